@@ -119,12 +119,12 @@ class Context(Protocol):
 class Weights:
     """Where a network's weights come from.
 
-    file: a packaged file, or None. sha256: its digest. url: where torch.hub fetches it from.
+    file: a packaged file, with its sha256. url: where torch.hub fetches it from, asked for late.
     """
 
     file: Path | None = None
     sha256: str | None = None
-    url: str | None = None
+    url: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True)

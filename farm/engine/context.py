@@ -1,0 +1,105 @@
+"""What a frame's render is given: the engine, bound to one frame of one job."""
+
+import hashlib
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from farm.engine import gradient as exact
+from farm.engine.device import image_dtype
+from farm.engine.networks import Network, NetworkCache
+from farm.engine.objectives import Objective
+from farm.errors import Cancelled
+from farm.job import Plan
+
+Tell = Callable[[float, str, int], None]
+"""Hears the fraction done (0..1), a note, and the tile passes so far."""
+
+
+def to_tensor(pixels: np.ndarray, device: str, plan: Plan) -> Tensor:
+    """Turn [height, width, 3] into [1, 3, height, width] on the device."""
+    return torch.tensor(pixels.transpose(2, 0, 1)[None], dtype=image_dtype(plan.precision)).to(
+        device
+    )
+
+
+def to_array(image: Tensor) -> np.ndarray:
+    """Turn [1, 3, height, width] into float32 [height, width, 3]."""
+    return image[0].permute(1, 2, 0).to("cpu", torch.float32).numpy()
+
+
+class FrameContext:
+    """The context of one frame; implements farm.task.Context.
+
+    frame: the frame's name, which with the plan's seed makes its own seed. After the render,
+    tiles and overlap_pixels say what it cost, and networks_used the digests by name.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: str,
+        plan: Plan,
+        networks: NetworkCache,
+        frame: str,
+        tell: Tell,
+        is_cancelled: Callable[[], bool],
+        read: Callable[[str], np.ndarray],
+    ) -> None:
+        self._device, self._plan, self._networks = device, plan, networks
+        self._tell, self._is_cancelled, self._read = tell, is_cancelled, read
+        self._done, self._note = 0.0, ""
+        digest = hashlib.sha256(f"{plan.seed}/{frame}".encode()).digest()
+        self._seed = int.from_bytes(digest[:8]) >> 1
+        self.tiles = 0
+        self.overlap_pixels = 0
+        self.networks_used: dict[str, str] = {}
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self._device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return image_dtype(self._plan.precision)
+
+    @property
+    def seed(self) -> int:
+        return self._seed
+
+    def generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self._seed)
+
+    def progress(self, done: float, note: str = "") -> None:
+        if self._is_cancelled():
+            raise Cancelled
+        self._done, self._note = done, note
+        self._tell(done, note, self.tiles)
+
+    def network(self, name: str, weights: str | None = None) -> Network:
+        network = self._networks.get(name, weights, self._plan.precision)
+        self.networks_used[name] = network.digest
+        return network
+
+    def gradient(
+        self, image: Tensor, network: Network, objective: Objective
+    ) -> tuple[float, Tensor]:
+        extractor = network.extractor(objective.layers)
+        return exact.gradient(image, extractor, objective, self._plan.tile, self._tile_done)
+
+    def features(self, image: Tensor, network: Network, layer: str) -> Tensor:
+        extractor = network.extractor((layer,))
+        return exact.features(image, extractor, self._plan.tile, self._tile_done)[layer]
+
+    def read(self, source: str) -> Tensor:
+        return to_tensor(self._read(source), self._device, self._plan)
+
+    def mean(self, values: Tensor) -> float:
+        return float(values.mean(dtype=torch.float64))
+
+    def _tile_done(self, overlap_pixels: int) -> None:
+        self.tiles += 1
+        self.overlap_pixels += overlap_pixels
+        self.progress(self._done, self._note)

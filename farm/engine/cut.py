@@ -1,0 +1,78 @@
+"""Cut a network's graph at some layers: nothing deeper runs, batch norm is folded."""
+
+import copy
+import operator
+from collections.abc import Sequence
+
+import torch
+from torch import fx, nn
+from torch.fx.experimental.optimization import fuse
+
+from farm.errors import PluginError
+
+
+def trace(module: nn.Module, network: str) -> fx.Graph:
+    """Return the module's graph. Raises PluginError when torch.fx cannot follow it."""
+    try:
+        return fx.Tracer().trace(module)
+    except Exception as error:
+        raise PluginError(network, f"torch.fx cannot trace the network: {error}") from error
+
+
+def layer_ends(graph: fx.Graph) -> dict[str, fx.Node]:
+    """Return the node that ends each layer (module), in the order they end."""
+    ends: dict[str, fx.Node] = {}
+    for node in graph.nodes:
+        paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
+        if node.op == "call_module":
+            paths.append(str(node.target))
+        for path in paths:
+            ends.pop(path, None)
+            ends[path] = node
+    return ends
+
+
+def cut(
+    module: nn.Module,
+    graph: fx.Graph,
+    ends: Sequence[fx.Node],
+    heads: Sequence[nn.Module | None],
+) -> fx.GraphModule:
+    """Return a module that gives the features at ends, each through its head if it has one."""
+    copies: dict[fx.Node, fx.Node] = {}
+    trimmed = fx.Graph()
+    trimmed.graph_copy(graph, copies)
+    root = fx.GraphModule(module, trimmed)
+    outputs = []
+    for number, (end, head) in enumerate(zip(ends, heads, strict=True)):
+        node = copies[end]
+        if head is not None:
+            root.add_module(f"head{number}", head)
+            with trimmed.inserting_after(node):
+                node = trimmed.call_module(f"head{number}", (node,))
+        outputs.append(node)
+    trimmed.output(tuple(outputs))
+    trimmed.eliminate_dead_code()
+    root.delete_all_unused_submodules()
+    return _fold(copy.deepcopy(root))
+
+
+def _fold(root: fx.GraphModule) -> fx.GraphModule:
+    """Fold batch norms into convolutions, in double precision, and forbid in-place layers.
+
+    An in-place ReLU behind a layer that is tapped would change what the tap returns.
+    """
+    for node in root.graph.nodes:
+        if node.op == "call_function":
+            if "inplace" in node.kwargs:
+                node.kwargs = {**node.kwargs, "inplace": False}
+            if node.target is operator.iadd:
+                node.target = operator.add
+    for child in root.modules():
+        if getattr(child, "inplace", False):
+            child.inplace = False
+    root.recompile()
+    folded = fuse(root.to(torch.float64), inplace=True, no_trace=True)
+    assert isinstance(folded, fx.GraphModule)
+    folded.delete_all_unused_submodules()
+    return folded

@@ -1,0 +1,176 @@
+"""Feature extractors: networks cut at named layers, folded, frozen and kept warm."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from farm.engine import cut, reach
+from farm.engine.device import DTYPES
+from farm.engine.tiles import Reach
+from farm.engine.weights import load_weights
+from farm.errors import BadParameter, UnknownName
+from farm.job import Precision
+from farm.networks import torchvision_spec
+from farm.task import NetworkSpec
+
+HEAD = "logits"
+"""The layer of the class scores, one set at each position; their mean is the network's."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Channels, rows and columns of a layer's features."""
+
+    channels: int
+    rows: int
+    columns: int
+
+
+class Extractor(nn.Module):
+    """A network run no deeper than the layers asked for. Frozen; feeds on RGB in 0..1."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, body: nn.Module, layers: tuple[str, ...], spec: NetworkSpec) -> None:
+        super().__init__()
+        self.body, self.layers, self.network = body, layers, spec.name
+        self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1))
+        self.requires_grad_(requires_grad=False).eval()
+        self._shapes: dict[tuple[int, int], dict[str, Shape]] = {}
+
+    def forward(self, image: Float[Tensor, "1 3 height width"]) -> dict[str, Tensor]:
+        """Return features by layer, each [1, channels, rows, columns]."""
+        fed = (image - self.mean) / self.std
+        dtype = next(self.body.parameters()).dtype
+        features = self.body(fed.to(dtype, memory_format=torch.channels_last))
+        return dict(zip(self.layers, features, strict=True))
+
+    def shapes(self, height: int, width: int) -> Mapping[str, Shape]:
+        """Return the layers' shapes for a picture of this size, computing nothing.
+
+        Raises BadParameter when the picture is too small for the network.
+        """
+        if (height, width) not in self._shapes:
+            self._shapes[height, width] = self._infer_shapes(height, width)
+        return self._shapes[height, width]
+
+    def _infer_shapes(self, height: int, width: int) -> dict[str, Shape]:
+        state = {name: value.to("meta") for name, value in self.state_dict().items()}
+        picture = torch.empty(1, 3, height, width, device="meta")
+        try:
+            features = torch.func.functional_call(self, state, (picture,))
+        except RuntimeError as error:
+            raise BadParameter(
+                "layers",
+                f"a picture of {width}x{height} is too small for {self.layers[-1]} of "
+                f"{self.network}; choose an earlier layer or a larger picture",
+            ) from error
+        return {layer: Shape(*f.shape[1:]) for layer, f in features.items()}
+
+    def fits(self, height: int, width: int) -> bool:
+        """Say whether a picture of this size reaches all layers."""
+        try:
+            return all(s.rows and s.columns for s in self.shapes(height, width).values())
+        except BadParameter:
+            return False
+
+    @cached_property
+    def reach(self) -> Mapping[str, tuple[Reach, Reach]]:
+        """Each layer's reach along rows and columns, measured once. Raises BadParameter."""
+        probe = copy.deepcopy(self).to("cpu", torch.float32)
+        with torch.inference_mode():
+            return reach.measure(probe)
+
+
+class Network:
+    """A network with its weights, ready to be cut at any of its layers.
+
+    digest: sha256 of the weights file.
+    """
+
+    def __init__(
+        self, spec: NetworkSpec, module: nn.Module, digest: str, device: str, precision: Precision
+    ) -> None:
+        self.name, self.digest, self.spec = spec.name, digest, spec
+        self._module = module.eval()
+        self._graph = cut.trace(module, spec.name)
+        self._device, self._dtype = device, DTYPES[precision]
+        self._ends = cut.layer_ends(self._graph)
+        self._extractors: dict[tuple[str, ...], Extractor] = {}
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Every layer's name in the order they run, then aliases and class scores."""
+        head = (HEAD,) if self.spec.head else ()
+        aliases = (a for a, layer in self.spec.aliases.items() if layer in self._ends)
+        return (*self._ends, *aliases, *head)
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the scores."""
+        return self.spec.classes()
+
+    def class_index(self, name: str) -> int:
+        """Return a class's index, given its number, its name or how its name begins."""
+        if name.isdigit() and int(name) < len(self.classes):
+            return int(name)
+        for matches in (str.__eq__, str.startswith):
+            for index, known in enumerate(self.classes):
+                if matches(known.lower(), name.lower()):
+                    return index
+        raise UnknownName(f"class of {self.name}", name, self.classes)
+
+    def extractor(self, layers: Sequence[str]) -> Extractor:
+        """Return the network cut at these layers. Raises UnknownName."""
+        key = tuple(layers)
+        if key not in self._extractors:
+            for layer in key:
+                if layer not in self.layers:
+                    raise UnknownName(f"layer of {self.name}", layer, self.layers)
+            self._extractors[key] = self._cut(key)
+        return self._extractors[key]
+
+    def _cut(self, layers: tuple[str, ...]) -> Extractor:
+        base, head = self.spec.head or ("", None)
+        aliases = {**self.spec.aliases, HEAD: base}
+        nodes = [self._ends[aliases.get(layer, layer)] for layer in layers]
+        heads = [head(self._module) if head and layer == HEAD else None for layer in layers]
+        body = cut.cut(self._module, self._graph, nodes, heads).to(self._dtype)
+        body = body.to(memory_format=torch.channels_last)
+        return Extractor(body, layers, self.spec).to(self._device)
+
+
+class NetworkCache:
+    """The networks a worker has loaded, kept warm."""
+
+    def __init__(self, specs: Mapping[str, NetworkSpec], device: str) -> None:
+        self._specs, self._device = specs, device
+        self._networks: dict[tuple[str, str | None, Precision], Network] = {}
+
+    def get(self, name: str, weights: str | None, precision: Precision) -> Network:
+        """Return a network. Raises UnknownName, WeightsMissing or BadParameter."""
+        key = (name, weights, precision)
+        if key not in self._networks:
+            spec = find_spec(name, self._specs)
+            module, digest = load_weights(spec, weights)
+            self._networks[key] = Network(spec, module, digest, self._device, precision)
+        return self._networks[key]
+
+
+def find_spec(name: str, specs: Mapping[str, NetworkSpec]) -> NetworkSpec:
+    """Return the network of this name among the plugins' and torchvision's."""
+    if name in specs:
+        return specs[name]
+    from torchvision import models
+
+    others = models.list_models(module=models)
+    if name not in others:
+        raise UnknownName("network", name, (*specs, *others))
+    return torchvision_spec(name)

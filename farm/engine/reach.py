@@ -1,0 +1,134 @@
+"""Measure what a layer sees: put NaN into the picture and look where it comes out.
+
+A feature turns NaN exactly if a NaN pixel is among those it depends on, whatever the weights,
+the branches and the padding, so the reach is that of the network itself, not of a table.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from farm.engine.tiles import Reach
+from farm.errors import BadParameter
+
+Extract = Callable[[Tensor], Mapping[str, Tensor]]
+
+_EXTENTS = (256, 512, 1024, 2048, 4096)
+_WIDTHS = (32, 64, 96, 128, 192, 256)
+_MARGIN = 2
+
+
+def measure(extract: Extract) -> dict[str, tuple[Reach, Reach]]:
+    """Return each layer's reach along rows and along columns.
+
+    extract: float32 function on the CPU from [1, 3, height, width] to features by layer.
+    Raises BadParameter when a layer sees the whole picture, so that tiles cannot be exact.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the strips are small: more threads only wait for each other
+    try:
+        rows, columns = (_measure_axis(extract, axis) for axis in (2, 3))
+    finally:
+        torch.set_num_threads(threads)
+    return {layer: (rows[layer], columns[layer]) for layer in rows}
+
+
+def _measure_axis(extract: Extract, axis: int) -> dict[str, Reach]:
+    for extent in _EXTENTS:
+        probe = _Probe(extract, axis, extent)
+        if probe.is_interior():
+            return {layer: probe.reach(layer) for layer in probe.layers}
+    names = ", ".join(probe.touching())
+    raise BadParameter("tile", f"{names} sees the whole picture, use --tile none")
+
+
+class _Probe:
+    """Half-pictures of NaN along one axis, each run once."""
+
+    def __init__(self, extract: Extract, axis: int, extent: int) -> None:
+        self.axis, self.extent = axis, extent
+        self._run = partial(_run_smallest, extract, axis, extent)
+        self._seen: dict[tuple[int, int], dict[str, tuple[int, int, int]]] = {}
+        self._middle = extent // 2
+        self.layers = tuple(self._from(self._middle))
+
+    def is_interior(self) -> bool:
+        return not self.touching()
+
+    def touching(self) -> list[str]:
+        """Return the layers whose reach does not fit into the probe."""
+        step = self.extent // 4
+        after, before = self._from(self._middle), self._until(self._middle)
+        moved = self._from(self._middle + step)
+        return [
+            layer
+            for layer in self.layers
+            if after[layer][0] < _MARGIN
+            or before[layer][1] >= before[layer][2] - _MARGIN
+            or moved[layer][0] >= moved[layer][2]
+            or moved[layer][0] == after[layer][0]
+        ]
+
+    def reach(self, layer: str) -> Reach:
+        step = self.extent // 4
+        first = self._from(self._middle)[layer][0]
+        moved = self._from(self._middle + step)[layer][0]
+        stride, rest = divmod(step, moved - first)
+        if rest:
+            raise BadParameter("layers", f"{layer} has no even stride; choose another layer")
+        last = _largest(
+            lambda r: self._from(r)[layer][0] <= first, self._middle, self._middle + stride
+        )
+        final = self._until(self._middle)[layer][1]
+        begin = _largest(
+            lambda r: self._until(r)[layer][1] <= final, self._middle, self._middle + stride
+        )
+        return Reach(stride, first=begin - (final + 1) * stride, last=last - first * stride)
+
+    def _from(self, row: int) -> dict[str, tuple[int, int, int]]:
+        return self._spread(row, self.extent)
+
+    def _until(self, row: int) -> dict[str, tuple[int, int, int]]:
+        return self._spread(0, row)
+
+    def _spread(self, start: int, stop: int) -> dict[str, tuple[int, int, int]]:
+        """Return first and last NaN feature and the feature count, by layer."""
+        if (start, stop) not in self._seen:
+            features = self._run(start, stop)
+            self._seen[start, stop] = {k: _nan_span(f, self.axis) for k, f in features.items()}
+        return self._seen[start, stop]
+
+
+def _run_smallest(
+    extract: Extract, axis: int, extent: int, start: int, stop: int
+) -> Mapping[str, Tensor]:
+    """Run the probe on the narrowest strip that the network takes."""
+    for width in _WIDTHS:
+        picture = torch.zeros(1, 3, *((extent, width) if axis == 2 else (width, extent)))
+        picture.narrow(axis, start, stop - start).fill_(torch.nan)
+        try:
+            return extract(picture)
+        except RuntimeError:
+            if width == _WIDTHS[-1]:
+                raise
+    raise AssertionError
+
+
+def _nan_span(features: Tensor, axis: int) -> tuple[int, int, int]:
+    other = 3 if axis == 2 else 2
+    marks = features.isnan().any(dim=other).any(dim=1)[0]
+    where = marks.nonzero()
+    count = len(marks)
+    if not len(where):
+        return count, -1, count
+    return int(where[0]), int(where[-1]), count
+
+
+def _largest(holds: Callable[[int], bool], low: int, high: int) -> int:
+    """Return the largest value in [low, high) that holds; it holds at low, and then no more."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low

@@ -1,0 +1,34 @@
+"""Networks with random weights, small enough to prove things on."""
+
+from functools import cache
+
+import pytest
+import torch
+
+from farm.engine.networks import Network
+from farm.job import Precision
+from farm.networks import torchvision_spec
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@cache
+def _network(name: str, precision: Precision) -> Network:
+    spec = torchvision_spec(name)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        module = spec.build()
+        for part in module.modules():
+            if isinstance(part, torch.nn.BatchNorm2d):
+                part.running_mean.normal_(0, 0.1)
+                part.running_var.uniform_(0.5, 2)
+    return Network(spec, module, "", "cpu", precision)
+
+
+@pytest.fixture(scope="session")
+def random_network():
+    """Return torchvision's network of a name with seeded random weights, in a precision."""
+    return _network

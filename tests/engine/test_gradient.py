@@ -1,0 +1,128 @@
+"""Tiles give the whole picture's gradient."""
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from farm.engine import gradient as exact
+from farm.engine import objectives
+from farm.errors import BadParameter
+
+CASES = [
+    ("googlenet", ("inception4c",)),
+    ("googlenet", ("conv2", "inception3b", "inception4c")),
+    ("vgg19", ("relu3_1",)),
+    ("vgg19", ("relu2_2", "relu4_1")),
+    ("resnet50", ("layer1", "layer3")),
+    ("squeezenet1_0", ("features.5", "features.12")),
+    ("inception_v3", ("Mixed_5b",)),
+    ("inception_v3", ("Conv2d_2b_3x3", "Mixed_6a")),
+]
+
+
+def picture(height, width, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(height * 1000 + width)
+    return torch.rand(1, 3, height, width, generator=generator, dtype=dtype)
+
+
+def relative(a, b):
+    return float((a - b).norm() / b.norm())
+
+
+class Gram(objectives.Objective):
+    """Squared norm of the Gram matrix: not linear in its statistics."""
+
+    def __init__(self, layers):
+        self.layers = layers
+
+    def statistics(self, layer, features, window):
+        flat = features[0].flatten(1)
+        return flat @ flat.T / window.positions
+
+    def loss(self, statistics):
+        return torch.stack([s.square().mean() for s in statistics.values()]).sum()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "layers"), CASES)
+@settings(
+    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(height=st.integers(90, 230), width=st.integers(90, 230), tile=st.integers(33, 128))
+def test_tiled_gradient_is_the_whole_gradient(random_network, name, layers, height, width, tile):
+    extractor = random_network(name, "float64").extractor(layers)
+    objective = objectives.Energy(dict.fromkeys(layers, 1.0))
+    image = picture(height, width)
+    value, whole = exact.gradient(image, extractor, objective, 0)
+    tiled_value, tiled = exact.gradient(image, extractor, objective, tile)
+    assert relative(tiled, whole) < 1e-10
+    assert tiled_value == pytest.approx(value, rel=1e-10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "objective",
+    [
+        objectives.Channels({"inception3b": 1.0}, [3, 100]),
+        objectives.Neurons({"inception3b": 1.0}, list(range(40)), y=0.6, x=0.3),
+        objectives.Classes([5, 17]),
+        Gram(("conv2", "inception3b")),
+    ],
+    ids=lambda o: type(o).__name__,
+)
+def test_every_objective_is_exact_in_tiles(random_network, objective):
+    extractor = random_network("googlenet", "float64").extractor(objective.layers)
+    image = picture(173, 141)
+    value, whole = exact.gradient(image, extractor, objective, 0)
+    tiled_value, tiled = exact.gradient(image, extractor, objective, 64)
+    assert relative(tiled, whole) < 1e-10
+    assert tiled_value == pytest.approx(value, rel=1e-9)
+
+
+@pytest.mark.slow
+def test_guide_and_target_are_exact_in_tiles(random_network):
+    extractor = random_network("googlenet", "float64").extractor(("inception3a",))
+    image = picture(150, 131)
+    wanted = exact.features(picture(150, 131), extractor, 0)
+    guide = exact.features(picture(96, 80), extractor, 0)
+    for objective in (
+        objectives.Guide({"inception3a": 1.0}, guide, block=50),
+        objectives.Target({"inception3a": 1.0}, {k: 2 * v for k, v in wanted.items()}),
+    ):
+        _, whole = exact.gradient(image, extractor, objective, 0)
+        _, tiled = exact.gradient(image, extractor, objective, 48)
+        assert relative(tiled, whole) < 1e-10
+
+
+def test_gradient_matches_finite_differences(random_network):
+    extractor = random_network("squeezenet1_0", "float64").extractor(("features.5",))
+    objective = objectives.Energy({"features.5": 1.0})
+    image, step = picture(64, 64), 1e-6
+    direction = torch.randn(image.shape, generator=torch.Generator().manual_seed(1)).double()
+    _, slope = exact.gradient(image, extractor, objective, 32)
+    ahead, _ = exact.gradient(image + step * direction, extractor, objective, 0)
+    behind, _ = exact.gradient(image - step * direction, extractor, objective, 0)
+    assert float((slope * direction).sum()) == pytest.approx((ahead - behind) / (2 * step), rel=1e-5)
+
+
+def test_tiled_features_are_the_whole_features(random_network):
+    extractor = random_network("googlenet", "float64").extractor(("inception3b", "conv1"))
+    image = picture(131, 117)
+    whole, tiled = (exact.features(image, extractor, tile) for tile in (0, 40))
+    for layer in whole:
+        torch.testing.assert_close(tiled[layer], whole[layer], rtol=1e-12, atol=1e-12)
+
+
+def test_a_picture_too_small_for_the_layer_is_refused(random_network):
+    extractor = random_network("inception_v3", "float32").extractor(("Mixed_7c",))
+    with pytest.raises(BadParameter, match="40x40 is too small for Mixed_7c of inception_v3"):
+        exact.lay_out(extractor, 40, 40, 0)
+
+
+@pytest.mark.slow
+def test_a_layer_that_sees_everything_is_refused_in_tiles(random_network):
+    extractor = random_network("mobilenet_v3_small", "float32").extractor(("features.3",))
+    exact.lay_out(extractor, 128, 128, 0)
+    with pytest.raises(BadParameter, match=r"tile: features.3 sees the whole picture"):
+        exact.lay_out(extractor, 256, 256, 64)
