@@ -1,0 +1,62 @@
+"""A render farm for neural effects: the names that plugin authors and callers import.
+
+Light on purpose: importing it brings neither torch nor anything that starts work.
+"""
+
+from typing import TYPE_CHECKING
+
+from farm.errors import (
+    BadInput,
+    BadOutput,
+    BadParameter,
+    Cancelled,
+    FarmError,
+    PluginError,
+    UnknownName,
+    UserError,
+    WeightsMissing,
+)
+from farm.hookspecs import hookimpl
+from farm.task import (
+    Context,
+    Effect,
+    Field,
+    NetworkParams,
+    NetworkSpec,
+    Task,
+    TaskParams,
+    Weights,
+)
+
+__all__ = [
+    "BadInput",
+    "BadOutput",
+    "BadParameter",
+    "Cancelled",
+    "Context",
+    "Effect",
+    "FarmError",
+    "Field",
+    "NetworkParams",
+    "NetworkSpec",
+    "PluginError",
+    "Task",
+    "TaskParams",
+    "UnknownName",
+    "UserError",
+    "Weights",
+    "WeightsMissing",
+    "__version__",
+    "hookimpl",
+]
+
+if TYPE_CHECKING:
+    __version__: str
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("neural-render-farm")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
