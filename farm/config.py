@@ -34,3 +34,9 @@ def ledger_url() -> str:
     """Return the ledger's database URL."""
     path = ledger_path()
     return os.environ["FARM_LEDGER"] if path is None else f"sqlite:///{path}"
+
+
+def plugins_dir() -> Path | None:
+    """Return the folder in FARM_PLUGINS_DIR, or None."""
+    folder = os.environ.get("FARM_PLUGINS_DIR")
+    return Path(folder) if folder else None

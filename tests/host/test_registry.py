@@ -13,13 +13,13 @@ from farm.registry import Plugin, Registry
 from .conftest import HEAD, Install, effect
 
 FINE = effect("fine")
-OBSERVER = dedent('''
+OBSERVER = dedent("""
     heard = []
 
     @hookimpl
     def farm_job_finished(job):
         heard.append(job.id)
-    ''')
+    """)
 
 
 def plugin(registry: Registry, name: str, source: str = "") -> Plugin:
@@ -117,13 +117,13 @@ def test_second_task_of_a_name_is_refused_naming_both_distributions(install: Ins
 
 
 def test_second_network_of_a_name_is_refused_with_all_its_plugin_offers(install: Install) -> None:
-    source = HEAD + dedent('''
+    source = HEAD + dedent("""
         from farm import NetworkSpec
 
         @hookimpl
         def farm_networks():
             yield NetworkSpec("net", build=list)
-        ''')
+        """)
     install("farm-a", source)
     install("farm-b", source + effect("late"))
     registry = Registry.load()
@@ -155,9 +155,7 @@ def test_missing_plugins_folder_is_a_wrong_request(tmp_path: Path) -> None:
         Registry.load(tmp_path / "nowhere")
 
 
-def test_blocked_plugin_is_not_imported(
-    install: Install, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_blocked_plugin_is_not_imported(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install("farm-bad", "import os; os.abort()")
     monkeypatch.setenv("FARM_BLOCK_PLUGINS", "other, farm-bad")
     assert plugin(Registry.load(), "farm-bad").state == "blocked"
@@ -190,9 +188,7 @@ def test_raising_observer_silences_nobody(
     import host_last  # type: ignore[import-not-found]
 
     assert host_first.heard == host_last.heard == ["j1"]
-    assert caplog.messages == [
-        "plugin farm-b: farm_job_finished raised OSError: bell is broken"
-    ]
+    assert caplog.messages == ["plugin farm-b: farm_job_finished raised OSError: bell is broken"]
 
 
 def test_relay_knows_only_the_farms_hooks() -> None:

@@ -1,0 +1,103 @@
+"""The ``farm`` command: parses, calls and shows; decides nothing.
+
+A task's command is made from its parameters when it is asked for. Commands import what they
+need when they run, so that help and listings stay fast.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Final, NoReturn
+
+import click
+
+from farm.cli.exits import EXPECTED, Exit, exit_code, one_line
+from farm.cli.root import registry_of
+from farm.errors import UnknownName
+
+__all__ = ["main"]
+
+COMMANDS: Final = {
+    "demo": ("farm.cli.demo", "demo"),
+    "doctor": ("farm.cli.doctor", "doctor"),
+    "networks": ("farm.cli.inspect", "networks"),
+    "new-plugin": ("farm.cli.scaffold", "new_plugin"),
+    "plugins": ("farm.cli.inspect", "plugins"),
+    "show": ("farm.cli.inspect", "show"),
+}
+"""The farm's own commands: module and name."""
+
+
+class FarmGroup(click.Group):
+    """The farm's own commands, and one for each task that a plugin offers."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*sorted(registry_of(ctx).tasks), *COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            module, name = COMMANDS[cmd_name]
+            command: click.Command = getattr(import_module(module), name)
+            return command
+        from farm.cli.run import task_command
+
+        return task_command(registry_of(ctx).task(cmd_name))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except UnknownName as error:
+            known = self.list_commands(ctx)
+            raise UnknownName("task or command", error.name, known) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        tasks = sorted(registry_of(ctx).tasks)
+        for heading, names in (("Tasks", tasks), ("Commands", list(COMMANDS))):
+            commands = ((name, self.get_command(ctx, name)) for name in names)
+            rows = [(name, command.get_short_help_str(70)) for name, command in commands if command]
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        failed = [plugin.name for plugin in registry_of(ctx).plugins if plugin.state == "failed"]
+        if failed:
+            formatter.write_paragraph()
+            formatter.write_text(f"Failed plugins: {', '.join(failed)}; see `farm plugins`.")
+
+
+@click.group(
+    cls=FarmGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option(
+    "--plugins-dir",
+    type=click.Path(path_type=Path),
+    is_eager=True,
+    metavar="FOLDER",
+    help="Load each .py file of this folder as a plugin too.",
+)
+@click.version_option(package_name="neural-render-farm", prog_name="farm")
+@click.pass_context
+def group(context: click.Context, plugins_dir: Path | None) -> None:  # noqa: ARG001 - see root
+    """Render neural effects: dream through pictures on whatever this machine or cluster has."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with one of the codes in farm.cli.exits."""
+    try:
+        code = group.main(arguments, prog_name="farm", standalone_mode=False)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = Exit.FAILED
+    except EXPECTED as error:
+        click.echo(f"farm: {one_line(error)}", err=True)
+        code = exit_code(error)
+    sys.exit(code if isinstance(code, int) else Exit.DONE)

@@ -1,0 +1,182 @@
+"""A task's parameters as options of its command: one declaration, nothing per task.
+
+Options carry texts; the parameters' own model converts and refuses them, so that every way
+of asking (command, schema, form) has the same rules and the same messages.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+import annotated_types as bounds
+import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from farm.errors import BadParameter
+from farm.task import TaskParams
+from farm.vetting import flag_of
+
+PREFIX: Final = "param_"
+"""Keeps parameters apart from the command's own options, whatever their names."""
+
+METAVARS: Final[dict[object, str]] = {int: "INTEGER", float: "NUMBER", str: "TEXT"}
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """How one value is written: on how many words, how often, and which words are allowed."""
+
+    metavar: str
+    count: int = 1
+    is_repeated: bool = False
+    choices: Mapping[str, object] | None = None
+    is_json: bool = False
+
+
+def options_of(params: type[TaskParams]) -> list[click.Option]:
+    """Return one option for each parameter, in the order they are declared."""
+    return [_option(name, field) for name, field in params.model_fields.items()]
+
+
+def values_of(params: type[TaskParams], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that were given, ready to be validated."""
+    values = {}
+    for name, field in params.model_fields.items():
+        value = given.get(PREFIX + name)
+        if value is not None and value != ():
+            values[name] = _plain(value, _shape(field.annotation))
+    return values
+
+
+def refused_flag(params: type[TaskParams], error: BadParameter) -> str:
+    """Say a refusal as the command line knows it: by flag instead of by name."""
+    field = params.model_fields.get(error.name)
+    return f"{flag_of(error.name, field) if field else error.name}: {error.reason}"
+
+
+def _option(name: str, field: FieldInfo) -> click.Option:
+    flag = flag_of(name, field)
+    shared: dict[str, Any] = {
+        "help": _help(field),
+        "default": None,
+        "required": field.is_required(),
+    }
+    annotation = _without_none(field.annotation)
+    if annotation is bool:
+        off = flag.replace("--", "--no-", 1)
+        return click.Option([f"{flag}/{off}", PREFIX + name], **shared)
+    shape = _shape(annotation)
+    kind = click.STRING if shape.choices is None else click.Choice(list(shape.choices))
+    return click.Option(
+        [flag, PREFIX + name],
+        type=kind,
+        multiple=shape.is_repeated,
+        nargs=shape.count,
+        metavar=None if shape.choices else shape.metavar,
+        **shared,
+    )
+
+
+def _shape(annotation: Any) -> _Shape:
+    annotation = _without_none(annotation)
+    choices = _choices(annotation)
+    if choices is not None:
+        return _Shape("", choices=choices)
+    if annotation in METAVARS:
+        return _Shape(METAVARS[annotation])
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (list, set, frozenset, Sequence) or arguments[1:] == (...,):
+        return _repeated(_shape(arguments[0]))
+    if origin is tuple and arguments:
+        return _fixed([_shape(argument) for argument in arguments])
+    if isinstance(annotation, type) and not issubclass(annotation, Mapping | BaseModel):
+        return _Shape(annotation.__name__.upper())
+    return _Shape("JSON", is_json=True)
+
+
+def _choices(annotation: Any) -> dict[str, object] | None:
+    """Return the allowed words of a Literal or an Enum, with what each stands for."""
+    if get_origin(annotation) is Literal:
+        return {str(word): word for word in get_args(annotation)}
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return {str(member.value): member.value for member in annotation}
+    return None
+
+
+def _repeated(item: _Shape) -> _Shape:
+    if item.is_repeated:
+        return _Shape("JSON", is_json=True)
+    return _Shape(item.metavar, item.count, is_repeated=True, choices=item.choices)
+
+
+def _fixed(items: Sequence[_Shape]) -> _Shape:
+    if any(item.is_repeated or item.choices or item.count > 1 for item in items):
+        return _Shape("JSON", is_json=True)
+    return _Shape(" ".join(item.metavar for item in items), count=len(items))
+
+
+def _without_none(annotation: Any) -> Any:
+    """Return X for X | None and for Annotated[X, ...]."""
+    if get_origin(annotation) is Annotated:
+        return _without_none(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        left = [argument for argument in get_args(annotation) if argument is not NoneType]
+        if len(left) == 1:
+            return _without_none(left[0])
+    return annotation
+
+
+def _plain(value: Any, shape: _Shape) -> Any:
+    if shape.is_repeated and not shape.choices:
+        return list(value)
+    if shape.choices is not None:
+        words = shape.choices
+        return [words[word] for word in value] if shape.is_repeated else words[value]
+    if shape.is_json:
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            return value
+    return value
+
+
+def _help(field: FieldInfo) -> str:
+    notes = [_range(field.metadata)]
+    if field.is_required():
+        notes.append("required")
+    elif field.get_default(call_default_factory=True, validated_data={}) is not None:
+        default = field.get_default(call_default_factory=True, validated_data={})
+        notes.append(f"default: {_written(default)}")
+    told = "; ".join(note for note in notes if note)
+    return f"{field.description or ''}{f'  [{told}]' if told else ''}".strip()
+
+
+def _range(metadata: Sequence[object]) -> str:
+    """Return the field's bounds as "1 <= x < 8"; empty where it has none."""
+    low = high = ""
+    for bound in metadata:
+        match bound:
+            case bounds.Ge():
+                low = f"{bound.ge} <= "
+            case bounds.Gt():
+                low = f"{bound.gt} < "
+            case bounds.Le():
+                high = f" <= {bound.le}"
+            case bounds.Lt():
+                high = f" < {bound.lt}"
+    return f"{low}x{high}" if low or high else ""
+
+
+def _written(default: object) -> str:
+    """Return a default as it would be typed."""
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    if isinstance(default, Enum):
+        return str(default.value)
+    if isinstance(default, list | tuple):
+        return " ".join(map(_written, default)) or "none"
+    return str(default)

@@ -1,0 +1,38 @@
+"""Rows for people at a terminal, for pipes, and for machines."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+
+import click
+
+
+def show_json(value: object) -> None:
+    """Print one JSON document; what JSON has no form for is written as text."""
+    click.echo(json.dumps(value, indent=2, default=str))
+
+
+def show_table(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> None:
+    """Print a table at a terminal, and tab-separated lines with a heading into a pipe."""
+    lines = [[_cell(row.get(column)) for column in columns] for row in rows]
+    if not sys.stdout.isatty():
+        for line in ([*columns], *lines):
+            click.echo("\t".join(line))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=box.SIMPLE_HEAD)
+    for line in lines:
+        table.add_row(*map(Text, line))
+    Console().print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_cell, value))
+    return " ".join(str(value).split())

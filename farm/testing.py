@@ -1,0 +1,173 @@
+"""For plugin authors' tests: a context without a farm, and the contract every effect keeps.
+
+A plugin's test may be as short as ``check_effect(Invert)``. torch is imported when a check runs.
+"""
+
+import json
+import pickle
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from farm.errors import BadInput, Cancelled, UnknownName
+from farm.task import Effect, TaskParams
+from farm.vetting import task_fault, validate_params
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from farm.engine.networks import Network
+    from farm.engine.objectives import Objective
+
+__all__ = ["FakeContext", "check_effect"]
+
+SIZES: Final = ((48, 64), (37, 53))
+"""Heights and widths the contract is tried on: an easy one, and an odd one."""
+
+
+class FakeContext:
+    """A frame's context on the CPU, without networks; implements farm.task.Context.
+
+    pictures: what read gives, by source. stop_at: progress at or past this raises Cancelled.
+    told: every (done, note) that was reported.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        pictures: "Mapping[str, Tensor] | None" = None,
+        stop_at: float | None = None,
+    ) -> None:
+        self._seed = seed
+        self._pictures = dict(pictures or {})
+        self._stop_at = stop_at
+        self.told: list[tuple[float, str]] = []
+
+    @property
+    def device(self) -> "torch.device":
+        import torch
+
+        return torch.device("cpu")
+
+    @property
+    def dtype(self) -> "torch.dtype":
+        import torch
+
+        return torch.float32
+
+    @property
+    def seed(self) -> int:
+        return self._seed
+
+    def generator(self) -> "torch.Generator":
+        import torch
+
+        return torch.Generator().manual_seed(self._seed)
+
+    def progress(self, done: float, note: str = "") -> None:
+        assert 0 <= done <= 1, f"progress is a fraction 0..1, not {done}"
+        self.told.append((done, note))
+        if self._stop_at is not None and done >= self._stop_at:
+            raise Cancelled
+
+    def network(self, name: str, weights: str | None = None) -> "Network":  # noqa: ARG002
+        raise UnknownName("network", name, ())
+
+    def gradient(
+        self, image: "Tensor", network: "Network", objective: "Objective"
+    ) -> tuple[float, "Tensor"]:
+        raise NotImplementedError("FakeContext has no networks; see farm.engine.context")
+
+    def features(self, image: "Tensor", network: "Network", layer: str) -> "Tensor":
+        raise NotImplementedError("FakeContext has no networks; see farm.engine.context")
+
+    def read(self, source: str) -> "Tensor":
+        if source not in self._pictures:
+            raise BadInput(source, "FakeContext was not given this picture")
+        return self._pictures[source]
+
+    def mean(self, values: "Tensor") -> float:
+        return float(values.double().mean())
+
+
+def check_effect(effect: type[Effect], params: TaskParams | None = None) -> None:
+    """Assert what the farm relies on; for effects that need no network.
+
+    The class can be offered; its parameters have a schema and survive JSON and pickle; and a
+    render keeps size and type, leaves its input and every global generator alone, gives the
+    same pixels for the same seed, and stops when told to. Raises AssertionError saying which.
+    """
+    fault = task_fault(effect)
+    assert not fault, fault
+    params = validate_params(effect, {}) if params is None else params
+    _check_params(effect, params)
+    for height, width in SIZES:
+        image = _picture(height, width)
+        _check_pixels(effect, params, image)
+        _check_seed(effect, params, image)
+    _check_stops(effect, params, _picture(*SIZES[0]))
+
+
+def _check_params(effect: type[Effect], params: TaskParams) -> None:
+    schema = effect.Params.model_json_schema()
+    json.dumps(schema)
+    bare = [name for name, field in effect.Params.model_fields.items() if not field.description]
+    assert not bare, f"parameters without a description: {', '.join(bare)}"
+    written = json.loads(params.model_dump_json())
+    assert effect.Params.model_validate(written) == params, "parameters do not survive JSON"
+    assert pickle.loads(pickle.dumps(params)) == params, "parameters do not pickle"  # noqa: S301
+
+
+def _check_pixels(effect: type[Effect], params: TaskParams, image: "Tensor") -> None:
+    before = image.clone()
+    result = effect(params).render(image, FakeContext())
+    assert result.shape == image.shape, (
+        f"render gave {tuple(result.shape)} for {tuple(image.shape)}; keep the size"
+    )
+    assert result.dtype == image.dtype, f"render gave {result.dtype} for {image.dtype}"
+    assert bool(result.isfinite().all()), "render gave pixels that are not finite"
+    assert bool((image == before).all()), "render changed its input; clone it first"
+
+
+def _check_seed(effect: type[Effect], params: TaskParams, image: "Tensor") -> None:
+    states = _global_states()
+    first = effect(params).render(image.clone(), FakeContext(seed=7))
+    touched = [name for name, state in _global_states().items() if state != states[name]]
+    assert not touched, f"render used {', '.join(touched)}; use context.generator()"
+    again = effect(params).render(image.clone(), FakeContext(seed=7))
+    difference = float((first - again).abs().max())
+    assert difference == 0, f"the same seed gave other pixels, by up to {difference:g}"
+
+
+def _check_stops(effect: type[Effect], params: TaskParams, image: "Tensor") -> None:
+    context = FakeContext(stop_at=0.0)
+    try:
+        effect(params).render(image, context)
+    except Cancelled:
+        return
+    assert not context.told, "render went on after context.progress raised Cancelled; let it pass"
+
+
+def _global_states() -> dict[str, object]:
+    """Return the state of every generator that plugins share."""
+    import numpy as np
+    import torch
+
+    readers: Sequence[tuple[str, Callable[[], object]]] = (
+        ("torch's global generator", lambda: torch.get_rng_state().numpy().tobytes()),
+        ("numpy.random's global generator", lambda: pickle.dumps(np.random.get_state())),  # noqa: NPY002
+        ("random's global generator", random.getstate),
+    )
+    return {name: read() for name, read in readers}
+
+
+def _picture(height: int, width: int) -> "Tensor":
+    """Return a picture with flat, smooth and busy places: [1, 3, height, width]."""
+    import torch
+
+    rows = torch.linspace(0, 1, height)[:, None].expand(height, width)
+    columns = torch.linspace(0, 1, width)[None].expand(height, width)
+    busy = (rows * 40).sin() * (columns * 30).cos() * 0.5 + 0.5
+    return torch.stack((rows, columns, busy))[None].clone()
