@@ -1,8 +1,9 @@
 """A pruned GoogLeNet with BN-Inception blocks, as published by the ABM-SpConv project (MIT licence).
 
-Sources: Szegedy et al., "Going deeper with convolutions", 2015, arXiv:1409.4842; Ioffe and Szegedy, "Batch
-normalization", 2015, arXiv:1502.03167, for the blocks.
-Differs: no pooling in the fourth branch, no ReLU after conv1 and conv2; batch norm is folded into the weights.
+Sources: Szegedy et al., "Going deeper with convolutions", 2015, arXiv:1409.4842; Ioffe and Szegedy,
+"Batch normalization", 2015, arXiv:1502.03167, for the blocks.
+Differs: no pooling in the fourth branch, no ReLU after conv1 and conv2; batch norm is folded into
+the weights.
 """
 
 from __future__ import annotations
@@ -75,7 +76,8 @@ class Block(nn.Module):
 class AbmGoogLeNet(nn.Module):
     """Map pictures [batch, 3, height, width] to the 1000 ImageNet logits [batch, 1000].
 
-    Pictures are RGB in 0..1, normalised with ImageNet's mean and deviation, at least 32 pixels a side.
+    Pictures are RGB in 0..1, normalised with ImageNet's mean and deviation, at least 32 pixels a
+    side.
     """
 
     def __init__(self) -> None:
@@ -84,9 +86,22 @@ class AbmGoogLeNet(nn.Module):
         self.conv2 = nn.Conv2d(64, 64, 1)
         self.conv3 = nn.Conv2d(64, 192, 3, padding=1)
         channels = 192
-        for name, widths in BLOCKS.items():
-            self.add_module(name, Block(channels, widths))
-            channels = widths.out
+
+        def block(name: str) -> Block:
+            nonlocal channels
+            inputs, channels = channels, BLOCKS[name].out
+            return Block(inputs, BLOCKS[name])
+
+        self.a3 = block("a3")
+        self.b3 = block("b3")
+        self.c3 = block("c3")
+        self.a4 = block("a4")
+        self.b4 = block("b4")
+        self.c4 = block("c4")
+        self.d4 = block("d4")
+        self.e4 = block("e4")
+        self.a5 = block("a5")
+        self.b5 = block("b5")
         self.maxpool = nn.MaxPool2d(2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.linear = nn.Conv2d(channels, 1000, 1)
@@ -98,4 +113,4 @@ class AbmGoogLeNet(nn.Module):
         x = self.c4(self.b4(self.a4(x)))
         x = self.maxpool(self.e4(self.d4(x)))
         x = self.b5(self.a5(x))
-        return cast(Tensor, self.linear(self.avgpool(x)).flatten(1))
+        return cast("Tensor", self.linear(self.avgpool(x)).flatten(1))
