@@ -79,12 +79,18 @@ def _starter_classes() -> tuple[str, ...]:
 
 
 def _build_torchvision(name: str) -> "nn.Module":
+    """Build the architecture without drawing random weights, which takes longer than loading."""
+    import torch
     from torchvision import models
 
     options: dict[str, Any] = {}
     if name in ("googlenet", "inception_v3"):
         options = {"aux_logits": False, "transform_input": False, "init_weights": False}
-    model: nn.Module = models.get_model(name, weights=None, **options)
+    with torch.device("meta"):
+        model: nn.Module = models.get_model(name, weights=None, **options)
+    model.to_empty(device="cpu")
+    for value in (*model.parameters(), *model.buffers()):
+        value.detach().zero_()
     return model
 
 

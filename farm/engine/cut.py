@@ -2,13 +2,16 @@
 
 import copy
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import fx, nn
 from torch.fx.experimental.optimization import fuse
 
 from farm.errors import PluginError
+
+
+_NOT_FEATURES = ("avgpool", "dropout", "fc", "classifier", "heads", "logits")
 
 
 def trace(module: nn.Module, network: str) -> fx.Graph:
@@ -30,6 +33,13 @@ def layer_ends(graph: fx.Graph) -> dict[str, fx.Node]:
             ends.pop(path, None)
             ends[path] = node
     return ends
+
+
+def outer_layers(layers: Iterable[str]) -> tuple[str, ...]:
+    """Return the layers that lie in no other layer, those of a plain sequence one deeper."""
+    names = [name for name in layers if "." in name or name not in ("features", "classifier")]
+    outer = [n for n in names if n.partition(".")[0] not in names or "." not in n]
+    return tuple(n for n in outer if n.count(".") <= 1 and not n.startswith(_NOT_FEATURES))
 
 
 def cut(

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from farm.engine import cut, reach
 from farm.engine.device import DTYPES
@@ -37,7 +37,7 @@ class Extractor(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, body: nn.Module, layers: tuple[str, ...], spec: NetworkSpec) -> None:
+    def __init__(self, body: fx.GraphModule, layers: tuple[str, ...], spec: NetworkSpec) -> None:
         super().__init__()
         self.body, self.layers, self.network = body, layers, spec.name
         self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1))
@@ -66,11 +66,11 @@ class Extractor(nn.Module):
         picture = torch.empty(1, 3, height, width, device="meta")
         try:
             features = torch.func.functional_call(self, state, (picture,))
-        except RuntimeError as error:
+        except (RuntimeError, AssertionError) as error:
             raise BadParameter(
                 "layers",
-                f"a picture of {width}x{height} is too small for {self.layers[-1]} of "
-                f"{self.network}; choose an earlier layer or a larger picture",
+                f"{self.network} cannot take a picture of {width}x{height} down to "
+                f"{self.layers[-1]}; choose an earlier layer or a larger picture",
             ) from error
         return {layer: Shape(*f.shape[1:]) for layer, f in features.items()}
 
@@ -84,9 +84,14 @@ class Extractor(nn.Module):
     @cached_property
     def reach(self) -> Mapping[str, tuple[Reach, Reach]]:
         """Each layer's reach along rows and columns, measured once. Raises BadParameter."""
-        probe = copy.deepcopy(self).to("cpu", torch.float32)
         with torch.inference_mode():
-            return reach.measure(probe)
+            try:
+                return reach.measure(self._thin)
+            except (RuntimeError, TypeError):
+                return reach.measure(copy.deepcopy(self).to("cpu", torch.float32))
+
+    def _thin(self, image: Tensor) -> dict[str, Tensor]:
+        return dict(zip(self.layers, reach.Thin(self.body).run(image), strict=True))
 
 
 class Network:

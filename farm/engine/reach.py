@@ -6,16 +6,18 @@ the branches and the padding, so the reach is that of the network itself, not of
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
 
 from farm.engine.tiles import Reach
 from farm.errors import BadParameter
 
 Extract = Callable[[Tensor], Mapping[str, Tensor]]
 
-_EXTENTS = (256, 512, 1024, 2048, 4096)
+_EXTENTS = (384, 768, 1536, 3072, 6144)
 _WIDTHS = (32, 64, 96, 128, 192, 256)
 _MARGIN = 2
 
@@ -33,6 +35,34 @@ def measure(extract: Extract) -> dict[str, tuple[Reach, Reach]]:
     finally:
         torch.set_num_threads(threads)
     return {layer: (rows[layer], columns[layer]) for layer in rows}
+
+
+class Thin(fx.Interpreter):
+    """Runs a graph with one channel for each convolution: NaN spreads alike, much faster.
+
+    Raises RuntimeError where a layer insists on its number of channels.
+    """
+
+    def call_module(self, target: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        assert isinstance(target, str)
+        return self._thin(self.fetch_attr(target), args, kwargs)
+
+    def _thin(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        match module:
+            case nn.Sequential():
+                (value,) = args
+                for child in module:
+                    value = self._thin(child, (value,), {})
+                return value
+            case nn.Conv2d(padding_mode="zeros"):
+                image = args[0].sum(dim=1, keepdim=True)
+                kernel = image.new_ones(1, 1, *module.kernel_size)
+                return F.conv2d(
+                    image, kernel, None, module.stride, module.padding, module.dilation
+                )
+            case nn.BatchNorm2d():
+                return args[0]
+        return module(*args, **kwargs)
 
 
 def _measure_axis(extract: Extract, axis: int) -> dict[str, Reach]:

@@ -22,7 +22,10 @@ def _network(name: str, precision: Precision) -> Network:
         torch.manual_seed(0)
         module = spec.build()
         for part in module.modules():
+            if isinstance(part, torch.nn.Conv2d | torch.nn.Linear):
+                torch.nn.init.kaiming_normal_(part.weight)
             if isinstance(part, torch.nn.BatchNorm2d):
+                torch.nn.init.ones_(part.weight)
                 part.running_mean.normal_(0, 0.1)
                 part.running_var.uniform_(0.5, 2)
     return Network(spec, module, "", "cpu", precision)

@@ -116,7 +116,7 @@ def test_tiled_features_are_the_whole_features(random_network):
 
 def test_a_picture_too_small_for_the_layer_is_refused(random_network):
     extractor = random_network("inception_v3", "float32").extractor(("Mixed_7c",))
-    with pytest.raises(BadParameter, match="40x40 is too small for Mixed_7c of inception_v3"):
+    with pytest.raises(BadParameter, match="inception_v3 cannot take a picture of 40x40 down to Mixed_7c"):
         exact.lay_out(extractor, 40, 40, 0)
 
 

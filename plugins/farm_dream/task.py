@@ -1,0 +1,28 @@
+"""The dream as a task: which objective, which method, from which start."""
+
+from typing import TYPE_CHECKING
+
+from farm import Context, Effect
+from farm_dream.params import DreamParams
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Dream(Effect):
+    """Amplify what a network sees: DeepDream octaves, guides, classes, enhancement."""
+
+    name = "dream"
+    Params = DreamParams
+    params: DreamParams
+
+    def check(self, context: Context) -> None:
+        from farm_dream import wishes
+
+        wishes.check(self.params, context)
+
+    def render(self, image: "Tensor", context: Context) -> "Tensor":
+        from farm_dream import ascent, enhance
+
+        method = enhance.enhance if self.params.method == "enhance" else ascent.dream
+        return method(image, self.params, context)
