@@ -40,3 +40,10 @@ def plugins_dir() -> Path | None:
     """Return the folder in FARM_PLUGINS_DIR, or None."""
     folder = os.environ.get("FARM_PLUGINS_DIR")
     return Path(folder) if folder else None
+
+
+def all_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

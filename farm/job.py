@@ -41,7 +41,7 @@ class JobSpec(BaseModel):
     inputs: tuple[str, ...] = Field(min_length=1)
     output: str
     frames: str | None = None
-    plan: Plan = Plan()
+    plan: Plan = Field(default_factory=Plan)
     priority: int = Field(50, ge=0, le=100)
 
     @property

@@ -68,6 +68,11 @@ def flag_of(name: str, field: FieldInfo) -> str:
     return str(chosen) if chosen else "--" + name.replace("_", "-")
 
 
+def negated(flag: str) -> str:
+    """Return the flag that switches a yes-or-no parameter off."""
+    return flag.replace("--", "--no-", 1)
+
+
 def task_fault(task: object) -> str:
     """Say why this cannot be offered as a task; empty where nothing is wrong."""
     if not (isinstance(task, type) and issubclass(task, Task)):
@@ -102,13 +107,14 @@ def _flags_fault(task: type[Task]) -> str:
     owners: dict[str, str] = dict.fromkeys(FLAGS, "the farm itself")
     for name, field in task.Params.model_fields.items():
         flag = flag_of(name, field)
-        clashing = [word for word in (flag, flag.replace("--", "--no-", 1)) if word in owners]
-        if clashing:
-            return (
-                f"task {task.name!r}: parameter {name!r} would take the flag {clashing[0]} from "
-                f'{owners[clashing[0]]}; rename it, or set json_schema_extra={{"cli": "--..."}}'
-            )
-        owners[flag] = f"parameter {name!r}"
+        words = [flag, negated(flag)] if field.annotation is bool else [flag]
+        for word in words:
+            if word in owners:
+                return (
+                    f"task {task.name!r}: parameter {name!r} would take the flag {word} from "
+                    f'{owners[word]}; rename it, or set json_schema_extra={{"cli": "--..."}}'
+                )
+        owners.update(dict.fromkeys(words, f"parameter {name!r}"))
     return ""
 
 

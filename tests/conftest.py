@@ -1,17 +1,90 @@
 """What every test may ask for."""
 
 import os
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+
+from farm.executor import Executor, Message, Order
+from farm.job import Plan, Unit
+
+LEASES = count(1)
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real pictures and weights, where the checkout has them beside it."""
-    folder = Path(
-        os.environ.get("FARM_TEST_DATA", Path(__file__).parents[2] / "shared" / "data")
-    )
+    folder = Path(os.environ.get("FARM_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"no test data at {folder}; set FARM_TEST_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def effects() -> Path:
+    """A plugins folder of effects that behave, wait, break and die."""
+    return Path(__file__).parent / "effects"
+
+
+@pytest.fixture
+def make_order(tmp_path: Path) -> Callable[..., Order]:
+    """Make an order for a small picture: ``make_order(task, **params)``."""
+
+    def make(task: str, **params: object) -> Order:
+        lease = f"lease-{next(LEASES)}"
+        target = str(tmp_path / "out" / f"{lease}.png")
+        return Order(
+            Unit("job", lease, "blank:32x24:#804020", target), 1, lease, task, params, Plan()
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., Message]:
+    """Wait for the next message of a kind, passing over others: ``until(executor, kind)``."""
+    unread: dict[int, deque[Message]] = defaultdict(deque)
+
+    def wait(executor: Executor, kind: type[Message]) -> Message:
+        passed: list[Message] = []
+        waiting = unread[id(executor)]
+        for _ in range(90):
+            while waiting:
+                passed.append(waiting.popleft())
+                if isinstance(passed[-1], kind):
+                    return passed[-1]
+            waiting.extend(executor.poll(1.0))
+        raise AssertionError(f"no {kind.__name__} in 90 s, but {passed}")
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Any]:
+    """One Ray cluster for all tests, of one node with two cores; nodes may be added.
+
+    The process is connected to it, so that every pool uses it and leaves it running.
+    """
+    from farm_cluster.session import prepare_environment
+
+    with TemporaryDirectory(prefix="farm-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", folder)
+        patch.setenv("RAY_AUTH_TOKEN", "0" * 64)
+        prepare_environment(None)
+        import ray
+        from ray.cluster_utils import Cluster
+
+        store = 80 * 2**20
+        head = {"num_cpus": 2, "include_dashboard": False, "object_store_memory": store}
+        quick = {"no_monitor": True, "include_log_monitor": False}
+        cluster = Cluster(initialize_head=True, head_node_args=head | quick)
+        quiet = {"logging_level": "ERROR", "log_to_driver": False}
+        ray.init(address=cluster.address, namespace="tests", **quiet)
+        yield cluster
+        ray.shutdown()
+        cluster.shutdown()

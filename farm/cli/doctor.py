@@ -4,7 +4,6 @@ Every check looks at one thing and never raises: what fails becomes a finding.
 """
 
 import importlib
-import os
 import platform
 import re
 import shutil
@@ -21,7 +20,7 @@ import psutil
 from farm.cli.exits import Exit
 from farm.cli.root import registry_of
 from farm.cli.table import show_json, show_table
-from farm.config import ledger_path, ledger_url
+from farm.config import all_cores, ledger_path, ledger_url
 from farm.registry import Registry
 
 GIB: Final = 2**30
@@ -76,7 +75,7 @@ def _enough(name: str, free: int, little: int, found: str, advice: str) -> Findi
 def _machine(_: Registry) -> Iterator[Finding]:
     yield Finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
     yield Finding("platform", "ok", platform.platform())
-    yield Finding("cores", "ok", str(len(psutil.Process().cpu_affinity() or ()) or os.cpu_count()))
+    yield Finding("cores", "ok", str(all_cores()))
 
 
 def _memory(_: Registry) -> Iterator[Finding]:
@@ -159,18 +158,18 @@ def _ledger(_: Registry) -> Iterator[Finding]:
 
 
 def _weights(registry: Registry) -> Iterator[Finding]:
-    from farm.engine import catalogue
+    from farm.engine.weights import find_weights
 
-    states = {str(row["name"]): str(row["weights"]) for row in catalogue.rows(registry.networks)}
-    here = [name for name, state in states.items() if state == "here"]
-    missing = [name for name in states if name not in here]
+    specs = registry.networks
+    here = [name for name, spec in specs.items() if find_weights(spec)]
+    missing = [name for name in specs if name not in here]
     if here:
         yield Finding("weights", "ok", f"here: {', '.join(here)}")
     else:
         yield Finding("weights", "problem", "none here", "reinstall the farm, or give --weights")
     if missing:
         advice = "fetched when first used; offline, give --weights FILE"
-        yield Finding("weights", "warning", f"missing: {', '.join(missing)}", advice)
+        yield Finding("weights", "warning", f"not here: {', '.join(missing)}", advice)
 
 
 CHECKS: Final[tuple[Check, ...]] = (

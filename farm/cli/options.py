@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from farm.errors import BadParameter
 from farm.task import TaskParams
-from farm.vetting import flag_of
+from farm.vetting import flag_of, negated
 
 PREFIX: Final = "param_"
 """Keeps parameters apart from the command's own options, whatever their names."""
@@ -67,8 +67,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     }
     annotation = _without_none(field.annotation)
     if annotation is bool:
-        off = flag.replace("--", "--no-", 1)
-        return click.Option([f"{flag}/{off}", PREFIX + name], **shared)
+        return click.Option([f"{flag}/{negated(flag)}", PREFIX + name], **shared)
     shape = _shape(annotation)
     kind = click.STRING if shape.choices is None else click.Choice(list(shape.choices))
     return click.Option(

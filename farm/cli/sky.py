@@ -24,8 +24,8 @@ def draw_sky(height: int = 480, width: int = 640, seed: int = 5) -> Field:
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) / height
     picture = _air(y, x)
     picture = _clouds(picture, y, x, generator)
-    for distance, colour in enumerate(HILLS):
-        picture = _hill(picture, y, x, distance, colour, generator)
+    for distance in range(len(HILLS)):
+        picture = _hill(picture, y, x, distance, generator)
     for _ in range(9):
         picture = _bird(picture, y, x, generator)
     return np.clip(picture, 0, 1).astype(np.float32)
@@ -58,19 +58,14 @@ def _clouds(picture: Field, y: Field, x: Field, generator: np.random.Generator) 
 
 
 def _hill(
-    picture: Field,
-    y: Field,
-    x: Field,
-    distance: int,
-    colour: tuple[float, float, float],
-    generator: np.random.Generator,
+    picture: Field, y: Field, x: Field, distance: int, generator: np.random.Generator
 ) -> Field:
     lattice = [generator.random((64, 64), dtype=np.float32) for _ in range(6)]
     ridge = _fractal(np.full_like(x, distance * 9), x * (2.2 + distance) + 5, lattice, octaves=6)
     edge = 0.70 + 0.085 * distance - (0.20 - 0.04 * distance) * (ridge - 0.4)
     cover = np.clip((y - edge) * picture.shape[0], 0, 1)
     haze = np.clip(1 - (y - edge) * 5, 0, 1) * (0.30 - 0.1 * distance)
-    return _mix(picture, _mix(np.asarray(colour), np.asarray(HORIZON), haze), cover)
+    return _mix(picture, _mix(np.asarray(HILLS[distance]), np.asarray(HORIZON), haze), cover)
 
 
 def _bird(picture: Field, y: Field, x: Field, generator: np.random.Generator) -> Field:

@@ -10,7 +10,6 @@ from torch.fx.experimental.optimization import fuse
 
 from farm.errors import PluginError
 
-
 _NOT_FEATURES = ("avgpool", "dropout", "fc", "classifier", "heads", "logits")
 
 
@@ -80,7 +79,7 @@ def _fold(root: fx.GraphModule) -> fx.GraphModule:
                 node.target = operator.add
     for child in root.modules():
         if getattr(child, "inplace", False):
-            child.inplace = False
+            child.inplace = False  # type: ignore[assignment]
     root.recompile()
     folded = fuse(root.to(torch.float64), inplace=True, no_trace=True)
     assert isinstance(folded, fx.GraphModule)

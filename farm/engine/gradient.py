@@ -32,9 +32,7 @@ class Layout:
     shapes: Mapping[str, Shape]
 
     def window(self, tile: Tile, layer: str) -> Window:
-        return Window(
-            tile.vertical.owned[layer], tile.horizontal.owned[layer], self.shapes[layer]
-        )
+        return Window(tile.vertical.owned[layer], tile.horizontal.owned[layer], self.shapes[layer])
 
 
 def lay_out(extractor: Extractor, height: int, width: int, tile: int) -> Layout:
@@ -63,7 +61,7 @@ def gradient(
 
     image: RGB in 0..1; its precision is that of the sums. tile: pixels a side, 0 for whole.
     """
-    layout = lay_out(extractor, *image.shape[2:], tile)
+    layout = lay_out(extractor, image.shape[2], image.shape[3], tile)
     if isinstance(objective, LocalObjective):
         return _one_pass(image, extractor, objective, layout, done)
     return _two_passes(image, extractor, objective, layout, done)
@@ -73,7 +71,7 @@ def features(
     image: Image, extractor: Extractor, tile: int, done: Done = nothing
 ) -> dict[str, Features]:
     """Return the whole picture's features by layer, computed tile by tile."""
-    layout = lay_out(extractor, *image.shape[2:], tile)
+    layout = lay_out(extractor, image.shape[2], image.shape[3], tile)
     maps = {
         layer: image.new_empty(1, s.channels, s.rows, s.columns)
         for layer, s in layout.shapes.items()

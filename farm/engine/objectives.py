@@ -123,7 +123,7 @@ class Classes(LocalObjective):
     def __init__(self, classes: Sequence[int]) -> None:
         self._classes = list(classes)
 
-    def statistics(self, layer: str, features: Features, window: Window) -> Scalar:
+    def statistics(self, layer: str, features: Features, window: Window) -> Scalar:  # noqa: ARG002 - it has one layer
         return features[:, self._classes].sum() / window.positions
 
 
@@ -144,7 +144,9 @@ class Guide(LocalObjective):
     def statistics(self, layer: str, features: Features, window: Window) -> Scalar:
         guide = self._guides[layer].to(features.dtype)
         here = features[0].flatten(1).T
-        best = torch.cat([(rows.detach() @ guide.T).argmax(1) for rows in here.split(self._block)])
+        best = torch.cat(
+            [(rows.detach() @ guide.T).argmax(1) for rows in torch.split(here, self._block)]
+        )
         return self._weights[layer] * (here * guide[best]).sum() / window.positions
 
 

@@ -57,9 +57,7 @@ class Thin(fx.Interpreter):
             case nn.Conv2d(padding_mode="zeros"):
                 image = args[0].sum(dim=1, keepdim=True)
                 kernel = image.new_ones(1, 1, *module.kernel_size)
-                return F.conv2d(
-                    image, kernel, None, module.stride, module.padding, module.dilation
-                )
+                return F.conv2d(image, kernel, None, module.stride, module.padding, module.dilation)
             case nn.BatchNorm2d():
                 return args[0]
         return module(*args, **kwargs)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from hashlib import file_digest
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 from urllib.error import URLError
 
 import torch
@@ -70,7 +71,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise BadParameter("weights", f"no such file: {path}")
     try:
         if path.suffix == ".safetensors":
-            state = load_file(path)
+            state: dict[str, Any] = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError, ValueError) as error:
@@ -78,8 +79,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise BadParameter(
             "weights", f"{path} is neither safetensors nor a plain state dict ({reason})"
         ) from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else {}
-    tensors = {k: v.float() for k, v in state.items() if isinstance(v, Tensor)}
+    named = state.get("state_dict", state) if isinstance(state, dict) else {}
+    tensors = {k: v.float() for k, v in named.items() if isinstance(v, Tensor)}
     return {k: v for k, v in tensors.items() if not k.startswith(_AUXILIARY)}
 
 

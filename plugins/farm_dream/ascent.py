@@ -70,7 +70,8 @@ class _Climb:
         return slope.add_(image).clamp_(0, 1)
 
     def _mean(self, image: Tensor) -> Tensor:
-        return image.new_tensor(self._network.spec.mean).view(1, 3, 1, 1)
+        mean = torch.tensor(self._network.spec.mean, dtype=image.dtype, device=image.device)
+        return mean.view(1, 3, 1, 1)
 
     def _shift(self) -> tuple[int, int]:
         most = self._params.jitter
@@ -92,7 +93,7 @@ class _Climb:
 def _sizes(image: Tensor, params: DreamParams, network: Network) -> list[tuple[int, int]]:
     """Return the octaves' sizes that the network can take, smallest first."""
     extractor = network.extractor(wishes.layers(params))
-    sizes = pyramid.octave_sizes(*image.shape[2:], params.octaves, params.scale)
+    sizes = pyramid.octave_sizes(image.shape[2], image.shape[3], params.octaves, params.scale)
     fitting = [size for size in sizes if extractor.fits(*size)]
     if not fitting:
         extractor.shapes(*sizes[-1])

@@ -35,7 +35,7 @@ def enhance(image: Tensor, params: DreamParams, context: Context) -> Tensor:
         return smooth.detach() - value
 
     for step in range(steps):
-        solver.step(loss)
+        solver.step(loss)  # type: ignore[no-untyped-call]
         context.progress((step + 1) / steps, f"step {step + 1}/{steps}")
         if float(unknown.grad.abs().max()) < EPSILON:  # type: ignore[union-attr]
             break

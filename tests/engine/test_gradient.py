@@ -103,7 +103,9 @@ def test_gradient_matches_finite_differences(random_network):
     _, slope = exact.gradient(image, extractor, objective, 32)
     ahead, _ = exact.gradient(image + step * direction, extractor, objective, 0)
     behind, _ = exact.gradient(image - step * direction, extractor, objective, 0)
-    assert float((slope * direction).sum()) == pytest.approx((ahead - behind) / (2 * step), rel=1e-5)
+    assert float((slope * direction).sum()) == pytest.approx(
+        (ahead - behind) / (2 * step), rel=1e-5
+    )
 
 
 def test_tiled_features_are_the_whole_features(random_network):
@@ -116,7 +118,9 @@ def test_tiled_features_are_the_whole_features(random_network):
 
 def test_a_picture_too_small_for_the_layer_is_refused(random_network):
     extractor = random_network("inception_v3", "float32").extractor(("Mixed_7c",))
-    with pytest.raises(BadParameter, match="inception_v3 cannot take a picture of 40x40 down to Mixed_7c"):
+    with pytest.raises(
+        BadParameter, match="inception_v3 cannot take a picture of 40x40 down to Mixed_7c"
+    ):
         exact.lay_out(extractor, 40, 40, 0)
 
 

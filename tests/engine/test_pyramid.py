@@ -13,9 +13,7 @@ def noise(height, width):
     return torch.rand(1, 3, height, width, generator=generator, dtype=torch.float64)
 
 
-@given(
-    st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 10), st.floats(1.05, 3)
-)
+@given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 10), st.floats(1.05, 3))
 def test_octaves_grow_to_the_picture(height, width, octaves, scale):
     sizes = pyramid.octave_sizes(height, width, octaves, scale)
     assert len(sizes) == octaves
@@ -25,7 +23,12 @@ def test_octaves_grow_to_the_picture(height, width, octaves, scale):
 
 
 def test_canonical_octaves():
-    assert pyramid.octave_sizes(392, 784, 4, 1.4) == [(143, 286), (200, 400), (280, 560), (392, 784)]
+    assert pyramid.octave_sizes(392, 784, 4, 1.4) == [
+        (143, 286),
+        (200, 400),
+        (280, 560),
+        (392, 784),
+    ]
 
 
 @settings(deadline=None, max_examples=20)

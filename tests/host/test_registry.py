@@ -192,5 +192,4 @@ def test_raising_observer_silences_nobody(
 
 
 def test_relay_knows_only_the_farms_hooks() -> None:
-    with pytest.raises(AttributeError, match="farm_jobs_finished"):
-        Registry.load().hook.farm_jobs_finished
+    assert not hasattr(Registry.load().hook, "farm_jobs_finished")

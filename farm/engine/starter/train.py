@@ -8,9 +8,9 @@ DATA is a folder or a zip with `train/<class>/*` and `val/<class>/*`, and option
 beside it; the same command resumes, also with more or fewer epochs.
 Sources: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network", 2015,
 arXiv:1503.02531; Romero et al., "FitNets", 2015, arXiv:1412.6550, for matching features.
-Differs: features are compared by the cosine of their principal components; the teacher sees a few
-fixed views of each picture, and its answers are kept, while the student sees the same views
-recoloured, blurred, sharpened and under noise, a new draw every time.
+Differs: features are compared by their principal components, in angle and in length; the teacher
+sees a few fixed views of each picture, and its answers are kept, while the student sees the same
+views recoloured, blurred, sharpened and under noise, a new draw every time.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from farm.engine.starter.network import BLOCKS, BasicConv2d, StarterGoogLeNet, f
 
 MEAN: Final = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 DEVIATION: Final = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
-FEATURE_WEIGHT: Final = 2.0
+FEATURE_WEIGHT: Final = 1.5
 STATEFUL: Final = ("pupil", "average", "optimiser")
 SUMMARY: Final = "Train the starter network on a folder-per-class data set."
 
@@ -157,7 +157,7 @@ def disturb(x: Tensor, generator: torch.Generator) -> Tensor:
     """Recolour, blur or sharpen, and add noise to pictures in 0..1, each by its own amounts."""
     count = len(x)
     grey = x.mean(1, keepdim=True)
-    x = grey + (x - grey) * uniform(count, 0.5, 1.4, generator)
+    x = grey + (x - grey) * uniform(count, 0.3, 2.0, generator)
     x = x * (0.85 + 0.3 * torch.rand(count, 3, 1, 1, generator=generator))
     x = (x - 0.45) * uniform(count, 0.7, 1.3, generator) + uniform(count, 0.35, 0.55, generator)
 
@@ -167,7 +167,7 @@ def disturb(x: Tensor, generator: torch.Generator) -> Tensor:
     x = torch.where(uniform(count, 0, 1, generator) < 0.5, x, torch.lerp(x, blurred, amount))
 
     scale = uniform(count, -0.08, 0.08, generator).relu()
-    return x + scale * torch.randn(x.shape, generator=generator)
+    return (x + scale * torch.randn(x.shape, generator=generator)).clamp(0, 1)
 
 
 # The teacher
@@ -226,14 +226,17 @@ class Lessons:
 
     def get(self, round_number: int, indices: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Return logits and features for views x of the pictures at `indices`."""
-        at = (round_number, indices.numpy())
-        if self._known[at].all():
-            return {name: torch.from_numpy(a[at]).float() for name, a in self._stored.items()}
-        answers = self._answer(x)
-        for name, answer in answers.items():
-            self._stored[name][at] = answer.numpy()
-        self._known[at] = True
-        return answers
+        at = indices.numpy()
+        new = at[~self._known[round_number, at]]
+        if len(new):
+            fresh = torch.isin(indices, torch.from_numpy(new))
+            for name, answer in self._answer(x[fresh]).items():
+                self._stored[name][round_number, new] = answer.numpy()
+            self._known[round_number, new] = True
+        return {
+            name: torch.from_numpy(stored[round_number, at]).float()
+            for name, stored in self._stored.items()
+        }
 
     @staticmethod
     def _open(path: Path, shape: tuple[int, ...], dtype: type) -> np.memmap:
@@ -293,8 +296,10 @@ class Pupil(nn.Module):
         theirs = lessons["logits"].log_softmax(1)
         loss = loss + F.kl_div(mine, theirs, reduction="batchmean", log_target=True)
         for block, projection in self.projections.items():
-            cosine = F.cosine_similarity(projection(features[block]), lessons[block], dim=1)
-            loss = loss + FEATURE_WEIGHT * (1 - cosine.mean())
+            mine, theirs = projection(features[block]), lessons[block]
+            turned = 1 - F.cosine_similarity(mine, theirs, dim=1).mean()
+            missed = F.mse_loss(mine, theirs) / theirs.square().mean()
+            loss = loss + FEATURE_WEIGHT * (turned + missed)
         return loss
 
 

@@ -1,0 +1,42 @@
+# One command each for people and for continuous integration; the environment is made on demand.
+
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check lint types imports docs bench build clean
+
+demo: $(VENV)/.ok
+	$(BIN)/farm demo
+
+test: $(VENV)/.ok
+	$(BIN)/python -m pytest
+
+check: lint types imports
+
+lint: $(VENV)/.ok
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.ok
+	$(BIN)/mypy
+
+imports: $(VENV)/.ok
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.ok
+	$(BIN)/python tests/benchmarks/engine.py
+	$(BIN)/python tests/benchmarks/memory.py
+	$(BIN)/python tests/benchmarks/farm.py
+
+build: $(VENV)/.ok
+	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
+
+clean:
+	rm -rf $(VENV) dist demo
+
+$(VENV)/.ok: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $@

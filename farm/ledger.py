@@ -1,0 +1,292 @@
+"""What is known of every job and unit, kept so that no crash loses it.
+
+SQLite by default (write-ahead log, every commit on the disk before it counts), or any other
+database by URL. One writer at a time; a unit's row is written before it is acted on.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Float,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    func,
+    insert,
+    make_url,
+    select,
+    update,
+)
+from sqlalchemy.exc import SQLAlchemyError
+
+from farm.errors import UserError
+from farm.executor import Figures
+from farm.job import Job, JobSpec, JobState, Unit, UnitState, Wanted
+from farm.scheduler import JobChanged, UnitChanged
+
+SCHEMA = 1
+
+_metadata = MetaData()
+_about = Table("about", _metadata, Column("schema", Integer, primary_key=True))
+_jobs = Table(
+    "jobs",
+    _metadata,
+    Column("id", String(64), primary_key=True),
+    Column("key", String(64), nullable=False, index=True),
+    Column("spec", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("wanted", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+)
+_units = Table(
+    "units",
+    _metadata,
+    Column("job", ForeignKey("jobs.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("name", Text, nullable=False, index=True),
+    Column("source", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("needs", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("figures", Text),
+)
+_story = Table(
+    "story",
+    _metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("job", String(64), nullable=False, index=True),
+    Column("unit", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("by", String(16), nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class UnitRecord:
+    """A unit as the ledger knows it. figures: of the attempt that succeeded."""
+
+    unit: Unit
+    state: UnitState
+    attempts: int
+    reason: str
+    figures: Figures | None
+
+
+class Ledger:
+    """Jobs, units and their story. Use open."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """Open the ledger at a database URL, made where there is none.
+
+        Raises UserError when it cannot be opened, is no ledger, or is of another version.
+        """
+        try:
+            engine = _engine(url)
+            with engine.begin() as connection:
+                _metadata.create_all(connection)
+                found = connection.scalar(select(func.max(_about.c.schema)))
+                if found is None:
+                    connection.execute(insert(_about).values(schema=SCHEMA))
+        except (SQLAlchemyError, OSError) as error:
+            reason = str(getattr(error, "orig", error)).splitlines()[0]
+            raise UserError(
+                f"cannot open the ledger {_shown(url)}: {reason}; set FARM_LEDGER to another file"
+            ) from error
+        if found not in (None, SCHEMA):
+            raise UserError(
+                f"the ledger {_shown(url)} is of version {found}, this farm writes {SCHEMA}; "
+                "set FARM_LEDGER to another file"
+            )
+        return cls(engine)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    def add(self, job: Job, units: Sequence[Unit], states: Sequence[UnitState]) -> None:
+        """Store a new job with its units, all or nothing."""
+        rows = [
+            {
+                **_unit_row(unit),
+                "number": number,
+                "state": state,
+                "attempts": 0,
+                "reason": "",
+            }
+            for number, (unit, state) in enumerate(zip(units, states, strict=True))
+        ]
+        with self._begin() as connection:
+            connection.execute(insert(_jobs).values(key=job.spec.key, **_job_row(job)))
+            connection.execute(insert(_units), rows)
+
+    def record(self, changes: Iterable[UnitChanged | JobChanged], now: float) -> None:
+        """Store changes in one transaction, and what led to them."""
+        with self._begin() as connection:
+            for change in changes:
+                if isinstance(change, JobChanged):
+                    where = _jobs.c.id == change.job.id
+                    connection.execute(update(_jobs).where(where).values(_job_row(change.job)))
+                else:
+                    _record_unit(connection, change, now)
+
+    def jobs(self) -> list[Job]:
+        """Return every job, oldest first."""
+        with self._begin() as connection:
+            return [
+                _job(row) for row in connection.execute(select(_jobs).order_by(_jobs.c.created))
+            ]
+
+    def job(self, job: str) -> Job | None:
+        """Return a job by its id."""
+        with self._begin() as connection:
+            row = connection.execute(select(_jobs).where(_jobs.c.id == job)).first()
+        return _job(row) if row else None
+
+    def find(self, key: str) -> Job | None:
+        """Return the latest job that asked for the same: see JobSpec.key."""
+        query = select(_jobs).where(_jobs.c.key == key).order_by(_jobs.c.created.desc())
+        with self._begin() as connection:
+            row = connection.execute(query).first()
+        return _job(row) if row else None
+
+    def units(self, job: str) -> list[UnitRecord]:
+        """Return a job's units in their order."""
+        query = select(_units).where(_units.c.job == job).order_by(_units.c.number)
+        with self._begin() as connection:
+            return [_unit_record(row) for row in connection.execute(query)]
+
+    def finished(self, key: str) -> dict[str, UnitRecord]:
+        """Return, by target, the latest success of each unit of all jobs that asked for the same."""
+        query = (
+            select(_units)
+            .join(_jobs)
+            .where(_jobs.c.key == key, _units.c.figures.is_not(None))
+            .order_by(_jobs.c.created)
+        )
+        with self._begin() as connection:
+            records = [_unit_record(row) for row in connection.execute(query)]
+        return {record.unit.target: record for record in records}
+
+    def story(self, job: str) -> list[str]:
+        """Return what happened to a job's units, a line each."""
+        query = select(_story).where(_story.c.job == job).order_by(_story.c.id)
+        with self._begin() as connection:
+            rows = list(connection.execute(query))
+        return [
+            f"{r.at:.3f} {r.unit} {r.state} attempt {r.attempt} {r.worker} {r.reason}".rstrip()
+            for r in rows
+        ]
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            reason = str(getattr(error, "orig", error)).splitlines()[0]
+            raise UserError(f"the ledger failed: {reason}; is its disk full?") from error
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    engine = create_engine(parsed)
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_at_once)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_at_once(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _shown(url: str) -> str:
+    return make_url(url).render_as_string(hide_password=True)
+
+
+def _record_unit(connection: Connection, change: UnitChanged, now: float) -> None:
+    values: dict[str, object] = {
+        "state": change.state,
+        "attempts": change.attempt,
+        "reason": change.reason,
+    }
+    if change.figures:
+        values["figures"] = json.dumps(asdict(change.figures))
+    where = (_units.c.job == change.unit.job, _units.c.name == change.unit.name)
+    connection.execute(update(_units).where(*where).values(values))
+    connection.execute(
+        insert(_story).values(
+            at=now,
+            job=change.unit.job,
+            unit=change.unit.name,
+            state=change.state,
+            attempt=change.attempt,
+            worker=change.worker,
+            reason=change.reason,
+            by=change.by,
+        )
+    )
+
+
+def _job_row(job: Job) -> dict[str, object]:
+    return {
+        "id": job.id,
+        "spec": job.spec.model_dump_json(),
+        "created": job.created,
+        "state": job.state,
+        "wanted": job.wanted,
+        "reason": job.reason,
+    }
+
+
+def _job(row: Any) -> Job:
+    return Job(
+        row.id,
+        JobSpec.model_validate_json(row.spec),
+        row.created,
+        JobState(row.state),
+        Wanted(row.wanted),
+        row.reason,
+    )
+
+
+def _unit_row(unit: Unit) -> dict[str, object]:
+    return {**asdict(unit), "needs": json.dumps(unit.needs)}
+
+
+def _unit_record(row: Any) -> UnitRecord:
+    unit = Unit(row.job, row.name, row.source, row.target, tuple(json.loads(row.needs)))
+    figures = Figures(**json.loads(row.figures)) if row.figures else None
+    return UnitRecord(unit, UnitState(row.state), row.attempts, row.reason, figures)
