@@ -1,7 +1,7 @@
 """What every test may ask for."""
 
 import os
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from farm.executor import Executor, Message, Order
+from farm.executor import Executor, Message, Order, WorkerJoined, WorkerLost
 from farm.job import Plan, Unit
 
 LEASES = count(1)
@@ -45,23 +45,38 @@ def make_order(tmp_path: Path) -> Callable[..., Order]:
     return make
 
 
-@pytest.fixture(scope="session")
-def until() -> Callable[..., Message]:
-    """Wait for the next message of a kind, passing over others: ``until(executor, kind)``."""
-    unread: dict[int, deque[Message]] = defaultdict(deque)
+class Bench:
+    """An executor of one worker, and how a test waits for it."""
 
-    def wait(executor: Executor, kind: type[Message]) -> Message:
+    def __init__(self, executor: Executor) -> None:
+        self.executor = executor
+        self._unread: deque[Message] = deque()
+        self.worker: str = self.until(WorkerJoined).worker
+
+    def assign(self, order: Order) -> None:
+        self.executor.assign(self.worker, order)
+
+    def until(self, kind: type[Message]) -> Any:
+        """Return the next message of this kind, passing over others."""
         passed: list[Message] = []
-        waiting = unread[id(executor)]
         for _ in range(90):
-            while waiting:
-                passed.append(waiting.popleft())
+            while self._unread:
+                passed.append(self._unread.popleft())
                 if isinstance(passed[-1], kind):
                     return passed[-1]
-            waiting.extend(executor.poll(1.0))
+            self._unread.extend(self.executor.poll(1.0))
         raise AssertionError(f"no {kind.__name__} in 90 s, but {passed}")
 
-    return wait
+    def wait_for_successor(self) -> None:
+        assert self.until(WorkerLost).worker == self.worker
+        before, self.worker = self.worker, self.until(WorkerJoined).worker
+        assert self.worker != before
+
+
+@pytest.fixture(scope="session")
+def bench_of() -> type[Bench]:
+    """Wait for an executor's first worker: ``bench_of(executor)``."""
+    return Bench
 
 
 @pytest.fixture(scope="session")

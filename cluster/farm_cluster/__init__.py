@@ -1,0 +1,24 @@
+"""The executor that runs on a Ray cluster: the only code of the farm that imports Ray.
+
+Light on purpose: Ray is imported when a pool is made.
+"""
+
+from collections.abc import Mapping
+
+from farm import hookimpl
+from farm.executor import Executor, ExecutorFactory, ExecutorOptions
+
+
+def make_pool(options: ExecutorOptions) -> Executor:
+    """Return a pool of Ray workers; it starts nothing yet."""
+    from farm_cluster.session import prepare_environment
+
+    prepare_environment(options.address)
+    from farm_cluster.pool import RayPool
+
+    return RayPool(options)
+
+
+@hookimpl
+def farm_executors() -> Mapping[str, ExecutorFactory]:
+    return {"ray": make_pool}

@@ -1,0 +1,87 @@
+"""What lives in a worker process of the pool. Knows no Ray: a pool makes an actor of it.
+
+Every method returns plain data; only the end of the process shows as an error of Ray's.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import final
+
+import farm
+from farm.errors import FarmBug, FarmError
+from farm.executor import Order, UnitCancelled, UnitFailed, UnitProgress, UnitSucceeded
+from farm.registry import Plugin, Registry
+from farm.worker import Worker, attempt
+from farm_cluster.places import Kind
+
+__all__ = ["FarmActor", "Hello", "inventory"]
+
+
+@dataclass(frozen=True)
+class Hello:
+    """A worker's first words. refusal: why it cannot work; empty where it can."""
+
+    inventory: tuple[str, ...]
+    kind: Kind = "cpu"
+    refusal: str = ""
+
+
+def inventory(registry: Registry) -> tuple[str, ...]:
+    """Return the farm's and every plugin's version and state, to compare between processes."""
+    return (f"farm {farm.__version__}", *sorted(_entry(plugin) for plugin in registry.plugins))
+
+
+def _entry(plugin: Plugin) -> str:
+    return f"plugin {plugin.name} {plugin.version or _digest(plugin.source)} {plugin.state}"
+
+
+def _digest(source: str) -> str:
+    """Return what tells two versions of a single-file plugin apart."""
+    path = Path(source)
+    return sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else "?"
+
+
+@final
+class FarmActor:
+    """A worker with one device. run() is called by one thread; the rest at any time."""
+
+    def __init__(self, name: str, kind: Kind, threads: int, plugins_dir: str | None) -> None:
+        self._name, self._kind, self._threads = name, kind, threads
+        self._plugins_dir = Path(plugins_dir) if plugins_dir else None
+        self._worker: Worker | None = None
+        self._progress: UnitProgress | None = None
+        self._cancelled = ""
+
+    def hello(self) -> Hello:
+        """Load plugins and device, and say what is here."""
+        try:
+            registry = Registry.load(self._plugins_dir)
+            device = "cpu" if self._kind == "cpu" else None
+            self._worker = Worker(registry, device, self._threads)
+        except FarmError as error:
+            return Hello((), refusal=str(error))
+        except Exception as error:  # noqa: BLE001 - an installation may be broken in any way
+            return Hello((), refusal=f"{type(error).__name__}: {error}")
+        is_gpu = self._worker.device.startswith("cuda")
+        return Hello(inventory(registry), "gpu" if is_gpu else "cpu")
+
+    def run(self, order: Order) -> UnitSucceeded | UnitFailed | UnitCancelled:
+        """Run one order to its end, whatever that is."""
+        if self._worker is None:
+            raise FarmBug(f"{self._name} was given an order before it was ready")
+
+        def tell(done: float, note: str, tiles: int) -> None:
+            self._progress = UnitProgress(self._name, order.token, done, note, tiles)
+
+        return attempt(
+            self._worker, self._name, order, tell, lambda: self._cancelled == order.token
+        )
+
+    def progress(self) -> UnitProgress | None:
+        """Return the latest progress; None before any."""
+        return self._progress
+
+    def cancel(self, token: str) -> None:
+        """Have the order of this token stop, also where it has not begun yet."""
+        self._cancelled = token

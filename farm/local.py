@@ -1,0 +1,147 @@
+"""The reference executor: one worker in a thread of this process. Starts at once."""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import final
+
+from farm.errors import FarmBug
+from farm.executor import (
+    Executor,
+    Message,
+    Order,
+    UnitProgress,
+    UnitStarted,
+    WorkerJoined,
+    WorkerLost,
+)
+from farm.registry import Registry
+from farm.worker import Worker, attempt
+
+__all__ = ["LocalExecutor"]
+
+
+@final
+class LocalExecutor(Executor):
+    """One worker in this process, for one frame at a time.
+
+    A thread cannot be ended: kill() asks its unit to stop and lets the thread run out unheard,
+    while another takes its place. close() waits for the unit to notice; an effect that never
+    reports progress is waited for.
+    """
+
+    def __init__(self, registry: Registry, threads: int) -> None:
+        self._registry, self._threads = registry, threads
+        self._messages: queue.SimpleQueue[Message | BaseException] = queue.SimpleQueue()
+        self._started = 0
+        self._member: _Member | None = None
+
+    def start(self) -> None:
+        self._started += 1
+        name = f"local-{self._started}"
+        self._member = _Member(
+            name, lambda: Worker(self._registry, None, self._threads), self._messages.put
+        )
+
+    def assign(self, worker: str, order: Order) -> None:
+        if self._member and self._member.name == worker:
+            self._member.assign(order)
+
+    def poll(self, timeout: float) -> Sequence[Message]:
+        messages: list[Message] = []
+        try:
+            _add(messages, self._messages.get(timeout=timeout))
+            while True:
+                _add(messages, self._messages.get_nowait())
+        except queue.Empty:
+            return messages
+
+    def cancel(self, worker: str) -> None:
+        if self._member and self._member.name == worker:
+            self._member.cancel()
+
+    def kill(self, worker: str) -> None:
+        if self._member and self._member.name == worker:
+            self._member.abandon()
+            self._messages.put(WorkerLost(worker, "it was told to end"))
+            self.start()
+
+    def close(self) -> None:
+        if self._member:
+            self._member.close()
+            self._member = None
+
+
+def _add(messages: list[Message], item: Message | BaseException) -> None:
+    """Add what happened; of one unit's progress in a row only the last counts."""
+    if isinstance(item, BaseException):
+        raise item
+    if isinstance(item, UnitProgress) and messages and isinstance(messages[-1], UnitProgress):
+        messages.pop()
+    messages.append(item)
+
+
+class _Member:
+    """A thread with a worker in it, that says what happens until it is abandoned."""
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[], Worker],
+        say: Callable[[Message | BaseException], None],
+    ) -> None:
+        self.name = name
+        self._make, self._say_aloud = make, say
+        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+        self._is_busy = False
+        self._cancelled = threading.Event()
+        self._is_heard, self._speaking = True, threading.Lock()
+        self._thread = threading.Thread(target=self._work, name=f"farm-{name}", daemon=True)
+        self._thread.start()
+
+    def assign(self, order: Order) -> None:
+        if self._is_busy:
+            raise FarmBug(f"{self.name} was given {order.unit.name} while it had another order")
+        self._is_busy = True
+        self._cancelled.clear()
+        self._orders.put(order)
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    def abandon(self) -> None:
+        """Ask the thread to end and hear nothing more of it."""
+        with self._speaking:
+            self._is_heard = False
+        self._cancelled.set()
+        self._orders.put(None)
+
+    def close(self) -> None:
+        self.abandon()
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            worker = self._make()
+        except Exception as error:  # noqa: BLE001 - poll() raises it
+            self._say(error)
+            return
+        kind = "gpu" if worker.device.startswith("cuda") else "cpu"
+        self._say(WorkerJoined(self.name, kind))  # type: ignore[arg-type]
+        while order := self._orders.get():
+            self._run(worker, order)
+
+    def _run(self, worker: Worker, order: Order) -> None:
+        self._say(UnitStarted(self.name, order.token))
+
+        def tell(done: float, note: str, tiles: int) -> None:
+            self._say(UnitProgress(self.name, order.token, done, note, tiles))
+
+        end = attempt(worker, self.name, order, tell, self._cancelled.is_set)
+        self._is_busy = False
+        self._say(end)
+
+    def _say(self, message: Message | BaseException) -> None:
+        with self._speaking:
+            if self._is_heard:
+                self._say_aloud(message)

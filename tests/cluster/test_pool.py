@@ -1,0 +1,188 @@
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from farm.errors import UserError, WorkerError
+from farm.executor import (
+    Executor,
+    ExecutorOptions,
+    Order,
+    UnitProgress,
+    UnitSucceeded,
+)
+
+BenchOf = Callable[[Executor], Any]
+StartPool = Callable[..., AbstractContextManager[Executor]]
+MakeOrder = Callable[..., Order]
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def bench(start_pool: StartPool, effects: Path, bench_of: BenchOf) -> Iterator[Any]:
+    with start_pool(workers=1, plugins_dir=effects) as pool:
+        yield bench_of(pool)
+
+
+def test_killing_the_process_mid_frame_changes_nothing_in_the_result(
+    bench: Any, make_order: MakeOrder, tmp_path: Path
+) -> None:
+    began, go_on = tmp_path / "began", tmp_path / "until"
+    order = make_order("wait", began=str(began), until=str(go_on))
+    bench.assign(order)
+    bench.until(UnitProgress)
+    os.kill(int(began.read_text()), signal.SIGKILL)
+    bench.wait_for_successor()
+    assert not list(Path(order.unit.target).parent.glob("*"))
+    go_on.touch()
+    digests = set()
+    for _ in range(2):
+        bench.assign(order)
+        digests.add(bench.until(UnitSucceeded).figures.target_sha256)
+    assert len(digests) == 1
+
+
+def test_a_frame_that_takes_its_process_along_may_be_tried_again(
+    bench: Any, make_order: MakeOrder, tmp_path: Path
+) -> None:
+    order = make_order("crash", marker=str(tmp_path / "marker"))
+    bench.assign(order)
+    bench.wait_for_successor()
+    bench.assign(order)
+    assert bench.until(UnitSucceeded).worker == bench.worker
+
+
+def test_the_death_of_an_idle_worker_is_noticed(
+    bench: Any, make_order: MakeOrder, tmp_path: Path
+) -> None:
+    began, go_on = tmp_path / "began", tmp_path / "until"
+    go_on.touch()
+    bench.assign(make_order("wait", began=str(began), until=str(go_on)))
+    bench.until(UnitSucceeded)
+    os.kill(int(began.read_text()), signal.SIGKILL)
+    bench.wait_for_successor()
+
+
+def test_a_worker_too_large_for_every_node_is_refused(start_pool: StartPool) -> None:
+    told = r"no node .* has 64 cores .* give --threads 2 or less"
+    with pytest.raises(UserError, match=told), start_pool(threads=64):
+        pass
+
+
+PLUGIN = '''
+import os
+from farm import Effect, hookimpl
+
+class Own(Effect):
+    """Keeps the picture."""
+    name = "own"
+    def render(self, image, context):
+        return image
+
+@hookimpl
+def farm_tasks():
+    return [Own]
+'''
+
+
+def test_a_worker_with_other_plugins_is_refused_by_name(
+    ray_cluster: Any, tmp_path: Path, bench_of: BenchOf
+) -> None:
+    from farm_cluster import make_pool
+
+    plugin = tmp_path / "own.py"
+    plugin.write_text(PLUGIN)
+    pool = make_pool(ExecutorOptions(workers=1, plugins_dir=tmp_path))
+    plugin.write_text(PLUGIN + "# changed\n")
+    pool.start()
+    told = r"worker ray-1 on node .* differs from this process: plugin own \w+ loaded there, plugin own"
+    with pytest.raises(UserError, match=told):
+        bench_of(pool)
+    pool.close()
+
+
+def test_workers_that_cannot_start_end_the_wait(
+    start_pool: StartPool, tmp_path: Path, bench_of: BenchOf
+) -> None:
+    fatal = f"if os.getpid() != {os.getpid()}: os._exit(3)\n"
+    (tmp_path / "own.py").write_text(PLUGIN + fatal)
+    with (
+        start_pool(workers=1, plugins_dir=tmp_path) as pool,
+        pytest.raises(WorkerError, match="no worker can start on the cluster: its process ended"),
+    ):
+        bench_of(pool)
+
+
+SCRIPT = dedent("""
+    import signal, sys
+    from pathlib import Path
+    from farm.executor import ExecutorOptions, Order, UnitSucceeded, WorkerJoined
+    from farm.job import Plan, Unit
+    from farm_cluster import make_pool
+
+    def until(kind):
+        while True:
+            for message in pool.poll(1.0):
+                if isinstance(message, kind):
+                    return message
+
+    def handler(*_):
+        pass
+
+    effects, target, address = sys.argv[1:]
+    signal.signal(signal.SIGTERM, handler)
+    pool = make_pool(ExecutorOptions(1, 1, address or None, Path(effects)))
+    pool.start()
+    assert signal.getsignal(signal.SIGTERM) is handler
+    unit = Unit("job", "one", "blank:8x6:#336699", target)
+    pool.assign(until(WorkerJoined).worker, Order(unit, 1, "lease", "invert", {}, Plan()))
+    until(UnitSucceeded)
+    pool.close()
+""")
+
+
+def run_script(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT, *map(str, arguments)],
+        env={key: value for key, value in os.environ.items() if "RAY_" not in key} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+
+
+def test_a_private_cluster_is_silent_and_keeps_signals_and_home(
+    effects: Path, tmp_path: Path, short_folder: str
+) -> None:
+    target = tmp_path / "one.png"
+    done = run_script(effects, target, "", HOME="/proc/nowhere", RAY_TMPDIR=short_folder)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert target.exists()
+
+
+def test_a_cluster_is_joined_by_its_address(
+    ray_cluster: Any, effects: Path, tmp_path: Path, short_folder: str
+) -> None:
+    target = tmp_path / "one.png"
+    secret = {"RAY_AUTH_TOKEN": os.environ["RAY_AUTH_TOKEN"], "RAY_TMPDIR": short_folder}
+    done = run_script(effects, target, ray_cluster.address, **secret)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert target.exists()
+
+
+@pytest.fixture
+def short_folder() -> Iterator[str]:
+    """A folder whose name is short enough for Ray's sockets in it."""
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="farm-", ignore_cleanup_errors=True) as folder:
+        yield folder

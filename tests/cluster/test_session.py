@@ -1,0 +1,43 @@
+import socket
+import subprocess
+import sys
+from time import monotonic
+
+import pytest
+from farm_cluster.session import connect
+
+from farm.errors import UserError
+
+
+@pytest.fixture
+def unconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever cluster other tests are on, this process is on none."""
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+
+
+def test_a_dead_address_is_refused_at_once(unconnected: None) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        began = monotonic()
+        with pytest.raises(UserError, match=rf"no Ray cluster answers at {address} \(connection"):
+            connect(address, 1)
+        assert monotonic() - began < 5
+
+
+def test_an_unknown_host_is_refused(unconnected: None) -> None:
+    with pytest.raises(UserError, match=r"answers at nowhere\.invalid:6379 \(.*ray start --head"):
+        connect("nowhere.invalid:6379", 1)
+
+
+@pytest.mark.parametrize("address", ["auto", "ray://10.0.0.1:10001", "10.0.0.1", "host:99999"])
+def test_an_address_is_a_host_and_a_port(unconnected: None, address: str) -> None:
+    with pytest.raises(UserError, match=r"--address .*: give HOST:PORT, for example"):
+        connect(address, 1)
+
+
+def test_offering_the_pool_imports_no_ray() -> None:
+    code = "import sys, farm_cluster; sys.exit('ray' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,162 @@
+"""What every executor keeps, on each of them alike."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farm.errors import FarmBug
+from farm.executor import (
+    Executor,
+    ExecutorOptions,
+    Order,
+    Reason,
+    UnitCancelled,
+    UnitFailed,
+    UnitProgress,
+    UnitStarted,
+    UnitSucceeded,
+)
+from farm.local import LocalExecutor
+from farm.registry import Registry
+from farm.storage import sha256_file
+
+MakeOrder = Callable[..., Order]
+MakeExecutor = Callable[[], Executor]
+BenchOf = Callable[[Executor], Any]
+
+
+@pytest.fixture(
+    scope="module", params=["local", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])]
+)
+def make(request: pytest.FixtureRequest, effects: Path) -> MakeExecutor:
+    return partial(make_executor, request.param, request, effects)
+
+
+def make_executor(kind: str, request: pytest.FixtureRequest, effects: Path) -> Executor:
+    """Return an executor of one worker with one thread."""
+    if kind == "local":
+        return LocalExecutor(Registry.load(effects), 1)
+    request.getfixturevalue("ray_cluster")
+    from farm_cluster import make_pool
+
+    return make_pool(ExecutorOptions(workers=1, threads=1, plugins_dir=effects))
+
+
+@pytest.fixture(scope="module")
+def bench(make: MakeExecutor, bench_of: BenchOf) -> Iterator[Any]:
+    executor = make()
+    executor.start()
+    yield bench_of(executor)
+    executor.close()
+
+
+@pytest.fixture
+def waiting(make_order: MakeOrder, tmp_path: Path) -> Order:
+    """An order that waits for the file "until"."""
+    return make_order("wait", began=str(tmp_path / "began"), until=str(tmp_path / "until"))
+
+
+def test_an_order_succeeds_with_its_file_written(bench: Any, make_order: MakeOrder) -> None:
+    order = make_order("invert")
+    bench.assign(order)
+    done = bench.until(UnitSucceeded)
+    assert (done.worker, done.token) == (bench.worker, order.token)
+    assert done.figures.target_sha256 == sha256_file(Path(order.unit.target))
+    assert done.figures.seconds.keys() == {"load", "compute", "write"}
+
+
+def test_a_unit_starts_progresses_and_ends(bench: Any, waiting: Order, tmp_path: Path) -> None:
+    bench.assign(waiting)
+    assert bench.until(UnitStarted) == UnitStarted(bench.worker, waiting.token)
+    progress = bench.until(UnitProgress)
+    assert (progress.token, progress.done, progress.note) == (waiting.token, 0.5, "waiting")
+    (tmp_path / "until").touch()
+    assert bench.until(UnitSucceeded).token == waiting.token
+
+
+def test_a_failure_says_why_and_the_worker_goes_on(bench: Any, make_order: MakeOrder) -> None:
+    bench.assign(make_order("faulty", how="raise"))
+    failed = bench.until(UnitFailed)
+    assert failed.failure.reason is Reason.PLUGIN_ERROR
+    assert "plugin faulty: KeyError: 'colour'" in failed.failure.message
+    bench.assign(make_order("invert"))
+    bench.until(UnitSucceeded)
+
+
+def test_cancelling_stops_the_unit_and_not_the_next(
+    bench: Any, waiting: Order, make_order: MakeOrder
+) -> None:
+    bench.assign(waiting)
+    bench.until(UnitProgress)
+    bench.executor.cancel(bench.worker)
+    assert bench.until(UnitCancelled) == UnitCancelled(bench.worker, waiting.token)
+    assert not Path(waiting.unit.target).exists()
+    bench.assign(make_order("invert"))
+    bench.until(UnitSucceeded)
+
+
+def test_cancelling_at_once_is_heard(bench: Any, waiting: Order) -> None:
+    bench.assign(waiting)
+    bench.executor.cancel(bench.worker)
+    assert bench.until(UnitCancelled).token == waiting.token
+
+
+def test_cancelling_an_idle_worker_does_nothing(bench: Any, make_order: MakeOrder) -> None:
+    bench.executor.cancel(bench.worker)
+    bench.assign(make_order("invert"))
+    bench.until(UnitSucceeded)
+
+
+def test_a_busy_worker_takes_no_second_order(
+    bench: Any, waiting: Order, make_order: MakeOrder, tmp_path: Path
+) -> None:
+    bench.assign(waiting)
+    with pytest.raises(FarmBug, match=f"{bench.worker} was given .* while"):
+        bench.assign(make_order("invert"))
+    (tmp_path / "until").touch()
+    assert bench.until(UnitSucceeded).token == waiting.token
+
+
+def test_nothing_new_is_no_messages(bench: Any) -> None:
+    assert list(bench.executor.poll(0)) == []
+
+
+def test_a_killed_worker_is_lost_and_followed(
+    bench: Any, waiting: Order, make_order: MakeOrder
+) -> None:
+    bench.assign(waiting)
+    bench.until(UnitProgress)
+    bench.executor.kill(bench.worker)
+    bench.executor.cancel(bench.worker)
+    bench.assign(make_order("invert"))
+    bench.wait_for_successor()
+    order = make_order("invert")
+    bench.assign(order)
+    assert bench.until(UnitSucceeded).token == order.token
+
+
+def test_closing_twice_is_once(make: MakeExecutor) -> None:
+    executor = make()
+    executor.start()
+    executor.close()
+    executor.close()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_every_executor_writes_the_same_bytes(
+    request: pytest.FixtureRequest, effects: Path, make_order: MakeOrder, bench_of: BenchOf
+) -> None:
+    order = make_order("grain")
+    digests = set()
+    for kind in ("local", "ray"):
+        executor = make_executor(kind, request, effects)
+        executor.start()
+        bench = bench_of(executor)
+        bench.assign(order)
+        digests.add(bench.until(UnitSucceeded).figures.target_sha256)
+        executor.close()
+    assert len(digests) == 1

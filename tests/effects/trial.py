@@ -1,0 +1,135 @@
+"""Effects that behave, wait, break and die, for tests of whatever runs effects."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from farm import Context, Effect, Field, NetworkParams, TaskParams, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Invert(Effect):
+    """Photographic negative."""
+
+    name = "invert"
+
+    class Params(TaskParams):
+        amount: float = Field(1.0, ge=0, le=1)
+
+    def render(self, image: "Tensor", context: Context) -> "Tensor":
+        return image.lerp(1 - image, self.params.amount)
+
+
+class Grain(Effect):
+    """Noise of the frame's own seed, smoothed by a convolution."""
+
+    name = "grain"
+
+    class Params(TaskParams):
+        strength: float = 0.3
+
+    def render(self, image: "Tensor", context: Context) -> "Tensor":
+        import torch
+        import torch.nn.functional as F
+
+        noise = torch.randn(image.shape, generator=context.generator(), dtype=image.dtype)
+        kernel = torch.randn(3, 3, 7, 7, generator=context.generator(), dtype=image.dtype)
+        smooth = F.conv2d(noise.to(image.device), kernel.to(image.device), padding=3)
+        return image + self.params.strength * smooth / smooth.abs().mean()
+
+
+class Wait(Effect):
+    """Says that it began by a file, with its process in it, then waits for another file."""
+
+    name = "wait"
+
+    class Params(TaskParams):
+        began: str
+        until: str
+
+    def render(self, image: "Tensor", context: Context) -> "Tensor":
+        Path(self.params.began).write_text(str(os.getpid()))
+        while not Path(self.params.until).exists():
+            context.progress(0.5, "waiting")
+            time.sleep(0.005)
+        return image
+
+
+class Crash(Effect):
+    """Takes its process along, until a file is there that the first time leaves behind."""
+
+    name = "crash"
+
+    class Params(TaskParams):
+        marker: str
+
+    def render(self, image: "Tensor", context: Context) -> "Tensor":
+        marker = Path(self.params.marker)
+        if not marker.exists():
+            marker.touch()
+            os._exit(7)
+        return image
+
+
+class Faulty(Effect):
+    """Breaks in the way it is told."""
+
+    name = "faulty"
+
+    class Params(TaskParams):
+        how: Literal[
+            "nan",
+            "one-colour",
+            "layout",
+            "integer",
+            "nothing",
+            "raise",
+            "exit",
+            "memory",
+            "torch-memory",
+        ]
+
+    def render(self, image: "Tensor", context: Context) -> "Tensor":
+        import torch
+
+        faults = {
+            "nan": lambda: image * torch.where(image > 0.5, torch.nan, 1.0),
+            "one-colour": lambda: torch.full_like(image, 2.0),
+            "layout": lambda: image[0],
+            "integer": lambda: (image * 255).to(torch.uint8),
+            "nothing": lambda: None,
+            "raise": lambda: {}["colour"],
+            "exit": lambda: sys.exit(3),
+            "memory": lambda: [0] * 10**17,
+            "torch-memory": lambda: torch.empty(10**14),
+        }
+        return faults[self.params.how]()
+
+
+class Half(Effect):
+    """A picture of half the size."""
+
+    name = "half"
+
+    def render(self, image: "Tensor", context: Context) -> "Tensor":
+        return image[:, :, ::2, ::2]
+
+
+class Look(Effect):
+    """Looks through a network, and changes nothing."""
+
+    name = "look"
+    Params = NetworkParams
+
+    def render(self, image: "Tensor", context: Context) -> "Tensor":
+        context.network(self.params.network, self.params.weights)
+        return image
+
+
+@hookimpl
+def farm_tasks() -> list[type[Effect]]:
+    return [Invert, Grain, Wait, Crash, Faulty, Half, Look]
