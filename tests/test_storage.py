@@ -1,0 +1,183 @@
+"""Files are whole or absent, whatever happens while they are written."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from multiprocessing.dummy import Pool
+from pathlib import Path
+
+import pytest
+
+from farm.errors import BadInput, BadOutput, StorageFailed
+from farm.storage import input_path, open_whole, output_path, sha256_file
+
+
+def write(path: Path, content: bytes) -> None:
+    with open_whole(path) as file:
+        file.write(content)
+
+
+def test_a_file_appears_whole(tmp_path: Path) -> None:
+    target = tmp_path / "a" / "b.bin"
+    with open_whole(target) as file:
+        file.write(b"half")
+        file.flush()
+        assert not target.exists()
+        (part,) = target.parent.iterdir()
+        assert part.name.startswith(".")
+        file.write(b" whole")
+    assert target.read_bytes() == b"half whole"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_its_mode_is_that_of_any_new_file(tmp_path: Path) -> None:
+    write(tmp_path / "a", b"")
+    (tmp_path / "b").write_bytes(b"")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_an_error_leaves_the_older_file(tmp_path: Path, failure: type[BaseException]) -> None:
+    target = tmp_path / "a"
+    target.write_bytes(b"older")
+
+    def fail() -> None:
+        with open_whole(target) as file:
+            file.write(b"newer")
+            raise failure
+
+    with pytest.raises(failure):
+        fail()
+    assert target.read_bytes() == b"older"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    contents = [bytes([i]) * 100_000 for i in range(8)]
+    with Pool(8) as pool:
+        pool.map(lambda content: write(target, content), contents)
+    assert target.read_bytes() in contents
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_place_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for name, reason in {
+        "file/a.png": "a folder above it is a file",
+        "file/b/a.png": "a folder above it is a file",
+        "folder": "is a directory",
+        "x" * 300 + ".png": "file name too long",
+    }.items():
+        with pytest.raises(BadOutput, match=f"{reason}; choose another place with -o") as refusal:
+            write(tmp_path / name, b"x")
+        assert "\n" not in str(refusal.value)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("no right to mount a small disk")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_leaves_nothing(small_disk: Path) -> None:
+    write(small_disk / "fits", bytes(1000))
+    with pytest.raises(StorageFailed, match="no space left on device while writing"):
+        write(small_disk / "large", bytes(200_000))
+    assert [path.name for path in small_disk.iterdir()] == ["fits"]
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from farm.errors import StorageFailed
+from farm.storage import open_whole
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    with open_whole(Path(sys.argv[1])) as file:
+        file.write(bytes(5000))
+except StorageFailed as error:
+    print(error)
+"""
+
+UNPRIVILEGED = """
+import os, sys
+from pathlib import Path
+from farm.errors import BadOutput
+from farm.media import Source, check_output
+from farm.storage import open_whole
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+target = Path(sys.argv[1])
+for attempt in (
+    lambda: open_whole(target).__enter__(),
+    lambda: check_output(str(target), [Source("blank", "blank:2x2")]),
+):
+    try:
+        attempt()
+    except BadOutput as error:
+        print(error)
+"""
+
+
+def said_by(script: str, target: Path) -> list[str]:
+    command = [sys.executable, "-c", script, str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_a_file_that_grows_too_large_leaves_nothing(tmp_path: Path) -> None:
+    (line,) = said_by(LIMITED, tmp_path / "a")
+    assert "file too large while writing; nothing was left behind" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_no_permission_is_said_before_and_while_writing(tmp_path: Path) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    folder.chmod(0o555)
+    opened, checked = said_by(UNPRIVILEGED, folder / "a.png")
+    assert "permission denied; choose another place" in opened
+    assert "no permission to write in" in checked
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/a.png", "https://example.org/a.png"])
+def test_unknown_schemes_are_refused(url: str) -> None:
+    scheme = url.split(":", maxsplit=1)[0]
+    expected = f"nothing here stores {scheme}:// URLs; give a local path"
+    with pytest.raises(BadInput, match=expected):
+        input_path(url)
+    with pytest.raises(BadOutput, match=expected):
+        output_path(url)
+
+
+def test_paths_are_paths() -> None:
+    assert input_path("a:b/c.png") == Path("a:b/c.png")
+    with pytest.raises(BadInput, match="no path"):
+        input_path("")
+    with pytest.raises(BadOutput, match="no path"):
+        output_path("a\0b")
+
+
+def test_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
+    content = os.urandom(300_000)
+    write(tmp_path / "a", content)
+    assert sha256_file(tmp_path / "a") == hashlib.sha256(content).hexdigest()
