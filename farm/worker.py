@@ -37,7 +37,6 @@ from farm.vetting import validate_params
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
     from farm.engine.context import FrameContext
     from farm.media import Frame
@@ -127,11 +126,10 @@ class Worker:
         self, order: Order, effect: Effect, frame: "Frame", context: "FrameContext"
     ) -> "Frame":
         from farm.engine.context import to_array, to_tensor
+        from farm.engine.rendered import check_rendered
 
         image = to_tensor(frame.pixels, self.device, order.plan)
-        rendered = effect.render(image, context)
-        _check_rendered(order.task, image, rendered)
-        pixels = to_array(rendered.detach())
+        pixels = to_array(check_rendered(order.task, image, effect.render(image, context)))
         return replace(frame, pixels=pixels, alpha=_fit_alpha(frame.alpha, *pixels.shape[:2]))
 
     def _make_effect(self, task: str, given: str) -> tuple[Effect, dict[str, object]]:
@@ -152,9 +150,8 @@ class Worker:
         frame: "Frame",
     ) -> dict[str, object]:
         """Return what the output says of its making: nothing that differs between runs."""
-        import torch
-
         import farm
+        from farm.engine.rendered import device_kind, torch_version
 
         return {
             "task": order.task,
@@ -163,8 +160,8 @@ class Worker:
             "source": {"name": order.unit.name, "sha256": digest},
             "seed": context.seed,
             "networks": dict(sorted(context.networks_used.items())),
-            "device": _device_kind(self.device),
-            "versions": {"farm": farm.__version__, "torch": str(torch.__version__)},
+            "device": device_kind(self.device),
+            "versions": {"farm": farm.__version__, "torch": torch_version()},
             "alpha": frame.alpha is not None,
             "depth": frame.depth,
         }
@@ -222,33 +219,6 @@ def _read_pixels(source: str) -> "np.ndarray":
         return read_still(source).pixels
 
 
-def _check_rendered(task: str, image: "Tensor", rendered: object) -> None:
-    """Raise PluginError where what the task returned is no picture, or an empty one."""
-    from torch import Tensor
-
-    if not isinstance(rendered, Tensor):
-        raise PluginError(task, f"rendered a {type(rendered).__name__}, not a tensor")
-    layout = tuple(rendered.shape)
-    if len(layout) != 4 or layout[:2] != (1, 3) or 0 in layout or not rendered.is_floating_point():
-        raise PluginError(
-            task,
-            f"rendered {rendered.dtype} of shape {list(layout)}; "
-            "a picture is floating point, [1, 3, height, width]",
-        )
-    broken = int((~rendered.isfinite()).sum())
-    if broken:
-        raise PluginError(
-            task, f"rendered {broken} of {rendered.numel()} values that are no finite numbers"
-        )
-    if _is_one_colour(rendered) and not _is_one_colour(image):
-        raise PluginError(task, "rendered a single colour from a picture of several")
-
-
-def _is_one_colour(image: "Tensor") -> bool:
-    shown = image.detach().clamp(0, 1)
-    return bool((shown.amax((0, 2, 3)) == shown.amin((0, 2, 3))).all())
-
-
 def _fit_alpha(alpha: "np.ndarray | None", height: int, width: int) -> "np.ndarray | None":
     """Return the alpha at the picture's size, which an effect may have changed."""
     if alpha is None or alpha.shape == (height, width):
@@ -258,15 +228,6 @@ def _fit_alpha(alpha: "np.ndarray | None", height: int, width: int) -> "np.ndarr
 
     resized = Image.fromarray(alpha).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(resized, dtype=np.float32).clip(0, 1)
-
-
-def _device_kind(device: str) -> str:
-    """Name what equal bytes ask to be equal: the GPU's model, or the CPU's instructions."""
-    import torch
-
-    if device.startswith("cuda"):
-        return str(torch.cuda.get_device_name(device))
-    return f"cpu {torch.backends.cpu.get_cpu_capability()}"
 
 
 @contextmanager

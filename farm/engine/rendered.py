@@ -1,0 +1,49 @@
+"""What a render must be before it is written, and what it was computed with."""
+
+import torch
+from torch import Tensor
+
+from farm.errors import PluginError
+
+
+def check_rendered(task: str, image: Tensor, rendered: object) -> Tensor:
+    """Return what the task rendered from the image.
+
+    Raises PluginError where it is no picture, holds NaN or infinity, or is of a single colour
+    although the image is not.
+    """
+    if not isinstance(rendered, Tensor):
+        raise PluginError(task, f"rendered a {type(rendered).__name__}, not a tensor")
+    layout = tuple(rendered.shape)
+    if len(layout) != 4 or layout[:2] != (1, 3) or 0 in layout or not rendered.is_floating_point():
+        raise PluginError(
+            task,
+            f"rendered {rendered.dtype} of shape {list(layout)}; "
+            "a picture is floating point, [1, 3, height, width]",
+        )
+    rendered = rendered.detach()
+    broken = int((~rendered.isfinite()).sum())
+    if broken:
+        raise PluginError(
+            task, f"rendered {broken} of {rendered.numel()} values that are no finite numbers"
+        )
+    if _is_one_colour(rendered) and not _is_one_colour(image):
+        raise PluginError(task, "rendered a single colour from a picture of several")
+    return rendered
+
+
+def _is_one_colour(image: Tensor) -> bool:
+    shown = image.clamp(0, 1)
+    return bool((shown.amax((0, 2, 3)) == shown.amin((0, 2, 3))).all())
+
+
+def device_kind(device: str) -> str:
+    """Name what equal bytes ask to be equal: the GPU's model, or the CPU's instructions."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+
+
+def torch_version() -> str:
+    """Return torch's version with its build, such as 2.11.0+cu128."""
+    return str(torch.__version__)
