@@ -113,11 +113,11 @@ class Controller:
         """Say what a person wants of a job: run, pause or cancel."""
         self._handle(WantedChanged(job, wanted))
 
-    def run(self) -> list[Job]:
-        """Work until every job is in a final state, and return the jobs."""
+    def run(self, is_stopped: Callable[[], bool] = lambda: False) -> list[Job]:
+        """Work until every job is in a final state or somebody stops it; return the jobs."""
         if not self.scheduler.is_done:
             self._executor.start()
-        while not self.scheduler.is_done:
+        while not self.scheduler.is_done and not is_stopped():
             self._turn()
         return [self.scheduler.job(job) for job in self._jobs]
 

@@ -104,7 +104,7 @@ class Metrics:
         self._scheduler: Scheduler | None = None
         self._tasks: dict[str, str] = {}
         self._joined: dict[str, tuple[str, float]] = {}
-        self._up_before: dict[str, float] = {"cpu": 0.0, "gpu": 0.0}
+        self._up_before: dict[str | None, float] = {"cpu": 0.0, "gpu": 0.0}
         self._counters = {
             name: Counter(name, d.help, d.labels, registry=self.registry)
             for name, d in METRICS.items()
@@ -190,7 +190,7 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """Yield what is read when scraped rather than counted."""
-        up: dict[str | None, float] = {**self._up_before}
+        up = dict(self._up_before)
         for kind, since in list(self._joined.values()):
             up[kind] += self._clock.time() - since
         yield self._family("farm_worker_up_seconds_total", up)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating]
 
 ZENITH: Final = (0.13, 0.27, 0.55)
 MIDDLE: Final = (0.47, 0.60, 0.78)

@@ -5,6 +5,7 @@ import operator
 from collections.abc import Iterable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import fx, nn
 from torch.fx.experimental.optimization import fuse
 
@@ -83,5 +84,18 @@ def _fold(root: fx.GraphModule) -> fx.GraphModule:
     root.recompile()
     folded = fuse(root.to(torch.float64), inplace=True, no_trace=True)
     assert isinstance(folded, fx.GraphModule)
+    _rectify_in_place(folded)
     folded.delete_all_unused_submodules()
     return folded
+
+
+def _rectify_in_place(root: fx.GraphModule) -> None:
+    """Let ReLU overwrite a convolution's output where nothing else reads it: less memory."""
+    modules = dict(root.named_modules())
+    for node in root.graph.nodes:
+        if node.target is not F.relu and type(modules.get(str(node.target))) is not nn.ReLU:
+            continue
+        (source,) = node.args
+        if type(modules.get(str(source.target))) is nn.Conv2d and len(source.users) == 1:
+            node.op, node.target, node.kwargs = "call_function", F.relu, {"inplace": True}
+    root.recompile()

@@ -54,6 +54,7 @@ def lay_out(extractor: Extractor, height: int, width: int, tile: int) -> Layout:
     return Layout(tuple(tiles), shapes)
 
 
+@torch.enable_grad()
 def gradient(
     image: Image, extractor: Extractor, objective: Objective, tile: int, done: Done = nothing
 ) -> tuple[float, Image]:

@@ -67,7 +67,8 @@ class _Climb:
             slope *= mask
         if self._params.l2:
             slope -= self._params.l2 * self._params.step / 255 * (image - self._mean(image))
-        return slope.add_(image).clamp_(0, 1)
+        slope.add_(image).clamp_(0, 1)
+        return slope
 
     def _mean(self, image: Tensor) -> Tensor:
         mean = torch.tensor(self._network.spec.mean, dtype=image.dtype, device=image.device)
