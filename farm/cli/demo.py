@@ -1,0 +1,43 @@
+"""``farm demo``: draws a sky, dreams it through a few layers, says where the pictures are."""
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from farm.cli.exits import Exit
+from farm.cli.root import registry_of
+from farm.cli.run import task_command
+
+FOLDER: Final = Path("demo")
+LAYERS: Final = ("inception3b", "inception4c", "inception4e")
+"""From shallow to deep: textures first, then things."""
+
+
+@click.command()
+@click.pass_context
+def demo(context: click.Context) -> int:
+    """Draw a sky, dream it, and say where the pictures are."""
+    command = task_command(registry_of(context).task("dream"))
+    sky = _draw(FOLDER / "sky.png")
+    pictures = [sky]
+    for layer in LAYERS:
+        picture = FOLDER / f"dream-{layer}.png"
+        words = [str(sky), "--output", str(picture), "--layer", layer]
+        code = command.main(words, "farm dream", standalone_mode=False, parent=context)
+        if code != Exit.DONE:
+            return int(code)
+        pictures.append(picture)
+    click.echo("The pictures are:")
+    for picture in pictures:
+        click.echo(f"  {picture}")
+    return Exit.DONE
+
+
+def _draw(path: Path) -> Path:
+    from farm.cli.sky import draw_sky
+    from farm.media import Frame, write_still
+
+    path.parent.mkdir(exist_ok=True)
+    write_still(str(path), Frame(pixels=draw_sky(), alpha=None, depth=8), {"drawn": "farm demo"})
+    return path

@@ -1,0 +1,196 @@
+"""Who shows a job while it runs: a bar at a terminal, lines in a pipe, JSON for machines."""
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import click
+
+from farm.cli.tally import Tally
+from farm.job import UnitState
+from farm.scheduler import (
+    JobChanged,
+    News,
+    Progressed,
+    StaleReport,
+    UnitChanged,
+    WorkerChanged,
+)
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+SHOWN: Final = 8
+"""Frames in work that get a bar of their own."""
+
+
+class Display(Protocol):
+    """Shows what it hears of; an observer of the controller."""
+
+    def on_event(self, event: News) -> None:
+        """Hear what happened; the tally has heard it already."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+def make_display(tally: Tally, *, is_json: bool) -> Display:
+    """Return the display that fits who is looking."""
+    if is_json:
+        return JsonDisplay()
+    return BarDisplay(tally) if sys.stderr.isatty() else LineDisplay(tally)
+
+
+class JsonDisplay:
+    """One JSON object per event on standard output, and nothing else there."""
+
+    def on_event(self, event: News) -> None:
+        click.echo(json.dumps(as_dict(event)))
+
+    def close(self) -> None:
+        sys.stdout.flush()
+
+
+class LineDisplay:
+    """One line on standard error for each frame that ends or is tried again."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def on_event(self, event: News) -> None:
+        line = self._line(event)
+        if line:
+            click.echo(line, err=True)
+
+    def close(self) -> None:
+        sys.stderr.flush()
+
+    def _line(self, event: News) -> str:
+        if not isinstance(event, UnitChanged):
+            return ""
+        place = f"[{self._tally.ended}/{self._tally.total or '?'}] {event.unit.name}"
+        match event.state:
+            case UnitState.SUCCEEDED:
+                seconds = sum(event.figures.seconds.values()) if event.figures else 0.0
+                return f"{place} -> {event.unit.target}  {seconds:.1f} s"
+            case UnitState.QUARANTINED | UnitState.CANCELLED:
+                return f"{place} failed: {event.reason}"
+            case UnitState.RETRY_WAIT:
+                return f"{place} will be tried again: {event.reason}"
+            case _:
+                return ""
+
+
+class BarDisplay:
+    """Bars on standard error: the whole job, and the frames in work."""
+
+    def __init__(self, tally: Tally) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._tally, self._began = tally, time.monotonic()
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[told]}", markup=False),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._all = self._progress.add_task("frames", told="starting", total=None)
+        self._bars: dict[str, TaskID] = {}
+        self._progress.start()
+
+    def on_event(self, event: News) -> None:
+        if isinstance(event, UnitChanged) and event.state is UnitState.RETRY_WAIT:
+            self._progress.console.print(
+                f"{event.unit.name} will be tried again: {event.reason}", markup=False
+            )
+        if isinstance(event, Progressed):
+            self._show_frame(event)
+        for name in self._bars.keys() - self._tally.running.keys():
+            self._progress.remove_task(self._bars.pop(name))
+        self._show_all()
+
+    def close(self) -> None:
+        self._progress.stop()
+
+    def _show_frame(self, event: Progressed) -> None:
+        name, done = event.unit.name, event.progress.done
+        if name not in self._bars:
+            if len(self._bars) >= SHOWN:
+                return
+            self._bars[name] = self._progress.add_task(name, told="", total=1.0)
+        told = f"{done:.0%}  {event.progress.note}"
+        self._progress.update(self._bars[name], completed=done, told=told)
+
+    def _show_all(self) -> None:
+        tally, elapsed = self._tally, time.monotonic() - self._began
+        parts = [f"{tally.ended}/{tally.total}", f"{tally.tiles_so_far} tiles"]
+        if tally.pixels:
+            parts.append(f"{tally.megapixels_per_second(elapsed):.2f} Mpx/s")
+        left = tally.seconds_left(elapsed)
+        if left is not None:
+            parts.append(f"{duration(left)} left")
+        self._progress.update(
+            self._all,
+            completed=tally.ended + sum(tally.running.values()),
+            total=tally.total or None,
+            told="  ".join(parts),
+        )
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person says them: 8 s, 1:05, 2:00:00."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def as_dict(event: News) -> dict[str, Any]:
+    """Return an event as machines read it; "event" says which one it is."""
+    match event:
+        case JobChanged(job):
+            return {
+                "event": "job",
+                "job": job.id,
+                "task": job.spec.task,
+                "state": job.state,
+                "reason": job.reason,
+            }
+        case UnitChanged():
+            return _unit_dict(event)
+        case Progressed(unit, progress):
+            return {
+                "event": "progress",
+                "job": unit.job,
+                "frame": unit.name,
+                "done": progress.done,
+                "note": progress.note,
+                "tiles": progress.tiles,
+                "worker": progress.worker,
+            }
+        case WorkerChanged():
+            return {"event": "worker", **asdict(event)}
+        case StaleReport():
+            return {"event": "stale", **asdict(event)}
+
+
+def _unit_dict(event: UnitChanged) -> dict[str, Any]:
+    return {
+        "event": "frame",
+        "job": event.unit.job,
+        "frame": event.unit.name,
+        "source": event.unit.source,
+        "target": event.unit.target,
+        "state": event.state,
+        "attempt": event.attempt,
+        "reason": event.reason,
+        "worker": event.worker,
+        "figures": asdict(event.figures) if event.figures else None,
+        "failure": asdict(event.failure) if event.failure else None,
+    }

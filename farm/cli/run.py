@@ -1,0 +1,162 @@
+"""A task's command: from flags to a job, and from a job to an exit code."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import click
+
+from farm.cli.options import options_of, refused_flag, values_of
+from farm.cli.root import plugins_dir_of, registry_of
+from farm.config import all_cores
+from farm.errors import BadParameter, UserError
+from farm.job import AUTO_TILE, JobSpec, Plan, Precision
+from farm.task import Task
+from farm.vetting import validate_params
+
+TILES: Final = {"auto": AUTO_TILE, "none": 0}
+
+
+def tile_side(text: str) -> int:
+    """Return the pixels a side that --tile asks for; 0 is the whole picture."""
+    if text in TILES:
+        return TILES[text]
+    if not text.isdecimal() or int(text) == 0:
+        raise click.BadParameter(f"{text!r} is not auto, none, or a number of pixels")
+    return int(text)
+
+
+@dataclass(frozen=True)
+class Running:
+    """How and where a job runs; nothing here changes its pictures."""
+
+    workers: int | None = None
+    address: str | None = None
+    is_resumed: bool = False
+    is_json: bool = False
+    metrics_port: int | None = None
+    plugins_dir: Path | None = None
+
+    @property
+    def is_pooled(self) -> bool:
+        return self.workers is not None or self.address is not None
+
+
+def common_options() -> list[click.Parameter]:
+    """Return what every task's command takes besides its own parameters."""
+    return [
+        click.Argument(["inputs"], nargs=-1, required=True, metavar="INPUT..."),
+        click.Option(
+            ["-o", "--output"],
+            required=True,
+            help="A file, or a folder: ends with / or has no suffix.  [required]",
+        ),
+        click.Option(
+            ["--tile"],
+            type=tile_side,
+            default="auto",
+            metavar="auto|none|PIXELS",
+            help=f"Side of the pieces large pictures are cut into; auto is {AUTO_TILE}.",
+        ),
+        click.Option(["--seed"], type=click.IntRange(0, 2**63 - 1), default=0, show_default=True),
+        click.Option(
+            ["--threads"],
+            type=click.IntRange(1),
+            help="Threads per worker.  [default: 1 on a pool, all cores in process]",
+        ),
+        click.Option(
+            ["--precision"],
+            type=click.Choice(get_args(Precision)),
+            default="float32",
+            show_default=True,
+        ),
+        click.Option(
+            ["--workers"], type=click.IntRange(1), help="Render on a pool of so many workers."
+        ),
+        click.Option(["--address"], help="Render on the Ray cluster at this address."),
+        click.Option(["--resume"], is_flag=True, help="Do not redo frames that are finished."),
+        click.Option(["--json"], is_flag=True, help="Print one JSON object per event."),
+        click.Option(
+            ["--metrics-port"],
+            type=click.IntRange(1, 65535),
+            help="Serve Prometheus metrics on this port of 127.0.0.1 meanwhile.",
+        ),
+        click.Option(
+            ["--priority"],
+            type=click.IntRange(0, 100),
+            default=50,
+            show_default=True,
+            help="Higher is sooner.",
+        ),
+    ]
+
+
+class TaskCommand(click.Command):
+    """A command whose help shows the task's own options before the common ones."""
+
+    own: Sequence[click.Option] = ()
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        common = [param for param in self.get_params(ctx) if param not in self.own]
+        for heading, params in (("Options", self.own), ("Running", common)):
+            rows = [row for param in params if (row := param.get_help_record(ctx))]
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
+
+
+def task_command(task: type[Task]) -> click.Command:
+    """Return the command of a task, made from its parameters."""
+    own = options_of(task.Params)
+
+    @click.pass_context
+    def run(context: click.Context, /, **given: Any) -> int:
+        return _run(context, task, given)
+
+    command = TaskCommand(
+        task.name,
+        callback=run,
+        params=[*common_options(), *own],
+        help=inspect.cleandoc(task.__doc__ or ""),
+    )
+    command.own = own
+    return command
+
+
+def _run(context: click.Context, task: type[Task], given: dict[str, Any]) -> int:
+    running = Running(
+        workers=given["workers"],
+        address=given["address"],
+        is_resumed=given["resume"],
+        is_json=given["json"],
+        metrics_port=given["metrics_port"],
+        plugins_dir=plugins_dir_of(context),
+    )
+    try:
+        spec = _spec(task, given, running)
+        from farm.cli.render import render
+
+        return render(registry_of(context), spec, running)
+    except BadParameter as error:
+        told = refused_flag(task.Params, error)
+        raise UserError(f"{told}; see `{context.command_path} --help`") from None
+
+
+def _spec(task: type[Task], given: dict[str, Any], running: Running) -> JobSpec:
+    params = validate_params(task, values_of(task.Params, given))
+    threads = given["threads"] or (1 if running.is_pooled else all_cores())
+    return JobSpec(
+        task=task.name,
+        params=params.model_dump(mode="json"),
+        inputs=given["inputs"],
+        output=given["output"],
+        plan=Plan(
+            tile=given["tile"],
+            seed=given["seed"],
+            threads=threads,
+            precision=given["precision"],
+        ),
+        priority=given["priority"],
+    )

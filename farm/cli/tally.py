@@ -1,0 +1,73 @@
+"""What the displays show of a job, kept from the controller's news. Reads no clock."""
+
+from dataclasses import dataclass, field
+
+from farm.job import UnitState
+from farm.scheduler import News, Progressed, UnitChanged
+
+
+@dataclass
+class Tally:
+    """Counts of one run. done: frames finished in it. failed: reasons by frame.
+
+    running: fraction 0..1 of each frame in work. tiles: of finished frames.
+    """
+
+    total: int = 0
+    done: int = 0
+    skipped: int = 0
+    pixels: int = 0
+    tiles: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    running: dict[str, float] = field(default_factory=dict)
+    _tiles_running: dict[str, int] = field(default_factory=dict)
+
+    def on_event(self, event: News) -> None:
+        match event:
+            case Progressed(unit, progress):
+                self.running[unit.name] = progress.done
+                self._tiles_running[unit.name] = progress.tiles
+            case UnitChanged():
+                self._change(event)
+            case _:
+                pass
+
+    @property
+    def ended(self) -> int:
+        """Frames that need no more work."""
+        return self.done + self.skipped + len(self.failed)
+
+    @property
+    def tiles_so_far(self) -> int:
+        """Tiles of finished frames and of those in work."""
+        return self.tiles + sum(self._tiles_running.values())
+
+    def megapixels_per_second(self, elapsed: float) -> float:
+        """Return the speed of finished frames. elapsed: seconds since the first began."""
+        return self.pixels / 1e6 / elapsed if elapsed > 0 else 0.0
+
+    def seconds_left(self, elapsed: float) -> float | None:
+        """Return the seconds left at the speed so far; None before there is one."""
+        worked = self.done + len(self.failed) + sum(self.running.values())
+        if worked <= 0:
+            return None
+        return elapsed / worked * max(0.0, self.total - self.skipped - worked)
+
+    def _change(self, event: UnitChanged) -> None:
+        name = event.unit.name
+        self.running.pop(name, None)
+        self._tiles_running.pop(name, None)
+        match event.state:
+            case UnitState.RUNNING:
+                self.running[name] = 0.0
+            case UnitState.SUCCEEDED:
+                self.done += 1
+                if event.figures:
+                    self.pixels += event.figures.pixels
+                    self.tiles += event.figures.tiles
+            case UnitState.SKIPPED:
+                self.skipped += 1
+            case UnitState.QUARANTINED | UnitState.CANCELLED:
+                self.failed[name] = event.reason
+            case _:
+                pass
