@@ -58,7 +58,9 @@ class FarmGroup(click.Group):
         tasks = sorted(registry_of(ctx).tasks)
         for heading, names in (("Tasks", tasks), ("Commands", list(COMMANDS))):
             commands = ((name, self.get_command(ctx, name)) for name in names)
-            rows = [(name, command.get_short_help_str(70)) for name, command in commands if command]
+            rows = [
+                (name, command.get_short_help_str(120)) for name, command in commands if command
+            ]
             if rows:
                 with formatter.section(heading):
                     formatter.write_dl(rows)

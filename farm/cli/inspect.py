@@ -7,7 +7,7 @@ import click
 
 from farm.cli.root import registry_of
 from farm.cli.table import show_json, show_table
-from farm.errors import BadInput, UnknownName
+from farm.errors import BadInput
 
 AS_JSON = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 
@@ -32,14 +32,10 @@ def plugins(context: click.Context, *, is_json: bool) -> None:
 def networks(context: click.Context, name: str | None, *, is_json: bool) -> None:
     """List the networks, or the layers of the network NAME with stride and reach."""
     from farm.engine import catalogue
+    from farm.engine.networks import find_spec
 
     specs = registry_of(context).networks
-    if name is None:
-        rows = catalogue.rows(specs)
-    elif name in specs:
-        rows = catalogue.layers(specs[name])
-    else:
-        raise UnknownName("network", name, specs)
+    rows = catalogue.layers(find_spec(name, specs)) if name else catalogue.rows(specs)
     if is_json:
         show_json(rows)
     else:

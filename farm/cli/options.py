@@ -64,6 +64,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         "help": _help(field),
         "default": None,
         "required": field.is_required(),
+        "show_default": False,
     }
     annotation = _without_none(field.annotation)
     if annotation is bool:
@@ -144,14 +145,15 @@ def _plain(value: Any, shape: _Shape) -> Any:
 
 
 def _help(field: FieldInfo) -> str:
-    notes = [_range(field.metadata)]
-    if field.is_required():
-        notes.append("required")
-    elif field.get_default(call_default_factory=True, validated_data={}) is not None:
-        default = field.get_default(call_default_factory=True, validated_data={})
-        notes.append(f"default: {_written(default)}")
-    told = "; ".join(note for note in notes if note)
+    told = "; ".join(note for note in (_range(field.metadata), _default(field)) if note)
     return f"{field.description or ''}{f'  [{told}]' if told else ''}".strip()
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    default = field.get_default(call_default_factory=True, validated_data={})
+    return "" if default is None or default in ((), []) else f"default: {_written(default)}"
 
 
 def _range(metadata: Sequence[object]) -> str:
@@ -177,5 +179,5 @@ def _written(default: object) -> str:
     if isinstance(default, Enum):
         return str(default.value)
     if isinstance(default, list | tuple):
-        return " ".join(map(_written, default)) or "none"
+        return " ".join(map(_written, default))
     return str(default)

@@ -59,7 +59,7 @@ def _run(controller: Controller) -> Job:
         (job,) = controller.run(is_asked)
         if not job.state.is_final:
             controller.stop()
-    return job
+    return controller.scheduler.job(job.id)
 
 
 @contextmanager

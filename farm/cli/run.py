@@ -16,6 +16,9 @@ from farm.job import AUTO_TILE, JobSpec, Plan, Precision
 from farm.task import Task
 from farm.vetting import validate_params
 
+INPUT: Final = (
+    "INPUT is a picture, a folder, a glob, or blank:WIDTHxHEIGHT[:#rrggbb], which draws one."
+)
 TILES: Final = {"auto": AUTO_TILE, "none": 0}
 
 
@@ -51,7 +54,7 @@ def common_options() -> list[click.Parameter]:
         click.Option(
             ["-o", "--output"],
             required=True,
-            help="A file, or a folder: ends with / or has no suffix.  [required]",
+            help="A file, or a folder: ends with / or has no suffix.",
         ),
         click.Option(
             ["--tile"],
@@ -60,10 +63,18 @@ def common_options() -> list[click.Parameter]:
             metavar="auto|none|PIXELS",
             help=f"Side of the pieces large pictures are cut into; auto is {AUTO_TILE}.",
         ),
-        click.Option(["--seed"], type=click.IntRange(0, 2**63 - 1), default=0, show_default=True),
+        click.Option(
+            ["--seed"],
+            type=click.IntRange(0, 2**63 - 1),
+            default=0,
+            show_default=True,
+            metavar="INTEGER",
+            help="Begins every random choice; equal seeds give equal pictures.",
+        ),
         click.Option(
             ["--threads"],
             type=click.IntRange(1),
+            metavar="INTEGER",
             help="Threads per worker.  [default: 1 on a pool, all cores in process]",
         ),
         click.Option(
@@ -71,9 +82,13 @@ def common_options() -> list[click.Parameter]:
             type=click.Choice(get_args(Precision)),
             default="float32",
             show_default=True,
+            help="Of pictures and sums; bfloat16 is for GPUs that are fast at it.",
         ),
         click.Option(
-            ["--workers"], type=click.IntRange(1), help="Render on a pool of so many workers."
+            ["--workers"],
+            type=click.IntRange(1),
+            metavar="INTEGER",
+            help="Render on a pool of so many workers.",
         ),
         click.Option(["--address"], help="Render on the Ray cluster at this address."),
         click.Option(["--resume"], is_flag=True, help="Do not redo frames that are finished."),
@@ -81,6 +96,7 @@ def common_options() -> list[click.Parameter]:
         click.Option(
             ["--metrics-port"],
             type=click.IntRange(1, 65535),
+            metavar="PORT",
             help="Serve Prometheus metrics on this port of 127.0.0.1 meanwhile.",
         ),
         click.Option(
@@ -88,6 +104,7 @@ def common_options() -> list[click.Parameter]:
             type=click.IntRange(0, 100),
             default=50,
             show_default=True,
+            metavar="INTEGER",
             help="Higher is sooner.",
         ),
     ]
@@ -101,10 +118,13 @@ class TaskCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         common = [param for param in self.get_params(ctx) if param not in self.own]
         for heading, params in (("Options", self.own), ("Running", common)):
-            rows = [row for param in params if (row := param.get_help_record(ctx))]
+            options = (param for param in params if isinstance(param, click.Option))
+            rows = [row for option in options if (row := option.get_help_record(ctx))]
             if rows:
                 with formatter.section(heading):
                     formatter.write_dl(rows)
+        formatter.write_paragraph()
+        formatter.write_text(INPUT)
 
 
 def task_command(task: type[Task]) -> click.Command:
@@ -126,13 +146,14 @@ def task_command(task: type[Task]) -> click.Command:
 
 
 def _run(context: click.Context, task: type[Task], given: dict[str, Any]) -> int:
+    folder = plugins_dir_of(context)
     running = Running(
         workers=given["workers"],
         address=given["address"],
         is_resumed=given["resume"],
         is_json=given["json"],
         metrics_port=given["metrics_port"],
-        plugins_dir=plugins_dir_of(context),
+        plugins_dir=folder and folder.absolute(),
     )
     try:
         spec = _spec(task, given, running)
