@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final, Literal
 
 import click
-import psutil
 
 from farm.cli.exits import Exit
 from farm.cli.root import registry_of
@@ -79,6 +78,8 @@ def _machine(_: Registry) -> Iterator[Finding]:
 
 
 def _memory(_: Registry) -> Iterator[Finding]:
+    import psutil
+
     memory = psutil.virtual_memory()
     found = f"{memory.available / GIB:.1f} GiB free of {memory.total / GIB:.1f} GiB"
     yield _enough("memory", memory.available, LITTLE_MEMORY, found, "use a smaller --tile")

@@ -31,7 +31,7 @@ TUNED = effect("tuned").replace(
     "        octaves: int = Field(4, ge=1, le=20, description='Sizes.')\n"
     "        look: str = Field('soft', description='Look.')",
 )
-HEAVY = {"torch", "ray", "sqlalchemy", "PIL", "numpy", "rich"}
+HEAVY = {"torch", "ray", "sqlalchemy", "PIL", "numpy", "psutil", "rich"}
 
 
 @pytest.fixture
