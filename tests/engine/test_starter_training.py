@@ -15,7 +15,7 @@ from torch import fx, nn
 
 from farm.engine.starter import SHA256, WEIGHTS
 from farm.engine.starter.network import StarterGoogLeNet, fold
-from farm.engine.starter.train import draw_views, look, main, schedule
+from farm.engine.starter.train import disturb, draw_views, look, main, schedule
 
 METADATA = {"name", "classes", "input", "accuracy", "recipe", "licence", "architecture"}
 
@@ -99,12 +99,23 @@ def test_views_keep_to_the_picture() -> None:
     torch.testing.assert_close(look(plain, views, 24), torch.full((8, 3, 24, 24), 0.2))
 
 
+def test_disturbing_keeps_pictures_pictures() -> None:
+    """Colour, sharpening and noise never leave 0..1, and two draws differ."""
+    x = torch.rand(4, 3, 24, 24, generator=torch.Generator().manual_seed(3))
+    generator = torch.Generator().manual_seed(4)
+    first, second = disturb(x, generator), disturb(x, generator)
+    assert first.min() >= 0
+    assert first.max() <= 1
+    assert not torch.equal(first, second)
+
+
 def test_schedule_warms_up_and_ends_at_nothing() -> None:
     assert schedule(0, 10) < 0.1
     assert schedule(1, 10) > 0.9
     assert schedule(10, 10) == pytest.approx(0)
 
 
+@pytest.mark.slow
 def test_recipe_writes_a_network_and_resumes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

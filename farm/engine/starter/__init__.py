@@ -11,4 +11,4 @@ from typing import Final
 __all__ = ["SHA256", "WEIGHTS"]
 
 WEIGHTS: Final = Path(__file__).with_name("starter.safetensors")
-SHA256: Final = "3ad06333100b92da69d2b3f3a73991269603ca805e9c0cbc2f3a8a132099b7b3"
+SHA256: Final = "ba98fe4c46c7be441d0f9ac8f5fb5b13e5e22b5b800969de5aa28ad752e491f4"
