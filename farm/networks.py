@@ -86,9 +86,10 @@ def _build_torchvision(name: str) -> "nn.Module":
     options: dict[str, Any] = {}
     if name in ("googlenet", "inception_v3"):
         options = {"aux_logits": False, "transform_input": False, "init_weights": False}
+    device = torch.get_default_device()
     with torch.device("meta"):
         model: nn.Module = models.get_model(name, weights=None, **options)
-    model.to_empty(device="cpu")
+    model.to_empty(device=device)
     for value in (*model.parameters(), *model.buffers()):
         value.detach().zero_()
     return model

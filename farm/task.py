@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +22,7 @@ __all__ = [
     "Context",
     "Effect",
     "Field",
+    "FilePath",
     "NetworkParams",
     "NetworkSpec",
     "Task",
@@ -36,11 +37,19 @@ class TaskParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def _absolute(path: str) -> str:
+    return path if "://" in path else str(Path(path).expanduser().absolute())
+
+
+FilePath = Annotated[str, AfterValidator(_absolute)]
+"""A file that a parameter names: made absolute, so that it means the same on every worker."""
+
+
 class NetworkParams(TaskParams):
     """Parameters of a task that looks through a network."""
 
     network: str = Field("starter", description="Network to look through; see `farm networks`.")
-    weights: str | None = Field(
+    weights: FilePath | None = Field(
         None, description="Weights file for the network: .safetensors, or a .pth state dict."
     )
 

@@ -68,8 +68,9 @@ def _row(spec: NetworkSpec) -> Row:
 
 
 def _unweighted(spec: NetworkSpec) -> Network:
-    with torch.random.fork_rng(devices=[]):
-        return Network(spec, spec.build(), "", "cpu", "float32")
+    """Return the network without memory for its weights: shapes and reach need none."""
+    with torch.device("meta"):
+        return Network(spec, spec.build(), "", "meta", "float32")
 
 
 def _main_layers(network: Network) -> list[str]:

@@ -1,6 +1,7 @@
 """Cut a network's graph at some layers: nothing deeper runs, batch norm is folded."""
 
 import copy
+import inspect
 import operator
 from collections.abc import Iterable, Sequence
 
@@ -12,14 +13,66 @@ from torch.fx.experimental.optimization import fuse
 from farm.errors import PluginError
 
 _NOT_FEATURES = ("avgpool", "dropout", "fc", "classifier", "heads", "logits")
+_PLAIN = {
+    operator.iadd: operator.add,
+    operator.isub: operator.sub,
+    operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
+}
 
 
 def trace(module: nn.Module, network: str) -> fx.Graph:
-    """Return the module's graph. Raises PluginError when torch.fx cannot follow it."""
+    """Return the module's graph, where nothing is overwritten.
+
+    Raises PluginError when torch.fx cannot follow the module.
+    """
     try:
-        return fx.Tracer().trace(module)
+        graph = fx.Tracer().trace(module)
     except Exception as error:
-        raise PluginError(network, f"torch.fx cannot trace the network: {error}") from error
+        reason = " ".join(str(error).split())
+        raise PluginError(network, f"torch.fx cannot trace the network: {reason}") from error
+    _overwrite_nothing(graph, module)
+    return graph
+
+
+def _overwrite_nothing(graph: fx.Graph, module: nn.Module) -> None:
+    """Let in-place operations return a new value, which later readers of the old one get.
+
+    A tapped layer then keeps its own features, whatever follows it.
+    """
+    before: set[fx.Node] = set()
+    for node in graph.nodes:
+        before.add(node)
+        if node.op == "call_module":
+            overwrites = getattr(module.get_submodule(str(node.target)), "inplace", False)
+        else:
+            overwrites = _make_plain(node)
+        if overwrites:
+            (old, *_) = node.all_input_nodes
+            for reader in tuple(old.users):
+                if reader not in before:
+                    reader.replace_input_with(old, node)
+
+
+def _make_plain(node: fx.Node) -> bool:
+    """Turn an in-place operation into the plain one; say whether it was one."""
+    name = getattr(node.target, "__name__", str(node.target))
+    if node.op == "call_function" and node.target in _PLAIN:
+        node.target = _PLAIN[node.target]  # type: ignore[index]
+        return True
+    if node.op == "call_function" and name.endswith("_"):
+        node.target = getattr(torch, name[:-1], None) or getattr(F, name[:-1])
+        return True
+    if node.op == "call_method" and name.endswith("_") and not name.endswith("__"):
+        node.target = name[:-1]
+        return True
+    if node.op == "call_function" and getattr(node.target, "__module__", "") == F.__name__:
+        bound = inspect.signature(node.target).bind(*node.args, **node.kwargs)  # type: ignore[arg-type]
+        if bound.arguments.pop("inplace", False):
+            (_, first), *rest = bound.arguments.items()
+            node.args, node.kwargs = (first,), dict(rest)
+            return True
+    return False
 
 
 def layer_ends(graph: fx.Graph) -> dict[str, fx.Node]:
@@ -62,25 +115,19 @@ def cut(
                 node = trimmed.call_module(f"head{number}", (node,))
         outputs.append(node)
     trimmed.output(tuple(outputs))
-    trimmed.eliminate_dead_code()
+    for node in reversed(trimmed.nodes):
+        if not node.users and node.op not in ("placeholder", "output"):
+            trimmed.erase_node(node)
     root.delete_all_unused_submodules()
     return _fold(copy.deepcopy(root))
 
 
 def _fold(root: fx.GraphModule) -> fx.GraphModule:
-    """Fold batch norms into convolutions, in double precision, and forbid in-place layers.
-
-    An in-place ReLU behind a layer that is tapped would change what the tap returns.
-    """
-    for node in root.graph.nodes:
-        if node.op == "call_function":
-            if "inplace" in node.kwargs:
-                node.kwargs = {**node.kwargs, "inplace": False}
-            if node.target is operator.iadd:
-                node.target = operator.add
+    """Fold batch norms into convolutions, in double precision, and forbid in-place layers."""
     for child in root.modules():
         if getattr(child, "inplace", False):
             child.inplace = False  # type: ignore[assignment]
+    _unshare(root)
     root.recompile()
     folded = fuse(root.to(torch.float64), inplace=True, no_trace=True)
     assert isinstance(folded, fx.GraphModule)
@@ -89,13 +136,25 @@ def _fold(root: fx.GraphModule) -> fx.GraphModule:
     return folded
 
 
+def _unshare(root: fx.GraphModule) -> None:
+    """Give each call a layer of its own: folding changes a layer for all its calls."""
+    seen = set()
+    for node in root.graph.nodes:
+        if node.op == "call_module" and node.target in seen:
+            again = copy.deepcopy(root.get_submodule(str(node.target)))
+            node.target = f"{node.target}_{node.name}"
+            root.add_submodule(node.target, again)
+        seen.add(node.target)
+
+
 def _rectify_in_place(root: fx.GraphModule) -> None:
     """Let ReLU overwrite a convolution's output where nothing else reads it: less memory."""
     modules = dict(root.named_modules())
     for node in root.graph.nodes:
         if node.target is not F.relu and type(modules.get(str(node.target))) is not nn.ReLU:
             continue
-        (source,) = node.args
+        (source,) = node.all_input_nodes
         if type(modules.get(str(source.target))) is nn.Conv2d and len(source.users) == 1:
-            node.op, node.target, node.kwargs = "call_function", F.relu, {"inplace": True}
+            node.op, node.target = "call_function", F.relu
+            node.args, node.kwargs = (source,), {"inplace": True}
     root.recompile()

@@ -177,5 +177,5 @@ def find_spec(name: str, specs: Mapping[str, NetworkSpec]) -> NetworkSpec:
 
     others = models.list_models(module=models)
     if name not in others:
-        raise UnknownName("network", name, (*specs, *others))
+        raise UnknownName("network", name, dict.fromkeys((*specs, *others)))
     return torchvision_spec(name)

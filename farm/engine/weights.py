@@ -1,14 +1,18 @@
 """Find, check and load a network's weights: packaged, given, or torchvision's. No unpickling."""
 
-from collections.abc import Mapping
+import re
+import socket
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import file_digest
+from http.client import HTTPException
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
-from urllib.error import URLError
+from urllib.parse import urlparse
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, hub, nn
 
@@ -16,6 +20,9 @@ from farm.errors import BadParameter, WeightsMissing
 from farm.task import NetworkSpec
 
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+_DIGEST = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
+_PATIENCE = 20.0
+"""Seconds without a byte after which a download has failed."""
 
 
 def load_weights(spec: NetworkSpec, given: str | None) -> tuple[nn.Module, str]:
@@ -41,7 +48,7 @@ def find_weights(spec: NetworkSpec) -> Path | None:
 def _own(spec: NetworkSpec) -> Path:
     path = find_weights(spec)
     if path is None and spec.weights.url:
-        path = _fetch(spec.name, spec.weights.url())
+        path = _fetch(spec.name, spec.weights.url(), spec.weights.sha256)
     if path is None:
         where = spec.weights.file or "it brings none"
         raise WeightsMissing(spec.name, f"no file ({where})")
@@ -51,37 +58,71 @@ def _own(spec: NetworkSpec) -> Path:
 
 
 def _hub_file(url: str) -> Path:
-    return Path(hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    return Path(hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
 
 
-def _fetch(network: str, url: str) -> Path:
-    """Download through torch.hub, which checks the digest in the name and renames at the end."""
+def _fetch(network: str, url: str, sha256: str | None) -> Path:
+    """Download through torch.hub, which checks the digest and renames at the end.
+
+    The digest is the spec's, or else the one in the file's name, as torchvision's have it.
+    """
     target = _hub_file(url)
-    digest = target.stem.rsplit("-", 1)[-1]
+    in_name = _DIGEST.search(target.name)
+    digest = sha256 or (in_name[1] if in_name else "")
+    if not digest:
+        raise WeightsMissing(network, f"{url} has no digest in its name to check it by")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        hub.download_url_to_file(url, str(target), hash_prefix=digest, progress=False)
-    except (OSError, URLError, RuntimeError) as error:
+        with _patience(_PATIENCE):
+            hub.download_url_to_file(url, str(target), hash_prefix=digest, progress=False)
+    except (OSError, HTTPException, RuntimeError, ValueError) as error:
         raise WeightsMissing(network, f"{url} cannot be fetched ({error})") from error
     return target
 
 
+@contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    """Give up on sockets that stay silent; torch.hub has no option for it."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise BadParameter("weights", f"no such file: {path}")
+        what = f"{path} is a folder" if path.is_dir() else f"no such file: {path}"
+        raise BadParameter("weights", f"{what}; give a .safetensors or .pth file")
     try:
-        if path.suffix == ".safetensors":
-            state: dict[str, Any] = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0][:200]
+        state = _parse(path)
+    except UnpicklingError as error:
+        raise BadParameter(
+            "weights",
+            f"{path} is no plain state dict: it is damaged, or holds more than tensors, which "
+            "could run code; ask for it as .safetensors",
+        ) from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadParameter(
             "weights", f"{path} is neither safetensors nor a plain state dict ({reason})"
         ) from error
+    return {
+        name: value.float()
+        for name, value in state.items()
+        if isinstance(name, str) and isinstance(value, Tensor) and not name.startswith(_AUXILIARY)
+    }
+
+
+def _parse(path: Path) -> dict[object, Any]:
+    """Return what is in the file. A damaged file may raise anything."""
+    if path.suffix.lower() == ".safetensors":
+        return dict(load_file(path))
+    with warnings.catch_warnings(action="ignore"):
+        state = torch.load(path, map_location="cpu", weights_only=True)
     named = state.get("state_dict", state) if isinstance(state, dict) else {}
-    tensors = {k: v.float() for k, v in named.items() if isinstance(v, Tensor)}
-    return {k: v for k, v in tensors.items() if not k.startswith(_AUXILIARY)}
+    return named if isinstance(named, dict) else {}
 
 
 def _check_fit(
@@ -94,9 +135,13 @@ def _check_fit(
         if names:
             raise BadParameter(
                 "weights",
-                f"{path} does not fit {network}: it {fault} {names[0]} and {len(names) - 1} more; "
-                "give the network's own --network name",
+                f"{path} does not fit {network}: it {fault} {names[0]}{_more(names)}; "
+                "give --network the name of the network that it belongs to",
             )
+
+
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
 
 
 def _sha256(path: Path) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from farm import NetworkParams
+from farm import FilePath, NetworkParams
 
 
 def _is_layer(value: str) -> str:
@@ -44,8 +44,8 @@ class DreamParams(NetworkParams):
         description="Dream of a class, by name or number; may be given several times.",
         json_schema_extra={"cli": "--class"},
     )
-    guide: str | None = Field(None, description="Picture whose features guide the dream.")
-    mask: str | None = Field(
+    guide: FilePath | None = Field(None, description="Picture whose features guide the dream.")
+    mask: FilePath | None = Field(
         None, description="Picture that says where to dream: white does, black does not."
     )
     start: Literal["picture", "mean", "noise"] = Field(

@@ -1,0 +1,177 @@
+"""What a dreamer relies on, shown with the starter network."""
+
+import pytest
+import torch
+
+from farm import BadParameter, UnknownName
+from farm.job import Plan
+from farm_dream.params import DreamParams
+
+FLOAT64 = Plan(tile=0, precision="float64")
+
+
+@pytest.mark.slow
+def test_a_whole_dream_in_float64_is_the_same_in_tiles(render, scene):
+    image = scene(300, 380)
+    whole = render(image, FLOAT64)
+    tiled = render(image, Plan(tile=256, precision="float64"))
+    difference = (whole - tiled).abs()
+    assert float(difference.max()) < 1 / 255, f"largest at {difference.argmax()}"
+    assert float((whole - image).abs().mean()) > 0.01
+
+
+def border_ratio(image: torch.Tensor, tile: int, stride: int = 8) -> float:
+    """Mean root of the step across tile borders over the same at other places of the stride's grid.
+
+    The network's own pooling makes steps on its grid differ from those off it, and its padding
+    those near the picture's edge, tiles or not.
+    """
+    across, elsewhere = [], []
+    for axis in (2, 3):
+        steps = image.diff(dim=axis).abs().sqrt()  # few large steps would drown the rest
+        for line in range(tile, image.shape[axis] - tile + 1, stride):
+            place = elsewhere if line % tile else across
+            place.append(steps.select(axis, line - 1).mean())
+    return float(torch.stack(across).mean() / torch.stack(elsewhere).mean())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["scene", "flat sky"])
+def test_no_seam_shows_in_float32(render, scene, kind):
+    sky = torch.linspace(0.75, 0.45, 960).view(1, 1, 960, 1).expand(1, 3, 960, 1280).clone()
+    image = scene(960, 1280) if kind == "scene" else sky
+    dreamt = render(
+        image, Plan(tile=64), layers=("inception3b",), octaves=1, jitter=0, iterations=4
+    )
+    assert float((dreamt - image).abs().mean()) > 0.01
+    assert border_ratio(dreamt, 64) == pytest.approx(1, abs=0.02)
+
+
+def test_a_seam_would_be_seen(render, scene):
+    image = scene(256, 256)
+    image[..., 64::64, :] += 0.05
+    assert border_ratio(image, 64) > 1.05
+
+
+@pytest.mark.slow
+def test_the_dream_raises_its_own_objective(render, scene, networks):
+    from farm.engine import gradient, objectives
+
+    image = scene(128, 160)
+    extractor = networks.get("starter", None, "float32").extractor(("inception4c",))
+    before, _ = gradient.gradient(image, extractor, objectives.Energy({"inception4c": 1}), 0)
+    dreamt = render(image, octaves=2)
+    after, _ = gradient.gradient(dreamt, extractor, objectives.Energy({"inception4c": 1}), 0)
+    assert after > 1.4 * before
+
+
+@pytest.mark.slow
+def test_same_seed_same_bytes_other_seed_other_dream(render, scene):
+    image = scene(96, 112)
+    once, again = (render(image, octaves=1, iterations=3) for _ in range(2))
+    other = render(image, Plan(tile=0, seed=1), octaves=1, iterations=3)
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)
+
+
+@pytest.mark.slow
+def test_step_is_the_mean_change_in_levels_of_255(render):
+    grey = torch.full((1, 3, 128, 128), 0.5)
+    grey[..., 40:80, 40:80] = 0.6
+    dreamt = render(grey, octaves=1, iterations=1, step=3.0)
+    assert float((dreamt - grey).abs().mean() * 255) == pytest.approx(3, rel=0.02)
+
+
+@pytest.mark.slow
+def test_nothing_moves_where_the_mask_is_black(render, scene):
+    image = scene(96, 96)
+    mask = torch.zeros(1, 3, 96, 96)
+    mask[..., :48] = 1
+    dreamt = render(image, octaves=1, iterations=3, mask="/m.png", reads={"/m.png": mask})
+    assert torch.equal(dreamt[..., 48:], image[..., 48:])
+    assert float((dreamt[..., :48] - image[..., :48]).abs().mean()) > 0.005
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"layers": ("inception3b", "inception4c=0.5")},
+        {"channels": (3, 5)},
+        {"channels": tuple(range(40)), "neuron": (0.5, 0.5)},
+        {"classes": ("0",), "start": "mean", "l2": 0.05},
+        {"classes": ("1", "2"), "start": "noise"},
+        {"laplacian": 4},
+        {"smooth": 1.5},
+        {"method": "enhance", "tv": 0.1, "octaves": 1},
+    ],
+    ids=str,
+)
+def test_every_way_of_dreaming_gives_a_picture(render, scene, params):
+    image = scene(96, 96)
+    dreamt = render(image, **{"octaves": 2, "iterations": 2, **params})
+    assert dreamt.shape == image.shape
+    assert dreamt.isfinite().all()
+    assert 0 <= float(dreamt.min()) <= float(dreamt.max()) <= 1
+    assert float((dreamt - image).abs().mean()) > 0.001
+
+
+@pytest.mark.slow
+def test_a_guide_decides_what_is_dreamt(render, scene):
+    image = scene(96, 96)
+    guides = {"/a.png": scene(80, 64), "/b.png": 1 - scene(64, 96)}
+    one, other = (
+        render(image, octaves=1, iterations=3, guide=name, reads=guides) for name in guides
+    )
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.slow
+def test_enhance_comes_closer_to_the_amplified_features(render, scene, networks):
+    from farm.engine import gradient
+
+    image = scene(96, 96)
+    extractor = networks.get("starter", None, "float32").extractor(("inception3b",))
+    target = 2 * gradient.features(image, extractor, 0)["inception3b"]
+    better = render(
+        image, method="enhance", layers=("inception3b",), amplify=2.0, octaves=1, iterations=10
+    )
+    distances = [
+        float((gradient.features(x, extractor, 0)["inception3b"] - target).norm())
+        for x in (image, better)
+    ]
+    assert distances[1] < 0.95 * distances[0]
+
+
+@pytest.mark.slow
+def test_octaves_too_small_for_the_network_are_left_out(render, scene):
+    image = scene(40, 40)
+    assert render(image, octaves=12, iterations=1).shape == image.shape
+
+
+def test_unknown_names_are_refused_before_work(render, scene):
+    image = scene(64, 64)
+    with pytest.raises(UnknownName, match=r"layer of starter 'inception4z'; did you mean"):
+        render(image, layers=("inception4z",))
+    with pytest.raises(UnknownName, match="unknown network 'startr'; did you mean starter"):
+        render(image, network="startr")
+    with pytest.raises(UnknownName, match="unknown class of starter 'unicorn'"):
+        render(image, classes=("unicorn",))
+    with pytest.raises(BadParameter, match=r"inception4c has channels 0 to \d+, not 9999"):
+        render(image, channels=(9999,))
+
+
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({"layers": ("a=x",)}, "is no number"),
+        ({"neuron": (0.5, 0.5)}, "needs a channel"),
+        ({"neuron": (0.5, 2), "channels": (1,)}, "fractions of the picture"),
+        ({"channels": (1,), "guide": "g.png"}, "do not go together"),
+        ({"method": "enhance", "classes": ("1",)}, "give layers alone"),
+        ({"scale": 1.0}, "greater than 1"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(params, reason):
+    with pytest.raises(ValueError, match=reason):
+        DreamParams(**params)
