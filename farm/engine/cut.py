@@ -1,8 +1,6 @@
 """Cut a network's graph at some layers: nothing deeper runs, batch norm is folded."""
 
 import copy
-import inspect
-import operator
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -13,12 +11,6 @@ from torch.fx.experimental.optimization import fuse
 from farm.errors import PluginError
 
 _NOT_FEATURES = ("avgpool", "dropout", "fc", "classifier", "heads", "logits")
-_PLAIN = {
-    operator.iadd: operator.add,
-    operator.isub: operator.sub,
-    operator.imul: operator.mul,
-    operator.itruediv: operator.truediv,
-}
 
 
 def trace(module: nn.Module, network: str) -> fx.Graph:
@@ -38,7 +30,8 @@ def trace(module: nn.Module, network: str) -> fx.Graph:
 def _overwrite_nothing(graph: fx.Graph, module: nn.Module) -> None:
     """Let in-place operations return a new value, which later readers of the old one get.
 
-    A tapped layer then keeps its own features, whatever follows it.
+    A tapped layer then keeps its own features, whatever follows it. torch.fx itself turns
+    ``x += y`` into ``x = x + y``.
     """
     before: set[fx.Node] = set()
     for node in graph.nodes:
@@ -57,22 +50,15 @@ def _overwrite_nothing(graph: fx.Graph, module: nn.Module) -> None:
 def _make_plain(node: fx.Node) -> bool:
     """Turn an in-place operation into the plain one; say whether it was one."""
     name = getattr(node.target, "__name__", str(node.target))
-    if node.op == "call_function" and node.target in _PLAIN:
-        node.target = _PLAIN[node.target]  # type: ignore[index]
-        return True
-    if node.op == "call_function" and name.endswith("_"):
-        node.target = getattr(torch, name[:-1], None) or getattr(F, name[:-1])
-        return True
-    if node.op == "call_method" and name.endswith("_") and not name.endswith("__"):
+    if name.endswith("_") and getattr(torch, name, None) is node.target:
+        node.target = getattr(torch, name[:-1])
+    elif node.op == "call_method" and name.endswith("_") and not name.endswith("__"):
         node.target = name[:-1]
-        return True
-    if node.op == "call_function" and getattr(node.target, "__module__", "") == F.__name__:
-        bound = inspect.signature(node.target).bind(*node.args, **node.kwargs)  # type: ignore[arg-type]
-        if bound.arguments.pop("inplace", False):
-            (_, first), *rest = bound.arguments.items()
-            node.args, node.kwargs = (first,), dict(rest)
-            return True
-    return False
+    elif node.kwargs.get("inplace"):
+        node.kwargs = {**node.kwargs, "inplace": False}
+    else:
+        return False
+    return True
 
 
 def layer_ends(graph: fx.Graph) -> dict[str, fx.Node]:

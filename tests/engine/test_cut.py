@@ -1,0 +1,238 @@
+"""A cut network gives what the plain one gives at each layer, and runs no deeper."""
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from farm.engine import cut
+from farm.engine.networks import Extractor, Network
+from farm.errors import PluginError
+from farm.job import Precision
+from farm.task import NetworkSpec
+
+RandomNetwork = Callable[[str, Precision], Network]
+
+
+def picture(height: int, width: int) -> Tensor:
+    generator = torch.Generator().manual_seed(height * 1000 + width)
+    return torch.rand(1, 3, height, width, generator=generator, dtype=torch.float64)
+
+
+def small_network(module: nn.Module) -> Network:
+    spec = NetworkSpec("small", lambda: module, mean=(0, 0, 0), std=(1, 1, 1))
+    return Network(spec, module, "", "cpu", "float64")
+
+
+def plain_features(network: Network, layers: Sequence[str], image: Tensor) -> dict[str, Tensor]:
+    """Run the whole unfolded network, copying what each layer returns before it is overwritten."""
+    module = copy.deepcopy(network._module).double()
+    found = {}
+
+    def keep(layer: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        found[layer] = output.clone()
+
+    for layer in layers:
+        module.get_submodule(layer).register_forward_hook(partial(keep, layer))
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (network.spec.mean, network.spec.std))
+    with torch.no_grad():
+        module((image - mean) / std)
+    return found
+
+
+def assert_same_as_plain(network: Network, layers: Sequence[str], image: Tensor) -> None:
+    with torch.no_grad():
+        found = network.extractor(layers)(image)
+    for layer, wanted in plain_features(network, layers, image).items():
+        difference = float((found[layer] - wanted).norm() / wanted.norm())
+        assert difference < 1e-10, f"{layer} differs by {difference:.1e}"
+
+
+def submodules(extractor: Extractor) -> set[str]:
+    return {name for name, _ in extractor.body.named_modules()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["googlenet", "resnet50", "inception_v3"])
+def test_folded_batch_norm_changes_no_layer(random_network: RandomNetwork, name: str) -> None:
+    network = random_network(name, "float64")
+    layers = cut.outer_layers(network.layers)
+    assert len(layers) > 7
+    assert_same_as_plain(network, layers, picture(97, 110))
+    body = network.extractor(layers[-1:]).body
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in body.modules())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("resnet50", ("layer1.0.bn3", "layer1.0", "layer1.1.conv3")),
+        ("googlenet", ("conv1.conv", "conv1.bn", "inception3a.branch2.0")),
+        ("vgg16", ("features.0", "features.1", "features.7")),
+        ("squeezenet1_0", ("features.3.squeeze", "features.3.expand3x3")),
+    ],
+)
+def test_layers_before_a_relu_a_sum_and_within_a_branch(
+    random_network: RandomNetwork, name: str, layers: tuple[str, ...]
+) -> None:
+    assert_same_as_plain(random_network(name, "float64"), layers, picture(65, 70))
+
+
+class Followed(nn.Module):
+    """A convolution whose output something overwrites, and that is read again afterwards."""
+
+    def __init__(self, follow: Callable[[nn.Module, Tensor], Tensor | None]) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1)
+        self.relu, self.end = nn.ReLU(inplace=True), nn.Identity()
+        self._follow = follow
+
+    def forward(self, image: Tensor) -> Tensor:
+        features = self.first(image)
+        returned = self._follow(self, features)
+        after = features if returned is None else returned
+        return self.end(self.last(after) + features)  # type: ignore[no-any-return]
+
+
+def relu_and_return_nothing(_module: nn.Module, features: Tensor) -> None:
+    features.relu_()
+
+
+FOLLOWERS = {
+    "nothing": lambda _, x: x,
+    "a plain ReLU": lambda _, x: F.relu(x),
+    "an in-place layer": lambda m, x: m.relu(x),
+    "an in-place function": lambda _, x: F.relu(x, inplace=True),
+    "an in-place function of its own name": lambda _, x: torch.relu_(x),
+    "an in-place method": lambda _, x: x.mul_(3),
+    "an in-place method that returns to nobody": relu_and_return_nothing,
+}
+
+
+@pytest.mark.parametrize("follow", FOLLOWERS.values(), ids=FOLLOWERS)
+def test_whatever_follows_a_layer_leaves_it_alone(
+    follow: Callable[[nn.Module, Tensor], Tensor | None],
+) -> None:
+    torch.manual_seed(3)
+    network = small_network(Followed(follow))
+    image = picture(9, 8) - 0.5
+    assert_same_as_plain(network, ("first", "last", "end"), image)
+    assert_same_as_plain(network, ("end",), image)
+
+
+class SharedConvolution(nn.Module):
+    """One convolution read through two batch norms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.end = nn.Conv2d(3, 3, 1), nn.Identity()
+        self.bn1, self.bn2 = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+        self.bn2.bias.data.fill_(2)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.end(self.bn2(self.conv(self.bn1(self.conv(image)))))  # type: ignore[no-any-return]
+
+
+def test_a_convolution_used_twice_is_folded_once_for_each() -> None:
+    torch.manual_seed(4)
+    assert_same_as_plain(small_network(SharedConvolution()), ("bn1", "end"), picture(5, 5))
+
+
+def test_a_convolution_tapped_before_its_batch_norm_is_not_folded(
+    random_network: RandomNetwork,
+) -> None:
+    network = random_network("googlenet", "float64")
+    assert_same_as_plain(network, ("conv1.conv", "conv1"), picture(40, 40))
+
+
+def test_nothing_deeper_than_the_deepest_layer_runs(random_network: RandomNetwork) -> None:
+    extractor = random_network("googlenet", "float64").extractor(("conv2", "inception4a"))
+    blocks = {name.partition(".")[0] for name in submodules(extractor) if name}
+    assert blocks == {
+        *("conv1", "maxpool1", "conv2", "conv3", "maxpool2"),
+        *("inception3a", "inception3b", "maxpool3", "inception4a"),
+    }
+
+
+def test_within_a_branch_the_other_branches_do_not_run(random_network: RandomNetwork) -> None:
+    extractor = random_network("googlenet", "float64").extractor(("inception3a.branch2.0",))
+    branches = {name for name in submodules(extractor) if name.startswith("inception3a.branch")}
+    assert branches == {
+        *("inception3a.branch2", "inception3a.branch2.0", "inception3a.branch2.0.conv"),
+    }
+
+
+class Asserting(nn.Module):
+    """Checks, behind the layer of interest, what only a deeper layer tells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.deep = nn.Conv2d(3, 2, 1), nn.Conv2d(2, 2, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        deep = self.deep(self.first(image))
+        torch._assert(deep.shape[1] == 3, "never holds")
+        return deep  # type: ignore[no-any-return]
+
+
+def test_assertions_behind_the_layer_do_not_run() -> None:
+    extractor = small_network(Asserting()).extractor(("first",))
+    assert submodules(extractor) == {"", "first"}
+    assert extractor(picture(4, 4))["first"].shape == (1, 2, 4, 4)
+
+
+def test_parameters_are_frozen_and_the_picture_is_not(random_network: RandomNetwork) -> None:
+    extractor = random_network("squeezenet1_0", "float64").extractor(("features.4",))
+    assert not extractor.training
+    assert not any(p.requires_grad for p in extractor.parameters())
+    image = picture(50, 50).requires_grad_()
+    (slope,) = torch.autograd.grad(extractor(image)["features.4"].sum(), image)
+    assert slope.abs().sum() > 0
+
+
+def test_convolutions_and_features_are_channels_last(random_network: RandomNetwork) -> None:
+    extractor = random_network("squeezenet1_0", "float32").extractor(("features.4",))
+    convolutions = [m for m in extractor.body.modules() if isinstance(m, nn.Conv2d)]
+    assert convolutions
+    for conv in convolutions:
+        assert conv.weight.is_contiguous(memory_format=torch.channels_last)
+    features = extractor(picture(60, 50).float())["features.4"]
+    assert features.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_cutting_leaves_the_network_as_it_was(random_network: RandomNetwork) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2), nn.ReLU(inplace=True))
+    before = copy.deepcopy(module.state_dict())
+    small_network(module).extractor(("2",))
+    assert module[2].inplace
+    assert module.state_dict().keys() == before.keys()
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_bfloat16_gives_finite_features_and_a_float32_gradient(
+    random_network: RandomNetwork,
+) -> None:
+    rough = random_network("squeezenet1_0", "bfloat16").extractor(("features.4",))
+    exact = random_network("squeezenet1_0", "float32").extractor(("features.4",))
+    image = picture(60, 50).float().requires_grad_()
+    features = rough(image)["features.4"]
+    assert features.dtype == torch.bfloat16
+    (slope,) = torch.autograd.grad(features.float().square().sum(), image)
+    assert slope.dtype == torch.float32
+    (wanted,) = torch.autograd.grad(exact(image)["features.4"].square().sum(), image)
+    assert F.cosine_similarity(slope.flatten(), wanted.flatten(), dim=0) > 0.95
+
+
+class Wavering(nn.Module):
+    def forward(self, image: Tensor) -> Tensor:
+        return image if image.mean() > 0 else -image
+
+
+def test_a_network_that_cannot_be_traced_is_refused_by_name() -> None:
+    with pytest.raises(PluginError, match=r"plugin small: torch\.fx cannot trace the network: "):
+        small_network(Wavering())
