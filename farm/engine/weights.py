@@ -115,10 +115,10 @@ def _read(path: Path) -> dict[str, Tensor]:
     }
 
 
-def _parse(path: Path) -> dict[object, Any]:
+def _parse(path: Path) -> Mapping[Any, Any]:
     """Return what is in the file. A damaged file may raise anything."""
     if path.suffix.lower() == ".safetensors":
-        return dict(load_file(path))
+        return load_file(path)
     with warnings.catch_warnings(action="ignore"):
         state = torch.load(path, map_location="cpu", weights_only=True)
     named = state.get("state_dict", state) if isinstance(state, dict) else {}

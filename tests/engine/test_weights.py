@@ -1,0 +1,318 @@
+"""Weights are found, checked and loaded; whatever is wrong with them is said in one line."""
+
+import hashlib
+import io
+import pickle
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import ClassVar
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from farm.engine import weights
+from farm.engine.weights import find_weights, load_weights
+from farm.errors import BadParameter, WeightsMissing
+from farm.networks import torchvision_spec
+from farm.task import NetworkSpec, Weights
+
+
+def build() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2))
+
+
+def spec_of(**source: object) -> NetworkSpec:
+    return NetworkSpec("small", build, Weights(**source))  # type: ignore[arg-type]
+
+
+def saved(state: object) -> bytes:
+    file = io.BytesIO()
+    torch.save(state, file)
+    return file.getvalue()
+
+
+@pytest.fixture
+def state() -> dict[str, Tensor]:
+    torch.manual_seed(5)
+    return {k: v.clone().contiguous() for k, v in build().state_dict().items()}
+
+
+@pytest.fixture(autouse=True)
+def torch_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give every test an empty torch cache; return where its weights would lie."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return tmp_path / "torch" / "hub" / "checkpoints"
+
+
+def assert_loads(given: Path, state: Mapping[str, Tensor]) -> None:
+    module, digest = load_weights(spec_of(), str(given))
+    assert digest == hashlib.sha256(given.read_bytes()).hexdigest()
+    loaded = module.state_dict()
+    for name, value in state.items():
+        torch.testing.assert_close(loaded[name], value, msg=name)
+
+
+# What a user gives
+
+
+def test_every_format_loads_the_same(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    save_file(state, tmp_path / "a.safetensors")
+    torch.save(state, tmp_path / "b.pth")
+    torch.save({"state_dict": state, "epoch": 3, "best": 0.5}, tmp_path / "c.pth")
+    torch.save(state, tmp_path / "d.pt", _use_new_zipfile_serialization=False)
+    for name in ("a.safetensors", "b.pth", "c.pth", "d.pt"):
+        assert_loads(tmp_path / name, state)
+
+
+def test_half_precision_is_loaded_as_single(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    save_file({k: v.half() for k, v in state.items()}, tmp_path / "half.safetensors")
+    module, _ = load_weights(spec_of(), str(tmp_path / "half.safetensors"))
+    weight = module.state_dict()["0.weight"]
+    assert weight.dtype == torch.float32
+    assert torch.equal(weight, state["0.weight"].half().float())
+
+
+def test_torchvisions_auxiliary_heads_are_passed_over(
+    tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    torch.save(state | {"aux1.conv.weight": torch.ones(1)}, tmp_path / "aux.pth")
+    assert_loads(tmp_path / "aux.pth", state)
+
+
+class Malicious:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return Path.touch, (self.witness,)
+
+
+def test_code_in_a_pickle_is_refused_and_does_not_run(
+    tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    witness, path = tmp_path / "ran", tmp_path / "evil.pth"
+    hidden = state | {"0.bias": Malicious(witness)}
+    for content in (saved(hidden), pickle.dumps(hidden), pickle.dumps(hidden, protocol=2)):
+        path.write_bytes(content)
+        with pytest.raises(BadParameter, match=r"evil\.pth is no plain state dict: .*run code"):
+            load_weights(spec_of(), str(path))
+        assert not witness.exists()
+    pickle.loads(pickle.dumps(Malicious(witness)))  # noqa: S301 - it would have run
+    assert witness.exists()
+
+
+@pytest.mark.parametrize("suffix", ["pth", "old.pth", "safetensors"])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(where=st.floats(0, 1, exclude_max=True), byte=st.none() | st.integers(0, 255))
+def test_a_damaged_file_is_refused_in_one_line_or_harmless(
+    tmp_path: Path, suffix: str, where: float, byte: int | None
+) -> None:
+    path = tmp_path / f"damaged.{suffix}"
+    values = {"0.weight": torch.ones(2)}
+    if suffix == "safetensors":
+        save_file(values, path)
+    else:
+        torch.save(values, path, _use_new_zipfile_serialization=suffix == "pth")
+    content = path.read_bytes()
+    at = int(where * len(content))
+    cut = content[:at] if byte is None else content[:at] + bytes([byte]) + content[at + 1 :]
+    path.write_bytes(cut)
+    with pytest.raises(BadParameter, match=r"^weights: \S*damaged\S* [^\n]*$"):
+        load_weights(spec_of(), str(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"0.weight": None}, "does not fit small: it lacks 0.weight; give --network the name"),
+        ({"0.weight": None, "1.bias": None}, "it lacks 0.weight and 1 more;"),
+        ({"2.weight": torch.ones(1)}, "it has also 2.weight;"),
+        ({"0.weight": torch.ones(2, 3, 5, 5)}, "it differs in shape at 0.weight;"),
+    ],
+)
+def test_another_networks_weights_are_refused(
+    tmp_path: Path, state: dict[str, Tensor], change: dict[str, Tensor | None], message: str
+) -> None:
+    given = {k: v for k, v in (state | change).items() if v is not None}
+    torch.save(given, tmp_path / "other.pth")
+    with pytest.raises(BadParameter, match=rf"other\.pth .*{message}"):
+        load_weights(spec_of(), str(tmp_path / "other.pth"))
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"state_dict": 5}, {3: torch.ones(1)}, None])
+def test_a_file_without_named_tensors_lacks_them(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "odd.pth")
+    with pytest.raises(BadParameter, match=r"it lacks 0\.weight"):
+        load_weights(spec_of(), str(tmp_path / "odd.pth"))
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadParameter, match=r"no such file: .*gone\.pth; give a \.safetensors"):
+        load_weights(spec_of(), str(tmp_path / "gone.pth"))
+    with pytest.raises(BadParameter, match="is a folder; give a"):
+        load_weights(spec_of(), str(tmp_path))
+
+
+# What a network brings
+
+
+def test_a_network_without_weights_says_how_to_give_them() -> None:
+    assert find_weights(spec_of()) is None
+    with pytest.raises(WeightsMissing, match=r"'small' has no weights here: .*--weights FILE"):
+        load_weights(spec_of(), None)
+
+
+def test_packaged_weights_load_only_with_their_digest(
+    tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    file = tmp_path / "packaged.safetensors"
+    save_file(state, file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert load_weights(spec_of(file=file, sha256=digest), None)[1] == digest
+    with pytest.raises(WeightsMissing, match=r"is damaged \(its sha256 differs\); reinstall it"):
+        load_weights(spec_of(file=file, sha256="0" * 64), None)
+
+
+def test_packaged_weights_that_are_gone(tmp_path: Path) -> None:
+    with pytest.raises(WeightsMissing, match=r"no file \(.*gone\.safetensors\)"):
+        load_weights(spec_of(file=tmp_path / "gone.safetensors"), None)
+
+
+@pytest.mark.slow
+def test_torchvisions_cache_is_where_weights_are_found(torch_home: Path) -> None:
+    spec = torchvision_spec("squeezenet1_0")
+    assert find_weights(spec) is None
+    torch_home.mkdir(parents=True)
+    path = torch_home / "squeezenet1_0-b66bff10.pth"
+    torch.save(spec.build().state_dict(), path)
+    assert find_weights(spec) == path
+    assert load_weights(spec, None)[1] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# What is fetched
+
+
+@dataclass
+class Server:
+    """Serves the files it is given from this machine."""
+
+    url: str
+    files: dict[str, bytes]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    class Handler(BaseHTTPRequestHandler):
+        files: ClassVar[dict[str, bytes]] = {}
+
+        def do_GET(self) -> None:
+            content = self.files.get(self.path.partition("?")[0])
+            self.send_response(404 if content is None else 200)
+            self.send_header("Content-Length", str(len(content or b"")))
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+        def log_message(self, *_arguments: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield Server(f"http://127.0.0.1:{http.server_port}", Handler.files)
+        http.shutdown()
+        thread.join()
+
+
+def served(server: Server, content: bytes, digest: str) -> NetworkSpec:
+    server.files[f"/small-{digest}.pth"] = content
+    return spec_of(url=lambda: f"{server.url}/small-{digest}.pth?from=here")
+
+
+def test_weights_are_fetched_once_and_kept(
+    torch_home: Path, server: Server, state: dict[str, Tensor]
+) -> None:
+    content = saved(state)
+    digest = hashlib.sha256(content).hexdigest()
+    spec = served(server, content, digest[:8])
+    assert load_weights(spec, None)[1] == digest
+    assert [path.name for path in torch_home.iterdir()] == [f"small-{digest[:8]}.pth"]
+    server.files.clear()
+    assert load_weights(spec, None)[1] == digest
+
+
+@pytest.mark.parametrize("keep", [1.0, 0.5])
+def test_weights_of_another_digest_are_refused_and_not_kept(
+    torch_home: Path, server: Server, state: dict[str, Tensor], keep: float
+) -> None:
+    content = saved(state)
+    right = hashlib.sha256(content).hexdigest()[:8]
+    spec = served(server, content[: int(keep * len(content))], "0badc0de" if keep == 1 else right)
+    with pytest.raises(WeightsMissing, match=r"cannot be fetched \(invalid hash value[^\n]*$"):
+        load_weights(spec, None)
+    assert list(torch_home.iterdir()) == []
+
+
+def test_weights_without_a_digest_are_not_fetched(torch_home: Path, server: Server) -> None:
+    spec = spec_of(url=lambda: f"{server.url}/small.pth")
+    with pytest.raises(WeightsMissing, match=r"small\.pth has no digest in its name"):
+        load_weights(spec, None)
+    assert not torch_home.exists()
+
+
+def test_the_networks_own_digest_serves_where_the_name_has_none(
+    server: Server, state: dict[str, Tensor]
+) -> None:
+    server.files["/small.pth"] = content = saved(state)
+    digest = hashlib.sha256(content).hexdigest()
+    spec = spec_of(url=lambda: f"{server.url}/small.pth", sha256=digest)
+    assert load_weights(spec, None)[1] == digest
+
+
+def test_a_server_that_has_no_such_file(torch_home: Path, server: Server) -> None:
+    spec = spec_of(url=lambda: f"{server.url}/gone-01234567.pth")
+    with pytest.raises(WeightsMissing, match=r"cannot be fetched \(HTTP Error 404: Not Found\)"):
+        load_weights(spec, None)
+    assert list(torch_home.iterdir()) == []
+
+
+@pytest.mark.timeout(30)
+def test_without_a_network_the_fetch_fails_at_once(torch_home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    spec = spec_of(url=lambda: f"http://127.0.0.1:{port}/small-01234567.pth")
+    with pytest.raises(WeightsMissing, match=r"cannot be fetched \([^\n]*refused[^\n]*$"):
+        load_weights(spec, None)
+    assert list(torch_home.iterdir()) == []
+
+
+@pytest.mark.timeout(30)
+def test_a_server_that_stays_silent_is_given_up(
+    torch_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "_PATIENCE", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        spec = spec_of(url=lambda: f"http://127.0.0.1:{port}/small-01234567.pth")
+        with pytest.raises(WeightsMissing, match=r"cannot be fetched \([^\n]*timed out"):
+            load_weights(spec, None)
+    assert list(torch_home.iterdir()) == []
+    assert socket.getdefaulttimeout() is None
+
+
+def test_a_given_file_is_used_without_fetching(state: dict[str, Tensor], tmp_path: Path) -> None:
+    def fetch() -> str:
+        raise AssertionError
+
+    torch.save(state, tmp_path / "given.pth")
+    load_weights(spec_of(url=fetch), str(tmp_path / "given.pth"))
