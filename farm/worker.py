@@ -129,7 +129,7 @@ class Worker:
         from farm.engine.rendered import check_rendered
 
         image = to_tensor(frame.pixels, self.device, order.plan)
-        pixels = to_array(check_rendered(order.task, image, effect.render(image, context)))
+        pixels = to_array(check_rendered(order.task, effect.render(image, context)))
         return replace(frame, pixels=pixels, alpha=_fit_alpha(frame.alpha, *pixels.shape[:2]))
 
     def _make_effect(self, task: str, given: str) -> tuple[Effect, dict[str, object]]:

@@ -83,7 +83,6 @@ class Faulty(Effect):
     class Params(TaskParams):
         how: Literal[
             "nan",
-            "one-colour",
             "layout",
             "integer",
             "nothing",
@@ -98,7 +97,6 @@ class Faulty(Effect):
 
         faults = {
             "nan": lambda: image * torch.where(image > 0.5, torch.nan, 1.0),
-            "one-colour": lambda: torch.full_like(image, 2.0),
             "layout": lambda: image[0],
             "integer": lambda: (image * 255).to(torch.uint8),
             "nothing": lambda: None,
