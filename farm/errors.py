@@ -106,7 +106,7 @@ class PluginError(FarmError):
 
 
 class WorkerError(FarmError):
-    """This worker failed; the unit may go to another one."""
+    """A worker failed; the unit may go to another one."""
 
 
 class WorkerDied(WorkerError):

@@ -6,6 +6,8 @@ the valid range of the picture, octaves too small for the network left out, and,
 for, the TensorFlow tutorial's Laplacian normalisation.
 """
 
+from math import sqrt
+
 import torch
 from torch import Tensor
 
@@ -88,7 +90,7 @@ class _Climb:
         return slope
 
     def _unit(self, band: Tensor) -> Tensor:
-        return band / (self._context.mean(band.square()) ** 0.5 + EPSILON)
+        return band / (sqrt(self._context.mean(band.square())) + EPSILON)
 
 
 def _sizes(image: Tensor, params: DreamParams, network: Network) -> list[tuple[int, int]]:

@@ -1,9 +1,10 @@
 from collections import Counter
 from typing import Any
 
-from farm_cluster.places import kind_of, places
 from hypothesis import given
 from hypothesis import strategies as st
+
+from farm_cluster.places import kind_of, places
 
 NODES = st.lists(
     st.builds(

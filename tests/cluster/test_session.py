@@ -4,9 +4,9 @@ import sys
 from time import monotonic
 
 import pytest
-from farm_cluster.session import connect
 
 from farm.errors import UserError
+from farm_cluster.session import connect
 
 
 @pytest.fixture

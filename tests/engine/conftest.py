@@ -1,5 +1,6 @@
 """Networks with random weights, small enough to prove things on."""
 
+from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -9,9 +10,11 @@ from farm.engine.networks import Network
 from farm.job import Precision
 from farm.networks import torchvision_spec
 
+RandomNetwork = Callable[[str, Precision], Network]
+
 
 @pytest.fixture(autouse=True)
-def _one_thread():
+def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
@@ -32,6 +35,6 @@ def _network(name: str, precision: Precision) -> Network:
 
 
 @pytest.fixture(scope="session")
-def random_network():
+def random_network() -> RandomNetwork:
     """Return torchvision's network of a name with seeded random weights, in a precision."""
     return _network

@@ -1,13 +1,18 @@
 """Tiles give the whole picture's gradient."""
 
+from collections.abc import Mapping
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from farm.engine import gradient as exact
 from farm.engine import objectives
 from farm.errors import BadParameter
+
+from .conftest import RandomNetwork
 
 CASES = [
     ("googlenet", ("inception4c",)),
@@ -21,26 +26,26 @@ CASES = [
 ]
 
 
-def picture(height, width, dtype=torch.float64):
+def picture(height: int, width: int, dtype: torch.dtype = torch.float64) -> Tensor:
     generator = torch.Generator().manual_seed(height * 1000 + width)
     return torch.rand(1, 3, height, width, generator=generator, dtype=dtype)
 
 
-def relative(a, b):
+def relative(a: Tensor, b: Tensor) -> float:
     return float((a - b).norm() / b.norm())
 
 
 class Gram(objectives.Objective):
     """Squared norm of the Gram matrix: not linear in its statistics."""
 
-    def __init__(self, layers):
+    def __init__(self, layers: tuple[str, ...]) -> None:
         self.layers = layers
 
-    def statistics(self, layer, features, window):
+    def statistics(self, layer: str, features: Tensor, window: objectives.Window) -> Tensor:
         flat = features[0].flatten(1)
         return flat @ flat.T / window.positions
 
-    def loss(self, statistics):
+    def loss(self, statistics: Mapping[str, Tensor]) -> Tensor:
         return torch.stack([s.square().mean() for s in statistics.values()]).sum()
 
 
@@ -50,7 +55,14 @@ class Gram(objectives.Objective):
     max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(height=st.integers(90, 230), width=st.integers(90, 230), tile=st.integers(33, 128))
-def test_tiled_gradient_is_the_whole_gradient(random_network, name, layers, height, width, tile):
+def test_tiled_gradient_is_the_whole_gradient(
+    random_network: RandomNetwork,
+    name: str,
+    layers: tuple[str, ...],
+    height: int,
+    width: int,
+    tile: int,
+) -> None:
     extractor = random_network(name, "float64").extractor(layers)
     objective = objectives.Energy(dict.fromkeys(layers, 1.0))
     image = picture(height, width)
@@ -71,7 +83,9 @@ def test_tiled_gradient_is_the_whole_gradient(random_network, name, layers, heig
     ],
     ids=lambda o: type(o).__name__,
 )
-def test_every_objective_is_exact_in_tiles(random_network, objective):
+def test_every_objective_is_exact_in_tiles(
+    random_network: RandomNetwork, objective: objectives.Objective
+) -> None:
     extractor = random_network("googlenet", "float64").extractor(objective.layers)
     image = picture(173, 141)
     value, whole = exact.gradient(image, extractor, objective, 0)
@@ -81,7 +95,7 @@ def test_every_objective_is_exact_in_tiles(random_network, objective):
 
 
 @pytest.mark.slow
-def test_guide_and_target_are_exact_in_tiles(random_network):
+def test_guide_and_target_are_exact_in_tiles(random_network: RandomNetwork) -> None:
     extractor = random_network("googlenet", "float64").extractor(("inception3a",))
     image = picture(150, 131)
     wanted = exact.features(picture(150, 131), extractor, 0)
@@ -95,7 +109,7 @@ def test_guide_and_target_are_exact_in_tiles(random_network):
         assert relative(tiled, whole) < 1e-10
 
 
-def test_gradient_matches_finite_differences(random_network):
+def test_gradient_matches_finite_differences(random_network: RandomNetwork) -> None:
     extractor = random_network("squeezenet1_0", "float64").extractor(("features.5",))
     objective = objectives.Energy({"features.5": 1.0})
     image, step = picture(64, 64), 1e-6
@@ -108,7 +122,7 @@ def test_gradient_matches_finite_differences(random_network):
     )
 
 
-def test_tiled_features_are_the_whole_features(random_network):
+def test_tiled_features_are_the_whole_features(random_network: RandomNetwork) -> None:
     extractor = random_network("googlenet", "float64").extractor(("inception3b", "conv1"))
     image = picture(131, 117)
     whole, tiled = (exact.features(image, extractor, tile) for tile in (0, 40))
@@ -116,7 +130,7 @@ def test_tiled_features_are_the_whole_features(random_network):
         torch.testing.assert_close(tiled[layer], whole[layer], rtol=1e-12, atol=1e-12)
 
 
-def test_a_picture_too_small_for_the_layer_is_refused(random_network):
+def test_a_picture_too_small_for_the_layer_is_refused(random_network: RandomNetwork) -> None:
     extractor = random_network("inception_v3", "float32").extractor(("Mixed_7c",))
     with pytest.raises(
         BadParameter, match="inception_v3 cannot take a picture of 40x40 down to Mixed_7c"
@@ -125,7 +139,7 @@ def test_a_picture_too_small_for_the_layer_is_refused(random_network):
 
 
 @pytest.mark.slow
-def test_a_layer_that_sees_everything_is_refused_in_tiles(random_network):
+def test_a_layer_that_sees_everything_is_refused_in_tiles(random_network: RandomNetwork) -> None:
     extractor = random_network("mobilenet_v3_small", "float32").extractor(("features.3",))
     exact.lay_out(extractor, 128, 128, 0)
     with pytest.raises(BadParameter, match=r"tile: features.3 sees the whole picture"):

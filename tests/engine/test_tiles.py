@@ -1,15 +1,18 @@
 """Every feature has one owner, and its owner's crop holds all it sees."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.engine.tiles import Reach, Span, borders, segments, whole
 
 STRIDES = (1, 2, 4, 8, 16, 32)
+LayerSet = tuple[int, dict[str, Reach], dict[str, int]]
 
 
 @st.composite
-def layer_sets(draw):
+def layer_sets(draw: st.DrawFn) -> LayerSet:
     """Draw layers of one network: reach by name, and the feature count of each on an axis."""
     length = draw(st.integers(1, 700))
     layers, counts = {}, {}
@@ -22,18 +25,18 @@ def layer_sets(draw):
 
 
 @given(st.integers(1, 5000), st.integers(0, 2000), st.sampled_from(STRIDES))
-def test_borders_cover_the_axis_on_the_stride(length, tile, stride):
+def test_borders_cover_the_axis_on_the_stride(length: int, tile: int, stride: int) -> None:
     edges = borders(length, tile, stride)
     assert (edges[0], edges[-1]) == (0, length)
     assert list(edges) == sorted(set(edges))
     assert all(edge % stride == 0 for edge in edges[:-1])
     if tile:
-        longest = max(b - a for a, b in zip(edges, edges[1:], strict=False))
+        longest = max(b - a for a, b in pairwise(edges))
         assert longest <= max(-(-tile // stride) * stride, stride)
 
 
 @given(layer_sets(), st.integers(1, 400))
-def test_each_feature_is_owned_once_and_seen_whole(case, tile):
+def test_each_feature_is_owned_once_and_seen_whole(case: LayerSet, tile: int) -> None:
     length, layers, counts = case
     cut = segments(length, tile, layers, counts)
     for name, reach in layers.items():
@@ -48,7 +51,7 @@ def test_each_feature_is_owned_once_and_seen_whole(case, tile):
 
 
 @given(layer_sets(), st.integers(1, 400))
-def test_crops_start_on_the_stride_and_own_pixels_add_up(case, tile):
+def test_crops_start_on_the_stride_and_own_pixels_add_up(case: LayerSet, tile: int) -> None:
     length, layers, counts = case
     cut = segments(length, tile, layers, counts)
     stride = max(r.stride for r in layers.values())
@@ -56,10 +59,10 @@ def test_crops_start_on_the_stride_and_own_pixels_add_up(case, tile):
     assert sum(len(s.own) for s in cut) <= length
 
 
-def test_one_tile_needs_no_reach():
+def test_one_tile_needs_no_reach() -> None:
     (only,) = whole(100, {"a": 7})
     assert (only.crop, only.owned["a"]) == (Span(0, 100), Span(0, 7))
 
 
-def _ends(span):
+def _ends(span: Span) -> tuple[int, int]:
     return span.start, span.stop

@@ -15,6 +15,7 @@ from farm_dream.params import DreamParams
 from farm_dream.task import Dream
 
 Render = Callable[..., Tensor]
+Scene = Callable[[int, int], Tensor]
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +52,7 @@ def render(networks: NetworkCache) -> Render:
 
 
 @pytest.fixture(scope="session")
-def scene() -> Callable[[int, int], Tensor]:
+def scene() -> Scene:
     """Draw soft blobs of many sizes: ``scene(height, width)``, [1, 3, height, width] in 0..1."""
 
     def draw(height: int, width: int) -> Tensor:

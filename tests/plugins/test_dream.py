@@ -1,17 +1,22 @@
 """What a dreamer relies on, shown with the starter network."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from farm import BadParameter, UnknownName
+from farm.engine.networks import NetworkCache
 from farm.job import Plan
 from farm_dream.params import DreamParams
+
+from .conftest import Render, Scene
 
 FLOAT64 = Plan(tile=0, precision="float64")
 
 
 @pytest.mark.slow
-def test_a_whole_dream_in_float64_is_the_same_in_tiles(render, scene):
+def test_a_whole_dream_in_float64_is_the_same_in_tiles(render: Render, scene: Scene) -> None:
     image = scene(300, 380)
     whole = render(image, FLOAT64)
     tiled = render(image, Plan(tile=256, precision="float64"))
@@ -37,7 +42,7 @@ def border_ratio(image: torch.Tensor, tile: int, stride: int = 8) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["scene", "flat sky"])
-def test_no_seam_shows_in_float32(render, scene, kind):
+def test_no_seam_shows_in_float32(render: Render, scene: Scene, kind: str) -> None:
     sky = torch.linspace(0.75, 0.45, 960).view(1, 1, 960, 1).expand(1, 3, 960, 1280).clone()
     image = scene(960, 1280) if kind == "scene" else sky
     dreamt = render(
@@ -47,14 +52,16 @@ def test_no_seam_shows_in_float32(render, scene, kind):
     assert border_ratio(dreamt, 64) == pytest.approx(1, abs=0.02)
 
 
-def test_a_seam_would_be_seen(render, scene):
+def test_a_seam_would_be_seen(render: Render, scene: Scene) -> None:
     image = scene(256, 256)
     image[..., 64::64, :] += 0.05
     assert border_ratio(image, 64) > 1.05
 
 
 @pytest.mark.slow
-def test_the_dream_raises_its_own_objective(render, scene, networks):
+def test_the_dream_raises_its_own_objective(
+    render: Render, scene: Scene, networks: NetworkCache
+) -> None:
     from farm.engine import gradient, objectives
 
     image = scene(128, 160)
@@ -66,7 +73,7 @@ def test_the_dream_raises_its_own_objective(render, scene, networks):
 
 
 @pytest.mark.slow
-def test_same_seed_same_bytes_other_seed_other_dream(render, scene):
+def test_same_seed_same_bytes_other_seed_other_dream(render: Render, scene: Scene) -> None:
     image = scene(96, 112)
     once, again = (render(image, octaves=1, iterations=3) for _ in range(2))
     other = render(image, Plan(tile=0, seed=1), octaves=1, iterations=3)
@@ -75,7 +82,7 @@ def test_same_seed_same_bytes_other_seed_other_dream(render, scene):
 
 
 @pytest.mark.slow
-def test_step_is_the_mean_change_in_levels_of_255(render):
+def test_step_is_the_mean_change_in_levels_of_255(render: Render) -> None:
     grey = torch.full((1, 3, 128, 128), 0.5)
     grey[..., 40:80, 40:80] = 0.6
     dreamt = render(grey, octaves=1, iterations=1, step=3.0)
@@ -83,7 +90,7 @@ def test_step_is_the_mean_change_in_levels_of_255(render):
 
 
 @pytest.mark.slow
-def test_nothing_moves_where_the_mask_is_black(render, scene):
+def test_nothing_moves_where_the_mask_is_black(render: Render, scene: Scene) -> None:
     image = scene(96, 96)
     mask = torch.zeros(1, 3, 96, 96)
     mask[..., :48] = 1
@@ -107,7 +114,9 @@ def test_nothing_moves_where_the_mask_is_black(render, scene):
     ],
     ids=str,
 )
-def test_every_way_of_dreaming_gives_a_picture(render, scene, params):
+def test_every_way_of_dreaming_gives_a_picture(
+    render: Render, scene: Scene, params: dict[str, Any]
+) -> None:
     image = scene(96, 96)
     dreamt = render(image, **{"octaves": 2, "iterations": 2, **params})
     assert dreamt.shape == image.shape
@@ -117,7 +126,7 @@ def test_every_way_of_dreaming_gives_a_picture(render, scene, params):
 
 
 @pytest.mark.slow
-def test_a_guide_decides_what_is_dreamt(render, scene):
+def test_a_guide_decides_what_is_dreamt(render: Render, scene: Scene) -> None:
     image = scene(96, 96)
     guides = {"/a.png": scene(80, 64), "/b.png": 1 - scene(64, 96)}
     one, other = (
@@ -127,7 +136,9 @@ def test_a_guide_decides_what_is_dreamt(render, scene):
 
 
 @pytest.mark.slow
-def test_enhance_comes_closer_to_the_amplified_features(render, scene, networks):
+def test_enhance_comes_closer_to_the_amplified_features(
+    render: Render, scene: Scene, networks: NetworkCache
+) -> None:
     from farm.engine import gradient
 
     image = scene(96, 96)
@@ -144,12 +155,12 @@ def test_enhance_comes_closer_to_the_amplified_features(render, scene, networks)
 
 
 @pytest.mark.slow
-def test_octaves_too_small_for_the_network_are_left_out(render, scene):
+def test_octaves_too_small_for_the_network_are_left_out(render: Render, scene: Scene) -> None:
     image = scene(40, 40)
     assert render(image, octaves=12, iterations=1).shape == image.shape
 
 
-def test_unknown_names_are_refused_before_work(render, scene):
+def test_unknown_names_are_refused_before_work(render: Render, scene: Scene) -> None:
     image = scene(64, 64)
     with pytest.raises(UnknownName, match=r"layer of starter 'inception4z'; did you mean"):
         render(image, layers=("inception4z",))
@@ -172,6 +183,6 @@ def test_unknown_names_are_refused_before_work(render, scene):
         ({"scale": 1.0}, "greater than 1"),
     ],
 )
-def test_what_does_not_fit_together_is_refused(params, reason):
+def test_what_does_not_fit_together_is_refused(params: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         DreamParams(**params)
