@@ -87,8 +87,12 @@ def _build_torchvision(name: str) -> "nn.Module":
     if name in ("googlenet", "inception_v3"):
         options = {"aux_logits": False, "transform_input": False, "init_weights": False}
     device = torch.get_default_device()
-    with torch.device("meta"):
-        model: nn.Module = models.get_model(name, weights=None, **options)
+    try:
+        with torch.device("meta"):
+            model: nn.Module = models.get_model(name, weights=None, **options)
+    except NotImplementedError:  # RegNet reads numbers from tensors while it is built
+        with torch.device("cpu"):
+            model = models.get_model(name, weights=None, **options)
     model.to_empty(device=device)
     for value in (*model.parameters(), *model.buffers()):
         value.detach().zero_()
@@ -98,7 +102,8 @@ def _build_torchvision(name: str) -> "nn.Module":
 def _torchvision_weights(name: str) -> Any:
     from torchvision import models
 
-    return models.get_model_weights(name)["IMAGENET1K_V1"]
+    known = models.get_model_weights(name)
+    return known.__members__.get("IMAGENET1K_V1", known.DEFAULT)
 
 
 def _torchvision_url(name: str) -> str:
@@ -157,7 +162,7 @@ def _vgg_head(model: Any) -> "nn.Module":
 
 
 def _as_conv(nn: Any, linear: Any, channels: int, kernel: int) -> "nn.Module":
-    conv = nn.Conv2d(channels, linear.out_features, kernel)
+    conv = nn.Conv2d(channels, linear.out_features, kernel, device="meta")
     conv.weight = nn.Parameter(linear.weight.detach().view_as(conv.weight))
     conv.bias = linear.bias
     return conv  # type: ignore[no-any-return]

@@ -40,15 +40,15 @@ class Extractor(nn.Module):
     def __init__(self, body: fx.GraphModule, layers: tuple[str, ...], spec: NetworkSpec) -> None:
         super().__init__()
         self.body, self.layers, self.network = body, layers, spec.name
-        self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1))
+        for name, value in (("mean", spec.mean), ("std", spec.std)):
+            self.register_buffer(name, torch.tensor(value, dtype=torch.float64).view(1, 3, 1, 1))
         self.requires_grad_(requires_grad=False).eval()
         self._shapes: dict[tuple[int, int], dict[str, Shape]] = {}
 
     def forward(self, image: Float[Tensor, "1 3 height width"]) -> dict[str, Tensor]:
         """Return features by layer, each [1, channels, rows, columns]."""
-        fed = (image - self.mean) / self.std
-        dtype = next(self.body.parameters()).dtype
+        fed = (image - self.mean.to(image.dtype)) / self.std.to(image.dtype)
+        dtype = next(self.body.parameters(), fed).dtype
         features = self.body(fed.to(dtype, memory_format=torch.channels_last))
         return dict(zip(self.layers, features, strict=True))
 
@@ -72,6 +72,11 @@ class Extractor(nn.Module):
                 f"{self.network} cannot take a picture of {width}x{height} down to "
                 f"{self.layers[-1]}; choose an earlier layer or a larger picture",
             ) from error
+        for layer, found in features.items():
+            if not isinstance(found, Tensor) or found.ndim != 4:
+                raise BadParameter(
+                    "layers", f"{layer} of {self.network} is no map of features; choose another"
+                )
         return {layer: Shape(*f.shape[1:]) for layer, f in features.items()}
 
     def fits(self, height: int, width: int) -> bool:
@@ -124,11 +129,11 @@ class Network:
 
     def class_index(self, name: str) -> int:
         """Return a class's index, given its number, its name or how its name begins."""
-        if name.isdigit() and int(name) < len(self.classes):
+        if name.isdecimal() and int(name) < len(self.classes):
             return int(name)
         for matches in (str.__eq__, str.startswith):
             for index, known in enumerate(self.classes):
-                if matches(known.lower(), name.lower()):
+                if name and matches(known.lower(), name.lower()):
                     return index
         raise UnknownName(f"class of {self.name}", name, self.classes)
 
@@ -143,7 +148,7 @@ class Network:
         return self._extractors[key]
 
     def _cut(self, layers: tuple[str, ...]) -> Extractor:
-        base, head = self.spec.head or ("", None)
+        base, head = self.spec.head or (HEAD, None)
         aliases = {**self.spec.aliases, HEAD: base}
         nodes = [self._ends[aliases.get(layer, layer)] for layer in layers]
         heads = [head(self._module) if head and layer == HEAD else None for layer in layers]

@@ -38,7 +38,8 @@ def plain_features(network: Network, layers: Sequence[str], image: Tensor) -> di
 
     for layer in layers:
         module.get_submodule(layer).register_forward_hook(partial(keep, layer))
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (network.spec.mean, network.spec.std))
+    fed = torch.tensor([network.spec.mean, network.spec.std], dtype=torch.float64)
+    mean, std = fed.view(2, 1, 3, 1, 1)
     with torch.no_grad():
         module((image - mean) / std)
     return found

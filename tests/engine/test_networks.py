@@ -1,0 +1,250 @@
+"""Networks by name: their layers, class scores, shapes, and that they stay warm."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from farm.engine.networks import HEAD, Network, NetworkCache, find_spec
+from farm.errors import BadParameter, UnknownName, WeightsMissing
+from farm.job import Precision
+from farm.networks import torchvision_spec
+from farm.registry import Registry
+from farm.task import NetworkSpec
+
+RandomNetwork = Callable[[str, Precision], Network]
+
+IMAGENET = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], dtype=torch.float64)
+
+
+def picture(height: int, width: int) -> Tensor:
+    generator = torch.Generator().manual_seed(height * 1000 + width)
+    return torch.rand(1, 3, height, width, generator=generator, dtype=torch.float64)
+
+
+def network_of(module: nn.Module, **fields: object) -> Network:
+    spec = replace(NetworkSpec("small", lambda: module), **fields)
+    return Network(spec, module, "", "cpu", "float32")
+
+
+# Names
+
+
+@pytest.mark.slow
+def test_the_papers_names_are_vggs_layers(random_network: RandomNetwork) -> None:
+    extractor = random_network("vgg19", "float32").extractor(
+        ("relu4_2", "features.22", "pool1", "features.4", "conv5_4", "features.34")
+    )
+    features = extractor(picture(48, 50).float())
+    for alias, numbered in (("relu4_2", 22), ("pool1", 4), ("conv5_4", 34)):
+        assert torch.equal(features[alias], features[f"features.{numbered}"])
+
+
+@pytest.mark.parametrize(
+    "name", [f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")]
+)
+def test_every_alias_of_every_vgg_is_a_layer_of_its_kind(name: str) -> None:
+    kinds = {"conv": nn.Conv2d, "bn": nn.BatchNorm2d, "relu": nn.ReLU, "pool": nn.MaxPool2d}
+    with torch.device("meta"):
+        features = models.get_model(name, weights=None).features
+    aliases = torchvision_spec(name).aliases
+    assert len(aliases) == len(features)
+    for alias, layer in aliases.items():
+        part = features[int(layer.removeprefix("features."))]
+        assert isinstance(part, kinds[alias.rstrip("0123456789_")])
+
+
+def test_layers_are_named_in_the_order_they_run(random_network: RandomNetwork) -> None:
+    layers = random_network("googlenet", "float32").layers
+    wanted = ["conv1", "maxpool1", "inception3a", "inception4c", "inception5b", "fc", HEAD]
+    assert [layer for layer in layers if layer in wanted] == wanted
+
+
+def test_an_unknown_layer_brings_close_ones(random_network: RandomNetwork) -> None:
+    network = random_network("googlenet", "float32")
+    with pytest.raises(UnknownName, match=r"layer of googlenet 'inception4z'; did you mean incep"):
+        network.extractor(("conv1", "inception4z"))
+
+
+def test_an_unknown_network_brings_close_ones_and_nothing_is_loaded() -> None:
+    cache = NetworkCache(Registry.load().networks, "cpu")
+    with pytest.raises(UnknownName, match="unknown network 'googlnet'; did you mean googlenet"):
+        cache.get("googlnet", None, "float32")
+
+
+def test_any_torchvision_classifier_is_found_by_name() -> None:
+    own = Registry.load().networks
+    assert find_spec("vgg16", own) is own["vgg16"]
+    for name in models.list_models(module=models):
+        spec = find_spec(name, own)
+        assert spec.name == name
+        assert spec.weights.url is not None
+        assert spec.weights.url().startswith("https://download.pytorch.org/")
+        assert len(spec.classes()) == 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("regnet_y_400mf", "trunk_output.block2"),
+        ("mobilenet_v2", "features.5"),
+        ("densenet121", "features.denseblock1"),
+        ("efficientnet_b0", "features.3"),
+        ("shufflenet_v2_x0_5", "stage2"),
+    ],
+)
+def test_further_torchvision_networks_run_to_a_layer(
+    random_network: RandomNetwork, name: str, layer: str
+) -> None:
+    extractor = random_network(name, "float32").extractor((layer,))
+    features = extractor(picture(64, 72).float())[layer]
+    assert features.isfinite().all()
+    assert features.std() > 0
+
+
+# Classes
+
+
+def torchvision_like(name: str, network: Network) -> nn.Module:
+    """Return torchvision's own network with the same weights, fed with ImageNet's mean and std."""
+    options = (
+        {"aux_logits": False, "transform_input": True, "init_weights": False}
+        if name in {"googlenet", "inception_v3"}
+        else {}
+    )
+    with torch.device("meta"):
+        module: nn.Module = models.get_model(name, weights=None, **options)
+    module.load_state_dict(network._module.state_dict(), assign=True)
+    return module.double().eval()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        ("googlenet", 224),
+        ("resnet50", 224),
+        ("squeezenet1_0", 224),
+        ("vgg16", 224),
+        ("inception_v3", 299),
+    ],
+)
+def test_the_mean_of_the_scores_is_torchvisions_classifier(
+    random_network: RandomNetwork, name: str, side: int
+) -> None:
+    network, image = random_network(name, "float64"), picture(side, side)
+    mean, std = IMAGENET.view(2, 1, 3, 1, 1)
+    with torch.no_grad():
+        scores = network.extractor((HEAD,))(image)[HEAD].mean((2, 3))
+        wanted = torchvision_like(name, network)((image - mean) / std)
+    assert float((scores - wanted).norm() / wanted.norm()) < 1e-12
+
+
+def test_classes_are_found_by_name_number_and_beginning(random_network: RandomNetwork) -> None:
+    network = random_network("googlenet", "float32")
+    assert len(network.classes) == 1000
+    assert network.class_index("281") == network.class_index("tabby") == 281
+    assert network.class_index("Golden Retr") == network.classes.index("golden retriever")
+    assert network.class_index("crane") == network.classes.index("crane")
+
+
+@pytest.mark.parametrize("name", ["tabbycat", "1000", "²", ""])
+def test_an_unknown_class_is_refused(random_network: RandomNetwork, name: str) -> None:
+    with pytest.raises(UnknownName, match=f"unknown class of googlenet {name!r}"):
+        random_network("googlenet", "float32").class_index(name)
+
+
+def test_an_unknown_class_brings_close_ones(random_network: RandomNetwork) -> None:
+    with pytest.raises(UnknownName, match=r"'goldn retriever'; did you mean golden retriever"):
+        random_network("googlenet", "float32").class_index("goldn retriever")
+
+
+def test_a_network_without_classifier_has_no_scores() -> None:
+    network = network_of(nn.Sequential(nn.Conv2d(3, 1, 1)))
+    assert HEAD not in network.layers
+    with pytest.raises(UnknownName, match="layer of small 'logits'"):
+        network.extractor((HEAD,))
+
+
+# Shapes
+
+
+SHAPES = [
+    ("googlenet", ("conv1", "inception4c")),
+    ("inception_v3", ("Mixed_5b", "Mixed_6a")),
+    ("resnet50", ("layer1", "layer3")),
+    ("squeezenet1_0", ("features.3", "features.12")),
+    ("vgg16", ("relu1_2", "relu3_1")),
+    ("vgg19", ("pool2", "relu4_1")),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "layers"), SHAPES)
+def test_shapes_are_those_of_the_features(
+    random_network: RandomNetwork, name: str, layers: tuple[str, ...]
+) -> None:
+    extractor = random_network(name, "float32").extractor(layers)
+    for height, width in ((101, 77), (88, 131)):
+        with torch.no_grad():
+            features = extractor(picture(height, width).float())
+        for layer, shape in extractor.shapes(height, width).items():
+            assert (1, shape.channels, shape.rows, shape.columns) == features[layer].shape
+
+
+@pytest.mark.slow
+def test_fits_says_whether_a_picture_reaches_the_layer(random_network: RandomNetwork) -> None:
+    extractor = random_network("inception_v3", "float32").extractor(("Mixed_7c",))
+    sides = [side for side in range(60, 90) if extractor.fits(side, 100)]
+    assert sides == list(range(75, 90))
+    with pytest.raises(BadParameter, match="inception_v3 cannot take a picture of 100x74 down to"):
+        extractor.shapes(74, 100)
+
+
+@pytest.mark.slow
+def test_a_dense_classifier_needs_a_picture_of_its_training_size(
+    random_network: RandomNetwork,
+) -> None:
+    extractor = random_network("vgg16", "float64").extractor((HEAD,))
+    assert extractor.fits(224, 224)
+    assert not extractor.fits(223, 300)
+
+
+@pytest.mark.slow
+def test_a_layer_without_rows_and_columns_is_refused(random_network: RandomNetwork) -> None:
+    extractor = random_network("resnet50", "float32").extractor(("fc",))
+    with pytest.raises(BadParameter, match="layers: fc of resnet50 is no map of features"):
+        extractor.shapes(64, 64)
+    assert not extractor.fits(64, 64)
+
+
+def test_a_layer_before_any_parameter() -> None:
+    network = network_of(nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(3, 2, 1)), mean=(0, 0, 0))
+    image = picture(8, 6)
+    wanted = nn.functional.max_pool2d(image, 2) / torch.tensor(network.spec.std).view(1, 3, 1, 1)
+    torch.testing.assert_close(network.extractor(("0",))(image)["0"], wanted)
+
+
+# Warm
+
+
+def test_a_network_and_its_extractors_stay_warm() -> None:
+    cache = NetworkCache(Registry.load().networks, "cpu")
+    network = cache.get("starter", None, "float32")
+    assert cache.get("starter", None, "float32") is network
+    assert cache.get("starter", None, "float64") is not network
+    assert re.fullmatch("[0-9a-f]{64}", network.digest)
+    extractor = network.extractor(["inception3a", "inception4c"])
+    assert network.extractor(("inception3a", "inception4c")) is extractor
+    assert network.extractor(("inception3a",)) is not extractor
+
+
+def test_missing_weights_are_said_once_asked_for() -> None:
+    cache = NetworkCache({"bare": NetworkSpec("bare", nn.Identity)}, "cpu")
+    with pytest.raises(WeightsMissing, match="network 'bare' has no weights here"):
+        cache.get("bare", None, "float32")
