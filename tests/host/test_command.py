@@ -58,22 +58,6 @@ def test_looking_imports_nothing_heavy(words: list[str]) -> None:
     assert done.stderr.splitlines()[-1] == "[]"
 
 
-@pytest.mark.slow
-def test_importing_the_public_names_imports_nothing_heavy() -> None:
-    code = f"import sys, farm; print(sorted({HEAVY} & set(sys.modules)), farm.__version__)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert re.fullmatch(r"\[\] \d+\.\d+\.\d+\n", done.stdout)
-
-
-def test_public_names_are_sorted_and_there() -> None:
-    import farm
-
-    assert sorted(farm.__all__, key=lambda name: (not name[0].isupper(), name)) == farm.__all__
-    assert all(hasattr(farm, name) for name in farm.__all__)
-    with pytest.raises(AttributeError, match="has no attribute 'Effects'"):
-        farm.Effects  # noqa: B018 - the access is the test
-
-
 def test_commands_and_flags_of_the_farm_are_reserved() -> None:
     words = {word for option in (*common_options(), *group.params) for word in option.opts}
     assert {word for word in words if word.startswith("--")} <= FLAGS

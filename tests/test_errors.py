@@ -1,0 +1,92 @@
+"""Errors cross processes whole, say one thing in one line, and are drawn as they are."""
+
+import inspect
+import pickle
+import re
+
+import pytest
+
+from farm import errors
+from farm.errors import FarmBug, FarmError, UserError
+
+CLASSES = {
+    name: kind
+    for name, kind in vars(errors).items()
+    if inspect.isclass(kind) and issubclass(kind, FarmError)
+}
+SAMPLES: dict[str, tuple[object, ...]] = {
+    "FarmError": ("strange",),
+    "UserError": ("--workers 0: ask for 1 or more",),
+    "BadInput": ("a.png", "is damaged"),
+    "BadOutput": ("out.gif", "its suffix must be one of .png, .jpg"),
+    "BadParameter": ("octaves", "should be at most 20, not 99"),
+    "UnknownName": ("layer", "inception4z", ("conv1", "inception4c")),
+    "WeightsMissing": ("vgg19", "the server did not answer"),
+    "PluginError": ("dream", "KeyError: 'colour' (task.py, line 3)"),
+    "WorkerError": ("lost",),
+    "WorkerDied": ("ray-1", "killed by signal 9"),
+    "DeviceMemory": ("cuda:0", "2 GiB wanted"),
+    "StorageFailed": ("out.png", "no space left on device"),
+    "Cancelled": (),
+    "FarmBug": ("a unit was lost", ("ready", "leased to ray-1")),
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_error_crosses_processes_whole(name: str) -> None:
+    error = CLASSES[name](*SAMPLES[name])
+    came = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    assert type(came) is type(error)
+    assert (came.args, vars(came), str(came)) == (error.args, vars(error), str(error))
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_message_is_one_line_that_names_every_value(name: str) -> None:
+    error = CLASSES[name](*SAMPLES[name])
+    assert ("\n" in str(error)) == isinstance(error, FarmBug)
+    if not isinstance(error, errors.UnknownName):
+        assert all(value in str(error) for value in error.args if isinstance(value, str))
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in CLASSES if CLASSES[n].__init__ is not FarmError.__init__]
+)
+def test_fields_are_the_arguments_by_position(name: str) -> None:
+    fields = list(inspect.signature(CLASSES[name]).parameters)
+    error = CLASSES[name](*SAMPLES[name])
+    assert tuple(getattr(error, field) for field in fields) == error.args == SAMPLES[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "message"),
+    [
+        ("dreem", ["dream", "style"], "unknown task 'dreem'; did you mean dream?"),
+        ("x", ["dream", "style"], "unknown task 'x'; choose one of dream, style"),
+        ("x", [], "unknown task 'x'; choose one of (none)"),
+        ("x", (f"t{i:02}" for i in range(30)), "unknown task 'x'; choose one of t00, "),
+    ],
+)
+def test_an_unknown_name_comes_with_what_is_known(
+    name: str, known: list[str], message: str
+) -> None:
+    text = str(errors.UnknownName("task", name, known))
+    assert text.startswith(message)
+    assert len(text) < 200
+
+
+def test_the_drawn_tree_is_the_tree() -> None:
+    drawn: dict[str, str] = {}
+    above: list[str] = []
+    for indent, name in re.findall(
+        r"^ {4}((?:[│├└─] *|──+ *)*)(\w+)", errors.__doc__ or "", re.MULTILINE
+    ):
+        depth = len(indent.replace("─", " ")) // 4
+        del above[depth:]
+        drawn[name] = above[-1] if above else "Exception"
+        above.append(name)
+    assert drawn == {name: kind.__base__.__name__ for name, kind in CLASSES.items()}
+
+
+def test_only_the_user_can_help_with_user_errors() -> None:
+    for kind in (errors.PluginError, errors.WorkerError, errors.Cancelled, FarmBug):
+        assert not issubclass(kind, UserError)

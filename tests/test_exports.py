@@ -1,0 +1,51 @@
+"""What `import farm` gives: these names, quickly."""
+
+import ast
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from inspect import ismodule
+from pathlib import Path
+
+import pytest
+
+import farm
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"torch", "ray", "sqlalchemy", "PIL", "pyvips", "numpy", "psutil", "rich", "click"}
+PACKAGES = ("farm", "plugins/farm_dream", "cluster/farm_cluster")
+MODULES = sorted(
+    path.relative_to(ROOT).as_posix() for name in PACKAGES for path in (ROOT / name).rglob("*.py")
+)
+
+
+def test_the_names_are_sorted_and_all_that_is_visible() -> None:
+    visible = {
+        name
+        for name, value in vars(farm).items()
+        if not name.startswith("_") and not ismodule(value)
+    }
+    assert set(farm.__all__) == visible - {"TYPE_CHECKING"} | {"__version__"}
+    assert farm.__all__ == sorted(farm.__all__, key=lambda name: (not name[0].isupper(), name))
+
+
+def test_every_name_is_there_and_no_other() -> None:
+    assert all(hasattr(farm, name) for name in farm.__all__)
+    assert farm.__version__ == version("neural-render-farm")
+    with pytest.raises(AttributeError, match="has no attribute 'Effects'"):
+        farm.Effects  # noqa: B018 - the access is the test
+
+
+@pytest.mark.slow
+def test_importing_farm_imports_nothing_heavy() -> None:
+    code = f"import sys, farm; print(*({HEAVY} & set(sys.modules)), farm.__version__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", done.stdout), done.stdout
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_says_what_it_is(module: str) -> None:
+    docstring = ast.get_docstring(ast.parse((ROOT / module).read_text()))
+    assert docstring, "add a docstring: what it knows, and what it does not"
+    assert docstring.splitlines()[0].endswith((".", ":")), "its first line is a sentence"
