@@ -1,0 +1,127 @@
+"""A plugin author's first hour: the examples as the README gives them."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from farm import Effect
+from farm.errors import BadParameter
+from farm.registry import Registry
+from farm.testing import FakeContext, check_effect
+from farm.vetting import validate_params
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "plugins" / "examples"
+README = (ROOT / "README.md").read_text()
+EFFECTS = ("grain", "invert")
+Run = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry.load(EXAMPLES)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> dict[str, np.ndarray]:
+    """Three pictures in a folder: every level of a colour, and two of noise."""
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
+    noise = np.random.default_rng(5).integers(0, 256, (2, 19, 27, 3), dtype=np.uint8)
+    drawn = {"one.png": ramp, "three.png": noise[1], "two.png": noise[0]}
+    (tmp_path / "in").mkdir()
+    for name, pixels in drawn.items():
+        Image.fromarray(pixels).save(tmp_path / "in" / name)
+    return drawn
+
+
+@pytest.fixture
+def run(tmp_path: Path, pictures: dict[str, np.ndarray]) -> Run:
+    """Run an example over the folder: ``run("invert", "--amount", "0.5", into="out")``."""
+
+    def render(task: str, *flags: str, into: str) -> Path:
+        words = ["--plugins-dir", str(EXAMPLES), task, "in", "-o", into, "--threads", "1", *flags]
+        done = subprocess.run(
+            [sys.executable, "-m", "farm", *words],
+            cwd=tmp_path,
+            env=os.environ | {"FARM_LEDGER": str(tmp_path / "ledger.db")},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        return tmp_path / into
+
+    return render
+
+
+def read(folder: Path) -> dict[str, np.ndarray]:
+    return {path.name: np.asarray(Image.open(path)) for path in sorted(folder.iterdir())}
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_every_example_loads(registry: Registry) -> None:
+    examples = {plugin.name: plugin for plugin in registry.plugins if ".py" in plugin.source}
+    assert examples.keys() == {path.stem for path in EXAMPLES.glob("*.py")}
+    assert [plugin.reason for plugin in examples.values() if plugin.state != "loaded"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", EFFECTS)
+def test_an_effect_keeps_the_contract(task: str, registry: Registry) -> None:
+    offered = registry.task(task)
+    assert issubclass(offered, Effect)
+    check_effect(offered)
+
+
+def test_the_readme_shows_the_file() -> None:
+    (shown,) = (
+        block
+        for block in re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+        if "class Invert" in block
+    )
+    assert shown == (EXAMPLES / "invert.py").read_text()
+
+
+def test_the_amount_is_bounded(registry: Registry) -> None:
+    with pytest.raises(BadParameter, match=r"amount: should be less than or equal to 1, not 1\.5"):
+        validate_params(registry.task("invert"), {"amount": 1.5})
+
+
+def test_grain_is_grey_as_strong_as_asked_and_the_seeds_own(registry: Registry) -> None:
+    grain = registry.task("grain")
+    assert issubclass(grain, Effect)
+    effect = grain(validate_params(grain, {"amount": 0.2}))
+    grey = torch.full((1, 3, 200, 200), 0.5)
+    one, other = (effect.render(grey, FakeContext(seed=seed)) for seed in (1, 2))
+    assert torch.equal(one[:, 0], one[:, 2])
+    assert float((one - grey).std()) == pytest.approx(0.2, rel=0.02)
+    assert float((one - other).std()) == pytest.approx(0.2 * 2**0.5, rel=0.02)
+
+
+@pytest.mark.slow
+def test_invert_renders_a_folder(run: Run, pictures: dict[str, np.ndarray]) -> None:
+    quarter = read(run("invert", "--amount", "0.25", into="quarter"))
+    half = read(run("invert", "--amount", "0.5", into="half"))
+    assert quarter.keys() == half.keys() == pictures.keys()
+    for name, pixels in pictures.items():
+        assert np.array_equal(quarter[name], 64 + pixels // 2)
+        assert set(np.unique(half[name])) <= {127, 128}
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_pool_gives_the_same_bytes(run: Run) -> None:
+    here = bytes_of(run("invert", "--amount", "0.8", into="here"))
+    assert bytes_of(run("invert", "--amount", "0.8", "--workers", "1", into="pool")) == here
