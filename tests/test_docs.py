@@ -1,0 +1,78 @@
+"""README, ARCHITECTURE and CHANGELOG name what there is, and what they name is there."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from farm import hookspecs
+from farm.cli import COMMANDS, group
+from farm.config import ENVIRONMENT
+from farm.registry import HOOKS
+
+ROOT = Path(__file__).parents[1]
+README, ARCHITECTURE, CHANGELOG = (
+    (ROOT / name).read_text() for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")
+)
+SHOWN = re.findall(r"^ {4}(?:\.venv/bin/)?farm (.+?)(?: +#.*)?$", README, re.MULTILINE)
+"""Every command line of the README, without its first word and its comment."""
+
+
+def signatures() -> dict[str, str]:
+    """Return every hook as it is declared: ``name(argument: type) -> type``."""
+    tree = ast.parse(Path(hookspecs.__file__).read_text())
+    return {
+        node.name: f"{node.name}({ast.unparse(node.args)}) -> {ast.unparse(node.returns)}".replace(
+            "'", ""
+        )
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.returns
+    }
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_is_written_down_with_its_signature(hook: str) -> None:
+    assert signatures()[hook] in " ".join((README + ARCHITECTURE).split())
+
+
+@pytest.mark.parametrize("variable", ENVIRONMENT)
+def test_every_variable_is_in_the_readme(variable: str) -> None:
+    assert f"`{variable}`" in README
+
+
+def test_every_variable_in_the_readme_is_read() -> None:
+    assert set(re.findall(r"\bFARM_[A-Z_]+", README)) <= set(ENVIRONMENT)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_in_the_readme(command: str) -> None:
+    assert re.search(rf"\bfarm {command}\b", README)
+
+
+@pytest.mark.parametrize("line", SHOWN)
+def test_every_command_line_in_the_readme_is_taken(
+    line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT / "plugins" / "examples")
+    words = shlex.split(line)
+    with group.make_context("farm", list(words)) as context:
+        name = next(word for word in words if word in group.list_commands(context))
+        command = group.get_command(context, name)
+        assert command
+        command.make_context(name, words[words.index(name) + 1 :], parent=context)
+
+
+def test_the_readme_shows_how_to_run_the_farm() -> None:
+    assert len(SHOWN) > 10
+
+
+@pytest.mark.parametrize("text", [README, ARCHITECTURE], ids=["README", "ARCHITECTURE"])
+def test_every_link_leads_to_a_file(text: str) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_changelog_has_a_section_to_write_in() -> None:
+    assert re.search(r"^## (Unreleased|\d+\.\d+\.\d+)", CHANGELOG, re.MULTILINE)
