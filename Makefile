@@ -27,7 +27,7 @@ imports: $(VENV)/.ok
 bench: $(VENV)/.ok
 	$(BIN)/python tests/benchmarks/engine.py
 	$(BIN)/python tests/benchmarks/memory.py
-	$(BIN)/python tests/benchmarks/farm.py
+	$(BIN)/python tests/benchmarks/overhead.py
 
 build: $(VENV)/.ok
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .

@@ -72,6 +72,7 @@ class Controller:
         self._clock, self._observers, self._check = clock or SystemClock(), observers, check
         self.scheduler = Scheduler(policy, generation=secrets.token_hex(4))
         self._jobs: list[str] = []
+        self._is_started = False
 
     def submit(self, spec: JobSpec, *, resume: bool = False) -> Job:
         """Check a spec, plan and store it. Raises UserError, and then nothing is stored.
@@ -114,8 +115,12 @@ class Controller:
         self._handle(WantedChanged(job, wanted))
 
     def run(self, is_stopped: Callable[[], bool] = lambda: False) -> list[Job]:
-        """Work until every job is in a final state or somebody stops it; return the jobs."""
-        if not self.scheduler.is_done:
+        """Work until every job is in a final state or somebody stops it; return the jobs.
+
+        Workers started by an earlier run are still there, their networks warm.
+        """
+        if not self.scheduler.is_done and not self._is_started:
+            self._is_started = True
             self._executor.start()
         while not self.scheduler.is_done and not is_stopped():
             self._turn()

@@ -53,7 +53,7 @@ def plain_step(module: nn.Module, image: torch.Tensor) -> torch.Tensor:
         return torch.roll(moved, (-5, 7), (2, 3)).clamp_(0, 1)
 
 
-def engine_step(extractor, objective, image: torch.Tensor) -> torch.Tensor:  # noqa: ANN001
+def engine_step(extractor, objective, image: torch.Tensor) -> torch.Tensor:
     """Do one dream step with the engine."""
     _, slope = exact.gradient(torch.roll(image, (5, -7), (2, 3)), extractor, objective, 0)
     slope *= 0.01 / (slope.abs().mean() + 1e-12)
