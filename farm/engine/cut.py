@@ -10,7 +10,10 @@ from torch.fx.experimental.optimization import fuse
 
 from farm.errors import PluginError
 
-_NOT_FEATURES = ("avgpool", "dropout", "fc", "classifier", "heads", "logits")
+_NOT_FEATURES = (
+    *("avgpool", "dropout", "flatten"),
+    *("fc", "linear", "classifier", "head", "logits"),
+)
 
 
 def trace(module: nn.Module, network: str) -> fx.Graph:

@@ -49,7 +49,8 @@ class Extractor(nn.Module):
         """Return features by layer, each [1, channels, rows, columns]."""
         fed = (image - self.mean.to(image.dtype)) / self.std.to(image.dtype)
         dtype = next(self.body.parameters(), fed).dtype
-        features = self.body(fed.to(dtype, memory_format=torch.channels_last))
+        fed = fed.to(dtype, memory_format=torch.channels_last)
+        features = self.body.forward(fed)  # calling it would print what goes wrong
         return dict(zip(self.layers, features, strict=True))
 
     def shapes(self, height: int, width: int) -> Mapping[str, Shape]:
@@ -93,7 +94,17 @@ class Extractor(nn.Module):
             try:
                 return reach.measure(self._thin)
             except (RuntimeError, TypeError):
-                return reach.measure(copy.deepcopy(self).to("cpu", torch.float32))
+                return reach.measure(self._on_cpu())
+
+    def _on_cpu(self) -> "Extractor":
+        """Return a copy to probe with; weights that are not held here are zero in it."""
+        probe = copy.deepcopy(self)
+        if self.std.is_meta:
+            probe.to_empty(device="cpu")
+            for value in probe.state_dict().values():
+                value.zero_()
+            probe.std.fill_(1)
+        return probe.to("cpu", torch.float32)
 
     def _thin(self, image: Tensor) -> dict[str, Tensor]:
         return dict(zip(self.layers, reach.Thin(self.body).run(image), strict=True))

@@ -206,6 +206,26 @@ def test_fits_says_whether_a_picture_reaches_the_layer(random_network: RandomNet
         extractor.shapes(74, 100)
 
 
+class EightWide(nn.Module):
+    """Takes pictures of a multiple of eight pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.conv(image).reshape(1, 2, -1, 8)  # type: ignore[no-any-return]
+
+
+def test_a_picture_that_does_not_go_through_is_refused_in_one_line(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    extractor = network_of(nn.Sequential(EightWide())).extractor(("0",))
+    assert extractor.fits(8, 8)
+    assert not extractor.fits(9, 9)
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.slow
 def test_a_dense_classifier_needs_a_picture_of_its_training_size(
     random_network: RandomNetwork,
