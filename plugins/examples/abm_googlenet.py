@@ -1,4 +1,10 @@
-"""A pruned GoogLeNet with BN-Inception blocks, as published by the ABM-SpConv project (MIT licence).
+"""A plugin of one file that adds a network: a pruned GoogLeNet published by ABM-SpConv (MIT licence).
+
+    farm --plugins-dir plugins/examples dream photo.jpg -o out.png
+        --network abm-googlenet --weights FILE --layer c4
+
+FILE holds its weights as safetensors. Nothing here imports torch until the network is built, so
+that `farm --help` and `farm plugins` stay fast.
 
 Sources: Szegedy et al., "Going deeper with convolutions", 2015, arXiv:1409.4842; Ioffe and Szegedy,
 "Batch normalization", 2015, arXiv:1502.03167, for the blocks.
@@ -8,109 +14,117 @@ the weights.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple, cast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import relu
+from farm import NetworkSpec, hookimpl
+from farm.networks import torchvision_spec
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class Widths(NamedTuple):
     """Channels of one block, convolution by convolution."""
 
-    b1: int
+    b1: tuple[int]
     b2: tuple[int, int]
     b3: tuple[int, int, int]
-    b4: int
+    b4: tuple[int]
 
     @property
     def out(self) -> int:
-        return self.b1 + self.b2[-1] + self.b3[-1] + self.b4
+        return sum(branch[-1] for branch in self)
 
 
-BLOCKS: Final = {
-    "a3": Widths(64, (64, 64), (64, 96, 96), 32),
-    "b3": Widths(64, (64, 96), (64, 96, 96), 64),
-    "c3": Widths(160, (128, 160), (64, 96, 96), 160),
-    "a4": Widths(224, (64, 96), (96, 128, 128), 128),
-    "b4": Widths(192, (96, 128), (96, 128, 128), 128),
-    "c4": Widths(160, (128, 160), (128, 160, 160), 128),
-    "d4": Widths(96, (128, 192), (160, 192, 192), 128),
-    "e4": Widths(480, (128, 192), (192, 256, 256), 128),
-    "a5": Widths(352, (192, 320), (160, 224, 224), 128),
-    "b5": Widths(352, (192, 320), (160, 224, 224), 128),
+STEM = 192
+BLOCKS = {
+    "a3": Widths((64,), (64, 64), (64, 96, 96), (32,)),
+    "b3": Widths((64,), (64, 96), (64, 96, 96), (64,)),
+    "c3": Widths((160,), (128, 160), (64, 96, 96), (160,)),
+    "a4": Widths((224,), (64, 96), (96, 128, 128), (128,)),
+    "b4": Widths((192,), (96, 128), (96, 128, 128), (128,)),
+    "c4": Widths((160,), (128, 160), (128, 160, 160), (128,)),
+    "d4": Widths((96,), (128, 192), (160, 192, 192), (128,)),
+    "e4": Widths((480,), (128, 192), (192, 256, 256), (128,)),
+    "a5": Widths((352,), (192, 320), (160, 224, 224), (128,)),
+    "b5": Widths((352,), (192, 320), (160, 224, 224), (128,)),
 }
 
 
-class Branch(nn.Module):
-    """A 1x1 convolution, then 3x3 ones, each followed by ReLU."""
-
-    def __init__(self, inputs: int, *widths: int) -> None:
-        super().__init__()
-        for index, outputs in enumerate(widths, start=1):
-            kernel = 1 if index == 1 else 3
-            conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
-            self.add_module(f"conv{index}", conv)
-            inputs = outputs
-
-    def forward(self, x: Tensor) -> Tensor:
-        for conv in self.children():
-            x = relu(conv(x))
-        return x
+@hookimpl
+def farm_networks() -> Iterator[NetworkSpec]:
+    yield NetworkSpec(
+        "abm-googlenet",
+        build=build,
+        head=("b5", classifier),
+        classes=torchvision_spec("googlenet").classes,
+        description="a pruned GoogLeNet; give its weights with --weights",
+    )
 
 
-class Block(nn.Module):
-    """Four branches on one input, concatenated over channels."""
+def build() -> nn.Module:
+    """Return the network without weights, all blocks one after the other.
 
-    def __init__(self, inputs: int, widths: Widths) -> None:
-        super().__init__()
-        self.b1 = Branch(inputs, widths.b1)
-        self.b2 = Branch(inputs, *widths.b2)
-        self.b3 = Branch(inputs, *widths.b3)
-        self.b4 = Branch(inputs, widths.b4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self.b1(x), self.b2(x), self.b3(x), self.b4(x)], 1)
-
-
-class AbmGoogLeNet(nn.Module):
-    """Map pictures [batch, 3, height, width] to the 1000 ImageNet logits [batch, 1000].
-
-    Pictures are RGB in 0..1, normalised with ImageNet's mean and deviation, at least 32 pixels a
-    side.
+    It maps pictures [batch, 3, height, width], at least 32 pixels a side, to the 1000 ImageNet
+    logits [batch, 1000].
     """
+    from torch import nn
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3)
-        self.conv2 = nn.Conv2d(64, 64, 1)
-        self.conv3 = nn.Conv2d(64, 192, 3, padding=1)
-        channels = 192
+    pools = {end: nn.MaxPool2d(2) for end in ("conv1", "relu3", "c3", "e4")}
+    layers: dict[str, nn.Module] = {
+        "conv1": nn.Conv2d(3, 64, 7, stride=2, padding=3),
+        "conv2": nn.Conv2d(64, 64, 1),
+        "conv3": nn.Conv2d(64, STEM, 3, padding=1),
+        "relu3": nn.ReLU(),
+    }
+    channels = STEM
+    for name, widths in BLOCKS.items():
+        layers[name] = _block(channels, widths)
+        channels = widths.out
+    layers["avgpool"] = nn.AdaptiveAvgPool2d(1)
+    layers["linear"] = nn.Conv2d(channels, 1000, 1)
+    layers["flatten"] = nn.Flatten()
 
-        def block(name: str) -> Block:
-            nonlocal channels
-            inputs, channels = channels, BLOCKS[name].out
-            return Block(inputs, BLOCKS[name])
+    network = nn.Sequential()
+    for name, layer in layers.items():
+        network.add_module(name, layer)
+        if name in pools:
+            network.add_module(f"pool_{name}", pools[name])
+    return network
 
-        self.a3 = block("a3")
-        self.b3 = block("b3")
-        self.c3 = block("c3")
-        self.a4 = block("a4")
-        self.b4 = block("b4")
-        self.c4 = block("c4")
-        self.d4 = block("d4")
-        self.e4 = block("e4")
-        self.a5 = block("a5")
-        self.b5 = block("b5")
-        self.maxpool = nn.MaxPool2d(2)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.linear = nn.Conv2d(channels, 1000, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.conv2(self.maxpool(self.conv1(x)))
-        x = self.maxpool(relu(self.conv3(x)))
-        x = self.maxpool(self.c3(self.b3(self.a3(x))))
-        x = self.c4(self.b4(self.a4(x)))
-        x = self.maxpool(self.e4(self.d4(x)))
-        x = self.b5(self.a5(x))
-        return cast("Tensor", self.linear(self.avgpool(x)).flatten(1))
+AbmGoogLeNet = build
+
+
+def classifier(network: nn.Module) -> nn.Module:
+    """Return the head, which is a 1x1 convolution and so reads every position as it is."""
+    return network.get_submodule("linear")
+
+
+def _block(inputs: int, widths: Widths) -> nn.Module:
+    from torch import cat, nn
+
+    class Block(nn.Module):
+        """Four branches on one input, concatenated over channels."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return cat([branch(x) for branch in self.children()], 1)
+
+    block = Block()
+    for name, branch in widths._asdict().items():
+        block.add_module(name, _branch(inputs, branch))
+    return block
+
+
+def _branch(inputs: int, widths: tuple[int, ...]) -> nn.Module:
+    """Return a 1x1 convolution, then 3x3 ones, each followed by ReLU."""
+    from torch import nn
+
+    branch = nn.Sequential()
+    for index, outputs in enumerate(widths, start=1):
+        kernel = 1 if index == 1 else 3
+        branch.add_module(f"conv{index}", nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2))
+        branch.add_module(f"relu{index}", nn.ReLU())
+        inputs = outputs
+    return branch
