@@ -85,13 +85,14 @@ def test_an_effect_keeps_the_contract(task: str, registry: Registry) -> None:
     check_effect(offered)
 
 
-def test_the_readme_shows_the_file() -> None:
+def test_the_readme_shows_the_file_and_it_is_short() -> None:
     (shown,) = (
         block
         for block in re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
         if "class Invert" in block
     )
     assert shown == (EXAMPLES / "invert.py").read_text()
+    assert sum(bool(line.strip()) for line in shown.splitlines()) < 15
 
 
 def test_the_amount_is_bounded(registry: Registry) -> None:
