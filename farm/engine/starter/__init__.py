@@ -11,4 +11,4 @@ from typing import Final
 __all__ = ["SHA256", "WEIGHTS"]
 
 WEIGHTS: Final = Path(__file__).with_name("starter.safetensors")
-SHA256: Final = "ba98fe4c46c7be441d0f9ac8f5fb5b13e5e22b5b800969de5aa28ad752e491f4"
+SHA256: Final = "07e5a838dc0860f3b202b2012e10812dc5be98b40266297c24030a843c28ebce"
