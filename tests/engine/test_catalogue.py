@@ -25,6 +25,7 @@ def bare() -> NetworkSpec:
     return NetworkSpec("bare", build, description="one convolution")
 
 
+@pytest.mark.slow
 def test_a_row_says_what_a_network_is_and_where_its_weights_are(torch_home: Path) -> None:
     specs = {"bare": bare(), "squeezenet1_0": torchvision_spec("squeezenet1_0")}
     plain, fetched = catalogue.rows(specs)
@@ -97,6 +98,7 @@ class AcrossChannels(nn.Module):
         return self.norm(image.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 def test_networks_that_look_at_all_channels_or_all_pixels() -> None:
     def build() -> nn.Module:
         return nn.Sequential(

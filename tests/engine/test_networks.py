@@ -58,6 +58,7 @@ def test_every_alias_of_every_vgg_is_a_layer_of_its_kind(name: str) -> None:
         assert isinstance(part, kinds[alias.rstrip("0123456789_")])
 
 
+@pytest.mark.slow
 def test_layers_are_named_in_the_order_they_run(random_network: RandomNetwork) -> None:
     layers = random_network("googlenet", "float32").layers
     wanted = ["conv1", "maxpool1", "inception3a", "inception4c", "inception5b", "fc", HEAD]
@@ -253,6 +254,7 @@ def test_a_layer_before_any_parameter() -> None:
 # Warm
 
 
+@pytest.mark.slow
 def test_a_network_and_its_extractors_stay_warm() -> None:
     cache = NetworkCache(Registry.load().networks, "cpu")
     network = cache.get("starter", None, "float32")

@@ -111,6 +111,7 @@ def test_code_in_a_pickle_is_refused_and_does_not_run(
     assert witness.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["pth", "old.pth", "safetensors"])
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

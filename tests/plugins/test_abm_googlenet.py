@@ -28,6 +28,7 @@ def network(cache: NetworkCache, shared_data: Path) -> Network:
     return cache.get(NAME, str(weights), "float32")
 
 
+@pytest.mark.slow
 def test_the_plugins_folder_offers_the_network_and_torch_stays_out() -> None:
     script = (
         "import sys; from pathlib import Path; from farm.registry import Registry;"
