@@ -4,6 +4,7 @@ Knows nothing of pictures. A URL of a scheme nobody stores is refused here, in o
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -15,7 +16,7 @@ from typing import BinaryIO
 
 from farm.errors import BadInput, BadOutput, FarmError, StorageFailed
 
-__all__ = ["input_path", "open_whole", "output_path", "sha256_file"]
+__all__ = ["input_path", "open_whole", "output_path", "remove_leftovers", "sha256_file"]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _REFUSED = frozenset(
@@ -60,19 +61,21 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
     """Open a file to write that appears under its name when complete, or never.
 
     Folders above it are made. What is written goes to a hidden file beside the target, which is
-    flushed to disk and renamed at the end of the block, and removed if the block raises.
+    flushed to disk and renamed at the end of the block, and removed if the block raises. It is
+    locked meanwhile, so that what a killed process leaves can be told: see remove_leftovers.
 
     Raises BadOutput where the place cannot be written, StorageFailed where writing failed on
     the way (a full disk, an I/O error).
     """
-    part = path.with_name(f".farm-{os.getpid()}-{secrets.token_hex(8)}.part")
+    part = path.with_name(f".farm-{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _removed_on_error(part):
-            with part.open("xb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
+        with _removed_on_error(part), part.open("xb") as file:
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
             part.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -95,6 +98,19 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove from a folder what writers that are gone left half-written.
+
+    A file with no lock on it has no writer any more; one that is still empty may have a writer
+    that is about to lock it, and stays.
+    """
+    for part in folder.glob(".farm-*.part"):
+        with suppress(OSError), part.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(file.fileno()).st_size:
+                part.unlink()
 
 
 def _as_farm_error(path: Path, error: OSError) -> FarmError:

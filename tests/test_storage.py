@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from farm.errors import BadInput, BadOutput, StorageFailed
-from farm.storage import input_path, open_whole, output_path, sha256_file
+from farm.storage import input_path, open_whole, output_path, remove_leftovers, sha256_file
 
 
 def write(path: Path, content: bytes) -> None:
@@ -61,6 +62,32 @@ def test_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
         pool.map(lambda content: write(target, content), contents)
     assert target.read_bytes() in contents
     assert list(tmp_path.iterdir()) == [target]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from farm.storage import open_whole
+with open_whole(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_writer_left_is_removed_and_a_living_one_kept(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "dead")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    (tmp_path / "own.part").write_bytes(b"a person's")
+    with open_whole(tmp_path / "alive") as file:
+        file.write(b"half")
+        file.flush()
+        remove_leftovers(tmp_path)
+        assert not left.exists()
+        file.write(b" whole")
+    assert (tmp_path / "alive").read_bytes() == b"half whole"
+    assert {path.name for path in tmp_path.iterdir()} == {"alive", "own.part"}
 
 
 def test_a_place_that_cannot_be_is_refused(tmp_path: Path) -> None:
