@@ -11,4 +11,4 @@ from typing import Final
 __all__ = ["SHA256", "WEIGHTS"]
 
 WEIGHTS: Final = Path(__file__).with_name("starter.safetensors")
-SHA256: Final = "07e5a838dc0860f3b202b2012e10812dc5be98b40266297c24030a843c28ebce"
+SHA256: Final = "2eb6038cc8390a94b36182948f18ed909b48310be4f06bbabca47020ea498def"
