@@ -8,34 +8,35 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from farm.clock import Clock, SystemClock
-from farm.executor import Executor
-from farm.job import Job, JobSpec, Unit, UnitState, Wanted
-from farm.ledger import Ledger
-from farm.media import check_output, list_inputs, target_for
-from farm.plan import plan_units
-from farm.policy import Policy
-from farm.registry import Registry
-from farm.scheduler import (
+from farm.events import (
     Assign,
     CancelWork,
+    Entering,
     Event,
     Instruction,
     JobChanged,
     JobSubmitted,
     KillWorker,
     News,
-    Scheduler,
     Stopping,
     Tick,
     UnitChanged,
     WantedChanged,
-    first_states,
 )
-from farm.storage import sha256_file
+from farm.executor import Executor, Reason, WorkerLost
+from farm.job import Job, JobSpec, JobState, Unit, UnitState, Wanted
+from farm.ledger import Ledger, UnitRecord
+from farm.media import check_output, list_inputs, target_for
+from farm.plan import plan_units
+from farm.policy import Policy
+from farm.registry import Registry
+from farm.scheduler import Scheduler
+from farm.storage import remove_leftovers, sha256_file
 from farm.vetting import validate_params
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
@@ -97,18 +98,22 @@ class Controller:
         units = plan_units(
             job.id, ((s.name, s.url, target_for(s, spec.output, many)) for s in sources)
         )
-        finished = self._finished(spec, units) if resume else ()
-        states = first_states(units, finished)
-        self._ledger.add(job, units, states)
-        self._jobs.append(job.id)
-        self._tell([JobChanged(job)])
-        self._tell(
-            UnitChanged(unit, state, 0, reason="finished before")
-            for unit, state in zip(units, states, strict=True)
-            if state is UnitState.SKIPPED
-        )
-        self._handle(JobSubmitted(job, units, states))
-        return self.scheduler.job(job.id)
+        for folder in {Path(unit.target).parent for unit in units}:
+            remove_leftovers(folder)
+        entering = self._resumed(job, units) if resume else [_first(unit) for unit in units]
+        self._ledger.add(job, entering)
+        return self._enter(job, entering)
+
+    def recover(self) -> list[Job]:
+        """Go on with every job that the ledger holds unfinished, as after a crash.
+
+        Of one ledger's farms only one may do so at a time: it takes all jobs for its own.
+        """
+        unfinished = [job for job in self._ledger.jobs() if not job.state.is_final]
+        return [
+            self._enter(job, [record.entering for record in self._ledger.units(job.id)])
+            for job in unfinished
+        ]
 
     def want(self, job: str, wanted: Wanted) -> None:
         """Say what a person wants of a job: run, pause or cancel."""
@@ -130,8 +135,15 @@ class Controller:
         """Ask running units to stop, and wait for them so long; they stay to be resumed."""
         deadline = self._clock.time() + seconds
         self._handle(Stopping())
-        while not self.scheduler.is_quiet and self._clock.time() < deadline:
+        while self.scheduler.busy_workers() and self._clock.time() < deadline:
             self._turn()
+        for worker in self.scheduler.busy_workers():
+            self._handle(WorkerLost(worker, "left behind"))
+
+    def _enter(self, job: Job, entering: Iterable[Entering]) -> Job:
+        self._jobs.append(job.id)
+        self._handle(JobSubmitted(job, tuple(entering)))
+        return self.scheduler.job(job.id)
 
     def _turn(self) -> None:
         for message in self._executor.poll(POLL_SECONDS):
@@ -168,23 +180,46 @@ class Controller:
         if isinstance(event, JobChanged) and event.job.state.is_final:
             hook.farm_job_finished(job=event.job)
         if isinstance(event, UnitChanged) and event.state.is_final:
-            job = self._ledger.job(event.unit.job)
+            job = self.scheduler.job(event.unit.job)
             hook.farm_unit_finished(
                 job=job, unit=event.unit, state=event.state, reason=event.reason
             )
 
-    def _finished(self, spec: JobSpec, units: Iterable[Unit]) -> list[str]:
-        """Return names of units that an equal job has done, their files unchanged since."""
-        known = self._ledger.finished(spec.key)
+    def _resumed(self, job: Job, units: Iterable[Unit]) -> list[Entering]:
+        """Return the units as equal jobs left them; the latest of these ends here."""
+        before = self._ledger.find(job.spec.key)
+        if before and not before.state.is_final:
+            ended = replace(before, state=JobState.CANCELLED, reason=f"resumed as {job.id}")
+            self._ledger.record([JobChanged(ended)], self._clock.time())
+        finished, crashes = self._ledger.finished(job.spec.key), self._ledger.crashes(job.spec.key)
         return [
-            unit.name
+            Entering(unit, UnitState.SKIPPED)
+            if _is_finished(unit, finished.get(unit.target))
+            else _crashed(unit, crashes[unit.target])
             for unit in units
-            if (record := known.get(unit.target)) is not None
-            and record.figures is not None
-            and record.unit.source == unit.source
-            and _is_still(unit.target, record.figures.target_sha256)
-            and _is_still(unit.source, record.figures.source_sha256)
         ]
+
+
+def _first(unit: Unit) -> Entering:
+    return Entering(unit, UnitState.BLOCKED if unit.needs else UnitState.READY)
+
+
+def _crashed(unit: Unit, times: int) -> Entering:
+    """Return a unit that was in the hands of so many farms that ended."""
+    if not times:
+        return _first(unit)
+    return Entering(unit, UnitState.RUNNING, failures=(Reason.WORKER_DIED,) * (times - 1))
+
+
+def _is_finished(unit: Unit, record: UnitRecord | None) -> bool:
+    """Say whether the unit's success is known and its files are still what they were."""
+    return (
+        record is not None
+        and record.figures is not None
+        and record.unit.source == unit.source
+        and _is_still(unit.target, record.figures.target_sha256)
+        and _is_still(unit.source, record.figures.source_sha256)
+    )
 
 
 def _is_still(place: str, sha256: str) -> bool:

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     PLUGIN_ERROR = "plugin_error"
     TIMEOUT = "timeout"
     WORKER_DIED = "worker_died"
+    WORKER_LOST = "worker_lost"  # before the unit began: none of its doing
     MEMORY = "memory"
     STORAGE = "storage"
     BUG = "bug"

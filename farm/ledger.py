@@ -5,9 +5,10 @@ database by URL. One writer at a time; a unit's row is written before it is acte
 """
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    inspect,
     make_url,
     select,
     update,
@@ -33,9 +35,10 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from farm.errors import UserError
-from farm.executor import Figures
+from farm.events import Entering, JobChanged, UnitChanged
+from farm.executor import Failure, Figures, Reason
 from farm.job import Job, JobSpec, JobState, Unit, UnitState, Wanted
-from farm.scheduler import JobChanged, UnitChanged
+from farm.scheduler import HELD
 
 SCHEMA = 1
 
@@ -79,17 +82,38 @@ _story = Table(
     Column("reason", Text, nullable=False),
     Column("by", String(16), nullable=False),
 )
+_failures = Table(
+    "failures",
+    _metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job", String(64), nullable=False, index=True),
+    Column("unit", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("reason", String(16), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("traceback", Text, nullable=False),
+)
 
 
 @dataclass(frozen=True)
 class UnitRecord:
-    """A unit as the ledger knows it. figures: of the attempt that succeeded."""
+    """A unit as the ledger knows it.
+
+    figures: of the attempt that succeeded. failures: of those that did not, oldest first.
+    """
 
     unit: Unit
     state: UnitState
     attempts: int
     reason: str
     figures: Figures | None
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def entering(self) -> Entering:
+        """The unit as it enters a farm that goes on with it."""
+        reasons = tuple(failure.reason for failure in self.failures)
+        return Entering(self.unit, self.state, self.attempts, reasons)
 
 
 class Ledger:
@@ -107,41 +131,46 @@ class Ledger:
         try:
             engine = _engine(url)
             with engine.begin() as connection:
-                _metadata.create_all(connection)
-                found = connection.scalar(select(func.max(_about.c.schema)))
-                if found is None:
-                    connection.execute(insert(_about).values(schema=SCHEMA))
-        except (SQLAlchemyError, OSError) as error:
-            reason = str(getattr(error, "orig", error)).splitlines()[0]
-            raise UserError(
-                f"cannot open the ledger {_shown(url)}: {reason}; set FARM_LEDGER to another file"
-            ) from error
-        if found not in (None, SCHEMA):
-            raise UserError(
-                f"the ledger {_shown(url)} is of version {found}, this farm writes {SCHEMA}; "
-                "set FARM_LEDGER to another file"
-            )
+                fault = _fault(connection)
+                if not fault:
+                    _metadata.create_all(connection)
+        except ValueError:
+            raise UserError(_refusal(url, "that is no database URL")) from None
+        except (SQLAlchemyError, OSError, ImportError) as error:
+            fault = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise UserError(_refusal(url, fault)) from error
+        if fault:
+            engine.dispose()
+            raise UserError(_refusal(url, fault))
         return cls(engine)
 
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
 
-    def add(self, job: Job, units: Sequence[Unit], states: Sequence[UnitState]) -> None:
+    def add(self, job: Job, units: Sequence[Entering]) -> None:
         """Store a new job with its units, all or nothing."""
         rows = [
             {
-                **_unit_row(unit),
+                **asdict(entering.unit),
+                "needs": json.dumps(entering.unit.needs),
                 "number": number,
-                "state": state,
-                "attempts": 0,
+                "state": entering.state,
+                "attempts": entering.attempt,
                 "reason": "",
             }
-            for number, (unit, state) in enumerate(zip(units, states, strict=True))
+            for number, entering in enumerate(units)
+        ]
+        failures = [
+            _failure_row(entering.unit, 0, Failure(reason, "before"))
+            for entering in units
+            for reason in entering.failures
         ]
         with self._begin() as connection:
             connection.execute(insert(_jobs).values(key=job.spec.key, **_job_row(job)))
             connection.execute(insert(_units), rows)
+            if failures:
+                connection.execute(insert(_failures), failures)
 
     def record(self, changes: Iterable[UnitChanged | JobChanged], now: float) -> None:
         """Store changes in one transaction, and what led to them."""
@@ -175,21 +204,38 @@ class Ledger:
 
     def units(self, job: str) -> list[UnitRecord]:
         """Return a job's units in their order."""
-        query = select(_units).where(_units.c.job == job).order_by(_units.c.number)
+        units = select(_units).where(_units.c.job == job).order_by(_units.c.number)
+        failures = select(_failures).where(_failures.c.job == job).order_by(_failures.c.id)
+        failed: defaultdict[str, list[Failure]] = defaultdict(list)
         with self._begin() as connection:
-            return [_unit_record(row) for row in connection.execute(query)]
+            for row in connection.execute(failures):
+                failed[row.unit].append(
+                    Failure(Reason(row.reason), row.message, traceback=row.traceback)
+                )
+            records = [_unit_record(row) for row in connection.execute(units)]
+        return [replace(r, failures=tuple(failed[r.unit.name])) for r in records]
 
     def finished(self, key: str) -> dict[str, UnitRecord]:
-        """Return, by target, the latest success of each unit of all jobs that asked for the same."""
-        query = (
-            select(_units)
-            .join(_jobs)
-            .where(_jobs.c.key == key, _units.c.figures.is_not(None))
-            .order_by(_jobs.c.created)
-        )
+        """Return, by target, the latest success of all jobs that asked for the same."""
+        return {r.unit.target: r for r in self._of_key(key) if r.figures}
+
+    def crashes(self, key: str) -> Counter[str]:
+        """Return, by target, how often in a row a farm ended with the unit in its hands.
+
+        Counts jobs that asked for the same, since the unit last came to an end.
+        """
+        counts: Counter[str] = Counter()
+        for record in self._of_key(key):
+            if record.state in HELD:
+                counts[record.unit.target] += 1
+            elif record.state.is_final:
+                del counts[record.unit.target]
+        return counts
+
+    def _of_key(self, key: str) -> list[UnitRecord]:
+        query = select(_units).join(_jobs).where(_jobs.c.key == key).order_by(_jobs.c.created)
         with self._begin() as connection:
-            records = [_unit_record(row) for row in connection.execute(query)]
-        return {record.unit.target: record for record in records}
+            return [_unit_record(row) for row in connection.execute(query)]
 
     def story(self, job: str) -> list[str]:
         """Return what happened to a job's units, a line each."""
@@ -224,7 +270,7 @@ def _engine(url: str) -> Engine:
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -232,8 +278,24 @@ def _begin_at_once(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _shown(url: str) -> str:
-    return make_url(url).render_as_string(hide_password=True)
+def _fault(connection: Connection) -> str:
+    """Say why these tables cannot be used; empty where they can, or where there are none."""
+    tables = inspect(connection).get_table_names()
+    if not tables:
+        _metadata.create_all(connection)
+        connection.execute(insert(_about).values(schema=SCHEMA))
+    elif _about.name not in tables:
+        return f"it holds {', '.join(tables[:3])} and is no ledger"
+    found = connection.scalar(select(func.max(_about.c.schema)))
+    return "" if found == SCHEMA else f"it is of version {found}, this farm writes {SCHEMA}"
+
+
+def _refusal(url: str, fault: str) -> str:
+    try:
+        shown = make_url(url).render_as_string(hide_password=True)
+    except (SQLAlchemyError, ValueError):
+        shown = "at FARM_LEDGER"
+    return f"cannot open the ledger {shown}: {fault}; set FARM_LEDGER to another file"
 
 
 def _record_unit(connection: Connection, change: UnitChanged, now: float) -> None:
@@ -258,6 +320,20 @@ def _record_unit(connection: Connection, change: UnitChanged, now: float) -> Non
             by=change.by,
         )
     )
+    if change.failure:
+        row = _failure_row(change.unit, change.attempt, change.failure)
+        connection.execute(insert(_failures).values(row))
+
+
+def _failure_row(unit: Unit, attempt: int, failure: Failure) -> dict[str, object]:
+    return {
+        "job": unit.job,
+        "unit": unit.name,
+        "attempt": attempt,
+        "reason": failure.reason,
+        "message": failure.message,
+        "traceback": failure.traceback,
+    }
 
 
 def _job_row(job: Job) -> dict[str, object]:
@@ -280,10 +356,6 @@ def _job(row: Any) -> Job:
         Wanted(row.wanted),
         row.reason,
     )
-
-
-def _unit_row(unit: Unit) -> dict[str, object]:
-    return {**asdict(unit), "needs": json.dumps(unit.needs)}
 
 
 def _unit_record(row: Any) -> UnitRecord:

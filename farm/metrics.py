@@ -7,6 +7,7 @@ series stay few however long the farm lives.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from threading import Lock
 from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
@@ -14,15 +15,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from farm.clock import Clock
 from farm.errors import UserError
-from farm.job import JobState, UnitState
-from farm.scheduler import (
+from farm.events import (
     JobChanged,
     News,
-    Scheduler,
     StaleReport,
     UnitChanged,
     WorkerChanged,
 )
+from farm.job import JobState, UnitState
+from farm.scheduler import Scheduler
 
 LOOPBACK = "127.0.0.1"
 
@@ -47,7 +48,9 @@ METRICS = MappingProxyType(
             "Units ended: succeeded, skipped, retried, quarantined, cancelled.",
         ),
         "farm_frames_total": Described(
-            "counter", ("plugin", "outcome"), "Frames ended: succeeded, skipped, quarantined."
+            "counter",
+            ("plugin", "outcome"),
+            "Frames ended: succeeded, skipped, quarantined, cancelled.",
         ),
         "farm_tiles_total": Described("counter", ("plugin",), "Passes over a tile."),
         "farm_pixels_total": Described(
@@ -74,25 +77,67 @@ METRICS = MappingProxyType(
             "counter", (), "Reports under a lease that was no more; dropped."
         ),
         "farm_worker_busy_seconds_total": Described(
-            "counter", ("kind",), "Seconds that workers held a unit."
+            "counter", ("kind",), "Seconds that workers held a unit, cpu and gpu."
+        ),
+        "farm_worker_up_seconds_total": Described(
+            "counter", ("kind",), "Seconds that workers were there, cpu and gpu."
         ),
         "farm_worker_deaths_total": Described("counter", ("kind",), "Workers lost."),
-        "farm_worker_up_seconds_total": Described(
-            "counter", ("kind",), "Seconds that workers were there."
+        "farm_plugin_load_failures_total": Described(
+            "counter", (), "Plugins that did not load when the farm started."
         ),
-        "farm_units": Described("gauge", ("state",), "Units in each state; ready is the queue."),
+        "farm_units": Described(
+            "gauge",
+            ("state",),
+            "Units in each state but those done or cancelled; ready is the queue.",
+        ),
         "farm_jobs": Described("gauge", ("state",), "Jobs in each state."),
         "farm_workers": Described("gauge", ("state",), "Workers idle and busy."),
         "farm_oldest_ready_unit_age_seconds": Described(
             "gauge", (), "How long the unit has waited that has waited longest."
         ),
-        "farm_plugin_load_failures": Described("gauge", (), "Plugins that did not load."),
         "farm_build_info": Described("gauge", ("version",), "1, with the farm's version."),
     }
 )
 """Every metric the farm exports."""
 
-_FINAL = {UnitState.SUCCEEDED, UnitState.SKIPPED, UnitState.QUARANTINED, UnitState.CANCELLED}
+GAUGED = tuple(s for s in UnitState if s is UnitState.QUARANTINED or not s.is_final)
+"""States of farm_units: what waits, what is in work, and what waits for a person."""
+
+_READ = frozenset(
+    {
+        "farm_worker_busy_seconds_total",
+        "farm_worker_up_seconds_total",
+        "farm_plugin_load_failures_total",
+    }
+)
+"""Counters that are read when scraped, as gauges are."""
+
+
+class _Stopwatch:
+    """Seconds by kind of worker: of stretches that ended, and of those that go on."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now, self._lock = now, Lock()
+        self._ended: dict[str | None, float] = {"cpu": 0.0, "gpu": 0.0}
+        self._open: dict[str, tuple[str, float]] = {}
+
+    def begin(self, worker: str, kind: str) -> None:
+        with self._lock:
+            self._open.setdefault(worker, (kind, self._now()))
+
+    def end(self, worker: str) -> None:
+        with self._lock:
+            if worker in self._open:
+                kind, since = self._open.pop(worker)
+                self._ended[kind] += self._now() - since
+
+    def seconds(self) -> dict[str | None, float]:
+        with self._lock:
+            seconds = dict(self._ended)
+            for kind, since in self._open.values():
+                seconds[kind] += self._now() - since
+        return seconds
 
 
 class Metrics:
@@ -103,12 +148,12 @@ class Metrics:
         self._clock, self._failed_plugins = clock, failed_plugins
         self._scheduler: Scheduler | None = None
         self._tasks: dict[str, str] = {}
-        self._joined: dict[str, tuple[str, float]] = {}
-        self._up_before: dict[str | None, float] = {"cpu": 0.0, "gpu": 0.0}
+        self._latest = 0.0
+        self._up, self._busy = _Stopwatch(self._now), _Stopwatch(self._now)
         self._counters = {
             name: Counter(name, d.help, d.labels, registry=self.registry)
             for name, d in METRICS.items()
-            if d.type == "counter" and name != "farm_worker_up_seconds_total"
+            if d.type == "counter" and name not in _READ
         }
         duration = METRICS["farm_unit_duration_seconds"]
         self._duration = Histogram(
@@ -167,7 +212,7 @@ class Metrics:
         if event.state is UnitState.RETRY_WAIT and event.failure:
             self._count("farm_units_total", task, "retried")
             self._count("farm_unit_retries_total", task, event.failure.reason)
-        if event.state in _FINAL:
+        if event.state.is_final:
             self._count("farm_units_total", task, event.state)
             self._count("farm_frames_total", task, event.state)
         if event.state is UnitState.QUARANTINED and event.failure:
@@ -180,31 +225,37 @@ class Metrics:
                 self._duration.labels(task, stage).observe(seconds)
 
     def _count_worker(self, event: WorkerChanged) -> None:
-        self._count("farm_worker_busy_seconds_total", event.kind, amount=event.held_seconds)
-        if event.state == "gone":
-            _, since = self._joined.pop(event.worker)
-            self._up_before[event.kind] += self._clock.time() - since
-            self._count("farm_worker_deaths_total", event.kind)
-        else:
-            self._joined.setdefault(event.worker, (event.kind, self._clock.time()))
+        match event.state:
+            case "busy":
+                self._busy.begin(event.worker, event.kind)
+            case "idle":
+                self._busy.end(event.worker)
+                self._up.begin(event.worker, event.kind)
+            case "gone":
+                self._busy.end(event.worker)
+                self._up.end(event.worker)
+                self._count("farm_worker_deaths_total", event.kind)
+
+    def _now(self) -> float:
+        """Return a time that never goes back, so that no counter does."""
+        self._latest = max(self._latest, self._clock.time())
+        return self._latest
 
     def collect(self) -> Iterator[Metric]:
         """Yield what is read when scraped rather than counted."""
-        up = dict(self._up_before)
-        for kind, since in list(self._joined.values()):
-            up[kind] += self._clock.time() - since
-        yield self._family("farm_worker_up_seconds_total", up)
-        yield self._family("farm_plugin_load_failures", {None: self._failed_plugins})
+        yield self._family("farm_worker_busy_seconds_total", self._busy.seconds())
+        yield self._family("farm_worker_up_seconds_total", self._up.seconds())
+        yield self._family("farm_plugin_load_failures_total", {None: self._failed_plugins})
         yield self._family("farm_build_info", {version("neural-render-farm"): 1})
         if self._scheduler is None:
             return
         units, jobs = self._scheduler.unit_counts(), self._scheduler.job_counts()
-        yield self._family("farm_units", {s: units[s] for s in UnitState if s not in _FINAL})
+        yield self._family("farm_units", {s: units[s] for s in GAUGED})
         yield self._family("farm_jobs", {s: jobs[s] for s in JobState})
         workers = self._scheduler.worker_counts()
         yield self._family("farm_workers", {s: workers[s] for s in ("idle", "busy")})
         oldest = self._scheduler.oldest_ready()
-        age = 0.0 if oldest is None else self._clock.time() - oldest
+        age = 0.0 if oldest is None else max(0.0, self._now() - oldest)
         yield self._family("farm_oldest_ready_unit_age_seconds", {None: age})
 
     def _family(self, name: str, values: Mapping[str | None, float]) -> Metric:

@@ -1,27 +1,46 @@
 """Who does what next: events in, instructions out. Pure: no I/O, no clock, no threads.
 
-    blocked ─► ready ─► leased ─► running ─► succeeded
-      │          ▲        │          ├─────► retry_wait ─► ready
-      │          │        │          ├─────► quarantined     tries spent, or nothing can help
-      │          └────────┴──────────┤       worker asked to stop, or lost with tries left
-      ▼                              ▼
-    cancelled ◄──────────────── cancelled    by a person, or what it needs failed
+    blocked ─► ready ─► leased ─► running
+                 ▲         └───┬─────┘
+                 │             ├─► succeeded
+                 ├─────────────┤                 stopped, with the farm
+                 ├─ retry_wait ◄                 failed, with tries left
+                               ├─► quarantined   failed, and no try is left or can help
+                               └─► cancelled
 
-``skipped`` is where a resumed job's finished units begin. A unit is held under a lease: a
-token that every report must name. A report with another token is stale: counted, dropped.
-What each failure costs is policy's to say; the scheduler counts.
+What is blocked, ready or waiting is cancelled by a person, for want of workers, or because a
+unit that it needs came to nothing. A resumed job's finished units begin as ``skipped``.
+
+A unit is held under a lease: a token that every report must name. A report with another token
+is stale: counted, dropped. What each failure costs is policy's to say; the scheduler counts.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 
-from farm.errors import FarmBug
+from farm.errors import FarmBug, UnknownName
+from farm.events import (
+    Assign,
+    CancelWork,
+    Entering,
+    Event,
+    Instruction,
+    JobChanged,
+    JobSubmitted,
+    KillWorker,
+    Progressed,
+    StaleReport,
+    Stopping,
+    Tick,
+    UnitChanged,
+    WantedChanged,
+    WorkerChanged,
+)
 from farm.executor import (
     Failure,
     Figures,
-    Message,
     Order,
     Reason,
     UnitCancelled,
@@ -33,7 +52,7 @@ from farm.executor import (
     WorkerLost,
 )
 from farm.job import Job, JobState, Unit, UnitState, Wanted
-from farm.policy import Policy
+from farm.policy import Policy, allowed, may_try, turn
 
 S = UnitState
 
@@ -58,158 +77,54 @@ TRANSITIONS = frozenset(
 HELD = (S.LEASED, S.RUNNING)
 
 
-@dataclass(frozen=True)
-class JobSubmitted:
-    """A job enters, new or from the ledger. states: those of its units, in their order."""
-
-    job: Job
-    units: tuple[Unit, ...]
-    states: tuple[UnitState, ...]
-
-
-@dataclass(frozen=True)
-class WantedChanged:
-    """A person wants a job to run, pause or end."""
-
-    job: str
-    wanted: Wanted
-
-
-@dataclass(frozen=True)
-class Tick:
-    """Time has passed."""
-
-
-@dataclass(frozen=True)
-class Stopping:
-    """The farm ends: what runs is asked to stop, nothing new is placed."""
-
-
-Event = JobSubmitted | WantedChanged | Tick | Stopping | Message
-
-
-@dataclass(frozen=True)
-class UnitChanged:
-    """Store and tell: a unit is in a new state. by: who decided it.
-
-    failure: of the attempt that ended, if it failed. waited: seconds ready before this lease.
-    """
+@dataclass
+class _Entry:
+    """A unit with what has happened to it. waits_for: needed units that are not done."""
 
     unit: Unit
+    number: int
     state: UnitState
+    since: float
     attempt: int
-    reason: str = ""
-    by: str = "policy"
-    worker: str = ""
-    figures: Figures | None = None
-    failure: Failure | None = None
-    waited: float = 0.0
-
-
-@dataclass(frozen=True)
-class JobChanged:
-    """Store and tell: a job is in a new state, or something else is wanted of it."""
-
-    job: Job
-
-
-@dataclass(frozen=True)
-class Progressed:
-    """Tell: a running unit came so far. Not stored."""
-
-    unit: Unit
-    progress: UnitProgress
-
-
-@dataclass(frozen=True)
-class WorkerChanged:
-    """Tell: a worker is idle, busy or gone. held_seconds: of the lease that ended, if one did."""
-
-    worker: str
-    kind: str
-    state: str
-    reason: str = ""
-    held_seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class StaleReport:
-    """Tell: a report under a lease that is no more was dropped."""
-
-    worker: str
-    token: str
-
-
-@dataclass(frozen=True)
-class Assign:
-    """Act: hand the order to the worker."""
-
-    worker: str
-    order: Order
-
-
-@dataclass(frozen=True)
-class CancelWork:
-    """Act: ask the worker to stop its unit."""
-
-    worker: str
-
-
-@dataclass(frozen=True)
-class KillWorker:
-    """Act: end the worker, it has not said a word for too long."""
-
-    worker: str
-
-
-News = UnitChanged | JobChanged | Progressed | WorkerChanged | StaleReport
-Instruction = News | Assign | CancelWork | KillWorker
+    failures: Counter[Reason]
+    waits_for: set[str] = field(default_factory=set)
+    tried_on: set[str] = field(default_factory=set)
+    story: list[str] = field(default_factory=list)
 
 
 @dataclass
-class _Held:
-    """A lease."""
+class _Job:
+    """A job with its units. ready: heap of unit numbers. waiting: of when, and which.
 
-    entry: "_Entry"
+    is_given_up: the farm will not finish it, whatever is done so far.
+    """
+
+    job: Job
+    order: list[_Entry]
+    dependants: dict[str, list[_Entry]]
+    held: int
+    left: int
+    ready: list[int] = field(default_factory=list)
+    waiting: list[tuple[float, int]] = field(default_factory=list)
+    is_given_up: bool = False
+
+
+@dataclass
+class _Lease:
+    """Who holds a unit. heard: when the worker last said a word of it."""
+
+    entry: _Entry
     token: str
-    since: float
     heard: float
+    asked_to_stop: float | None = None
 
 
 @dataclass
 class _Worker:
     name: str
     kind: str
-    held: _Held | None = None
-    is_cancelling: bool = False
-
-
-@dataclass
-class _Entry:
-    """A unit with what has happened to it."""
-
-    unit: Unit
-    number: int
-    state: UnitState
-    since: float
-    attempt: int = 0
-    failures: Counter[Reason] = field(default_factory=Counter)
-    tried_on: set[str] = field(default_factory=set)
-    story: list[str] = field(default_factory=list)
-
-
-@dataclass
-class _JobEntry:
-    """A job with its units. ready: heap of unit numbers."""
-
-    job: Job
-    units: dict[str, _Entry]
-    order: list[_Entry]
-    ready: list[int] = field(default_factory=list)
-    waiting: list[tuple[float, int]] = field(default_factory=list)
-    held: int = 0
-    left: int = 0
-    blocked: int = 0
+    lease: _Lease | None = None
+    is_ending: bool = False
 
 
 class Scheduler:
@@ -220,51 +135,56 @@ class Scheduler:
 
     def __init__(self, policy: Policy, generation: str) -> None:
         self._policy, self._generation = policy, generation
-        self._jobs: dict[str, _JobEntry] = {}
+        self._jobs: dict[str, _Job] = {}
         self._workers: dict[str, _Worker] = {}
         self._strikes: dict[tuple[str, str], tuple[int, float]] = {}
         self._leases = 0
         self._no_workers_since: float | None = None
         self._is_stopping = False
+        self._now = 0.0
         self._out: list[Instruction] = []
 
-    # What is known
+    # What is known; other threads may ask
 
     @property
     def is_done(self) -> bool:
         """True when every job is in a final state."""
-        return all(entry.job.state.is_final for entry in self._jobs.values())
-
-    @property
-    def is_quiet(self) -> bool:
-        """True when no worker holds a unit."""
-        return all(worker.held is None for worker in self._workers.values())
+        return all(job.job.state.is_final for job in list(self._jobs.values()))
 
     def job(self, job: str) -> Job:
-        """Return a job as it is now."""
-        return self._jobs[job].job
+        """Return a job as it is now. Raises UnknownName."""
+        return self._job(job).job
+
+    def busy_workers(self) -> list[str]:
+        """Return the workers that hold a unit."""
+        return [worker.name for worker in list(self._workers.values()) if worker.lease]
 
     def unit_counts(self) -> Counter[UnitState]:
         """Return how many units are in each state."""
-        return Counter(e.state for job in self._jobs.values() for e in job.order)
+        return Counter(e.state for job in list(self._jobs.values()) for e in job.order)
 
     def job_counts(self) -> Counter[JobState]:
         """Return how many jobs are in each state."""
-        return Counter(job.job.state for job in self._jobs.values())
+        return Counter(job.job.state for job in list(self._jobs.values()))
 
     def worker_counts(self) -> Counter[str]:
         """Return how many workers are idle and busy."""
-        return Counter("busy" if w.held else "idle" for w in self._workers.values())
+        return Counter("busy" if w.lease else "idle" for w in list(self._workers.values()))
 
     def oldest_ready(self) -> float | None:
         """Return since when the unit has waited that has waited longest."""
-        ready = (e.since for j in self._jobs.values() for e in j.order if e.state is S.READY)
-        return min(ready, default=None)
+        jobs = list(self._jobs.values())
+        return min((e.since for job in jobs for e in job.order if e.state is S.READY), default=None)
 
     # The one door
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
-        """Take one event and return what to store, do and tell, in this order of happening."""
+        """Take one event and return what to store, do and tell, in this order of happening.
+
+        now: Unix seconds; if a clock was set back, time stands still until it has caught up.
+        Raises UnknownName for a job that nobody submitted.
+        """
+        self._now = now = max(now, self._now)
         self._out = []
         match event:
             case JobSubmitted():
@@ -278,9 +198,9 @@ class Scheduler:
             case UnitStarted() | UnitProgress() | UnitSucceeded() | UnitFailed() | UnitCancelled():
                 self._report(event, now)
             case Stopping():
-                self._stop()
+                self._stop(now)
             case Tick():
-                self._check_silence(now)
+                self._check_leases(now)
                 self._check_no_workers(now)
         self._wake(now)
         self._place(now)
@@ -288,61 +208,71 @@ class Scheduler:
 
     # Jobs
 
+    def _job(self, job: str) -> _Job:
+        if job not in self._jobs:
+            raise UnknownName("job", job, self._jobs)
+        return self._jobs[job]
+
     def _submit(self, event: JobSubmitted, now: float) -> None:
-        order = [
-            _Entry(unit, number, state, now)
-            for number, (unit, state) in enumerate(zip(event.units, event.states, strict=True))
-        ]
-        entry = _JobEntry(event.job, {e.unit.name: e for e in order}, order)
-        entry.left = sum(not e.state.is_final for e in order)
-        entry.blocked = sum(e.state is S.BLOCKED for e in order)
-        entry.ready = [e.number for e in order if e.state is S.READY]
-        heapify(entry.ready)
-        self._jobs[event.job.id] = entry
+        if event.job.id in self._jobs:
+            raise FarmBug(f"job {event.job.id} was submitted twice")
+        order = [_entry(entering, number, now) for number, entering in enumerate(event.units)]
+        job = _Job(
+            event.job,
+            order,
+            _dependants(order),
+            held=sum(e.state in HELD for e in order),
+            left=sum(not e.state.is_final for e in order),
+        )
+        self._jobs[event.job.id] = job
+        self._out.append(JobChanged(event.job))
+        for entering, entry in zip(event.units, order, strict=True):
+            self._enter(job, entry, entering.state, now)
         if event.job.wanted is Wanted.CANCEL:
-            self._cancel_all(entry, now)
-        self._release(entry, now)
+            self._cancel_all(job, now, "cancelled", by="user")
+        self._settle(job)
+
+    def _enter(self, job: _Job, entry: _Entry, state: UnitState, now: float) -> None:
+        """Book a unit in the state it enters with, and go on from there."""
+        match state:
+            case S.READY:
+                heappush(job.ready, entry.number)
+            case S.RETRY_WAIT:
+                heappush(job.waiting, (now, entry.number))
+            case S.LEASED | S.RUNNING:
+                self._fail(job, entry, Failure(Reason.WORKER_DIED, "the farm ended"), now)
+            case S.SKIPPED:
+                skipped = UnitChanged(entry.unit, state, entry.attempt, "finished before")
+                self._out.append(skipped)
+        if state.is_final:
+            self._release(job, entry, now)
 
     def _want(self, event: WantedChanged, now: float) -> None:
-        entry = self._jobs[event.job]
-        if entry.job.state.is_final:
+        job = self._job(event.job)
+        if job.job.state.is_final or job.job.wanted in (event.wanted, Wanted.CANCEL):
             return
-        entry.job = replace(entry.job, wanted=event.wanted)
-        self._out.append(JobChanged(entry.job))
+        job.job = replace(job.job, wanted=event.wanted)
+        self._out.append(JobChanged(job.job))
         if event.wanted is Wanted.CANCEL:
-            self._cancel_all(entry, now)
-        self._settle(entry)
+            self._cancel_all(job, now, "cancelled", by="user")
+        self._settle(job)
 
-    def _cancel_all(self, entry: _JobEntry, now: float) -> None:
-        for unit in entry.order:
-            if unit.state in (S.BLOCKED, S.READY, S.RETRY_WAIT):
-                self._move(unit, S.CANCELLED, now, reason="cancelled", by="user")
-        entry.ready.clear()
-        entry.waiting.clear()
+    def _cancel_all(self, job: _Job, now: float, reason: str, by: str) -> None:
+        for entry in job.order:
+            if entry.state in (S.BLOCKED, S.READY, S.RETRY_WAIT):
+                self._move(entry, S.CANCELLED, now, reason=reason, by=by)
+        job.ready.clear()
+        job.waiting.clear()
         for worker in self._workers.values():
-            if worker.held and worker.held.entry.unit.job == entry.job.id:
-                self._ask_to_stop(worker)
+            if worker.lease and worker.lease.entry.unit.job == job.job.id:
+                self._ask_to_stop(worker, worker.lease, now)
 
-    def _settle(self, entry: _JobEntry) -> None:
+    def _settle(self, job: _Job) -> None:
         """Give the job the state that its units and what is wanted of it make."""
-        state, reason = self._state_of(entry)
-        if state is not entry.job.state:
-            entry.job = replace(entry.job, state=state, reason=reason)
-            self._out.append(JobChanged(entry.job))
-
-    def _state_of(self, entry: _JobEntry) -> tuple[JobState, str]:
-        if entry.left:
-            if entry.job.wanted is Wanted.PAUSE and not entry.held:
-                return JobState.PAUSED, "paused"
-            started = entry.held or entry.left < len(entry.order)
-            return (JobState.RUNNING if started else JobState.QUEUED), ""
-        counts = Counter(e.state for e in entry.order)
-        if entry.job.wanted is Wanted.CANCEL:
-            return JobState.CANCELLED, "cancelled"
-        if not counts[S.SUCCEEDED] + counts[S.SKIPPED]:
-            return JobState.FAILED, entry.job.reason or "no unit succeeded"
-        failed = counts[S.QUARANTINED] + counts[S.CANCELLED]
-        return JobState.COMPLETED, f"{failed} of {len(entry.order)} failed" if failed else ""
+        state, reason = _state_of(job)
+        if state is not job.job.state:
+            job.job = replace(job.job, state=state, reason=reason)
+            self._out.append(JobChanged(job.job))
 
     # Workers
 
@@ -357,45 +287,62 @@ class Scheduler:
         worker = self._workers.pop(event.worker, None)
         if worker is None:
             return
-        held = now - worker.held.since if worker.held else 0.0
-        self._out.append(
-            WorkerChanged(worker.name, worker.kind, "gone", event.reason, held_seconds=held)
-        )
-        if worker.held:
-            failure = Failure(Reason.WORKER_DIED, f"worker {worker.name} died: {event.reason}")
-            self._end_failed(worker, worker.held.entry, failure, now)
+        for key in [key for key in self._strikes if key[1] == worker.name]:
+            del self._strikes[key]
+        self._out.append(WorkerChanged(worker.name, worker.kind, "gone", event.reason))
+        if worker.lease:
+            self._drop(worker, worker.lease.entry, event.reason, now)
         if not self._workers:
             self._no_workers_since = now
+
+    def _drop(self, worker: _Worker, entry: _Entry, why: str, now: float) -> None:
+        """Take the unit of a worker that is gone; say what that costs the unit."""
+        if self._is_stopping:
+            self._end_stopped(entry, now)
+            return
+        reason, told = Reason.WORKER_DIED, f"worker {worker.name} died: {why}"
+        if worker.is_ending:
+            reason, told = Reason.TIMEOUT, f"worker {worker.name} said nothing for too long"
+        elif entry.state is S.LEASED:
+            reason = Reason.WORKER_LOST
+        entry.tried_on.add(worker.name)
+        self._fail(self._jobs[entry.unit.job], entry, Failure(reason, told), now, worker.name)
 
     def _check_no_workers(self, now: float) -> None:
         if self._workers or self.is_done:
             return
-        since = self._no_workers_since = self._no_workers_since or now
-        if now - since < self._policy.no_workers_seconds:
+        if self._no_workers_since is None:
+            self._no_workers_since = now
+        if now - self._no_workers_since < self._policy.no_workers_seconds:
             return
-        for entry in self._jobs.values():
-            if entry.job.state.is_final:
-                continue
-            reason = f"no workers for {self._policy.no_workers_seconds:.0f} s; see `farm doctor`"
-            entry.job = replace(entry.job, reason=reason)
-            self._cancel_all(entry, now)
-            self._settle(entry)
+        reason = f"no workers for {self._policy.no_workers_seconds:.0f} s; see `farm doctor`"
+        for job in self._jobs.values():
+            if not job.job.state.is_final:
+                job.is_given_up = True
+                self._cancel_all(job, now, reason, by="policy")
+                self._settle(job)
 
-    def _check_silence(self, now: float) -> None:
+    def _check_leases(self, now: float) -> None:
         for worker in self._workers.values():
-            if worker.held and now - worker.held.heard >= self._policy.silence_seconds:
-                worker.held.heard = now
+            if worker.lease and not worker.is_ending and self._is_overdue(worker.lease, now):
+                worker.is_ending = True
                 self._out.append(KillWorker(worker.name))
 
-    def _stop(self) -> None:
+    def _is_overdue(self, lease: _Lease, now: float) -> bool:
+        asked = lease.asked_to_stop
+        return now - lease.heard >= self._policy.silence_seconds or (
+            asked is not None and now - asked >= self._policy.cancel_seconds
+        )
+
+    def _stop(self, now: float) -> None:
         self._is_stopping = True
         for worker in self._workers.values():
-            if worker.held:
-                self._ask_to_stop(worker)
+            if worker.lease:
+                self._ask_to_stop(worker, worker.lease, now)
 
-    def _ask_to_stop(self, worker: _Worker) -> None:
-        if not worker.is_cancelling:
-            worker.is_cancelling = True
+    def _ask_to_stop(self, worker: _Worker, lease: _Lease, now: float) -> None:
+        if lease.asked_to_stop is None:
+            lease.asked_to_stop = now
             self._out.append(CancelWork(worker.name))
 
     # Reports
@@ -406,11 +353,11 @@ class Scheduler:
         now: float,
     ) -> None:
         worker = self._workers.get(event.worker)
-        if worker is None or worker.held is None or worker.held.token != event.token:
+        if worker is None or worker.lease is None or worker.lease.token != event.token:
             self._out.append(StaleReport(event.worker, event.token))
             return
-        worker.held.heard = now
-        entry = worker.held.entry
+        worker.lease.heard = now
+        entry = worker.lease.entry
         match event:
             case UnitStarted():
                 self._move(entry, S.RUNNING, now, worker=worker.name)
@@ -419,96 +366,102 @@ class Scheduler:
             case UnitSucceeded():
                 self._end_succeeded(worker, entry, event.figures, now)
             case UnitFailed():
-                self._free(worker, now)
                 self._end_failed(worker, entry, event.failure, now)
             case UnitCancelled():
-                self._end_cancelled(worker, entry, now)
+                self._free(worker)
+                self._end_stopped(entry, now)
 
     def _end_succeeded(self, worker: _Worker, entry: _Entry, figures: Figures, now: float) -> None:
         job = self._jobs[entry.unit.job]
         self._strikes.pop((job.job.id, worker.name), None)
         self._move(entry, S.SUCCEEDED, now, worker=worker.name, figures=figures)
-        self._free(worker, now)
-        self._release(job, now)
+        self._free(worker)
+        self._settle(job)
 
-    def _end_cancelled(self, worker: _Worker, entry: _Entry, now: float) -> None:
+    def _end_failed(self, worker: _Worker, entry: _Entry, failure: Failure, now: float) -> None:
+        self._free(worker)
+        entry.tried_on.add(worker.name)
+        if not failure.is_fatal:
+            key = (entry.unit.job, worker.name)
+            self._strikes[key] = (self._strikes.get(key, (0, 0.0))[0] + 1, now)
+        self._fail(self._jobs[entry.unit.job], entry, failure, now, worker.name)
+
+    def _end_stopped(self, entry: _Entry, now: float) -> None:
+        """Take a unit that was stopped, and cost it nothing."""
         job = self._jobs[entry.unit.job]
         if job.job.wanted is Wanted.CANCEL:
             self._move(entry, S.CANCELLED, now, reason="cancelled", by="user")
         else:
             self._move(entry, S.READY, now, reason="stopped", by="user")
-        self._free(worker, now)
-        self._release(job, now)
-
-    def _end_failed(self, worker: _Worker, entry: _Entry, failure: Failure, now: float) -> None:
-        """Spend one of the unit's tries. The worker is free, or gone, by now."""
-        job = self._jobs[entry.unit.job]
-        reason = failure.reason
-        entry.failures[reason] += 1
-        entry.tried_on.add(worker.name)
-        self._strike(job, worker, failure, now)
-        told = {"reason": failure.message, "worker": worker.name, "failure": failure}
-        if job.job.wanted is Wanted.CANCEL:
-            self._move(entry, S.CANCELLED, now, reason="cancelled", by="user", failure=failure)
-        elif failure.is_fatal or self._policy.is_spent(reason, entry.failures[reason]):
-            self._move(entry, S.QUARANTINED, now, **self._verdict(entry, told))
-        else:
-            self._move(entry, S.RETRY_WAIT, now, **told)
-            due = now + self._policy.delay(reason, entry.failures[reason])
-            heappush(job.waiting, (due, entry.number))
-        self._release(job, now)
-
-    def _verdict(self, entry: _Entry, told: dict[str, object]) -> dict[str, object]:
-        deaths = entry.failures[Reason.WORKER_DIED]
-        if deaths > 1:
-            return {**told, "reason": f"killed {deaths} workers; the last: {told['reason']}"}
-        return told
-
-    def _strike(self, job: _JobEntry, worker: _Worker, failure: Failure, now: float) -> None:
-        if failure.is_fatal or failure.reason is Reason.WORKER_DIED:
-            return
-        key = (job.job.id, worker.name)
-        self._strikes[key] = (self._strikes.get(key, (0, 0.0))[0] + 1, now)
-
-    def _free(self, worker: _Worker, now: float) -> None:
-        assert worker.held is not None
-        held = now - worker.held.since
-        worker.held, worker.is_cancelling = None, False
-        self._out.append(WorkerChanged(worker.name, worker.kind, "idle", held_seconds=held))
-
-    def _release(self, job: _JobEntry, now: float) -> None:
-        """Let go of what waited for a unit that ended, and settle the job."""
-        if job.blocked:
-            for unit in job.order:
-                if unit.state is S.BLOCKED:
-                    self._unblock(job, unit, now)
         self._settle(job)
 
-    def _unblock(self, job: _JobEntry, entry: _Entry, now: float) -> None:
-        needed = [job.units[name] for name in entry.unit.needs]
-        lost = [n.unit.name for n in needed if n.state.is_final and not n.state.is_done]
-        if lost:
-            reason = f"it needs {', '.join(lost)}, which failed"
-            self._move(entry, S.CANCELLED, now, reason=reason)
-        elif all(n.state.is_done for n in needed):
-            self._move(entry, S.READY, now)
+    def _fail(
+        self, job: _Job, entry: _Entry, failure: Failure, now: float, worker: str = ""
+    ) -> None:
+        """Spend one of the unit's tries. The worker is free, or gone, by now."""
+        entry.failures[failure.reason] += 1
+        spent = entry.failures[failure.reason]
+        state, reason = S.RETRY_WAIT, failure.message
+        if job.job.wanted is Wanted.CANCEL:
+            state = S.CANCELLED
+        elif failure.is_fatal or self._policy.is_spent(failure.reason, spent):
+            state, reason = S.QUARANTINED, _verdict(failure, spent)
+        else:
+            due = now + self._policy.delay(failure.reason, spent)
+            heappush(job.waiting, (due, entry.number))
+        self._move(entry, state, now, reason=reason, worker=worker, failure=failure)
+        self._settle(job)
 
-    def _move(self, entry: _Entry, state: UnitState, now: float, **told: object) -> None:
+    def _free(self, worker: _Worker) -> None:
+        worker.lease = None
+        self._out.append(WorkerChanged(worker.name, worker.kind, "idle"))
+
+    # Units
+
+    def _move(
+        self,
+        entry: _Entry,
+        state: UnitState,
+        now: float,
+        *,
+        reason: str = "",
+        by: str = "policy",
+        worker: str = "",
+        figures: Figures | None = None,
+        failure: Failure | None = None,
+    ) -> None:
         """Change a unit's state, by the table only, and keep the job's books."""
-        entry.story.append(f"{now:.3f} {entry.state} -> {state} {told.get('reason', '')}".rstrip())
+        entry.story.append(f"{now:.3f} {entry.state} -> {state} {worker} {reason}".rstrip())
         if (entry.state, state) not in TRANSITIONS:
             raise FarmBug(f"unit {entry.unit.name} cannot go that way", tuple(entry.story))
         job = self._jobs[entry.unit.job]
         job.held += (state in HELD) - (entry.state in HELD)
         job.left -= state.is_final
-        job.blocked -= entry.state is S.BLOCKED
+        entry.waits_for.clear()
         waited = now - entry.since if state is S.LEASED else 0.0
-        if state is S.READY:
-            heappush(job.ready, entry.number)
         entry.state, entry.since = state, now
         self._out.append(
-            UnitChanged(entry.unit, state, entry.attempt, waited=waited, **told)  # type: ignore[arg-type]
+            UnitChanged(
+                entry.unit, state, entry.attempt, reason, by, worker, figures, failure, waited
+            )
         )
+        if state is S.READY:
+            heappush(job.ready, entry.number)
+        if state.is_final:
+            self._release(job, entry, now)
+
+    def _release(self, job: _Job, needed: _Entry, now: float) -> None:
+        """Let go of what waited for a unit that ended, or end it too."""
+        for entry in job.dependants.get(needed.unit.name, ()):
+            if entry.state is not S.BLOCKED:
+                continue
+            if not needed.state.is_done:
+                reason = f"it needs {needed.unit.name}, which was {needed.state}"
+                self._move(entry, S.CANCELLED, now, reason=reason)
+                continue
+            entry.waits_for.discard(needed.unit.name)
+            if not entry.waits_for:
+                self._move(entry, S.READY, now)
 
     # Placement
 
@@ -521,58 +474,47 @@ class Scheduler:
     def _place(self, now: float) -> None:
         if self._is_stopping:
             return
-        for worker in [w for w in self._workers.values() if w.held is None]:
-            for job in self._jobs_by_turn():
-                entry = self._take(job, worker, now)
-                if entry is not None:
-                    self._lease(worker, job, entry, now)
-                    break
+        for worker in self._workers.values():
+            if worker.lease is None:
+                self._place_on(worker, now)
 
-    def _jobs_by_turn(self) -> list[_JobEntry]:
-        """Return jobs with something ready: priority, then fairness, then age."""
-        willing = (j for j in self._jobs.values() if j.ready and j.job.wanted is Wanted.RUN)
-        return sorted(
-            willing, key=lambda j: (-j.job.spec.priority, j.held, j.job.created, j.job.id)
-        )
+    def _place_on(self, worker: _Worker, now: float) -> None:
+        willing = [j for j in self._jobs.values() if j.ready and j.job.wanted is Wanted.RUN]
+        for job in sorted(willing, key=lambda j: turn(j.job.spec.priority, j.held, j.job.created)):
+            entry = self._take(job, worker, now)
+            if entry is not None:
+                self._lease(worker, job, entry, now)
+                return
 
-    def _take(self, job: _JobEntry, worker: _Worker, now: float) -> _Entry | None:
+    def _take(self, job: _Job, worker: _Worker, now: float) -> _Entry | None:
         """Take the first ready unit that this worker may have."""
-        if self._is_struck_off(job, worker, now):
+        pool = allowed(self._workers, self._blocked(job, now))
+        if worker.name not in pool:
             return None
-        passed = []
-        found = None
+        passed, found = [], None
         while job.ready and found is None:
             entry = job.order[heappop(job.ready)]
-            if entry.state is not S.READY:
-                continue
-            if self._is_for_another(entry, worker):
-                passed.append(entry.number)
-            else:
+            if may_try(worker.name, entry.tried_on, pool):
                 found = entry
+            else:
+                passed.append(entry.number)
         for number in passed:
             heappush(job.ready, number)
         return found
 
-    def _is_struck_off(self, job: _JobEntry, worker: _Worker, now: float) -> bool:
-        """Say whether the blocklist holds this worker; it never holds all of them."""
+    def _blocked(self, job: _Job, now: float) -> list[str]:
+        """Return the workers that this job's blocklist holds."""
+        return [
+            name
+            for (struck, name), (failures, last) in self._strikes.items()
+            if struck == job.job.id and self._policy.is_blocked(failures, now - last)
+        ]
 
-        def blocked(name: str) -> bool:
-            failures, last = self._strikes.get((job.job.id, name), (0, 0.0))
-            return self._policy.is_blocked(failures, now - last)
-
-        return blocked(worker.name) and not all(blocked(name) for name in self._workers)
-
-    def _is_for_another(self, entry: _Entry, worker: _Worker) -> bool:
-        """Say whether a worker that has not failed at this unit is here to try it."""
-        return worker.name in entry.tried_on and any(
-            name not in entry.tried_on for name in self._workers
-        )
-
-    def _lease(self, worker: _Worker, job: _JobEntry, entry: _Entry, now: float) -> None:
+    def _lease(self, worker: _Worker, job: _Job, entry: _Entry, now: float) -> None:
         self._leases += 1
         entry.attempt += 1
         token = f"{self._generation}-{self._leases}"
-        worker.held = _Held(entry, token, now, now)
+        worker.lease = _Lease(entry, token, now)
         self._move(entry, S.LEASED, now, worker=worker.name)
         self._settle(job)
         spec = job.job.spec
@@ -588,35 +530,82 @@ class Scheduler:
             raise FarmBug(problem)
 
     def _problems(self) -> Iterator[str]:
-        held = [w.held for w in self._workers.values() if w.held]
-        tokens = [h.token for h in held]
-        if len(set(tokens)) != len(tokens):
+        leases = [worker.lease for worker in self._workers.values() if worker.lease]
+        if len({lease.token for lease in leases}) != len(leases):
             yield "two leases share a token"
-        under_lease = Counter((h.entry.unit.job, h.entry.unit.name) for h in held)
+        for gone in {name for _, name in self._strikes} - self._workers.keys():
+            yield f"the blocklist holds {gone}, which is not there"
+        held = Counter((lease.entry.unit.job, lease.entry.number) for lease in leases)
         for job in self._jobs.values():
-            yield from self._job_problems(job, under_lease)
-
-    def _job_problems(self, job: _JobEntry, under_lease: Counter[tuple[str, str]]) -> Iterator[str]:
-        name = job.job.id
-        for entry in job.order:
-            leases = under_lease[name, entry.unit.name]
-            if leases != (entry.state in HELD):
-                yield f"{entry.unit.name} of {name} is {entry.state} under {leases} leases"
-        if job.held != sum(e.state in HELD for e in job.order):
-            yield f"{name} miscounts its leases"
-        if job.left != sum(not e.state.is_final for e in job.order):
-            yield f"{name} miscounts what is left"
-        ready = {e.number for e in job.order if e.state is S.READY}
-        if not ready <= set(job.ready):
-            yield f"{name} has lost a ready unit"
-        waiting = {e.number for e in job.order if e.state is S.RETRY_WAIT}
-        if waiting != {number for _, number in job.waiting}:
-            yield f"{name} has lost a waiting unit"
-        if job.job.state.is_final != (job.left == 0):
-            yield f"{name} is {job.job.state} with {job.left} units left"
+            for entry in job.order:
+                under = held[entry.unit.job, entry.number]
+                if under != (entry.state in HELD):
+                    yield f"{entry.unit.name} is {entry.state} under {under} leases"
+            yield from _problems_of(job)
 
 
-def first_states(units: Sequence[Unit], finished: Iterable[str] = ()) -> tuple[UnitState, ...]:
-    """Return the states that units begin in; those named finished are skipped."""
-    done = set(finished)
-    return tuple(S.SKIPPED if u.name in done else S.BLOCKED if u.needs else S.READY for u in units)
+def _entry(entering: Entering, number: int, now: float) -> _Entry:
+    failures = Counter(entering.failures)
+    return _Entry(entering.unit, number, entering.state, now, entering.attempt, failures)
+
+
+def _dependants(order: list[_Entry]) -> dict[str, list[_Entry]]:
+    """Return, by name of a needed unit, those blocked by it; note in each what it waits for."""
+    names = {entry.unit.name for entry in order}
+    dependants: dict[str, list[_Entry]] = {}
+    for entry in order:
+        missing = set(entry.unit.needs) - names
+        if missing:
+            raise FarmBug(f"unit {entry.unit.name} needs {', '.join(missing)}, which nobody makes")
+        if entry.state is S.BLOCKED:
+            entry.waits_for = set(entry.unit.needs)
+            for needed in entry.waits_for:
+                dependants.setdefault(needed, []).append(entry)
+    return dependants
+
+
+def _state_of(job: _Job) -> tuple[JobState, str]:
+    """Return the state of a job and why."""
+    if job.left:
+        if job.job.wanted is Wanted.PAUSE and not job.held:
+            return JobState.PAUSED, "paused"
+        started = job.held or job.left < len(job.order) or job.job.state is JobState.RUNNING
+        return (JobState.RUNNING if started else JobState.QUEUED), ""
+    counts = Counter(entry.state for entry in job.order)
+    failed = counts[S.QUARANTINED] + counts[S.CANCELLED]
+    if job.job.wanted is Wanted.CANCEL:
+        return JobState.CANCELLED, "cancelled"
+    if job.is_given_up:
+        return JobState.FAILED, f"no workers left; {failed} of {len(job.order)} not done"
+    if failed == len(job.order):
+        return JobState.FAILED, "no unit succeeded"
+    return JobState.COMPLETED, f"{failed} of {len(job.order)} failed" if failed else ""
+
+
+def _verdict(failure: Failure, spent: int) -> str:
+    """Return why a unit is given up."""
+    if failure.reason is Reason.WORKER_DIED and not failure.is_fatal:
+        return f"killed {spent} workers; the last time: {failure.message}"
+    return failure.message
+
+
+def _problems_of(job: _Job) -> Iterator[str]:
+    name, states = job.job.id, [entry.state for entry in job.order]
+    if job.held != sum(state in HELD for state in states):
+        yield f"{name} miscounts its leases"
+    if job.left != sum(not state.is_final for state in states):
+        yield f"{name} miscounts what is left"
+    if job.job.state.is_final != (job.left == 0):
+        yield f"{name} is {job.job.state} with {job.left} units left"
+    if job.job.state is JobState.PAUSED and job.held:
+        yield f"{name} is paused with units in work"
+    if Counter(job.ready) != Counter(_numbers(job, S.READY)):
+        yield f"{name} has lost a ready unit"
+    if Counter(n for _, n in job.waiting) != Counter(_numbers(job, S.RETRY_WAIT)):
+        yield f"{name} has lost a waiting unit"
+    if any((entry.state is S.BLOCKED) != bool(entry.waits_for) for entry in job.order):
+        yield f"{name} has a unit that waits for nothing, or goes on without what it needs"
+
+
+def _numbers(job: _Job, state: UnitState) -> Iterator[int]:
+    return (entry.number for entry in job.order if entry.state is state)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import click
 
 from farm.cli.tally import Tally
-from farm.job import UnitState
-from farm.scheduler import (
+from farm.events import (
     JobChanged,
     News,
     Progressed,
@@ -18,6 +17,7 @@ from farm.scheduler import (
     UnitChanged,
     WorkerChanged,
 )
+from farm.job import UnitState
 
 if TYPE_CHECKING:
     from rich.progress import TaskID

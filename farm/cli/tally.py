@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from farm.events import News, Progressed, UnitChanged
 from farm.job import UnitState
-from farm.scheduler import News, Progressed, UnitChanged
 
 
 @dataclass

@@ -21,11 +21,11 @@ from farm.controller import Controller
 from farm.engine.context import FrameContext, to_array, to_tensor
 from farm.engine.device import set_up
 from farm.engine.networks import NetworkCache
+from farm.events import UnitChanged
 from farm.executor import ExecutorOptions
 from farm.job import JobSpec, Plan, UnitState
 from farm.ledger import Ledger
 from farm.registry import Registry
-from farm.scheduler import UnitChanged
 
 PARAMS = {"octaves": 3, "iterations": 10}
 

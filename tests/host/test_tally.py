@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 
 from farm.cli.display import as_dict, duration
 from farm.cli.tally import Tally
-from farm.executor import Failure, Figures, Reason, UnitProgress
-from farm.job import Job, JobSpec, Unit, UnitState
-from farm.scheduler import (
+from farm.events import (
     JobChanged,
     News,
     Progressed,
@@ -18,6 +16,8 @@ from farm.scheduler import (
     UnitChanged,
     WorkerChanged,
 )
+from farm.executor import Failure, Figures, Reason, UnitProgress
+from farm.job import Job, JobSpec, Unit, UnitState
 
 S = UnitState
 

@@ -1,0 +1,180 @@
+"""Whatever happens, in whatever order: the books agree, and everything ends."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from farm.clock import FakeClock
+from farm.events import (
+    Assign,
+    Entering,
+    Event,
+    JobSubmitted,
+    KillWorker,
+    StaleReport,
+    Tick,
+    UnitChanged,
+    WantedChanged,
+)
+from farm.executor import (
+    Failure,
+    Figures,
+    Order,
+    Reason,
+    UnitCancelled,
+    UnitFailed,
+    UnitProgress,
+    UnitStarted,
+    UnitSucceeded,
+    WorkerJoined,
+    WorkerLost,
+)
+from farm.job import Job, JobSpec, Unit, UnitState, Wanted
+from farm.policy import Policy
+from farm.scheduler import HELD, Scheduler
+
+PASTS = st.sampled_from([UnitState.READY, UnitState.RUNNING, UnitState.SKIPPED])
+
+
+class Anything(RuleBasedStateMachine):
+    """Workers come, go and report; people submit, pause and cancel; time passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scheduler, self.clock = Scheduler(Policy(), "any"), FakeClock()
+        self.workers: list[str] = []
+        self.held: dict[str, Order] = {}
+        self.running: set[str] = set()
+        self.told: dict[tuple[str, str], UnitState] = {}
+        self.jobs: list[str] = []
+        self.born = 0
+
+    def tell(self, event: Event) -> None:
+        out = self.scheduler.handle(event, self.clock.time())
+        for said in out:
+            match said:
+                case Assign(worker, order):
+                    assert worker in self.workers
+                    assert worker not in self.held
+                    self.held[worker] = order
+                case UnitChanged(unit, state):
+                    self.told[unit.job, unit.name] = state
+        for said in out:
+            if isinstance(said, KillWorker):
+                self.end(said.worker)
+
+    def worker(self, number: int) -> str:
+        return self.workers[number % len(self.workers)]
+
+    def end(self, worker: str) -> None:
+        self.workers.remove(worker)
+        self.running.discard(worker)
+        self.held.pop(worker, None)
+        self.tell(WorkerLost(worker, "shot"))
+
+    @rule(pasts=st.lists(PASTS, min_size=1, max_size=4), priority=st.integers(0, 2))
+    def submit(self, pasts: Sequence[UnitState], priority: int) -> None:
+        name = f"job{len(self.jobs)}"
+        self.jobs.append(name)
+        spec = JobSpec(task="copy", inputs=("in",), output="out/", priority=priority)
+        units = [Entering(Unit(name, f"u{n}", "s", "t"), past) for n, past in enumerate(pasts)]
+        last = Unit(name, "last", "s", "t", tuple(e.unit.name for e in units))
+        units.append(Entering(last, UnitState.BLOCKED))
+        self.tell(JobSubmitted(Job(name, spec, self.clock.time()), tuple(units)))
+
+    @precondition(lambda self: len(self.workers) < 4)
+    @rule()
+    def join(self) -> None:
+        self.born += 1
+        self.workers.append(f"w{self.born}")
+        self.tell(WorkerJoined(self.workers[-1], "cpu"))
+
+    @precondition(lambda self: self.workers)
+    @rule(number=st.integers(0, 3))
+    def lose(self, number: int) -> None:
+        self.end(self.worker(number))
+
+    @precondition(lambda self: self.held)
+    @rule(number=st.integers(0, 3))
+    def start(self, number: int) -> None:
+        worker = sorted(self.held)[number % len(self.held)]
+        if worker not in self.running:
+            self.running.add(worker)
+            self.tell(UnitStarted(worker, self.held[worker].token))
+        self.tell(UnitProgress(worker, self.held[worker].token, 0.5))
+
+    @precondition(lambda self: self.held)
+    @rule(
+        number=st.integers(0, 3),
+        end=st.sampled_from(["succeed", "cancel", *Reason]),
+        is_fatal=st.booleans(),
+    )
+    def report(self, number: int, end: str, *, is_fatal: bool) -> None:
+        worker = sorted(self.held)[number % len(self.held)]
+        token = self.held.pop(worker).token
+        self.running.discard(worker)
+        match end:
+            case "succeed":
+                self.tell(UnitSucceeded(worker, token, Figures()))
+            case "cancel":
+                self.tell(UnitCancelled(worker, token))
+            case _:
+                self.tell(UnitFailed(worker, token, Failure(Reason(end), "so", is_fatal)))
+
+    @precondition(lambda self: self.workers)
+    @rule(number=st.integers(0, 3))
+    def haunt(self, number: int) -> None:
+        before = dict(self.told)
+        report = UnitSucceeded(self.worker(number), "any-0", Figures())
+        out = self.scheduler.handle(report, self.clock.time())
+        assert StaleReport(report.worker, report.token) in out
+        assert self.told == before
+
+    @precondition(lambda self: self.jobs)
+    @rule(number=st.integers(0, 9), wanted=st.sampled_from(Wanted))
+    def want(self, number: int, wanted: Wanted) -> None:
+        self.tell(WantedChanged(self.jobs[number % len(self.jobs)], wanted))
+
+    @rule(seconds=st.sampled_from([0.5, 1, 60, 400, 2000]))
+    def wait(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.tell(Tick())
+
+    @invariant()
+    def books_agree(self) -> None:
+        self.scheduler.validate()
+        in_work = [unit for unit, state in self.told.items() if state in HELD]
+        under_lease = [(order.unit.job, order.unit.name) for order in self.held.values()]
+        assert Counter(in_work) == Counter(under_lease)
+
+    @invariant()
+    def no_ready_unit_waits_for_an_idle_farm(self) -> None:
+        wanted = [self.scheduler.job(job) for job in self.jobs]
+        ready = {job for (job, _), state in self.told.items() if state is UnitState.READY}
+        if self.workers and not self.held:
+            assert not [j.id for j in wanted if j.id in ready and j.wanted is Wanted.RUN]
+
+    def teardown(self) -> None:
+        """Let a good worker finish: nothing is stuck, and no job is left."""
+        for job in self.jobs:
+            self.tell(WantedChanged(job, Wanted.RUN))
+        for _ in range(500):
+            if self.scheduler.is_done:
+                break
+            if not self.workers:
+                self.join()
+            self.clock.advance(60)
+            self.tell(Tick())
+            for worker, order in list(self.held.items()):
+                del self.held[worker]
+                self.tell(UnitSucceeded(worker, order.token, Figures()))
+        assert self.scheduler.is_done
+        self.scheduler.validate()
+
+
+TestAnything = pytest.mark.slow(Anything.TestCase)
+TestAnything.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
