@@ -1,0 +1,44 @@
+"""Make the README's contact sheet: pictures down, layers across, dreamt by the farm itself.
+
+python deploy/sheet.py PICTURE... -o deploy/pictures/sheet.jpg [--layers inception3b ...]
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+LAYERS = ("inception3b", "inception4c", "inception4e", "inception5b")
+CELL = (384, 288)
+
+
+def main() -> None:
+    """Dream each picture at each layer, and paste them into one sheet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pictures", nargs="+", type=Path)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--layers", nargs="+", default=LAYERS)
+    given = parser.parse_args()
+    width, height = CELL
+    sheet = Image.new("RGB", (width * (1 + len(given.layers)), height * len(given.pictures)))
+    with tempfile.TemporaryDirectory() as name:
+        begin = Path(name, "0")
+        begin.mkdir()
+        for row, picture in enumerate(given.pictures):
+            fitted = ImageOps.fit(Image.open(picture).convert("RGB"), CELL)
+            fitted.save(begin / f"{row}.png")
+        for column, layer in enumerate(("", *given.layers)):
+            folder = Path(name, str(column))
+            if layer:
+                words = ["dream", str(begin), "--output", f"{folder}/", "--layer", layer]
+                subprocess.run([sys.executable, "-m", "farm", *words], check=True)  # noqa: S603 - our own command
+            for row in range(len(given.pictures)):
+                sheet.paste(Image.open(folder / f"{row}.png"), (column * width, row * height))
+    sheet.save(given.output, quality=88)
+
+
+if __name__ == "__main__":
+    main()
