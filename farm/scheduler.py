@@ -216,6 +216,8 @@ class Scheduler:
     def _submit(self, event: JobSubmitted, now: float) -> None:
         if event.job.id in self._jobs:
             raise FarmBug(f"job {event.job.id} was submitted twice")
+        if self.is_done:
+            self._no_workers_since = None
         order = [_entry(entering, number, now) for number, entering in enumerate(event.units)]
         job = _Job(
             event.job,
@@ -309,18 +311,19 @@ class Scheduler:
         self._fail(self._jobs[entry.unit.job], entry, Failure(reason, told), now, worker.name)
 
     def _check_no_workers(self, now: float) -> None:
-        if self._workers or self.is_done:
+        waiting = [j for j in self._jobs.values() if j.left and j.job.wanted is Wanted.RUN]
+        if self._workers or not waiting:
+            self._no_workers_since = None
             return
         if self._no_workers_since is None:
             self._no_workers_since = now
         if now - self._no_workers_since < self._policy.no_workers_seconds:
             return
         reason = f"no workers for {self._policy.no_workers_seconds:.0f} s; see `farm doctor`"
-        for job in self._jobs.values():
-            if not job.job.state.is_final:
-                job.is_given_up = True
-                self._cancel_all(job, now, reason, by="policy")
-                self._settle(job)
+        for job in waiting:
+            job.is_given_up = True
+            self._cancel_all(job, now, reason, by="policy")
+            self._settle(job)
 
     def _check_leases(self, now: float) -> None:
         for worker in self._workers.values():
@@ -475,7 +478,7 @@ class Scheduler:
         if self._is_stopping:
             return
         for worker in self._workers.values():
-            if worker.lease is None:
+            if worker.lease is None and not worker.is_ending:
                 self._place_on(worker, now)
 
     def _place_on(self, worker: _Worker, now: float) -> None:

@@ -217,6 +217,20 @@ def test_a_silent_worker_is_ended_and_its_unit_goes_elsewhere_once(bench: Bench)
     assert bench.last("a").reason == "worker w2 said nothing for too long"
 
 
+def test_a_worker_that_is_being_ended_gets_no_more_units(bench: Bench) -> None:
+    bench.submit("job", "a", "b")
+    bench.join("w1")
+    bench.start("w1")
+    bench.clock.advance(1800)
+    bench.tell(Tick())
+    bench.succeed("w1")
+    assert bench.held == {}
+    bench.lose("w1")
+    bench.join("w2")
+    assert bench.units_of("w2") == ["b"]
+    assert bench.held["w2"].attempt == 1
+
+
 def test_a_word_in_time_keeps_a_worker(bench: Bench) -> None:
     bench.submit("job", "a")
     bench.join("w1")
@@ -238,6 +252,33 @@ def test_a_farm_without_workers_gives_its_jobs_up(bench: Bench) -> None:
     bench.tell(Tick())
     assert bench.job() == (JobState.FAILED, "no workers left; 1 of 2 not done")
     assert bench.last("b").reason == "no workers for 300 s; see `farm doctor`"
+
+
+def test_a_job_has_its_own_time_to_wait_for_a_worker(bench: Bench) -> None:
+    bench.submit("early", "a")
+    bench.join("w1")
+    bench.succeed("w1")
+    bench.lose("w1")
+    bench.clock.advance(1000)
+    bench.submit("late", "b")
+    bench.tell(Tick())
+    assert not bench.job("late")[0].is_final
+    bench.clock.advance(300)
+    bench.tell(Tick())
+    assert bench.job("late")[0] is JobState.FAILED
+
+
+def test_a_paused_job_may_wait_for_workers_for_ever(bench: Bench) -> None:
+    bench.submit("job", "a")
+    bench.tell(WantedChanged("job", Wanted.PAUSE))
+    for _ in range(2):
+        bench.tell(Tick())
+        bench.clock.advance(300)
+    assert bench.job()[0] is JobState.PAUSED
+    bench.tell(WantedChanged("job", Wanted.RUN))
+    bench.tell(Tick())
+    bench.join("w1")
+    assert bench.units_of("w1") == ["a"]
 
 
 def test_a_worker_that_comes_in_time_saves_the_job(bench: Bench) -> None:
