@@ -163,25 +163,28 @@ def test_whatever_step_a_farm_is_killed_at_the_next_one_does_the_rest_and_only_t
     assert seen > 30
 
 
-def test_a_farm_killed_again_and_again_at_the_same_frame_sets_it_aside(
-    life: Life, ledger_url: str
-) -> None:
+def test_a_frame_that_kills_three_farms_is_set_aside(life: Life, ledger_url: str) -> None:
     for _ in range(3):
-        life.clock.advance(60)
         killed_at_work(life)
-    life.clock.advance(60)
-    executor = life.live(Fuse(ENOUGH))
+    executor = life.live(Fuse(ENOUGH), recovers=True)
     assert executor.orders == []
     with closing(Ledger.open(ledger_url)) as ledger:
-        last = ledger.jobs()[-1]
-        set_aside = ledger.units(last.id)[0]
+        (job,) = ledger.jobs()
+        set_aside = ledger.units(job.id)[0]
     assert set_aside.state is UnitState.QUARANTINED
     assert set_aside.reason == "killed 3 workers; the last time: the farm ended"
-    assert (last.state, last.reason) == (JobState.COMPLETED, "1 of 3 failed")
+    assert (job.state, job.reason) == (JobState.COMPLETED, "1 of 3 failed")
+
+
+def test_a_resumed_job_begins_with_frames_that_no_farm_died_with(life: Life) -> None:
+    killed_at_work(life)
+    executor = life.live(Fuse(ENOUGH))
+    assert [order.unit.name for order in executor.orders] == ["b", "c", "a"]
+    assert known(life).done == {"a", "b", "c"}
 
 
 def killed_at_work(life: Life) -> None:
-    """Live until the frame a is in work, and die."""
+    """Go on until the frame a is in work, and die."""
 
     class Observer:
         def on_event(self, event: News) -> None:
@@ -189,11 +192,13 @@ def killed_at_work(life: Life) -> None:
             if is_running and event.unit.name == "a":
                 raise Killed
 
+    life.clock.advance(60)
     with closing(Ledger.open(life.url)) as ledger:
         executor = FakeExecutor(clock=life.clock)
         controller = Controller(
             life.registry, executor, ledger, clock=life.clock, observers=[Observer()]
         )
-        controller.submit(life.spec, resume=True)
+        if not controller.recover():
+            controller.submit(life.spec)
         with pytest.raises(Killed):
             controller.run()
