@@ -86,10 +86,10 @@ METRICS = MappingProxyType(
         "farm_plugin_load_failures_total": Described(
             "counter", (), "Plugins that did not load when the farm started."
         ),
-        "farm_units": Described(
+        "farm_units_in_state": Described(
             "gauge",
             ("state",),
-            "Units in each state but those done or cancelled; ready is the queue.",
+            "Units that have not ended, by state; ready is the queue.",
         ),
         "farm_jobs": Described("gauge", ("state",), "Jobs in each state."),
         "farm_workers": Described("gauge", ("state",), "Workers idle and busy."),
@@ -100,9 +100,6 @@ METRICS = MappingProxyType(
     }
 )
 """Every metric the farm exports."""
-
-GAUGED = tuple(s for s in UnitState if s is UnitState.QUARANTINED or not s.is_final)
-"""States of farm_units: what waits, what is in work, and what waits for a person."""
 
 _READ = frozenset(
     {
@@ -250,7 +247,9 @@ class Metrics:
         if self._scheduler is None:
             return
         units, jobs = self._scheduler.unit_counts(), self._scheduler.job_counts()
-        yield self._family("farm_units", {s: units[s] for s in GAUGED})
+        yield self._family(
+            "farm_units_in_state", {s: units[s] for s in UnitState if not s.is_final}
+        )
         yield self._family("farm_jobs", {s: jobs[s] for s in JobState})
         workers = self._scheduler.worker_counts()
         yield self._family("farm_workers", {s: workers[s] for s in ("idle", "busy")})
