@@ -28,7 +28,7 @@ from farm.events import (
     UnitChanged,
     WantedChanged,
 )
-from farm.executor import Executor, Reason, WorkerLost
+from farm.executor import Executor, WorkerLost
 from farm.job import Job, JobSpec, JobState, Unit, UnitState, Wanted
 from farm.ledger import Ledger, UnitRecord
 from farm.media import check_output, list_inputs, target_for
@@ -192,23 +192,17 @@ class Controller:
             ended = replace(before, state=JobState.CANCELLED, reason=f"resumed as {job.id}")
             self._ledger.record([JobChanged(ended)], self._clock.time())
         finished, crashes = self._ledger.finished(job.spec.key), self._ledger.crashes(job.spec.key)
+        # Killed by a person or by the frame itself, nobody can tell: such frames come last.
         return [
             Entering(unit, UnitState.SKIPPED)
             if _is_finished(unit, finished.get(unit.target))
-            else _crashed(unit, crashes[unit.target])
-            for unit in units
+            else _first(unit)
+            for unit in sorted(units, key=lambda unit: crashes[unit.target])
         ]
 
 
 def _first(unit: Unit) -> Entering:
     return Entering(unit, UnitState.BLOCKED if unit.needs else UnitState.READY)
-
-
-def _crashed(unit: Unit, times: int) -> Entering:
-    """Return a unit that was in the hands of so many farms that ended."""
-    if not times:
-        return _first(unit)
-    return Entering(unit, UnitState.RUNNING, failures=(Reason.WORKER_DIED,) * (times - 1))
 
 
 def _is_finished(unit: Unit, record: UnitRecord | None) -> bool:
