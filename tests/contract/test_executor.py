@@ -11,6 +11,7 @@ from farm.errors import FarmBug
 from farm.executor import (
     Executor,
     ExecutorOptions,
+    Failure,
     Order,
     Reason,
     UnitCancelled,
@@ -23,13 +24,16 @@ from farm.local import LocalExecutor
 from farm.registry import Registry
 from farm.storage import sha256_file
 
+from ..fakes import End, FakeExecutor  # noqa: TID252 - shared with the tests of scheduling
+
 MakeOrder = Callable[..., Order]
 MakeExecutor = Callable[[], Executor]
 BenchOf = Callable[[Executor], Any]
 
 
 @pytest.fixture(
-    scope="module", params=["local", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])]
+    scope="module",
+    params=["fake", "local", pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow])],
 )
 def make(request: pytest.FixtureRequest, effects: Path) -> MakeExecutor:
     return partial(make_executor, request.param, request, effects)
@@ -37,12 +41,22 @@ def make(request: pytest.FixtureRequest, effects: Path) -> MakeExecutor:
 
 def make_executor(kind: str, request: pytest.FixtureRequest, effects: Path) -> Executor:
     """Return an executor of one worker with one thread."""
+    if kind == "fake":
+        return FakeExecutor(as_the_effects)
     if kind == "local":
         return LocalExecutor(Registry.load(effects), 1)
     request.getfixturevalue("ray_cluster")
     from farm_cluster import make_pool
 
     return make_pool(ExecutorOptions(workers=1, threads=1, plugins_dir=effects))
+
+
+def as_the_effects(order: Order) -> End:
+    """End an order as its effect would."""
+    if order.task == "faulty":
+        return Failure(Reason.PLUGIN_ERROR, "plugin faulty: KeyError: 'colour'")
+    until = order.params.get("until")
+    return "hang" if until and not Path(str(until)).exists() else "succeed"
 
 
 @pytest.fixture(scope="module")
