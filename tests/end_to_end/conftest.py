@@ -1,0 +1,148 @@
+"""The farm's command in processes of its own, as people run it, on pictures drawn here."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Event = dict[str, Any]
+Done = subprocess.CompletedProcess[str]
+
+QUICK = ("--iterations", "1", "--octaves", "1", "--layer", "conv3", "--threads", "1")
+"""A dream that takes no time."""
+
+DREAM = ("--iterations", "6", "--octaves", "2", "--threads", "1")
+"""A dream that a test can interrupt."""
+
+LARGE = "picture3"
+"""The picture of a folder that takes longest."""
+
+
+class Command:
+    """Runs the command in a folder, with a ledger of its own beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.ledger = folder, folder.with_name(f"{folder.name}-ledger.db")
+        self.environment = os.environ | {"FARM_LEDGER": str(self.ledger)}
+
+    def run(self, *words: object, **environment: str) -> Done:
+        """Run the command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "farm", *map(str, words)],
+            cwd=self.folder,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @contextmanager
+    def start(self, *words: object, **environment: str) -> "Iterator[Started]":
+        """Start the command with --json; at the end of the block it is no more."""
+        stderr = self.folder.with_name(f"{self.folder.name}-stderr.txt")
+        with stderr.open("w") as sink:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "farm", *map(str, words), "--json"],
+                cwd=self.folder,
+                env=self.environment | environment,
+                stdout=subprocess.PIPE,
+                stderr=sink,
+                text=True,
+            )
+        with process:
+            try:
+                yield Started(process, stderr, [])
+            finally:
+                process.kill()
+
+
+@dataclass(frozen=True)
+class Started:
+    """A running command. heard: its events so far."""
+
+    process: "subprocess.Popen[str]"
+    stderr: Path
+    heard: list[Event]
+
+    def until(self, fits: Callable[[Event], bool]) -> Event:
+        """Return the next event that fits."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.heard.append(json.loads(line))
+            if fits(self.heard[-1]):
+                return self.heard[-1]
+        raise AssertionError(f"no such event, but {self.heard}\n{self.stderr.read_text()}")
+
+    def wait(self) -> Done:
+        """Hear the rest and return how the command ended; stdout holds nothing."""
+        assert self.process.stdout is not None
+        self.heard.extend(map(json.loads, self.process.stdout))
+        return Done(self.process.args, self.process.wait(), "", self.stderr.read_text())
+
+    def frames(self, state: str) -> list[str]:
+        return frames(self.heard, state)
+
+
+def frames(events: list[Event], state: str) -> list[str]:
+    """Return the frames that came into a state, in their order."""
+    return [e["frame"] for e in events if e["event"] == "frame" and e["state"] == state]
+
+
+def events_of(done: Done) -> list[Event]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def draw(path: Path, height: int = 64, width: int = 96, seed: int = 0, mode: str = "RGB") -> Path:
+    """Draw soft blots in bright colours. mode: of Pillow, RGB or RGBA."""
+    path.parent.mkdir(exist_ok=True)
+    coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, len(mode)), dtype=np.uint8)
+    picture = Image.fromarray(coarse, mode).resize((width, height), Image.Resampling.BICUBIC)
+    picture.save(path)
+    return path
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    """Return every file of a folder by its name, hidden ones too."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    return Command(folder)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of six pictures, of which one is large."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in range(1, 7):
+        name = f"picture{number}"
+        height, width = (176, 240) if name == LARGE else (48, 64 + 8 * number)
+        draw(folder / f"{name}.png", height, width, number)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> dict[str, bytes]:
+    """The dreamt pictures, by a run in process that nothing disturbed."""
+    command = Command(tmp_path_factory.mktemp("undisturbed"))
+    done = command.run("dream", pictures, "-o", "out/", *DREAM)
+    assert done.returncode == 0, done.stderr
+    return bytes_of(command.folder / "out")
+
+
+@pytest.fixture(scope="session")
+def cluster(ray_cluster: Any) -> tuple[str, str]:
+    """The words that send a job to the tests' cluster."""
+    return ("--address", str(ray_cluster.address))

@@ -1,0 +1,171 @@
+"""Whatever is wrong is said in one line, and nothing half-done is left behind."""
+
+import os
+import re
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import QUICK, Command, bytes_of, draw, events_of
+
+pytestmark = pytest.mark.slow
+
+
+def test_three_bad_files_among_ten_good_ones(command: Command) -> None:
+    folder = command.folder / "in"
+    for number in range(10):
+        draw(folder / f"good{number}.png", 40, 56, number)
+    whole = (folder / "good0.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.jpg").touch()
+    (folder / "prose.tif").write_text("There is no picture here.")
+
+    done = command.run("dream", "in", "-o", "out/", *QUICK)
+    assert done.returncode == 1
+    assert done.stdout.startswith("10 done, 3 failed: ")
+    failed = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
+    for line, (name, reason) in zip(
+        failed,
+        {
+            "cut": "damaged picture: image file is truncated",
+            "empty": "the file is empty",
+            "prose": "not a picture",
+        }.items(),
+        strict=True,
+    ):
+        assert re.match(rf"failed: {name}: {folder}/{name}\.\w+: {reason}", line)
+    assert "Traceback" not in done.stderr
+    assert {*bytes_of(command.folder / "out")} == {f"good{number}.png" for number in range(10)}
+
+
+def test_every_awkward_picture_is_rendered_or_refused_in_one_line(
+    command: Command, shared_data: Path
+) -> None:
+    awkward = sorted((shared_data / "awkward_images").iterdir())
+    if not awkward:
+        pytest.skip("no awkward pictures")
+    words = ("--iterations", 1, "--octaves", 1, "--layer", "conv1", "--threads", 1)
+    done = command.run("dream", *awkward, "-o", "out/", *words, "--json")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    ended = {
+        event["source"]: event
+        for event in events_of(done)
+        if event["event"] == "frame" and event["state"] in {"succeeded", "quarantined"}
+    }
+    assert ended.keys() == set(map(str, awkward))
+    rendered = {e["target"] for e in ended.values() if e["state"] == "succeeded"}
+    assert rendered == {str(path) for path in (command.folder / "out").iterdir()}
+    *lines, summary = done.stderr.splitlines()
+    refused = [source for source, event in ended.items() if event["state"] == "quarantined"]
+    assert summary.startswith(f"{len(rendered)} done, {len(refused)} failed: ")
+    for source in refused:
+        (line,) = (line for line in lines if f" {source}: " in line)
+        assert line.startswith(f"failed: {ended[source]['frame']}: {source}: ")
+    assert len(lines) == len(refused)
+
+
+WRONG = {
+    "layer": (("--layer", "inception9"), r"unknown layer of starter 'inception9'; "),
+    "network": (("--network", "starte"), r"unknown network 'starte'; did you mean starter\?"),
+    "class": (("--class", "poodel"), r"unknown class of starter 'poodel'; did you mean"),
+    "guide": (("--guide", "none.png"), r"/.*/here/none\.png: no such file"),
+    "option": (("--itterations", "3"), r"unknown option '--itterations'; did you mean --iterat"),
+    "range": (("--iterations", "0"), r"--iterations: should be greater than or equal to 1"),
+    "tile": (("--tile", "0"), r".*'0' is not auto, none, or a number of pixels"),
+    "precision": (("--precision", "half"), r".*'half' is not one of 'float32', 'float64'"),
+    "together": (
+        ("--class", "1", "--channel", "2"),
+        r"dream: channels and classes do not go together",
+    ),
+    "input missing": (("gone.png",), r"/.*/here/gone\.png: no such file or folder"),
+    "folder empty": (("empty",), r"/.*/here/empty: this folder has no picture among 0 names"),
+    "blank": (("blank:axb",), r"blank:axb: write blank:WIDTHxHEIGHT"),
+    "two into one": (("two.png",), r"cannot write .*out\.png: several pictures need a folder"),
+    "its own input": (("-o", "one.png"), r"cannot write .*one\.png: this is an input"),
+    "suffix": (("-o", "out.gif"), r"cannot write .*out\.gif: \.gif is not written, only \.png"),
+    "below a file": (("-o", "one.png/out.png"), r"cannot write .*: .*one\.png is a file, not a"),
+    "scheme": (("-o", "gopher://a/b.png"), r"cannot write gopher:.*: nothing here stores gopher"),
+}
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() if p.is_file() else b"" for p in folder.rglob("*")}
+
+
+def jobs_in(ledger: Path) -> int:
+    if not ledger.exists():
+        return 0
+    connection = sqlite3.connect(ledger)
+    try:
+        return int(connection.execute("select count(*) from jobs").fetchone()[0])
+    finally:
+        connection.close()
+
+
+def assert_refused(command: Command, words: tuple[object, ...], reason: str) -> None:
+    """Assert that a request is refused in one line and changes nothing."""
+    before = tree(command.folder)
+    done = command.run(*words)
+    assert done.returncode == 2, done.stderr
+    assert re.fullmatch(rf"farm: {reason}.*\n", done.stderr), done.stderr
+    assert done.stdout == ""
+    assert tree(command.folder) == before
+    assert jobs_in(command.ledger) == 0
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_request_changes_nothing(command: Command, case: str) -> None:
+    for name in ("one.png", "two.png"):
+        draw(command.folder / name)
+    (command.folder / "empty").mkdir()
+    wrong, reason = WRONG[case]
+    assert_refused(command, ("dream", "one.png", "-o", "out.png", *QUICK, *wrong), reason)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
+    if os.geteuid() or subprocess.run(["mount", *options], check=False).returncode:
+        pytest.skip("no right to mount a small disk")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_a_place_that_may_not_be_written_is_refused(command: Command, disk: Path) -> None:
+    draw(command.folder / "one.png")
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    for output in (f"{disk}/", f"{disk}/new/one.png"):
+        words = ("dream", "one.png", "-o", output, *QUICK)
+        assert_refused(command, words, f"cannot write {output}: no permission to write in {disk}")
+
+
+def test_a_full_disk_fails_what_does_not_fit(command: Command, disk: Path) -> None:
+    draw(command.folder / "in" / "small.png", 16, 16)
+    draw(command.folder / "in" / "wide.png", 256, 320)
+    done = command.run("dream", "in", "-o", f"{disk}/", *QUICK, "--json")
+    assert done.returncode == 1
+    failed, summary = done.stderr.splitlines()
+    assert failed == (
+        f"failed: wide: {disk}/wide.png: no space left on device while writing; "
+        "nothing was left behind"
+    )
+    assert summary.startswith("1 done, 1 failed: ")
+    assert [path.name for path in disk.iterdir()] == ["small.png"]
+
+
+def test_a_ledger_on_a_full_disk_is_said_in_one_line(command: Command, disk: Path) -> None:
+    draw(command.folder / "one.png")
+    with (disk / "filler").open("wb") as file, pytest.raises(OSError, match="No space left"):
+        file.write(bytes(2**17))
+    words = ("dream", "one.png", "-o", "out.png", *QUICK)
+    done = command.run(*words, FARM_LEDGER=str(disk / "ledger.db"))
+    assert done.returncode == 2
+    assert re.fullmatch(r"farm: .*ledger.*(full|set FARM_LEDGER).*\n", done.stderr)
+    assert not (command.folder / "out.png").exists()

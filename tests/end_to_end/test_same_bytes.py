@@ -1,0 +1,55 @@
+"""Workers, their number and their deaths change no byte of the result."""
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from .conftest import DREAM, LARGE, Command, Event, bytes_of
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+def actors() -> set[int]:
+    """Return the processes that are workers of the tests' cluster."""
+    found = psutil.Process().children(recursive=True)
+    return {process.pid for process in found if process.name().startswith("ray::Farm")}
+
+
+def test_one_worker_of_a_cluster_gives_the_same_bytes(
+    command: Command, pictures: Path, undisturbed: dict[str, bytes], cluster: tuple[str, str]
+) -> None:
+    done = command.run("dream", pictures, "-o", "out/", *DREAM, "--workers", 1, *cluster)
+    assert done.returncode == 0, done.stderr
+    assert bytes_of(command.folder / "out") == undisturbed
+
+
+def test_two_workers_started_for_the_job_give_the_same_bytes(
+    command: Command, pictures: Path, undisturbed: dict[str, bytes]
+) -> None:
+    done = command.run("dream", pictures, "-o", "out/", *DREAM, "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("6 done: ")
+    assert bytes_of(command.folder / "out") == undisturbed
+
+
+def test_killing_a_worker_mid_frame_changes_nothing(
+    command: Command, pictures: Path, undisturbed: dict[str, bytes], cluster: tuple[str, str]
+) -> None:
+    def is_at_work(event: Event) -> bool:
+        return event.get("frame") == LARGE and event["state"] == "running"
+
+    before = actors()
+    words = ("dream", pictures, "-o", "out/", *DREAM, "--workers", 1, *cluster)
+    with command.start(*words) as job:
+        job.until(is_at_work)
+        (victim,) = actors() - before
+        os.kill(victim, signal.SIGKILL)
+        done = job.wait()
+    assert done.returncode == 0, done.stderr
+    ended = {e["frame"]: e for e in job.heard if e.get("state") == "succeeded"}
+    assert ended[LARGE]["attempt"] == 2
+    assert ended[LARGE]["worker"] != ended["picture1"]["worker"]
+    assert bytes_of(command.folder / "out") == undisturbed

@@ -1,0 +1,92 @@
+"""A picture carries how it was made, and stays the kind of picture that it was."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from farm.engine.starter import WEIGHTS
+from farm.media import read_still
+from farm.storage import sha256_file
+
+from .conftest import QUICK, Command, draw
+
+pytestmark = pytest.mark.slow
+
+SUFFIXES = (".png", ".jpg", ".webp", ".tif")
+UPRIGHT = "turned.jpg"
+DEEP = "deep.png"
+CLEAR = "clear.png"
+ORIENTATION = 274
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """One job over every kind of picture, from the folder in to the folder out."""
+    command = Command(tmp_path_factory.mktemp("show"))
+    folder = command.folder / "in"
+    for suffix in SUFFIXES:
+        draw(folder / f"plain{suffix.strip('.')}{suffix}")
+    draw(folder / CLEAR, mode="RGBA", seed=1)
+    ramp = np.linspace(1000, 60000, 64 * 96).reshape(64, 96).astype(np.uint16)
+    Image.fromarray(ramp).save(folder / DEEP)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    Image.open(draw(folder / UPRIGHT, seed=2)).save(folder / UPRIGHT, exif=exif, quality=95)
+    done = command.run("dream", "in", "-o", "out/", *QUICK, "--seed", "7", "--step", "0.5")
+    assert done.returncode == 0, done.stderr
+    assert len(list((command.folder / "out").iterdir())) == len(list(folder.iterdir()))
+    return command
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_picture_says_how_it_was_made(shown: Command, suffix: str) -> None:
+    name = f"plain{suffix.strip('.')}"
+    record = json.loads(shown.run("show", f"out/{name}{suffix}", "--json").stdout)
+    assert record["task"] == "dream"
+    assert (record["params"]["iterations"], record["params"]["layers"]) == (1, ["conv3"])
+    assert (record["params"]["step"], record["params"]["scale"]) == (0.5, 1.4)
+    assert (record["plan"]["seed"], record["plan"]["threads"]) == (7, 1)
+    assert record["source"]["name"] == name
+    assert record["source"]["sha256"] == sha256_file(shown.folder / "in" / f"{name}{suffix}")
+    assert record["networks"] == {"starter": sha256_file(WEIGHTS)}
+
+
+def test_people_read_it_a_line_each(shown: Command) -> None:
+    done = shown.run("show", "out/plainjpg.jpg")
+    assert done.returncode == 0
+    told = dict(line.split("\t") for line in done.stdout.splitlines())
+    assert told["task"] == "dream"
+    assert told["params.step"] == "0.5"
+    assert told["plan.seed"] == "7"
+
+
+def test_a_picture_of_another_maker_is_refused(shown: Command) -> None:
+    done = shown.run("show", "in/plainpng.png")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "farm: in/plainpng.png: carries no record; the farm did not write it, or it was edited\n"
+    )
+
+
+def test_alpha_is_carried_through(shown: Command) -> None:
+    before, after = (np.asarray(Image.open(shown.folder / f / CLEAR)) for f in ("in", "out"))
+    assert np.array_equal(after[..., 3], before[..., 3])
+    assert not np.array_equal(after[..., :3], before[..., :3])
+
+
+def test_16_bits_stay_16_bits(shown: Command) -> None:
+    written = shown.folder / "out" / DEEP
+    assert written.read_bytes()[24] == 16, "bits a channel in the header"
+    levels = read_still(str(written)).pixels * 255
+    assert np.abs(levels - levels.round()).mean() == pytest.approx(0.25, abs=0.02)
+
+
+def test_a_turned_photograph_comes_out_upright(shown: Command) -> None:
+    turned = Image.open(shown.folder / "in" / UPRIGHT)
+    written = Image.open(shown.folder / "out" / UPRIGHT)
+    assert (turned.size, written.size) == ((96, 64), (64, 96))
+    assert written.getexif().get(ORIENTATION, 1) == 1
+    upright = np.asarray(ImageOps.exif_transpose(turned)).ravel()
+    assert np.corrcoef(upright, np.asarray(written).ravel())[0, 1] > 0.98
