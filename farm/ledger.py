@@ -161,16 +161,9 @@ class Ledger:
             }
             for number, entering in enumerate(units)
         ]
-        failures = [
-            _failure_row(entering.unit, 0, Failure(reason, "before"))
-            for entering in units
-            for reason in entering.failures
-        ]
         with self._begin() as connection:
             connection.execute(insert(_jobs).values(key=job.spec.key, **_job_row(job)))
             connection.execute(insert(_units), rows)
-            if failures:
-                connection.execute(insert(_failures), failures)
 
     def record(self, changes: Iterable[UnitChanged | JobChanged], now: float) -> None:
         """Store changes in one transaction, and what led to them."""
@@ -321,19 +314,20 @@ def _record_unit(connection: Connection, change: UnitChanged, now: float) -> Non
         )
     )
     if change.failure:
-        row = _failure_row(change.unit, change.attempt, change.failure)
-        connection.execute(insert(_failures).values(row))
+        _record_failure(connection, change.unit, change.attempt, change.failure)
 
 
-def _failure_row(unit: Unit, attempt: int, failure: Failure) -> dict[str, object]:
-    return {
-        "job": unit.job,
-        "unit": unit.name,
-        "attempt": attempt,
-        "reason": failure.reason,
-        "message": failure.message,
-        "traceback": failure.traceback,
-    }
+def _record_failure(connection: Connection, unit: Unit, attempt: int, failure: Failure) -> None:
+    connection.execute(
+        insert(_failures).values(
+            job=unit.job,
+            unit=unit.name,
+            attempt=attempt,
+            reason=failure.reason,
+            message=failure.message,
+            traceback=failure.traceback,
+        )
+    )
 
 
 def _job_row(job: Job) -> dict[str, object]:
