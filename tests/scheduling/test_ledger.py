@@ -63,7 +63,7 @@ def test_a_job_comes_back_as_it_was(ledger: Ledger) -> None:
 
 
 def test_units_come_back_in_their_order_with_what_they_need(ledger: Ledger) -> None:
-    units = [unit("frame10"), unit("frame9"), unit("mux", needs=("frame10", "frame9"))]
+    units = [unit("frame9"), unit("frame10"), unit("cut", needs=("frame9", "frame10"))]
     ledger.add(job(), [Entering(u, S.BLOCKED if u.needs else S.READY) for u in units])
     assert [record.unit for record in ledger.units("j1")] == units
     assert [record.state for record in ledger.units("j1")] == [S.READY, S.READY, S.BLOCKED]
@@ -175,6 +175,14 @@ def test_what_is_closed_is_there_when_opened_again(ledger: Ledger, ledger_url: s
     again = Ledger.open(ledger_url)
     assert again.units("j1")[0].figures == FIGURES
     again.close()
+
+
+@pytest.mark.parametrize(("setting", "value"), [("journal_mode", "wal"), ("synchronous", 2)])
+def test_a_commit_is_on_the_disk_before_it_counts(
+    ledger: Ledger, setting: str, value: str | int
+) -> None:
+    with ledger._engine.connect() as connection:
+        assert connection.exec_driver_sql(f"PRAGMA {setting}").scalar() == value
 
 
 WRITER = dedent("""
