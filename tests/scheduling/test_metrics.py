@@ -1,7 +1,9 @@
 """What Prometheus reads is what the ledger holds, in the middle of a job and at its end."""
 
 import re
+import shutil
 import socket
+import subprocess
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -270,6 +272,19 @@ def test_strict_readers_of_open_metrics_take_it_too(watched: Watched, spec: JobS
     text = read(watched.port, accept="application/openmetrics-text; version=1.0.0")
     families = {family.name for family in open_metrics.text_string_to_metric_families(text)}
     assert families == {name.removesuffix("_total") for name in METRICS}
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool on PATH")
+def test_promtool_has_nothing_to_say_of_a_scrape(watched: Watched, spec: JobSpec) -> None:
+    watched.run(spec)
+    done = subprocess.run(
+        ["promtool", "check", "metrics"],
+        input=read(watched.port),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_the_page_says_what_the_table_says() -> None:
