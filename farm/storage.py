@@ -22,11 +22,13 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _REFUSED = frozenset(
     {
         errno.EACCES,
+        errno.EDQUOT,
         errno.EEXIST,
         errno.EISDIR,
         errno.ELOOP,
         errno.ENAMETOOLONG,
         errno.ENOENT,
+        errno.ENOSPC,
         errno.ENOTDIR,
         errno.EPERM,
         errno.EROFS,
@@ -64,8 +66,8 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
     flushed to disk and renamed at the end of the block, and removed if the block raises. It is
     locked meanwhile, so that what a killed process leaves can be told: see remove_leftovers.
 
-    Raises BadOutput where the place cannot be written, StorageFailed where writing failed on
-    the way (a full disk, an I/O error).
+    Raises BadOutput where the place cannot be written or is full, StorageFailed where writing
+    failed on the way (an I/O error).
     """
     part = path.with_name(f".farm-{secrets.token_hex(8)}.part")
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.errors import BadInput, BadOutput, StorageFailed
+from farm.errors import BadInput, BadOutput
 from farm.storage import input_path, open_whole, output_path, remove_leftovers, sha256_file
 
 
@@ -122,7 +122,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_leaves_nothing(small_disk: Path) -> None:
     write(small_disk / "fits", bytes(1000))
-    with pytest.raises(StorageFailed, match="no space left on device while writing"):
+    with pytest.raises(BadOutput, match="no space left on device; choose another place"):
         write(small_disk / "large", bytes(200_000))
     assert [path.name for path in small_disk.iterdir()] == ["fits"]
 

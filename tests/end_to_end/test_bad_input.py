@@ -153,8 +153,8 @@ def test_a_full_disk_fails_what_does_not_fit(command: Command, disk: Path) -> No
     assert done.returncode == 1
     failed, summary = done.stderr.splitlines()
     assert failed == (
-        f"failed: wide: {disk}/wide.png: no space left on device while writing; "
-        "nothing was left behind"
+        f"failed: wide: cannot write {disk}/wide.png: no space left on device; "
+        "choose another place with -o"
     )
     assert summary.startswith("1 done, 1 failed: ")
     assert [path.name for path in disk.iterdir()] == ["small.png"]
