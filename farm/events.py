@@ -6,7 +6,7 @@ that are News are stored and told; the rest is acted on.
 
 from dataclasses import dataclass
 
-from farm.executor import Failure, Figures, Message, Order, Reason, UnitProgress
+from farm.executor import Failure, Figures, Message, Order, Reason, UnitProgress, WorkerKind
 from farm.job import Job, Unit, UnitState, Wanted
 
 
@@ -90,7 +90,7 @@ class WorkerChanged:
     """Tell: a worker is idle, busy or gone."""
 
     worker: str
-    kind: str
+    kind: WorkerKind
     state: str
     reason: str = ""
 

@@ -27,9 +27,17 @@ class Reason(StrEnum):
     BUG = "bug"
 
 
+WorkerKind = Literal["cpu", "gpu", "finish"]
+"""What a worker computes on; one of kind finish renders nothing."""
+
+
 @dataclass(frozen=True)
 class Order:
-    """One attempt at one unit. token: names the lease; reports with another are stale."""
+    """One attempt at one unit.
+
+    token: names the lease; reports with another are stale. missing: needed units that came to
+    nothing, by name.
+    """
 
     unit: Unit
     attempt: int
@@ -37,6 +45,7 @@ class Order:
     task: str
     params: dict[str, object]
     plan: Plan
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,10 +76,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class WorkerJoined:
-    """A worker is ready for orders. kind: what it computes on."""
+    """A worker is ready for orders."""
 
     worker: str
-    kind: Literal["cpu", "gpu"]
+    kind: WorkerKind
     node: str = "local"
 
 

@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from farm.film import Coherence, Quality
+from farm.work import Render, Work
+
 Precision = Literal["float32", "float64", "bfloat16"]
 
 AUTO_TILE = 1024
@@ -31,8 +34,29 @@ class Plan(BaseModel):
     precision: Precision = "float32"
 
 
+class FilmOptions(BaseModel):
+    """How films are made.
+
+    coherence: flow begins each frame with the one before, moved along. codec, depth (bits a
+    sample): None for what fits output and source. rate: frames a second where the source has no
+    times. is_strict: a failed frame fails the film, instead of being filled by its neighbour.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    coherence: Coherence = "none"
+    codec: str | None = None
+    quality: Quality = "good"
+    depth: Literal[8, 10, 16] | None = None
+    rate: float = Field(25.0, gt=0, le=1000, allow_inf_nan=False)
+    is_strict: bool = False
+
+
 class JobSpec(BaseModel):
-    """One submission: task, parameters, inputs, output, plan and priority (higher is sooner)."""
+    """One submission: task, parameters, inputs, output, plan and priority (higher is sooner).
+
+    frames: which of a film, as ``1-240x2``; see plan.FrameRange.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,6 +65,7 @@ class JobSpec(BaseModel):
     inputs: tuple[str, ...] = Field(min_length=1)
     output: str
     frames: str | None = None
+    film: FilmOptions = Field(default_factory=FilmOptions)
     plan: Plan = Field(default_factory=Plan)
     priority: int = Field(50, ge=0, le=100)
 
@@ -97,11 +122,20 @@ class UnitState(StrEnum):
         return self.is_done or self in (UnitState.QUARANTINED, UnitState.CANCELLED)
 
 
+class Role(StrEnum):
+    """What kind of work a unit is: rendering, or finishing what was rendered."""
+
+    RENDER = "render"
+    FINISH = "finish"
+
+
 @dataclass(frozen=True)
 class Unit:
-    """The piece that is scheduled, retried and recorded: one frame of a job.
+    """The piece that is scheduled, retried and recorded: one frame, or one step of a film.
 
     name: unique within the job. source, target: path or URL. needs: names of units before it.
+    is_tolerant: goes on however those ended. is_working: its target serves other units alone,
+    and is removed when these are done.
     """
 
     job: str
@@ -109,6 +143,13 @@ class Unit:
     source: str
     target: str
     needs: tuple[str, ...] = ()
+    work: Work = Render()
+    is_tolerant: bool = False
+    is_working: bool = False
+
+    @property
+    def role(self) -> Role:
+        return Role.RENDER if isinstance(self.work, Render) else Role.FINISH
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Connection,
     Engine,
@@ -39,8 +40,9 @@ from farm.events import Entering, JobChanged, UnitChanged
 from farm.executor import Failure, Figures, Reason
 from farm.job import Job, JobSpec, JobState, Unit, UnitState, Wanted
 from farm.scheduler import HELD
+from farm.work import WORK
 
-SCHEMA = 1
+SCHEMA = 2
 
 _metadata = MetaData()
 _about = Table("about", _metadata, Column("schema", Integer, primary_key=True))
@@ -64,6 +66,9 @@ _units = Table(
     Column("source", Text, nullable=False),
     Column("target", Text, nullable=False),
     Column("needs", Text, nullable=False),
+    Column("work", Text, nullable=False),
+    Column("is_tolerant", Boolean, nullable=False),
+    Column("is_working", Boolean, nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("reason", Text, nullable=False),
@@ -152,8 +157,7 @@ class Ledger:
         """Store a new job with its units, all or nothing."""
         rows = [
             {
-                **asdict(entering.unit),
-                "needs": json.dumps(entering.unit.needs),
+                **_unit_row(entering.unit),
                 "number": number,
                 "state": entering.state,
                 "attempts": entering.attempt,
@@ -352,7 +356,29 @@ def _job(row: Any) -> Job:
     )
 
 
+def _unit_row(unit: Unit) -> dict[str, object]:
+    return {
+        "job": unit.job,
+        "name": unit.name,
+        "source": unit.source,
+        "target": unit.target,
+        "needs": json.dumps(unit.needs),
+        "work": WORK.dump_json(unit.work).decode(),
+        "is_tolerant": unit.is_tolerant,
+        "is_working": unit.is_working,
+    }
+
+
 def _unit_record(row: Any) -> UnitRecord:
-    unit = Unit(row.job, row.name, row.source, row.target, tuple(json.loads(row.needs)))
+    unit = Unit(
+        row.job,
+        row.name,
+        row.source,
+        row.target,
+        tuple(json.loads(row.needs)),
+        WORK.validate_json(row.work),
+        row.is_tolerant,
+        row.is_working,
+    )
     figures = Figures(**json.loads(row.figures)) if row.figures else None
     return UnitRecord(unit, UnitState(row.state), row.attempts, row.reason, figures)

@@ -77,10 +77,10 @@ METRICS = MappingProxyType(
             "counter", (), "Reports under a lease that was no more; dropped."
         ),
         "farm_worker_busy_seconds_total": Described(
-            "counter", ("kind",), "Seconds that workers held a unit, cpu and gpu."
+            "counter", ("kind",), "Seconds that workers held a unit: cpu, gpu, finish."
         ),
         "farm_worker_up_seconds_total": Described(
-            "counter", ("kind",), "Seconds that workers were there, cpu and gpu."
+            "counter", ("kind",), "Seconds that workers were there: cpu, gpu, finish."
         ),
         "farm_worker_deaths_total": Described("counter", ("kind",), "Workers lost."),
         "farm_plugin_load_failures_total": Described(
@@ -116,7 +116,7 @@ class _Stopwatch:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now, self._lock = now, Lock()
-        self._ended: dict[str | None, float] = {"cpu": 0.0, "gpu": 0.0}
+        self._ended: dict[str | None, float] = {"cpu": 0.0, "gpu": 0.0, "finish": 0.0}
         self._open: dict[str, tuple[str, float]] = {}
 
     def begin(self, worker: str, kind: str) -> None:

@@ -3,8 +3,10 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Final
 
-from farm.executor import Reason
+from farm.executor import Reason, WorkerKind
+from farm.job import Role
 
 _TRIES = MappingProxyType(
     {
@@ -20,6 +22,8 @@ _TRIES = MappingProxyType(
 )
 """Most for what heals by itself, three where a person or the unit is to blame, two for what is
 dear to repeat, one for what only repeats itself."""
+
+_FINISHER: Final = "finish"
 
 _AT_ONCE = frozenset({Reason.USER_ERROR, Reason.PLUGIN_ERROR})
 """Waiting heals none of these; another worker may."""
@@ -59,6 +63,17 @@ class Policy:
     def is_blocked(self, failures: int, seconds_ago: float) -> bool:
         """Say whether a worker with so many failures in a row is off a job for now."""
         return failures >= self.blocklist_failures and seconds_ago < self.forgive_seconds
+
+
+def serves(kind: WorkerKind, role: Role, kinds: Collection[WorkerKind]) -> bool:
+    """Say whether a worker of this kind may take units of this role.
+
+    kinds: of all workers. Rendering workers finish only where no finishing one is there.
+    """
+    is_finisher = kind == _FINISHER
+    if role is Role.RENDER:
+        return not is_finisher
+    return is_finisher or _FINISHER not in kinds
 
 
 def allowed(workers: Collection[str], blocked: Collection[str]) -> frozenset[str]:

@@ -49,10 +49,11 @@ from farm.executor import (
     UnitStarted,
     UnitSucceeded,
     WorkerJoined,
+    WorkerKind,
     WorkerLost,
 )
-from farm.job import Job, JobState, Unit, UnitState, Wanted
-from farm.policy import Policy, allowed, may_try, turn
+from farm.job import Job, JobState, Role, Unit, UnitState, Wanted
+from farm.policy import Policy, allowed, may_try, serves, turn
 
 S = UnitState
 
@@ -94,9 +95,9 @@ class _Entry:
 
 @dataclass
 class _Job:
-    """A job with its units. ready: heap of unit numbers. waiting: of when, and which.
+    """A job with its units. ready: heaps of unit numbers. waiting: of when, and which.
 
-    is_given_up: the farm will not finish it, whatever is done so far.
+    missing: names of units that came to nothing. is_given_up: the farm will not finish it, whatever is done so far.
     """
 
     job: Job
@@ -104,8 +105,9 @@ class _Job:
     dependants: dict[str, list[_Entry]]
     held: int
     left: int
-    ready: list[int] = field(default_factory=list)
+    ready: dict[Role, list[int]] = field(default_factory=lambda: {role: [] for role in Role})
     waiting: list[tuple[float, int]] = field(default_factory=list)
+    missing: set[str] = field(default_factory=set)
     is_given_up: bool = False
 
 
@@ -122,7 +124,7 @@ class _Lease:
 @dataclass
 class _Worker:
     name: str
-    kind: str
+    kind: WorkerKind
     lease: _Lease | None = None
     is_ending: bool = False
 
@@ -238,7 +240,7 @@ class Scheduler:
         """Book a unit in the state it enters with, and go on from there."""
         match state:
             case S.READY:
-                heappush(job.ready, entry.number)
+                heappush(job.ready[entry.unit.role], entry.number)
             case S.RETRY_WAIT:
                 heappush(job.waiting, (now, entry.number))
             case S.LEASED | S.RUNNING:
@@ -263,7 +265,8 @@ class Scheduler:
         for entry in job.order:
             if entry.state in (S.BLOCKED, S.READY, S.RETRY_WAIT):
                 self._move(entry, S.CANCELLED, now, reason=reason, by=by)
-        job.ready.clear()
+        for heap in job.ready.values():
+            heap.clear()
         job.waiting.clear()
         for worker in self._workers.values():
             if worker.lease and worker.lease.entry.unit.job == job.job.id:
@@ -294,7 +297,7 @@ class Scheduler:
         self._out.append(WorkerChanged(worker.name, worker.kind, "gone", event.reason))
         if worker.lease:
             self._drop(worker, worker.lease.entry, event.reason, now)
-        if not self._workers:
+        if not any(self._serving(Role.RENDER)):
             self._no_workers_since = now
 
     def _drop(self, worker: _Worker, entry: _Entry, why: str, now: float) -> None:
@@ -312,7 +315,7 @@ class Scheduler:
 
     def _check_no_workers(self, now: float) -> None:
         waiting = [j for j in self._jobs.values() if j.left and j.job.wanted is Wanted.RUN]
-        if self._workers or not waiting:
+        if any(self._serving(Role.RENDER)) or not waiting:
             self._no_workers_since = None
             return
         if self._no_workers_since is None:
@@ -449,16 +452,18 @@ class Scheduler:
             )
         )
         if state is S.READY:
-            heappush(job.ready, entry.number)
+            heappush(job.ready[entry.unit.role], entry.number)
         if state.is_final:
             self._release(job, entry, now)
 
     def _release(self, job: _Job, needed: _Entry, now: float) -> None:
         """Let go of what waited for a unit that ended, or end it too."""
+        if not needed.state.is_done:
+            job.missing.add(needed.unit.name)
         for entry in job.dependants.get(needed.unit.name, ()):
             if entry.state is not S.BLOCKED:
                 continue
-            if not needed.state.is_done:
+            if not needed.state.is_done and not entry.unit.is_tolerant:
                 reason = f"it needs {needed.unit.name}, which was {needed.state}"
                 self._move(entry, S.CANCELLED, now, reason=reason)
                 continue
@@ -481,28 +486,34 @@ class Scheduler:
             if worker.lease is None and not worker.is_ending:
                 self._place_on(worker, now)
 
-    def _place_on(self, worker: _Worker, now: float) -> None:
-        willing = [j for j in self._jobs.values() if j.ready and j.job.wanted is Wanted.RUN]
-        for job in sorted(willing, key=lambda j: turn(j.job.spec.priority, j.held, j.job.created)):
-            entry = self._take(job, worker, now)
-            if entry is not None:
-                self._lease(worker, job, entry, now)
-                return
+    def _serving(self, role: Role) -> list[str]:
+        """Return the workers that may take units of this role."""
+        kinds = {worker.kind for worker in self._workers.values()}
+        return [w.name for w in self._workers.values() if serves(w.kind, role, kinds)]
 
-    def _take(self, job: _Job, worker: _Worker, now: float) -> _Entry | None:
-        """Take the first ready unit that this worker may have."""
-        pool = allowed(self._workers, self._blocked(job, now))
+    def _place_on(self, worker: _Worker, now: float) -> None:
+        willing = [j for j in self._jobs.values() if j.job.wanted is Wanted.RUN]
+        for job in sorted(willing, key=lambda j: turn(j.job.spec.priority, j.held, j.job.created)):
+            for role in (Role.FINISH, Role.RENDER):
+                entry = self._take(job, role, worker, now) if job.ready[role] else None
+                if entry is not None:
+                    self._lease(worker, job, entry, now)
+                    return
+
+    def _take(self, job: _Job, role: Role, worker: _Worker, now: float) -> _Entry | None:
+        """Take the first ready unit of a role that this worker may have."""
+        pool = allowed(self._serving(role), self._blocked(job, now))
         if worker.name not in pool:
             return None
-        passed, found = [], None
-        while job.ready and found is None:
-            entry = job.order[heappop(job.ready)]
+        ready, passed, found = job.ready[role], [], None
+        while ready and found is None:
+            entry = job.order[heappop(ready)]
             if may_try(worker.name, entry.tried_on, pool):
                 found = entry
             else:
                 passed.append(entry.number)
         for number in passed:
-            heappush(job.ready, number)
+            heappush(ready, number)
         return found
 
     def _blocked(self, job: _Job, now: float) -> list[str]:
@@ -521,7 +532,15 @@ class Scheduler:
         self._move(entry, S.LEASED, now, worker=worker.name)
         self._settle(job)
         spec = job.job.spec
-        order = Order(entry.unit, entry.attempt, token, spec.task, dict(spec.params), spec.plan)
+        order = Order(
+            entry.unit,
+            entry.attempt,
+            token,
+            spec.task,
+            dict(spec.params),
+            spec.plan,
+            tuple(name for name in entry.unit.needs if name in job.missing),
+        )
         self._out.append(WorkerChanged(worker.name, worker.kind, "busy"))
         self._out.append(Assign(worker.name, order))
 
@@ -602,7 +621,8 @@ def _problems_of(job: _Job) -> Iterator[str]:
         yield f"{name} is {job.job.state} with {job.left} units left"
     if job.job.state is JobState.PAUSED and job.held:
         yield f"{name} is paused with units in work"
-    if Counter(job.ready) != Counter(_numbers(job, S.READY)):
+    ready = [number for heap in job.ready.values() for number in heap]
+    if Counter(ready) != Counter(_numbers(job, S.READY)):
         yield f"{name} has lost a ready unit"
     if Counter(n for _, n in job.waiting) != Counter(_numbers(job, S.RETRY_WAIT)):
         yield f"{name} has lost a waiting unit"

@@ -31,12 +31,16 @@ from farm.executor import (
     UnitStarted,
     UnitSucceeded,
     WorkerJoined,
+    WorkerKind,
     WorkerLost,
 )
+from farm.film import FilmFormat
 from farm.job import Job, JobSpec, Unit, UnitState, Wanted
 from farm.policy import Policy
 from farm.scheduler import HELD, Scheduler
+from farm.work import Join, Render
 
+JOIN = Join((), FilmFormat("h264"))
 PASTS = st.sampled_from([UnitState.READY, UnitState.RUNNING, UnitState.SKIPPED])
 
 
@@ -60,12 +64,24 @@ class Anything(RuleBasedStateMachine):
                 case Assign(worker, order):
                     assert worker in self.workers
                     assert worker not in self.held
+                    self.check_place(worker, order)
                     self.held[worker] = order
                 case UnitChanged(unit, state):
                     self.told[unit.job, unit.name] = state
         for said in out:
             if isinstance(said, KillWorker):
                 self.end(said.worker)
+
+    def check_place(self, worker: str, order: Order) -> None:
+        """Rendering is for renderers, and finishing theirs only where nobody else is there."""
+        is_finisher = worker.startswith("finish")
+        finishers = any(other.startswith("finish") for other in self.workers)
+        is_rendering = isinstance(order.unit.work, Render)
+        assert not is_finisher if is_rendering else is_finisher or not finishers
+        ends = {name: self.told[order.unit.job, name] for name in order.unit.needs}
+        assert all(end.is_final for end in ends.values())
+        assert order.missing == tuple(name for name, end in ends.items() if not end.is_done)
+        assert order.unit.is_tolerant or not order.missing
 
     def worker(self, number: int) -> str:
         return self.workers[number % len(self.workers)]
@@ -76,22 +92,27 @@ class Anything(RuleBasedStateMachine):
         self.held.pop(worker, None)
         self.tell(WorkerLost(worker, "shot"))
 
-    @rule(pasts=st.lists(PASTS, min_size=1, max_size=4), priority=st.integers(0, 2))
-    def submit(self, pasts: Sequence[UnitState], priority: int) -> None:
+    @rule(
+        pasts=st.lists(PASTS, min_size=1, max_size=4),
+        priority=st.integers(0, 2),
+        is_tolerant=st.booleans(),
+    )
+    def submit(self, pasts: Sequence[UnitState], priority: int, *, is_tolerant: bool) -> None:
         name = f"job{len(self.jobs)}"
         self.jobs.append(name)
         spec = JobSpec(task="copy", inputs=("in",), output="out/", priority=priority)
         units = [Entering(Unit(name, f"u{n}", "s", "t"), past) for n, past in enumerate(pasts)]
-        last = Unit(name, "last", "s", "t", tuple(e.unit.name for e in units))
+        needs = tuple(e.unit.name for e in units)
+        last = Unit(name, "last", "s", "t", needs, JOIN, is_tolerant)
         units.append(Entering(last, UnitState.BLOCKED))
         self.tell(JobSubmitted(Job(name, spec, self.clock.time()), tuple(units)))
 
     @precondition(lambda self: len(self.workers) < 4)
-    @rule()
-    def join(self) -> None:
+    @rule(kind=st.sampled_from(["cpu", "finish"]))
+    def join(self, kind: WorkerKind) -> None:
         self.born += 1
-        self.workers.append(f"w{self.born}")
-        self.tell(WorkerJoined(self.workers[-1], "cpu"))
+        self.workers.append(f"{kind}{self.born}")
+        self.tell(WorkerJoined(self.workers[-1], kind))
 
     @precondition(lambda self: self.workers)
     @rule(number=st.integers(0, 3))
@@ -155,7 +176,7 @@ class Anything(RuleBasedStateMachine):
     def no_ready_unit_waits_for_an_idle_farm(self) -> None:
         wanted = [self.scheduler.job(job) for job in self.jobs]
         ready = {job for (job, _), state in self.told.items() if state is UnitState.READY}
-        if self.workers and not self.held:
+        if any(worker.startswith("cpu") for worker in self.workers) and not self.held:
             assert not [j.id for j in wanted if j.id in ready and j.wanted is Wanted.RUN]
 
     def teardown(self) -> None:
@@ -165,8 +186,8 @@ class Anything(RuleBasedStateMachine):
         for _ in range(500):
             if self.scheduler.is_done:
                 break
-            if not self.workers:
-                self.join()
+            if not any(worker.startswith("cpu") for worker in self.workers):
+                self.join("cpu")
             self.clock.advance(60)
             self.tell(Tick())
             for worker, order in list(self.held.items()):

@@ -230,7 +230,7 @@ def test_a_ledger_of_another_version_is_refused(ledger: Ledger, ledger_url: str)
     with sqlite3.connect(ledger_url.removeprefix("sqlite:///")) as connection:
         connection.execute("UPDATE about SET schema = 99")
     connection.close()
-    assert "is of version 99, this farm writes 1; set FARM_LEDGER to another file" in refusal(
+    assert "is of version 99, this farm writes 2; set FARM_LEDGER to another file" in refusal(
         ledger_url
     )
 
