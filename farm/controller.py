@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -23,21 +24,26 @@ from farm.events import (
     JobSubmitted,
     KillWorker,
     News,
+    Reading,
     Stopping,
     Tick,
     UnitChanged,
     WantedChanged,
 )
 from farm.executor import Executor, WorkerLost
+from farm.footage import gather
 from farm.job import Job, JobSpec, JobState, Unit, UnitState, Wanted
-from farm.ledger import Ledger, UnitRecord
-from farm.media import check_output, list_inputs, target_for
-from farm.plan import plan_units
+from farm.ledger import Ledger
+from farm.media import Source, check_output, list_inputs
+from farm.plan import Footage, plan_units
 from farm.policy import Policy
 from farm.registry import Registry
+from farm.resume import finished_units
 from farm.scheduler import Scheduler
 from farm.storage import remove_leftovers, sha256_file
+from farm.task import Effect
 from farm.vetting import validate_params
+from farm.working import WorkingFiles
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
@@ -73,6 +79,7 @@ class Controller:
         self._clock, self._observers, self._check = clock or SystemClock(), observers, check
         self.scheduler = Scheduler(policy, generation=secrets.token_hex(4))
         self._jobs: list[str] = []
+        self._working: dict[str, WorkingFiles] = {}
         self._is_started = False
 
     def submit(self, spec: JobSpec, *, resume: bool = False) -> Job:
@@ -94,15 +101,21 @@ class Controller:
         if self._check:
             self._check(spec)
         job = Job(_new_id(spec.task), spec, self._clock.time())
-        many = len(sources) > 1
-        units = plan_units(
-            job.id, ((s.name, s.url, target_for(s, spec.output, many)) for s in sources)
-        )
+        units = plan_units(job.id, self._gather(spec, sources), spec.film)
         for folder in {Path(unit.target).parent for unit in units}:
             remove_leftovers(folder)
         entering = self._resumed(job, units) if resume else [_first(unit) for unit in units]
         self._ledger.add(job, entering)
         return self._enter(job, entering)
+
+    def _gather(self, spec: JobSpec, sources: Sequence[Source]) -> Footage:
+        task = self._registry.task(spec.task)
+        return gather(
+            spec,
+            sources,
+            lambda url, done: self._tell([Reading(url, done)]),
+            is_endless=issubclass(task, Effect) and task.is_endless,
+        )
 
     def recover(self) -> list[Job]:
         """Go on with every job that the ledger holds unfinished, as after a crash.
@@ -141,8 +154,10 @@ class Controller:
             self._handle(WorkerLost(worker, "left behind"))
 
     def _enter(self, job: Job, entering: Iterable[Entering]) -> Job:
+        entering = tuple(entering)
         self._jobs.append(job.id)
-        self._handle(JobSubmitted(job, tuple(entering)))
+        self._working[job.id] = WorkingFiles(entering)
+        self._handle(JobSubmitted(job, entering))
         return self.scheduler.job(job.id)
 
     def _turn(self) -> None:
@@ -156,6 +171,9 @@ class Controller:
         stored = [i for i in instructions if isinstance(i, UnitChanged | JobChanged)]
         if stored:
             self._ledger.record(stored, now)
+        for change in stored:
+            if isinstance(change, UnitChanged):
+                self._working[change.unit.job].on_change(change)
         for instruction in instructions:
             self._act(instruction)
         self._tell(i for i in instructions if not isinstance(i, Assign | CancelWork | KillWorker))
@@ -185,18 +203,17 @@ class Controller:
                 job=job, unit=event.unit, state=event.state, reason=event.reason
             )
 
-    def _resumed(self, job: Job, units: Iterable[Unit]) -> list[Entering]:
+    def _resumed(self, job: Job, units: Sequence[Unit]) -> list[Entering]:
         """Return the units as equal jobs left them; the latest of these ends here."""
         before = self._ledger.find(job.spec.key)
         if before and not before.state.is_final:
             ended = replace(before, state=JobState.CANCELLED, reason=f"resumed as {job.id}")
             self._ledger.record([JobChanged(ended)], self._clock.time())
-        finished, crashes = self._ledger.finished(job.spec.key), self._ledger.crashes(job.spec.key)
+        known, crashes = self._ledger.finished(job.spec.key), self._ledger.crashes(job.spec.key)
+        finished = finished_units(units, known, _remembering())
         # Killed by a person or by the frame itself, nobody can tell: such frames come last.
         return [
-            Entering(unit, UnitState.SKIPPED)
-            if _is_finished(unit, finished.get(unit.target))
-            else _first(unit)
+            Entering(unit, UnitState.SKIPPED) if unit.name in finished else _first(unit)
             for unit in sorted(units, key=lambda unit: crashes[unit.target])
         ]
 
@@ -205,23 +222,15 @@ def _first(unit: Unit) -> Entering:
     return Entering(unit, UnitState.BLOCKED if unit.needs else UnitState.READY)
 
 
-def _is_finished(unit: Unit, record: UnitRecord | None) -> bool:
-    """Say whether the unit's success is known and its files are still what they were."""
-    return (
-        record is not None
-        and record.figures is not None
-        and record.unit.source == unit.source
-        and _is_still(unit.target, record.figures.target_sha256)
-        and _is_still(unit.source, record.figures.source_sha256)
-    )
+def _remembering() -> Callable[[str, str], bool]:
+    """Return what says whether a file is what it was; what is no file (drawn) always is."""
 
+    @cache
+    def digest(place: str) -> str:
+        path = Path(place)
+        return sha256_file(path) if path.is_file() else ""
 
-def _is_still(place: str, sha256: str) -> bool:
-    """Say whether a file is what it was; what is no file (a drawn picture) always is."""
-    path = Path(place)
-    if not path.is_file():
-        return not sha256
-    return sha256_file(path) == sha256
+    return lambda place, sha256: digest(place) == sha256
 
 
 def _absolute(place: str) -> str:

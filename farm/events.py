@@ -78,6 +78,14 @@ class JobChanged:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """Tell: a film is read before its job is planned. done: fraction 0..1. Not stored."""
+
+    url: str
+    done: float
+
+
+@dataclass(frozen=True)
 class Progressed:
     """Tell: a running unit came so far. Not stored."""
 
@@ -125,5 +133,5 @@ class KillWorker:
     worker: str
 
 
-News = UnitChanged | JobChanged | Progressed | WorkerChanged | StaleReport
+News = Reading | UnitChanged | JobChanged | Progressed | WorkerChanged | StaleReport
 Instruction = News | Assign | CancelWork | KillWorker

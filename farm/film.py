@@ -62,7 +62,9 @@ class Film:
     def duration(self, index: int) -> int:
         """Return how long a frame is shown, in units of time_base."""
         following = index + 1
-        return self.times[following] - self.times[index] if following < len(self.times) else self.last
+        return (
+            self.times[following] - self.times[index] if following < len(self.times) else self.last
+        )
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,9 @@ class UnitState(StrEnum):
         return self.is_done or self in (UnitState.QUARANTINED, UnitState.CANCELLED)
 
 
+_RENDER = Render()
+
+
 class Role(StrEnum):
     """What kind of work a unit is: rendering, or finishing what was rendered."""
 
@@ -143,7 +146,7 @@ class Unit:
     source: str
     target: str
     needs: tuple[str, ...] = ()
-    work: Work = Render()
+    work: Work = _RENDER
     is_tolerant: bool = False
     is_working: bool = False
 

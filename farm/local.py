@@ -1,4 +1,4 @@
-"""The reference executor: one worker in a thread of this process. Starts at once."""
+"""The reference executor: one worker in a thread of this process, one that finishes beside it."""
 
 import queue
 import threading
@@ -13,17 +13,22 @@ from farm.executor import (
     UnitProgress,
     UnitStarted,
     WorkerJoined,
+    WorkerKind,
     WorkerLost,
 )
+from farm.finishing import Finisher
 from farm.registry import Registry
-from farm.worker import Worker, attempt
+from farm.worker import Runner, Worker, attempt
 
 __all__ = ["LocalExecutor"]
+
+Make = Callable[[], tuple[Runner, WorkerKind]]
+"""Makes who runs orders, in the thread that does."""
 
 
 @final
 class LocalExecutor(Executor):
-    """One worker in this process, for one frame at a time.
+    """One worker in this process, for one frame at a time, and one that finishes films.
 
     A thread cannot be ended: kill() asks its unit to stop and lets the thread run out unheard,
     while another takes its place. close() waits for the unit to notice; an effect that never
@@ -34,18 +39,24 @@ class LocalExecutor(Executor):
         self._registry, self._threads = registry, threads
         self._messages: queue.SimpleQueue[Message | BaseException] = queue.SimpleQueue()
         self._started = 0
-        self._member: _Member | None = None
+        self._members: dict[str, _Member] = {}
 
     def start(self) -> None:
+        self._start("local", self._make_worker)
+        self._start("finish", _make_finisher)
+
+    def _start(self, role: str, make: Make) -> None:
         self._started += 1
-        name = f"local-{self._started}"
-        self._member = _Member(
-            name, lambda: Worker(self._registry, None, self._threads), self._messages.put
-        )
+        name = f"{role}-{self._started}"
+        self._members[name] = _Member(name, make, self._messages.put)
+
+    def _make_worker(self) -> tuple[Runner, WorkerKind]:
+        worker = Worker(self._registry, None, self._threads)
+        return worker, "gpu" if worker.device.startswith("cuda") else "cpu"
 
     def assign(self, worker: str, order: Order) -> None:
-        if self._member and self._member.name == worker:
-            self._member.assign(order)
+        if worker in self._members:
+            self._members[worker].assign(order)
 
     def poll(self, timeout: float) -> Sequence[Message]:
         messages: list[Message] = []
@@ -57,19 +68,20 @@ class LocalExecutor(Executor):
             return messages
 
     def cancel(self, worker: str) -> None:
-        if self._member and self._member.name == worker:
-            self._member.cancel()
+        if worker in self._members:
+            self._members[worker].cancel()
 
     def kill(self, worker: str) -> None:
-        if self._member and self._member.name == worker:
-            self._member.abandon()
+        if worker in self._members:
+            member = self._members.pop(worker)
+            member.abandon()
             self._messages.put(WorkerLost(worker, "it was told to end"))
-            self.start()
+            self._start(worker.partition("-")[0], member.make)
 
     def close(self) -> None:
-        if self._member:
-            self._member.close()
-            self._member = None
+        for member in self._members.values():
+            member.close()
+        self._members.clear()
 
 
 def _add(messages: list[Message], item: Message | BaseException) -> None:
@@ -81,17 +93,21 @@ def _add(messages: list[Message], item: Message | BaseException) -> None:
     messages.append(item)
 
 
+def _make_finisher() -> tuple[Runner, WorkerKind]:
+    return Finisher(), "finish"
+
+
 class _Member:
     """A thread with a worker in it, that says what happens until it is abandoned."""
 
     def __init__(
         self,
         name: str,
-        make: Callable[[], Worker],
+        make: Make,
         say: Callable[[Message | BaseException], None],
     ) -> None:
         self.name = name
-        self._make, self._say_aloud = make, say
+        self.make, self._say_aloud = make, say
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         self._is_busy = False
         self._cancelled = threading.Event()
@@ -122,22 +138,22 @@ class _Member:
 
     def _work(self) -> None:
         try:
-            worker = self._make()
+            runner, kind = self.make()
         except Exception as error:  # noqa: BLE001 - poll() raises it
             self._say(error)
             return
-        kind = "gpu" if worker.device.startswith("cuda") else "cpu"
-        self._say(WorkerJoined(self.name, kind))  # type: ignore[arg-type]
+        self._say(WorkerJoined(self.name, kind))
         while order := self._orders.get():
-            self._run(worker, order)
+            self._run(runner, order)
+        runner.close()
 
-    def _run(self, worker: Worker, order: Order) -> None:
+    def _run(self, runner: Runner, order: Order) -> None:
         self._say(UnitStarted(self.name, order.token))
 
         def tell(done: float, note: str, tiles: int) -> None:
             self._say(UnitProgress(self.name, order.token, done, note, tiles))
 
-        end = attempt(worker, self.name, order, tell, self._cancelled.is_set)
+        end = attempt(runner, self.name, order, tell, self._cancelled.is_set)
         self._is_busy = False
         self._say(end)
 

@@ -165,6 +165,11 @@ class Scheduler:
         """Return how many units are in each state."""
         return Counter(e.state for job in list(self._jobs.values()) for e in job.order)
 
+    def frame_count(self) -> int:
+        """Return how many units render a frame."""
+        jobs = list(self._jobs.values())
+        return sum(entry.unit.role is Role.RENDER for job in jobs for entry in job.order)
+
     def job_counts(self) -> Counter[JobState]:
         """Return how many jobs are in each state."""
         return Counter(job.job.state for job in list(self._jobs.values()))

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,15 @@ from typing import BinaryIO
 
 from farm.errors import BadInput, BadOutput, FarmError, StorageFailed
 
-__all__ = ["input_path", "open_whole", "output_path", "remove_leftovers", "sha256_file"]
+__all__ = [
+    "input_path",
+    "open_whole",
+    "output_path",
+    "remove_file",
+    "remove_folder",
+    "remove_leftovers",
+    "sha256_file",
+]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _REFUSED = frozenset(
@@ -113,6 +122,17 @@ def remove_leftovers(folder: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(file.fileno()).st_size:
                 part.unlink()
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, if it is there and can be."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder of the farm's own with all that is in it, if it is there and can be."""
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _as_farm_error(path: Path, error: OSError) -> FarmError:

@@ -25,6 +25,7 @@ __all__ = [
     "FilePath",
     "NetworkParams",
     "NetworkSpec",
+    "Previous",
     "Task",
     "TaskParams",
     "Weights",
@@ -70,8 +71,27 @@ class Task(ABC):
         """
 
 
+@dataclass(frozen=True, eq=False)
+class Previous:
+    """What the frame before became, moved along to where its things are now.
+
+    image: as the frame's own. trust: [1, 1, height, width], 0 where it shows nothing of now.
+    """
+
+    image: "Tensor"
+    trust: "Tensor"
+
+
 class Effect(Task):
-    """A task that turns a picture into a picture."""
+    """A task that turns a picture into a picture.
+
+    goes_on: render begins from context.previous by itself in coherent films; of any other
+    effect's results the farm mixes in the one before. is_endless: the image is the frame before
+    as it was rendered, the first one the input; --frames says how many.
+    """
+
+    goes_on: ClassVar[bool] = False
+    is_endless: ClassVar[bool] = False
 
     @abstractmethod
     def render(self, image: "Tensor", context: "Context") -> "Tensor":
@@ -96,6 +116,18 @@ class Context(Protocol):
     @property
     def seed(self) -> int:
         """The frame's own seed, 0 <= seed < 2**63; the same on every worker and retry."""
+
+    @property
+    def number(self) -> int:
+        """The frame's number in its film, from 0; 0 for a still."""
+
+    @property
+    def seconds(self) -> float:
+        """When the frame is shown in its film; 0 for a still."""
+
+    @property
+    def previous(self) -> Previous | None:
+        """What the frame before became, in a coherent film; None where there is none."""
 
     def generator(self) -> "torch.Generator":
         """Return a fresh CPU generator seeded with the frame's seed."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from farm.errors import BadInput, Cancelled, UnknownName
-from farm.task import Effect, TaskParams
+from farm.task import Effect, Previous, TaskParams
 from farm.vetting import task_fault, validate_params
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class FakeContext:
     """A frame's context on the CPU, without networks; implements farm.task.Context.
 
     pictures: what read gives, by source. stop_at: progress at or past this raises Cancelled.
+    number, seconds, previous: of a frame in a film.
     told: every (done, note) that was reported.
     """
 
@@ -39,10 +40,14 @@ class FakeContext:
         seed: int = 0,
         pictures: "Mapping[str, Tensor] | None" = None,
         stop_at: float | None = None,
+        number: int = 0,
+        seconds: float = 0.0,
+        previous: Previous | None = None,
     ) -> None:
         self._seed = seed
         self._pictures = dict(pictures or {})
         self._stop_at = stop_at
+        self.number, self.seconds, self.previous = number, seconds, previous
         self.told: list[tuple[float, str]] = []
 
     @property

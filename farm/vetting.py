@@ -39,7 +39,15 @@ COMMANDS: Final = frozenset(
 FLAGS: Final = frozenset(
     {
         "--address",
+        "--codec",
+        "--coherence",
+        "--depth",
         "--frames",
+        "--live",
+        "--no-strict",
+        "--quality",
+        "--rate",
+        "--strict",
         "--help",
         "--json",
         "--metrics-port",

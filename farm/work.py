@@ -22,15 +22,17 @@ class Render:
     """Render a picture. moment: the frame of the film that the source is; None for a still.
 
     seed: name that makes the frame's seed; empty for the unit's own. number: of the frame in its
-    film, from 0. seconds: when it is shown. before: what it follows on; None begins anew.
+    film, from 0. seconds: when it is shown. depth: bits a channel that are written; None for the
+    source's. before: what it follows on; None begins anew.
     """
 
-    kind: Literal["render"] = "render"
     moment: Moment | None = None
     seed: str = ""
     number: int = 0
     seconds: float = 0.0
+    depth: int | None = None
     before: Before | None = None
+    kind: Literal["render"] = "render"
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Blend:
-    """Write a still that is a mixture of two."""
+    """Write a still of a working picture, or of two that are mixed. depth: bits a channel."""
 
     picture: Picture
+    depth: int
     kind: Literal["blend"] = "blend"
 
 

@@ -1,39 +1,24 @@
-"""One order from file to file: read, compute, check, write; and what an error means for it.
+"""One order from file to file: read, compute, check, write.
 
 Knows nothing of schedules, processes or clusters. Used by one thread at a time.
 """
 
 import json
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from farm.errors import (
-    Cancelled,
-    DeviceMemory,
-    FarmBug,
-    FarmError,
-    PluginError,
-    StorageFailed,
-    UserError,
-    WorkerDied,
-)
-from farm.executor import (
-    Failure,
-    Figures,
-    Order,
-    Reason,
-    UnitCancelled,
-    UnitFailed,
-    UnitSucceeded,
-)
+from farm.errors import Cancelled, PluginError, UserError
+from farm.executor import Figures, Order, UnitCancelled, UnitFailed, UnitSucceeded
+from farm.faults import classify, plugin_at_work, storage_at_work
+from farm.finishing import Finisher
 from farm.registry import Registry
-from farm.task import Effect
+from farm.sources import Sources
+from farm.stages import timed
+from farm.task import Effect, Previous
 from farm.vetting import validate_params
+from farm.work import Before, Render
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,15 +26,24 @@ if TYPE_CHECKING:
     from farm.engine.context import FrameContext
     from farm.media import Frame
 
-__all__ = ["Tell", "Worker", "attempt", "classify"]
+__all__ = ["Runner", "Tell", "Worker", "attempt"]
 
 Tell = Callable[[float, str, int], None]
 """Hears the fraction done (0..1) of the frame, a note, and the tile passes so far."""
 
 _KEPT_TASKS: Final = 8
-_TRACEBACK_CHARACTERS: Final = 4000
-_NO_MEMORY: Final = ("out of memory", "can't allocate memory", "not enough memory")
-"""How torch's allocators say it."""
+_MIXED_IN: Final = 0.7
+"""Share of the frame before in a coherent film, for effects that do not go on by themselves."""
+
+
+class Runner(Protocol):
+    """Whoever runs orders."""
+
+    def run(self, order: Order, tell: Tell, is_cancelled: Callable[[], bool]) -> Figures:
+        """Do what the order's unit asks. Raises FarmError and nothing else."""
+
+    def close(self) -> None:
+        """Let go of open files."""
 
 
 class Worker:
@@ -66,30 +60,38 @@ class Worker:
         self._registry, self._threads = registry, threads
         self._networks = NetworkCache(registry.networks, self.device)
         self._effect = lru_cache(_KEPT_TASKS)(self._make_effect)
+        self._sources, self._finisher = Sources(), Finisher()
+
+    def close(self) -> None:
+        self._sources.close()
 
     def run(self, order: Order, tell: Tell, is_cancelled: Callable[[], bool]) -> Figures:
         """Render the order's frame and write it, whole or not at all.
 
         Raises FarmError and nothing else; Cancelled where is_cancelled said so in time.
         """
+        work = order.unit.work
+        if not isinstance(work, Render):
+            return self._finisher.run(order, tell, is_cancelled)
         from farm.engine.device import set_up
-        from farm.media import write_still
 
         self._check_threads(order)
         set_up(self.device, self._threads)
-        with _plugin(order.task, self.device):
+        with plugin_at_work(order.task, self.device):
             effect, params = self._effect(order.task, json.dumps(order.params, sort_keys=True))
-        context = self._context(order, tell, is_cancelled)
         seconds: dict[str, float] = {}
-        with _timed(seconds, "load"), _storage(order.unit.source):
-            frame, digest = _load(order.unit.source)
-        with _timed(seconds, "compute"), _plugin(order.task, self.device):
+        with timed(seconds, "load"), storage_at_work(order.unit.source):
+            frame, digest = self._sources.read(order.unit.source, work.moment)
+            previous = self._previous(order, work.before, frame) if work.before else None
+        context = self._context(order, work, previous, tell, is_cancelled)
+        with timed(seconds, "compute"), plugin_at_work(order.task, self.device):
             rendered = self._render(order, effect, frame, context)
         if is_cancelled():
             raise Cancelled
-        record = self._record(order, params, context, digest, frame)
-        with _timed(seconds, "write"), _storage(order.unit.target):
-            written = write_still(order.unit.target, rendered, record)
+        rendered = replace(rendered, depth=work.depth or rendered.depth)
+        record = self._record(order, params, context, digest, rendered)
+        with timed(seconds, "write"), storage_at_work(order.unit.target):
+            written = _write(order, rendered, record)
         return Figures(
             seconds=seconds,
             pixels=rendered.pixels.shape[0] * rendered.pixels.shape[1],
@@ -107,8 +109,29 @@ class Worker:
                 f"{self._threads}; give both the same --threads"
             )
 
+    def _previous(self, order: Order, before: Before, frame: "Frame") -> Previous | None:
+        """Return what the frame before became, moved along; None where it came to nothing."""
+        if order.missing:
+            return None
+        from farm.engine.context import to_mask, to_tensor
+        from farm.media import read_still
+        from farm.media.flow import motion
+
+        last, _ = self._sources.read(before.source, before.moment)
+        moved = motion(last.pixels, frame.pixels)
+        carried = moved.carry(read_still(before.target).pixels)
+        return Previous(
+            to_tensor(carried, self.device, order.plan),
+            to_mask(moved.trust, self.device, order.plan),
+        )
+
     def _context(
-        self, order: Order, tell: Tell, is_cancelled: Callable[[], bool]
+        self,
+        order: Order,
+        work: Render,
+        previous: Previous | None,
+        tell: Tell,
+        is_cancelled: Callable[[], bool],
     ) -> "FrameContext":
         from farm.engine.context import FrameContext
 
@@ -116,7 +139,10 @@ class Worker:
             device=self.device,
             plan=order.plan,
             networks=self._networks,
-            frame=order.unit.name,
+            frame=work.seed or order.unit.name,
+            number=work.number,
+            seconds=work.seconds,
+            previous=previous,
             tell=tell,
             is_cancelled=is_cancelled,
             read=_read_pixels,
@@ -126,10 +152,13 @@ class Worker:
         self, order: Order, effect: Effect, frame: "Frame", context: "FrameContext"
     ) -> "Frame":
         from farm.engine.context import to_array, to_tensor
-        from farm.engine.rendered import check_rendered
+        from farm.engine.rendered import check_rendered, mix_in
 
         image = to_tensor(frame.pixels, self.device, order.plan)
-        pixels = to_array(check_rendered(order.task, effect.render(image, context)))
+        rendered = check_rendered(order.task, effect.render(image, context))
+        if context.previous and not effect.goes_on:
+            rendered = mix_in(context.previous, rendered, _MIXED_IN)
+        pixels = to_array(rendered)
         return replace(frame, pixels=pixels, alpha=_fit_alpha(frame.alpha, *pixels.shape[:2]))
 
     def _make_effect(self, task: str, given: str) -> tuple[Effect, dict[str, object]]:
@@ -168,11 +197,11 @@ class Worker:
 
 
 def attempt(
-    worker: Worker, name: str, order: Order, tell: Tell, is_cancelled: Callable[[], bool]
+    runner: Runner, name: str, order: Order, tell: Tell, is_cancelled: Callable[[], bool]
 ) -> UnitSucceeded | UnitFailed | UnitCancelled:
     """Run the order on the worker of this name and say how it ended. Raises nothing."""
     try:
-        figures = worker.run(order, tell, is_cancelled)
+        figures = runner.run(order, tell, is_cancelled)
     except Cancelled:
         return UnitCancelled(name, order.token)
     except Exception as error:  # noqa: BLE001 - whatever it was, it is reported
@@ -180,42 +209,17 @@ def attempt(
     return UnitSucceeded(name, order.token, figures)
 
 
-_REASONS: Final[tuple[tuple[type[Exception], Reason], ...]] = (
-    (UserError, Reason.USER_ERROR),
-    (PluginError, Reason.PLUGIN_ERROR),
-    (DeviceMemory, Reason.MEMORY),
-    (MemoryError, Reason.MEMORY),
-    (StorageFailed, Reason.STORAGE),
-    (WorkerDied, Reason.WORKER_DIED),
-)
+def _write(order: Order, frame: "Frame", record: dict[str, object]) -> str:
+    from farm.media import write_still, write_working
 
-
-def classify(error: BaseException) -> Failure:
-    """Say what an error means for its unit; what the farm does not expect is its own bug."""
-    reason = next((r for kind, r in _REASONS if isinstance(error, kind)), Reason.BUG)
-    story = "" if reason is Reason.USER_ERROR else "".join(traceback.format_exception(error))
-    return Failure(
-        reason,
-        _line(error) if isinstance(error, FarmError) else _named(error),
-        is_fatal=reason is Reason.USER_ERROR,
-        traceback=story[-_TRACEBACK_CHARACTERS:],
-    )
-
-
-def _load(source: str) -> tuple["Frame", str]:
-    """Read a picture and the digest of its file, which is empty for one that is drawn."""
-    from farm.media import read_still
-    from farm.media.blank import is_blank
-    from farm.storage import input_path, sha256_file
-
-    frame = read_still(source)
-    return frame, "" if is_blank(source) else sha256_file(input_path(source))
+    write = write_working if order.unit.is_working else write_still
+    return write(order.unit.target, frame, record)
 
 
 def _read_pixels(source: str) -> "np.ndarray":
     from farm.media import read_still
 
-    with _storage(source):
+    with storage_at_work(source):
         return read_still(source).pixels
 
 
@@ -228,61 +232,3 @@ def _fit_alpha(alpha: "np.ndarray | None", height: int, width: int) -> "np.ndarr
 
     resized = Image.fromarray(alpha).resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(resized, dtype=np.float32).clip(0, 1)
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    started = perf_counter()
-    yield
-    seconds[stage] = perf_counter() - started
-
-
-@contextmanager
-def _storage(url: str) -> Iterator[None]:
-    """Turn what reading or writing raises into farm errors."""
-    try:
-        yield
-    except FarmError:
-        raise
-    except MemoryError as error:
-        raise DeviceMemory("this machine", url) from error
-    except OSError as error:
-        raise StorageFailed(url, error.strerror or _named(error)) from error
-    except Exception as error:
-        raise FarmBug(f"{url}: {_named(error)}") from error
-
-
-@contextmanager
-def _plugin(task: str, device: str) -> Iterator[None]:
-    """Turn whatever a plugin raises into farm errors."""
-    try:
-        yield
-    except FarmError:
-        raise
-    except (Exception, SystemExit) as error:
-        if _is_memory(error):
-            raise DeviceMemory(device, _line(error)) from error
-        raise PluginError(task, f"{_named(error)} ({_place(error)})") from error
-
-
-def _is_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
-    )
-
-
-def _place(error: BaseException) -> str:
-    """Return file and line where the error was raised."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{last.filename.rsplit('/', 1)[-1]}, line {last.lineno}"
-
-
-def _named(error: BaseException) -> str:
-    line = _line(error)
-    return f"{type(error).__name__}: {line}" if line else type(error).__name__
-
-
-def _line(error: BaseException) -> str:
-    words = " ".join(str(error).split())
-    return words if len(words) <= 300 else words[:297] + "..."

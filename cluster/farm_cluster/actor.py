@@ -10,10 +10,17 @@ from typing import final
 
 import farm
 from farm.errors import FarmBug, FarmError
-from farm.executor import Order, UnitCancelled, UnitFailed, UnitProgress, UnitSucceeded
+from farm.executor import (
+    Order,
+    UnitCancelled,
+    UnitFailed,
+    UnitProgress,
+    UnitSucceeded,
+    WorkerKind,
+)
+from farm.finishing import Finisher
 from farm.registry import Plugin, Registry
-from farm.worker import Worker, attempt
-from farm_cluster.places import Kind
+from farm.worker import Runner, Worker, attempt
 
 __all__ = ["FarmActor", "Hello", "inventory"]
 
@@ -23,7 +30,7 @@ class Hello:
     """A worker's first words. refusal: why it cannot work; empty where it can."""
 
     inventory: tuple[str, ...]
-    kind: Kind = "cpu"
+    kind: WorkerKind = "cpu"
     refusal: str = ""
 
 
@@ -44,12 +51,12 @@ def _digest(source: str) -> str:
 
 @final
 class FarmActor:
-    """A worker with one device. run() is called by one thread; the rest at any time."""
+    """A worker with one device, or none to finish with. run() is called by one thread; the rest at any time."""
 
-    def __init__(self, name: str, kind: Kind, threads: int, plugins_dir: str | None) -> None:
+    def __init__(self, name: str, kind: WorkerKind, threads: int, plugins_dir: str | None) -> None:
         self._name, self._kind, self._threads = name, kind, threads
         self._plugins_dir = Path(plugins_dir) if plugins_dir else None
-        self._worker: Worker | None = None
+        self._runner: Runner | None = None
         self._progress: UnitProgress | None = None
         self._cancelled = ""
 
@@ -57,25 +64,31 @@ class FarmActor:
         """Load plugins and device, and say what is here."""
         try:
             registry = Registry.load(self._plugins_dir)
-            device = "cpu" if self._kind == "cpu" else None
-            self._worker = Worker(registry, device, self._threads)
+            self._runner = self._make_runner(registry)
         except FarmError as error:
             return Hello((), refusal=str(error))
         except Exception as error:  # noqa: BLE001 - an installation may be broken in any way
             return Hello((), refusal=f"{type(error).__name__}: {error}")
-        is_gpu = self._worker.device.startswith("cuda")
-        return Hello(inventory(registry), "gpu" if is_gpu else "cpu")
+        return Hello(inventory(registry), self._kind)
+
+    def _make_runner(self, registry: Registry) -> Runner:
+        if self._kind == "finish":
+            return Finisher()
+        worker = Worker(registry, "cpu" if self._kind == "cpu" else None, self._threads)
+        if self._kind == "gpu" and not worker.device.startswith("cuda"):
+            self._kind = "cpu"
+        return worker
 
     def run(self, order: Order) -> UnitSucceeded | UnitFailed | UnitCancelled:
         """Run one order to its end, whatever that is."""
-        if self._worker is None:
+        if self._runner is None:
             raise FarmBug(f"{self._name} was given an order before it was ready")
 
         def tell(done: float, note: str, tiles: int) -> None:
             self._progress = UnitProgress(self._name, order.token, done, note, tiles)
 
         return attempt(
-            self._worker, self._name, order, tell, lambda: self._cancelled == order.token
+            self._runner, self._name, order, tell, lambda: self._cancelled == order.token
         )
 
     def progress(self) -> UnitProgress | None:

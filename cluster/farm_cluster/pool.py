@@ -1,4 +1,4 @@
-"""The pool: one actor for each GPU, or for each so many cores, and one order in each actor.
+"""The pool: one actor for each GPU, or for each so many cores, and one that finishes films.
 
 Decides no retries. An actor is never restarted by Ray: it is lost, and another one joins.
 """
@@ -27,6 +27,7 @@ from farm.executor import (
     UnitProgress,
     UnitStarted,
     WorkerJoined,
+    WorkerKind,
     WorkerLost,
 )
 from farm.registry import Registry
@@ -44,6 +45,7 @@ _START_SECONDS: Final = 180.0
 
 _MOST_EARLY_DEATHS: Final = 3
 _LONGEST_BACK_OFF_SECONDS: Final = 30.0
+_NAMES: Final[dict[WorkerKind, str]] = {"cpu": "ray", "gpu": "ray", "finish": "finish"}
 _CONTROL: Final = "control"
 """Concurrency group of the methods that answer while an order runs."""
 
@@ -53,6 +55,7 @@ class _Member:
     """An actor and what is awaited of it. hello: None once it has joined."""
 
     name: str
+    kind: WorkerKind
     place: Place
     actor: Any
     hello: Any
@@ -73,7 +76,7 @@ class RayPool(Executor):
     def __init__(self, options: ExecutorOptions) -> None:
         self._options = options
         self._inventory = inventory(Registry.load(options.plugins_dir))
-        self._names = (f"ray-{number}" for number in count(1))
+        self._numbers = count(1)
         self._members: dict[str, _Member] = {}
         self._news: list[Message] = []
         self._kind: Kind = "cpu"
@@ -219,18 +222,22 @@ class RayPool(Executor):
         found = places(nodes, self._kind, self._options.threads)
         free = [place for place in found if place not in taken]
         limit = len(found) if self._options.workers is None else self._options.workers
-        for place in free[: max(0, limit - len(self._members))]:
-            member = self._start_member(place)
-            self._members[member.name] = member
+        for place in free[: max(0, limit - len(self._renderers()))]:
+            self._start_member(self._kind, place)
+        if len(self._renderers()) == len(self._members):
+            self._start_member("finish", _own_place(nodes))
 
-    def _start_member(self, place: Place) -> _Member:
-        threads, is_gpu = self._options.threads, self._kind == "gpu"
-        name, folder = next(self._names), self._options.plugins_dir
+    def _renderers(self) -> list[_Member]:
+        return [member for member in self._members.values() if member.kind != "finish"]
+
+    def _start_member(self, kind: WorkerKind, place: Place) -> None:
+        threads, is_gpu = self._options.threads, kind == "gpu"
+        name, folder = f"{_NAMES[kind]}-{next(self._numbers)}", self._options.plugins_dir
         environment = {"OMP_NUM_THREADS": str(threads)}
         if "FARM_BLOCK_PLUGINS" in os.environ:
             environment["FARM_BLOCK_PLUGINS"] = os.environ["FARM_BLOCK_PLUGINS"]
         remote = ray.remote(
-            num_cpus=0 if is_gpu else threads,
+            num_cpus=threads if kind == "cpu" else 0,
             num_gpus=1 if is_gpu else 0,
             max_restarts=0,
             max_task_retries=0,
@@ -238,8 +245,8 @@ class RayPool(Executor):
             scheduling_strategy=NodeAffinitySchedulingStrategy(place.node, soft=False),
             runtime_env={"env_vars": environment},
         )(FarmActor)
-        actor = remote.remote(name, self._kind, threads, str(folder.absolute()) if folder else None)
-        return _Member(name, place, actor, hello=actor.hello.remote())
+        actor = remote.remote(name, kind, threads, str(folder.absolute()) if folder else None)
+        self._members[name] = _Member(name, kind, place, actor, hello=actor.hello.remote())
 
     def _lose(self, member: _Member, reason: str) -> None:
         del self._members[member.name]
@@ -264,7 +271,13 @@ class RayPool(Executor):
             )
 
     def _has_joined(self) -> bool:
-        return any(member.hello is None for member in self._members.values())
+        return any(member.hello is None for member in self._renderers())
+
+
+def _own_place(nodes: Sequence[Mapping[str, Any]]) -> Place:
+    """Return the place of the worker that finishes: this process's node, beside all others."""
+    own = ray.get_runtime_context().get_node_id()
+    return next(Place(own, node["NodeName"], -1) for node in nodes if node["NodeID"] == own)
 
 
 def _control(method: Any) -> Any:

@@ -13,6 +13,7 @@ from farm.events import (
     JobChanged,
     News,
     Progressed,
+    Reading,
     StaleReport,
     UnitChanged,
     WorkerChanged,
@@ -57,7 +58,7 @@ class LineDisplay:
     """One line on standard error for each frame that ends or is tried again."""
 
     def __init__(self, tally: Tally) -> None:
-        self._tally = tally
+        self._tally, self._url = tally, ""
 
     def on_event(self, event: News) -> None:
         line = self._line(event)
@@ -68,19 +69,27 @@ class LineDisplay:
         sys.stderr.flush()
 
     def _line(self, event: News) -> str:
+        if isinstance(event, Reading):
+            return self._reading(event)
         if not isinstance(event, UnitChanged):
             return ""
         place = f"[{self._tally.ended}/{self._tally.total or '?'}] {event.unit.name}"
         match event.state:
             case UnitState.SUCCEEDED:
                 seconds = sum(event.figures.seconds.values()) if event.figures else 0.0
-                return f"{place} -> {event.unit.target}  {seconds:.1f} s"
+                target = "" if event.unit.is_working else f" -> {event.unit.target}"
+                return f"{place}{target}  {seconds:.1f} s"
             case UnitState.QUARANTINED | UnitState.CANCELLED:
                 return f"{place} failed: {event.reason}"
             case UnitState.RETRY_WAIT:
                 return f"{place} will be tried again: {event.reason}"
             case _:
                 return ""
+
+    def _reading(self, event: Reading) -> str:
+        """Return a line when a film begins to be read."""
+        is_new, self._url = event.url != self._url, event.url
+        return f"reading {event.url}" if is_new else ""
 
 
 class BarDisplay:
@@ -107,6 +116,10 @@ class BarDisplay:
             self._progress.console.print(
                 f"{event.unit.name} will be tried again: {event.reason}", markup=False
             )
+        if isinstance(event, Reading):
+            told = f"reading {event.url}  {event.done:.0%}"
+            self._progress.update(self._all, completed=0, total=None, told=told)
+            return
         if isinstance(event, Progressed):
             self._show_frame(event)
         for name in self._bars.keys() - self._tally.running.keys():
@@ -174,6 +187,8 @@ def as_dict(event: News) -> dict[str, Any]:
                 "tiles": progress.tiles,
                 "worker": progress.worker,
             }
+        case Reading():
+            return {"event": "reading", **asdict(event)}
         case WorkerChanged():
             return {"event": "worker", **asdict(event)}
         case StaleReport():

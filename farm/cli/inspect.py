@@ -39,7 +39,7 @@ def networks(context: click.Context, name: str | None, *, is_json: bool) -> None
     if is_json:
         show_json(rows)
     else:
-        show_table(map(_named_layers, rows), tuple(rows[0]) if rows else ())
+        show_table(rows, tuple(rows[0]) if rows else ())
 
 
 @click.command()
@@ -56,12 +56,6 @@ def show(file: str, *, is_json: bool) -> None:
         show_json(record)
     else:
         show_table(_flat(record), ("field", "value"))
-
-
-def _named_layers(row: Mapping[str, Any]) -> dict[str, object]:
-    """Return a network's row with the names of its layers in place of their descriptions."""
-    layers = row.get("layers")
-    return {**row, "layers": [layer["layer"] for layer in layers]} if layers else dict(row)
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[dict[str, object]]:

@@ -13,6 +13,7 @@ import click
 from farm.checking import task_check
 from farm.cli.display import make_display
 from farm.cli.exits import Exit
+from farm.cli.live import Live
 from farm.cli.run import Running
 from farm.cli.tally import Tally
 from farm.clock import SystemClock
@@ -41,6 +42,8 @@ def render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
         metrics = _served_metrics(registry, running, stack)
         if metrics:
             observers.append(metrics)
+        if running.live_port is not None:
+            observers.append(_served_live(running.live_port, stack))
         executor = _make_executor(registry, spec, running)
         stack.callback(executor.close)
         controller = Controller(
@@ -49,7 +52,7 @@ def render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
         if metrics:
             metrics.watch(controller.scheduler)
         controller.submit(spec, resume=running.is_resumed)
-        tally.total = controller.scheduler.unit_counts().total()
+        tally.total = controller.scheduler.frame_count()
         job = _run(controller)
     return _told(job, tally, is_json=running.is_json)
 
@@ -101,6 +104,14 @@ def _served_metrics(registry: Registry, running: Running, stack: ExitStack) -> M
     _, close = metrics.serve(running.metrics_port)
     stack.callback(close)
     return metrics
+
+
+def _served_live(port: int, stack: ExitStack) -> Live:
+    live = Live()
+    port, close = live.serve(port)
+    stack.callback(close)
+    click.echo(f"frames are shown at http://127.0.0.1:{port}/", err=True)
+    return live
 
 
 def _told(job: Job, tally: Tally, *, is_json: bool) -> Exit:

@@ -12,12 +12,14 @@ from farm.cli.options import options_of, refused_flag, values_of
 from farm.cli.root import plugins_dir_of, registry_of
 from farm.config import all_cores
 from farm.errors import BadParameter, UserError
-from farm.job import AUTO_TILE, JobSpec, Plan, Precision
+from farm.film import Coherence, Quality
+from farm.job import AUTO_TILE, FilmOptions, JobSpec, Plan, Precision
 from farm.task import Task
 from farm.vetting import validate_params
 
 INPUT: Final = (
-    "INPUT is a picture, a folder, a glob, or blank:WIDTHxHEIGHT[:#rrggbb], which draws one."
+    "INPUT is a picture, a film, a folder, a glob, numbered pictures as frame_%05d.png, or "
+    "blank:WIDTHxHEIGHT[:#rrggbb], which draws one. OUTPUT's suffix says what is written."
 )
 TILES: Final = {"auto": AUTO_TILE, "none": 0}
 
@@ -40,6 +42,7 @@ class Running:
     is_resumed: bool = False
     is_json: bool = False
     metrics_port: int | None = None
+    live_port: int | None = None
     plugins_dir: Path | None = None
 
     @property
@@ -54,8 +57,10 @@ def common_options() -> list[click.Parameter]:
         click.Option(
             ["-o", "--output"],
             required=True,
-            help="A file, or a folder: ends with / or has no suffix.",
+            help="A picture, a film, numbered pictures as frame_%05d.png, or a folder: it ends "
+            "with / or has no suffix.",
         ),
+        *film_options(),
         click.Option(
             ["--tile"],
             type=tile_side,
@@ -100,12 +105,63 @@ def common_options() -> list[click.Parameter]:
             help="Serve Prometheus metrics on this port of 127.0.0.1 meanwhile.",
         ),
         click.Option(
+            ["--live"],
+            type=click.IntRange(0, 65535),
+            metavar="PORT",
+            help="Show frames in a browser as they are made, on this port of 127.0.0.1; 0 takes "
+            "a free one.",
+        ),
+        click.Option(
             ["--priority"],
             type=click.IntRange(0, 100),
             default=50,
             show_default=True,
             metavar="INTEGER",
             help="Higher is sooner.",
+        ),
+    ]
+
+
+def film_options() -> list[click.Parameter]:
+    """Return what says how films are read and written."""
+    return [
+        click.Option(
+            ["--frames"],
+            metavar="RANGE",
+            help="Of a film, counted from 1: 1-240, 1-240x2 for every second one, or 240.",
+        ),
+        click.Option(
+            ["--coherence"],
+            type=click.Choice(get_args(Coherence)),
+            default="none",
+            show_default=True,
+            help="flow begins each frame of a film with the one before, moved along: no flicker.",
+        ),
+        click.Option(["--codec"], metavar="NAME", help="h264, hevc, av1, vp9, ffv1 (lossless)."),
+        click.Option(
+            ["--quality"],
+            type=click.Choice(get_args(Quality)),
+            default="good",
+            show_default=True,
+            help="Of films.",
+        ),
+        click.Option(
+            ["--depth"],
+            type=click.Choice(["8", "10", "16"]),
+            help="Bits a colour that are written.  [default: the source's, where it can be held]",
+        ),
+        click.Option(
+            ["--rate"],
+            type=click.FloatRange(0, 1000, min_open=True),
+            default=25.0,
+            show_default=True,
+            metavar="NUMBER",
+            help="Frames a second of a film made from pictures.",
+        ),
+        click.Option(
+            ["--strict"],
+            is_flag=True,
+            help="Make no film where a frame failed, instead of filling the gap.",
         ),
     ]
 
@@ -153,6 +209,7 @@ def _run(context: click.Context, task: type[Task], given: dict[str, Any]) -> int
         is_resumed=given["resume"],
         is_json=given["json"],
         metrics_port=given["metrics_port"],
+        live_port=given["live"],
         plugins_dir=folder and folder.absolute(),
     )
     try:
@@ -173,6 +230,15 @@ def _spec(task: type[Task], given: dict[str, Any], running: Running) -> JobSpec:
         params=params.model_dump(mode="json"),
         inputs=given["inputs"],
         output=given["output"],
+        frames=given["frames"],
+        film=FilmOptions(
+            coherence=given["coherence"],
+            codec=given["codec"],
+            quality=given["quality"],
+            depth=int(given["depth"]) if given["depth"] else None,
+            rate=given["rate"],
+            is_strict=given["strict"],
+        ),
         plan=Plan(
             tile=given["tile"],
             seed=given["seed"],

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 
 from farm.events import News, Progressed, UnitChanged
-from farm.job import UnitState
+from farm.job import Role, UnitState
 
 
 @dataclass
 class Tally:
-    """Counts of one run. done: frames finished in it. failed: reasons by frame.
+    """Counts of one run. done: frames finished in it. failed: reasons by unit.
 
     running: fraction 0..1 of each frame in work. tiles: of finished frames.
     """
@@ -35,7 +35,7 @@ class Tally:
     @property
     def ended(self) -> int:
         """Frames that need no more work."""
-        return self.done + self.skipped + len(self.failed)
+        return min(self.done + self.skipped + len(self.failed), self.total or 2**63)
 
     @property
     def tiles_so_far(self) -> int:
@@ -60,12 +60,12 @@ class Tally:
         match event.state:
             case UnitState.RUNNING:
                 self.running[name] = 0.0
-            case UnitState.SUCCEEDED:
+            case UnitState.SUCCEEDED if event.unit.role is Role.RENDER:
                 self.done += 1
                 if event.figures:
                     self.pixels += event.figures.pixels
                     self.tiles += event.figures.tiles
-            case UnitState.SKIPPED:
+            case UnitState.SKIPPED if event.unit.role is Role.RENDER:
                 self.skipped += 1
             case UnitState.QUARANTINED | UnitState.CANCELLED:
                 self.failed[name] = event.reason

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from farm.engine import cut
-from farm.engine.networks import HEAD, Extractor, Network
+from farm.engine.networks import Extractor, Network
 from farm.engine.weights import find_weights
 from farm.errors import BadParameter
 from farm.task import NetworkSpec
@@ -16,7 +15,7 @@ _PROBE = 512
 
 
 def rows(specs: Mapping[str, NetworkSpec]) -> list[Row]:
-    """Describe each network: where its weights are, and its main layers."""
+    """Describe each network: where its weights are, and the names of its main layers."""
     return [_row(spec) for spec in specs.values()]
 
 
@@ -26,7 +25,7 @@ def layers(spec: NetworkSpec) -> list[Row]:
     Reach is the measured range of pixels that a feature sees, counted from its own place.
     """
     network = _unweighted(spec)
-    names = _main_layers(network)
+    names = network.main_layers
     try:
         together = network.extractor(names)
         return [_layer(together, name) for name in names]
@@ -63,7 +62,7 @@ def _row(spec: NetworkSpec) -> Row:
         "weights": "here" if path else "to fetch" if url else "missing",
         "file": str(path or url or spec.weights.file or ""),
         "description": spec.description,
-        "layers": layers(spec),
+        "layers": list(_unweighted(spec).main_layers),
     }
 
 
@@ -71,9 +70,3 @@ def _unweighted(spec: NetworkSpec) -> Network:
     """Return the network without memory for its weights: shapes and reach need none."""
     with torch.device("meta"):
         return Network(spec, spec.build(), "", "meta", "float32")
-
-
-def _main_layers(network: Network) -> list[str]:
-    """Return aliases where there are any, else the layers that a person would name."""
-    named = list(network.spec.aliases) or list(cut.outer_layers(network.layers))
-    return [*named, *([HEAD] if network.spec.head else [])]

@@ -13,6 +13,7 @@ from farm.engine.networks import Network, NetworkCache
 from farm.engine.objectives import Objective
 from farm.errors import Cancelled
 from farm.job import Plan
+from farm.task import Previous
 
 Tell = Callable[[float, str, int], None]
 """Hears the fraction done (0..1), a note, and the tile passes so far."""
@@ -25,6 +26,11 @@ def to_tensor(pixels: np.ndarray, device: str, plan: Plan) -> Tensor:
     )
 
 
+def to_mask(shares: np.ndarray, device: str, plan: Plan) -> Tensor:
+    """Turn [height, width] into [1, 1, height, width] on the device."""
+    return torch.tensor(shares[None, None], dtype=image_dtype(plan.precision)).to(device)
+
+
 def to_array(image: Tensor) -> np.ndarray:
     """Turn [1, 3, height, width] into float32 [height, width, 3]."""
     return image[0].permute(1, 2, 0).to("cpu", torch.float32).numpy()
@@ -33,7 +39,7 @@ def to_array(image: Tensor) -> np.ndarray:
 class FrameContext:
     """The context of one frame; implements farm.task.Context.
 
-    frame: the frame's name, which with the plan's seed makes its own seed. After the render,
+    frame: a name that, with the plan's seed, makes the frame's own seed. After the render,
     tiles and overlap_pixels say what it cost, and networks_used the digests by name.
     """
 
@@ -44,12 +50,16 @@ class FrameContext:
         plan: Plan,
         networks: NetworkCache,
         frame: str,
+        number: int = 0,
+        seconds: float = 0.0,
+        previous: Previous | None = None,
         tell: Tell,
         is_cancelled: Callable[[], bool],
         read: Callable[[str], np.ndarray],
     ) -> None:
         self._device, self._plan, self._networks = device, plan, networks
         self._tell, self._is_cancelled, self._read = tell, is_cancelled, read
+        self.number, self.seconds, self.previous = number, seconds, previous
         self._done, self._note = 0.0, ""
         digest = hashlib.sha256(f"{plan.seed}/{frame}".encode()).digest()
         self._seed = int.from_bytes(digest[:8]) >> 1

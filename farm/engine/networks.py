@@ -133,6 +133,12 @@ class Network:
         aliases = (a for a, layer in self.spec.aliases.items() if layer in self._ends)
         return (*self._ends, *aliases, *head)
 
+    @property
+    def main_layers(self) -> tuple[str, ...]:
+        """Aliases where there are any, else the layers that a person would name."""
+        named = tuple(self.spec.aliases) or tuple(cut.outer_layers(self.layers))
+        return (*named, HEAD) if self.spec.head else named
+
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the scores."""
@@ -154,7 +160,7 @@ class Network:
         if key not in self._extractors:
             for layer in key:
                 if layer not in self.layers:
-                    raise UnknownName(f"layer of {self.name}", layer, self.layers)
+                    raise UnknownName(f"layer of {self.name}", layer, self.main_layers)
             self._extractors[key] = self._cut(key)
         return self._extractors[key]
 

@@ -112,7 +112,7 @@ class Neurons(LocalObjective):
 
 
 class Classes(LocalObjective):
-    """Sum of the unnormalised scores of some classes.
+    """Sum of the unnormalised scores of some classes, weighted.
 
     Source: Simonyan, Vedaldi, Zisserman 2013, arXiv 1312.6034, equation 1 (without its penalty,
     which is not the network's).
@@ -120,11 +120,12 @@ class Classes(LocalObjective):
 
     layers = (HEAD,)
 
-    def __init__(self, classes: Sequence[int]) -> None:
-        self._classes = list(classes)
+    def __init__(self, weights: Mapping[int, float]) -> None:
+        self._classes, self._weights = list(weights), list(weights.values())
 
     def statistics(self, layer: str, features: Features, window: Window) -> Scalar:  # noqa: ARG002 - it has one layer
-        return features[:, self._classes].sum() / window.positions
+        scores = features[0, self._classes].sum((1, 2))
+        return (scores * scores.new_tensor(self._weights)).sum() / window.positions
 
 
 class Guide(LocalObjective):

@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor
 
+from farm.engine.pyramid import resize
 from farm.errors import PluginError
+from farm.task import Previous
 
 
 def check_rendered(task: str, rendered: object) -> Tensor:
@@ -27,6 +29,16 @@ def check_rendered(task: str, rendered: object) -> Tensor:
             task, f"rendered {broken} of {rendered.numel()} values that are no finite numbers"
         )
     return rendered
+
+
+def mix_in(previous: Previous, rendered: Tensor, share: float) -> Tensor:
+    """Return the rendered picture with a share (0..1) of the one before, where that is trusted.
+
+    Both are resized to what was rendered.
+    """
+    height, width = rendered.shape[2:]
+    trust = share * resize(previous.trust, height, width)
+    return rendered.lerp(resize(previous.image, height, width), trust)
 
 
 def device_kind(device: str) -> str:

@@ -1,12 +1,14 @@
-"""Stills in and out: what there is to render, its pixels, and the files they become."""
+"""Pictures in and out: what there is to render, its pixels, and the files they become."""
 
-from farm.media.encode import write_still
+from farm.media.encode import write_still, write_working
+from farm.media.film import is_film
 from farm.media.formats import MAX_PIXELS, WRITABLE
-from farm.media.frame import Frame
+from farm.media.frame import Frame, to_levels
 from farm.media.inputs import Source, list_inputs
 from farm.media.record import read_record
+from farm.media.sequence import is_sequence
 from farm.media.stills import read_still
-from farm.media.targets import check_output, target_for
+from farm.media.targets import check_output, is_film_target, moves, target_for
 
 __all__ = [
     "MAX_PIXELS",
@@ -14,9 +16,15 @@ __all__ = [
     "Frame",
     "Source",
     "check_output",
+    "is_film",
+    "is_film_target",
+    "is_sequence",
     "list_inputs",
+    "moves",
     "read_record",
     "read_still",
     "target_for",
+    "to_levels",
     "write_still",
+    "write_working",
 ]

@@ -15,7 +15,7 @@ from farm.media.frame import Frame, to_levels
 from farm.media.record import add_to_jpeg, add_to_png, to_text
 from farm.storage import open_whole, output_path
 
-__all__ = ["write_still"]
+__all__ = ["write_still", "write_working"]
 
 _QUALITY: Final = 95
 
@@ -43,6 +43,14 @@ def write_still(url: str, frame: Frame, record: Mapping[str, object]) -> str:
     return hashlib.sha256(encoded).hexdigest()
 
 
+def write_working(url: str, frame: Frame, record: Mapping[str, object]) -> str:
+    """Write a TIFF that is quick to write and to read, and not kept; as write_still else."""
+    encoded = _tiff(_levels(frame, WRITABLE[".tif"]), to_text(record), compression="none")
+    with open_whole(output_path(url)) as file:
+        file.write(encoded)
+    return hashlib.sha256(encoded).hexdigest()
+
+
 def _check_sides(url: str, frame: Frame, form: Writable) -> None:
     height, width = frame.pixels.shape[:2]
     if max(height, width) > form.max_side:
@@ -65,10 +73,10 @@ def _png(levels: np.ndarray, text: str) -> bytes:
     return add_to_png(bytes(_vips(levels).pngsave_buffer(filter="up")), text)
 
 
-def _tiff(levels: np.ndarray, text: str) -> bytes:
+def _tiff(levels: np.ndarray, text: str, compression: str = "deflate") -> bytes:
     image = _vips(levels).copy()
     image.set_type(pyvips.GValue.gstr_type, "image-description", text)
-    return bytes(image.tiffsave_buffer(compression="deflate", predictor="horizontal"))
+    return bytes(image.tiffsave_buffer(compression=compression, predictor="horizontal"))
 
 
 def _vips(levels: np.ndarray) -> pyvips.Image:

@@ -1,4 +1,4 @@
-"""Finding what to render: stills, folders, globs and blanks, each with a name of its own.
+"""Finding what to render: stills, films, folders, globs, sequences and blanks, each named.
 
 Looks at names only; no picture is opened here.
 """
@@ -13,7 +13,9 @@ from pathlib import Path
 
 from farm.errors import BadInput
 from farm.media.blank import is_blank, parse_blank
+from farm.media.film import is_film_name
 from farm.media.formats import is_readable
+from farm.media.sequence import is_sequence, split_pattern
 from farm.storage import input_path
 
 __all__ = ["Source", "list_inputs"]
@@ -21,17 +23,17 @@ __all__ = ["Source", "list_inputs"]
 
 @dataclass(frozen=True)
 class Source:
-    """One picture to render. name: unique within a list. url: absolute path, or ``blank:``."""
+    """One picture or film to render. name: unique within a list. url: absolute path, or ``blank:``."""
 
     name: str
     url: str
 
 
 def list_inputs(inputs: Sequence[str]) -> list[Source]:
-    """Return the pictures that inputs name, each once, sorted so that 2 comes before 10.
+    """Return the pictures and films that inputs name, each once, sorted so that 2 comes before 10.
 
-    inputs: stills, folders (their own pictures, not those of folders inside; hidden files are
-    left out), globs, and ``blank:WIDTHxHEIGHT`` with an optional ``:#rrggbb``.
+    inputs: stills, films, folders (their own files, not those of folders inside; hidden files
+    are left out), globs, sequences (``frame_%05d.png``), and ``blank:WIDTHxHEIGHT`` with an optional ``:#rrggbb``.
     A name is the file's stem, or as much of its path as it takes to be unique.
 
     Raises BadInput for an input that is not there or holds no picture.
@@ -63,6 +65,8 @@ def _find(given: str, path: Path) -> list[str]:
         return _pictures(given, list(path.iterdir()), "folder")
     if os.path.lexists(path):
         return [_absolute(path)]
+    if is_sequence(given):
+        return _pictures(given, _numbered(path), "sequence")
     if glob.has_magic(given):
         matches = [Path(match) for match in glob.glob(given, recursive=True)]  # noqa: PTH207
         return _pictures(given, matches, "glob")
@@ -72,12 +76,20 @@ def _find(given: str, path: Path) -> list[str]:
 def _pictures(given: str, paths: list[Path], kind: str) -> list[str]:
     pictures = [path for path in paths if _is_picture(path)]
     if not pictures:
-        raise BadInput(given, f"this {kind} has no picture among {len(paths)} names")
+        raise BadInput(given, f"this {kind} has no picture or film among {len(paths)} names")
     return [_absolute(path) for path in pictures]
 
 
+def _numbered(path: Path) -> list[Path]:
+    """Return the files that a pattern such as frame_%05d.png stands for."""
+    before, places, after = split_pattern(path.name)
+    name = re.compile(rf"{re.escape(before)}\d{{{places},}}{re.escape(after)}")
+    return [found for found in path.parent.iterdir() if name.fullmatch(found.name)]
+
+
 def _is_picture(path: Path) -> bool:
-    return not path.name.startswith(".") and is_readable(path) and path.is_file()
+    is_media = is_readable(path) or is_film_name(path)
+    return is_media and not path.name.startswith(".") and path.is_file()
 
 
 def _absolute(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Where a rendered picture goes, and whether it may, asked before any work."""
+"""Where a rendered picture or film goes, and whether it may, asked before any work."""
 
 import os
 from collections.abc import Sequence
@@ -7,28 +7,50 @@ from typing import Final
 
 from farm.errors import BadOutput
 from farm.media.blank import is_blank
+from farm.media.film import WRITABLE_FILMS, is_film
 from farm.media.formats import WRITABLE, is_readable
 from farm.media.inputs import Source
+from farm.media.sequence import is_sequence
 from farm.storage import output_path
 
-__all__ = ["check_output", "target_for"]
+__all__ = ["check_output", "is_film_target", "moves", "target_for"]
 
-_DEFAULT_SUFFIX: Final = ".png"
+_STILL: Final = ".png"
+_FILM: Final = ".mp4"
+
+
+def is_film_target(output: str) -> bool:
+    """Say whether the output's suffix is one of a film."""
+    return not output.endswith("/") and Path(output).suffix.lower() in WRITABLE_FILMS
+
+
+def moves(source: Source, output: str, many: bool) -> bool:  # noqa: FBT001 - as target_for
+    """Say whether a source is rendered frame by frame; of an animated GIF a still is made too."""
+    if not is_film(source.url):
+        return False
+    is_gif = Path(source.url).suffix.lower() == ".gif"
+    return not is_gif or _is_folder(output, many=many)
 
 
 def target_for(source: Source, output: str, many: bool) -> str:  # noqa: FBT001 - one rule for both
     """Return the path that a source's rendering is written to.
 
     output: a file, or a folder: one that is there, ends in a slash, has no suffix, or takes many.
-    many: the job has several pictures. In a folder the picture keeps its name, and its suffix
-    where that is written.
+    many: the job has several sources. In a folder each keeps its name, and its suffix where that
+    is written.
 
-    Raises BadOutput for many pictures into one file.
+    Raises BadOutput for many sources into one file, or a film into a picture.
     """
+    is_moving = moves(source, output, many)
     if not _is_folder(output, many=many):
+        if is_moving:
+            films = ", ".join(WRITABLE_FILMS)
+            reason = f"{source.name} is a film; give a folder, one of {films}, or frame_%05d.png"
+            raise BadOutput(output, reason)
         return output
     origin = Path("" if is_blank(source.url) else source.url)
-    kept = origin.suffix if origin.suffix.lower() in WRITABLE else _DEFAULT_SUFFIX
+    written, default = (WRITABLE_FILMS, _FILM) if is_moving else (WRITABLE, _STILL)
+    kept = origin.suffix if origin.suffix.lower() in written else default
     is_complete = source.name == origin.name and kept == origin.suffix
     return str(output_path(output) / (source.name if is_complete else source.name + kept))
 
@@ -39,17 +61,32 @@ def check_output(output: str, sources: Sequence[Source]) -> None:
     Looks, and changes nothing. Raises BadOutput.
     """
     many = len(sources) > 1
+    path = output_path(output)
     inputs = {os.path.realpath(source.url) for source in sources if not is_blank(source.url)}
+    if is_sequence(output) or is_film_target(output):
+        if os.path.realpath(output) in inputs:
+            raise BadOutput(output, "this is an input; choose another place")
+        if is_sequence(output):
+            _check_sequence(output, path, inputs)
+        _check_folder(output, path.parent)
+        return
     for source in sources:
         target = target_for(source, output, many)
         if os.path.realpath(target) in inputs:
             raise BadOutput(target, "this is an input; choose another place")
-    path = output_path(output)
     if _is_folder(output, many=many):
         _check_folder(output, path)
     else:
         _check_file(output)
         _check_folder(output, path.parent)
+
+
+def _check_sequence(output: str, path: Path, inputs: set[str]) -> None:
+    if path.suffix.lower() not in WRITABLE:
+        raise BadOutput(output, f"{path.suffix or 'no suffix'}: give one of {', '.join(WRITABLE)}")
+    folder = os.path.realpath(path.parent)
+    if folder in {os.path.dirname(place) for place in inputs}:  # noqa: PTH120 - texts
+        raise BadOutput(output, "inputs lie in this folder; choose another one")
 
 
 def _is_folder(output: str, *, many: bool) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor
 from farm import BadParameter, Context
 from farm.engine import pyramid
 from farm.engine.networks import Network
+from farm.engine.objectives import Objective
 from farm_dream import wishes
 from farm_dream.params import DreamParams
 
@@ -24,29 +25,38 @@ EPSILON = 1e-12
 def dream(image: Tensor, params: DreamParams, context: Context) -> Tensor:
     """Return the image after all octaves, detail carried from one to the next."""
     network = context.network(params.network, params.weights)
-    climb = _Climb(params, network, context)
-    original = climb.start(image)
+    return climb(image, params, network, wishes.objective(params, network, context), context)
+
+
+def climb(
+    image: Tensor, params: DreamParams, network: Network, objective: Objective, context: Context
+) -> Tensor:
+    """Return the image dreamt towards an objective: see dream."""
+    climber = _Climber(params, network, objective, context)
+    original = climber.start(image)
     mask = _mask(image, params, context)
-    sizes = _sizes(image, params, network)
+    sizes = _sizes(image, params, network, objective)
     detail = torch.zeros_like(original[..., :1, :1])
     for number, size in enumerate(sizes):
         base = pyramid.resize(original, *size)
         octave = base + pyramid.resize(detail, *size)
         octave_mask = None if mask is None else pyramid.resize(mask, *size)
         for step in range(params.iterations):
-            octave = climb.step(octave, octave_mask)
+            octave = climber.step(octave, octave_mask)
             done = (number + (step + 1) / params.iterations) / len(sizes)
             context.progress(done, f"octave {number + 1}/{len(sizes)}")
         detail = octave - base
     return octave
 
 
-class _Climb:
+class _Climber:
     """One dream's objective, normaliser and source of jitter."""
 
-    def __init__(self, params: DreamParams, network: Network, context: Context) -> None:
+    def __init__(
+        self, params: DreamParams, network: Network, objective: Objective, context: Context
+    ) -> None:
         self._params, self._network, self._context = params, network, context
-        self._objective = wishes.objective(params, network, context)
+        self._objective = objective
         self._generator = context.generator()
 
     def start(self, image: Tensor) -> Tensor:
@@ -93,9 +103,11 @@ class _Climb:
         return band / (sqrt(self._context.mean(band.square())) + EPSILON)
 
 
-def _sizes(image: Tensor, params: DreamParams, network: Network) -> list[tuple[int, int]]:
+def _sizes(
+    image: Tensor, params: DreamParams, network: Network, objective: Objective
+) -> list[tuple[int, int]]:
     """Return the octaves' sizes that the network can take, smallest first."""
-    extractor = network.extractor(wishes.layers(params))
+    extractor = network.extractor(objective.layers)
     sizes = pyramid.octave_sizes(image.shape[2], image.shape[3], params.octaves, params.scale)
     fitting = [size for size in sizes if extractor.fits(*size)]
     if not fitting:

@@ -36,7 +36,7 @@ def objective(params: DreamParams, network: Network, context: Context) -> object
     """Return what to climb."""
     weights = params.layer_weights()
     if params.classes:
-        return objectives.Classes([network.class_index(name) for name in params.classes])
+        return objectives.Classes({network.class_index(name): 1.0 for name in params.classes})
     if params.guide:
         guide = context.read(params.guide)
         features = {layer: context.features(guide, network, layer) for layer in weights}

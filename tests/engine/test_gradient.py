@@ -78,7 +78,7 @@ def test_tiled_gradient_is_the_whole_gradient(
     [
         objectives.Channels({"inception3b": 1.0}, [3, 100]),
         objectives.Neurons({"inception3b": 1.0}, list(range(40)), y=0.6, x=0.3),
-        objectives.Classes([5, 17]),
+        objectives.Classes({5: 1.0, 17: 0.5}),
         Gram(("conv2", "inception3b")),
     ],
     ids=lambda o: type(o).__name__,

@@ -67,9 +67,9 @@ def test_blanks_are_named_after_what_they_are() -> None:
     ("given", "reason"),
     [
         ("gone.png", "gone.png: no such file or folder"),
-        ("empty", "empty: this folder has no picture among 1 names"),
-        ("*.jpg", r"\*.jpg: this glob has no picture among 0 names"),
-        ("empty/*", "this glob has no picture among 1 names"),
+        ("empty", "empty: this folder has no picture or film among 1 names"),
+        ("*.jpg", r"\*.jpg: this glob has no picture or film among 0 names"),
+        ("empty/*", "this glob has no picture or film among 1 names"),
         ("x" * 300, "file name too long"),
         ("s3://bucket/a.png", "nothing here stores s3:// URLs; give a local path"),
         ("", "no path; give a file or a folder"),

@@ -47,7 +47,7 @@ def test_targets_of_different_sources_differ(tmp_path: Path) -> None:
 
 
 def test_many_pictures_do_not_go_into_one_file(tmp_path: Path) -> None:
-    for suffix in (".png", ".gif"):
+    for suffix in (".png", ".psd"):
         output = tmp_path / f"out{suffix}"
         message = f"cannot write {output}: several pictures need a folder; give {tmp_path}/out/"
         with pytest.raises(BadOutput, match=message):
@@ -58,9 +58,9 @@ def test_many_pictures_do_not_go_into_one_file(tmp_path: Path) -> None:
 
 def test_an_unknown_suffix_is_refused_naming_the_known(tmp_path: Path) -> None:
     with pytest.raises(
-        BadOutput, match=r"\.gif is not written, only \.png, \.jpg, .*; for a folder end it with /"
+        BadOutput, match=r"\.psd is not written, only \.png, \.jpg, .*; for a folder end it with /"
     ):
-        check_output(str(tmp_path / "out.gif"), [CAT])
+        check_output(str(tmp_path / "out.psd"), [CAT])
 
 
 def test_an_input_is_not_replaced(tmp_path: Path) -> None:
