@@ -34,14 +34,14 @@ from farm.executor import Executor, WorkerLost
 from farm.footage import gather
 from farm.job import Job, JobSpec, JobState, Unit, UnitState, Wanted
 from farm.ledger import Ledger
-from farm.media import Source, check_output, list_inputs
-from farm.plan import Footage, plan_units
+from farm.media import check_output, check_run, list_inputs
+from farm.plan import plan_run, plan_units
 from farm.policy import Policy
 from farm.registry import Registry
 from farm.resume import finished_units
 from farm.scheduler import Scheduler
-from farm.storage import remove_leftovers, sha256_file
-from farm.task import Effect
+from farm.storage import output_path, remove_leftovers, sha256_file
+from farm.task import Effect, Run
 from farm.vetting import validate_params
 from farm.working import WorkingFiles
 
@@ -96,26 +96,32 @@ class Controller:
                 "output": _absolute(spec.output),
             }
         )
-        sources = list_inputs(spec.inputs)
-        check_output(spec.output, sources)
-        if self._check:
-            self._check(spec)
         job = Job(_new_id(spec.task), spec, self._clock.time())
-        units = plan_units(job.id, self._gather(spec, sources), spec.film)
+        units = self._plan(job, is_resumed=resume)
         for folder in {Path(unit.target).parent for unit in units}:
             remove_leftovers(folder)
         entering = self._resumed(job, units) if resume else [_first(unit) for unit in units]
         self._ledger.add(job, entering)
         return self._enter(job, entering)
 
-    def _gather(self, spec: JobSpec, sources: Sequence[Source]) -> Footage:
-        task = self._registry.task(spec.task)
-        return gather(
-            spec,
-            sources,
-            lambda url, done: self._tell([Reading(url, done)]),
-            is_endless=issubclass(task, Effect) and task.is_endless,
-        )
+    def _plan(self, job: Job, *, is_resumed: bool) -> tuple[Unit, ...]:
+        spec, task = job.spec, self._registry.task(job.spec.task)
+        sources = list_inputs(spec.inputs)
+        if issubclass(task, Run):
+            check_run(spec.output, is_resumed=is_resumed)
+        else:
+            check_output(spec.output, sources)
+        if self._check:
+            self._check(spec)
+        if issubclass(task, Run):
+            target = str(output_path(spec.output) / task.result)
+            return plan_run(job.id, task.name, spec.inputs, target)
+        is_endless = issubclass(task, Effect) and task.is_endless
+        footage = gather(spec, sources, self._reading, is_endless=is_endless)
+        return plan_units(job.id, footage, spec.film)
+
+    def _reading(self, url: str, done: float) -> None:
+        self._tell([Reading(url, done)])
 
     def recover(self) -> list[Job]:
         """Go on with every job that the ledger holds unfinished, as after a crash.

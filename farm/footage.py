@@ -75,8 +75,6 @@ def _endless_strip(spec: JobSpec, sources: Sequence[Source]) -> Strip:
 
 def _still_strip(spec: JobSpec, sources: Sequence[Source], numbers: Sequence[int]) -> Strip:
     """Return pictures as a strip of a steady rate."""
-    from farm.media.film import choose_format
-
     rate = Fraction(spec.film.rate).limit_denominator(1001)
     frames = [
         Shown(source.url, number, place, 1, float(place / rate))
@@ -84,6 +82,8 @@ def _still_strip(spec: JobSpec, sources: Sequence[Source], numbers: Sequence[int
     ]
     form = None
     if not is_sequence(spec.output):
+        from farm.media.film import choose_format
+
         options = spec.film
         form = choose_format(
             spec.output, options.codec, options.quality, options.depth, film=None, rate=rate

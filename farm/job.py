@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from farm.film import Coherence, Quality
-from farm.work import Render, Work
+from farm.work import Render, Train, Work
 
 Precision = Literal["float32", "float64", "bfloat16"]
 
@@ -126,7 +126,7 @@ _RENDER = Render()
 
 
 class Role(StrEnum):
-    """What kind of work a unit is: rendering, or finishing what was rendered."""
+    """What kind of work a unit is: rendering or training, or finishing what was rendered."""
 
     RENDER = "render"
     FINISH = "finish"
@@ -152,7 +152,7 @@ class Unit:
 
     @property
     def role(self) -> Role:
-        return Role.RENDER if isinstance(self.work, Render) else Role.FINISH
+        return Role.RENDER if isinstance(self.work, Render | Train) else Role.FINISH
 
 
 @dataclass(frozen=True)

@@ -284,7 +284,21 @@ def _fault(connection: Connection) -> str:
     elif _about.name not in tables:
         return f"it holds {', '.join(tables[:3])} and is no ledger"
     found = connection.scalar(select(func.max(_about.c.schema)))
+    if found == 1:
+        found = _upgrade(connection)
     return "" if found == SCHEMA else f"it is of version {found}, this farm writes {SCHEMA}"
+
+
+def _upgrade(connection: Connection) -> int:
+    """Give the units of version 1, which knew no films, what those of version 2 have."""
+    for column in (
+        """work TEXT NOT NULL DEFAULT '{"kind": "render"}'""",
+        "is_tolerant BOOLEAN NOT NULL DEFAULT FALSE",
+        "is_working BOOLEAN NOT NULL DEFAULT FALSE",
+    ):
+        connection.exec_driver_sql(f"ALTER TABLE units ADD COLUMN {column}")
+    connection.execute(update(_about).values(schema=2))
+    return 2
 
 
 def _refusal(url: str, fault: str) -> str:

@@ -8,7 +8,7 @@ from typing import Final, Self
 from farm.errors import BadParameter
 from farm.film import FilmFormat, Moment
 from farm.job import FilmOptions, Unit
-from farm.work import Before, Blend, Encode, Join, Picture, Render
+from farm.work import Before, Blend, Encode, Join, Picture, Render, Train
 
 SEGMENT: Final = 48
 """Frames of a coherent film that follow on one another, before the next ones begin anew."""
@@ -98,6 +98,11 @@ def plan_units(job: str, footage: Footage, options: FilmOptions) -> tuple[Unit, 
     for strip in footage.strips:
         units += _strip_units(job, strip, options)
     return tuple(units)
+
+
+def plan_run(job: str, name: str, inputs: tuple[str, ...], target: str) -> tuple[Unit, ...]:
+    """Return the one unit of a run. target: the file that it ends with."""
+    return (Unit(job, name, "", target, work=Train(inputs)),)
 
 
 def _strip_units(job: str, strip: Strip, options: FilmOptions) -> Iterator[Unit]:

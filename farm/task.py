@@ -26,6 +26,7 @@ __all__ = [
     "NetworkParams",
     "NetworkSpec",
     "Previous",
+    "Run",
     "Task",
     "TaskParams",
     "Weights",
@@ -102,8 +103,22 @@ class Effect(Task):
         """
 
 
+class Run(Task):
+    """A task that trains: one long program, which leaves a folder with its result in it.
+
+    result: name of the file in the folder that the run ends with. A folder that holds an
+    earlier run's checkpoints is gone on with.
+    """
+
+    result: ClassVar[str]
+
+    @abstractmethod
+    def train(self, inputs: tuple[str, ...], folder: Path, context: "Context") -> None:
+        """Train on the inputs (paths or URLs), and leave the result in the folder, whole."""
+
+
 class Context(Protocol):
-    """What a frame's render may ask for."""
+    """What a frame's render, or a run, may ask for."""
 
     @property
     def device(self) -> "torch.device":

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from farm.errors import BadParameter
-from farm.task import Task, TaskParams
+from farm.task import Effect, Task, TaskParams
 
 COMMANDS: Final = frozenset(
     {
@@ -39,15 +39,6 @@ COMMANDS: Final = frozenset(
 FLAGS: Final = frozenset(
     {
         "--address",
-        "--codec",
-        "--coherence",
-        "--depth",
-        "--frames",
-        "--live",
-        "--no-strict",
-        "--quality",
-        "--rate",
-        "--strict",
         "--help",
         "--json",
         "--metrics-port",
@@ -59,12 +50,26 @@ FLAGS: Final = frozenset(
         "--seed",
         "--server",
         "--threads",
-        "--tile",
         "--version",
         "--workers",
     }
 )
 """Flags that every task's command has; no parameter may take one."""
+
+EFFECT_FLAGS: Final = frozenset(
+    {
+        "--codec",
+        "--coherence",
+        "--depth",
+        "--frames",
+        "--live",
+        "--quality",
+        "--rate",
+        "--strict",
+        "--tile",
+    }
+)
+"""Flags that every effect's command has besides."""
 
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
@@ -112,7 +117,8 @@ def _class_fault(task: type[Task]) -> str:
 
 
 def _flags_fault(task: type[Task]) -> str:
-    owners: dict[str, str] = dict.fromkeys(FLAGS, "the farm itself")
+    taken = FLAGS | EFFECT_FLAGS if issubclass(task, Effect) else FLAGS
+    owners: dict[str, str] = dict.fromkeys(taken, "the farm itself")
     for name, field in task.Params.model_fields.items():
         flag = flag_of(name, field)
         words = [flag, negated(flag)] if field.annotation is bool else [flag]

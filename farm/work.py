@@ -80,7 +80,15 @@ class Join:
     kind: Literal["join"] = "join"
 
 
-Work = Render | Blend | Encode | Join
+@dataclass(frozen=True)
+class Train:
+    """Train on inputs, and leave the target in its folder."""
+
+    inputs: tuple[str, ...]
+    kind: Literal["train"] = "train"
+
+
+Work = Render | Blend | Encode | Join | Train
 
 WORK: Final[TypeAdapter[Work]] = TypeAdapter(Annotated[Work, Field(discriminator="kind")])
 """Reads and writes work as JSON."""

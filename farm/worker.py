@@ -16,9 +16,9 @@ from farm.finishing import Finisher
 from farm.registry import Registry
 from farm.sources import Sources
 from farm.stages import timed
-from farm.task import Effect, Previous
+from farm.task import Effect, Previous, Run, Task
 from farm.vetting import validate_params
-from farm.work import Before, Render
+from farm.work import Before, Render, Train
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +59,7 @@ class Worker:
         self.device = device or pick_device()
         self._registry, self._threads = registry, threads
         self._networks = NetworkCache(registry.networks, self.device)
-        self._effect = lru_cache(_KEPT_TASKS)(self._make_effect)
+        self._task = lru_cache(_KEPT_TASKS)(self._make_task)
         self._sources, self._finisher = Sources(), Finisher()
 
     def close(self) -> None:
@@ -70,15 +70,47 @@ class Worker:
 
         Raises FarmError and nothing else; Cancelled where is_cancelled said so in time.
         """
-        work = order.unit.work
-        if not isinstance(work, Render):
-            return self._finisher.run(order, tell, is_cancelled)
+        match order.unit.work:
+            case Render() as work:
+                return self._run_effect(order, work, tell, is_cancelled)
+            case Train() as work:
+                return self._run_training(order, work, tell, is_cancelled)
+            case _:
+                return self._finisher.run(order, tell, is_cancelled)
+
+    def _run_training(
+        self, order: Order, work: Train, tell: Tell, is_cancelled: Callable[[], bool]
+    ) -> Figures:
+        from farm.storage import output_path, sha256_file
+
+        task, _ = self._made(order)
+        target = output_path(order.unit.target)
+        context = self._context(order, Render(), None, tell, is_cancelled)
+        seconds: dict[str, float] = {}
+        with timed(seconds, "compute"), plugin_at_work(order.task, self.device):
+            if not isinstance(task, Run):
+                raise PluginError(order.task, "is no Run, so it cannot train")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            task.train(work.inputs, target.parent, context)
+            if not target.is_file():
+                raise PluginError(order.task, f"ended without leaving {target}")
+        return Figures(seconds=seconds, target_sha256=sha256_file(target))
+
+    def _made(self, order: Order) -> tuple[Task, dict[str, object]]:
+        """Return the task with its full parameters, the device set up for it."""
         from farm.engine.device import set_up
 
         self._check_threads(order)
         set_up(self.device, self._threads)
         with plugin_at_work(order.task, self.device):
-            effect, params = self._effect(order.task, json.dumps(order.params, sort_keys=True))
+            return self._task(order.task, json.dumps(order.params, sort_keys=True))
+
+    def _run_effect(
+        self, order: Order, work: Render, tell: Tell, is_cancelled: Callable[[], bool]
+    ) -> Figures:
+        effect, params = self._made(order)
+        if not isinstance(effect, Effect):
+            raise PluginError(order.task, "is no Effect, so it cannot render a frame")
         seconds: dict[str, float] = {}
         with timed(seconds, "load"), storage_at_work(order.unit.source):
             frame, digest = self._sources.read(order.unit.source, work.moment)
@@ -161,14 +193,11 @@ class Worker:
         pixels = to_array(rendered)
         return replace(frame, pixels=pixels, alpha=_fit_alpha(frame.alpha, *pixels.shape[:2]))
 
-    def _make_effect(self, task: str, given: str) -> tuple[Effect, dict[str, object]]:
-        """Return the effect and its full parameters, defaults included."""
+    def _make_task(self, task: str, given: str) -> tuple[Task, dict[str, object]]:
+        """Return the task and its full parameters, defaults included."""
         offered = self._registry.task(task)
         params = validate_params(offered, json.loads(given))
-        made = offered(params)
-        if not isinstance(made, Effect):
-            raise PluginError(task, "is no Effect, so it cannot render a frame")
-        return made, params.model_dump(mode="json")
+        return offered(params), params.model_dump(mode="json")
 
     def _record(
         self,

@@ -46,12 +46,12 @@ def make_order(tmp_path: Path) -> Callable[..., Order]:
 
 
 class Bench:
-    """An executor of one worker, and how a test waits for it."""
+    """An executor of one rendering worker, and how a test waits for it."""
 
     def __init__(self, executor: Executor) -> None:
         self.executor = executor
         self._unread: deque[Message] = deque()
-        self.worker: str = self.until(WorkerJoined).worker
+        self.worker = self.next_renderer()
 
     def assign(self, order: Order) -> None:
         self.executor.assign(self.worker, order)
@@ -67,9 +67,16 @@ class Bench:
             self._unread.extend(self.executor.poll(1.0))
         raise AssertionError(f"no {kind.__name__} in 90 s, but {passed}")
 
+    def next_renderer(self) -> str:
+        """Return the next worker that joins and is not there to finish alone."""
+        while True:
+            joined = self.until(WorkerJoined)
+            if joined.kind != "finish":
+                return str(joined.worker)
+
     def wait_for_successor(self) -> None:
         assert self.until(WorkerLost).worker == self.worker
-        before, self.worker = self.worker, self.until(WorkerJoined).worker
+        before, self.worker = self.worker, self.next_renderer()
         assert self.worker != before
 
 

@@ -14,7 +14,7 @@ from farm.config import all_cores
 from farm.errors import BadParameter, UserError
 from farm.film import Coherence, Quality
 from farm.job import AUTO_TILE, FilmOptions, JobSpec, Plan, Precision
-from farm.task import Task
+from farm.task import Run, Task
 from farm.vetting import validate_params
 
 INPUT: Final = (
@@ -55,20 +55,6 @@ def common_options() -> list[click.Parameter]:
     return [
         click.Argument(["inputs"], nargs=-1, required=True, metavar="INPUT..."),
         click.Option(
-            ["-o", "--output"],
-            required=True,
-            help="A picture, a film, numbered pictures as frame_%05d.png, or a folder: it ends "
-            "with / or has no suffix.",
-        ),
-        *film_options(),
-        click.Option(
-            ["--tile"],
-            type=tile_side,
-            default="auto",
-            metavar="auto|none|PIXELS",
-            help=f"Side of the pieces large pictures are cut into; auto is {AUTO_TILE}.",
-        ),
-        click.Option(
             ["--seed"],
             type=click.IntRange(0, 2**63 - 1),
             default=0,
@@ -105,13 +91,6 @@ def common_options() -> list[click.Parameter]:
             help="Serve Prometheus metrics on this port of 127.0.0.1 meanwhile.",
         ),
         click.Option(
-            ["--live"],
-            type=click.IntRange(0, 65535),
-            metavar="PORT",
-            help="Show frames in a browser as they are made, on this port of 127.0.0.1; 0 takes "
-            "a free one.",
-        ),
-        click.Option(
             ["--priority"],
             type=click.IntRange(0, 100),
             default=50,
@@ -122,9 +101,29 @@ def common_options() -> list[click.Parameter]:
     ]
 
 
-def film_options() -> list[click.Parameter]:
-    """Return what says how films are read and written."""
+def effect_options() -> list[click.Parameter]:
+    """Return what every effect's command takes besides: how pictures and films are made."""
     return [
+        click.Option(
+            ["-o", "--output"],
+            required=True,
+            help="A picture, a film, numbered pictures as frame_%05d.png, or a folder: it ends "
+            "with / or has no suffix.",
+        ),
+        click.Option(
+            ["--tile"],
+            type=tile_side,
+            default="auto",
+            metavar="auto|none|PIXELS",
+            help=f"Side of the pieces large pictures are cut into; auto is {AUTO_TILE}.",
+        ),
+        click.Option(
+            ["--live"],
+            type=click.IntRange(0, 65535),
+            metavar="PORT",
+            help="Show frames in a browser as they are made, on this port of 127.0.0.1; 0 takes "
+            "a free one.",
+        ),
         click.Option(
             ["--frames"],
             metavar="RANGE",
@@ -166,6 +165,11 @@ def film_options() -> list[click.Parameter]:
     ]
 
 
+def run_options() -> list[click.Parameter]:
+    """Return what every run's command takes besides."""
+    return [click.Option(["-o", "--output"], required=True, help="The folder that the run fills.")]
+
+
 class TaskCommand(click.Command):
     """A command whose help shows the task's own options before the common ones."""
 
@@ -179,13 +183,12 @@ class TaskCommand(click.Command):
             if rows:
                 with formatter.section(heading):
                     formatter.write_dl(rows)
-        formatter.write_paragraph()
-        formatter.write_text(INPUT)
 
 
 def task_command(task: type[Task]) -> click.Command:
     """Return the command of a task, made from its parameters."""
     own = options_of(task.Params)
+    is_run = issubclass(task, Run)
 
     @click.pass_context
     def run(context: click.Context, /, **given: Any) -> int:
@@ -194,8 +197,9 @@ def task_command(task: type[Task]) -> click.Command:
     command = TaskCommand(
         task.name,
         callback=run,
-        params=[*common_options(), *own],
+        params=[*(run_options() if is_run else effect_options()), *common_options(), *own],
         help=inspect.cleandoc(task.__doc__ or ""),
+        epilog=None if is_run else INPUT,
     )
     command.own = own
     return command
@@ -209,7 +213,7 @@ def _run(context: click.Context, task: type[Task], given: dict[str, Any]) -> int
         is_resumed=given["resume"],
         is_json=given["json"],
         metrics_port=given["metrics_port"],
-        live_port=given["live"],
+        live_port=given.get("live"),
         plugins_dir=folder and folder.absolute(),
     )
     try:
@@ -222,6 +226,17 @@ def _run(context: click.Context, task: type[Task], given: dict[str, Any]) -> int
         raise UserError(f"{told}; see `{context.command_path} --help`") from None
 
 
+def _film(given: dict[str, Any]) -> FilmOptions:
+    return FilmOptions(
+        coherence=given["coherence"],
+        codec=given["codec"],
+        quality=given["quality"],
+        depth=int(given["depth"]) if given["depth"] else None,
+        rate=given["rate"],
+        is_strict=given["strict"],
+    )
+
+
 def _spec(task: type[Task], given: dict[str, Any], running: Running) -> JobSpec:
     params = validate_params(task, values_of(task.Params, given))
     threads = given["threads"] or (1 if running.is_pooled else all_cores())
@@ -230,17 +245,10 @@ def _spec(task: type[Task], given: dict[str, Any], running: Running) -> JobSpec:
         params=params.model_dump(mode="json"),
         inputs=given["inputs"],
         output=given["output"],
-        frames=given["frames"],
-        film=FilmOptions(
-            coherence=given["coherence"],
-            codec=given["codec"],
-            quality=given["quality"],
-            depth=int(given["depth"]) if given["depth"] else None,
-            rate=given["rate"],
-            is_strict=given["strict"],
-        ),
+        frames=given.get("frames"),
+        film=FilmOptions() if issubclass(task, Run) else _film(given),
         plan=Plan(
-            tile=given["tile"],
+            tile=given.get("tile", 0),
             seed=given["seed"],
             threads=threads,
             precision=given["precision"],

@@ -8,7 +8,7 @@ from farm.media.inputs import Source, list_inputs
 from farm.media.record import read_record
 from farm.media.sequence import is_sequence
 from farm.media.stills import read_still
-from farm.media.targets import check_output, is_film_target, moves, target_for
+from farm.media.targets import check_output, check_run, is_film_target, moves, target_for
 
 __all__ = [
     "MAX_PIXELS",
@@ -16,6 +16,7 @@ __all__ = [
     "Frame",
     "Source",
     "check_output",
+    "check_run",
     "is_film",
     "is_film_target",
     "is_sequence",

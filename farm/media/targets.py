@@ -13,7 +13,7 @@ from farm.media.inputs import Source
 from farm.media.sequence import is_sequence
 from farm.storage import output_path
 
-__all__ = ["check_output", "is_film_target", "moves", "target_for"]
+__all__ = ["check_output", "check_run", "is_film_target", "moves", "target_for"]
 
 _STILL: Final = ".png"
 _FILM: Final = ".mp4"
@@ -79,6 +79,17 @@ def check_output(output: str, sources: Sequence[Source]) -> None:
     else:
         _check_file(output)
         _check_folder(output, path.parent)
+
+
+def check_run(output: str, *, is_resumed: bool) -> None:
+    """Refuse a run's folder that cannot be made, or holds something. Raises BadOutput.
+
+    is_resumed: a folder that holds something is gone on with.
+    """
+    folder = output_path(output)
+    _check_folder(output, folder)
+    if not is_resumed and _is_there(folder) and any(folder.iterdir()):
+        raise BadOutput(output, "the folder is not empty; add --resume to go on with its run")
 
 
 def _check_sequence(output: str, path: Path, inputs: set[str]) -> None:

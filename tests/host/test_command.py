@@ -20,7 +20,7 @@ from farm.errors import (
     WorkerDied,
 )
 from farm.vetting import COMMANDS as RESERVED
-from farm.vetting import FLAGS
+from farm.vetting import EFFECT_FLAGS, FLAGS
 
 from .conftest import HEAD, Farm, Install, effect
 
@@ -60,7 +60,7 @@ def test_looking_imports_nothing_heavy(words: list[str]) -> None:
 
 def test_commands_and_flags_of_the_farm_are_reserved() -> None:
     words = {word for option in (*common_options(), *group.params) for word in option.opts}
-    assert {word for word in words if word.startswith("--")} <= FLAGS
+    assert {word for word in words if word.startswith("--")} <= FLAGS | EFFECT_FLAGS
     assert set(COMMANDS) <= RESERVED
 
 

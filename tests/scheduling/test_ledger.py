@@ -283,3 +283,20 @@ def test_a_password_is_never_shown(url: str) -> None:
 
 def test_a_password_that_is_hidden_leaves_the_rest_of_the_address() -> None:
     assert "nobody://farm:***@db.example/farm" in refusal("nobody://farm:hunter2@db.example/farm")
+
+
+def test_a_ledger_from_before_films_goes_on(ledger_url: str, spec: JobSpec) -> None:
+    ledger = Ledger.open(ledger_url)
+    job = Job("job", spec, 1.0)
+    unit = Unit("job", "a", "in/a.png", "out/a.png")
+    ledger.add(job, [Entering(unit, UnitState.READY)])
+    ledger.close()
+    with sqlite3.connect(ledger_url.removeprefix("sqlite:///")) as connection:
+        for column in ("work", "is_tolerant", "is_working"):
+            connection.execute(f"ALTER TABLE units DROP COLUMN {column}")
+        connection.execute("UPDATE about SET schema = 1")
+    connection.close()
+    for _ in range(2):
+        ledger = Ledger.open(ledger_url)
+        assert [record.unit for record in ledger.units("job")] == [unit]
+        ledger.close()
