@@ -1,0 +1,172 @@
+"""Reading a film once from its first frame to its last: its times, size, colours and notes."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from statistics import median_low
+from typing import Final
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+from jaxtyping import UInt8
+
+from farm.errors import BadInput
+from farm.film import Film
+from farm.media.film.matrices import MATRICES
+from farm.media.film.pixels import colour_of, depth_of, pixels_of, turn
+from farm.media.film.source import Opened, Packets, decode, opened, refusals
+from farm.media.frame import to_levels
+
+__all__ = ["read_film"]
+
+Tell = Callable[[float], None]
+See = Callable[[UInt8[np.ndarray, "height width 3"]], None]
+
+_SMALL: Final = 160
+_UNRELIABLE: Final = frozenset({"gif", "apng"})
+"""Codecs whose frames are built on all before them, though a demuxer may call each one a key."""
+
+_MISSING: Final = Fraction(1, 2)
+"""Seconds of its header's promise that a film may fall short of, unsaid."""
+
+
+def read_film(url: str, tell: Tell = lambda _: None, see: See = lambda _: None) -> Film:
+    """Decode a whole film and return what is known of it.
+
+    Times are those of the container, which begin at its own start. Where frames have none, or
+    some could not be decoded, the film can only be read from its beginning. tell: hears the
+    fraction done. see: gets each frame in 8 bits, at most 160 pixels wide.
+
+    Raises BadInput where it is no film or nothing of it can be decoded, StorageFailed where
+    reading failed on the way.
+    """
+    with opened(url) as opening:
+        reading = _Reading(opening, tell, see)
+        film = reading.run()
+    if opening.failures:
+        # How damage is mended may depend on the threads: count as who reads it later will.
+        with opened(url, threads=1) as opening:
+            film = _Reading(opening, tell, see, passed=len(reading.times)).run()
+    return film
+
+
+@dataclass
+class _Reading:
+    """What one pass over a film finds. passed: frames that were seen before."""
+
+    film: Opened
+    tell: Tell
+    see: See
+    passed: int = 0
+    times: list[int | None] = field(default_factory=list)
+    last: VideoFrame | None = None
+    first: VideoFrame | None = None
+    has_sound: bool = False
+    ended: Fraction = Fraction(0)
+
+    def run(self) -> Film:
+        """Decode all frames. Raises BadInput where there are none."""
+        for frame in decode(self.film, self._packets()):
+            if self.first is None:
+                self.first = frame
+            self.last = frame
+            self.times.append(None if frame.pts is None else frame.pts - self.film.origin)
+            if len(self.times) > self.passed:
+                self.see(self._small(frame))
+        if not self.times:
+            raise BadInput(self.film.url, "no frame of it can be decoded")
+        return self._result()
+
+    def _packets(self) -> Packets:
+        container = self.film.container
+        streams = [self.film.stream, *container.streams.audio]
+        for packet in container.demux(streams):
+            if packet.pts is not None and packet.time_base:
+                end = (packet.pts + (packet.duration or 0)) * packet.time_base
+                self.ended = max(self.ended, end)
+            if packet.stream_index == self.film.stream.index:
+                if packet.pos and container.size > 0:
+                    self.tell(min(packet.pos / container.size, 1.0))
+                yield packet
+            else:
+                self.has_sound = self.has_sound or packet.size > 0
+
+    def _small(self, frame: VideoFrame) -> UInt8[np.ndarray, "height width 3"]:
+        height, width = self.film.height, self.film.width
+        if width > _SMALL:
+            height, width = max(1, round(height * _SMALL / width)), _SMALL
+        with refusals(self.film.url):
+            small: np.ndarray = to_levels(pixels_of(frame, height, width), 8)
+        return small
+
+    def _result(self) -> Film:
+        assert self.first
+        assert self.last
+        turned = turn(self.first) % 2 == 1
+        height, width = self.film.height, self.film.width
+        aspect = self.film.stream.sample_aspect_ratio or Fraction(1)
+        times = _rising(self.times)
+        reliable = self.film.stream.codec_context.name not in _UNRELIABLE
+        return Film(
+            self.film.url,
+            *((width, height) if turned else (height, width)),
+            times,
+            self._duration(times),
+            self.film.time_base,
+            times == tuple(self.times) and reliable and not self.film.failures,
+            1 / aspect if turned else aspect,
+            colour_of(self.first),
+            depth_of(self.first),
+            self.has_sound,
+            notes=tuple(self._notes()),
+        )
+
+    def _duration(self, times: tuple[int, ...]) -> int:
+        """Return how long the last frame is: as it says, as most are, or as the rate has it."""
+        assert self.last
+        if self.last.duration:
+            return self.last.duration
+        if len(times) > 1:
+            return _usual(times)
+        rate = self.film.stream.guessed_rate or Fraction(25)
+        return max(1, round(1 / rate / self.film.time_base))
+
+    def _notes(self) -> Iterator[str]:
+        assert self.first
+        container = self.film.container
+        if self.film.failures:
+            yield f"damaged: {self.film.failures} packets or frames of it could not be decoded"
+        promised = Fraction(container.duration or 0, av.time_base)
+        start = Fraction(container.start_time or 0, av.time_base)
+        if promised - (self.ended - start) > _MISSING:
+            ended = f"{float(self.ended - start):.2f} s of {float(promised):.2f} s"
+            yield f"cut short: {ended} are there"
+        if self.first.rotation % 90:
+            yield f"turned by {self.first.rotation} degrees: only quarter turns are undone"
+        if colour_of(self.first).matrix and self.first.colorspace not in {*MATRICES, 2}:
+            yield f"colour matrix {self.first.colorspace} is not known: taken for a usual one"
+        if self.first.interlaced_frame:
+            yield "interlaced: the two fields of a frame are rendered as one picture"
+        others = len([s for s in container.streams.video if s.codec_context]) - 1
+        for count, name in ((others, "picture"), (len(container.streams.subtitles), "subtitle")):
+            if count:
+                yield f"left out: {count} {name} track{'s' if count > 1 else ''}"
+
+
+def _usual(times: tuple[int, ...]) -> int:
+    return median_low(later - earlier for earlier, later in pairwise(times))
+
+
+def _rising(times: list[int | None]) -> tuple[int, ...]:
+    """Return times from 0 on that rise strictly; those that do already stay as they are."""
+    known = [time for time in times if time is not None]
+    steps = [b - a for a, b in pairwise(known) if b > a]
+    step = median_low(steps) if steps else 1
+    rising: list[int] = []
+    for time in times:
+        least = rising[-1] + 1 if rising else 0
+        guess = rising[-1] + step if rising else 0
+        rising.append(max(least, guess if time is None else time))
+    return tuple(rising)
