@@ -154,12 +154,17 @@ class Context(Protocol):
         """Return a network by name, kept warm between frames. Raises UserError."""
 
     def gradient(
-        self, image: "Tensor", network: "Network", objective: "Objective"
+        self, image: "Tensor", network: "Network", *objectives: "Objective"
     ) -> tuple[float, "Tensor"]:
-        """Return the objective's value and its exact gradient for the whole image.
+        """Return the sum of the objectives and its exact gradient for the whole image.
 
         However large the image, the result is the whole picture's: see engine.gradient.
         """
+
+    def statistics(
+        self, image: "Tensor", network: "Network", objective: "Objective"
+    ) -> "dict[str, Tensor]":
+        """Return what the objective adds up over the whole image, by layer."""
 
     def features(self, image: "Tensor", network: "Network", layer: str) -> "Tensor":
         """Return a layer's features for the whole image: [1, channels, rows, columns]."""

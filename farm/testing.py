@@ -81,8 +81,13 @@ class FakeContext:
         raise UnknownName("network", name, ())
 
     def gradient(
-        self, image: "Tensor", network: "Network", objective: "Objective"
+        self, image: "Tensor", network: "Network", *objectives: "Objective"
     ) -> tuple[float, "Tensor"]:
+        raise NotImplementedError("FakeContext has no networks; see farm.engine.context")
+
+    def statistics(
+        self, image: "Tensor", network: "Network", objective: "Objective"
+    ) -> "dict[str, Tensor]":
         raise NotImplementedError("FakeContext has no networks; see farm.engine.context")
 
     def features(self, image: "Tensor", network: "Network", layer: str) -> "Tensor":

@@ -94,10 +94,17 @@ class FrameContext:
         return network
 
     def gradient(
-        self, image: Tensor, network: Network, objective: Objective
+        self, image: Tensor, network: Network, *objectives: Objective
     ) -> tuple[float, Tensor]:
+        layers = dict.fromkeys(layer for part in objectives for layer in part.layers)
+        extractor = network.extractor(tuple(layers))
+        return exact.gradient(image, extractor, objectives, self._plan.tile, self._tile_done)
+
+    def statistics(
+        self, image: Tensor, network: Network, objective: Objective
+    ) -> dict[str, Tensor]:
         extractor = network.extractor(objective.layers)
-        return exact.gradient(image, extractor, objective, self._plan.tile, self._tile_done)
+        return exact.statistics(image, extractor, objective, self._plan.tile, self._tile_done)
 
     def features(self, image: Tensor, network: Network, layer: str) -> Tensor:
         extractor = network.extractor((layer,))

@@ -4,7 +4,7 @@ The result is the whole picture's: each feature is computed from all the pixels 
 to exactly one tile, and its pull on pixels that tiles share is added up, in a fixed order.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -56,16 +56,31 @@ def lay_out(extractor: Extractor, height: int, width: int, tile: int) -> Layout:
 
 @torch.enable_grad()
 def gradient(
-    image: Image, extractor: Extractor, objective: Objective, tile: int, done: Done = nothing
+    image: Image,
+    extractor: Extractor,
+    objective: Objective | Sequence[Objective],
+    tile: int,
+    done: Done = nothing,
 ) -> tuple[float, Image]:
     """Return the objective's value and its exact gradient with respect to the image.
 
-    image: RGB in 0..1; its precision is that of the sums. tile: pixels a side, 0 for whole.
+    image: RGB in 0..1; its precision is that of the sums. objective: one, or several to add up.
+    tile: pixels a side, 0 for whole.
     """
     layout = lay_out(extractor, image.shape[2], image.shape[3], tile)
-    if isinstance(objective, LocalObjective):
-        return _one_pass(image, extractor, objective, layout, done)
-    return _two_passes(image, extractor, objective, layout, done)
+    sought = _Sought(objective)
+    if len(layout.tiles) == 1 or sought.is_local:
+        return _one_pass(image, extractor, sought, layout, done)
+    return _two_passes(image, extractor, sought, layout, done)
+
+
+def statistics(
+    image: Image, extractor: Extractor, objective: Objective, tile: int, done: Done = nothing
+) -> dict[str, Tensor]:
+    """Return the objective's statistics of the whole picture by layer, in float64."""
+    layout = lay_out(extractor, image.shape[2], image.shape[3], tile)
+    sums = _sum_up(image, extractor, _Sought(objective), layout, done)
+    return {layer: found for (_, layer), found in sums.items()}
 
 
 def features(
@@ -85,17 +100,45 @@ def features(
     return maps
 
 
+Key = tuple[int, str]
+"""An objective's number and a layer."""
+
+
+class _Sought:
+    """Objectives that are added up."""
+
+    def __init__(self, objective: Objective | Sequence[Objective]) -> None:
+        self._parts = (objective,) if isinstance(objective, Objective) else tuple(objective)
+        self.is_local = all(isinstance(part, LocalObjective) for part in self._parts)
+
+    def statistics(
+        self, crop: Image, tile: Tile, extractor: Extractor, layout: Layout
+    ) -> Iterator[tuple[Key, Tensor]]:
+        """Yield what the tile adds to the statistics."""
+        for layer, owned in _owned(crop, tile, extractor):
+            for number, part in enumerate(self._parts):
+                if layer in part.layers:
+                    yield (number, layer), part.statistics(layer, owned, layout.window(tile, layer))
+
+    def loss(self, sums: Mapping[Key, Tensor]) -> Tensor:
+        """Return the value of statistics; of those of one tile its share, where all is local."""
+        values = [
+            part.loss({layer: found for (n, layer), found in sums.items() if n == number})
+            for number, part in enumerate(self._parts)
+            if any(n == number for n, _ in sums)
+        ]
+        return torch.stack(values).sum()
+
+
 def _one_pass(
-    image: Image, extractor: Extractor, objective: LocalObjective, layout: Layout, done: Done
+    image: Image, extractor: Extractor, sought: _Sought, layout: Layout, done: Done
 ) -> tuple[float, Image]:
+    """Pull back each tile's share of the value, or the whole value of the only tile."""
     value, total = 0.0, torch.zeros_like(image)
     for tile in layout.tiles:
         crop = _crop(image, tile).requires_grad_()
-        shares = {
-            layer: objective.statistics(layer, owned, layout.window(tile, layer))
-            for layer, owned in _owned(crop, tile, extractor)
-        }
-        share = objective.loss(shares)
+        found = sought.statistics(crop, tile, extractor, layout)
+        share = sought.loss({key: added.double() for key, added in found})
         _crop(total, tile).add_(torch.autograd.grad(share, crop)[0])
         value += float(share.detach())
         done(tile.overlap_pixels)
@@ -103,29 +146,35 @@ def _one_pass(
 
 
 def _two_passes(
-    image: Image, extractor: Extractor, objective: Objective, layout: Layout, done: Done
+    image: Image, extractor: Extractor, sought: _Sought, layout: Layout, done: Done
 ) -> tuple[float, Image]:
     """Sum the statistics, take the loss, and pull its cotangent back tile by tile."""
-    sums: dict[str, Tensor] = {}
-    with torch.no_grad():
-        for tile in layout.tiles:
-            for layer, owned in _owned(_crop(image, tile), tile, extractor):
-                share = objective.statistics(layer, owned, layout.window(tile, layer)).double()
-                sums[layer] = sums[layer] + share if layer in sums else share
-            done(tile.overlap_pixels)
-    leaves = {layer: s.requires_grad_() for layer, s in sums.items()}
-    loss = objective.loss(leaves)
+    sums = _sum_up(image, extractor, sought, layout, done)
+    leaves = {key: found.requires_grad_() for key, found in sums.items()}
+    loss = sought.loss(leaves)
     pulls = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
     total = torch.zeros_like(image)
     for tile in layout.tiles:
         crop = _crop(image, tile).requires_grad_()
-        shares = [
-            (objective.statistics(layer, owned, layout.window(tile, layer)) * pulls[layer]).sum()
-            for layer, owned in _owned(crop, tile, extractor)
-        ]
-        _crop(total, tile).add_(torch.autograd.grad(torch.stack(shares).sum(), crop)[0])
+        found = dict(sought.statistics(crop, tile, extractor, layout))
+        slopes = torch.autograd.grad(
+            list(found.values()), crop, [pulls[key].to(added.dtype) for key, added in found.items()]
+        )
+        _crop(total, tile).add_(slopes[0])
         done(tile.overlap_pixels)
     return float(loss.detach()), total
+
+
+def _sum_up(
+    image: Image, extractor: Extractor, sought: _Sought, layout: Layout, done: Done
+) -> dict[Key, Tensor]:
+    sums: dict[Key, Tensor] = {}
+    with torch.no_grad():
+        for tile in layout.tiles:
+            for key, added in sought.statistics(_crop(image, tile), tile, extractor, layout):
+                sums[key] = sums[key] + added if key in sums else added.double()
+            done(tile.overlap_pixels)
+    return sums
 
 
 def _crop(image: Image, tile: Tile) -> Image:
