@@ -74,7 +74,7 @@ class _Canvas:
         down, right = np.gradient(stream)
         length = np.hypot(down, right) + 1e-9
         self._direction = np.stack([-right / length, down / length])
-        self._colours = np.broadcast_to(np.array(PALETTE[1][1]) / 255, (side, side, 3)).copy()
+        self._colours = _mix(depth)
         self._height = np.zeros((side, side))
 
     def cover(self, brush: Brush) -> None:
@@ -106,19 +106,21 @@ class _Canvas:
     def _follow(self, place: Float[np.ndarray, "2"], length: float) -> Float[np.ndarray, "n 2"]:
         """Return points along the current through a place, length pixels in all."""
         count = 14
+        step = length / (count - 1)
         points = [place]
         for _ in range(count - 1):
-            y, x = np.clip(points[-1], 0, self._side - 1).astype(int)
-            points.append(points[-1] + self._direction[:, y, x] * length / (count - 1))
+            half = points[-1] + self._flow(points[-1]) * step / 2
+            points.append(points[-1] + self._flow(half) * step)
         return np.array(points)
+
+    def _flow(self, place: Float[np.ndarray, "2"]) -> Float[np.ndarray, "2"]:
+        y, x = np.clip(place, 0, self._side - 1).astype(int)
+        return self._direction[:, y, x]
 
     def _colour(self, place: Float[np.ndarray, "2"], spread: float) -> Float[np.ndarray, "3"]:
         g = self._generator
         y, x = place.astype(int)
-        depth = self._depth[y, x] + g.normal(0, spread)
-        stops, colours = zip(*PALETTE, strict=True)
-        table = np.array(colours) / 255
-        mixed = np.array([np.interp(depth, stops, table[:, c]) for c in range(3)])
+        mixed = _mix(self._depth[y, x] + g.normal(0, spread))
         return np.clip(mixed * g.uniform(0.82, 1.16) + g.normal(0, 0.025, 3), 0, 1)
 
     def lit(self) -> Picture:
@@ -141,6 +143,13 @@ def _currents(side: int, generator: np.random.Generator) -> tuple[Plane, Plane]:
     rings = 0.5 + 0.5 * np.sin(9 * stream)
     sky = 0.05 + 0.42 * rings * (0.6 + 0.4 * _clouds(side, 5, generator)) + 0.06 * stream
     return np.clip(sky * (1 - glow) + glow * (0.62 + 0.32 * rings), 0, 1), stream
+
+
+def _mix(depth: np.ndarray) -> np.ndarray:
+    """Return the palette's colours at these depths, RGB in 0..1 along a last axis."""
+    stops, colours = zip(*PALETTE, strict=True)
+    table = np.array(colours) / 255
+    return np.stack([np.interp(depth, stops, table[:, c]) for c in range(3)], -1)
 
 
 def _clouds(side: int, cells: int, generator: np.random.Generator) -> Plane:

@@ -1,0 +1,89 @@
+"""The network that paints in one pass.
+
+Source: Johnson, Alahi, Fei-Fei 2016, "Perceptual losses for real-time style transfer and
+super-resolution", arXiv 1603.08155; instance norm: Ulyanov, Vedaldi, Lempitsky 2016, arXiv
+1607.08022. Differs: half as wide; nearest upsampling and a convolution in place of a transposed
+one, and reflected borders, against checkerboards and frames (Odena, Dumoulin, Olah 2016,
+"Deconvolution and checkerboard artifacts").
+"""
+
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+STRIDE: Final = 4
+"""Sides are padded to a multiple of this many pixels."""
+
+LEAST: Final = 24
+"""Pixels a side of the smallest picture: below there is nothing left to reflect."""
+
+_SPAN: Final = 0.55
+"""Half the span of the colours it can give: a little over 0..1, so that white and black are
+reached where tanh still has a slope."""
+
+
+class Generator(nn.Module):
+    """From pictures [batch, 3, height, width] in 0..1 to painted ones of the same size.
+
+    width: channels at full size; twice and four times as many below. blocks: residual ones.
+    """
+
+    def __init__(self, width: int = 16, blocks: int = 5) -> None:
+        super().__init__()
+        self.width, self.blocks = width, blocks
+        deep = 4 * width
+        self.encode = nn.Sequential(
+            _Layer(3, width, 9),
+            _Layer(width, 2 * width, 3, stride=2),
+            _Layer(2 * width, deep, 3, stride=2),
+        )
+        self.change = nn.Sequential(*(_Residual(deep) for _ in range(blocks)))
+        self.decode = nn.Sequential(
+            nn.Upsample(scale_factor=2),
+            _Layer(deep, 2 * width, 3),
+            nn.Upsample(scale_factor=2),
+            _Layer(2 * width, width, 3),
+        )
+        self.colour = nn.Conv2d(width, 3, 9, padding=4, padding_mode="reflect")
+
+    def forward(self, picture: Tensor) -> Tensor:
+        height, width = picture.shape[2:]
+        padding = (0, -width % STRIDE, 0, -height % STRIDE)
+        painted = self.raw(F.pad(picture, padding, mode="reflect"))
+        return painted[..., :height, :width]
+
+    def raw(self, picture: Tensor) -> Tensor:
+        painted = self.colour(self.decode(self.change(self.encode(picture - 0.5))))
+        return 0.5 + _SPAN * torch.tanh(painted)
+
+
+class _Layer(nn.Sequential):
+    """Convolution, instance norm, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(
+                inputs,
+                outputs,
+                kernel,
+                stride,
+                padding=kernel // 2,
+                padding_mode="reflect",
+                bias=False,
+            ),
+            nn.InstanceNorm2d(outputs, affine=True),
+            nn.ReLU(inplace=True),
+        )
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.one = _Layer(channels, channels, 3)
+        self.two = _Layer(channels, channels, 3)
+        del self.two[2]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.two(self.one(x))
