@@ -86,4 +86,5 @@ class _Residual(nn.Module):
         del self.two[2]
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.two(self.one(x))
+        changed: Tensor = self.two(self.one(x))
+        return x + changed

@@ -184,7 +184,7 @@ def _bristles(across: np.ndarray, along: np.ndarray, generator: np.random.Genera
     """Return how much paint each bristle holds, 0..1: streaks along the stroke."""
     streaks = np.convolve(generator.random(27), [0.25, 0.5, 0.25], "same")
     wave = across + 0.05 * np.sin(7 * along + generator.uniform(0, 6))
-    return np.interp(wave, np.linspace(-1.1, 1.1, len(streaks)), streaks)
+    return np.asarray(np.interp(wave, np.linspace(-1.1, 1.1, len(streaks)), streaks))
 
 
 if __name__ == "__main__":
