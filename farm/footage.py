@@ -66,6 +66,8 @@ def _endless_strip(spec: JobSpec, sources: Sequence[Source]) -> Strip:
         raise BadInput(sources[-1].url, "it begins with one still; give one")
     if not (is_film_target(spec.output) or is_sequence(spec.output)):
         raise BadOutput(spec.output, "it makes many frames; give a film (.mp4) or frame_%05d.png")
+    if spec.film.coherence != "none":
+        raise BadParameter("coherence", f"{spec.task} makes each frame from the one before anyway")
     asked = FrameRange.parse(spec.frames) if spec.frames else None
     if asked is None or asked.last is None or (asked.first, asked.step) != (1, 1):
         raise BadParameter("frames", "say how many frames to make, as --frames 240")

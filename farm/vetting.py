@@ -19,6 +19,7 @@ COMMANDS: Final = frozenset(
         "cancel",
         "demo",
         "doctor",
+        "flicker",
         "help",
         "jobs",
         "networks",

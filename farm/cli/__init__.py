@@ -22,6 +22,7 @@ __all__ = ["main"]
 COMMANDS: Final = {
     "demo": ("farm.cli.demo", "demo"),
     "doctor": ("farm.cli.doctor", "doctor"),
+    "flicker": ("farm.cli.flicker", "flicker"),
     "networks": ("farm.cli.inspect", "networks"),
     "new-plugin": ("farm.cli.scaffold", "new_plugin"),
     "plugins": ("farm.cli.inspect", "plugins"),

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from farm.errors import BadParameter
 from farm.task import TaskParams
-from farm.vetting import flag_of, negated
+from farm.vetting import EFFECT_FLAGS, FLAGS, flag_of, negated
 
 PREFIX: Final = "param_"
 """Keeps parameters apart from the command's own options, whatever their names."""
@@ -54,8 +54,11 @@ def values_of(params: type[TaskParams], given: Mapping[str, Any]) -> dict[str, A
 
 def refused_flag(params: type[TaskParams], error: BadParameter) -> str:
     """Say a refusal as the command line knows it: by flag instead of by name."""
-    field = params.model_fields.get(error.name)
-    return f"{flag_of(error.name, field) if field else error.name}: {error.reason}"
+    field, common = params.model_fields.get(error.name), f"--{error.name}"
+    if field:
+        return f"{flag_of(error.name, field)}: {error.reason}"
+    is_common = common in FLAGS | EFFECT_FLAGS
+    return f"{common if is_common else error.name}: {error.reason}"
 
 
 def _option(name: str, field: FieldInfo) -> click.Option:

@@ -24,6 +24,7 @@ from farm.executor import Executor, ExecutorOptions
 from farm.job import Job, JobSpec, JobState
 from farm.ledger import Ledger
 from farm.metrics import Metrics
+from farm.plan import films_of
 from farm.registry import Registry
 
 POOL: Final = "ray"
@@ -54,7 +55,10 @@ def render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
         controller.submit(spec, resume=running.is_resumed)
         tally.total = controller.scheduler.frame_count()
         job = _run(controller)
-    return _told(job, tally, is_json=running.is_json)
+        code = _told(job, tally, is_json=running.is_json)
+        if job.state is JobState.COMPLETED and spec.film.coherence != "none":
+            _tell_flicker(ledger, job)
+    return code
 
 
 def _run(controller: Controller) -> Job:
@@ -126,6 +130,18 @@ def _told(job: Job, tally: Tally, *, is_json: bool) -> Exit:
     click.echo(f"{tally.done} done{before}{failed}: {job.spec.output}", err=is_json)
     is_well = job.state is JobState.COMPLETED and not tally.failed
     return Exit.DONE if is_well else Exit.FAILED
+
+
+def _tell_flicker(ledger: Ledger, job: Job) -> None:
+    """Say how much the films of a coherent job flicker."""
+    from farm.cli.flicker import told
+    from farm.media.film import read_film
+    from farm.media.flicker import compare, frames_of
+
+    for made in films_of([record.unit for record in ledger.units(job.id)]):
+        if len(made.frames) > 1:
+            rendered = frames_of(read_film(made.target))
+            click.echo(told(compare(made.frames, rendered, made.cuts)), err=True)
 
 
 def _again() -> str:

@@ -9,6 +9,9 @@ from farm.cli.root import registry_of
 from farm.errors import BadOutput, UserError
 from farm.vetting import COMMANDS, NAME
 
+_FOLDER: Final = Path("plugins")
+"""Of its own: every file in a folder of plugins is loaded."""
+
 TEMPLATE: Final = '''\
 from farm import Effect, Field, TaskParams, hookimpl
 
@@ -30,7 +33,7 @@ def farm_tasks():
 @click.argument("name")
 @click.pass_context
 def new_plugin(context: click.Context, name: str) -> None:
-    """Write NAME.py here: a working effect to begin from."""
+    """Write plugins/NAME.py: a working effect to begin from."""
     if not NAME.fullmatch(name):
         raise UserError(
             f"{name!r} is no task name; use 1 to 32 lower-case letters, digits and dashes, "
@@ -38,9 +41,10 @@ def new_plugin(context: click.Context, name: str) -> None:
         )
     if name in COMMANDS or name in registry_of(context).tasks:
         raise UserError(f"`farm {name}` exists already; choose another name")
-    path = Path(name.replace("-", "_") + ".py")
+    path = _FOLDER / f"{name.replace('-', '_')}.py"
     if path.exists():
         raise BadOutput(str(path), "it exists already; choose another name or remove it")
     title = name.title().replace("-", "")
+    _FOLDER.mkdir(exist_ok=True)
     path.write_text(TEMPLATE.format(name=name, title=title), encoding="utf-8")
-    click.echo(f"wrote {path}; try: farm --plugins-dir . {name} PICTURE -o OUTPUT")
+    click.echo(f"wrote {path}; try: farm --plugins-dir {_FOLDER} {name} PICTURE -o OUTPUT")

@@ -15,17 +15,20 @@ from .conftest import Farm
 @pytest.mark.slow
 def test_new_plugin_is_short_works_and_keeps_the_contract(farm: Farm, tmp_path: Path) -> None:
     done = farm("new-plugin", "soft-glow")
-    assert done.stdout.startswith("wrote soft_glow.py; try: farm --plugins-dir . soft-glow ")
-    assert len((tmp_path / "soft_glow.py").read_text().splitlines()) < 15
-    check_effect(Registry.load(tmp_path).task("soft-glow"))  # type: ignore[type-abstract, arg-type]
-    rows = json.loads(farm("--plugins-dir", ".", "plugins", "--json").stdout)
+    assert done.stdout.startswith(
+        "wrote plugins/soft_glow.py; try: farm --plugins-dir plugins soft-glow "
+    )
+    assert len((tmp_path / "plugins" / "soft_glow.py").read_text().splitlines()) < 15
+    check_effect(Registry.load(tmp_path / "plugins").task("soft-glow"))  # type: ignore[type-abstract, arg-type]
+    rows = json.loads(farm("--plugins-dir", "plugins", "plugins", "--json").stdout)
     assert [row["state"] for row in rows if row["name"] == "soft_glow"] == ["loaded"]
 
 
 @pytest.mark.slow
 def test_new_plugin_overwrites_nothing(farm: Farm, tmp_path: Path) -> None:
-    (tmp_path / "glow.py").write_text("precious")
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "glow.py").write_text("precious")
     done = farm("new-plugin", "glow")
     assert done.returncode == Exit.WRONG_REQUEST
-    assert done.stderr.startswith("farm: cannot write glow.py: it exists already")
-    assert (tmp_path / "glow.py").read_text() == "precious"
+    assert done.stderr.startswith("farm: cannot write plugins/glow.py: it exists already")
+    assert (tmp_path / "plugins" / "glow.py").read_text() == "precious"

@@ -1,0 +1,75 @@
+"""A shot begins where the picture changes at once, and nowhere else."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farm.media.film import read_film
+from farm.media.shots import ShotFinder
+
+Draw = Callable[[int], np.ndarray]
+
+
+def scene(seed: int) -> np.ndarray:
+    """Return soft blots, 90 x 480."""
+    from PIL import Image
+
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 24, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((480, 90), Image.Resampling.BICUBIC))
+
+
+def cuts(frames: list[np.ndarray]) -> tuple[int, ...]:
+    finder = ShotFinder()
+    for frame in frames:
+        finder.see(frame.clip(0, 255).astype(np.uint8))
+    return finder.cuts
+
+
+def shot(seed: int, count: int, speed: int = 1) -> list[np.ndarray]:
+    """Return a pan over a scene."""
+    wide = scene(seed)
+    return [wide[:, speed * place : speed * place + 160] for place in range(count)]
+
+
+@given(st.lists(st.integers(10, 30), min_size=1, max_size=5))
+def test_every_hard_cut_is_found_and_nothing_else(lengths: list[int]) -> None:
+    frames = [frame for seed, count in enumerate(lengths) for frame in shot(seed, count)]
+    assert cuts(frames) == tuple(int(sum(lengths[:place])) for place in range(len(lengths)))
+
+
+def test_a_fast_pan_is_one_shot() -> None:
+    assert cuts(shot(1, 30, speed=10)) == (0,)
+
+
+def test_a_flash_is_no_cut() -> None:
+    frames = shot(1, 30)
+    frames[15] = frames[15] * 0.2 + 200
+    assert cuts(frames) == (0,)
+
+
+def test_a_fade_is_no_cut() -> None:
+    frames = [frame * (1 - place / 30) for place, frame in enumerate(shot(1, 30))]
+    assert cuts(frames) == (0,)
+
+
+def test_noise_is_no_cut() -> None:
+    rng = np.random.default_rng(0)
+    assert cuts([f + rng.normal(0, 40, f.shape) for f in shot(1, 30)]) == (0,)
+
+
+def test_shots_are_not_shorter_than_they_can_be_looked_at() -> None:
+    frames = [frame for seed in range(12) for frame in shot(seed, 3)]
+    found = cuts(frames)
+    assert all(later - earlier >= 8 for earlier, later in pairwise(found))
+
+
+@pytest.mark.slow
+def test_real_cuts(shared_data: Path) -> None:
+    finder = ShotFinder()
+    read_film(str(shared_data / "videos" / "bikes.mp4"), see=finder.see)
+    assert finder.cuts == (0, 30, 76, 137, 187, 242)
