@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from farm import Previous
 from farm.engine.context import FrameContext, to_array
 from farm.engine.networks import NetworkCache
 from farm.engine.pyramid import blur, resize
@@ -32,6 +33,7 @@ def render(networks: NetworkCache) -> Render:
         image: Tensor,
         plan: Plan | None = None,
         reads: dict[str, Tensor] | None = None,
+        previous: Previous | None = None,
         **params: object,
     ) -> Tensor:
         pictures = {name: to_array(picture) for name, picture in (reads or {}).items()}
@@ -40,6 +42,7 @@ def render(networks: NetworkCache) -> Render:
             plan=plan or Plan(tile=0),
             networks=networks,
             frame="frame",
+            previous=previous,
             tell=lambda *_: None,
             is_cancelled=lambda: False,
             read=pictures.__getitem__,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from farm import BadParameter, UnknownName
+from farm import BadParameter, Previous, UnknownName
 from farm.engine.networks import NetworkCache
 from farm.job import Plan
 from farm_dream.params import DreamParams
@@ -186,3 +186,30 @@ def test_unknown_names_are_refused_before_work(render: Render, scene: Scene) -> 
 def test_what_does_not_fit_together_is_refused(params: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         DreamParams(**params)
+
+
+@pytest.mark.slow
+def test_a_frame_that_goes_on_dreams_on_what_is_trusted_of_the_one_before(
+    render: Render, scene: Scene
+) -> None:
+    image, quick = scene(96, 128), {"octaves": 2, "iterations": 10}
+    before = render(image, **quick)
+    trust = torch.zeros(1, 1, 96, 128)
+    trust[..., :64] = 1
+    after = render(image, previous=Previous(before, trust), **quick)
+    change = (after - image).abs().mean(dim=(0, 1, 2))
+    stays = (after - before).abs().mean(dim=(0, 1, 2))
+    assert float(change[:48].mean()) > 2 * float(change[80:].mean())
+    assert float(stays[:48].mean()) < 0.5 * float((before - image).abs().mean())
+
+
+@pytest.mark.slow
+def test_a_dream_that_goes_on_and_on_grows_neither_stronger_nor_weaker(
+    render: Render, scene: Scene
+) -> None:
+    image, trust = scene(96, 128), torch.ones(1, 1, 96, 128)
+    dream = render(image, octaves=2)
+    still = float((dream - image).abs().mean())
+    for _ in range(20):
+        dream = render(image, previous=Previous(dream, trust), octaves=2)
+    assert 0.6 * still < float((dream - image).abs().mean()) < 1.6 * still
