@@ -25,6 +25,8 @@ def gather(
 
     reading: hears how far a film is read. is_endless: frames are made one from another.
     """
+    if spec.frames:
+        FrameRange.parse(spec.frames)
     if is_endless or is_film_target(spec.output) or is_sequence(spec.output):
         return Footage(strips=(_one_strip(spec, sources, reading, is_endless=is_endless),))
     many = len(sources) > 1
@@ -98,6 +100,8 @@ def _film_strip(spec: JobSpec, source: Source, target: str, reading: Reading) ->
     from farm.media.shots import ShotFinder
 
     options, shots = spec.film, ShotFinder()
+    if not is_sequence(target):
+        choose_format(target, options.codec, options.quality, options.depth, film=None)
     film = read_film(source.url, tell=lambda done: reading(source.url, done), see=shots.see)
     film = replace(film, cuts=shots.cuts)
     form = None
@@ -113,7 +117,7 @@ def _film_strip(spec: JobSpec, source: Source, target: str, reading: Reading) ->
         _folder(target),
         form,
         _cuts(film, chosen),
-        sound=source.url if form and film.has_sound else "",
+        origin=source.url if form else "",
         span=None if is_whole else _span(film, chosen),
     )
 

@@ -67,8 +67,8 @@ class Strip:
     """Frames that become one film, or one numbered sequence.
 
     target: the film's path, or for a sequence (form is None) a pattern for each number. folder:
-    of working pictures. cuts: places in frames that begin a shot. sound: the film it is taken
-    from. span: seconds of that film, None for all. is_endless: each frame is made from the one
+    of working pictures. cuts: places in frames that begin a shot. origin: the film whose sound and
+    title go along. span: seconds of it, None for all. is_endless: each frame is made from the one
     before, the first from its source.
     """
 
@@ -78,7 +78,7 @@ class Strip:
     folder: str
     form: FilmFormat | None = None
     cuts: tuple[int, ...] = (0,)
-    sound: str = ""
+    origin: str = ""
     span: tuple[float, float] | None = None
     is_endless: bool = False
 
@@ -240,7 +240,7 @@ def _film(
     yield from parts
     join = Join(tuple(part.target for part in parts), form, strip.span)
     needs = tuple(part.name for part in parts)
-    yield Unit(job, f"{strip.name}/film", strip.sound, strip.target, needs, join)
+    yield Unit(job, f"{strip.name}/film", strip.origin, strip.target, needs, join)
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,10 @@ def networks(context: click.Context, name: str | None, *, is_json: bool) -> None
 @AS_JSON
 def show(file: str, *, is_json: bool) -> None:
     """Show how FILE was made: task, parameters, seed, network and weights."""
-    from farm.media import read_record
+    from farm.media import is_film, read_record
+    from farm.media.film import read_film_record
 
-    record = read_record(file)
+    record = read_film_record(file) if is_film(file) else read_record(file)
     if record is None:
         raise BadInput(file, "carries no record; the farm did not write it, or it was edited")
     if is_json:

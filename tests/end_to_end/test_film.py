@@ -224,4 +224,5 @@ def test_what_cannot_be_is_refused_in_one_line(
     done = tint.run("tint", *words)
     assert done.returncode == 2, done.stderr
     assert told in done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
+    said = [line for line in done.stderr.splitlines() if not line.startswith("reading ")]
+    assert len(said) == 1, done.stderr

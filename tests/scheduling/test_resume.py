@@ -15,7 +15,7 @@ FIRST, SECOND, THIRD = (f"clip/part{number:04d}" for number in (1, 2, 3))
 
 def make_units(coherence: str = "none") -> tuple[Unit, ...]:
     frames = [Shown("clip.mp4", place + 1, place, 1, place / 25) for place in range(FRAMES)]
-    strip = Strip("clip", frames, "out.mp4", ".farm", FilmFormat("h264"), sound="clip.mp4")
+    strip = Strip("clip", frames, "out.mp4", ".farm", FilmFormat("h264"), origin="clip.mp4")
     options = FilmOptions.model_validate({"coherence": coherence})
     return plan_units("now", Footage(strips=(strip,)), options)
 

@@ -34,7 +34,11 @@ os.environ.setdefault("SVT_LOG", "1")  # else the AV1 encoder talks on stderr
 _RATE: Final = 25
 """Frames a second that encoders are told; frames are shown at their own times all the same."""
 
-_AT_ONCE: Final = {"max_interleave_delta": "1", "fflags": "+bitexact"}
+_AT_ONCE: Final = {
+    "avoid_negative_ts": "disabled",  # else times are moved to make room for what is decoded early
+    "max_interleave_delta": "1",
+    "fflags": "+bitexact",
+}
 """Packets are written as they come, not held until the text track has one too."""
 
 Pictures = Iterable[tuple[int, int, Frame]]
@@ -106,7 +110,8 @@ def _add_stream(
     """Return a stream that is ready to encode pictures like the frame."""
     codec = CODECS[form.codec]
     sample = draw(frame, form.codec, form.depth, form.colour)
-    stream = part.add_stream(codec.encoder, rate=_RATE)
+    rate = min(Fraction(_RATE), 1 / Fraction(*form.time_base))  # no frame is shorter than a tick
+    stream = part.add_stream(codec.encoder, rate=rate)
     assert isinstance(stream, VideoStream)
     context = stream.codec_context
     context.options = {**codec.options, **codec.qualities[form.quality]}

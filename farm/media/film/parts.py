@@ -1,0 +1,112 @@
+"""The parts of a film as one: when each frame is shown, and when it is decoded."""
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from farm.errors import BadInput
+from farm.media.film.source import opened_container
+
+__all__ = ["Timeline", "frames_of", "packets_of", "read_timeline"]
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When frames are shown, in units of seconds, rising, and when the last one is over.
+
+    delay: frames that are decoded before the first one is shown, at most, in any part.
+    """
+
+    unit: Fraction
+    times: Sequence[int]
+    end: int
+    delay: int
+
+    def duration(self, time: int) -> int:
+        """Return how long the frame of this time is shown."""
+        following = bisect_right(self.times, time)
+        return (self.times[following] if following < len(self.times) else self.end) - time
+
+    def decoded(self, number: int) -> int:
+        """Return when the frame that is decoded as this number, from 0, is decoded.
+
+        Rises strictly, and is never after the frame is shown.
+        """
+        if number >= self.delay:
+            return self.times[number - self.delay]
+        step = self.duration(self.times[0])
+        return self.times[0] - (self.delay - number) * step
+
+
+def read_timeline(parts: Sequence[str], unit: Fraction) -> Timeline:
+    """Read the times of all frames. Raises BadInput for parts that do not belong together."""
+    times, end, delay = array("q"), 0, 0
+    first = None
+    for url in parts:
+        with opened_container(url) as part:
+            kind = _kind(part)
+            if kind != (first := first or kind):
+                reason = "it is encoded unlike the first part; remove the parts and start again"
+                raise BadInput(url, reason)
+            shown, end = _times(part, unit)
+        ranks = {time: rank for rank, time in enumerate(sorted(shown))}
+        delay = max(delay, *(number - ranks[time] for number, time in enumerate(shown)))
+        times.extend(sorted(shown))
+    return Timeline(unit, times, end, delay)
+
+
+def _kind(part: InputContainer) -> tuple[object, ...]:
+    context = part.streams.video[0].codec_context
+    return (context.name, context.height, context.width, context.pix_fmt, context.extradata)
+
+
+def _times(part: InputContainer, unit: Fraction) -> tuple[list[int], int]:
+    """Return when each frame is shown, in the order of decoding, and when the last one is over."""
+    shown, end = [], 0
+    for packet in part.demux():
+        if packet.pts is None:
+            continue
+        time = _in_units(packet, unit)
+        if isinstance(packet.stream, VideoStream):
+            shown.append(time)
+        else:
+            end = time
+    return shown, end
+
+
+def _in_units(timed: "Packet[Any] | VideoFrame", unit: Fraction) -> int:
+    assert timed.pts is not None
+    assert timed.time_base is not None
+    return round(timed.pts * timed.time_base / unit)
+
+
+def packets_of(parts: Sequence[str], timeline: Timeline) -> Iterator["Packet[Any]"]:
+    """Yield the packets of all parts, at the times of the whole film."""
+    number = 0
+    for url in parts:
+        with opened_container(url) as part:
+            for packet in part.demux(part.streams.video[0]):
+                if packet.pts is None:
+                    continue
+                packet.pts = _in_units(packet, timeline.unit)
+                packet.dts = timeline.decoded(number)
+                packet.duration = timeline.duration(packet.pts)
+                packet.time_base = timeline.unit
+                number += 1
+                yield packet
+
+
+def frames_of(parts: Sequence[str], unit: Fraction) -> Iterator[tuple[int, VideoFrame]]:
+    """Decode the frames of all parts, each with its time."""
+    for url in parts:
+        with opened_container(url) as part:
+            for frame in part.decode(part.streams.video[0]):
+                yield _in_units(frame, unit), frame
