@@ -86,13 +86,19 @@ class Previous:
 class Effect(Task):
     """A task that turns a picture into a picture.
 
-    goes_on: render begins from context.previous by itself in coherent films; of any other
-    effect's results the farm mixes in the one before. is_endless: the image is the frame before
-    as it was rendered, the first one the input; --frames says how many.
+    is_endless: the image is the frame before as it was rendered, the first one the input;
+    --frames says how many.
     """
 
-    goes_on: ClassVar[bool] = False
     is_endless: ClassVar[bool] = False
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether render begins from context.previous by itself.
+
+        Of any other effect's results in coherent films the farm mixes in the one before.
+        """
+        return False
 
     @abstractmethod
     def render(self, image: "Tensor", context: "Context") -> "Tensor":

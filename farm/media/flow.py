@@ -70,7 +70,7 @@ def _grey(frame: Pixels) -> UInt8[np.ndarray, "height width"]:
 
 def _flow(one: np.ndarray, other: np.ndarray) -> Field:
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    return np.asarray(search.calc(one, other, None))
+    return np.asarray(search.calc(one, other, np.empty(0)))
 
 
 def _trust(forth: Field, back: Field) -> Float32[np.ndarray, "height width"]:

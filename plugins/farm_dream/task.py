@@ -20,7 +20,10 @@ class Dream(Effect):
     name = "dream"
     Params = DreamParams
     params: DreamParams
-    goes_on = True
+
+    @property
+    def goes_on(self) -> bool:
+        return True
 
     def check(self, context: Context) -> None:
         from farm_dream import wishes

@@ -16,6 +16,10 @@ class Style(Effect):
     Params = StyleParams
     params: StyleParams
 
+    @property
+    def goes_on(self) -> bool:
+        return self.params.fast is None
+
     def check(self, context: Context) -> None:
         if self.params.fast:
             from farm_style import fast

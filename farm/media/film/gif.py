@@ -34,7 +34,8 @@ def write_gif(file: BinaryIO, parts: Sequence[str], timeline: Timeline, comment:
         stream.pix_fmt, stream.codec_context.time_base = "pal8", _UNIT
         shown = -1
         for time, frame in _in_colours(parts, unit, palette):
-            stream.width, stream.height = frame.width, frame.height
+            if shown < 0:
+                stream.width, stream.height = frame.width, frame.height
             shown = max(shown + 1, round((time - timeline.times[0]) * unit / _UNIT))
             frame.pts, frame.time_base = shown, _UNIT
             out.mux(stream.encode(frame))
