@@ -39,7 +39,7 @@ _AT_ONCE: Final = {
     "max_interleave_delta": "1",
     "fflags": "+bitexact",
 }
-"""Packets are written as they come, not held until the text track has one too."""
+"""Packets are written as they come, at their own times, not held for one of the text track."""
 
 Pictures = Iterable[tuple[int, int, Frame]]
 
