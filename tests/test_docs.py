@@ -53,9 +53,10 @@ def test_every_command_is_in_the_readme(command: str) -> None:
 
 @pytest.mark.parametrize("line", SHOWN)
 def test_every_command_line_in_the_readme_is_taken(
-    line: str, monkeypatch: pytest.MonkeyPatch
+    line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(ROOT / "plugins" / "examples")
+    (tmp_path / "plugins").symlink_to(ROOT / "plugins" / "examples")
+    monkeypatch.chdir(tmp_path)
     words = shlex.split(line)
     with group.make_context("farm", list(words)) as context:
         name = next(word for word in words if word in group.list_commands(context))

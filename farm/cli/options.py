@@ -80,8 +80,16 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         multiple=shape.is_repeated,
         nargs=shape.count,
         metavar=None if shape.choices else shape.metavar,
+        **_alone(field),
         **shared,
     )
+
+
+def _alone(field: FieldInfo) -> dict[str, Any]:
+    """Return what lets a flag stand without a value: json_schema_extra={"alone": "value"}."""
+    extra = field.json_schema_extra
+    value = extra.get("alone") if isinstance(extra, dict) else None
+    return {"is_flag": False, "flag_value": value} if value else {}
 
 
 def _shape(annotation: Any) -> _Shape:

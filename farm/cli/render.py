@@ -138,8 +138,10 @@ def _tell_flicker(ledger: Ledger, job: Job) -> None:
     from farm.media.film import read_film
     from farm.media.flicker import compare, frames_of
 
-    for made in films_of([record.unit for record in ledger.units(job.id)]):
-        if len(made.frames) > 1:
+    records = ledger.units(job.id)
+    written = {record.unit.target for record in records if record.state.is_done}
+    for made in films_of([record.unit for record in records]):
+        if len(made.frames) > 1 and made.target in written:
             rendered = frames_of(read_film(made.target))
             click.echo(told(compare(made.frames, rendered, made.cuts)), err=True)
 

@@ -62,7 +62,10 @@ class StyleParams(NetworkParams):
         json_schema_extra={"cli": "--style"},
     )
     fast: str | None = Field(
-        None, description="Paint in one pass by a trained network: its name or file."
+        None,
+        description="Paint in one pass by a trained network: its name, its file, or the folder of "
+        "a `farm train-style` run; alone, by the one that comes with the farm.",
+        json_schema_extra={"alone": "eddies"},
     )
     masks: tuple[FilePath, ...] = Field(
         (),

@@ -46,7 +46,6 @@ class Container:
     codecs: tuple[str, ...]
     sounds: frozenset[str] | None = frozenset()
     encoder: str = ""
-    options: Mapping[str, str] | None = None
 
 
 _YUV: Final = {8: "yuv420p", 10: "yuv420p10le"}
@@ -105,10 +104,8 @@ _MP4_SOUNDS: Final = frozenset({"aac", "ac3", "alac", "eac3", "flac", "mp3", "op
 _MOV_SOUNDS: Final = frozenset({"aac", "ac3", "alac", "eac3", "mp3", "pcm_s16le", "pcm_s24le"})
 
 CONTAINERS: Final[Mapping[str, Container]] = {
-    ".mp4": Container(
-        "mp4", ("h264", "hevc", "av1"), _MP4_SOUNDS, "aac", {"movflags": "+faststart"}
-    ),
-    ".mov": Container("mov", ("h264", "hevc"), _MOV_SOUNDS, "aac", {"movflags": "+faststart"}),
+    ".mp4": Container("mp4", ("h264", "hevc", "av1"), _MP4_SOUNDS, "aac"),
+    ".mov": Container("mov", ("h264", "hevc"), _MOV_SOUNDS, "aac"),
     ".mkv": Container("matroska", ("h264", "hevc", "av1", "vp9", "ffv1"), None, "libopus"),
     ".webm": Container("webm", ("vp9", "av1"), frozenset({"opus", "vorbis"}), "libopus"),
     ".gif": Container("gif", ("gif",)),

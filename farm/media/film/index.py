@@ -16,7 +16,7 @@ from farm.errors import BadInput
 from farm.film import Film
 from farm.media.film.matrices import MATRICES
 from farm.media.film.pixels import colour_of, depth_of, pixels_of, turn
-from farm.media.film.source import Opened, Packets, decode, opened, refusals
+from farm.media.film.source import Opened, Packets, decode, opened, refusals, tracks_of
 from farm.media.frame import to_levels
 
 __all__ = ["read_film"]
@@ -139,17 +139,16 @@ class _Reading:
         if self.film.failures:
             yield f"damaged: {self.film.failures} packets or frames of it could not be decoded"
         promised = Fraction(container.duration or 0, av.time_base)
-        start = Fraction(container.start_time or 0, av.time_base)
-        if promised - (self.ended - start) > _MISSING:
-            ended = f"{float(self.ended - start):.2f} s of {float(promised):.2f} s"
-            yield f"cut short: {ended} are there"
+        there = self.ended - Fraction(container.start_time or 0, av.time_base)
+        if promised - there > _MISSING:
+            yield f"cut short: {float(there):.2f} s of {float(promised):.2f} s are there"
         if self.first.rotation % 90:
             yield f"turned by {self.first.rotation} degrees: only quarter turns are undone"
         if colour_of(self.first).matrix and self.first.colorspace not in {*MATRICES, 2}:
             yield f"colour matrix {self.first.colorspace} is not known: taken for a usual one"
         if self.first.interlaced_frame:
             yield "interlaced: the two fields of a frame are rendered as one picture"
-        others = len([s for s in container.streams.video if s.codec_context]) - 1
+        others = len(tracks_of(container)) - 1
         for count, name in ((others, "picture"), (len(container.streams.subtitles), "subtitle")):
             if count:
                 yield f"left out: {count} {name} track{'s' if count > 1 else ''}"

@@ -74,10 +74,12 @@ def join_parts(  # noqa: PLR0917 - what a unit of joining holds
 
 
 def _options(container: Container, unit: Fraction) -> dict[str, str]:
+    if container.name not in {"mp4", "mov"}:
+        # Else sound that starts before 0, to warm its decoder up, would move the pictures.
+        return {"avoid_negative_ts": "disabled", "fflags": "+bitexact"}
     scale = str(unit.denominator)
-    is_mp4 = container.name in {"mp4", "mov"}
-    scales = {"video_track_timescale": scale, "movie_timescale": scale} if is_mp4 else {}
-    return {**(container.options or {}), **scales, "fflags": "+bitexact"}
+    scales = {"video_track_timescale": scale, "movie_timescale": scale}
+    return {"movflags": "+faststart", "fflags": "+bitexact", **scales}
 
 
 def _metadata(source: InputContainer | None, comment: str) -> dict[str, str]:

@@ -6,7 +6,6 @@ from fractions import Fraction
 from pathlib import PurePath
 from typing import Any, Final, Protocol
 
-import av
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
@@ -15,7 +14,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 
 from farm.media.film.formats import Container, container_of
-from farm.media.film.source import opened_container
+from farm.media.film.source import opened_container, origin_of
 
 __all__ = ["add_sound", "note_sound"]
 
@@ -57,11 +56,11 @@ def add_sound(
 ) -> Sound:
     """Add the source's sound tracks to a film and return their packets, in order of time.
 
-    Time 0 is the source's own start, as in its index, so that sound keeps its place to pictures
+    Time 0 is where the source's index has it, so that sound keeps its place to pictures
     that start later or earlier. span: seconds of the source to take, which begin at 0 then; whole
     packets that start in it.
     """
-    begin = Fraction(source.start_time or 0, av.time_base)
+    begin = origin_of(source)
     end = None
     if span is not None:
         first, last = (Fraction(seconds).limit_denominator(10**7) for seconds in span)

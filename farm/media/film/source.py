@@ -23,7 +23,16 @@ from farm.media.formats import MAX_PIXELS
 from farm.media.guard import one_line
 from farm.storage import input_path
 
-__all__ = ["Opened", "Packets", "decode", "opened", "opened_container", "refusals"]
+__all__ = [
+    "Opened",
+    "Packets",
+    "decode",
+    "opened",
+    "opened_container",
+    "origin_of",
+    "refusals",
+    "tracks_of",
+]
 
 _FORMATS: Final = "mov,matroska,gif,avi,mpeg,mpegts,asf,flv,ogg,mxf,mp3,wav,flac,aac,nut"
 """Demuxers that may open a file: none that follows links to other files or hosts."""
@@ -95,8 +104,29 @@ def opened(url: str, threads: int = 0) -> Iterator[Opened]:
         yield _open_track(url, container, threads)
 
 
+def tracks_of(container: InputContainer) -> list[VideoStream]:
+    """Return the tracks of moving pictures: no covers."""
+    videos = container.streams.video
+    return [track for track in videos if not track.disposition & Disposition.attached_pic]
+
+
+def origin_of(container: InputContainer) -> Fraction:
+    """Return the container's time, in seconds, that is time 0 of its film.
+
+    It is where the container starts, as players have it; but sound that starts before 0, to warm
+    its decoder up, does not move the pictures.
+    """
+    start = Fraction(container.start_time or 0, av.time_base)
+    if start >= 0:
+        return start
+    firsts = [
+        t.start_time * t.time_base for t in tracks_of(container) if t.start_time and t.time_base
+    ]
+    return min(Fraction(0), *firsts[:1])
+
+
 def _open_track(url: str, container: InputContainer, threads: int) -> Opened:
-    tracks = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    tracks = tracks_of(container)
     if not tracks:
         only = ", only sound" if container.streams.audio else ""
         raise BadInput(url, f"there is no film in it{only}")
@@ -112,8 +142,8 @@ def _open_track(url: str, container: InputContainer, threads: int) -> Opened:
     context.options = {"max_pixels": str(MAX_PIXELS)}
     context.thread_type = "AUTO"
     context.thread_count = threads
-    start = Fraction(container.start_time or 0, av.time_base)
-    return Opened(url, container, stream, height, width, round(start / stream.time_base))
+    origin = round(origin_of(container) / stream.time_base)
+    return Opened(url, container, stream, height, width, origin)
 
 
 def decode(film: Opened, packets: Packets) -> Iterator[VideoFrame]:

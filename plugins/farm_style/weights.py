@@ -1,0 +1,36 @@
+"""A generator's file: half-precision tensors and what they were learnt from, in safetensors."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from farm import BadInput
+from farm_style.generator import Generator
+
+_HEADER: Final = "farm-style"
+
+
+def to_bytes(generator: Generator, facts: Mapping[str, object]) -> bytes:
+    """Return the file of a generator. facts: of its making, anything JSON holds."""
+    made = {"width": generator.width, "blocks": generator.blocks, **facts}
+    tensors = {name: value.half().contiguous() for name, value in generator.state_dict().items()}
+    return save(tensors, {_HEADER: json.dumps(made, sort_keys=True)})
+
+
+def read_generator(path: Path) -> Generator:
+    """Return the generator of a file. Raises BadInput where it holds none."""
+    try:
+        with safe_open(path, "pt") as file:
+            made = json.loads((file.metadata() or {})[_HEADER])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        generator = Generator(int(made["width"]), int(made["blocks"]))
+        generator.load_state_dict(tensors)
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise BadInput(str(path), f"holds no painter ({reason}); see `farm train-style`") from error
+    return generator.to(torch.float32)
