@@ -122,7 +122,7 @@ def origin_of(container: InputContainer) -> Fraction:
     firsts = [
         t.start_time * t.time_base for t in tracks_of(container) if t.start_time and t.time_base
     ]
-    return min(Fraction(0), *firsts[:1])
+    return min([Fraction(0), *firsts[:1]])
 
 
 def _open_track(url: str, container: InputContainer, threads: int) -> Opened:
