@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from farm.engine.networks import Network
     from farm.engine.objectives import Objective
+    from farm.engine.training import World
 
 __all__ = [
     "Context",
@@ -149,6 +150,10 @@ class Context(Protocol):
     @property
     def previous(self) -> Previous | None:
         """What the frame before became, in a coherent film; None where there is none."""
+
+    @property
+    def world(self) -> "World":
+        """The workers that train together in a run; one alone elsewhere."""
 
     def generator(self) -> "torch.Generator":
         """Return a fresh CPU generator seeded with the frame's seed."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from farm.engine.networks import Network
     from farm.engine.objectives import Objective
+    from farm.engine.training import World
 
 __all__ = ["FakeContext", "check_effect"]
 
@@ -65,6 +66,12 @@ class FakeContext:
     @property
     def seed(self) -> int:
         return self._seed
+
+    @property
+    def world(self) -> "World":
+        from farm.engine.training import ALONE
+
+        return ALONE
 
     def generator(self) -> "torch.Generator":
         import torch

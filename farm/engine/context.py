@@ -11,6 +11,7 @@ from farm.engine import gradient as exact
 from farm.engine.device import image_dtype
 from farm.engine.networks import Network, NetworkCache
 from farm.engine.objectives import Objective
+from farm.engine.training import ALONE
 from farm.errors import Cancelled
 from farm.job import Plan
 from farm.task import Previous
@@ -60,6 +61,7 @@ class FrameContext:
         self._device, self._plan, self._networks = device, plan, networks
         self._tell, self._is_cancelled, self._read = tell, is_cancelled, read
         self.number, self.seconds, self.previous = number, seconds, previous
+        self.world = ALONE
         self._done, self._note = 0.0, ""
         digest = hashlib.sha256(f"{plan.seed}/{frame}".encode()).digest()
         self._seed = int.from_bytes(digest[:8]) >> 1

@@ -251,6 +251,12 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted((folder / CHECKPOINTS).glob("step-*.safetensors"))
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is there whole or not at all."""
+    with open_whole(path) as file:
+        file.write(content)
+
+
 def write_picture(path: Path, picture: Float[Tensor, "1 3 height width"]) -> None:
     """Write RGB in 0..1 as a PNG, whole or not at all."""
     values = picture[0].detach().float().clamp(0, 1).mul(255).round().byte()

@@ -19,13 +19,11 @@ from torch import Tensor, nn
 from farm import BadParameter, Context
 from farm.engine.pyramid import resize
 from farm_style.generator import LEAST, STRIDE, Generator
+from farm_style.names import RESULT
 from farm_style.params import StyleParams
 from farm_style.weights import read_generator
 
 SHIPPED: Final = Path(__file__).parent / "styles"
-RESULT: Final = "generator.safetensors"
-"""What a training run leaves in its folder."""
-
 REACH: Final = 72
 """Pixels on each side that a painted one depends on, at most, rounded up to the stride."""
 

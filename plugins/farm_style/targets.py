@@ -49,21 +49,36 @@ class Layers:
 
 def layers(params: StyleParams, network: Network) -> Layers:
     """Return the layers asked for, or the network's usual ones. Raises BadParameter."""
-    usual = next((u for u in USUAL if {*u[0], *u[1]} <= {*network.layers}), None)
+    usual_ones = _known(network)
     content, style = (
         dict(split_weight(layer) for layer in given)
         for given in (params.content_layers, params.style_layers)
     )
     for name, given in (("style_layers", style), ("content_layers", content)):
-        if usual is None and not given:
+        if usual_ones is None and not given:
             raise BadParameter(
                 name,
                 f"no usual ones are known for {network.name}; choose among "
                 f"{', '.join(network.main_layers)}",
             )
-    if usual:
-        content, style = content or usual[0], style or usual[1]
+    if usual_ones:
+        content, style = content or usual_ones[0], style or usual_ones[1]
     return Layers(_shares(content), _shares(style))
+
+
+def usual(network: Network) -> Layers:
+    """Return the network's usual layers. Raises BadParameter where none are known."""
+    known = _known(network)
+    if known is None:
+        raise BadParameter(
+            "network",
+            f"no usual layers of style are known for {network.name}; take starter or vgg19",
+        )
+    return Layers(_shares(known[0]), _shares(known[1]))
+
+
+def _known(network: Network) -> tuple[Weights, Weights] | None:
+    return next((u for u in USUAL if {*u[0], *u[1]} <= {*network.layers}), None)
 
 
 def _shares(weights: Weights) -> Weights:

@@ -10,9 +10,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from farm import BadInput
+from farm.engine.training import write_whole
 from farm_style.generator import Generator
 
 _HEADER: Final = "farm-style"
+
+
+def write_generator(path: Path, generator: Generator, facts: Mapping[str, object]) -> None:
+    """Write a generator's file, whole or not at all."""
+    write_whole(path, to_bytes(generator, facts))
 
 
 def to_bytes(generator: Generator, facts: Mapping[str, object]) -> bytes:

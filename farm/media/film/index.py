@@ -16,7 +16,7 @@ from farm.errors import BadInput
 from farm.film import Film
 from farm.media.film.matrices import MATRICES
 from farm.media.film.pixels import colour_of, depth_of, pixels_of, turn
-from farm.media.film.source import Opened, Packets, decode, opened, refusals, tracks_of
+from farm.media.film.source import JUMP, Opened, Packets, decode, opened, refusals, tracks_of
 from farm.media.frame import to_levels
 
 __all__ = ["read_film"]
@@ -54,13 +54,15 @@ def read_film(url: str, tell: Tell = lambda _: None, see: See = lambda _: None) 
 
 @dataclass
 class _Reading:
-    """What one pass over a film finds. passed: frames that were seen before."""
+    """What one pass over a film finds. passed: frames that were seen before. times,
+    decoded: when each frame is shown, and when its data were read, as the container says."""
 
     film: Opened
     tell: Tell
     see: See
     passed: int = 0
     times: list[int | None] = field(default_factory=list)
+    decoded: list[int | None] = field(default_factory=list)
     last: VideoFrame | None = None
     first: VideoFrame | None = None
     has_sound: bool = False
@@ -73,6 +75,7 @@ class _Reading:
                 self.first = frame
             self.last = frame
             self.times.append(None if frame.pts is None else frame.pts - self.film.origin)
+            self.decoded.append(frame.dts)
             if len(self.times) > self.passed:
                 self.see(self._small(frame))
         if not self.times:
@@ -107,7 +110,10 @@ class _Reading:
         turned = turn(self.first) % 2 == 1
         height, width = self.film.height, self.film.width
         aspect = self.film.stream.sample_aspect_ratio or Fraction(1)
-        times = _rising(self.times)
+        clock = self.times
+        if not _rises(clock) and _rises(self.decoded):
+            clock = self.decoded  # some containers know no more, and their times are guesses
+        times = _rising(clock, round(JUMP / self.film.time_base))
         reliable = self.film.stream.codec_context.name not in _UNRELIABLE
         return Film(
             self.film.url,
@@ -158,14 +164,23 @@ def _usual(times: tuple[int, ...]) -> int:
     return median_low(later - earlier for earlier, later in pairwise(times))
 
 
-def _rising(times: list[int | None]) -> tuple[int, ...]:
-    """Return times from 0 on that rise strictly; those that do already stay as they are."""
+def _rises(clock: list[int | None]) -> bool:
+    return None not in clock and all(a < b for a, b in pairwise(clock))  # type: ignore[operator]
+
+
+def _rising(times: list[int | None], jump: int) -> tuple[int, ...]:
+    """Return times from 0 on that rise strictly; those that do already stay as they are.
+
+    jump: by so much back or more the clock was set anew, and what follows goes on from there.
+    """
     known = [time for time in times if time is not None]
     steps = [b - a for a, b in pairwise(known) if b > a]
     step = median_low(steps) if steps else 1
     rising: list[int] = []
+    offset, last = 0, -step
     for time in times:
-        least = rising[-1] + 1 if rising else 0
-        guess = rising[-1] + step if rising else 0
-        rising.append(max(least, guess if time is None else time))
+        if time is not None and last - (time + offset) >= jump:
+            offset = last + step - time
+        last = max(last + 1, 0, last + step if time is None else time + offset)
+        rising.append(last)
     return tuple(rising)

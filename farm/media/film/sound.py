@@ -14,7 +14,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 
 from farm.media.film.formats import Container, container_of
-from farm.media.film.source import opened_container, origin_of
+from farm.media.film.source import JUMP, opened_container, origin_of
 
 __all__ = ["add_sound", "note_sound"]
 
@@ -116,6 +116,11 @@ def _packets(source: InputContainer, tracks: dict[int, _Track]) -> Sound:
 
 
 class _Copied:
+    """A track whose packets are copied, at times that rise.
+
+    Where its clock is set back, by more than a trifle, sound goes on as if it had not been.
+    """
+
     def __init__(
         self, out: OutputContainer, _: Container, stream: AudioStream, window: _Window
     ) -> None:
@@ -123,17 +128,21 @@ class _Copied:
         _describe(self._stream, stream)
         self._window = window
         self._last: int | None = None
+        self._jumped = 0
 
     def take(self, packet: "Packet[Any]") -> Sound:
         assert packet.dts is not None
         start = packet.dts if packet.pts is None else packet.pts
         if not self._window.holds(start * packet.time_base):
             return
-        shift = self._window.ticks(packet.time_base)
-        least = packet.dts - shift if self._last is None else self._last + 1
-        packet.dts = self._last = max(least, packet.dts - shift)
+        shift = self._window.ticks(packet.time_base) - self._jumped
+        decoded = packet.dts - shift
+        if self._last is not None and self._last - decoded >= JUMP / packet.time_base:
+            back = self._last + (packet.duration or 1) - decoded
+            self._jumped, shift, decoded = self._jumped + back, shift - back, decoded + back
+        packet.dts = decoded if self._last is None else max(decoded, self._last + 1)
         packet.pts = max(packet.dts, start - shift)
-        packet.stream = self._stream
+        packet.stream, self._last = self._stream, packet.dts
         yield packet
 
     def finish(self) -> Sound:
@@ -141,6 +150,8 @@ class _Copied:
 
 
 class _Encoded:
+    """A track that is decoded and encoded anew."""
+
     def __init__(
         self, out: OutputContainer, container: Container, stream: AudioStream, window: _Window
     ) -> None:

@@ -34,6 +34,9 @@ __all__ = [
     "tracks_of",
 ]
 
+JUMP: Final = Fraction(1, 4)
+"""Seconds: where times fall back by so much or more, a clock was set anew."""
+
 _FORMATS: Final = "mov,matroska,gif,avi,mpeg,mpegts,asf,flv,ogg,mxf,mp3,wav,flac,aac,nut"
 """Demuxers that may open a file: none that follows links to other files or hosts."""
 

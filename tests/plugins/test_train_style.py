@@ -1,0 +1,159 @@
+"""A painter learns, stops and goes on as if it had not, and what cannot be learnt from is refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from farm import BadInput, BadParameter
+from farm.engine.context import FrameContext
+from farm.engine.networks import NetworkCache
+from farm.errors import Cancelled
+from farm.job import Plan
+from farm.media import read_still
+from farm.networks import torchvision_spec
+from farm.vetting import validate_params
+from farm_style import fast
+from farm_style.train import TrainStyle
+
+from .conftest import Scene
+
+pytestmark = pytest.mark.slow
+
+QUICK = {"width": 4, "blocks": 1, "side": 64, "style_side": 96, "batch": 2, "steps": 20}
+
+MakeContext = Callable[..., FrameContext]
+
+
+def save(path: Path, picture: Tensor) -> str:
+    levels = (picture[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(levels).save(path)
+    return str(path)
+
+
+@pytest.fixture
+def painting(tmp_path: Path, scene: Scene) -> str:
+    return save(tmp_path / "painting.png", scene(120, 150).roll(1, 1))
+
+
+@pytest.fixture
+def photos(tmp_path: Path, scene: Scene) -> str:
+    for number, size in enumerate([(90, 120), (140, 100), (80, 80)]):
+        save(tmp_path / "photos" / f"{number}.png", scene(*size).flip(2 + number % 2))
+    return str(tmp_path / "photos")
+
+
+@pytest.fixture
+def make_context(networks: NetworkCache) -> MakeContext:
+    def make(stop_after: int | None = None) -> FrameContext:
+        told: list[str] = []
+
+        def is_cancelled() -> bool:
+            return stop_after is not None and len(told) >= stop_after
+
+        return FrameContext(
+            device="cpu",
+            plan=Plan(),
+            networks=networks,
+            frame="train-style",
+            tell=lambda _done, note, _tiles: told.append(note),
+            is_cancelled=is_cancelled,
+            read=lambda source: read_still(source).pixels,
+        )
+
+    return make
+
+
+def make_run(photos: str, **params: Any) -> TrainStyle:
+    return TrainStyle(validate_params(TrainStyle, {"photos": photos, **QUICK, **params}))
+
+
+def losses(folder: Path) -> list[float]:
+    lines = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+    return [line["style"] for line in lines]
+
+
+def test_a_run_that_was_stopped_is_the_run_that_was_not(
+    tmp_path: Path, painting: str, photos: str, make_context: MakeContext
+) -> None:
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    make_run(photos, every=20).train((painting,), straight, make_context())
+    with pytest.raises(Cancelled):
+        make_run(photos, every=20).train((painting,), stopped, make_context(stop_after=10))
+    assert not (stopped / fast.RESULT).exists()
+    make_run(photos, every=20).train((painting,), stopped, make_context())
+    assert (straight / fast.RESULT).read_bytes() == (stopped / fast.RESULT).read_bytes()
+    assert losses(straight) == losses(stopped)
+    assert len(losses(straight)) == QUICK["steps"]
+
+
+def test_it_learns(tmp_path: Path, painting: str, photos: str, make_context: MakeContext) -> None:
+    make_run(photos, steps=60, rate=0.005).train((painting,), tmp_path / "run", make_context())
+    found = losses(tmp_path / "run")
+    assert np.mean(found[-10:]) < 0.7 * np.mean(found[:5])
+
+
+def test_its_result_paints(
+    tmp_path: Path, painting: str, photos: str, make_context: MakeContext, scene: Scene
+) -> None:
+    folder = tmp_path / "run"
+    make_run(photos, steps=2).train((painting,), folder, make_context())
+    params = fast.StyleParams(fast=str(folder))
+    painted = fast.render(scene(64, 80), params, make_context())
+    assert painted.shape == (1, 3, 64, 80)
+
+
+def test_training_touches_nobodys_random_numbers(
+    tmp_path: Path, painting: str, photos: str, make_context: MakeContext
+) -> None:
+    before = torch.get_rng_state()
+    make_run(photos, steps=2).train((painting,), tmp_path / "run", make_context())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_folder_of_another_run_is_refused(
+    tmp_path: Path, painting: str, photos: str, make_context: MakeContext
+) -> None:
+    folder = tmp_path / "run"
+    make_run(photos, steps=2).train((painting,), folder, make_context())
+    with pytest.raises(BadInput, match=r"is of another run: facts rate was 0\.002, is now 0\.1"):
+        make_run(photos, steps=2, rate=0.1).train((painting,), folder, make_context())
+
+
+@pytest.mark.parametrize(
+    ("inside", "told"),
+    [(None, "no such folder of photographs"), ("notes.txt", "this folder has no photograph")],
+)
+def test_a_folder_without_photographs_is_refused(
+    tmp_path: Path, make_context: MakeContext, inside: str | None, told: str
+) -> None:
+    folder = tmp_path / "empty"
+    if inside:
+        folder.mkdir()
+        (folder / inside).touch()
+    with pytest.raises(BadInput, match=told):
+        make_run(str(folder)).check(make_context())
+
+
+def test_several_paintings_are_refused(
+    tmp_path: Path, painting: str, photos: str, make_context: MakeContext
+) -> None:
+    with pytest.raises(BadInput, match="2 pictures to paint like; give one"):
+        make_run(photos).train((painting, painting), tmp_path / "run", make_context())
+
+
+def test_a_network_whose_style_nobody_knows_is_refused(photos: str) -> None:
+    from farm.engine.networks import Network
+    from farm_style import targets
+
+    spec = torchvision_spec("resnet18")
+    network = Network(spec, spec.build(), "", "cpu", "float32")
+    with pytest.raises(BadParameter, match="no usual layers of style are known for resnet18"):
+        targets.usual(network)
