@@ -54,8 +54,11 @@ def read_film(url: str, tell: Tell = lambda _: None, see: See = lambda _: None) 
 
 @dataclass
 class _Reading:
-    """What one pass over a film finds. passed: frames that were seen before. times,
-    decoded: when each frame is shown, and when its data were read, as the container says."""
+    """What one pass over a film finds.
+
+    passed: frames that were seen before. times, decoded: when each frame is shown and when it is
+    decoded, as the container says.
+    """
 
     film: Opened
     tell: Tell
@@ -111,7 +114,7 @@ class _Reading:
         height, width = self.film.height, self.film.width
         aspect = self.film.stream.sample_aspect_ratio or Fraction(1)
         clock = self.times
-        if not _rises(clock) and _rises(self.decoded):
+        if not _rises(clock) and _rises([time for time in self.decoded if time is not None]):
             clock = self.decoded  # some containers know no more, and their times are guesses
         times = _rising(clock, round(JUMP / self.film.time_base))
         reliable = self.film.stream.codec_context.name not in _UNRELIABLE
