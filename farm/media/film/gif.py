@@ -7,6 +7,7 @@ from typing import BinaryIO, Final
 import av
 from av.error import BlockingIOError as NotYet
 from av.error import EOFError as AtEnd
+from av.error import PyAVCallbackError
 from av.filter import Graph
 from av.filter.context import FilterContext
 from av.video.frame import VideoFrame
@@ -25,10 +26,18 @@ _BLOCK: Final = 255
 
 def write_gif(file: BinaryIO, parts: Sequence[str], timeline: Timeline, comment: str) -> None:
     """Write parts as a GIF that plays for ever. comment: ASCII, empty for none."""
+    commented = _Commented(file, comment)
+    try:
+        _write(commented, parts, timeline)
+    except PyAVCallbackError as error:
+        raise (commented.failure or error) from error
+
+
+def _write(file: "_Commented", parts: Sequence[str], timeline: Timeline) -> None:
     palette, unit = _palette(parts, timeline.unit), timeline.unit
     last = round(timeline.duration(timeline.times[-1]) * unit / _UNIT)
     options = {"loop": "0", "final_delay": str(max(1, last)), "fflags": "+bitexact"}
-    with av.open(_Commented(file, comment), "w", "gif", container_options=options) as out:
+    with av.open(file, "w", "gif", container_options=options) as out:
         stream = out.add_stream("gif", rate=100)
         assert isinstance(stream, VideoStream)
         stream.pix_fmt, stream.codec_context.time_base = "pal8", _UNIT
@@ -100,22 +109,29 @@ def _pulled(graph: Graph) -> Iterator[tuple[int, VideoFrame]]:
 
 
 class _Commented:
-    """A file that gets a comment behind the GIF header that is written to it first."""
+    """A file that gets a comment behind the GIF header that is written to it first.
+
+    failure: why writing failed, which libav does not hand on.
+    """
 
     def __init__(self, file: BinaryIO, comment: str) -> None:
         self._file = file
+        self.failure: OSError | None = None
         text = comment.encode("ascii")
         blocks = (text[start : start + _BLOCK] for start in range(0, len(text), _BLOCK))
         whole = b"".join(bytes([len(block)]) + block for block in blocks)
         self._comment = b"\x21\xfe" + whole + b"\0" if text else b""
 
     def write(self, written: bytes) -> int:
+        size = len(written)
         if self._comment:
             colours = written[10]
             palette = 3 << (colours & 7) + 1 if colours & 0x80 else 0
             end = _HEADER + palette
-            self._file.write(written[:end] + self._comment + written[end:])
-            self._comment = b""
-        else:
+            written, self._comment = written[:end] + self._comment + written[end:], b""
+        try:
             self._file.write(written)
-        return len(written)
+        except OSError as error:
+            self.failure = error
+            raise
+        return size
