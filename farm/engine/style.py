@@ -170,4 +170,5 @@ def _trace_of_root(matrix: Tensor, least: Tensor) -> Scalar:
     values, vectors = torch.linalg.eigh(matrix.detach())
     roots: Tensor = values.clamp(min=least).sqrt()
     slope = (vectors / (2 * roots)) @ vectors.T
-    return roots.sum() + (slope * (matrix - matrix.detach())).sum()
+    trace: Scalar = roots.sum() + (slope * (matrix - matrix.detach())).sum()
+    return trace

@@ -43,7 +43,7 @@ def match_colours(picture: Tensor, model: Tensor) -> Tensor:
     (mean, covariance), (wanted, goal) = _colours(picture), _colours(model)
     turn = _root(goal) @ torch.linalg.inv(_root(covariance))
     flat = picture[0].flatten(1).double() - mean[:, None]
-    matched = (turn @ flat + wanted[:, None]).clamp(0, 1)
+    matched: Tensor = (turn @ flat + wanted[:, None]).clamp(0, 1)
     return matched.to(picture.dtype).view_as(picture)
 
 

@@ -54,6 +54,7 @@ class Adam(Solver):
     """
 
     _optimizer: torch.optim.Adam | None = None
+    _picture: Tensor
 
     def begin(self, picture: Tensor) -> None:
         self._picture = picture.clone().requires_grad_()
@@ -88,6 +89,7 @@ class LBFGS(Solver):
     """
 
     _optimizer: torch.optim.LBFGS | None = None
+    _picture: Tensor
 
     def begin(self, picture: Tensor) -> None:
         before = self._optimizer and self._picture.shape
