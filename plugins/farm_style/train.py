@@ -79,12 +79,14 @@ class TrainStyle(Run):
             state,
             lesson.step,
             course,
+            world=context.world,
             guard=lesson.guard(),
             tell=context.progress,
             show=lesson.show,
         )
-        facts = {"style": Path(inputs[0]).name, "steps": state.step, "digest": state.digest()}
-        write_generator(folder / RESULT, lesson.generator, facts)
+        if context.world.rank == 0:
+            facts = {"style": Path(inputs[0]).name, "steps": state.step, "digest": state.digest()}
+            write_generator(folder / RESULT, lesson.generator, facts)
 
 
 def photographs(folder: str) -> list[str]:
