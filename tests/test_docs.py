@@ -59,10 +59,10 @@ def test_every_command_line_in_the_readme_is_taken(
     monkeypatch.chdir(tmp_path)
     words = shlex.split(line)
     with group.make_context("farm", list(words)) as context:
-        name = next(word for word in words if word in group.list_commands(context))
+        name, *rest = words[2:] if words[0] == "--plugins-dir" else words
         command = group.get_command(context, name)
         assert command
-        command.make_context(name, words[words.index(name) + 1 :], parent=context)
+        command.make_context(name, rest, parent=context)
 
 
 def test_the_readme_shows_how_to_run_the_farm() -> None:

@@ -28,9 +28,7 @@ H264 = FilmFormat("h264")
 STILLS = st.lists(st.tuples(st.text(), st.text(), st.text()))
 
 
-def make_strip(
-    count: int, *, form: FilmFormat | None = H264, **more: object
-) -> Strip:
+def make_strip(count: int, *, form: FilmFormat | None = H264, **more: object) -> Strip:
     frames = [
         Shown("clip.mp4", place + 1, 2 * place, 2, float(Fraction(place, 25)), Moment(place, place))
         for place in range(count)
