@@ -171,7 +171,7 @@ def _sum_up(
     found = [torch.stack([loss.detach().double() for loss in made.losses.values()])]
     if guard:
         found.append(guard.measure(made.pictures).double().sum(0).to(found[0].device) / batch)
-    together = torch.cat(found).cpu()
+    together = torch.cat(found)
     world.add(together)
     losses = dict(zip(made.losses, together.tolist(), strict=False))
     if guard is None:
