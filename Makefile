@@ -28,6 +28,8 @@ bench: $(VENV)/.ok
 	$(BIN)/python tests/benchmarks/engine.py
 	$(BIN)/python tests/benchmarks/memory.py
 	$(BIN)/python tests/benchmarks/overhead.py
+	$(BIN)/python tests/benchmarks/film.py
+	$(BIN)/python tests/benchmarks/style.py
 
 build: $(VENV)/.ok
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .

@@ -1,0 +1,142 @@
+"""What a style costs: a step of Gatys' method beside a plain torch loop, and painting in one pass.
+
+    python tests/benchmarks/style.py [--size 320x240] [--tile 160] [--threads 2]
+
+The plain loop is the classic recipe on the same network at the same size: a forward pass with
+hooks at the layers, Gram matrices, mean squares, Adam. Painting is told after a warm-up.
+"""
+
+import argparse
+
+import torch
+from rounds import ratio, time_in_turn
+from torch import Tensor
+
+from farm.engine.context import FrameContext
+from farm.engine.device import set_up
+from farm.engine.networks import NetworkCache
+from farm.engine.weights import load_weights
+from farm.job import Plan
+from farm.registry import Registry
+from farm_style import fast
+from farm_style.params import StyleParams
+from farm_style.solvers import Adam
+from farm_style.targets import Wishes
+from farm_style.transfer import _loss
+
+STYLE = ("conv1", "conv3", "inception3b", "inception4a")
+CONTENT = "inception3b"
+
+
+def make_context(networks: NetworkCache, plan: Plan, painting: Tensor) -> FrameContext:
+    return FrameContext(
+        device="cpu",
+        plan=plan,
+        networks=networks,
+        frame="style",
+        tell=lambda *_: None,
+        is_cancelled=lambda: False,
+        read=lambda _: painting[0].permute(1, 2, 0).numpy(),
+    )
+
+
+class Engine:
+    """One step of the plugin's own solver and loss."""
+
+    def __init__(self, networks: NetworkCache, plan: Plan, image: Tensor, painting: Tensor) -> None:
+        params = StyleParams(styles=("painting",))
+        context = make_context(networks, plan, painting)
+        network = context.network(params.network)
+        self._loss = _loss(Wishes(image, params, network, context), image, params, network, context)
+        self._solver = Adam(params)
+        self._solver.begin(image)
+
+    def __call__(self) -> None:
+        self._solver.step(self._loss)
+
+
+class Plain:
+    """The classic recipe: hooks, Gram matrices, mean squares, Adam."""
+
+    def __init__(self, image: Tensor, painting: Tensor) -> None:
+        spec = Registry.load().networks["starter"]
+        self._module = load_weights(spec, None)[0].eval().requires_grad_(requires_grad=False)
+        self._mean, self._std = (torch.tensor(v).view(1, 3, 1, 1) for v in (spec.mean, spec.std))
+        self._found: dict[str, Tensor] = {}
+        for name in STYLE:
+            self._module.get_submodule(name).register_forward_hook(self._keep(name))
+        with torch.no_grad():
+            self._run(painting)
+            self._goals = {name: gram(self._found[name]) for name in STYLE}
+            self._run(image)
+            self._content = self._found[CONTENT]
+        self._picture = image.clone().requires_grad_()
+        self._adam = torch.optim.Adam([self._picture], lr=0.02)
+
+    def _keep(self, name: str):
+        def hook(_module, _given, made: Tensor) -> None:
+            self._found[name] = made
+
+        return hook
+
+    def _run(self, image: Tensor) -> None:
+        self._module((image - self._mean) / self._std)
+
+    def __call__(self) -> None:
+        self._adam.zero_grad()
+        self._run(self._picture)
+        loss = (self._found[CONTENT] - self._content).square().mean()
+        loss = loss + sum(
+            (gram(self._found[n]) - goal).square().mean() for n, goal in self._goals.items()
+        )
+        for axis in (2, 3):
+            loss = loss + self._picture.diff(dim=axis).square().mean()
+        loss.backward()
+        self._adam.step()
+        self._picture.data.clamp_(0, 1)
+
+
+def gram(features: Tensor) -> Tensor:
+    flat = features[0].flatten(1)
+    return flat @ flat.T / flat.shape[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--size", default="320x240")
+    parser.add_argument("--tile", type=int, default=160)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=15)
+    given = parser.parse_args()
+    set_up("cpu", given.threads)
+    width, height = map(int, given.size.split("x"))
+    torch.manual_seed(0)
+    image, painting = torch.rand(1, 3, height, width), torch.rand(1, 3, height, width)
+    networks = NetworkCache(Registry.load().networks, "cpu")
+    whole, tiled = Plan(tile=0, threads=given.threads), Plan(tile=given.tile, threads=given.threads)
+    seconds = time_in_turn(
+        {
+            "plain": Plain(image, painting),
+            "whole": Engine(networks, whole, image, painting),
+            "tiled": Engine(networks, tiled, image, painting),
+        },
+        given.rounds,
+    )
+    print(f"a step of Gatys' method at {given.size}, starter, {given.threads} threads")
+    print(
+        f"  against the plain loop: {ratio(seconds['plain'], seconds['whole']):.2f} times as fast"
+    )
+    print(
+        f"  tiles of {given.tile}: {ratio(seconds['tiled'], seconds['whole']):.2f} times the time"
+    )
+    context = make_context(networks, whole, painting)
+    for side in (256, 512):
+        picture, params = torch.rand(1, 3, side, side), StyleParams(fast="eddies")
+        found = time_in_turn(
+            {"fast": lambda p=picture, q=params: fast.render(p, q, context)}, given.rounds
+        )
+        print(f"  --fast at {side}x{side}: {sorted(found['fast'])[given.rounds // 2]:.2f} s")
+
+
+if __name__ == "__main__":
+    main()
