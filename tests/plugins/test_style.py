@@ -1,0 +1,159 @@
+"""A style is seen, the picture is recognised, tiles change nothing, and what cannot be is refused."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from farm import BadInput, BadParameter
+from farm.engine.context import FrameContext, to_array
+from farm.engine.networks import NetworkCache
+from farm.job import Plan
+from farm.vetting import validate_params
+from farm_style.task import Style
+
+from .conftest import Scene
+
+Paint = Callable[..., Tensor]
+
+QUICK = {"iterations": 12, "scales": 2}
+
+
+@pytest.fixture
+def paint(networks: NetworkCache) -> Paint:
+    """Paint: ``paint(image, {"/style": picture}, plan=Plan(...), **params)``."""
+
+    def run(
+        image: Tensor, reads: dict[str, Tensor], plan: Plan | None = None, **params: Any
+    ) -> Tensor:
+        pictures = {name: to_array(picture) for name, picture in reads.items()}
+        context = FrameContext(
+            device="cpu",
+            plan=plan or Plan(tile=0),
+            networks=networks,
+            frame="frame",
+            tell=lambda *_: None,
+            is_cancelled=lambda: False,
+            read=pictures.__getitem__,
+        )
+        style = Style(validate_params(Style, {"styles": ["/style"], **QUICK, **params}))
+        style.check(context)
+        with torch.no_grad():
+            return style.render(image.to(context.dtype), context)
+
+    return run
+
+
+@pytest.fixture
+def stripes() -> Tensor:
+    """A style: orange stripes on blue."""
+    columns = (torch.arange(120.0) / 4).sin().expand(100, 120)[None, None]
+    blue, orange = torch.tensor([0.1, 0.2, 0.6]), torch.tensor([0.9, 0.5, 0.1])
+    return torch.lerp(blue.view(1, 3, 1, 1), orange.view(1, 3, 1, 1), columns * 0.5 + 0.5)
+
+
+def likeness(one: Tensor, other: Tensor) -> float:
+    return float(np.corrcoef(one.mean(1).flatten(), other.mean(1).flatten())[0, 1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [{}, {"optimizer": "lbfgs"}, {"statistic": "w2"}])
+def test_the_style_is_seen_and_the_picture_recognised(
+    paint: Paint, scene: Scene, stripes: Tensor, more: dict[str, Any]
+) -> None:
+    image = scene(96, 128)
+    painted = paint(image, {"/style": stripes}, **{**QUICK, "iterations": 40, **more})
+    before, after = ((x.mean((0, 2, 3)) - stripes.mean((0, 2, 3))).norm() for x in (image, painted))
+    assert float(after) < 0.8 * float(before), "the colours are not the style's"
+    assert likeness(painted, image) > 0.4
+    assert float(painted.std((2, 3)).min()) > 0.05, "a channel is nearly blank"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("statistic", ["gram", "w2"])
+def test_in_float64_tiles_give_the_same_picture(
+    paint: Paint, scene: Scene, stripes: Tensor, statistic: str
+) -> None:
+    image, reads = scene(150, 190), {"/style": stripes}
+    whole, tiled = (
+        paint(image, reads, Plan(tile=tile, precision="float64"), statistic=statistic)
+        for tile in (0, 80)
+    )
+    assert float((whole - tiled).abs().max()) < 1 / 255
+
+
+@pytest.mark.slow
+def test_a_mask_keeps_a_style_to_its_place(paint: Paint, scene: Scene, stripes: Tensor) -> None:
+    image = scene(96, 128)
+    left = torch.zeros(1, 3, 96, 128)
+    left[..., :64] = 1
+    reads = {
+        "/style": stripes,
+        "/green": scene(90, 90) * torch.tensor([0.2, 1, 0.3]).view(1, 3, 1, 1),
+    }
+    reads |= {"/left": left, "/right": 1 - left}
+    painted = paint(
+        image,
+        reads,
+        styles=["/style", "/green"],
+        masks=["/left", "/right"],
+        iterations=30,
+        content_weight=0.05,
+    )
+    excess = painted[:, 1] - painted[:, (0, 2)].mean(1)
+    assert float(excess[..., 80:].mean()) > float(excess[..., :48].mean())
+
+
+@pytest.mark.slow
+def test_luminance_keeps_the_pictures_colours(paint: Paint, scene: Scene, stripes: Tensor) -> None:
+    image = scene(96, 128)
+    kept = paint(image, {"/style": stripes}, keep_colours="luminance")
+    taken = paint(image, {"/style": stripes})
+    apart = [float((x.mean((2, 3)) - image.mean((2, 3))).abs().max()) for x in (kept, taken)]
+    assert apart[0] < apart[1]
+
+
+@pytest.mark.slow
+def test_bfloat16_gives_a_picture(paint: Paint, scene: Scene, stripes: Tensor) -> None:
+    painted = paint(scene(64, 96), {"/style": stripes}, Plan(tile=0, precision="bfloat16"))
+    assert bool(painted.isfinite().all())
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({"styles": []}, "give a picture to paint like: --style FILE"),
+        ({"masks": ["/a", "/b"]}, "2 masks for 1 styles; give one for each"),
+        ({"style_weight": 0}, "a style weight of 0 paints nothing"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(params: dict[str, Any], told: str) -> None:
+    with pytest.raises(BadParameter, match=told):
+        validate_params(Style, {"styles": ["/style"], **params})
+
+
+@pytest.mark.slow
+def test_a_style_without_texture_is_refused(paint: Paint, scene: Scene, stripes: Tensor) -> None:
+    with pytest.raises(BadInput, match="20x20 is too small for a style; take 32x32 pixels"):
+        paint(scene(64, 64), {"/style": stripes[..., :20, :20]})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mask", "told"),
+    [
+        (
+            torch.ones(1, 3, 64, 200),
+            "the mask is 200x64, of another shape than the picture's 96x64",
+        ),
+        (torch.zeros(1, 3, 64, 96), "the mask is black everywhere"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused(
+    paint: Paint, scene: Scene, stripes: Tensor, mask: Tensor, told: str
+) -> None:
+    with pytest.raises(BadInput, match=told):
+        paint(scene(64, 96), {"/style": stripes, "/mask": mask}, masks=["/mask"])
