@@ -59,7 +59,7 @@ def _palette(parts: Sequence[str], unit: Fraction) -> VideoFrame:
             graph = _graph("palettegen", (frame, unit))
         frame.pts, frame.time_base = time, unit
         graph.vpush(frame)
-        assert not list(_pulled(graph))  # asked all the same: frames wait until somebody asks
+        list(_pulled(graph))  # none yet; but frames are kept until somebody asks
     assert graph
     graph.vpush(None)
     return graph.vpull()
