@@ -27,11 +27,21 @@ if TYPE_CHECKING:
 _KEPT: Final = 2000
 """Photographs that are kept decoded; each takes about 0.4 MB."""
 
+_CONTENT: Final = ({"relu3_3": 1.0}, {"conv3": 0.5, "inception3b": 0.5})
+"""Layers that keep the photograph, shallower than a solved style's: one pass must learn edges too.
+
+Source of VGG's: Johnson, Alahi, Fei-Fei 2016, section 3.2. GoogLeNet's: with inception3b alone
+faces were lost.
+"""
+
 _PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
 
 
 class TrainStyleParams(NetworkParams):
-    """Parameters of the training; the defaults made the style that comes with the farm."""
+    """Parameters of the training.
+
+    The style that comes with the farm was made nearly so: see styles/CARD.md.
+    """
 
     photos: FilePath = Field(description="Folder of photographs to learn on; a few hundred do.")
     steps: int = Field(3600, ge=1, le=10_000_000, description="Steps to take.")
@@ -81,7 +91,7 @@ class TrainStyle(Run):
             course,
             world=context.world,
             guard=lesson.guard(),
-            tell=context.progress,
+            tell=lesson.tell,
             show=lesson.show,
         )
         if context.world.rank == 0:
@@ -112,8 +122,13 @@ class _Lesson:
 
         self._params, self._context = params, context
         self._network: Network = context.network(params.network, params.weights)
-        self._layers = targets.usual(self._network)
+        usual = targets.usual(self._network)
+        self._style = usual.style
+        self._content = next(
+            (c for c in _CONTENT if {*c} <= {*self._network.layers}), usual.content
+        )
         self._photos = photographs(params.photos)
+        self._left_out: dict[str, BadInput] = {}
         self._schedule = Schedule(params.steps)
         self._read: Callable[[str], Tensor] = lru_cache(_KEPT)(self._shrunk)
         with torch.random.fork_rng(devices=[]):
@@ -121,12 +136,12 @@ class _Lesson:
             self.generator = Generator(params.width, params.blocks)
         self.generator.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._extractor = self._network.extractor(
-            tuple(dict.fromkeys((*self._layers.style, *self._layers.content)))
+            tuple(dict.fromkeys((*self._style, *self._content)))
         )
         painting = _sized(targets.read_style(style, context), params.style_side)
         with torch.no_grad():
             found = self._extractor(painting.float())
-        self._goals = {layer: _gram(found[layer]) for layer in self._layers.style}
+        self._goals = {layer: _gram(found[layer]) for layer in self._style}
 
     def state(self) -> "TrainState":
         import torch
@@ -152,7 +167,7 @@ class _Lesson:
 
         self.generator.eval()
         with torch.no_grad():
-            painted: Tensor = self.generator(self._read(self._photos[0]).float() / 255)
+            painted: Tensor = self.generator(self._photo(0).float() / 255)
         self.generator.train()
         return painted
 
@@ -179,11 +194,10 @@ class _Lesson:
             kept = self._extractor(seen)
         style = sum(
             weight * _far(_gram(found[layer]), self._goals[layer])
-            for layer, weight in self._layers.style.items()
+            for layer, weight in self._style.items()
         )
         content = sum(
-            weight * _far(found[layer], kept[layer])
-            for layer, weight in self._layers.content.items()
+            weight * _far(found[layer], kept[layer]) for layer, weight in self._content.items()
         )
         down, right = painted.diff(dim=2), painted.diff(dim=3)
         rough = down.square().mean((1, 2, 3)) + right.square().mean((1, 2, 3))
@@ -202,7 +216,7 @@ class _Lesson:
         from farm.engine.training import generator, shuffled
 
         number = state.step * self._params.batch + row
-        photo = self._read(self._photos[shuffled(state.seed, len(self._photos), number)])
+        photo = self._photo(shuffled(state.seed, len(self._photos), number))
         draw = torch.rand(4, generator=generator(state.seed, state.step, row)).tolist()
         shortest, side = min(photo.shape[2:]), self._params.side
         least = min(side, shortest)
@@ -212,6 +226,23 @@ class _Lesson:
         square = photo[..., top : top + length, left : left + length].float() / 255
         sized = resize(square, side, side)
         return sized.flip(3) if draw[3] < 0.5 else sized
+
+    def _photo(self, first: int) -> "Tensor":
+        """Return a photograph; in place of one that cannot be read, the next. Raises BadInput."""
+        for path in (*self._photos[first:], *self._photos[:first]):
+            if path not in self._left_out:
+                try:
+                    return self._read(path)
+                except BadInput as error:
+                    self._left_out[path] = error
+        raise self._left_out[self._photos[first]]
+
+    def tell(self, done: float, note: str) -> None:
+        """Say how far it is, and which photographs are left out."""
+        if self._left_out:
+            why = next(iter(self._left_out.values()))
+            note += f"; {len(self._left_out)} photographs left out, such as {why}"
+        self._context.progress(done, note)
 
     def _shrunk(self, path: str) -> "Tensor":
         """Return a photograph, no larger than it need be, as whole numbers 0..255."""

@@ -110,6 +110,26 @@ def test_its_result_paints(
     assert painted.shape == (1, 3, 64, 80)
 
 
+def test_a_photograph_that_cannot_be_read_is_left_out_and_named(
+    tmp_path: Path, painting: str, photos: str, make_context: MakeContext
+) -> None:
+    (tmp_path / "photos" / "0.png").write_bytes(b"no picture")
+    context, notes = make_context(), list[str]()
+    context._tell = lambda _done, note, _tiles: notes.append(note)
+    make_run(photos, steps=3).train((painting,), tmp_path / "run", context)
+    assert "1 photographs left out, such as" in notes[-1]
+    assert "0.png" in notes[-1]
+
+
+def test_photographs_none_of_which_can_be_read_end_the_run(
+    tmp_path: Path, painting: str, photos: str, make_context: MakeContext
+) -> None:
+    for path in (tmp_path / "photos").iterdir():
+        path.write_bytes(b"no picture")
+    with pytest.raises(BadInput, match=r"\d\.png: "):
+        make_run(photos).train((painting,), tmp_path / "run", make_context())
+
+
 def test_training_touches_nobodys_random_numbers(
     tmp_path: Path, painting: str, photos: str, make_context: MakeContext
 ) -> None:
