@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farm.errors import Cancelled, UserError
+from farm.errors import Cancelled, FarmBug, UserError
 from farm.executor import Figures, Order
 from farm.faults import storage_at_work
 from farm.stages import timed
@@ -35,6 +35,8 @@ class Finisher:
                     written = _encode(order, work, tell, is_cancelled)
                 case Join() as work:
                     written = _join(order, work, tell, is_cancelled)
+                case _:
+                    raise FarmBug(f"{order.unit.name} was given to a worker that only finishes")
         return Figures(seconds=seconds, source_sha256=_digest(order), target_sha256=written)
 
     def close(self) -> None:

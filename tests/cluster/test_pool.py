@@ -131,7 +131,7 @@ SCRIPT = dedent("""
     def until(kind):
         while True:
             for message in pool.poll(1.0):
-                if isinstance(message, kind):
+                if isinstance(message, kind) and getattr(message, "kind", "") != "finish":
                     return message
 
     def handler(*_):
