@@ -180,6 +180,12 @@ class Context(Protocol):
     def features(self, image: "Tensor", network: "Network", layer: str) -> "Tensor":
         """Return a layer's features for the whole image: [1, channels, rows, columns]."""
 
+    def apply(self, module: "nn.Module", image: "Tensor") -> "Tensor":
+        """Return what a network from picture to picture makes of the whole image, in tiles.
+
+        The module keeps height and width, and no pixel depends on all others: see engine.apply.
+        """
+
     def read(self, source: str) -> "Tensor":
         """Return a further picture (guide, mask, style) as [1, 3, height, width] in 0..1."""
 

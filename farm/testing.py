@@ -15,7 +15,7 @@ from farm.vetting import task_fault, validate_params
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from farm.engine.networks import Network
     from farm.engine.objectives import Objective
@@ -99,6 +99,11 @@ class FakeContext:
 
     def features(self, image: "Tensor", network: "Network", layer: str) -> "Tensor":
         raise NotImplementedError("FakeContext has no networks; see farm.engine.context")
+
+    def apply(self, module: "nn.Module", image: "Tensor") -> "Tensor":
+        from farm.engine.apply import apply
+
+        return apply(module, image, tile=0)
 
     def read(self, source: str) -> "Tensor":
         if source not in self._pictures:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from farm.engine import gradient as exact
+from farm.engine.apply import apply
 from farm.engine.device import image_dtype
 from farm.engine.networks import Network, NetworkCache
 from farm.engine.objectives import Objective
@@ -111,6 +112,9 @@ class FrameContext:
     def features(self, image: Tensor, network: Network, layer: str) -> Tensor:
         extractor = network.extractor((layer,))
         return exact.features(image, extractor, self._plan.tile, self._tile_done)[layer]
+
+    def apply(self, module: nn.Module, image: Tensor) -> Tensor:
+        return apply(module, image, self._plan.tile, self._tile_done)
 
     def read(self, source: str) -> Tensor:
         return to_tensor(self._read(source), self._device, self._plan)

@@ -6,31 +6,24 @@ give just what the whole picture would, and there are no seams.
 """
 
 import copy
-from collections.abc import Iterator
 from functools import lru_cache
 from math import sqrt
 from pathlib import Path
 from typing import Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from farm import BadParameter, Context
 from farm.engine.pyramid import resize
-from farm_style.generator import LEAST, STRIDE, Generator
+from farm_style.generator import LEAST, Generator
 from farm_style.names import RESULT
 from farm_style.params import StyleParams
 from farm_style.weights import read_generator
 
 SHIPPED: Final = Path(__file__).parent / "styles"
-REACH: Final = 72
-"""Pixels on each side that a painted one depends on, at most, rounded up to the stride."""
-
 WHOLE: Final = 1536 * 1024
 """Pixels up to which a picture is painted at once, and the norms of larger ones are taken."""
-
-TILE: Final = 1024
 
 
 def shipped() -> tuple[str, ...]:
@@ -82,13 +75,7 @@ def paint(image: Tensor, generator: Generator, context: Context, whole: int = WH
         return generator(image)  # type: ignore[no-any-return]
     frozen = freeze(generator, shrunk(image, whole))
     context.progress(0.1, "looked at the whole")
-    padded = F.pad(image, (0, -width % STRIDE, 0, -height % STRIDE), mode="reflect")
-    painted = torch.empty_like(padded)
-    tiles = list(_tiles(*padded.shape[2:]))
-    for number, (rows, columns) in enumerate(tiles):
-        _paint_tile(padded, painted, frozen, rows, columns)
-        context.progress(0.1 + 0.9 * (number + 1) / len(tiles), f"tile {number + 1}/{len(tiles)}")
-    return painted[..., :height, :width]
+    return context.apply(frozen, image)
 
 
 def shrunk(image: Tensor, pixels: int) -> Tensor:
@@ -96,25 +83,6 @@ def shrunk(image: Tensor, pixels: int) -> Tensor:
     height, width = image.shape[2:]
     scale = sqrt(pixels / (height * width))
     return resize(image, max(LEAST, int(height * scale)), max(LEAST, int(width * scale)))
-
-
-def _tiles(height: int, width: int) -> Iterator[tuple[range, range]]:
-    for top in range(0, height, TILE):
-        for left in range(0, width, TILE):
-            yield range(top, min(top + TILE, height)), range(left, min(left + TILE, width))
-
-
-def _paint_tile(
-    image: Tensor, painted: Tensor, generator: Generator, rows: range, columns: range
-) -> None:
-    """Paint one tile from the picture around it; at its border the picture's own is real."""
-    top, left = max(0, rows.start - REACH), max(0, columns.start - REACH)
-    around = image[..., top : rows.stop + REACH, left : columns.stop + REACH]
-    there = generator.raw(around)
-    down, right = rows.start - top, columns.start - left
-    painted[..., rows.start : rows.stop, columns.start : columns.stop] = there[
-        ..., down : down + len(rows), right : right + len(columns)
-    ]
 
 
 class Frozen(nn.Module):

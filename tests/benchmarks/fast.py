@@ -16,13 +16,22 @@ import time
 import torch
 from torch import Tensor
 
+from farm.engine.apply import apply
 from farm.engine.device import set_up
 from farm.engine.pyramid import resize
+from farm.job import AUTO_TILE
 from farm.testing import FakeContext
 from farm_style import fast
 from farm_style.params import StyleParams
 
 WHOLE = 2**60
+
+
+class Tiles(FakeContext):
+    """A context that cuts pictures into tiles."""
+
+    def apply(self, module, image):
+        return apply(module, image, AUTO_TILE)
 
 
 def scene(side: int) -> Tensor:
@@ -47,7 +56,7 @@ def seconds(style: StyleParams, side: int, rounds: int = 5) -> float:
 @torch.inference_mode()
 def paint(style: StyleParams, side: int, whole: int) -> Tensor:
     generator = fast._load(str(fast.find(style.fast or "")), "cpu", torch.float32)
-    return fast.paint(scene(side), generator, FakeContext(), whole)
+    return fast.paint(scene(side), generator, Tiles(), whole)
 
 
 def crossing(picture: Tensor, tile: int) -> float:
@@ -73,7 +82,7 @@ def compare(style: StyleParams, side: int) -> None:
     print(
         f"    its own norms: {float(apart.mean()):.2f} on average, {float(apart.max()):.0f} at most"
     )
-    seam = crossing(tiled, fast.TILE) / crossing(same, fast.TILE)
+    seam = crossing(tiled, AUTO_TILE) / crossing(same, AUTO_TILE)
     print(f"    seam {seam:.4f} of 1")
 
 

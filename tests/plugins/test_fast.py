@@ -1,5 +1,6 @@
 """A painter paints any size alike: whole or in tiles, and says what it cannot take."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,9 @@ import torch
 from torch import Tensor
 
 from farm import BadInput, BadParameter
+from farm.engine.context import FrameContext
+from farm.engine.networks import NetworkCache
+from farm.job import Plan
 from farm.testing import FakeContext, check_effect
 from farm_style import fast
 from farm_style.generator import Generator
@@ -20,26 +24,42 @@ from .conftest import Scene
 EDDIES = StyleParams(fast="eddies")
 
 
+MakeContext = Callable[[Plan], FrameContext]
+
+
+@pytest.fixture
+def make_context(networks: NetworkCache) -> MakeContext:
+    def make(plan: Plan) -> FrameContext:
+        return FrameContext(
+            device="cpu",
+            plan=plan,
+            networks=networks,
+            frame="frame",
+            tell=lambda *_: None,
+            is_cancelled=lambda: False,
+            read=lambda _: np.zeros((1, 1, 3)),
+        )
+
+    return make
+
+
 @pytest.fixture
 def generator() -> Generator:
     torch.manual_seed(5)
     return Generator(8, 3).double().eval()
 
 
-@pytest.fixture
-def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast, "TILE", 96)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(200, 328), (301, 207), (97, 402)])
 @torch.inference_mode()
 def test_tiles_are_the_whole_picture(
-    generator: Generator, scene: Scene, small_tiles: None, size: tuple[int, int]
+    generator: Generator, scene: Scene, make_context: MakeContext, size: tuple[int, int]
 ) -> None:
     image = scene(*size).double()
     whole = fast.freeze(generator, fast.shrunk(image, 9000))(image)
-    tiled = fast.paint(image, generator, FakeContext(), whole=9000)
+    context = make_context(Plan(tile=96, precision="float64"))
+    tiled = fast.paint(image, generator, context, whole=9000)
+    assert context.tiles > 4
     assert tiled.shape == image.shape
     assert float((tiled - whole).abs().max()) < 1e-10
 
