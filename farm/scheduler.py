@@ -175,8 +175,9 @@ class Scheduler:
         return Counter(job.job.state for job in list(self._jobs.values()))
 
     def worker_counts(self) -> Counter[str]:
-        """Return how many workers are idle and busy."""
-        return Counter("busy" if w.lease else "idle" for w in list(self._workers.values()))
+        """Return how many rendering workers are idle and busy."""
+        rendering = [w for w in list(self._workers.values()) if w.kind != "finish"]
+        return Counter("busy" if w.lease else "idle" for w in rendering)
 
     def oldest_ready(self) -> float | None:
         """Return since when the unit has waited that has waited longest."""
