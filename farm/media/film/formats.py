@@ -34,6 +34,10 @@ class Codec:
     is_left: bool = False
     threads: int = _THREADS
 
+    @property
+    def is_rgb(self) -> bool:
+        return self.pixels[8] == _RGB[8]
+
 
 @dataclass(frozen=True)
 class Container:
@@ -138,6 +142,8 @@ def choose_format(
     Raises BadOutput for a suffix that is not written, BadParameter for what does not fit.
     """
     codec = _codec(output, codec)
+    if film:
+        _check_aspect(output, codec, film.aspect)
     if quality not in get_args(Quality):
         raise BadParameter("quality", f"{quality!r}; choose {_either(get_args(Quality))}")
     chosen = _depth(codec, depth, film.depth if film else 8)
@@ -163,6 +169,15 @@ def _codec(output: str, codec: str | None) -> str:
     return codec or allowed[0]
 
 
+def _check_aspect(output: str, codec: str, aspect: Fraction) -> None:
+    is_mp4 = container_of(output).name in {"mp4", "mov"}
+    if aspect != 1 and not (is_mp4 or codec in {"h264", "hevc"}):
+        suffix = PurePath(output).suffix.lower()
+        found = f"{aspect.numerator}:{aspect.denominator}"
+        reason = f"{codec} in {suffix} has square pixels, the film's are {found}; write .mp4"
+        raise BadParameter("codec", f"{reason}, or h264 or hevc in .mkv")
+
+
 def _depth(codec: str, depth: int | None, of_source: int) -> int:
     """Return the depth as asked, or the least one that holds the source."""
     held = CODECS[codec].pixels
@@ -174,7 +189,7 @@ def _depth(codec: str, depth: int | None, of_source: int) -> int:
 
 def _colour(codec: str, film: Film | None) -> Colour:
     source = film.colour if film else Colour(1, 1, 1)
-    if CODECS[codec].pixels[8] == "bgr0":
+    if CODECS[codec].is_rgb:
         return Colour(source.primaries, source.transfer, 0, is_full=True)
     return source if source.matrix in MATRICES else Colour(1, 1, 1)
 

@@ -133,13 +133,22 @@ class _Reading:
         )
 
     def _duration(self, times: tuple[int, ...]) -> int:
-        """Return how long the last frame is: as it says, as most are, or as the rate has it."""
+        """Return how long the last frame is: what is left of the track, or as the frame says.
+
+        Else as most are, or as the rate has it. A frame that is decoded out of order may say
+        how long its decoding takes; a track that is cut short, what it was.
+        """
         assert self.last
+        stream = self.film.stream
+        if stream.frames == len(times) and stream.duration:
+            left = (stream.start_time or 0) - self.film.origin + stream.duration - times[-1]
+            if left > 0:
+                return left
         if self.last.duration:
             return self.last.duration
         if len(times) > 1:
             return _usual(times)
-        rate = self.film.stream.guessed_rate or Fraction(25)
+        rate = stream.guessed_rate or Fraction(25)
         return max(1, round(1 / rate / self.film.time_base))
 
     def _notes(self) -> Iterator[str]:

@@ -66,6 +66,7 @@ def join_parts(  # noqa: PLR0917 - what a unit of joining holds
                 stack.enter_context(out)
                 out.metadata.update(_metadata(source, comment))
                 stream = _add_stream(out, container, form, parts[0])
+                stream.codec_context.framerate = timeline.rate()
                 pictures = _on(stream, packets_of(parts, timeline))
                 sounds = add_sound(out, container, source, span) if source else iter(())
                 for packet in merge(pictures, sounds, key=_decoded):

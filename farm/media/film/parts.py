@@ -22,18 +22,25 @@ __all__ = ["Timeline", "frames_of", "packets_of", "read_timeline"]
 class Timeline:
     """When frames are shown, in units of seconds, rising, and when the last one is over.
 
-    delay: frames that are decoded before the first one is shown, at most, in any part.
+    delay: frames that are decoded before the first one is shown, at most, in any part. lead: how
+    long before the first is shown decoding begins.
     """
 
     unit: Fraction
     times: Sequence[int]
     end: int
     delay: int
+    lead: int
 
     def duration(self, time: int) -> int:
         """Return how long the frame of this time is shown."""
         following = bisect_right(self.times, time)
         return (self.times[following] if following < len(self.times) else self.end) - time
+
+    def rate(self) -> Fraction:
+        """Return frames a second, on average."""
+        seconds = (self.end - self.times[0]) * self.unit
+        return (len(self.times) / seconds).limit_denominator(10**6)
 
     def decoded(self, number: int) -> int:
         """Return when the frame that is decoded as this number, from 0, is decoded.
@@ -42,14 +49,20 @@ class Timeline:
         """
         if number >= self.delay:
             return self.times[number - self.delay]
-        step = self.duration(self.times[0])
-        return self.times[0] - (self.delay - number) * step
+        return self.times[0] - self.lead * (self.delay - number) // self.delay
+
+    def last(self) -> int:
+        """Return how long the frame that is decoded last takes, so that all take the film's time.
+
+        MP4 counts the time of a film by what frames take from one decoding to the next.
+        """
+        return self.end - self.decoded(len(self.times) - 1) - self.lead
 
 
 def read_timeline(parts: Sequence[str], unit: Fraction) -> Timeline:
     """Read the times of all frames. Raises BadInput for parts that do not belong together."""
     times, end, delay = array("q"), 0, 0
-    first = None
+    first, shown = None, [0]
     for url in parts:
         with opened_container(url) as part:
             kind = _kind(part)
@@ -60,7 +73,22 @@ def read_timeline(parts: Sequence[str], unit: Fraction) -> Timeline:
         ranks = {time: rank for rank, time in enumerate(sorted(shown))}
         delay = max(delay, *(number - ranks[time] for number, time in enumerate(shown)))
         times.extend(sorted(shown))
-    return Timeline(unit, times, end, delay)
+    return Timeline(unit, times, end, delay, _lead(times, end, delay, shown[-1]))
+
+
+def _lead(times: Sequence[int], end: int, delay: int, last: int) -> int:
+    """Return a lead of as many frames as the delay, or what is nearest to it.
+
+    The frame that is decoded last, shown at last, must take some time, and be over by the end; at
+    the end, if none is shown after it.
+    """
+    if not delay:
+        return 0
+    decoded = times[len(times) - 1 - delay]
+    if last == times[-1]:
+        return last - decoded
+    usual = delay * (times[1] - times[0])
+    return max(delay, last - decoded, min(usual, end - 1 - decoded))
 
 
 def _kind(part: InputContainer) -> tuple[object, ...]:
@@ -98,9 +126,10 @@ def packets_of(parts: Sequence[str], timeline: Timeline) -> Iterator["Packet[Any
                     continue
                 packet.pts = _in_units(packet, timeline.unit)
                 packet.dts = timeline.decoded(number)
-                packet.duration = timeline.duration(packet.pts)
-                packet.time_base = timeline.unit
                 number += 1
+                is_last = number == len(timeline.times)
+                packet.duration = timeline.last() if is_last else timeline.duration(packet.pts)
+                packet.time_base = timeline.unit
                 yield packet
 
 

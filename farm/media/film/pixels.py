@@ -68,7 +68,8 @@ def _is_yuv(frame: VideoFrame) -> bool:
 
 def _reformat(frame: VideoFrame, height: int, width: int, form: str) -> VideoFrame:
     """Return the frame in another layout and size, its colours as they are."""
-    range_ = ColorRange.JPEG if colour_of(frame).is_full else ColorRange.MPEG
+    is_full = colour_of(frame).is_full or frame.format.name.startswith("gray")  # as sws sees grey
+    range_ = ColorRange.JPEG if is_full else ColorRange.MPEG
     ranges = {"src_color_range": range_, "dst_color_range": range_}
     spaces = {"src_colorspace": 5, "dst_colorspace": 5} if _is_yuv(frame) else {}
     return frame.reformat(width, height, form, interpolation=_EXACT, threads=1, **spaces, **ranges)
@@ -120,10 +121,11 @@ def _to_rgb(planes: list[np.ndarray], colour: Colour, depth: int, pixels: Pixels
 def draw(frame: Frame, codec: str, depth: int, colour: Colour) -> VideoFrame:
     """Return the pixels as the codec takes them: RGB, or planes of luma and chroma, 4:2:0.
 
-    A codec of even sides has the last row and column repeated.
+    A codec of even sides has the last row and column repeated. colour: its matrix is a known one,
+    or 0 for RGB.
     """
     form = CODECS[codec].pixels[depth]
-    if colour.matrix == 0:
+    if CODECS[codec].is_rgb:
         layout = "rgb24" if depth == 8 else "rgb48le"
         return VideoFrame.from_ndarray(to_levels(frame.pixels, depth), layout).reformat(
             format=form, threads=1

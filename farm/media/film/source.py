@@ -87,7 +87,6 @@ def _open(url: str, path: Path) -> InputContainer:
         raise BadInput(url, "the file is empty")
     return av.open(
         os.path.abspath(path),  # noqa: PTH100 - so that no colon names a protocol
-        options={"max_pixels": str(MAX_PIXELS)},
         container_options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
         metadata_errors="replace",
     )
@@ -137,9 +136,6 @@ def _open_track(url: str, container: InputContainer, threads: int) -> Opened:
     if context is None:
         raise BadInput(url, "its codec is not known here")
     height, width = context.height, context.width
-    if height * width > MAX_PIXELS:
-        pixels = f"{height * width:,} pixels a frame; at most {MAX_PIXELS:,} are read"
-        raise BadInput(url, pixels)
     if not (height and width and stream.time_base):
         raise BadInput(url, "not a film, damaged, or of a format that is not read")
     context.options = {"max_pixels": str(MAX_PIXELS)}

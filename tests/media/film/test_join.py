@@ -1,0 +1,271 @@
+"""Parts joined are one film: every frame at its time, with the source's sound, and its record."""
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from farm.errors import BadInput, BadOutput
+from farm.film import Film, FilmFormat
+from farm.media import Frame
+from farm.media.film import (
+    FilmReader,
+    choose_format,
+    encode_part,
+    join_parts,
+    note_sound,
+    read_film,
+    read_film_record,
+)
+
+Make = Callable[..., str]
+Pictures = Callable[..., list[tuple[int, int, Frame]]]
+
+IRREGULAR = tuple(int(time) for time in np.cumsum(np.random.default_rng(2).integers(2, 90, 53)))
+MILLISECOND = Fraction(1, 1000)
+RECORD = {"task": "dream", "layers": ["c4"] * 200}
+
+
+def write_parts(
+    folder: Path, form: FilmFormat, frames: Sequence[tuple[int, int, Frame]], sizes: Sequence[int]
+) -> list[str]:
+    """Encode frames as parts of these sizes, the last one with what is left."""
+    ends = [0, *np.cumsum(sizes).tolist(), len(frames)]
+    parts = [str(folder / f"part{number}.nut") for number in range(len(ends) - 1)]
+    for part, (begin, end) in zip(parts, pairwise(ends), strict=True):
+        encode_part(part, form, frames[begin:end], {})
+    return parts
+
+
+def form_of(name: str, codec: str | None, unit: Fraction = MILLISECOND) -> FilmFormat:
+    return choose_format(name, codec, "draft", None, film=None, rate=1 / unit)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("out.mp4", "h264"),
+        ("out.mov", "hevc"),
+        ("out.mp4", "av1"),
+        ("out.mkv", "h264"),
+        ("out.mkv", "ffv1"),
+        ("out.webm", "vp9"),
+        ("out.webm", "av1"),
+    ],
+)
+def test_joined_parts_have_the_times_of_one(
+    tmp_path: Path, pictures: Pictures, look: Any, name: str, codec: str
+) -> None:
+    form, out = form_of(name, codec), str(tmp_path / name)
+    frames = pictures(IRREGULAR, last=77)
+    parts = write_parts(tmp_path, form, frames, (20, 1, 2, 25))
+    digest = join_parts(out, form, parts, None, None, RECORD)
+    seen = look(out)
+    assert [round(time * 1000) for time in seen.times] == list(IRREGULAR)
+    assert abs(seen.end * 1000 - IRREGULAR[-1] - 77) <= (0 if name[-3:] in {"mp4", "mov"} else 77)
+    assert read_film_record(out) == RECORD
+    assert join_parts(out, form, parts, None, None, RECORD) == digest
+    whole = str(tmp_path / f"whole-{name}")
+    join_parts(whole, form, write_parts(tmp_path, form, frames, ()), None, None, RECORD)
+    assert look(whole).times == seen.times
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "codec"), [("out.mp4", "h264"), ("out.webm", "vp9")])
+def test_frames_of_parts_are_their_own(
+    tmp_path: Path, pictures: Pictures, name: str, codec: str
+) -> None:
+    form, out = form_of(name, codec), str(tmp_path / name)
+    frames = pictures(tuple(range(0, 1200, 40)))
+    join_parts(out, form, write_parts(tmp_path, form, frames, (7, 9)), None, None, {})
+    film, reader = read_film(out), FilmReader()
+    assert film.is_seekable
+    for place in (0, 6, 7, 15, 16, 29):
+        wrong = np.abs(reader.read(out, film.moment(place)).pixels - frames[place][2].pixels)
+        assert wrong.mean() * 255 < 6, f"frame {place} is another, or spoilt"
+    reader.close()
+
+
+def dream(source: str, out: str, span: tuple[int, int] | None = None) -> Film:
+    """Make a film of a source as the farm does, but of grey frames. span: of frames."""
+    film = read_film(source)
+    form = choose_format(out, None, "draft", None, film=film)
+    chosen = range(*span) if span else range(len(film.times))
+    begin = film.times[chosen[0]] if span else 0
+    grey = Frame(np.full((film.height, film.width, 3), 0.5, np.float32))
+    part = str(Path(out).with_suffix(".nut"))
+    frames = [(film.times[place] - begin, film.duration(place), grey) for place in chosen]
+    encode_part(part, form, frames, {})
+    seconds = None
+    if span:
+        end = film.times[chosen[-1]] + film.duration(chosen[-1])
+        seconds = float(begin * film.time_base), float(end * film.time_base)
+    join_parts(out, form, [part], source, seconds, RECORD)
+    return film
+
+
+@pytest.mark.parametrize(
+    ("source", "out", "codec", "sound"),
+    [
+        ("a.mp4", "b.mp4", "libx264", "aac"),
+        ("a.mp4", "b.mkv", "libx264", "aac"),
+        ("a.mkv", "b.mp4", "libx264", "mp3"),
+        ("a.webm", "b.webm", "libvpx-vp9", "libopus"),
+        ("a.mov", "b.mov", "libx264", "pcm_s16le"),
+        ("a.mkv", "b.mkv", "libx264", "flac"),
+    ],
+)
+def test_sound_is_copied_packet_by_packet(
+    clip: Make, tmp_path: Path, sound_of: Any, source: str, out: str, codec: str, sound: str
+) -> None:
+    path, target = clip(source, codec=codec, sound=sound, title="Waves"), str(tmp_path / out)
+    dream(path, target)
+    before, after = sound_of(path), sound_of(target)
+    assert [data for _, data in after] == [data for _, data in before]
+    apart = [abs(a - b) for (a, _), (b, _) in zip(after, before, strict=True)]
+    assert max(apart) <= Fraction(1, 1000)
+    assert note_sound(path, target) == ()
+    with av.open(target) as container:
+        titles = {name.lower(): text for name, text in container.metadata.items()}
+    assert titles["title"] == "Waves"
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.2])
+@pytest.mark.parametrize("late", [0, 5])
+def test_sound_and_pictures_keep_their_distance(
+    clip: Make, tmp_path: Path, look: Any, sound_of: Any, delay: float, late: int
+) -> None:
+    times = tuple(range(late, late + 20))
+    path = clip("a.mp4", sound="aac", sound_delay=delay, times=times)
+    target = str(tmp_path / "b.mp4")
+    dream(path, target)
+    before = sound_of(path)[5][0] - look(path).times[0]
+    after = sound_of(target)[5][0] - look(target).times[0]
+    assert before == pytest.approx(after, abs=0.001)
+
+
+def test_a_span_has_its_own_sound_from_0_on(
+    clip: Make, tmp_path: Path, look: Any, sound_of: Any
+) -> None:
+    path = clip("a.mp4", sound="aac", times=tuple(range(100)))
+    target = str(tmp_path / "b.mp4")
+    dream(path, target, (25, 75))
+    seen = look(target)
+    assert (len(seen.frames), seen.times[0], seen.end) == (50, 0, 2)
+    packets = {data: time for time, data in sound_of(path)}
+    after = sound_of(target)
+    assert 0 <= after[0][0] < Fraction(1024, 48000)
+    assert 2 - 2 * Fraction(1024, 48000) < after[-1][0] < 2
+    assert {round(float(packets[data] - time), 3) for time, data in after} == {1.0}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("source", "sound", "out", "becomes"),
+    [("a.mp4", "aac", "b.webm", "opus"), ("a.webm", "libopus", "b.mov", "aac")],
+)
+def test_sound_that_does_not_fit_in_is_encoded(
+    clip: Make, tmp_path: Path, source: str, sound: str, out: str, becomes: str
+) -> None:
+    codec = "libvpx-vp9" if source.endswith("webm") else "libx264"
+    path = clip(source, codec=codec, sound=sound, times=tuple(range(75)))
+    target = str(tmp_path / out)
+    dream(path, target)
+    name = sound.removeprefix("lib")
+    said = f"sound track 1: {name} becomes {becomes}, as {target[target.rindex('.') :]} does not"
+    assert note_sound(path, target)[0].startswith(said)
+    with av.open(target) as container:
+        stream = container.streams.audio[0]
+        assert stream.codec_context.codec.canonical_name == becomes
+        heard = np.concatenate([f.to_ndarray()[0] for f in container.decode(stream)])
+    assert abs(len(heard) / 48000 - 3.06) < 0.06
+    crossings = np.sum(np.diff(np.signbit(heard)))
+    assert crossings / len(heard) == pytest.approx(1 / (20 * np.pi), rel=0.02)
+
+
+def test_damaged_sound_goes_along_unheard(clip: Make, tmp_path: Path, sound_of: Any) -> None:
+    whole = clip("a.mkv", sound="aac")
+    data = Path(whole).read_bytes()
+    for _, packet in sound_of(whole):
+        data = data.replace(packet, bytes(len(packet)))
+    broken = tmp_path / "broken.mkv"
+    broken.write_bytes(data)
+    for name in ("b.mkv", "b.webm"):
+        dream(str(broken), str(tmp_path / name))
+        assert len(read_film(str(tmp_path / name)).times) == 30
+
+
+def test_tags_and_shape_are_the_formats(
+    clip: Make, tmp_path: Path, pictures: Pictures, look: Any
+) -> None:
+    path = clip("a.mp4", rotation=90, aspect=Fraction(4, 3), tags=(9, 16, 9, 1))
+    film = read_film(path)
+    frames = pictures(film.times, last=film.last, height=96, width=64)
+    for name, codec in (("b.mp4", "hevc"), ("c.mp4", "av1"), ("d.mkv", "h264"), ("e.mov", "h264")):
+        form = choose_format(name, codec, "draft", None, film=film)
+        target = str(tmp_path / name)
+        parts = write_parts(tmp_path, form, frames, (10,))
+        join_parts(target, form, parts, path, None, {})
+        made = read_film(target)
+        assert (made.aspect, made.colour) == (Fraction(3, 4), film.colour)
+        assert (made.height, made.width) == (96, 64)
+        assert look(target).frames[0].rotation == 0
+    with av.open(str(tmp_path / "b.mp4")) as container:
+        assert container.streams.video[0].codec_context.codec_tag == "hvc1"
+
+
+def test_mp4_can_be_played_while_it_is_fetched(clip: Make, tmp_path: Path) -> None:
+    target = tmp_path / "b.mp4"
+    dream(clip("a.mp4", sound="aac"), str(target))
+    data = target.read_bytes()
+    assert 0 < data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.slow
+def test_a_gif_moves_for_ever_in_its_colours(tmp_path: Path, pictures: Pictures) -> None:
+    form, out = form_of("out.gif", None), str(tmp_path / "out.gif")
+    frames = pictures((0, 40, 80, 200, 270, 300, 420), last=250, height=67, width=99)
+    digest = join_parts(out, form, write_parts(tmp_path, form, frames, (3, 2)), None, None, RECORD)
+    with Image.open(out) as gif:
+        assert gif.info["loop"] == 0
+        assert gif.n_frames == 7
+        delays = []
+        for place, (_, _, frame) in enumerate(frames):
+            gif.seek(place)
+            delays.append(gif.info["duration"])
+            wrong = np.asarray(gif.convert("RGB")) / 255 - frame.pixels
+            assert np.abs(wrong).mean() < 0.06
+    assert delays == [40, 40, 120, 70, 30, 120, 250]
+    assert read_film_record(out) == RECORD
+    assert (
+        join_parts(out, form, write_parts(tmp_path, form, frames, (3, 2)), None, None, RECORD)
+        == digest
+    )
+    assert read_film(out).last == 25
+
+
+def test_parts_that_do_not_belong_together_are_refused(tmp_path: Path, pictures: Pictures) -> None:
+    form = form_of("out.mp4", None)
+    parts = write_parts(tmp_path, form, pictures((0, 40)), ())
+    other = str(tmp_path / "other.nut")
+    encode_part(other, form, pictures((80,), height=32), {})
+    with pytest.raises(BadInput, match=r"other\.nut: it is encoded unlike the first part"):
+        join_parts(str(tmp_path / "out.mp4"), form, [*parts, other], None, None, {})
+    lost = str(tmp_path / "lost.nut")
+    with pytest.raises(BadInput, match=r"lost\.nut: no such file"):
+        join_parts(str(tmp_path / "out.mp4"), form, [*parts, lost], None, None, {})
+    assert not list(tmp_path.glob("*.mp4"))
+    assert not list(tmp_path.glob(".farm*"))
+
+
+def test_a_film_without_a_record_has_none(clip: Make, tmp_path: Path) -> None:
+    assert read_film_record(clip("a.mp4", title="Waves")) is None
+    with pytest.raises(BadOutput, match=r"its suffix must be one of"):
+        join_parts(str(tmp_path / "a.avi"), form_of("a.mp4", None), [], None, None, {})
