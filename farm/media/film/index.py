@@ -115,7 +115,9 @@ class _Reading:
         aspect = self.film.stream.sample_aspect_ratio or Fraction(1)
         clock = self.times
         if not _rises(clock) and _rises([time for time in self.decoded if time is not None]):
-            clock = self.decoded  # some containers know no more, and their times are guesses
+            # Some containers know no more, and their times are guesses.
+            delay = (self.decoded[0] or 0) - (clock[0] or 0)
+            clock = [None if time is None else time - delay for time in self.decoded]
         times = _rising(clock, round(JUMP / self.film.time_base))
         reliable = self.film.stream.codec_context.name not in _UNRELIABLE
         return Film(

@@ -1,11 +1,14 @@
 """The source's sound, beside new pictures: packets copied, or encoded where they do not fit in."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BytesIO
 from pathlib import PurePath
 from typing import Any, Final, Protocol
 
+import av
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
@@ -95,7 +98,23 @@ class _Track(Protocol):
 
 
 def _is_copied(stream: AudioStream, container: Container) -> bool:
-    return container.sounds is None or _codec(stream) in container.sounds
+    allowed = container.sounds is None or _codec(stream) in container.sounds
+    return allowed and _begins(stream, container)
+
+
+def _begins(stream: AudioStream, container: Container) -> bool:
+    """Say whether a file of the container begins with such a track: some rates are refused."""
+    trial = av.open(BytesIO(), "w", container.name)
+    try:
+        trial.add_stream_from_template(stream, opaque=True)
+        trial.start_encoding()
+    except (FFmpegError, ValueError):
+        return False
+    else:
+        return True
+    finally:
+        with suppress(FFmpegError):
+            trial.close()
 
 
 def _codec(stream: AudioStream) -> str:

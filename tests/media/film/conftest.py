@@ -42,6 +42,7 @@ class Clip:
     aspect: Fraction = Fraction(1)
     sound: str = ""
     sound_delay: float = 0.0
+    sound_rate: int = 48000
     draw: Callable[[int], np.ndarray] | None = None
     tags: tuple[int, int, int, int] = (2, 2, 2, 0)
     title: str = ""
@@ -51,13 +52,13 @@ class Clip:
             if self.title:
                 out.metadata["title"] = self.title
             stream = self._add_picture(out)
-            sound = out.add_stream(self.sound, rate=48000) if self.sound else None
+            sound = out.add_stream(self.sound, rate=self.sound_rate) if self.sound else None
             for place, time in enumerate(self.times):
                 out.mux(stream.encode(self._frame(place, time)))
             out.mux(stream.encode(None))
             if sound is not None:
                 seconds = float(self.times[-1] * self.unit) + 0.1
-                self._write_sound(out, sound, round(seconds * 48000))
+                self._write_sound(out, sound, round(seconds * self.sound_rate))
         return path
 
     def _add_picture(self, out: Any) -> Any:
@@ -88,8 +89,9 @@ class Clip:
         for start in range(0, count - 1024, 1024):
             piece = np.stack([wave[start : start + 1024]] * 2)
             frame = AudioFrame.from_ndarray(piece, "fltp", "stereo")
-            frame.sample_rate, frame.time_base = 48000, Fraction(1, 48000)
-            frame.pts = start + round(self.sound_delay * 48000)
+            frame.sample_rate = self.sound_rate
+            frame.time_base = Fraction(1, self.sound_rate)
+            frame.pts = start + round(self.sound_delay * self.sound_rate)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
 

@@ -163,6 +163,7 @@ def test_what_is_no_film_is_refused_in_one_line(
     assert str(refusal.value).startswith(f"{path}: ")
 
 
+@pytest.mark.slow
 def test_of_a_film_cut_short_there_is_what_there_is(clip: Make, tmp_path: Path) -> None:
     whole = Path(clip("a.mkv", times=tuple(range(100)), options={"g": "10"}))
     short = tmp_path / "short.mkv"
@@ -176,6 +177,7 @@ def test_of_a_film_cut_short_there_is_what_there_is(clip: Make, tmp_path: Path) 
     reader.close()
 
 
+@pytest.mark.slow
 def test_a_damaged_film_is_counted_as_it_will_be_read(clip: Make, tmp_path: Path) -> None:
     data = bytearray(Path(clip("a.mkv", times=tuple(range(80)), options={"g": "10"})).read_bytes())
     for place in range(len(data) // 3, len(data) * 2 // 3, 60):

@@ -151,6 +151,7 @@ def test_sound_and_pictures_keep_their_distance(
     assert before == pytest.approx(after, abs=0.001)
 
 
+@pytest.mark.slow
 def test_a_span_has_its_own_sound_from_0_on(
     clip: Make, tmp_path: Path, look: Any, sound_of: Any
 ) -> None:
@@ -190,6 +191,17 @@ def test_sound_that_does_not_fit_in_is_encoded(
     assert crossings / len(heard) == pytest.approx(1 / (20 * np.pi), rel=0.02)
 
 
+def test_sound_of_a_rate_that_a_container_refuses_is_encoded(
+    clip: Make, tmp_path: Path, sound_of: Any
+) -> None:
+    path, target = clip("a.mkv", sound="mp3", sound_rate=8000), str(tmp_path / "b.mp4")
+    assert "mp3 becomes aac" in note_sound(path, target)[0]
+    dream(path, target)
+    assert len(sound_of(target)) > 8
+    assert note_sound(path, str(tmp_path / "b.mkv")) == ()
+
+
+@pytest.mark.slow
 def test_damaged_sound_goes_along_unheard(clip: Make, tmp_path: Path, sound_of: Any) -> None:
     whole = clip("a.mkv", sound="aac")
     data = Path(whole).read_bytes()
@@ -202,6 +214,7 @@ def test_damaged_sound_goes_along_unheard(clip: Make, tmp_path: Path, sound_of: 
         assert len(read_film(str(tmp_path / name)).times) == 30
 
 
+@pytest.mark.slow
 def test_tags_and_shape_are_the_formats(
     clip: Make, tmp_path: Path, pictures: Pictures, look: Any
 ) -> None:

@@ -60,6 +60,7 @@ def test_equal_frames_give_equal_bytes_at_their_own_times(
     assert read_film_record(str(paths[0])) == {"task": "dream"}
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     steps=st.lists(st.integers(1, 5000), min_size=1, max_size=12),

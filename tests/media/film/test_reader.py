@@ -100,6 +100,7 @@ def decoders() -> int:
     return sum(thread.name.startswith("farm-film") for thread in threading.enumerate())
 
 
+@pytest.mark.slow
 def test_few_films_stay_open_and_none_after_closing(clip: Make) -> None:
     urls = [clip(f"{number}.mp4", times=tuple(range(8))) for number in range(6)]
     moments = read_film(urls[0])
