@@ -12,10 +12,15 @@ from .conftest import DREAM, LARGE, Command, Event, bytes_of
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
-def actors() -> set[int]:
-    """Return the processes that are workers of the tests' cluster."""
+def renderers() -> set[int]:
+    """Return the workers of the tests' cluster that render: those that have loaded torch."""
     found = psutil.Process().children(recursive=True)
-    return {process.pid for process in found if process.name().startswith("ray::Farm")}
+    workers = [process for process in found if process.name().startswith("ray::Farm")]
+    return {worker.pid for worker in workers if _has_torch(worker)}
+
+
+def _has_torch(process: psutil.Process) -> bool:
+    return any("libtorch" in loaded.path for loaded in process.memory_maps())
 
 
 def test_one_worker_of_a_cluster_gives_the_same_bytes(
@@ -41,11 +46,11 @@ def test_killing_a_worker_mid_frame_changes_nothing(
     def is_at_work(event: Event) -> bool:
         return event.get("frame") == LARGE and event["state"] == "running"
 
-    before = actors()
+    before = renderers()
     words = ("dream", pictures, "-o", "out/", *DREAM, "--workers", 1, *cluster)
     with command.start(*words) as job:
         job.until(is_at_work)
-        (victim,) = actors() - before
+        (victim,) = renderers() - before
         os.kill(victim, signal.SIGKILL)
         done = job.wait()
     assert done.returncode == 0, done.stderr
