@@ -20,7 +20,10 @@ def renderers() -> set[int]:
 
 
 def _has_torch(process: psutil.Process) -> bool:
-    return any("libtorch" in loaded.path for loaded in process.memory_maps())
+    try:
+        return any("libtorch" in loaded.path for loaded in process.memory_maps())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_one_worker_of_a_cluster_gives_the_same_bytes(
