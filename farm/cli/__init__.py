@@ -6,7 +6,8 @@ need when they run, so that help and listings stay fast.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Final, NoReturn
@@ -31,6 +32,16 @@ COMMANDS: Final = {
 """The farm's own commands: module and name."""
 
 
+@contextmanager
+def _telling(find: Callable[[], click.Context | None]) -> Iterator[None]:
+    """Say whose option was misused, where click's parser does not."""
+    try:
+        yield
+    except click.BadOptionUsage as error:
+        error.ctx = error.ctx or find()
+        raise
+
+
 class FarmGroup(click.Group):
     """The farm's own commands, and one for each task that a plugin offers."""
 
@@ -45,6 +56,20 @@ class FarmGroup(click.Group):
         from farm.cli.run import task_command
 
         return task_command(registry_of(ctx).task(cmd_name))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _telling(lambda: ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        with _telling(lambda: self._invoked(ctx)):
+            return super().invoke(ctx)
+
+    def _invoked(self, ctx: click.Context) -> click.Context | None:
+        """Return a context that names the command that was asked for."""
+        name = ctx.invoked_subcommand
+        command = self.get_command(ctx, name) if name else None
+        return click.Context(command, ctx, name) if command else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

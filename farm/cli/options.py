@@ -5,6 +5,7 @@ of asking (command, schema, form) has the same rules and the same messages.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -53,12 +54,19 @@ def values_of(params: type[TaskParams], given: Mapping[str, Any]) -> dict[str, A
 
 
 def refused_flag(params: type[TaskParams], error: BadParameter) -> str:
-    """Say a refusal as the command line knows it: by flag instead of by name."""
-    field, common = params.model_fields.get(error.name), f"--{error.name}"
-    if field:
-        return f"{flag_of(error.name, field)}: {error.reason}"
-    is_common = common in FLAGS | EFFECT_FLAGS
-    return f"{common if is_common else error.name}: {error.reason}"
+    """Say a refusal as the command line knows it: by flag instead of by name.
+
+    In the reason, parameters are those in backquotes.
+    """
+
+    def flag(name: str) -> str:
+        field, common = params.model_fields.get(name), f"--{name}"
+        if field:
+            return flag_of(name, field)
+        return common if common in FLAGS | EFFECT_FLAGS else ""
+
+    reason = re.sub(r"`(\w+)`", lambda found: flag(found[1]) or found[0], error.reason)
+    return f"{flag(error.name) or error.name}: {reason}"
 
 
 def _option(name: str, field: FieldInfo) -> click.Option:

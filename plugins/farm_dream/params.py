@@ -84,14 +84,16 @@ class DreamParams(NetworkParams):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.neuron and not self.channels:
-            raise ValueError("neuron needs a channel: add --channel N")
+            raise ValueError("`neuron` needs a channel: give `channels`")
         if self.neuron and not all(0 <= f <= 1 for f in self.neuron):
-            raise ValueError("neuron is given in fractions of the picture, 0 to 1")
+            raise ValueError("`neuron` is given in fractions of the picture, 0 to 1")
         wishes = [w for w in ("channels", "classes", "guide") if getattr(self, w)]
         if len(wishes) > 1:
-            raise ValueError(f"{' and '.join(wishes)} do not go together; choose one")
+            raise ValueError(
+                f"{' and '.join(f'`{w}`' for w in wishes)} do not go together; choose one"
+            )
         if self.method == "enhance" and (wishes or self.start != "picture"):
-            raise ValueError("enhance amplifies the picture's own features: give layers alone")
+            raise ValueError("enhance amplifies the picture's own features: give `layers` alone")
         return self
 
     def layer_weights(self) -> dict[str, float]:

@@ -62,9 +62,9 @@ class ZoomParams(DreamParams):
     @model_validator(mode="after")
     def _takes_turns(self) -> Self:
         if self.turns and (self.classes or self.channels or self.guide):
-            raise ValueError("--at goes with no other class, channel or guide; choose one")
+            raise ValueError("no `classes`, `channels` or `guide` beside `turns`; choose one")
         if self.method == "enhance":
-            raise ValueError("the endless dream climbs; method enhance is for stills")
+            raise ValueError("the endless dream climbs; `method` enhance is for stills")
         return self
 
 

@@ -126,12 +126,12 @@ class StyleParams(NetworkParams):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.fast is None and not self.styles:
-            raise ValueError("give a picture to paint like: --style FILE")
+            raise ValueError("give a picture to paint like: `styles`")
         if self.masks and len(self.masks) != len(self.styles):
             raise ValueError(
-                f"{len(self.masks)} masks for {len(self.styles)} styles; give one for each, in the "
-                "same order, or none"
+                f"{len(self.masks)} `masks` for {len(self.styles)} `styles`; give one for each, in "
+                "the same order, or none"
             )
         if self.fast is None and not self.style_weight:
-            raise ValueError("a style weight of 0 paints nothing; give one above 0")
+            raise ValueError("`style_weight` 0 paints nothing; give one above 0")
         return self

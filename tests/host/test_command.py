@@ -70,6 +70,18 @@ WRONG = {
         ["tuned", "a.png", "--octave", "3"],
         "unknown option '--octave'; did you mean --octaves?; see `farm tuned --help`",
     ),
+    "option without its value": (
+        ["tuned", "a.png", "-o"],
+        "Option '-o' requires an argument; see `farm tuned --help`",
+    ),
+    "value that is not taken": (
+        ["tuned", "a.png", "-o", "b.png", "--resume=3"],
+        "Option '--resume' does not take a value; see `farm tuned --help`",
+    ),
+    "global option without its value": (
+        ["--plugins-dir"],
+        "Option '--plugins-dir' requires an argument; see `farm --help`",
+    ),
     "far option": (["tuned", "a.png", "--qqq"], "unknown option '--qqq'; choose one of"),
     "unknown global": (["--plugin-dir", "x"], "did you mean --plugins-dir?"),
     "no input": (["tuned", "-o", "b.png"], "Missing argument 'INPUT...'; see `farm tuned --help`"),

@@ -139,6 +139,13 @@ def test_parameter_may_choose_its_flag() -> None:
     assert refused_flag(task.Params, BadParameter("some_thing", "no")) == "--layer: no"
 
 
+def test_parameters_in_a_reason_are_told_as_flags() -> None:
+    task = make(tuple[str, ...], ("x",), json_schema_extra={"cli": "--layer"})
+    refusal = BadParameter("fake", "`some_thing` and `tile` do not go together, nor `x`; a tile")
+    told = "fake: --layer and --tile do not go together, nor `x`; a tile"
+    assert refused_flag(task.Params, refusal) == told
+
+
 REFUSED: dict[str, tuple[Any, Any, dict[str, Any], list[str], str]] = {
     "too small": (int, 4, {"ge": 1}, ["0"], "some_thing: should be greater than or equal to 1"),
     "no number": (float, 4, {}, ["four"], "some_thing: should be a valid number.*not 'four'"),

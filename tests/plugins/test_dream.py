@@ -178,8 +178,8 @@ def test_unknown_names_are_refused_before_work(render: Render, scene: Scene) -> 
         ({"layers": ("a=x",)}, "is no number"),
         ({"neuron": (0.5, 0.5)}, "needs a channel"),
         ({"neuron": (0.5, 2), "channels": (1,)}, "fractions of the picture"),
-        ({"channels": (1,), "guide": "g.png"}, "do not go together"),
-        ({"method": "enhance", "classes": ("1",)}, "give layers alone"),
+        ({"channels": (1,), "guide": "g.png"}, "`channels` and `guide` do not go together"),
+        ({"method": "enhance", "classes": ("1",)}, "give `layers` alone"),
         ({"scale": 1.0}, "greater than 1"),
     ],
 )

@@ -125,9 +125,9 @@ def test_bfloat16_gives_a_picture(paint: Paint, scene: Scene, stripes: Tensor) -
 @pytest.mark.parametrize(
     ("params", "told"),
     [
-        ({"styles": []}, "give a picture to paint like: --style FILE"),
-        ({"masks": ["/a", "/b"]}, "2 masks for 1 styles; give one for each"),
-        ({"style_weight": 0}, "a style weight of 0 paints nothing"),
+        ({"styles": []}, "give a picture to paint like: `styles`"),
+        ({"masks": ["/a", "/b"]}, "2 `masks` for 1 `styles`; give one for each"),
+        ({"style_weight": 0}, "`style_weight` 0 paints nothing"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(params: dict[str, Any], told: str) -> None:
