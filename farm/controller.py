@@ -24,7 +24,6 @@ from farm.events import (
     JobSubmitted,
     KillWorker,
     News,
-    Reading,
     Stopping,
     Tick,
     UnitChanged,
@@ -117,11 +116,8 @@ class Controller:
             target = str(output_path(spec.output) / task.result)
             return plan_run(job.id, task.name, spec.inputs, target)
         is_endless = issubclass(task, Effect) and task.is_endless
-        footage = gather(spec, sources, self._reading, is_endless=is_endless)
+        footage = gather(spec, sources, self._tell_one, is_endless=is_endless)
         return plan_units(job.id, footage, spec.film)
-
-    def _reading(self, url: str, done: float) -> None:
-        self._tell([Reading(url, done)])
 
     def recover(self) -> list[Job]:
         """Go on with every job that the ledger holds unfinished, as after a crash.
@@ -192,6 +188,9 @@ class Controller:
                 self._executor.cancel(worker)
             case KillWorker(worker):
                 self._executor.kill(worker)
+
+    def _tell_one(self, event: News) -> None:
+        self._tell([event])
 
     def _tell(self, news: Iterable[News]) -> None:
         for event in news:

@@ -86,6 +86,17 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """Tell: what of a film will be otherwise than one might expect, before it is planned.
+
+    Not stored.
+    """
+
+    url: str
+    note: str
+
+
+@dataclass(frozen=True)
 class Progressed:
     """Tell: a running unit came so far. Not stored."""
 
@@ -133,5 +144,5 @@ class KillWorker:
     worker: str
 
 
-News = Reading | UnitChanged | JobChanged | Progressed | WorkerChanged | StaleReport
+News = Reading | Noted | UnitChanged | JobChanged | Progressed | WorkerChanged | StaleReport
 Instruction = News | Assign | CancelWork | KillWorker

@@ -4,37 +4,36 @@ Reads films once, from the first frame to the last; decides no schedule.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 from farm.errors import BadInput, BadOutput, BadParameter
-from farm.film import Film
+from farm.events import Noted, Reading
+from farm.film import Film, FilmFormat
 from farm.job import JobSpec
 from farm.media import Source, is_film, is_film_target, is_sequence, moves, target_for
 from farm.plan import Footage, FrameRange, Shown, Strip
 
-Reading = Callable[[str, float], None]
-"""Hears which film is read, and the fraction done."""
+Tell = Callable[[Reading | Noted], None]
 
 
-def gather(
-    spec: JobSpec, sources: Sequence[Source], reading: Reading, *, is_endless: bool
-) -> Footage:
+def gather(spec: JobSpec, sources: Sequence[Source], tell: Tell, *, is_endless: bool) -> Footage:
     """Return what the job renders. Raises BadInput, BadOutput or BadParameter.
 
-    reading: hears how far a film is read. is_endless: frames are made one from another.
+    tell: hears how far a film is read, and once it is, what of it is left out, changed or damaged.
+    is_endless: frames are made one from another.
     """
     if spec.frames:
         FrameRange.parse(spec.frames)
     if is_endless or is_film_target(spec.output) or is_sequence(spec.output):
-        return Footage(strips=(_one_strip(spec, sources, reading, is_endless=is_endless),))
+        return Footage(strips=(_one_strip(spec, sources, tell, is_endless=is_endless),))
     many = len(sources) > 1
     films = [source for source in sources if moves(source, spec.output, many)]
     if not films:
         _refuse_film_options(spec)
     stills = [(s.name, s.url, target_for(s, spec.output, many)) for s in sources if s not in films]
-    strips = [_film_strip(spec, s, target_for(s, spec.output, many), reading) for s in films]
+    strips = [_film_strip(spec, s, target_for(s, spec.output, many), tell) for s in films]
     return Footage(stills, strips)
 
 
@@ -49,16 +48,14 @@ def _refuse_film_options(spec: JobSpec) -> None:
             raise BadParameter(name, "there is no film among the inputs, only stills")
 
 
-def _one_strip(
-    spec: JobSpec, sources: Sequence[Source], reading: Reading, *, is_endless: bool
-) -> Strip:
+def _one_strip(spec: JobSpec, sources: Sequence[Source], tell: Tell, *, is_endless: bool) -> Strip:
     films = [source for source in sources if is_film(source.url)]
     if is_endless:
         return _endless_strip(spec, sources)
     if films and len(sources) > 1:
         raise BadOutput(spec.output, f"{len(sources)} inputs need a folder: end it with /")
     if films:
-        return _film_strip(spec, films[0], spec.output, reading)
+        return _film_strip(spec, films[0], spec.output, tell)
     stills = _chosen(spec, range(len(sources)))
     return _still_strip(spec, [sources[place] for place in stills], [p + 1 for p in stills])
 
@@ -95,19 +92,21 @@ def _still_strip(spec: JobSpec, sources: Sequence[Source], numbers: Sequence[int
     return Strip(_stem(spec.output), frames, spec.output, _folder(spec.output), form)
 
 
-def _film_strip(spec: JobSpec, source: Source, target: str, reading: Reading) -> Strip:
+def _film_strip(spec: JobSpec, source: Source, target: str, tell: Tell) -> Strip:
     from farm.media.film import choose_format, read_film
     from farm.media.shots import ShotFinder
 
     options, shots = spec.film, ShotFinder()
     if not is_sequence(target):
         choose_format(target, options.codec, options.quality, options.depth, film=None)
-    film = read_film(source.url, tell=lambda done: reading(source.url, done), see=shots.see)
+    film = read_film(source.url, lambda done: tell(Reading(source.url, done)), shots.see)
     film = replace(film, cuts=shots.cuts)
     form = None
     if not is_sequence(target):
         form = choose_format(target, options.codec, options.quality, options.depth, film=film)
     chosen = _chosen(spec, range(len(film.times)))
+    for note in _notes(spec, film, target, form):
+        tell(Noted(source.url, note))
     is_whole = len(chosen) == len(film.times)
     begin = 0 if is_whole else film.times[chosen[0]]
     return Strip(
@@ -117,9 +116,22 @@ def _film_strip(spec: JobSpec, source: Source, target: str, reading: Reading) ->
         _folder(target),
         form,
         _cuts(film, chosen),
-        origin=source.url if form else "",
+        origin=source.url,
         span=None if is_whole else _span(film, chosen),
     )
+
+
+def _notes(spec: JobSpec, film: Film, target: str, form: FilmFormat | None) -> Iterator[str]:
+    """Yield what the output keeps no more of a film, or not as it was."""
+    from farm.media.film import note_depth, note_sound
+
+    yield from film.notes
+    if form:
+        yield from note_sound(film.url, target)
+        if spec.film.depth is None:
+            yield from note_depth(film, form)
+    elif film.has_sound:
+        yield "sound is left out: numbered pictures hold none"
 
 
 def _chosen(spec: JobSpec, places: range) -> range:

@@ -12,6 +12,7 @@ from farm.cli.tally import Tally
 from farm.events import (
     JobChanged,
     News,
+    Noted,
     Progressed,
     Reading,
     StaleReport,
@@ -55,7 +56,10 @@ class JsonDisplay:
 
 
 class LineDisplay:
-    """One line on standard error for each frame that ends or is tried again."""
+    """One line on standard error for each frame that is done or tried again.
+
+    Those that failed are listed when the job ends.
+    """
 
     def __init__(self, tally: Tally) -> None:
         self._tally, self._url = tally, ""
@@ -69,18 +73,23 @@ class LineDisplay:
         sys.stderr.flush()
 
     def _line(self, event: News) -> str:
-        if isinstance(event, Reading):
-            return self._reading(event)
-        if not isinstance(event, UnitChanged):
-            return ""
+        match event:
+            case Reading():
+                return self._reading(event)
+            case Noted():
+                return f"{event.url}: {event.note}"
+            case UnitChanged():
+                return self._unit(event)
+            case _:
+                return ""
+
+    def _unit(self, event: UnitChanged) -> str:
         place = f"[{self._tally.ended}/{self._tally.total or '?'}] {event.unit.name}"
         match event.state:
             case UnitState.SUCCEEDED:
                 seconds = sum(event.figures.seconds.values()) if event.figures else 0.0
                 target = "" if event.unit.is_working else f" -> {event.unit.target}"
                 return f"{place}{target}  {seconds:.1f} s"
-            case UnitState.QUARANTINED | UnitState.CANCELLED:
-                return f"{place} failed: {event.reason}"
             case UnitState.RETRY_WAIT:
                 return f"{place} will be tried again: {event.reason}"
             case _:
@@ -113,9 +122,9 @@ class BarDisplay:
 
     def on_event(self, event: News) -> None:
         if isinstance(event, UnitChanged) and event.state is UnitState.RETRY_WAIT:
-            self._progress.console.print(
-                f"{event.unit.name} will be tried again: {event.reason}", markup=False
-            )
+            self._say(f"{event.unit.name} will be tried again: {event.reason}")
+        if isinstance(event, Noted):
+            self._say(f"{event.url}: {event.note}")
         if isinstance(event, Reading):
             told = f"reading {event.url}  {event.done:.0%}"
             self._progress.update(self._all, completed=0, total=None, told=told)
@@ -128,6 +137,10 @@ class BarDisplay:
 
     def close(self) -> None:
         self._progress.stop()
+
+    def _say(self, line: str) -> None:
+        """Leave a line above the bars."""
+        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _show_frame(self, event: Progressed) -> None:
         name, done = event.unit.name, event.progress.done
@@ -164,6 +177,15 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+_NAMES: Final[dict[type[News], str]] = {
+    Noted: "note",
+    Reading: "reading",
+    StaleReport: "stale",
+    WorkerChanged: "worker",
+}
+"""Of events that are told as they are."""
+
+
 def as_dict(event: News) -> dict[str, Any]:
     """Return an event as machines read it; "event" says which one it is."""
     match event:
@@ -187,12 +209,8 @@ def as_dict(event: News) -> dict[str, Any]:
                 "tiles": progress.tiles,
                 "worker": progress.worker,
             }
-        case Reading():
-            return {"event": "reading", **asdict(event)}
-        case WorkerChanged():
-            return {"event": "worker", **asdict(event)}
-        case StaleReport():
-            return {"event": "stale", **asdict(event)}
+        case _:
+            return {"event": _NAMES[type(event)], **asdict(event)}
 
 
 def _unit_dict(event: UnitChanged) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 
 from farm.cli.exits import Exit
@@ -97,12 +99,42 @@ def test_json_is_one_object_per_event_and_nothing_else(farm: Farm, tmp_path: Pat
 def test_failed_frame_is_listed_and_the_rest_goes_on(farm: Farm, tmp_path: Path) -> None:
     done = farm("dim", WHITE, BLACK, "-o", "out/", "--broken")
     assert done.returncode == Exit.FAILED
-    (line,) = (line for line in done.stderr.splitlines() if line.startswith("failed: "))
-    assert "ffffff" in line
+    told = [line for line in done.stderr.splitlines() if "ffffff" in line]
+    (line,) = (line for line in told if "will be tried again" not in line)
+    assert line.startswith("failed: ")
     assert "ValueError: too bright" in line
     assert done.stdout.startswith("1 done, 1 failed: ")
     assert len(list((tmp_path / "out").iterdir())) == 1
     assert "Traceback" not in done.stderr
+
+
+NOTE = "sound track 1 is left out: .gif holds none"
+
+
+def film_with_sound(path: Path) -> None:
+    """Write six black frames and a little silence."""
+    with av.open(path, "w") as out:
+        video, sound = out.add_stream("libx264", rate=25), out.add_stream("aac", rate=48000)
+        video.width, video.height, video.pix_fmt = 32, 24, "yuv420p"
+        for _ in range(6):
+            out.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((24, 32, 3), np.uint8))))
+        piece = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), "fltp", "stereo")
+        piece.sample_rate, piece.pts = 48000, 0
+        out.mux(sound.encode(piece))
+        out.mux(sound.encode(None))
+        out.mux(video.encode(None))
+
+
+def test_what_a_film_loses_is_said_once_before_work(farm: Farm, tmp_path: Path) -> None:
+    source = tmp_path / "clip.mp4"
+    film_with_sound(source)
+    said = farm("dim", "clip.mp4", "-o", "out.gif", "--frames", "2").stderr.splitlines()
+    assert said[:2] == [f"reading {source}", f"{source}: {NOTE}"]
+    assert all(line.startswith("[") for line in said[2:])
+    heard = events(farm("dim", "clip.mp4", "-o", "again.gif", "--frames", "2", "--json").stdout)
+    noted = {"event": "note", "url": str(source), "note": NOTE}
+    assert next(e for e in heard if e["event"] not in {"reading", "worker"}) == noted
+    assert heard.count(noted) == 1
 
 
 def test_what_only_the_task_can_refuse_is_refused_before_work(farm: Farm, tmp_path: Path) -> None:

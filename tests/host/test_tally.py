@@ -11,7 +11,9 @@ from farm.cli.tally import Tally
 from farm.events import (
     JobChanged,
     News,
+    Noted,
     Progressed,
+    Reading,
     StaleReport,
     UnitChanged,
     WorkerChanged,
@@ -96,6 +98,8 @@ EVENTS: dict[str, News] = {
         unit("a"), S.QUARANTINED, 2, "why", failure=Failure(Reason.MEMORY, "full")
     ),
     "progress": progressed("a", 0.5),
+    "reading": Reading("/a.mp4", 0.5),
+    "note": Noted("/a.mp4", "sound is left out"),
     "worker": WorkerChanged("w1", "cpu", "idle"),
     "stale": StaleReport("w1", "t1"),
 }

@@ -10,7 +10,7 @@ from farm.media.film.names import FILM_SUFFIXES, WRITABLE_FILMS, is_film, is_fil
 
 if TYPE_CHECKING:
     from farm.media.film.encode import encode_part
-    from farm.media.film.formats import choose_format
+    from farm.media.film.formats import choose_format, note_depth
     from farm.media.film.index import read_film
     from farm.media.film.join import join_parts
     from farm.media.film.reader import FilmReader
@@ -26,6 +26,7 @@ __all__ = [
     "is_film",
     "is_film_name",
     "join_parts",
+    "note_depth",
     "note_sound",
     "read_film",
     "read_film_record",
@@ -36,6 +37,7 @@ _ROOMS: Final = {
     "choose_format": "formats",
     "encode_part": "encode",
     "join_parts": "join",
+    "note_depth": "formats",
     "note_sound": "sound",
     "read_film": "index",
     "read_film_record": "record",

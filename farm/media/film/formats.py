@@ -10,7 +10,15 @@ from farm.errors import BadOutput, BadParameter
 from farm.film import Colour, Film, FilmFormat, Quality
 from farm.media.film.matrices import MATRICES
 
-__all__ = ["CODECS", "CONTAINERS", "Codec", "Container", "choose_format", "container_of"]
+__all__ = [
+    "CODECS",
+    "CONTAINERS",
+    "Codec",
+    "Container",
+    "choose_format",
+    "container_of",
+    "note_depth",
+]
 
 _THREADS: Final = 4
 _X265: Final = "log-level=none:open-gop=0:wpp=1:pools=4:frame-threads=2"
@@ -185,6 +193,15 @@ def _depth(codec: str, depth: int | None, of_source: int) -> int:
         raise BadParameter("depth", f"{codec} holds {_either(held)} bits a sample, not {depth}")
     enough = [bits for bits in sorted(held) if bits >= of_source]
     return depth or CODECS[codec].default or (enough[0] if enough else max(held))
+
+
+def note_depth(film: Film, form: FilmFormat) -> tuple[str, ...]:
+    """Return what becomes of the film's depth in the format, where it is not kept."""
+    if form.depth >= film.depth:
+        return ()
+    deeper = max(CODECS[form.codec].pixels)
+    hint = f"; --depth {deeper} keeps more" if deeper > form.depth else ""
+    return (f"{film.depth} bits a sample become {form.depth}{hint}",)
 
 
 def _colour(codec: str, film: Film | None) -> Colour:

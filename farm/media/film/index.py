@@ -168,10 +168,20 @@ class _Reading:
             yield f"colour matrix {self.first.colorspace} is not known: taken for a usual one"
         if self.first.interlaced_frame:
             yield "interlaced: the two fields of a frame are rendered as one picture"
+        if self._has_alpha():
+            yield "transparency is left out"
         others = len(tracks_of(container)) - 1
         for count, name in ((others, "picture"), (len(container.streams.subtitles), "subtitle")):
             if count:
                 yield f"left out: {count} {name} track{'s' if count > 1 else ''}"
+
+    def _has_alpha(self) -> bool:
+        """Say whether the film is made to be seen through; a GIF only says what changes."""
+        assert self.first
+        stream = self.film.stream
+        told = stream.metadata.get("alpha_mode") == "1"
+        has_channel = any(component.is_alpha for component in self.first.format.components)
+        return told or (has_channel and stream.codec_context.name not in _UNRELIABLE)
 
 
 def _usual(times: tuple[int, ...]) -> int:

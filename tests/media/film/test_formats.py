@@ -7,7 +7,7 @@ import pytest
 
 from farm.errors import BadOutput, BadParameter
 from farm.film import Colour, Film, FilmFormat
-from farm.media.film import choose_format
+from farm.media.film import choose_format, note_depth
 
 UNIT = Fraction(1001, 30000)
 PQ = Colour(9, 16, 9)
@@ -60,6 +60,23 @@ def test_depth_is_the_sources_where_the_codec_holds_it(
     codec: str, of_source: int, asked: int | None, depth: int
 ) -> None:
     assert choose("a.mkv", codec, asked, film=film(of_source)).depth == depth
+
+
+@pytest.mark.parametrize(
+    ("codec", "of_source", "notes"),
+    [
+        ("h264", 10, ("10 bits a sample become 8; --depth 10 keeps more",)),
+        ("vp9", 10, ("10 bits a sample become 8",)),
+        ("hevc", 12, ("12 bits a sample become 10",)),
+        ("hevc", 10, ()),
+        ("ffv1", 8, ()),
+    ],
+)
+def test_a_depth_that_is_not_kept_is_said(
+    codec: str, of_source: int, notes: tuple[str, ...]
+) -> None:
+    deep = film(of_source)
+    assert note_depth(deep, choose("a.mkv", codec, film=deep)) == notes
 
 
 def test_rgb_keeps_no_matrix_and_yuv_needs_one() -> None:
