@@ -1,9 +1,8 @@
-"""The reference executor: one worker in a thread of this process, one that finishes beside it."""
+"""Executors whose workers are threads of this process; the reference one among them."""
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
-from typing import final
+from collections.abc import Callable, Mapping, Sequence
 
 from farm.errors import FarmBug
 from farm.executor import (
@@ -20,39 +19,34 @@ from farm.finishing import Finisher
 from farm.registry import Registry
 from farm.worker import Runner, Worker, attempt
 
-__all__ = ["LocalExecutor"]
+__all__ = ["LocalExecutor", "ThreadExecutor"]
 
 Make = Callable[[], tuple[Runner, WorkerKind]]
 """Makes who runs orders, in the thread that does."""
 
 
-@final
-class LocalExecutor(Executor):
-    """One worker in this process, for one frame at a time, and one that finishes films.
+class ThreadExecutor(Executor):
+    """Workers in threads of this process, one of each role, and one that finishes films.
 
-    A thread cannot be ended: kill() asks its unit to stop and lets the thread run out unheard,
-    while another takes its place. close() waits for the unit to notice; an effect that never
-    reports progress is waited for.
+    makers: who works, by role. A thread cannot be ended: kill() asks its unit to stop and lets the
+    thread run out unheard, while another takes its place. close() waits for the unit to notice; an
+    effect that never reports progress is waited for.
     """
 
-    def __init__(self, registry: Registry, threads: int) -> None:
-        self._registry, self._threads = registry, threads
+    def __init__(self, makers: Mapping[str, Make]) -> None:
+        self._makers = {**makers, "finish": _make_finisher}
         self._messages: queue.SimpleQueue[Message | BaseException] = queue.SimpleQueue()
         self._started = 0
         self._members: dict[str, _Member] = {}
 
     def start(self) -> None:
-        self._start("local", self._make_worker)
-        self._start("finish", _make_finisher)
+        for role, make in self._makers.items():
+            self._start(role, make)
 
     def _start(self, role: str, make: Make) -> None:
         self._started += 1
         name = f"{role}-{self._started}"
         self._members[name] = _Member(name, make, self._messages.put)
-
-    def _make_worker(self) -> tuple[Runner, WorkerKind]:
-        worker = Worker(self._registry, None, self._threads)
-        return worker, "gpu" if worker.device.startswith("cuda") else "cpu"
 
     def assign(self, worker: str, order: Order) -> None:
         if worker in self._members:
@@ -82,6 +76,17 @@ class LocalExecutor(Executor):
         for member in self._members.values():
             member.close()
         self._members.clear()
+
+
+class LocalExecutor(ThreadExecutor):
+    """The reference executor: one worker, for one frame at a time, and one that finishes films."""
+
+    def __init__(self, registry: Registry, threads: int) -> None:
+        def make() -> tuple[Runner, WorkerKind]:
+            worker = Worker(registry, None, threads)
+            return worker, "gpu" if worker.device.startswith("cuda") else "cpu"
+
+        super().__init__({"local": make})
 
 
 def _add(messages: list[Message], item: Message | BaseException) -> None:

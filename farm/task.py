@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from farm.engine.networks import Network
     from farm.engine.objectives import Objective
-    from farm.engine.training import World
+    from farm.engine.world import World
 
 __all__ = [
     "Context",

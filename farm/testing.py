@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from farm.engine.networks import Network
     from farm.engine.objectives import Objective
-    from farm.engine.training import World
+    from farm.engine.world import World
 
 __all__ = ["FakeContext", "check_effect"]
 
@@ -69,7 +69,7 @@ class FakeContext:
 
     @property
     def world(self) -> "World":
-        from farm.engine.training import ALONE
+        from farm.engine.world import ALONE
 
         return ALONE
 

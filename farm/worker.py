@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from farm.engine.context import FrameContext
+    from farm.engine.world import World
     from farm.media import Frame
 
 __all__ = ["Runner", "Tell", "Worker", "attempt"]
@@ -49,15 +50,23 @@ class Runner(Protocol):
 class Worker:
     """Runs orders on one device, keeping tasks and networks warm between them.
 
-    device: None for the best there is. threads: those of every plan it is given.
+    device: None for the best there is. threads: those of every plan it is given. world: the
+    workers that run the same orders at the same time, None for no other; only the first writes.
     """
 
-    def __init__(self, registry: Registry, device: str | None, threads: int) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        device: str | None,
+        threads: int,
+        world: "World | None" = None,
+    ) -> None:
         from farm.engine.device import pick_device
         from farm.engine.networks import NetworkCache
+        from farm.engine.world import ALONE
 
         self.device = device or pick_device()
-        self._registry, self._threads = registry, threads
+        self._registry, self._threads, self._world = registry, threads, world or ALONE
         self._networks = NetworkCache(registry.networks, self.device)
         self._task = lru_cache(_KEPT_TASKS)(self._make_task)
         self._sources, self._finisher = Sources(), Finisher()
@@ -92,9 +101,15 @@ class Worker:
                 raise PluginError(order.task, "is no Run, so it cannot train")
             target.parent.mkdir(parents=True, exist_ok=True)
             task.train(work.inputs, target.parent, context)
+            if not self._writes:
+                return Figures()
             if not target.is_file():
                 raise PluginError(order.task, f"ended without leaving {target}")
         return Figures(seconds=seconds, target_sha256=sha256_file(target))
+
+    @property
+    def _writes(self) -> bool:
+        return self._world.rank == 0
 
     def _made(self, order: Order) -> tuple[Task, dict[str, object]]:
         """Return the task with its full parameters, the device set up for it."""
@@ -120,6 +135,8 @@ class Worker:
             rendered = self._render(order, effect, frame, context)
         if is_cancelled():
             raise Cancelled
+        if not self._writes:
+            return Figures()
         rendered = replace(rendered, depth=work.depth or rendered.depth)
         record = self._record(order, params, context, digest, rendered)
         with timed(seconds, "write"), storage_at_work(order.unit.target):
@@ -178,6 +195,7 @@ class Worker:
             tell=tell,
             is_cancelled=is_cancelled,
             read=_read_pixels,
+            world=self._world,
         )
 
     def _render(

@@ -1,6 +1,6 @@
-"""The executor that runs on a Ray cluster: the only code of the farm that imports Ray.
+"""The executors that run on a Ray cluster: the only code of the farm that imports Ray.
 
-Light on purpose: Ray is imported when a pool is made.
+Light on purpose: Ray is imported when one is made.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,16 @@ def make_pool(options: ExecutorOptions) -> Executor:
     return RayPool(options)
 
 
+def make_gang(options: ExecutorOptions) -> Executor:
+    """Return Ray workers that do one unit together; it starts nothing yet."""
+    from farm_cluster.session import prepare_environment
+
+    prepare_environment(options.address)
+    from farm_cluster.gang import GangExecutor
+
+    return GangExecutor(options)
+
+
 @hookimpl
 def farm_executors() -> Mapping[str, ExecutorFactory]:
-    return {"ray": make_pool}
+    return {"ray": make_pool, "ray-gang": make_gang}

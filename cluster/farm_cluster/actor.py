@@ -4,11 +4,9 @@ Every method returns plain data; only the end of the process shows as an error o
 """
 
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import final
 
-import farm
 from farm.errors import FarmBug, FarmError
 from farm.executor import (
     Order,
@@ -19,10 +17,11 @@ from farm.executor import (
     WorkerKind,
 )
 from farm.finishing import Finisher
-from farm.registry import Plugin, Registry
+from farm.registry import Registry
 from farm.worker import Runner, Worker, attempt
+from farm_cluster.inventory import inventory
 
-__all__ = ["FarmActor", "Hello", "inventory"]
+__all__ = ["FarmActor", "Hello"]
 
 
 @dataclass(frozen=True)
@@ -32,21 +31,6 @@ class Hello:
     inventory: tuple[str, ...]
     kind: WorkerKind = "cpu"
     refusal: str = ""
-
-
-def inventory(registry: Registry) -> tuple[str, ...]:
-    """Return the farm's and every plugin's version and state, to compare between processes."""
-    return (f"farm {farm.__version__}", *sorted(_entry(plugin) for plugin in registry.plugins))
-
-
-def _entry(plugin: Plugin) -> str:
-    return f"plugin {plugin.name} {plugin.version or _digest(plugin.source)} {plugin.state}"
-
-
-def _digest(source: str) -> str:
-    """Return what tells two versions of a single-file plugin apart."""
-    path = Path(source)
-    return sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else "?"
 
 
 @final

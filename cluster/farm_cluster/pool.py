@@ -31,9 +31,10 @@ from farm.executor import (
     WorkerLost,
 )
 from farm.registry import Registry
-from farm_cluster.actor import FarmActor, Hello, inventory
+from farm_cluster.actor import FarmActor, Hello
+from farm_cluster.inventory import difference, inventory
 from farm_cluster.places import Kind, Place, kind_of, places
-from farm_cluster.session import connect
+from farm_cluster.session import connect, worker_environment
 
 __all__ = ["RayPool"]
 
@@ -174,7 +175,7 @@ class RayPool(Executor):
         if hello.refusal:
             raise UserError(f"{where} cannot work: {hello.refusal}")
         if hello.inventory != self._inventory:
-            raise UserError(f"{where} {_difference(hello.inventory, self._inventory)}")
+            raise UserError(f"{where} {difference(hello.inventory, self._inventory)}")
         self._early_deaths = 0
         self._news.append(WorkerJoined(member.name, hello.kind, member.place.node_name))
 
@@ -233,9 +234,6 @@ class RayPool(Executor):
     def _start_member(self, kind: WorkerKind, place: Place) -> None:
         threads, is_gpu = self._options.threads, kind == "gpu"
         name, folder = f"{_NAMES[kind]}-{next(self._numbers)}", self._options.plugins_dir
-        environment = {"OMP_NUM_THREADS": str(threads)}
-        if "FARM_BLOCK_PLUGINS" in os.environ:
-            environment["FARM_BLOCK_PLUGINS"] = os.environ["FARM_BLOCK_PLUGINS"]
         remote = ray.remote(
             num_cpus=threads if kind == "cpu" else 0,
             num_gpus=1 if is_gpu else 0,
@@ -243,7 +241,7 @@ class RayPool(Executor):
             max_task_retries=0,
             concurrency_groups={_CONTROL: 1},
             scheduling_strategy=NodeAffinitySchedulingStrategy(place.node, soft=False),
-            runtime_env={"env_vars": environment},
+            runtime_env={"env_vars": worker_environment(threads)},
         )(FarmActor)
         actor = remote.remote(name, kind, threads, str(folder.absolute()) if folder else None)
         self._members[name] = _Member(name, kind, place, actor, hello=actor.hello.remote())
@@ -298,12 +296,3 @@ def _told(error: RayError, place: Place) -> str:
     if raised:
         return raised[-1]
     return "its process ended unexpectedly: it crashed, was killed, or ran out of memory"
-
-
-def _difference(there: tuple[str, ...], here: tuple[str, ...]) -> str:
-    only_there = ", ".join(sorted({*there} - {*here})) or "nothing"
-    only_here = ", ".join(sorted({*here} - {*there})) or "nothing"
-    return (
-        f"differs from this process: {only_there} there, {only_here} here; "
-        "install the same versions on both"
-    )

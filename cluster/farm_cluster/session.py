@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from farm.errors import UserError
 
-__all__ = ["connect", "prepare_environment"]
+__all__ = ["connect", "prepare_environment", "worker_environment"]
 
 _QUIET: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -36,6 +36,12 @@ def prepare_environment(address: str | None) -> None:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     if address is None or has_token:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def worker_environment(threads: int) -> dict[str, str]:
+    """Return the environment of a worker process with so many threads."""
+    blocked = os.environ.get("FARM_BLOCK_PLUGINS")
+    return {"OMP_NUM_THREADS": str(threads)} | ({"FARM_BLOCK_PLUGINS": blocked} if blocked else {})
 
 
 def connect(address: str | None, cores: int) -> bool:

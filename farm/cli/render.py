@@ -21,6 +21,7 @@ from farm.config import ledger_url
 from farm.controller import Controller, Observer
 from farm.errors import UnknownName, UserError
 from farm.executor import Executor, ExecutorOptions
+from farm.gang import is_for_gang
 from farm.job import Job, JobSpec, JobState
 from farm.ledger import Ledger
 from farm.metrics import Metrics
@@ -29,6 +30,9 @@ from farm.registry import Registry
 
 POOL: Final = "ray"
 """Executor of --workers and --address."""
+
+GANG: Final = "ray-gang"
+"""Theirs for work that all workers do together."""
 
 
 def render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
@@ -91,13 +95,15 @@ def _make_executor(registry: Registry, spec: JobSpec, running: Running) -> Execu
         from farm.local import LocalExecutor
 
         return LocalExecutor(registry, threads)
-    if POOL not in registry.executors:
+    is_alone = running.workers == 1
+    name = GANG if not is_alone and is_for_gang(registry.task(spec.task), spec) else POOL
+    if name not in registry.executors:
         broken = next((p for p in registry.plugins if p.name == POOL and p.reason), None)
         if broken:
             raise UserError(f"no pool: plugin {POOL} is {broken.state}: {broken.reason}")
-        raise UnknownName("executor", POOL, registry.executors)
+        raise UnknownName("executor", name, registry.executors)
     options = ExecutorOptions(running.workers, threads, running.address, running.plugins_dir)
-    return registry.executors[POOL](options)
+    return registry.executors[name](options)
 
 
 def _served_metrics(registry: Registry, running: Running, stack: ExitStack) -> Metrics | None:

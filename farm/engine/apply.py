@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from farm.engine.gradient import Done, nothing
-from farm.engine.tiles import Reach, Segment, grid, segments
+from farm.engine.tiles import Reach, Segment, Tile, grid, segments
+from farm.engine.world import ALONE, World
 from farm.errors import BadParameter, PluginError
 
 Image = Float[Tensor, "1 channels height width"]
@@ -30,10 +31,12 @@ _measured: WeakKeyDictionary[nn.Module, tuple[Reach, Reach]] = WeakKeyDictionary
 
 
 @torch.no_grad()
-def apply(module: nn.Module, image: Image, tile: int, done: Done = nothing) -> Image:
+def apply(
+    module: nn.Module, image: Image, tile: int, *, done: Done = nothing, world: World = ALONE
+) -> Image:
     """Return what the module makes of the whole picture, at the same height and width.
 
-    tile: pixels a side, 0 for whole. done: hears of each tile.
+    tile: pixels a side, 0 for whole. done: hears of each tile. world: as for gradients.
 
     Raises PluginError where the module gives another size; BadParameter where tiles cannot be
     exact since a pixel depends on all others, as with an instance norm that is not frozen.
@@ -46,14 +49,22 @@ def apply(module: nn.Module, image: Image, tile: int, done: Done = nothing) -> I
     if module not in _measured:
         _measured[module] = measure(module, image)
     rows, columns = _measured[module]
-    painted: Tensor | None = None
-    for piece in grid(_cut(height, tile, rows), _cut(width, tile, columns)):
-        down, own_rows, inner_rows = _slices(piece.vertical, rows, height)
-        right, own_columns, inner_columns = _slices(piece.horizontal, columns, width)
+
+    def paint(piece: Tile) -> dict[str, Tensor]:
+        down, _, inner_rows = _slices(piece.vertical, rows, height)
+        right, _, inner_columns = _slices(piece.horizontal, columns, width)
         made = _run(module, image[..., down, right])
+        return {"own": made[..., inner_rows, inner_columns].contiguous()}
+
+    painted: Tensor | None = None
+    pieces = tuple(grid(_cut(height, tile, rows), _cut(width, tile, columns)))
+    for piece, told in world.deal(pieces, paint):
+        own = told["own"]
         if painted is None:
-            painted = made.new_empty(1, made.shape[1], height, width)
-        painted[..., own_rows, own_columns] = made[..., inner_rows, inner_columns]
+            painted = own.new_empty(1, own.shape[1], height, width)
+        _, own_rows, _ = _slices(piece.vertical, rows, height)
+        _, own_columns, _ = _slices(piece.horizontal, columns, width)
+        painted[..., own_rows, own_columns] = own
         done(piece.overlap_pixels)
     assert painted is not None
     return painted

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -12,13 +13,18 @@ from farm.engine.apply import apply
 from farm.engine.device import image_dtype
 from farm.engine.networks import Network, NetworkCache
 from farm.engine.objectives import Objective
-from farm.engine.training import ALONE
+from farm.engine.world import ALONE, World
 from farm.errors import Cancelled
 from farm.job import Plan
 from farm.task import Previous
 
 Tell = Callable[[float, str, int], None]
 """Hears the fraction done (0..1), a note, and the tile passes so far."""
+
+
+class _Shared(TypedDict):
+    done: Callable[[int], None]
+    world: World
 
 
 def to_tensor(pixels: np.ndarray, device: str, plan: Plan) -> Tensor:
@@ -58,11 +64,12 @@ class FrameContext:
         tell: Tell,
         is_cancelled: Callable[[], bool],
         read: Callable[[str], np.ndarray],
+        world: World = ALONE,
     ) -> None:
         self._device, self._plan, self._networks = device, plan, networks
         self._tell, self._is_cancelled, self._read = tell, is_cancelled, read
         self.number, self.seconds, self.previous = number, seconds, previous
-        self.world = ALONE
+        self.world = world
         self._done, self._note = 0.0, ""
         digest = hashlib.sha256(f"{plan.seed}/{frame}".encode()).digest()
         self._seed = int.from_bytes(digest[:8]) >> 1
@@ -101,26 +108,30 @@ class FrameContext:
     ) -> tuple[float, Tensor]:
         layers = dict.fromkeys(layer for part in objectives for layer in part.layers)
         extractor = network.extractor(tuple(layers))
-        return exact.gradient(image, extractor, objectives, self._plan.tile, self._tile_done)
+        return exact.gradient(image, extractor, objectives, self._plan.tile, **self._shared)
 
     def statistics(
         self, image: Tensor, network: Network, objective: Objective
     ) -> dict[str, Tensor]:
         extractor = network.extractor(objective.layers)
-        return exact.statistics(image, extractor, objective, self._plan.tile, self._tile_done)
+        return exact.statistics(image, extractor, objective, self._plan.tile, **self._shared)
 
     def features(self, image: Tensor, network: Network, layer: str) -> Tensor:
         extractor = network.extractor((layer,))
-        return exact.features(image, extractor, self._plan.tile, self._tile_done)[layer]
+        return exact.features(image, extractor, self._plan.tile, **self._shared)[layer]
 
     def apply(self, module: nn.Module, image: Tensor) -> Tensor:
-        return apply(module, image, self._plan.tile, self._tile_done)
+        return apply(module, image, self._plan.tile, **self._shared)
 
     def read(self, source: str) -> Tensor:
         return to_tensor(self._read(source), self._device, self._plan)
 
     def mean(self, values: Tensor) -> float:
         return float(values.mean(dtype=torch.float64))
+
+    @property
+    def _shared(self) -> _Shared:
+        return {"done": self._tile_done, "world": self.world}
 
     def _tile_done(self, overlap_pixels: int) -> None:
         self.tiles += 1

@@ -1,11 +1,13 @@
 """Exact gradients and features of pictures of any size, tile by tile.
 
 The result is the whole picture's: each feature is computed from all the pixels it sees, belongs
-to exactly one tile, and its pull on pixels that tiles share is added up, in a fixed order.
+to exactly one tile, and its pull on pixels that tiles share is added up, in a fixed order. Where
+several workers share the picture each one computes some of the tiles, and hears of the others.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
@@ -14,6 +16,7 @@ from torch import Tensor
 from farm.engine.networks import Extractor, Shape
 from farm.engine.objectives import Features, LocalObjective, Objective, Window
 from farm.engine.tiles import Tile, grid, segments, whole
+from farm.engine.world import ALONE, World
 
 Image = Float[Tensor, "1 3 height width"]
 Done = Callable[[int], None]
@@ -60,31 +63,39 @@ def gradient(
     extractor: Extractor,
     objective: Objective | Sequence[Objective],
     tile: int,
+    *,
     done: Done = nothing,
+    world: World = ALONE,
 ) -> tuple[float, Image]:
     """Return the objective's value and its exact gradient with respect to the image.
 
     image: RGB in 0..1; its precision is that of the sums. objective: one, or several to add up.
-    tile: pixels a side, 0 for whole.
+    tile: pixels a side, 0 for whole. world: the workers that give the same image, and get the same.
     """
     layout = lay_out(extractor, image.shape[2], image.shape[3], tile)
-    sought = _Sought(objective)
-    if len(layout.tiles) == 1 or sought.is_local:
-        return _one_pass(image, extractor, sought, layout, done)
-    return _two_passes(image, extractor, sought, layout, done)
+    search = _Search(image, extractor, _Sought(objective), layout, done, world)
+    if len(layout.tiles) == 1 or search.sought.is_local:
+        return search.one_pass()
+    return search.two_passes()
 
 
 def statistics(
-    image: Image, extractor: Extractor, objective: Objective, tile: int, done: Done = nothing
+    image: Image,
+    extractor: Extractor,
+    objective: Objective,
+    tile: int,
+    *,
+    done: Done = nothing,
+    world: World = ALONE,
 ) -> dict[str, Tensor]:
     """Return the objective's statistics of the whole picture by layer, in float64."""
     layout = lay_out(extractor, image.shape[2], image.shape[3], tile)
-    sums = _sum_up(image, extractor, _Sought(objective), layout, done)
+    sums = _Search(image, extractor, _Sought(objective), layout, done, world).sum_up()
     return {layer: found for (_, layer), found in sums.items()}
 
 
 def features(
-    image: Image, extractor: Extractor, tile: int, done: Done = nothing
+    image: Image, extractor: Extractor, tile: int, *, done: Done = nothing, world: World = ALONE
 ) -> dict[str, Features]:
     """Return the whole picture's features by layer, computed tile by tile."""
     layout = lay_out(extractor, image.shape[2], image.shape[3], tile)
@@ -92,14 +103,19 @@ def features(
         layer: image.new_empty(1, s.channels, s.rows, s.columns)
         for layer, s in layout.shapes.items()
     }
-    with torch.no_grad():
-        for piece in layout.tiles:
-            for layer, owned in _owned(_crop(image, piece), piece, extractor):
-                layout.window(piece, layer).crop(maps[layer]).copy_(owned)
-            done(piece.overlap_pixels)
+
+    def see(piece: Tile) -> dict[str, Features]:
+        with torch.no_grad():
+            return dict(_owned(_crop(image, piece), piece, extractor))
+
+    for piece, seen in world.deal(layout.tiles, see):
+        for layer, owned in seen.items():
+            layout.window(piece, layer).crop(maps[layer]).copy_(owned)
+        done(piece.overlap_pixels)
     return maps
 
 
+Name = TypeVar("Name")
 Key = tuple[int, str]
 """An objective's number and a layer."""
 
@@ -130,51 +146,71 @@ class _Sought:
         return torch.stack(values).sum()
 
 
-def _one_pass(
-    image: Image, extractor: Extractor, sought: _Sought, layout: Layout, done: Done
-) -> tuple[float, Image]:
-    """Pull back each tile's share of the value, or the whole value of the only tile."""
-    value, total = 0.0, torch.zeros_like(image)
-    for tile in layout.tiles:
-        crop = _crop(image, tile).requires_grad_()
-        found = sought.statistics(crop, tile, extractor, layout)
-        share = sought.loss({key: added.double() for key, added in found})
-        _crop(total, tile).add_(torch.autograd.grad(share, crop)[0])
-        value += float(share.detach())
-        done(tile.overlap_pixels)
-    return value, total
+@dataclass(frozen=True)
+class _Search:
+    """One look at one picture for what is sought, tile by tile."""
 
+    image: Image
+    extractor: Extractor
+    sought: _Sought
+    layout: Layout
+    done: Done
+    world: World
 
-def _two_passes(
-    image: Image, extractor: Extractor, sought: _Sought, layout: Layout, done: Done
-) -> tuple[float, Image]:
-    """Sum the statistics, take the loss, and pull its cotangent back tile by tile."""
-    sums = _sum_up(image, extractor, sought, layout, done)
-    leaves = {key: found.requires_grad_() for key, found in sums.items()}
-    loss = sought.loss(leaves)
-    pulls = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
-    total = torch.zeros_like(image)
-    for tile in layout.tiles:
-        crop = _crop(image, tile).requires_grad_()
-        found = dict(sought.statistics(crop, tile, extractor, layout))
-        slopes = torch.autograd.grad(
-            list(found.values()), crop, [pulls[key].to(added.dtype) for key, added in found.items()]
-        )
-        _crop(total, tile).add_(slopes[0])
-        done(tile.overlap_pixels)
-    return float(loss.detach()), total
+    def one_pass(self) -> tuple[float, Image]:
+        """Pull back each tile's share of the value, or the whole value of the only tile."""
 
+        def pull(tile: Tile) -> dict[str, Tensor]:
+            crop = _crop(self.image, tile).requires_grad_()
+            found = self._statistics(crop, tile)
+            share = self.sought.loss({key: added.double() for key, added in found})
+            return {"share": share.detach(), "slopes": torch.autograd.grad(share, crop)[0]}
 
-def _sum_up(
-    image: Image, extractor: Extractor, sought: _Sought, layout: Layout, done: Done
-) -> dict[Key, Tensor]:
-    sums: dict[Key, Tensor] = {}
-    with torch.no_grad():
-        for tile in layout.tiles:
-            for key, added in sought.statistics(_crop(image, tile), tile, extractor, layout):
+        value, total = 0.0, torch.zeros_like(self.image)
+        for tile, pulled in self._deal(pull):
+            _crop(total, tile).add_(pulled["slopes"])
+            value += float(pulled["share"])
+        return value, total
+
+    def two_passes(self) -> tuple[float, Image]:
+        """Sum the statistics, take the loss, and pull its cotangent back tile by tile."""
+        leaves = {key: found.requires_grad_() for key, found in self.sum_up().items()}
+        loss = self.sought.loss(leaves)
+        pulls = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+
+        def pull(tile: Tile) -> dict[str, Tensor]:
+            crop = _crop(self.image, tile).requires_grad_()
+            found = dict(self._statistics(crop, tile))
+            along = [pulls[key].to(added.dtype) for key, added in found.items()]
+            return {"slopes": torch.autograd.grad(list(found.values()), crop, along)[0]}
+
+        total = torch.zeros_like(self.image)
+        for tile, pulled in self._deal(pull):
+            _crop(total, tile).add_(pulled["slopes"])
+        return float(loss.detach()), total
+
+    def sum_up(self) -> dict[Key, Tensor]:
+        """Return the statistics of the whole picture, in float64."""
+
+        def see(tile: Tile) -> dict[Key, Tensor]:
+            with torch.no_grad():
+                return dict(self._statistics(_crop(self.image, tile), tile))
+
+        sums: dict[Key, Tensor] = {}
+        for _, seen in self._deal(see):
+            for key, added in seen.items():
                 sums[key] = sums[key] + added if key in sums else added.double()
-            done(tile.overlap_pixels)
-    return sums
+        return sums
+
+    def _statistics(self, crop: Image, tile: Tile) -> Iterator[tuple[Key, Tensor]]:
+        return self.sought.statistics(crop, tile, self.extractor, self.layout)
+
+    def _deal(
+        self, make: Callable[[Tile], dict[Name, Tensor]]
+    ) -> Iterator[tuple[Tile, Mapping[Name, Tensor]]]:
+        for tile, made in self.world.deal(self.layout.tiles, make):
+            yield tile, made
+            self.done(tile.overlap_pixels)
 
 
 def _crop(image: Image, tile: Tile) -> Image:

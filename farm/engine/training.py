@@ -24,29 +24,12 @@ from torch.optim import Optimizer
 
 from farm.engine.checkpoint import TrainState
 from farm.engine.guard import Guard
-from farm.errors import BadInput, BadParameter, Cancelled
+from farm.engine.world import ALONE, World
+from farm.errors import BadInput, Cancelled
 from farm.storage import open_whole, remove_file, remove_leftovers
 
 CHECKPOINTS: Final = "checkpoints"
 LOG: Final = "log.jsonl"
-
-
-@dataclass(frozen=True)
-class World:
-    """The workers of a run. add: sums a tensor over all of them, in place and in a fixed order."""
-
-    rank: int = 0
-    size: int = 1
-    add: Callable[[Tensor], object] = lambda _tensor: None
-
-    def rows(self, batch: int) -> range:
-        """Return this worker's rows of a batch. Raises BadParameter where some have none."""
-        if batch < self.size:
-            raise BadParameter("batch", f"{batch} pictures for {self.size} workers; take more")
-        return range(self.rank, batch, self.size)
-
-
-ALONE: Final = World()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from farm.media.frame import Frame, to_levels
 from farm.media.inputs import Source, list_inputs
 from farm.media.record import read_record
 from farm.media.sequence import is_sequence
-from farm.media.stills import read_still
+from farm.media.stills import read_still, still_size
 from farm.media.targets import check_output, check_run, is_film_target, moves, target_for
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "moves",
     "read_record",
     "read_still",
+    "still_size",
     "target_for",
     "to_levels",
     "write_still",

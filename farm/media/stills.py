@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from PIL import ExifTags, Image
 
-from farm.media.blank import is_blank, read_blank
+from farm.media.blank import is_blank, parse_blank, read_blank
 from farm.media.colour import to_srgb
 from farm.media.damage import check_jpeg
 from farm.media.deep import is_deep, read_deep
@@ -17,7 +17,7 @@ from farm.media.formats import MAX_PIXELS, readable_formats
 from farm.media.frame import Frame, from_levels
 from farm.media.guard import guarded, one_line
 
-__all__ = ["read_still"]
+__all__ = ["read_still", "still_size"]
 
 _GREY: Final = frozenset({"1", "L", "LA", "La"})
 _UPRIGHT: Final = {
@@ -49,6 +49,15 @@ def read_still(url: str, *, max_pixels: int = MAX_PIXELS) -> Frame:
             if image.format in {"JPEG", "MPO"}:
                 check_jpeg(path)
             return _decode(image)
+
+
+def still_size(url: str) -> tuple[int, int]:
+    """Return a still's pixels a side as its file lies, decoding nothing. Raises BadInput."""
+    if is_blank(url):
+        blank = parse_blank(url)
+        return blank.width, blank.height
+    with guarded(url, MAX_PIXELS) as path, Image.open(path) as image:
+        return image.size
 
 
 def _is_lab(path: Path) -> bool:

@@ -44,7 +44,9 @@ class TrainStyleParams(NetworkParams):
     """
 
     photos: FilePath = Field(description="Folder of photographs to learn on; a few hundred do.")
-    steps: int = Field(3600, ge=1, le=10_000_000, description="Steps to take.")
+    steps: int = Field(
+        3600, ge=1, le=10_000_000, description="Steps in all; given more, a finished run goes on."
+    )
     batch: int = Field(4, ge=1, le=1024, description="Photographs in each step.")
     side: int = Field(
         192, ge=64, le=1024, description="Pixels a side of what is looked at in each step."
@@ -150,7 +152,7 @@ class _Lesson:
 
         params = self._params
         optimizer = torch.optim.Adam(self.generator.parameters(), lr=params.rate)
-        facts = params.model_dump(mode="json", exclude={"photos", "every", "weights"})
+        facts = params.model_dump(mode="json", exclude={"photos", "every", "steps", "weights"})
         facts |= {"photos": len(self._photos), "weights": self._network.digest}
         return TrainState(
             {"generator": self.generator}, {"generator": optimizer}, self._context.seed, facts

@@ -43,6 +43,18 @@ def test_two_workers_started_for_the_job_give_the_same_bytes(
     assert bytes_of(command.folder / "out") == undisturbed
 
 
+def test_two_workers_of_one_picture_give_the_same_bytes(
+    command: Command, pictures: Path, cluster: tuple[str, str]
+) -> None:
+    words = ("dream", pictures / f"{LARGE}.png", *DREAM, "--tile", 160)
+    for output, workers in (("alone.png", ()), ("together.png", ("--workers", 2, *cluster))):
+        done = command.run(*words, "-o", output, *workers)
+        assert done.returncode == 0, done.stderr
+    assert (command.folder / "together.png").read_bytes() == (
+        command.folder / "alone.png"
+    ).read_bytes()
+
+
 def test_killing_a_worker_mid_frame_changes_nothing(
     command: Command, pictures: Path, undisturbed: dict[str, bytes], cluster: tuple[str, str]
 ) -> None:

@@ -63,7 +63,7 @@ def test_tiles_are_the_whole_picture(
     torch.manual_seed(height)
     picture = torch.rand(1, 3, height, width, dtype=torch.float64)
     found = []
-    tiled = apply(hourglass, picture, tile, found.append)
+    tiled = apply(hourglass, picture, tile, done=found.append)
     whole = apply(hourglass, picture, 0)
     assert float((tiled - whole).abs().max()) < 1e-12
     assert found

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from farm.engine import training
 from farm.engine.checkpoint import TrainState
 from farm.engine.guard import Guard
-from farm.engine.training import Course, Made, Schedule, World, descend, generator, shuffled, train
+from farm.engine.training import Course, Made, Schedule, descend, generator, shuffled, train
+from farm.engine.world import ALONE, World
 from farm.errors import BadInput, BadParameter, Cancelled, UserError
 
 STEPS, BATCH = 20, 4
@@ -29,7 +30,7 @@ def make_state(**facts: str) -> TrainState:
     return TrainState({"net": net}, {"net": torch.optim.Adam(net.parameters())}, 5, facts)
 
 
-def make_step(world: World = training.ALONE) -> Callable[[TrainState, range], Made]:
+def make_step(world: World = ALONE) -> Callable[[TrainState, range], Made]:
     """Learn to turn noise into its own mirror picture."""
     schedule = Schedule(STEPS, warm_up=4)
 

@@ -1,0 +1,34 @@
+"""What is installed in a process, to compare between those of a cluster."""
+
+from hashlib import sha256
+from pathlib import Path
+
+import farm
+from farm.registry import Plugin, Registry
+
+__all__ = ["difference", "inventory"]
+
+
+def inventory(registry: Registry) -> tuple[str, ...]:
+    """Return the farm's and every plugin's version and state."""
+    return (f"farm {farm.__version__}", *sorted(_entry(plugin) for plugin in registry.plugins))
+
+
+def difference(there: tuple[str, ...], here: tuple[str, ...]) -> str:
+    """Say in what a worker's inventory parts from this process's, and what to do."""
+    only_there = ", ".join(sorted({*there} - {*here})) or "nothing"
+    only_here = ", ".join(sorted({*here} - {*there})) or "nothing"
+    return (
+        f"differs from this process: {only_there} there, {only_here} here; "
+        "install the same versions on both"
+    )
+
+
+def _entry(plugin: Plugin) -> str:
+    return f"plugin {plugin.name} {plugin.version or _digest(plugin.source)} {plugin.state}"
+
+
+def _digest(source: str) -> str:
+    """Return what tells two versions of a single-file plugin apart."""
+    path = Path(source)
+    return sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else "?"
