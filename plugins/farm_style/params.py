@@ -87,7 +87,7 @@ class StyleParams(NetworkParams):
         0.2, ge=0, le=1e6, description="How strongly the picture's own things are kept."
     )
     style_weight: float = Field(1.0, ge=0, le=1e6, description="How strongly the styles act.")
-    tv: float = Field(1.0, ge=0, le=1e6, description="Weight of smoothness.")
+    tv: float = Field(6.0, ge=0, le=1e6, description="Weight of smoothness.")
     statistic: Literal["gram", "w2"] = Field(
         "gram",
         description="What of a style is matched: its Gram matrices, or the mean and covariance "

@@ -27,11 +27,10 @@ if TYPE_CHECKING:
 _KEPT: Final = 2000
 """Photographs that are kept decoded; each takes about 0.4 MB."""
 
-_CONTENT: Final = ({"relu3_3": 1.0}, {"conv3": 0.5, "inception3b": 0.5})
-"""Layers that keep the photograph, shallower than a solved style's: one pass must learn edges too.
+_CONTENT: Final = {"relu3_3": 1.0}
+"""VGG's layer that keeps the photograph, shallower than a solved style's: edges are learnt too.
 
-Source of VGG's: Johnson, Alahi, Fei-Fei 2016, section 3.2. GoogLeNet's: with inception3b alone
-faces were lost.
+Source: Johnson, Alahi, Fei-Fei 2016, section 3.2.
 """
 
 _PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
@@ -52,7 +51,7 @@ class TrainStyleParams(NetworkParams):
         192, ge=64, le=1024, description="Pixels a side of what is looked at in each step."
     )
     style_side: int = Field(
-        384, ge=64, le=4096, description="Pixels of the painting's shorter side: smaller is bolder."
+        384, ge=64, le=4096, description="Pixels of the painting's shorter side: smaller gives finer strokes."
     )
     width: int = Field(16, ge=4, le=128, description="Channels of the painter at full size.")
     blocks: int = Field(5, ge=1, le=32, description="Residual blocks of the painter.")
@@ -126,9 +125,8 @@ class _Lesson:
         self._network: Network = context.network(params.network, params.weights)
         usual = targets.usual(self._network)
         self._style = usual.style
-        self._content = next(
-            (c for c in _CONTENT if {*c} <= {*self._network.layers}), usual.content
-        )
+        known = {*_CONTENT} <= {*self._network.layers}
+        self._content = _CONTENT if known else usual.content
         self._photos = photographs(params.photos)
         self._left_out: dict[str, BadInput] = {}
         self._schedule = Schedule(params.steps)

@@ -1,10 +1,9 @@
-"""Painting in one pass: seconds at two sizes, and what a large picture takes, tiled against whole.
+"""What painting in one pass costs: seconds at two sizes; memory, time and seams of large pictures.
 
-    python tests/benchmarks/fast.py [--style eddies] [--threads 2] [--large 4096] [--both 2048]
+    python tests/benchmarks/fast.py [--style eddies] [--threads 1] [--large 4096] [--both 2048]
 
-Memory is the peak resident size of a process of its own, everything included. The seam figure is
-how much neighbouring pixels differ across tile borders, in parts of how much they do nearby, over
-the same figure of the untiled picture: 1 means that the borders cannot be told.
+Seconds are told after a warm-up. Memory is the peak resident size of a process of its own,
+everything included. The border figure is that of style.py.
 """
 
 import argparse
@@ -12,19 +11,28 @@ import resource
 import subprocess
 import sys
 import time
+from functools import partial
+from pathlib import Path
+from statistics import median
 
 import torch
 from torch import Tensor
 
+sys.path.append(str(Path(__file__).parents[1]))
+from pictures import scene
+from rounds import time_in_turn
+from seams import border_ratio
+
 from farm.engine.apply import apply
 from farm.engine.device import set_up
-from farm.engine.pyramid import resize
 from farm.job import AUTO_TILE
 from farm.testing import FakeContext
 from farm_style import fast
+from farm_style.generator import STRIDE, Generator
 from farm_style.params import StyleParams
 
 WHOLE = 2**60
+BORDER_TILE = 512
 
 
 class Tiles(FakeContext):
@@ -34,62 +42,39 @@ class Tiles(FakeContext):
         return apply(module, image, AUTO_TILE)
 
 
-def scene(side: int) -> Tensor:
-    """Return noise of all sizes, which no photograph lacks."""
-    draw = torch.Generator().manual_seed(0)
-    picture = torch.full((1, 3, side, side), 0.5)
-    for cells in (4, 16, 64, side // 8, side // 2):
-        noise = torch.rand(1, 3, cells, cells, generator=draw) - 0.5
-        picture += 0.35 * resize(noise, side, side)
-    return picture.clamp(0, 1)
-
-
 def seconds(style: StyleParams, side: int, rounds: int = 5) -> float:
-    picture, taken = scene(side), []
-    for _ in range(rounds + 1):
-        start = time.perf_counter()
-        fast.render(picture, style, FakeContext())
-        taken.append(time.perf_counter() - start)
-    return sorted(taken[1:])[rounds // 2]
+    picture = scene(side, side)
+    run = {"fast": lambda: fast.render(picture, style, FakeContext())}
+    return median(time_in_turn(run, rounds)["fast"])
+
+
+def generator(style: StyleParams) -> Generator:
+    return fast._load(str(fast.find(style.fast or "")), "cpu", torch.float32)
 
 
 @torch.inference_mode()
 def paint(style: StyleParams, side: int, whole: int) -> Tensor:
-    generator = fast._load(str(fast.find(style.fast or "")), "cpu", torch.float32)
-    return fast.paint(scene(side), generator, Tiles(), whole)
+    return fast.paint(scene(side, side), generator(style), Tiles(), whole)
 
 
-def crossing(picture: Tensor, tile: int) -> float:
-    """Return how much pixels differ across tile borders, in parts of how much nearby."""
-    shares = []
-    for axis in (2, 3):
-        steps = picture.diff(dim=axis).abs().mean((0, 1, 5 - axis))
-        borders = torch.arange(tile - 1, len(steps), tile)
-        near = torch.cat([borders + away for away in range(-16, 17) if away])
-        shares.append(float(steps[borders].mean() / steps[near].mean()))
-    return sum(shares) / 2
-
-
+@torch.inference_mode()
 def compare(style: StyleParams, side: int) -> None:
-    with torch.inference_mode():
-        generator = fast._load(str(fast.find(style.fast or "")), "cpu", torch.float32)
-        frozen = fast.freeze(generator, fast.shrunk(scene(side), fast.WHOLE))
-        same = frozen(scene(side))
-    tiled, own = paint(style, side, fast.WHOLE), paint(style, side, WHOLE)
-    print(f"  {side}x{side}, tiled against untiled:")
-    print(f"    same norms: largest difference {255 * float((tiled - same).abs().max()):.3f} / 255")
+    picture = scene(side, side)
+    frozen = fast.freeze(generator(style), fast.shrunk(picture, fast.WHOLE))
+    whole, tiled = frozen(picture), apply(frozen, picture, BORDER_TILE)
+    own = paint(style, side, WHOLE)
     apart = 255 * (tiled - own).abs()
-    print(
-        f"    its own norms: {float(apart.mean()):.2f} on average, {float(apart.max()):.0f} at most"
-    )
-    seam = crossing(tiled, AUTO_TILE) / crossing(same, AUTO_TILE)
-    print(f"    seam {seam:.4f} of 1")
+    told = partial(border_ratio, tile=BORDER_TILE, stride=STRIDE)
+    print(f"  {side}x{side} in tiles of {BORDER_TILE}, against untiled:")
+    print(f"    same norms: {255 * float((tiled - whole).abs().max()):.3f} / 255 at most")
+    print(f"    its own norms: {float(apart.mean()):.2f} / 255 on average")
+    print(f"    borders {told(tiled) / told(whole):.4f} of 1", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--style", default="eddies")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--large", type=int, default=4096)
     parser.add_argument("--both", type=int, default=2048)
     parser.add_argument("--child", nargs=2, type=int)
@@ -100,11 +85,11 @@ def main() -> None:
         start = time.perf_counter()
         paint(style, *given.child)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(f"{peak:.2f} GiB, {time.perf_counter() - start:.0f} s")
+        print(f"{time.perf_counter() - start:.0f} s, {peak:.2f} GiB")
         return
-    print(f"{given.style} on {given.threads} threads")
+    print(f"farm style --fast {given.style}, {given.threads} threads")
     for side in (256, 512):
-        print(f"  {side}x{side}: {seconds(style, side):.2f} s")
+        print(f"  {side}x{side}: {seconds(style, side):.2f} s", flush=True)
     for side, whole in ((given.large, fast.WHOLE), (given.both, fast.WHOLE), (given.both, WHOLE)):
         command = [sys.executable, __file__, "--style", given.style]
         command += ["--threads", str(given.threads), "--child", str(side), str(whole)]

@@ -10,6 +10,7 @@ from farm.engine.networks import NetworkCache
 from farm.job import Plan
 from farm_dream.params import DreamParams
 
+from ..seams import border_ratio  # noqa: TID252 - shared with the style
 from .conftest import Render, Scene
 
 FLOAT64 = Plan(tile=0, precision="float64")
@@ -23,21 +24,6 @@ def test_a_whole_dream_in_float64_is_the_same_in_tiles(render: Render, scene: Sc
     difference = (whole - tiled).abs()
     assert float(difference.max()) < 1 / 255, f"largest at {difference.argmax()}"
     assert float((whole - image).abs().mean()) > 0.01
-
-
-def border_ratio(image: torch.Tensor, tile: int, stride: int = 8) -> float:
-    """Mean root of the step across tile borders over the same at other places of the stride's grid.
-
-    The network's own pooling makes steps on its grid differ from those off it, and its padding
-    those near the picture's edge, tiles or not.
-    """
-    across, elsewhere = [], []
-    for axis in (2, 3):
-        steps = image.diff(dim=axis).abs().sqrt()  # few large steps would drown the rest
-        for line in range(tile, image.shape[axis] - tile + 1, stride):
-            place = elsewhere if line % tile else across
-            place.append(steps.select(axis, line - 1).mean())
-    return float(torch.stack(across).mean() / torch.stack(elsewhere).mean())
 
 
 @pytest.mark.slow

@@ -1,11 +1,13 @@
 """A style is seen, the picture is recognised, tiles change nothing, and what cannot be is refused."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from farm import BadInput, BadParameter
@@ -15,11 +17,17 @@ from farm.job import Plan
 from farm.vetting import validate_params
 from farm_style.task import Style
 
+from ..seams import border_ratio  # noqa: TID252 - shared with the dream
 from .conftest import Scene
 
 Paint = Callable[..., Tensor]
 
 QUICK = {"iterations": 12, "scales": 2}
+CANVAS = (384, 512)
+"""Height and width of what is looked at for borders of tiles."""
+
+TILE, STRIDE = 128, 16
+"""Pixels from border to border; those of the grid of the starter's usual layers."""
 
 
 @pytest.fixture
@@ -55,6 +63,12 @@ def stripes() -> Tensor:
     return torch.lerp(blue.view(1, 3, 1, 1), orange.view(1, 3, 1, 1), columns * 0.5 + 0.5)
 
 
+def photograph(path: Path, height: int, width: int) -> Tensor:
+    with Image.open(path) as file:
+        pixels = np.asarray(file.convert("RGB").resize((width, height)), dtype=np.float32)
+    return torch.from_numpy(pixels / 255).permute(2, 0, 1)[None]
+
+
 def likeness(one: Tensor, other: Tensor) -> float:
     return float(np.corrcoef(one.mean(1).flatten(), other.mean(1).flatten())[0, 1])
 
@@ -83,6 +97,43 @@ def test_in_float64_tiles_give_the_same_picture(
         for tile in (0, 80)
     )
     assert float((whole - tiled).abs().max()) < 1 / 255
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["scene", "photograph"])
+def test_no_border_shows_in_float32(
+    paint: Paint, scene: Scene, stripes: Tensor, kind: str, request: pytest.FixtureRequest
+) -> None:
+    image, style = scene(*CANVAS), stripes
+    if kind == "photograph":
+        shared = request.getfixturevalue("shared_data")
+        image = photograph(shared / "photos" / "tubingen.jpg", *CANVAS)
+        style = photograph(shared / "paintings" / "starry_night.jpg", 320, 512)
+    whole, tiled = (
+        paint(image, {"/style": style}, Plan(tile=tile), scales=1, iterations=10)
+        for tile in (0, TILE)
+    )
+    assert float((tiled - image).abs().mean()) > 0.02
+    ratios = [border_ratio(painted, TILE, STRIDE) for painted in (tiled, whole)]
+    assert ratios[0] / ratios[1] == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.slow
+def test_tiles_painted_one_by_one_would_show_their_borders(
+    paint: Paint, scene: Scene, stripes: Tensor
+) -> None:
+    image = scene(*CANVAS)
+    bands = [
+        torch.cat(
+            [
+                paint(piece, {"/style": stripes}, scales=1, iterations=10)
+                for piece in band.split(TILE, dim=3)
+            ],
+            dim=3,
+        )
+        for band in image.split(TILE, dim=2)
+    ]
+    assert border_ratio(torch.cat(bands, dim=2), TILE, STRIDE) > 1.05
 
 
 @pytest.mark.slow
