@@ -51,7 +51,10 @@ class TrainStyleParams(NetworkParams):
         192, ge=64, le=1024, description="Pixels a side of what is looked at in each step."
     )
     style_side: int = Field(
-        384, ge=64, le=4096, description="Pixels of the painting's shorter side: smaller gives finer strokes."
+        384,
+        ge=64,
+        le=4096,
+        description="Pixels of the painting's shorter side: smaller gives finer strokes.",
     )
     width: int = Field(16, ge=4, le=128, description="Channels of the painter at full size.")
     blocks: int = Field(5, ge=1, le=32, description="Residual blocks of the painter.")
