@@ -30,6 +30,7 @@ bench: $(VENV)/.ok
 	$(BIN)/python tests/benchmarks/overhead.py
 	$(BIN)/python tests/benchmarks/film.py
 	$(BIN)/python tests/benchmarks/style.py
+	$(BIN)/python tests/benchmarks/fast.py
 	$(BIN)/python tests/benchmarks/gang.py
 
 build: $(VENV)/.ok
