@@ -22,6 +22,9 @@ HEAD = "logits"
 """The layer of the class scores, one set at each position; their mean is the network's."""
 
 
+Sides = tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Shape:
     """Channels, rows and columns of a layer's features."""
@@ -63,6 +66,27 @@ class Extractor(nn.Module):
         return self._shapes[height, width]
 
     def _infer_shapes(self, height: int, width: int) -> dict[str, Shape]:
+        found = self._probe(height, width)
+        if not self._shapes:
+            self._check_channels(height, width, found)
+        return {layer: Shape(*sides) for layer, sides in found.items()}
+
+    def _check_channels(self, height: int, width: int, found: Mapping[str, Sides]) -> None:
+        """Refuse layers whose first side grows with the picture."""
+        try:
+            larger = self._probe(2 * height, 2 * width)
+        except BadParameter:
+            return  # it takes one size alone
+        for layer, sides in found.items():
+            if sides[0] != larger[layer][0]:
+                raise BadParameter(
+                    "layers",
+                    f"{layer} of {self.network} has its channels last, which is not read; "
+                    "choose another network",
+                )
+
+    def _probe(self, height: int, width: int) -> dict[str, Sides]:
+        """Return each layer's channels, rows and columns. Raises BadParameter."""
         state = {name: value.to("meta") for name, value in self.state_dict().items()}
         picture = torch.empty(1, 3, height, width, device="meta")
         try:
@@ -78,7 +102,7 @@ class Extractor(nn.Module):
                 raise BadParameter(
                     "layers", f"{layer} of {self.network} is no map of features; choose another"
                 )
-        return {layer: Shape(*f.shape[1:]) for layer, f in features.items()}
+        return {layer: tuple(found.shape[1:]) for layer, found in features.items()}
 
     def fits(self, height: int, width: int) -> bool:
         """Say whether a picture of this size reaches all layers."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from farm.engine.networks import HEAD, Network, NetworkCache, find_spec
+from farm.engine.networks import HEAD, Network, NetworkCache, Shape, find_spec
 from farm.errors import BadParameter, UnknownName, WeightsMissing
 from farm.job import Precision
 from farm.networks import torchvision_spec
@@ -242,6 +242,22 @@ def test_a_layer_without_rows_and_columns_is_refused(random_network: RandomNetwo
     with pytest.raises(BadParameter, match="layers: fc of resnet50 is no map of features"):
         extractor.shapes(64, 64)
     assert not extractor.fits(64, 64)
+
+
+def test_channels_that_come_last_are_refused() -> None:
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 1)
+            self.norm = nn.LayerNorm(4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.norm(self.conv(x).permute(0, 2, 3, 1))
+
+    network = network_of(Last())
+    with pytest.raises(BadParameter, match="norm of small has its channels last, which is not read"):
+        network.extractor(("norm",)).shapes(64, 48)
+    assert network.extractor(("conv",)).shapes(64, 48)["conv"] == Shape(4, 64, 48)
 
 
 def test_a_layer_before_any_parameter() -> None:
