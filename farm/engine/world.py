@@ -40,7 +40,10 @@ class World:
     def rows(self, batch: int) -> range:
         """Return this worker's rows of a batch. Raises BadParameter where some have none."""
         if batch < self.size:
-            raise BadParameter("batch", f"{batch} pictures for {self.size} workers; give more, or --workers {batch}")
+            raise BadParameter(
+                "batch",
+                f"{batch} pictures for {self.size} workers; give more, or --workers {batch}",
+            )
         return range(self.rank, batch, self.size)
 
     def deal(

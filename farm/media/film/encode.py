@@ -5,7 +5,9 @@ or after it is needed for. NUT has no durations and only short texts, so a text 
 picture says how the part was made, and then when its last frame is over.
 """
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import chain
@@ -16,6 +18,7 @@ import av
 from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Stream
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from farm.errors import BadInput, BadOutput
@@ -59,7 +62,16 @@ def encode_part(
     with open_whole(output_path(target)) as file:
         with av.open(file.name, "w", "nut", container_options=_AT_ONCE) as part:
             _write(target, part, form, pictures, record)
+        _give_back()
         return sha256_file(Path(file.name))
+
+
+def _give_back() -> None:
+    """Hand what the encoder has freed back to the system, where the C library would keep it."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim:  # of glibc alone
+            trim(0)
 
 
 def _write(
@@ -70,14 +82,13 @@ def _write(
     record: Mapping[str, object],
 ) -> None:
     unit = Fraction(*form.time_base)
-    rest = iter(pictures)
+    rest = _drawn(form, pictures)
     first = next(rest)
     stream = _add_stream(target, part, form, first[2])
     text = part.add_mux_stream("text", time_base=unit)
     part.mux(_said(text, unit * first[0], to_text(record)))
     end = 0
-    for time, duration, frame in _of_one_size(chain([first], rest)):
-        drawn = draw(frame, form.codec, form.depth, form.colour)
+    for time, duration, drawn in chain([first], rest):
         drawn.pts, drawn.time_base = time, unit
         part.mux(stream.encode(drawn))
         end = time + duration
@@ -93,7 +104,8 @@ def _said(stream: Stream, seconds: Fraction, words: str) -> "Packet[Any]":
     return packet
 
 
-def _of_one_size(pictures: Pictures) -> Iterator[tuple[int, int, Frame]]:
+def _drawn(form: FilmFormat, pictures: Pictures) -> Iterator[tuple[int, int, VideoFrame]]:
+    """Yield pictures of one size as the codec takes them."""
     size = None
     for time, duration, frame in pictures:
         height, width = frame.pixels.shape[:2]
@@ -101,20 +113,20 @@ def _of_one_size(pictures: Pictures) -> Iterator[tuple[int, int, Frame]]:
         if (height, width) != size:
             expected = f"the film's are {size[1]}x{size[0]}"
             raise BadInput(f"frame at {time}", f"it is {width}x{height} pixels, {expected}")
-        yield time, duration, frame
+        yield time, duration, draw(frame, form.codec, form.depth, form.colour)
 
 
 def _add_stream(
-    target: str, part: av.container.OutputContainer, form: FilmFormat, frame: Frame
+    target: str, part: av.container.OutputContainer, form: FilmFormat, sample: VideoFrame
 ) -> VideoStream:
-    """Return a stream that is ready to encode pictures like the frame."""
+    """Return a stream that is ready to encode pictures like the sample."""
     codec = CODECS[form.codec]
-    sample = draw(frame, form.codec, form.depth, form.colour)
     rate = min(Fraction(_RATE), 1 / Fraction(*form.time_base))  # no frame is shorter than a tick
     stream = part.add_stream(codec.encoder, rate=rate)
     assert isinstance(stream, VideoStream)
     context = stream.codec_context
-    context.options = {**codec.options, **codec.qualities[form.quality]}
+    frame_bytes = sample.width * sample.height * sample.format.padded_bits_per_pixel // 8
+    context.options = codec.options_for(form.quality, frame_bytes)
     context.width, context.height = sample.width, sample.height
     context.pix_fmt = sample.format.name
     context.time_base = stream.time_base = Fraction(*form.time_base)

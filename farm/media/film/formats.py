@@ -1,7 +1,7 @@
 """How films are written: which codecs go into which container, and what quality means to each."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import PurePath
 from typing import Final, get_args
@@ -21,7 +21,13 @@ __all__ = [
 ]
 
 _THREADS: Final = 4
-_X265: Final = "log-level=none:open-gop=0:wpp=1:pools=4:frame-threads=2"
+_X265: Final = "log-level=none:open-gop=0:wpp=1:pools=4:frame-threads=2:rc-lookahead={ahead}"
+
+_AHEAD_BYTES: Final = 2**28
+"""Of the frames that an encoder looks ahead at."""
+
+_LEAST_AHEAD: Final = 8
+"""Frames; with fewer, encoders run out of those that are coded from both sides."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,8 @@ class Codec:
     """What a codec takes. pixels: libav's name of the samples for each depth, bits.
 
     encoder: libav's name. default: depth where none is asked for; None for the source's.
-    options: the encoder's, and those of each quality. is_even: sides are whole pairs of pixels.
+    options: the encoder's, and those of each quality; {ahead} stands for frames looked ahead at.
+    ahead: how many these are for each quality, where frames are not large. is_even: sides are whole pairs of pixels.
     is_left: a chroma sample stands at the left one of its two columns, not between them.
     """
 
@@ -37,6 +44,7 @@ class Codec:
     pixels: Mapping[int, str]
     options: Mapping[str, str]
     qualities: Mapping[Quality, Mapping[str, str]]
+    ahead: Mapping[Quality, int] = field(default_factory=dict)
     default: int | None = None
     is_even: bool = False
     is_left: bool = False
@@ -45,6 +53,13 @@ class Codec:
     @property
     def is_rgb(self) -> bool:
         return self.pixels[8] == _RGB[8]
+
+    def options_for(self, quality: Quality, frame_bytes: int) -> dict[str, str]:
+        """Return the encoder's options for frames of so many bytes."""
+        most = max(_LEAST_AHEAD, _AHEAD_BYTES // frame_bytes)
+        ahead = min(self.ahead.get(quality, most), most)
+        options = {**self.options, **self.qualities[quality]}
+        return {name: text.format(ahead=ahead) for name, text in options.items()}
 
 
 @dataclass(frozen=True)
@@ -79,8 +94,10 @@ CODECS: Final[Mapping[str, Codec]] = {
     "h264": Codec(
         "libx264",
         _YUV,
-        {"x264-params": "cpu-independent=1"},  # else AVX-512 makes equal input differ now and then
+        # cpu-independent: else AVX-512 makes equal input differ now and then
+        {"x264-params": "cpu-independent=1:rc-lookahead={ahead}"},
         _steps("crf", "preset", draft="26 veryfast", good="18 medium", best="14 slow"),
+        {"draft": 10, "good": 40, "best": 50},
         default=8,
         is_even=True,
         is_left=True,
@@ -90,6 +107,7 @@ CODECS: Final[Mapping[str, Codec]] = {
         _YUV,
         {"x265-params": _X265},
         _steps("crf", "preset", draft="28 veryfast", good="20 medium", best="16 slow"),
+        {"draft": 15, "good": 20, "best": 25},
         is_even=True,
         is_left=True,
     ),
@@ -102,8 +120,15 @@ CODECS: Final[Mapping[str, Codec]] = {
     "vp9": Codec(
         "libvpx-vp9",
         {8: "yuv420p"},
-        {"b": "0", "row-mt": "1", "tile-columns": "2", "deadline": "good"},
+        {
+            "b": "0",
+            "row-mt": "1",
+            "tile-columns": "2",
+            "deadline": "good",
+            "lag-in-frames": "{ahead}",
+        },
         _steps("crf", "cpu-used", draft="38 6", good="24 4", best="16 2"),
+        {"draft": 25, "good": 25, "best": 25},
     ),
     "ffv1": Codec(
         "ffv1", _RGB, {"level": "3", "slices": "12", "slicecrc": "1", "g": "1"}, _LOSSLESS

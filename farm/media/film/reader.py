@@ -25,6 +25,9 @@ _AHEAD: Final = 4
 _BEHIND: Final = 4
 """Frames of each decoder that are kept before they are asked for, and after."""
 
+_KEPT_BYTES: Final = 2**28
+"""Of the frames that all decoders keep; with more, fewer are open and run ahead less."""
+
 _NEAR: Final = 100
 """Frames: further ahead than this it is quicker to seek."""
 
@@ -35,8 +38,9 @@ _STEPS_BACK: Final = (0, 2, 10, 60)
 class FilmReader:
     """Reads frames of films in any order, each the same however it is reached.
 
-    At most 4 decoders are open at a time; the one that stands nearest before a frame goes on, or
-    the one that was used longest ago gives way. To be used by one thread.
+    At most 4 decoders are open at a time, fewer where frames are large; the one that stands nearest
+    before a frame goes on, or the one that was used longest ago gives way. To be used by one
+    thread.
     """
 
     def __init__(self) -> None:
@@ -76,10 +80,15 @@ class FilmReader:
                 self._decoders.pop(0).close()
             decoder = _Decoder(url, moment, back)
             if (frame := decoder.find(moment)) is not None:
-                self._decoders.append(decoder)
+                self._keep(decoder)
                 return frame
             decoder.close()
         return None
+
+    def _keep(self, decoder: "_Decoder") -> None:
+        self._decoders.append(decoder)
+        while len(self._decoders) > 1 and sum(d.most_bytes for d in self._decoders) > _KEPT_BYTES:
+            self._decoders.pop(0).close()
 
 
 class _Decoder:
@@ -99,11 +108,23 @@ class _Decoder:
         self._frames = self._numbered(moment, back)
         self._pool = ThreadPoolExecutor(1, "farm-film")
         self._ahead: deque[Future[tuple[int, VideoFrame] | None]] = deque()
+        self._frame_bytes = 0
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
         self._frames.close()
         self._open.close()
+
+    @property
+    def most_bytes(self) -> int:
+        """Bytes of all frames that are kept at a time."""
+        return self._frame_bytes * (_BEHIND + 1 + self._most_ahead)
+
+    @property
+    def _most_ahead(self) -> int:
+        """Frames ahead: few of large ones, and none before their size is known."""
+        share = _KEPT_BYTES // _DECODERS
+        return min(_AHEAD, share // self._frame_bytes) if self._frame_bytes else 0
 
     def is_near(self, moment: Moment) -> bool:
         if self._is_counting != (moment.time is None):
@@ -121,6 +142,7 @@ class _Decoder:
                 return self._as_frame(frame)
         while (found := self._next()) is not None:
             self._passed.append(found)
+            self._frame_bytes = sum(plane.buffer_size for plane in found[1].planes)
             if found[0] >= wanted:
                 return self._as_frame(found[1]) if found[0] == wanted else None
         return None
@@ -129,7 +151,7 @@ class _Decoder:
         return moment.index if moment.time is None else moment.time
 
     def _next(self) -> tuple[int, VideoFrame] | None:
-        while len(self._ahead) <= _AHEAD:
+        while len(self._ahead) <= self._most_ahead:
             self._ahead.append(self._pool.submit(next, self._frames, None))
         return self._ahead.popleft().result()
 
