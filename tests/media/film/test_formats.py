@@ -8,6 +8,7 @@ import pytest
 from farm.errors import BadOutput, BadParameter
 from farm.film import Colour, Film, FilmFormat
 from farm.media.film import choose_format, note_depth
+from farm.media.film.formats import CODECS
 
 UNIT = Fraction(1001, 30000)
 PQ = Colour(9, 16, 9)
@@ -114,6 +115,22 @@ def test_pixels_that_are_not_square_are_refused_where_they_would_be_lost(
     with pytest.raises(BadParameter, match=message):
         choose(output, codec, film=wide)
     assert choose("a.mkv", "hevc", film=wide).aspect == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("codec", "option", "usual", "of_16_megabytes", "of_100_megabytes"),
+    [
+        ("h264", "x264-params", "rc-lookahead=40", "rc-lookahead=16", "rc-lookahead=8"),
+        ("hevc", "x265-params", "rc-lookahead=20", "rc-lookahead=16", "rc-lookahead=8"),
+        ("vp9", "lag-in-frames", "25", "16", "8"),
+    ],
+)
+def test_an_encoder_holds_so_many_bytes_of_frames_at_most(
+    codec: str, option: str, usual: str, of_16_megabytes: str, of_100_megabytes: str
+) -> None:
+    for frame_bytes, expected in ((10**5, usual), (2**24, of_16_megabytes)):
+        assert CODECS[codec].options_for("good", frame_bytes)[option].endswith(expected)
+    assert CODECS[codec].options_for("good", 10**8)[option].endswith(of_100_megabytes)
 
 
 def test_other_suffixes_are_refused() -> None:

@@ -1,5 +1,7 @@
 """A part keeps its frames' times, colours and samples, is the same every time, whole or absent."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -36,11 +38,46 @@ CODECS = [
     ("a.mkv", "ffv1", 16),
     ("a.gif", "gif", 8),
 ]
+GROWTH = """
+import sys
+from pathlib import Path
+import numpy as np
+from farm.media import Frame
+from farm.media.film import choose_format, encode_part
+
+def own_kilobytes():
+    return int(Path("/proc/self/status").read_text().partition("RssAnon:")[2].split()[0])
+
+form = choose_format("a.mkv", "av1", "draft", None, film=None)
+frame = Frame(np.random.default_rng(0).random((720, 1280, 3), np.float32))
+before = own_kilobytes()
+encode_part(sys.argv[1], form, ((place, 1, frame) for place in range(24)), {})
+print(own_kilobytes() - before)
+"""
 IRREGULAR = (2, 3, 7, 8, 9, 20, 21, 22, 23, 30, 41, 42, 43)
 
 
 def form_of(name: str, codec: str | None = None, depth: int | None = None) -> FilmFormat:
     return choose_format(name, codec, "draft", depth, film=None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("height", "width", "ahead"), [(48, 64, 40), (2160, 3840, 21)])
+def test_an_encoder_looks_ahead_at_fewer_frames_where_they_are_large(
+    tmp_path: Path, height: int, width: int, ahead: int
+) -> None:
+    form = choose_format("a.mp4", "h264", "good", None, film=None)
+    grey = Frame(np.full((height, width, 3), 0.5, np.float32))
+    encode_part(str(tmp_path / "a.nut"), form, [(0, 1, grey)], {})
+    assert b"rc_lookahead=%d " % ahead in (tmp_path / "a.nut").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process's own memory")
+def test_an_encoders_memory_is_given_back(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", GROWTH, str(tmp_path / "a.nut")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 60 * 1024, "kilobytes are kept"
 
 
 @pytest.mark.slow

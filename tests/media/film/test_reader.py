@@ -69,6 +69,23 @@ def test_a_frame_is_the_same_however_it_is_reached(clip: Make, kind: str) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("kept_bytes", "decoders"), [(2**28, 4), (2**17, 2), (1, 1)])
+def test_large_frames_are_read_by_fewer_decoders(
+    clip: Make, monkeypatch: pytest.MonkeyPatch, kept_bytes: int, decoders: int
+) -> None:
+    monkeypatch.setattr("farm.media.film.reader._KEPT_BYTES", kept_bytes)
+    url = clip("a.mp4", times=tuple(range(90)), options={"g": "20"})
+    film, reader = read_film(url), FilmReader()
+    frames = read_all(url, film)
+    before = threading.active_count()
+    for place in (80, 60, 40, 20, 2, *hops(90)):
+        again = reader.read(url, film.moment(place)).pixels
+        np.testing.assert_array_equal(again, frames[place], err_msg=f"frame {place}")
+        assert threading.active_count() - before <= decoders
+    reader.close()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["bikes.mp4", "iphone_rotated.mov", "newtonscradle.gif", "av1_video.mkv"]
 )
