@@ -203,12 +203,10 @@ def _codec(output: str, codec: str | None) -> str:
 
 
 def _check_aspect(output: str, codec: str, aspect: Fraction) -> None:
-    is_mp4 = container_of(output).name in {"mp4", "mov"}
-    if aspect != 1 and not (is_mp4 or codec in {"h264", "hevc"}):
-        suffix = PurePath(output).suffix.lower()
-        found = f"{aspect.numerator}:{aspect.denominator}"
-        reason = f"{codec} in {suffix} has square pixels, the film's are {found}; write .mp4"
-        raise BadParameter("codec", f"{reason}, or h264 or hevc in .mkv")
+    if aspect != 1 and codec == "gif":
+        found, others = f"{aspect.numerator}:{aspect.denominator}", [*CONTAINERS][:-1]
+        reason = f"a GIF's pixels are square, the film's are {found}"
+        raise BadOutput(output, f"{reason}; give one of {', '.join(others)}")
 
 
 def _depth(codec: str, depth: int | None, of_source: int) -> int:

@@ -17,6 +17,7 @@ from farm.media.film.formats import Container, container_of
 from farm.media.film.gif import write_gif
 from farm.media.film.parts import packets_of, read_timeline
 from farm.media.film.record import COMMENT
+from farm.media.film.shape import ROOM, write_shape
 from farm.media.film.sound import add_sound
 from farm.media.film.source import opened_container
 from farm.media.record import to_text
@@ -71,6 +72,9 @@ def join_parts(  # noqa: PLR0917 - what a unit of joining holds
                 sounds = add_sound(out, container, source, span) if source else iter(())
                 for packet in merge(pictures, sounds, key=_decoded):
                     out.mux(packet)
+            if _needs_shape(container, form):
+                size = stream.codec_context.height, stream.codec_context.width
+                write_shape(Path(file.name), *size, Fraction(*form.aspect))
         return sha256_file(Path(file.name))
 
 
@@ -101,6 +105,8 @@ def _add_stream(
         stream = out.add_stream_from_template(first.streams.video[0], opaque=True)
     context = stream.codec_context
     stream.time_base = Fraction(*form.time_base)
+    if _needs_shape(container, form):
+        stream.metadata["title"] = ROOM
     context.sample_aspect_ratio = Fraction(*form.aspect)
     context.color_primaries, context.color_trc = form.colour.primaries, form.colour.transfer
     context.colorspace = form.colour.matrix
@@ -108,6 +114,10 @@ def _add_stream(
     if form.codec in _TAG and container.name in {"mp4", "mov"}:
         context.codec_tag = _TAG[form.codec]
     return stream
+
+
+def _needs_shape(container: Container, form: FilmFormat) -> bool:
+    return container.name in {"matroska", "webm"} and form.aspect != (1, 1)
 
 
 def _on(stream: VideoStream, packets: Iterator["Packet[Any]"]) -> Iterator["Packet[Any]"]:

@@ -1,6 +1,7 @@
 """Parts joined are one film: every frame at its time, with the source's sound, and its record."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -232,6 +233,54 @@ def test_tags_and_shape_are_the_formats(
         assert look(target).frames[0].rotation == 0
     with av.open(str(tmp_path / "b.mp4")) as container:
         assert container.streams.video[0].codec_context.codec_tag == "hvc1"
+
+
+ASPECTS = [
+    *(Fraction(4, 3), Fraction(3, 4), Fraction(12, 11), Fraction(16, 11), Fraction(64, 45)),
+    *(Fraction(32, 27), Fraction(8, 9), Fraction(2), Fraction(1, 2), Fraction(255, 254)),
+]
+
+
+@pytest.mark.parametrize("aspect", ASPECTS)
+@pytest.mark.parametrize(
+    ("name", "codec"), [("b.mkv", "ffv1"), ("b.mkv", "h264"), ("b.webm", "vp9"), ("b.webm", "av1")]
+)
+def test_matroska_says_the_shape_of_pixels_and_nothing_else_differs(
+    tmp_path: Path, pictures: Pictures, name: str, codec: str, aspect: Fraction
+) -> None:
+    square = form_of(name, codec)
+    form = replace(square, aspect=(aspect.numerator, aspect.denominator))
+    frames = pictures((0, 40, 80), last=40, height=56, width=90)
+    target, plain = str(tmp_path / name), str(tmp_path / f"square-{name}")
+    parts = write_parts(tmp_path, form, frames, (2,))
+    join_parts(target, form, parts, None, None, RECORD)
+    join_parts(plain, square, parts, None, None, RECORD)
+    assert read_film(target).aspect == aspect
+    assert read_film_record(target) == RECORD
+    with av.open(target) as container, av.open(plain) as other:
+        stream, same = container.streams.video[0], other.streams.video[0]
+        assert stream.metadata == same.metadata
+        assert (stream.height, stream.width) == (56, 90)
+        found = [(packet.pts, packet.dts, bytes(packet)) for packet in container.demux(stream)]
+        assert found == [(packet.pts, packet.dts, bytes(packet)) for packet in other.demux(same)]
+
+
+def test_pixels_keep_their_shape_beside_sound(
+    clip: Make, tmp_path: Path, look: Any, sound_of: Any
+) -> None:
+    path = clip("a.mp4", sound="aac", aspect=Fraction(64, 45), title="Waves")
+    for name in ("b.mkv", "b.webm"):
+        target = str(tmp_path / name)
+        dream(path, target)
+        made = read_film(target)
+        assert (made.aspect, made.times) == (Fraction(64, 45), tuple(range(0, 1200, 40)))
+        assert len(look(target).frames) == 30
+    assert [data for _, data in sound_of(str(tmp_path / "b.mkv"))] == [
+        data for _, data in sound_of(path)
+    ]
+    with av.open(str(tmp_path / "b.mkv")) as container:
+        assert "title" not in {name.lower() for name in container.streams.video[0].metadata}
+        assert container.metadata["title"] == "Waves"
 
 
 def test_mp4_can_be_played_while_it_is_fetched(clip: Make, tmp_path: Path) -> None:
