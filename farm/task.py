@@ -35,7 +35,11 @@ __all__ = [
 
 
 class TaskParams(BaseModel):
-    """A task's parameters: the one declaration behind flags, schema, form and validation."""
+    """A task's parameters: the one declaration behind flags, schema, form and validation.
+
+    A validator that refuses a combination names `parameters` in backquotes: the command line
+    tells them as flags.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
