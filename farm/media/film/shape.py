@@ -3,11 +3,13 @@
 The picture's track is written with a title that takes as many bytes as the shape will. Once the
 file is whole, the title goes and the shape comes, and nothing else moves.
 
-Source: RFC 8794 (EBML), sections 4 to 6; RFC 9559 (Matroska), DisplayWidth and DisplayHeight.
+Source: RFC 8794 (EBML), sections 4 to 6 and 11.3.1 (CRC-32); RFC 9559 (Matroska), DisplayWidth and DisplayHeight.
 """
 
+import zlib
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from math import ceil
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -20,7 +22,8 @@ ROOM: Final = "pixel shape"
 """The track's title until the shape is written."""
 
 _TITLE: Final = b"\x53\x6e\x8b" + ROOM.encode()
-_VIDEO, _UNIT = 0xE0, 0x54B2
+_TRACKS, _VIDEO, _UNIT = 0x1654AE6B, 0xE0, 0x54B2
+_CRC: Final = b"\xbf\x84"
 _PIXELS: Final = b"\x54\xb2\x81\x00"
 """The unit of what follows; where libav is told of no shape, it writes that none is known."""
 
@@ -46,8 +49,21 @@ def write_shape(path: Path, height: int, width: int, aspect: Fraction) -> None:
         parts = _elements(header, video.begin, video.end)
         kept = [_PIXELS if e.number == _UNIT else header[e.start : e.end] for e in parts]
         content = b"".join(kept) + _shown(height, width, aspect)
-        file.seek(title)
-        file.write(header[behind : video.start] + _replaced(video, content))
+        shaped = header[:title] + header[behind : video.start] + _replaced(video, content)
+        file.seek(0)
+        file.write(_summed_again(shaped + header[len(shaped) :]))
+
+
+def _summed_again(header: bytes) -> bytes:
+    """Return the file's beginning with the checksum of its tracks put right."""
+    _, segment = islice(_elements(header, 0, len(header)), 2)
+    inner = _elements(header, segment.begin, len(header))
+    tracks = next(element for element in inner if element.number == _TRACKS)
+    start = tracks.begin + len(_CRC)
+    if header[tracks.begin : start] != _CRC:
+        return header
+    checksum = zlib.crc32(header[start + 4 : tracks.end]).to_bytes(4, "little")
+    return header[:start] + checksum + header[start + 4 :]
 
 
 class _Element(NamedTuple):
