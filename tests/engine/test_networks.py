@@ -255,7 +255,9 @@ def test_channels_that_come_last_are_refused() -> None:
             return self.norm(self.conv(x).permute(0, 2, 3, 1))
 
     network = network_of(Last())
-    with pytest.raises(BadParameter, match="norm of small has its channels last, which is not read"):
+    with pytest.raises(
+        BadParameter, match="norm of small has its channels last, which is not read"
+    ):
         network.extractor(("norm",)).shapes(64, 48)
     assert network.extractor(("conv",)).shapes(64, 48)["conv"] == Shape(4, 64, 48)
 
