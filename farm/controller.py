@@ -24,6 +24,7 @@ from farm.events import (
     JobSubmitted,
     KillWorker,
     News,
+    Noted,
     Stopping,
     Tick,
     UnitChanged,
@@ -31,10 +32,10 @@ from farm.events import (
 )
 from farm.executor import Executor, WorkerLost
 from farm.footage import gather
-from farm.job import Job, JobSpec, JobState, Unit, UnitState, Wanted
+from farm.job import Job, JobSpec, JobState, Unit, UnitState, Wanted, changes
 from farm.ledger import Ledger
 from farm.media import check_output, check_run, list_inputs
-from farm.plan import plan_run, plan_units
+from farm.plan import FrameRange, plan_run, plan_units
 from farm.policy import Policy
 from farm.registry import Registry
 from farm.resume import finished_units
@@ -105,6 +106,8 @@ class Controller:
 
     def _plan(self, job: Job, *, is_resumed: bool) -> tuple[Unit, ...]:
         spec, task = job.spec, self._registry.task(job.spec.task)
+        if spec.frames:
+            FrameRange.parse(spec.frames)
         sources = list_inputs(spec.inputs)
         if issubclass(task, Run):
             check_run(spec.output, is_resumed=is_resumed)
@@ -211,6 +214,8 @@ class Controller:
     def _resumed(self, job: Job, units: Sequence[Unit]) -> list[Entering]:
         """Return the units as equal jobs left them; the latest of these ends here."""
         before = self._ledger.find(job.spec.key)
+        if before is None:
+            self._tell_changes(job.spec)
         if before and not before.state.is_final:
             ended = replace(before, state=JobState.CANCELLED, reason=f"resumed as {job.id}")
             self._ledger.record([JobChanged(ended)], self._clock.time())
@@ -221,6 +226,14 @@ class Controller:
             Entering(unit, UnitState.SKIPPED) if unit.name in finished else _first(unit)
             for unit in sorted(units, key=lambda unit: crashes[unit.target])
         ]
+
+    def _tell_changes(self, spec: JobSpec) -> None:
+        """Say why nothing that an earlier job left at the same place can be kept."""
+        others = (job.spec for job in self._ledger.jobs())
+        earlier = [o for o in others if (o.task, o.output) == (spec.task, spec.output)]
+        if earlier and not issubclass(self._registry.task(spec.task), Run):
+            told = "; ".join(changes(earlier[-1], spec))
+            self._tell([Noted(spec.output, f"all of it is made again: {told}")])
 
 
 def _first(unit: Unit) -> Entering:

@@ -87,7 +87,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Noted:
-    """Tell: what of a film will be otherwise than one might expect, before it is planned.
+    """Tell, before work begins, what of a film or an output is otherwise than one might expect.
 
     Not stored.
     """

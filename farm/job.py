@@ -76,6 +76,21 @@ class JobSpec(BaseModel):
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def changes(before: JobSpec, now: JobSpec) -> list[str]:
+    """Say what of two jobs differs, parameter by parameter, other than their priority."""
+    was, is_now = _flat(before), _flat(now)
+    return [
+        f"{name} was {was.get(name)}, is now {is_now.get(name)}"
+        for name in dict.fromkeys((*was, *is_now))
+        if was.get(name) != is_now.get(name)
+    ]
+
+
+def _flat(spec: JobSpec) -> dict[str, Any]:
+    content = spec.model_dump(mode="json", exclude={"priority"})
+    return {**content.pop("params"), **content.pop("film"), **content.pop("plan"), **content}
+
+
 class JobState(StrEnum):
     """States of a job; completed may still hold quarantined units."""
 

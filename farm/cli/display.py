@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 8
 """Frames in work that get a bar of their own."""
+
+QUIET_SECONDS: Final = 30.0
+"""How long lines stay away while there is progress to tell."""
 
 
 class Display(Protocol):
@@ -58,15 +62,18 @@ class JsonDisplay:
 class LineDisplay:
     """One line on standard error for each frame that is done or tried again.
 
-    Those that failed are listed when the job ends.
+    Where nothing ends for a while, one on how far a frame is. Those that failed are listed when
+    the job ends. clock: seconds from anywhere.
     """
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Tally, clock: Callable[[], float] = time.monotonic) -> None:
         self._tally, self._url = tally, ""
+        self._clock, self._last = clock, clock()
 
     def on_event(self, event: News) -> None:
         line = self._line(event)
         if line:
+            self._last = self._clock()
             click.echo(line, err=True)
 
     def close(self) -> None:
@@ -80,6 +87,8 @@ class LineDisplay:
                 return f"{event.url}: {event.note}"
             case UnitChanged():
                 return self._unit(event)
+            case Progressed(unit, progress) if self._clock() - self._last >= QUIET_SECONDS:
+                return f"{unit.name} {progress.done:.0%}  {progress.note}".rstrip()
             case _:
                 return ""
 

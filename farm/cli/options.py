@@ -170,7 +170,7 @@ def _help(field: FieldInfo) -> str:
 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
-        return "required"
+        return ""  # click says so
     default = field.get_default(call_default_factory=True, validated_data={})
     return "" if default is None or default in ((), []) else f"default: {_written(default)}"
 

@@ -127,7 +127,8 @@ def effect_options() -> list[click.Parameter]:
         click.Option(
             ["--frames"],
             metavar="RANGE",
-            help="Of a film, counted from 1: 1-240, 1-240x2 for every second one, or 240.",
+            help="Of a film, counted from 1: 1-240, 1-240x2 for every second one, 240 for the "
+            "first 240, 100- for the 100th and all after it.",
         ),
         click.Option(
             ["--coherence"],
@@ -147,7 +148,7 @@ def effect_options() -> list[click.Parameter]:
         click.Option(
             ["--depth"],
             type=click.Choice(["8", "10", "16"]),
-            help="Bits a colour that are written.  [default: the source's, where it can be held]",
+            help="Bits a colour that are written.  [default: the source's; 8 with h264]",
         ),
         click.Option(
             ["--rate"],

@@ -25,7 +25,7 @@ def split_weight(text: str) -> tuple[str, float]:
     if number is None:
         return text, 1.0
     if not 0 < number <= 1e6:
-        raise ValueError(f"the weight in {text!r} is not above 0 and at most 1000000")
+        raise ValueError(f"the weight {weight} of {name} must be above 0 and at most 1000000")
     return name, number
 
 
@@ -127,6 +127,10 @@ class StyleParams(NetworkParams):
     def _fits_together(self) -> Self:
         if self.fast is None and not self.styles:
             raise ValueError("give a picture to paint like: `styles`")
+        if self.fast is not None and self.styles:
+            raise ValueError(
+                "`fast` and `styles` do not go together: a trained network has its own"
+            )
         if self.masks and len(self.masks) != len(self.styles):
             raise ValueError(
                 f"{len(self.masks)} `masks` for {len(self.styles)} `styles`; give one for each, in "

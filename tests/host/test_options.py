@@ -122,7 +122,7 @@ HELP: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
     "flag": (bool, True, {}, "--some-thing / --no-some-thing What it does. [default: on]"),
     "several": (tuple[str, ...], ("a", "b"), {}, "TEXT What it does. [default: a b]"),
     "none": (int | None, None, {}, "--some-thing INTEGER What it does."),
-    "required": (int, ..., {}, "[required]"),
+    "required": (int, ..., {}, ""),
     "fixed": (tuple[float, int], (1, 2), {}, "--some-thing NUMBER INTEGER What it does."),
 }
 

@@ -10,7 +10,7 @@ import pytest
 from farm.clock import FakeClock
 from farm.controller import Controller
 from farm.errors import BadInput, BadOutput, BadParameter, UnknownName, UserError
-from farm.events import JobChanged, News, Progressed, UnitChanged, WorkerChanged
+from farm.events import JobChanged, News, Noted, Progressed, UnitChanged, WorkerChanged
 from farm.executor import Order, Reason
 from farm.job import Job, JobSpec, JobState, UnitState, Wanted
 from farm.ledger import Ledger
@@ -371,6 +371,25 @@ def test_what_another_request_has_done_does_not_count(
     run_once(make_farm, spec)
     other = JobSpec.model_validate(spec.model_dump() | change)
     assert resumed(make_farm, other)[0] == ["a", "b", "c"]
+
+
+def test_it_is_said_why_nothing_can_be_kept(make_farm: MakeFarm, spec: JobSpec) -> None:
+    run_once(make_farm, spec)
+    plan = spec.plan.model_copy(update={"threads": 7})
+    other = spec.model_copy(update={"plan": plan, "params": {"amount": 0.5}})
+    farm = make_farm()
+    farm.controller.submit(other, resume=True)
+    noted = [event for event in farm.log.events if isinstance(event, Noted)]
+    told = "all of it is made again: amount was 1.0, is now 0.5; threads was 1, is now 7"
+    assert noted == [Noted(spec.output, told)]
+
+
+def test_nothing_is_said_of_a_first_job_or_an_equal_one(make_farm: MakeFarm, spec: JobSpec) -> None:
+    for _ in range(2):
+        farm = make_farm()
+        farm.controller.submit(spec, resume=True)
+        farm.run()
+        assert not [event for event in farm.log.events if isinstance(event, Noted)]
 
 
 def test_priority_makes_no_other_request(make_farm: MakeFarm, spec: JobSpec) -> None:
