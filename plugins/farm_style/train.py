@@ -39,7 +39,7 @@ _PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}
 class TrainStyleParams(NetworkParams):
     """Parameters of the training.
 
-    The style that comes with the farm was made nearly so: see styles/CARD.md.
+    How the style that comes with the farm was made: styles/CARD.md.
     """
 
     photos: FilePath = Field(description="Folder of photographs to learn on; a few hundred do.")
