@@ -84,7 +84,7 @@ class StyleParams(NetworkParams):
         "picture's colours first.",
     )
     content_weight: float = Field(
-        0.1, ge=0, le=1e6, description="How strongly the picture's own things are kept."
+        0.15, ge=0, le=1e6, description="How strongly the picture's own things are kept."
     )
     style_weight: float = Field(1.0, ge=0, le=1e6, description="How strongly the styles act.")
     tv: float = Field(6.0, ge=0, le=1e6, description="Weight of smoothness.")
