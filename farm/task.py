@@ -184,10 +184,11 @@ class Context(Protocol):
     def features(self, image: "Tensor", network: "Network", layer: str) -> "Tensor":
         """Return a layer's features for the whole image: [1, channels, rows, columns]."""
 
-    def apply(self, module: "nn.Module", image: "Tensor") -> "Tensor":
+    def apply(self, module: "nn.Module", image: "Tensor", until: float | None = None) -> "Tensor":
         """Return what a network from picture to picture makes of the whole image, in tiles.
 
         The module keeps height and width, and no pixel depends on all others: see engine.apply.
+        until: the fraction of the frame that is finished then; progress goes there tile by tile.
         """
 
     def read(self, source: str) -> "Tensor":

@@ -100,10 +100,13 @@ class FakeContext:
     def features(self, image: "Tensor", network: "Network", layer: str) -> "Tensor":
         raise NotImplementedError("FakeContext has no networks; see farm.engine.context")
 
-    def apply(self, module: "nn.Module", image: "Tensor") -> "Tensor":
+    def apply(self, module: "nn.Module", image: "Tensor", until: float | None = None) -> "Tensor":
         from farm.engine.apply import apply
 
-        return apply(module, image, tile=0)
+        made = apply(module, image, tile=0)
+        if until is not None:
+            self.progress(until)
+        return made
 
     def read(self, source: str) -> "Tensor":
         if source not in self._pictures:

@@ -5,6 +5,7 @@ where it comes out says how far it was carried. Networks that shrink and grow ag
 their place on a grid; its period is measured too, and tiles start on it.
 """
 
+from collections.abc import Callable
 from functools import cache
 from math import ceil
 from typing import Final
@@ -20,6 +21,7 @@ from farm.engine.world import ALONE, World
 from farm.errors import BadParameter, PluginError
 
 Image = Float[Tensor, "1 channels height width"]
+Share = Callable[[float], None]
 
 _EXTENTS: Final = (160, 320, 640, 1280)
 _STRIP: Final = 32
@@ -32,11 +34,18 @@ _measured: WeakKeyDictionary[nn.Module, tuple[Reach, Reach]] = WeakKeyDictionary
 
 @torch.no_grad()
 def apply(
-    module: nn.Module, image: Image, tile: int, *, done: Done = nothing, world: World = ALONE
+    module: nn.Module,
+    image: Image,
+    tile: int,
+    *,
+    done: Done = nothing,
+    share: Share = lambda _: None,
+    world: World = ALONE,
 ) -> Image:
     """Return what the module makes of the whole picture, at the same height and width.
 
-    tile: pixels a side, 0 for whole. done: hears of each tile. world: as for gradients.
+    tile: pixels a side, 0 for whole. done: hears of each tile. share: hears before what share of
+    the picture is there with it. world: as for gradients.
 
     Raises PluginError where the module gives another size; BadParameter where tiles cannot be
     exact since a pixel depends on all others, as with an instance norm that is not frozen.
@@ -44,6 +53,7 @@ def apply(
     height, width = image.shape[2:]
     if tile == 0 or tile >= max(height, width):
         made = _run(module, image)
+        share(1.0)
         done(0)
         return made
     if module not in _measured:
@@ -58,13 +68,14 @@ def apply(
 
     painted: Tensor | None = None
     pieces = tuple(grid(_cut(height, tile, rows), _cut(width, tile, columns)))
-    for piece, told in world.deal(pieces, paint):
+    for number, (piece, told) in enumerate(world.deal(pieces, paint), start=1):
         own = told["own"]
         if painted is None:
             painted = own.new_empty(1, own.shape[1], height, width)
         _, own_rows, _ = _slices(piece.vertical, rows, height)
         _, own_columns, _ = _slices(piece.horizontal, columns, width)
         painted[..., own_rows, own_columns] = own
+        share(number / len(pieces))
         done(piece.overlap_pixels)
     assert painted is not None
     return painted

@@ -120,8 +120,14 @@ class FrameContext:
         extractor = network.extractor((layer,))
         return exact.features(image, extractor, self._plan.tile, **self._shared)[layer]
 
-    def apply(self, module: nn.Module, image: Tensor) -> Tensor:
-        return apply(module, image, self._plan.tile, **self._shared)
+    def apply(self, module: nn.Module, image: Tensor, until: float | None = None) -> Tensor:
+        begun = self._done
+
+        def share(part: float) -> None:
+            if until is not None:
+                self._done = begun + (until - begun) * part
+
+        return apply(module, image, self._plan.tile, share=share, **self._shared)
 
     def read(self, source: str) -> Tensor:
         return to_tensor(self._read(source), self._device, self._plan)

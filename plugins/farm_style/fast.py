@@ -75,7 +75,7 @@ def paint(image: Tensor, generator: Generator, context: Context, whole: int = WH
         return generator(image)  # type: ignore[no-any-return]
     frozen = freeze(generator, shrunk(image, whole))
     context.progress(0.1, "looked at the whole")
-    return context.apply(frozen, image)
+    return context.apply(frozen, image, until=1.0)
 
 
 def shrunk(image: Tensor, pixels: int) -> Tensor:

@@ -38,7 +38,7 @@ BORDER_TILE = 512
 class Tiles(FakeContext):
     """A context that cuts pictures into tiles."""
 
-    def apply(self, module, image):
+    def apply(self, module, image, until=None):
         return apply(module, image, AUTO_TILE)
 
 

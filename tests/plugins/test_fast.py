@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from farm import BadInput, BadParameter
-from farm.engine.context import FrameContext
+from farm.engine.context import FrameContext, Tell
 from farm.engine.networks import NetworkCache
 from farm.job import Plan
 from farm.testing import FakeContext, check_effect
@@ -24,18 +24,18 @@ from .conftest import Scene
 EDDIES = StyleParams(fast="eddies")
 
 
-MakeContext = Callable[[Plan], FrameContext]
+MakeContext = Callable[..., FrameContext]
 
 
 @pytest.fixture
 def make_context(networks: NetworkCache) -> MakeContext:
-    def make(plan: Plan) -> FrameContext:
+    def make(plan: Plan, tell: Tell = lambda *_: None) -> FrameContext:
         return FrameContext(
             device="cpu",
             plan=plan,
             networks=networks,
             frame="frame",
-            tell=lambda *_: None,
+            tell=tell,
             is_cancelled=lambda: False,
             read=lambda _: np.zeros((1, 1, 3)),
         )
@@ -62,6 +62,21 @@ def test_tiles_are_the_whole_picture(
     assert context.tiles > 4
     assert tiled.shape == image.shape
     assert float((tiled - whole).abs().max()) < 1e-10
+
+
+@torch.inference_mode()
+def test_progress_goes_on_with_each_tile(
+    generator: Generator, scene: Scene, make_context: MakeContext
+) -> None:
+    told: list[float] = []
+    plan = Plan(tile=96, precision="float64")
+    context = make_context(plan, lambda done, _note, _tiles: told.append(done))
+    fast.paint(scene(200, 328).double(), generator, context, whole=9000)
+    assert told[0] == 0.1
+    assert told[-1] == 1
+    steps = np.diff(told)
+    assert len(steps) == context.tiles > 4
+    assert np.allclose(steps, 0.9 / context.tiles)
 
 
 @torch.inference_mode()
