@@ -24,8 +24,6 @@ def gather(spec: JobSpec, sources: Sequence[Source], tell: Tell, *, is_endless: 
     tell: hears how far a film is read, and once it is, what of it is left out, changed or damaged.
     is_endless: frames are made one from another.
     """
-    if spec.frames:
-        FrameRange.parse(spec.frames)
     if is_endless or is_film_target(spec.output) or is_sequence(spec.output):
         return Footage(strips=(_one_strip(spec, sources, tell, is_endless=is_endless),))
     many = len(sources) > 1

@@ -5,7 +5,6 @@ for nothing else: what failed is tried again by the scheduler, a run from its la
 whatever number of workers there is then. The unit's folder must be one that all nodes share.
 """
 
-import os
 import secrets
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -18,7 +17,7 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from farm.errors import FarmError, UserError, WorkerDied
-from farm.executor import ExecutorOptions, Figures, Order
+from farm.executor import ExecutorOptions, Figures, Order, WorkerKind
 from farm.local import ThreadExecutor
 from farm.registry import Registry
 from farm.storage import output_path, remove_folder
@@ -40,23 +39,33 @@ class GangExecutor(ThreadExecutor):
     """One worker, which is all of the cluster's at once, and one that finishes films."""
 
     def __init__(self, options: ExecutorOptions) -> None:
-        def make() -> tuple[Runner, Any]:
+        def make() -> tuple[Runner, WorkerKind]:
             gang = Gang(options)
             return gang, gang.kind
 
         super().__init__({"gang": make})
+        self._options, self._is_owner = options, False
+
+    def start(self) -> None:
+        """Connect to the cluster and start. Raises UserError where none answers."""
+        self._is_owner = connect(self._options)
+        super().start()
+
+    def close(self) -> None:
+        super().close()
+        if self._is_owner:
+            self._is_owner = False
+            ray.shutdown()
 
 
 @final
 class Gang(Runner):
-    """Runs each order on every worker of a cluster, and hears what the first of them says.
+    """Runs each order on every worker of the cluster that this process is connected to.
 
     Raises UserError where the cluster has no place for as many workers as are asked for.
     """
 
     def __init__(self, options: ExecutorOptions) -> None:
-        wanted = (options.workers or 1) * options.threads
-        self._is_owner = connect(options.address, max(os.cpu_count() or 1, wanted))
         nodes = ray.nodes()
         self.kind = kind_of(nodes)
         found = len(places(nodes, self.kind, options.threads))
@@ -89,9 +98,7 @@ class Gang(Runner):
         return figures
 
     def close(self) -> None:
-        if self._is_owner:
-            self._is_owner = False
-            ray.shutdown()
+        """Close nothing: the cluster is the executor's."""
 
     def _trainer(self, order: Order, ear: Any, scratch: Path) -> TorchTrainer:
         is_gpu, threads = self.kind == "gpu", self._membership.threads

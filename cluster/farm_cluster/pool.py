@@ -3,7 +3,6 @@
 Decides no retries. An actor is never restarted by Ray: it is lost, and another one joins.
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -88,8 +87,7 @@ class RayPool(Executor):
 
     def start(self) -> None:
         """Connect and start the workers. Raises UserError where none would ever fit."""
-        wanted = (self._options.workers or 1) * self._options.threads
-        self._is_owner = connect(self._options.address, max(os.cpu_count() or 1, wanted))
+        self._is_owner = connect(self._options)
         nodes = ray.nodes()
         self._kind = kind_of(nodes)
         if not places(nodes, self._kind, self._options.threads):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from farm.errors import UserError
+from farm.executor import ExecutorOptions
 
 __all__ = ["connect", "prepare_environment", "worker_environment"]
 
@@ -46,18 +47,20 @@ def worker_environment(threads: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(threads)} | ({"FARM_BLOCK_PLUGINS": blocked} if blocked else {})
 
 
-def connect(address: str | None, cores: int) -> bool:
-    """Connect this process to the cluster at HOST:PORT, or to a private one that it starts.
+def connect(options: ExecutorOptions) -> bool:
+    """Connect this process to the options' cluster, or to a private one that it starts.
 
-    cores: of the private cluster. Returns False where the process was connected before; then
-    whoever connected it disconnects it. Raises UserError where no cluster answers.
+    Returns False where the process was connected before; then whoever connected it disconnects
+    it. Raises UserError where no cluster answers.
     """
     import ray
 
     if ray.is_initialized():
         return False
+    address = options.address
     settings: dict[str, Any] = {"address": address}
     if address is None:
+        cores = max(os.cpu_count() or 1, (options.workers or 1) * options.threads)
         settings = {"address": "local", "num_cpus": cores, "object_store_memory": _STORE_BYTES}
     else:
         _probe(address)

@@ -56,7 +56,10 @@ def still_size(url: str) -> tuple[int, int]:
     if is_blank(url):
         blank = parse_blank(url)
         return blank.width, blank.height
-    with guarded(url, MAX_PIXELS) as path, Image.open(path) as image:
+    with (
+        guarded(url, MAX_PIXELS) as path,
+        Image.open(path, formats=readable_formats()) as image,
+    ):
         return image.size
 
 

@@ -15,7 +15,7 @@ from overhead import draw_frames
 
 from farm.executor import ExecutorOptions, Order
 from farm.job import Plan, Unit
-from farm_cluster.session import prepare_environment
+from farm_cluster.session import connect, prepare_environment
 
 prepare_environment(None)
 
@@ -28,12 +28,9 @@ def dream(workers: int, source: Path, tile: int) -> tuple[float, float, str]:
     unit = Unit("benchmark", "still", str(source), str(source.with_name(f"{workers}.png")))
     order = Order(unit, 1, str(workers), "dream", params, Plan(tile=tile))
     gang = Gang(ExecutorOptions(workers=workers))
-    try:
-        start = time.perf_counter()
-        figures = gang.run(order, lambda *_: None, lambda: False)
-        whole = time.perf_counter() - start
-    finally:
-        gang.close()
+    start = time.perf_counter()
+    figures = gang.run(order, lambda *_: None, lambda: False)
+    whole = time.perf_counter() - start
     taken = figures.seconds["compute"]
     return taken, whole - taken, figures.target_sha256
 
@@ -44,6 +41,7 @@ def main() -> None:
     parser.add_argument("--size", default="1200x900")
     parser.add_argument("--tile", type=int, default=320)
     given = parser.parse_args()
+    connect(ExecutorOptions(workers=given.workers))
     width, height = map(int, given.size.split("x"))
     with tempfile.TemporaryDirectory() as folder:
         (source,) = draw_frames(Path(folder) / "frames", 1, width, height)

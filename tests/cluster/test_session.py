@@ -6,6 +6,7 @@ from time import monotonic
 import pytest
 
 from farm.errors import UserError
+from farm.executor import ExecutorOptions
 from farm_cluster.session import connect
 
 
@@ -23,19 +24,19 @@ def test_a_dead_address_is_refused_at_once(unconnected: None) -> None:
         address = f"127.0.0.1:{free.getsockname()[1]}"
         began = monotonic()
         with pytest.raises(UserError, match=rf"no Ray cluster answers at {address} \(connection"):
-            connect(address, 1)
+            connect(ExecutorOptions(address=address))
         assert monotonic() - began < 5
 
 
 def test_an_unknown_host_is_refused(unconnected: None) -> None:
     with pytest.raises(UserError, match=r"answers at nowhere\.invalid:6379 \(.*ray start --head"):
-        connect("nowhere.invalid:6379", 1)
+        connect(ExecutorOptions(address="nowhere.invalid:6379"))
 
 
 @pytest.mark.parametrize("address", ["auto", "ray://10.0.0.1:10001", "10.0.0.1", "host:99999"])
 def test_an_address_is_a_host_and_a_port(unconnected: None, address: str) -> None:
     with pytest.raises(UserError, match=r"--address .*: give HOST:PORT, for example"):
-        connect(address, 1)
+        connect(ExecutorOptions(address=address))
 
 
 def test_offering_the_pool_imports_no_ray() -> None:
