@@ -16,20 +16,10 @@ from farm.errors import (
     UserError,
     WeightsMissing,
 )
-from farm.hookspecs import hookimpl
-from farm.task import (
-    Context,
-    Effect,
-    Field,
-    FilePath,
-    NetworkParams,
-    NetworkSpec,
-    Previous,
-    Run,
-    Task,
-    TaskParams,
-    Weights,
-)
+from farm.host.context import Context
+from farm.host.hookspecs import hookimpl
+from farm.host.task import Effect, Field, FilePath, NetworkParams, Run, Task, TaskParams
+from farm.model.specs import NetworkSpec, Previous, Weights
 
 __all__ = [
     "BadInput",

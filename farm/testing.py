@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from farm.errors import BadInput, Cancelled, UnknownName
-from farm.task import Effect, Previous, TaskParams
-from farm.vetting import task_fault, validate_params
+from farm.host.task import Effect, TaskParams
+from farm.host.vetting import task_fault, validate_params
+from farm.model.specs import Previous
 
 if TYPE_CHECKING:
     import torch

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from farm.executor import Executor, Message, Order, WorkerJoined, WorkerLost
-from farm.job import Plan, Unit
+from farm.host.executor import Executor
+from farm.model.job import Plan
+from farm.model.messages import Message, Order, WorkerJoined, WorkerLost
+from farm.model.unit import Unit
 
 LEASES = count(1)
 

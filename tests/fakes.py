@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from farm.clock import FakeClock
+from farm.control.clock import FakeClock
 from farm.errors import FarmBug
-from farm.executor import (
-    Executor,
+from farm.host.executor import Executor
+from farm.model.messages import (
     Failure,
     Figures,
     Message,
@@ -22,7 +22,7 @@ from farm.executor import (
     WorkerJoined,
     WorkerLost,
 )
-from farm.job import Unit
+from farm.model.unit import Unit
 from farm.storage import sha256_file
 
 End = Failure | Literal["succeed", "hang", "stick", "die", "fall", "haunt"]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from farm import hookspecs
 from farm.cli import COMMANDS, group
-from farm.config import ENVIRONMENT
-from farm.registry import HOOKS
+from farm.host import hookspecs
+from farm.host.registry import HOOKS
+from farm.settings import Settings
 
+ENVIRONMENT = [f"FARM_{name.upper()}" for name in Settings.model_fields]
 ROOT = Path(__file__).parents[1]
 README, ARCHITECTURE, CHANGELOG = (
     (ROOT / name).read_text() for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")

@@ -14,9 +14,9 @@ from PIL import Image
 
 from farm import Effect
 from farm.errors import BadParameter
-from farm.registry import Registry
+from farm.host.registry import Registry
+from farm.host.vetting import validate_params
 from farm.testing import FakeContext, check_effect
-from farm.vetting import validate_params
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "plugins" / "examples"

@@ -104,8 +104,8 @@ def test_the_wheel_is_whole(tmp_path: Path) -> None:
     }
     assert {name for name in held if ".dist-info/" not in name} == sources
     assert {
-        "farm/engine/starter/starter.safetensors",
-        "farm/engine/starter/CARD.md",
+        "farm_networks/starter/starter.safetensors",
+        "farm_networks/starter/CARD.md",
         "farm_dream/py.typed",
         "farm_cluster/py.typed",
     } <= sources

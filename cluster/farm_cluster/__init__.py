@@ -6,7 +6,7 @@ Light on purpose: Ray is imported when one is made.
 from collections.abc import Mapping
 
 from farm import hookimpl
-from farm.executor import Executor, ExecutorFactory, ExecutorOptions
+from farm.host.executor import Executor, ExecutorFactory, ExecutorOptions
 
 
 def make_pool(options: ExecutorOptions) -> Executor:

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import final
 
 from farm.errors import FarmBug, FarmError
-from farm.executor import (
+from farm.execution.finishing import Finisher
+from farm.execution.worker import Runner, Worker, attempt
+from farm.host.registry import Registry
+from farm.model.messages import (
     Order,
     UnitCancelled,
     UnitFailed,
@@ -16,9 +19,6 @@ from farm.executor import (
     UnitSucceeded,
     WorkerKind,
 )
-from farm.finishing import Finisher
-from farm.registry import Registry
-from farm.worker import Runner, Worker, attempt
 from farm_cluster.inventory import inventory
 
 __all__ = ["FarmActor", "Hello"]
@@ -68,11 +68,11 @@ class FarmActor:
         if self._runner is None:
             raise FarmBug(f"{self._name} was given an order before it was ready")
 
-        def tell(done: float, note: str, tiles: int) -> None:
+        def report(done: float, note: str, tiles: int) -> None:
             self._progress = UnitProgress(self._name, order.token, done, note, tiles)
 
         return attempt(
-            self._runner, self._name, order, tell, lambda: self._cancelled == order.token
+            self._runner, self._name, order, report, lambda: self._cancelled == order.token
         )
 
     def progress(self) -> UnitProgress | None:

@@ -17,15 +17,16 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from farm.errors import FarmError, UserError, WorkerDied
-from farm.executor import ExecutorOptions, Figures, Order, WorkerKind
-from farm.local import ThreadExecutor
-from farm.registry import Registry
+from farm.execution.threads import ThreadExecutor
+from farm.execution.worker import ReportProgress, Runner
+from farm.host.executor import ExecutorOptions
+from farm.host.registry import Registry
+from farm.model.messages import Figures, Order, WorkerKind
 from farm.storage import output_path, remove_folder
-from farm.worker import Runner, Tell
 from farm_cluster.inventory import inventory
-from farm_cluster.member import Ear, Membership, work
-from farm_cluster.places import kind_of, places
+from farm_cluster.member import Membership, ProgressRelay, work
 from farm_cluster.session import connect, worker_environment
+from farm_cluster.slots import kind_of, slots
 
 __all__ = ["Gang", "GangExecutor"]
 
@@ -68,7 +69,7 @@ class Gang(Runner):
     def __init__(self, options: ExecutorOptions) -> None:
         nodes = ray.nodes()
         self.kind = kind_of(nodes)
-        found = len(places(nodes, self.kind, options.threads))
+        found = len(slots(nodes, self.kind, options.threads))
         self._count = options.workers or found
         if not 0 < self._count <= found:
             raise UserError(
@@ -80,15 +81,17 @@ class Gang(Runner):
             self.kind, options.threads, folder, inventory(Registry.load(folder))
         )
 
-    def run(self, order: Order, tell: Tell, is_cancelled: Callable[[], bool]) -> Figures:
+    def run(
+        self, order: Order, report: ReportProgress, is_cancelled: Callable[[], bool]
+    ) -> Figures:
         """Do what an order asks on all workers. Raises WorkerDied where one of them was lost."""
         target = output_path(order.unit.target)
         scratch = target.with_name(f".{target.name}.ray")
-        ear = ray.remote(num_cpus=0)(Ear).remote()
+        ear = ray.remote(num_cpus=0)(ProgressRelay).remote()
         try:
             with ThreadPoolExecutor(1) as pool:
                 working = pool.submit(self._trainer(order, ear, scratch).fit)
-                _listen(working, ear, tell, is_cancelled)
+                _listen(working, ear, report, is_cancelled)
             figures: Figures = ray.get(ear.ended.remote())
         except Exception as error:
             raise _told(error) from error
@@ -120,14 +123,16 @@ class Gang(Runner):
         )
 
 
-def _listen(working: "Future[Any]", ear: Any, tell: Tell, is_cancelled: Callable[[], bool]) -> None:
+def _listen(
+    working: "Future[Any]", ear: Any, report: ReportProgress, is_cancelled: Callable[[], bool]
+) -> None:
     """Pass on progress and the wish to stop until the work has ended. Raises what it raised."""
     last = None
     while not working.done():
         wait([working], _LISTEN_SECONDS)
         heard = ray.get(ear.exchange.remote(is_cancelled=is_cancelled()))
         if heard != last:
-            tell(*heard)
+            report(*heard)
             last = heard
     working.result()
 

@@ -4,7 +4,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import farm
-from farm.registry import Plugin, Registry
+from farm.host.registry import Plugin, Registry
 
 __all__ = ["difference", "inventory"]
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import ray
 
 from farm.errors import UserError, WorkerDied
-from farm.executor import Figures, Order
-from farm.registry import Registry
+from farm.host.registry import Registry
+from farm.model.messages import Figures, Order
 from farm.storage import output_path, remove_file
 from farm_cluster.inventory import difference, inventory
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Ear", "Membership", "work"]
+__all__ = ["Membership", "ProgressRelay", "work"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Membership:
     inventory: tuple[str, ...]
 
 
-class Ear:
+class ProgressRelay:
     """Stands between a gang's first worker and whoever gave the order; an actor of its own."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ def work(order: Order, membership: Membership, ear: Any) -> None:
     from ray.train import get_context
 
     from farm.engine.world import World
-    from farm.worker import Worker
+    from farm.execution.worker import Worker
 
     registry = Registry.load(membership.plugins_dir)
     rank, size = get_context().get_world_rank(), dist.get_world_size()
@@ -69,8 +69,10 @@ def work(order: Order, membership: Membership, ear: Any) -> None:
     with _others():
         _check_alike(inventory(registry), membership.inventory)
         _check_shared(output_path(order.unit.target).parent, order.token, rank)
-    worker = Worker(registry, device, membership.threads, World(rank, size, _add, _tell(device)))
-    mouth = _Mouth(ear if rank == 0 else None)
+    worker = Worker(
+        registry, device, membership.threads, World(rank, size, _all_reduce, _broadcast(device))
+    )
+    mouth = _RelayClient(ear if rank == 0 else None)
     figures = worker.run(order, mouth.tell, lambda: mouth.is_cancelled)
     if rank == 0:
         ray.get(ear.end.remote(figures))
@@ -78,7 +80,7 @@ def work(order: Order, membership: Membership, ear: Any) -> None:
         dist.barrier()
 
 
-class _Mouth:
+class _RelayClient:
     """How a worker tells; only the first one does. is_cancelled: as of the last telling."""
 
     def __init__(self, ear: Any) -> None:
@@ -102,14 +104,14 @@ def _device(kind: str) -> str:
     return str(device)
 
 
-def _add(tensor: "Tensor") -> None:
+def _all_reduce(tensor: "Tensor") -> None:
     import torch.distributed as dist
 
     with _others():
         dist.all_reduce(tensor)
 
 
-def _tell(device: str) -> Callable[..., Mapping[Any, "Tensor"]]:
+def _broadcast(device: str) -> Callable[..., Mapping[Any, "Tensor"]]:
     """Return what gives all workers the tensors that one of them made, on this device."""
     import torch.distributed as dist
 

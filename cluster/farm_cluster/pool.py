@@ -15,9 +15,9 @@ from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from farm.errors import FarmBug, UserError, WorkerError
-from farm.executor import (
-    Executor,
-    ExecutorOptions,
+from farm.host.executor import Executor, ExecutorOptions
+from farm.host.registry import Registry
+from farm.model.messages import (
     Failure,
     Message,
     Order,
@@ -29,11 +29,10 @@ from farm.executor import (
     WorkerKind,
     WorkerLost,
 )
-from farm.registry import Registry
 from farm_cluster.actor import FarmActor, Hello
 from farm_cluster.inventory import difference, inventory
-from farm_cluster.places import Kind, Place, kind_of, places
 from farm_cluster.session import connect, worker_environment
+from farm_cluster.slots import Kind, Slot, kind_of, slots
 
 __all__ = ["RayPool"]
 
@@ -56,7 +55,7 @@ class _Member:
 
     name: str
     kind: WorkerKind
-    place: Place
+    slot: Slot
     actor: Any
     hello: Any
     run: Any = None
@@ -90,7 +89,7 @@ class RayPool(Executor):
         self._is_owner = connect(self._options)
         nodes = ray.nodes()
         self._kind = kind_of(nodes)
-        if not places(nodes, self._kind, self._options.threads):
+        if not slots(nodes, self._kind, self._options.threads):
             most = max(int(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"])
             raise UserError(
                 f"no node of the cluster has {self._options.threads} cores for a worker; "
@@ -163,19 +162,19 @@ class RayPool(Executor):
         except RayTaskError as error:
             self._fail(member, error)
         except RayError as error:
-            self._lose(member, _told(error, member.place))
+            self._lose(member, _told(error, member.slot))
         else:
             take(member, answer)
 
     def _greet(self, member: _Member, hello: Hello) -> None:
         member.hello = None
-        where = f"worker {member.name} on node {member.place.node_name}"
+        where = f"worker {member.name} on node {member.slot.node_name}"
         if hello.refusal:
             raise UserError(f"{where} cannot work: {hello.refusal}")
         if hello.inventory != self._inventory:
             raise UserError(f"{where} {difference(hello.inventory, self._inventory)}")
         self._early_deaths = 0
-        self._news.append(WorkerJoined(member.name, hello.kind, member.place.node_name))
+        self._news.append(WorkerJoined(member.name, hello.kind, member.slot.node_name))
 
     def _finish(self, member: _Member, end: Message) -> None:
         member.run = member.seen = None
@@ -206,8 +205,8 @@ class RayPool(Executor):
         nodes = ray.nodes()
         alive = {node["NodeID"] for node in nodes if node["Alive"]}
         for member in list(self._members.values()):
-            if member.place.node not in alive:
-                self._lose(member, f"node {member.place.node_name} is gone")
+            if member.slot.node not in alive:
+                self._lose(member, f"node {member.slot.node_name} is gone")
             elif member.ping is None and member.hello is None:
                 member.ping = _control(member.actor.progress).remote()
         self._populate(nodes)
@@ -217,19 +216,19 @@ class RayPool(Executor):
         """Start a worker in every free place, up to the number asked for."""
         if time.monotonic() < self._next_start:
             return
-        taken = {member.place for member in self._members.values()}
-        found = places(nodes, self._kind, self._options.threads)
-        free = [place for place in found if place not in taken]
+        taken = {member.slot for member in self._members.values()}
+        found = slots(nodes, self._kind, self._options.threads)
+        free = [slot for slot in found if slot not in taken]
         limit = len(found) if self._options.workers is None else self._options.workers
-        for place in free[: max(0, limit - len(self._renderers()))]:
-            self._start_member(self._kind, place)
+        for slot in free[: max(0, limit - len(self._renderers()))]:
+            self._start_member(self._kind, slot)
         if len(self._renderers()) == len(self._members):
             self._start_member("finish", _own_place(nodes))
 
     def _renderers(self) -> list[_Member]:
         return [member for member in self._members.values() if member.kind != "finish"]
 
-    def _start_member(self, kind: WorkerKind, place: Place) -> None:
+    def _start_member(self, kind: WorkerKind, slot: Slot) -> None:
         threads, is_gpu = self._options.threads, kind == "gpu"
         name, folder = f"{_NAMES[kind]}-{next(self._numbers)}", self._options.plugins_dir
         remote = ray.remote(
@@ -238,11 +237,11 @@ class RayPool(Executor):
             max_restarts=0,
             max_task_retries=0,
             concurrency_groups={_CONTROL: 1},
-            scheduling_strategy=NodeAffinitySchedulingStrategy(place.node, soft=False),
+            scheduling_strategy=NodeAffinitySchedulingStrategy(slot.node, soft=False),
             runtime_env={"env_vars": worker_environment(threads)},
         )(FarmActor)
         actor = remote.remote(name, kind, threads, str(folder.absolute()) if folder else None)
-        self._members[name] = _Member(name, kind, place, actor, hello=actor.hello.remote())
+        self._members[name] = _Member(name, kind, slot, actor, hello=actor.hello.remote())
 
     def _lose(self, member: _Member, reason: str) -> None:
         del self._members[member.name]
@@ -270,10 +269,10 @@ class RayPool(Executor):
         return any(member.hello is None for member in self._renderers())
 
 
-def _own_place(nodes: Sequence[Mapping[str, Any]]) -> Place:
+def _own_place(nodes: Sequence[Mapping[str, Any]]) -> Slot:
     """Return the place of the worker that finishes: this process's node, beside all others."""
     own = ray.get_runtime_context().get_node_id()
-    return next(Place(own, node["NodeName"], -1) for node in nodes if node["NodeID"] == own)
+    return next(Slot(own, node["NodeName"], -1) for node in nodes if node["NodeID"] == own)
 
 
 def _control(method: Any) -> Any:
@@ -285,10 +284,10 @@ def _end(member: _Member) -> None:
         ray.kill(member.actor)
 
 
-def _told(error: RayError, place: Place) -> str:
+def _told(error: RayError, slot: Slot) -> str:
     """Say in one line why an actor is gone."""
     if isinstance(error, OutOfMemoryError):
-        return f"node {place.node_name} ran out of memory, and Ray ended the process"
+        return f"node {slot.node_name} ran out of memory, and Ray ended the process"
     lines = [line.strip() for line in str(error).splitlines()]
     raised = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception"))]
     if raised:

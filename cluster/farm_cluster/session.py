@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from farm.errors import UserError
-from farm.executor import ExecutorOptions
+from farm.host.executor import ExecutorOptions
 
 __all__ = ["connect", "prepare_environment", "worker_environment"]
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import click
 
 from farm.cli.tally import Tally
-from farm.events import (
+from farm.model.events import (
     JobChanged,
     News,
-    Noted,
+    Notice,
     Progressed,
-    Reading,
+    ReadProgress,
     StaleReport,
     UnitChanged,
     WorkerChanged,
 )
-from farm.job import UnitState
+from farm.model.unit import UnitState
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -81,9 +81,9 @@ class LineDisplay:
 
     def _line(self, event: News) -> str:
         match event:
-            case Reading():
+            case ReadProgress():
                 return self._reading(event)
-            case Noted():
+            case Notice():
                 return f"{event.url}: {event.note}"
             case UnitChanged():
                 return self._unit(event)
@@ -104,7 +104,7 @@ class LineDisplay:
             case _:
                 return ""
 
-    def _reading(self, event: Reading) -> str:
+    def _reading(self, event: ReadProgress) -> str:
         """Return a line when a film begins to be read."""
         is_new, self._url = event.url != self._url, event.url
         return f"reading {event.url}" if is_new else ""
@@ -132,9 +132,9 @@ class BarDisplay:
     def on_event(self, event: News) -> None:
         if isinstance(event, UnitChanged) and event.state is UnitState.RETRY_WAIT:
             self._say(f"{event.unit.name} will be tried again: {event.reason}")
-        if isinstance(event, Noted):
+        if isinstance(event, Notice):
             self._say(f"{event.url}: {event.note}")
-        if isinstance(event, Reading):
+        if isinstance(event, ReadProgress):
             told = f"reading {event.url}  {event.done:.0%}"
             self._progress.update(self._all, completed=0, total=None, told=told)
             return
@@ -187,8 +187,8 @@ def duration(seconds: float) -> str:
 
 
 _NAMES: Final[dict[type[News], str]] = {
-    Noted: "note",
-    Reading: "reading",
+    Notice: "note",
+    ReadProgress: "reading",
     StaleReport: "stale",
     WorkerChanged: "worker",
 }

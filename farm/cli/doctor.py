@@ -19,8 +19,8 @@ import click
 from farm.cli.exits import Exit
 from farm.cli.root import registry_of
 from farm.cli.table import show_json, show_table
-from farm.config import all_cores, ledger_path, ledger_url
-from farm.registry import Registry
+from farm.host.registry import Registry
+from farm.settings import Settings, available_cores
 
 GIB: Final = 2**30
 LITTLE_MEMORY: Final = 2 * GIB
@@ -74,7 +74,7 @@ def _enough(name: str, free: int, little: int, found: str, advice: str) -> Findi
 def _machine(_: Registry) -> Iterator[Finding]:
     yield Finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
     yield Finding("platform", "ok", platform.platform())
-    yield Finding("cores", "ok", str(all_cores()))
+    yield Finding("cores", "ok", str(available_cores()))
 
 
 def _memory(_: Registry) -> Iterator[Finding]:
@@ -147,9 +147,10 @@ def _plugins(registry: Registry) -> Iterator[Finding]:
 def _ledger(_: Registry) -> Iterator[Finding]:
     from farm.ledger import Ledger
 
-    place = str(ledger_path() or "the database in FARM_LEDGER")
+    settings = Settings()
+    place = str(settings.ledger_path or "the database in FARM_LEDGER")
     try:
-        Ledger.open(ledger_url())
+        Ledger.open(settings.ledger_url)
     except Exception as error:  # noqa: BLE001 - databases raise what they like
         told = " ".join(str(error).split())[:200]
         advice = "set FARM_LEDGER to a file in a folder you may write to"

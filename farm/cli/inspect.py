@@ -32,10 +32,9 @@ def plugins(context: click.Context, *, is_json: bool) -> None:
 def networks(context: click.Context, name: str | None, *, is_json: bool) -> None:
     """List the networks, or the layers of the network NAME with stride and reach."""
     from farm.engine import catalogue
-    from farm.engine.networks import find_spec
 
-    specs = registry_of(context).networks
-    rows = catalogue.layers(find_spec(name, specs)) if name else catalogue.rows(specs)
+    registry = registry_of(context)
+    rows = catalogue.layers(registry.network(name)) if name else catalogue.rows(registry.networks)
     if is_json:
         show_json(rows)
     else:

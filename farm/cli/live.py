@@ -8,8 +8,8 @@ from threading import Condition, Thread
 from typing import Final
 
 from farm.errors import FarmError, UserError
-from farm.events import News, UnitChanged
-from farm.job import Role, UnitState
+from farm.model.events import News, UnitChanged
+from farm.model.unit import Role, UnitState
 
 _LOOPBACK: Final = "127.0.0.1"
 _BOUNDARY: Final = "frame"

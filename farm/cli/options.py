@@ -18,8 +18,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from farm.errors import BadParameter
-from farm.task import TaskParams
-from farm.vetting import EFFECT_FLAGS, FLAGS, flag_of, negated
+from farm.host.task import TaskParams
+from farm.host.vetting import EFFECT_FLAGS, FLAGS, flag_of, negated
 
 PREFIX: Final = "param_"
 """Keeps parameters apart from the command's own options, whatever their names."""

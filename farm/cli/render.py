@@ -6,62 +6,42 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import Final
 
 import click
 
-from farm.checking import task_check
+from farm.app import make_executor, open_farm
 from farm.cli.display import make_display
 from farm.cli.exits import Exit
 from farm.cli.live import Live
-from farm.cli.run import Running
+from farm.cli.running import Running
 from farm.cli.tally import Tally
-from farm.clock import SystemClock
-from farm.config import ledger_url
-from farm.controller import Controller, Observer
-from farm.errors import UnknownName, UserError
-from farm.executor import Executor, ExecutorOptions
-from farm.gang import is_for_gang
-from farm.job import Job, JobSpec, JobState
+from farm.control.controller import Controller, Observer
+from farm.host.registry import Registry
 from farm.ledger import Ledger
-from farm.metrics import Metrics
-from farm.plan import films_of
-from farm.registry import Registry
-
-POOL: Final = "ray"
-"""Executor of --workers and --address."""
-
-GANG: Final = "ray-gang"
-"""Theirs for work that all workers do together."""
+from farm.model.job import Job, JobSpec, JobState
+from farm.planning.film_outputs import film_outputs
 
 
 def render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
     """Run the job to its end, showing it, and return the exit code. Raises UserError."""
     tally = Tally()
     with ExitStack() as stack:
-        ledger = Ledger.open(ledger_url())
-        stack.callback(ledger.close)
         display = make_display(tally, is_json=running.is_json)
         stack.callback(display.close)
         observers: list[Observer] = [tally, display]
-        metrics = _served_metrics(registry, running, stack)
-        if metrics:
-            observers.append(metrics)
         if running.live_port is not None:
-            observers.append(_served_live(running.live_port, stack))
-        executor = _make_executor(registry, spec, running)
-        stack.callback(executor.close)
-        controller = Controller(
-            registry, executor, ledger, observers=observers, check=task_check(registry)
+            observers.append(_serve_live(running.live_port, stack))
+        threads = spec.plan.threads
+        executor = make_executor(registry, spec, threads, running.pool(threads))
+        farm = stack.enter_context(
+            open_farm(registry, executor, observers=observers, metrics_port=running.metrics_port)
         )
-        if metrics:
-            metrics.watch(controller.scheduler)
-        controller.submit(spec, resume=running.is_resumed)
-        tally.total = controller.scheduler.frame_count()
-        job = _run(controller)
-        code = _told(job, tally, is_json=running.is_json)
+        farm.controller.submit(spec, resume=running.is_resumed)
+        tally.total = farm.controller.scheduler.frame_count()
+        job = _run(farm.controller)
+        code = _report_end(job, tally, is_json=running.is_json)
         if job.state is JobState.COMPLETED and spec.film.coherence != "none":
-            _tell_flicker(ledger, job)
+            _report_flicker(farm.ledger, job)
     return code
 
 
@@ -89,34 +69,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _make_executor(registry: Registry, spec: JobSpec, running: Running) -> Executor:
-    threads = spec.plan.threads
-    if not running.is_pooled:
-        from farm.local import LocalExecutor
-
-        return LocalExecutor(registry, threads)
-    is_alone = running.workers == 1
-    name = GANG if not is_alone and is_for_gang(registry.task(spec.task), spec) else POOL
-    if name not in registry.executors:
-        broken = next((p for p in registry.plugins if p.name == POOL and p.reason), None)
-        if broken:
-            raise UserError(f"no pool: plugin {POOL} is {broken.state}: {broken.reason}")
-        raise UnknownName("executor", name, registry.executors)
-    options = ExecutorOptions(running.workers, threads, running.address, running.plugins_dir)
-    return registry.executors[name](options)
-
-
-def _served_metrics(registry: Registry, running: Running, stack: ExitStack) -> Metrics | None:
-    if running.metrics_port is None:
-        return None
-    failed = sum(plugin.state == "failed" for plugin in registry.plugins)
-    metrics = Metrics(SystemClock(), failed)
-    _, close = metrics.serve(running.metrics_port)
-    stack.callback(close)
-    return metrics
-
-
-def _served_live(port: int, stack: ExitStack) -> Live:
+def _serve_live(port: int, stack: ExitStack) -> Live:
     live = Live()
     port, close = live.serve(port)
     stack.callback(close)
@@ -124,7 +77,7 @@ def _served_live(port: int, stack: ExitStack) -> Live:
     return live
 
 
-def _told(job: Job, tally: Tally, *, is_json: bool) -> Exit:
+def _report_end(job: Job, tally: Tally, *, is_json: bool) -> Exit:
     """Say how the job ended, and return the exit code for it."""
     for name, reason in tally.failed.items():
         click.echo(f"failed: {name}: {reason}", err=True)
@@ -138,7 +91,7 @@ def _told(job: Job, tally: Tally, *, is_json: bool) -> Exit:
     return Exit.DONE if is_well else Exit.FAILED
 
 
-def _tell_flicker(ledger: Ledger, job: Job) -> None:
+def _report_flicker(ledger: Ledger, job: Job) -> None:
     """Say how much the films of a coherent job flicker."""
     from farm.cli.flicker import told
     from farm.media.film import read_film
@@ -146,7 +99,7 @@ def _tell_flicker(ledger: Ledger, job: Job) -> None:
 
     records = ledger.units(job.id)
     written = {record.unit.target for record in records if record.state.is_done}
-    for made in films_of([record.unit for record in records]):
+    for made in film_outputs([record.unit for record in records]):
         if len(made.frames) > 1 and made.target in written:
             rendered = frames_of(read_film(made.target))
             click.echo(told(compare(made.frames, rendered, made.cuts)), err=True)

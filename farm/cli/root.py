@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from farm.config import plugins_dir
-from farm.registry import Registry
+from farm.host.registry import Registry
+from farm.settings import Settings
 
 
 def plugins_dir_of(context: click.Context) -> Path | None:
     """Return the folder of --plugins-dir, or else of the environment."""
     given: Path | None = context.find_root().params.get("plugins_dir")
-    return given or plugins_dir()
+    return given or Settings().plugins_dir
 
 
 def registry_of(context: click.Context) -> Registry:

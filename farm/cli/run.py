@@ -2,20 +2,19 @@
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, get_args
 
 import click
 
 from farm.cli.options import options_of, refused_flag, values_of
 from farm.cli.root import plugins_dir_of, registry_of
-from farm.config import all_cores
+from farm.cli.running import Running
 from farm.errors import BadParameter, UserError
-from farm.film import Coherence, Quality
-from farm.job import AUTO_TILE, FilmOptions, JobSpec, Plan, Precision
-from farm.task import Run, Task
-from farm.vetting import validate_params
+from farm.host.task import Run, Task
+from farm.host.vetting import validate_params
+from farm.model.film import Coherence, Quality
+from farm.model.job import AUTO_TILE, FilmOptions, JobSpec, Plan, Precision
+from farm.settings import available_cores
 
 INPUT: Final = (
     "INPUT is a picture, a film, a folder, a glob, numbered pictures as frame_%05d.png, or "
@@ -31,23 +30,6 @@ def tile_side(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise click.BadParameter(f"{text!r} is not auto, none, or a number of pixels")
     return int(text)
-
-
-@dataclass(frozen=True)
-class Running:
-    """How and where a job runs; nothing here changes its pictures."""
-
-    workers: int | None = None
-    address: str | None = None
-    is_resumed: bool = False
-    is_json: bool = False
-    metrics_port: int | None = None
-    live_port: int | None = None
-    plugins_dir: Path | None = None
-
-    @property
-    def is_pooled(self) -> bool:
-        return self.workers is not None or self.address is not None
 
 
 def common_options() -> list[click.Parameter]:
@@ -240,7 +222,7 @@ def _film(given: dict[str, Any]) -> FilmOptions:
 
 def _spec(task: type[Task], given: dict[str, Any], running: Running) -> JobSpec:
     params = validate_params(task, values_of(task.Params, given))
-    threads = given["threads"] or (1 if running.is_pooled else all_cores())
+    threads = given["threads"] or (1 if running.is_pooled else available_cores())
     return JobSpec(
         task=task.name,
         params=params.model_dump(mode="json"),

@@ -7,7 +7,7 @@ import click
 
 from farm.cli.root import registry_of
 from farm.errors import BadOutput, UserError
-from farm.vetting import COMMANDS, NAME
+from farm.host.vetting import COMMANDS, NAME
 
 _FOLDER: Final = Path("plugins")
 """Of its own: every file in a folder of plugins is loaded."""

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from farm.events import News, Progressed, UnitChanged
-from farm.job import Role, UnitState
+from farm.model.events import News, Progressed, UnitChanged
+from farm.model.unit import Role, UnitState
 
 
 @dataclass

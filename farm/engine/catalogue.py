@@ -7,7 +7,7 @@ import torch
 from farm.engine.networks import Extractor, Network
 from farm.engine.weights import find_weights
 from farm.errors import BadParameter
-from farm.task import NetworkSpec
+from farm.model.specs import NetworkSpec
 
 Row = dict[str, object]
 

@@ -15,10 +15,10 @@ from farm.engine.networks import Network, NetworkCache
 from farm.engine.objectives import Objective
 from farm.engine.world import ALONE, World
 from farm.errors import Cancelled
-from farm.job import Plan
-from farm.task import Previous
+from farm.model.job import Plan
+from farm.model.specs import Previous
 
-Tell = Callable[[float, str, int], None]
+ReportProgress = Callable[[float, str, int], None]
 """Hears the fraction done (0..1), a note, and the tile passes so far."""
 
 
@@ -61,13 +61,13 @@ class FrameContext:
         number: int = 0,
         seconds: float = 0.0,
         previous: Previous | None = None,
-        tell: Tell,
+        report: ReportProgress,
         is_cancelled: Callable[[], bool],
         read: Callable[[str], np.ndarray],
         world: World = ALONE,
     ) -> None:
         self._device, self._plan, self._networks = device, plan, networks
-        self._tell, self._is_cancelled, self._read = tell, is_cancelled, read
+        self._report, self._is_cancelled, self._read = report, is_cancelled, read
         self.number, self.seconds, self.previous = number, seconds, previous
         self.world = world
         self._done, self._note = 0.0, ""
@@ -96,7 +96,7 @@ class FrameContext:
         if self._is_cancelled():
             raise Cancelled
         self._done, self._note = done, note
-        self._tell(done, note, self.tiles)
+        self._report(done, note, self.tiles)
 
     def network(self, name: str, weights: str | None = None) -> Network:
         network = self._networks.get(name, weights, self._plan.precision)

@@ -5,7 +5,7 @@ import warnings
 
 import torch
 
-from farm.job import Precision
+from farm.model.job import Precision
 
 DTYPES: dict[Precision, torch.dtype] = {
     "float32": torch.float32,

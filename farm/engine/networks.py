@@ -1,7 +1,7 @@
 """Feature extractors: networks cut at named layers, folded, frozen and kept warm."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,9 +14,8 @@ from farm.engine.device import DTYPES
 from farm.engine.tiles import Reach
 from farm.engine.weights import load_weights
 from farm.errors import BadParameter, UnknownName
-from farm.job import Precision
-from farm.networks import torchvision_spec
-from farm.task import NetworkSpec
+from farm.model.job import Precision
+from farm.model.specs import NetworkSpec
 
 HEAD = "logits"
 """The layer of the class scores, one set at each position; their mean is the network's."""
@@ -199,29 +198,17 @@ class Network:
 
 
 class NetworkCache:
-    """The networks a worker has loaded, kept warm."""
+    """The networks a worker has loaded, kept warm. find: returns a spec by name."""
 
-    def __init__(self, specs: Mapping[str, NetworkSpec], device: str) -> None:
-        self._specs, self._device = specs, device
+    def __init__(self, find: Callable[[str], NetworkSpec], device: str) -> None:
+        self._find, self._device = find, device
         self._networks: dict[tuple[str, str | None, Precision], Network] = {}
 
     def get(self, name: str, weights: str | None, precision: Precision) -> Network:
         """Return a network. Raises UnknownName, WeightsMissing or BadParameter."""
         key = (name, weights, precision)
         if key not in self._networks:
-            spec = find_spec(name, self._specs)
+            spec = self._find(name)
             module, digest = load_weights(spec, weights)
             self._networks[key] = Network(spec, module, digest, self._device, precision)
         return self._networks[key]
-
-
-def find_spec(name: str, specs: Mapping[str, NetworkSpec]) -> NetworkSpec:
-    """Return the network of this name among the plugins' and torchvision's."""
-    if name in specs:
-        return specs[name]
-    from torchvision import models
-
-    others = models.list_models(module=models)
-    if name not in others:
-        raise UnknownName("network", name, dict.fromkeys((*specs, *others)))
-    return torchvision_spec(name)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from farm.engine.pyramid import resize
 from farm.errors import PluginError
-from farm.task import Previous
+from farm.model.specs import Previous
 
 
 def check_rendered(task: str, rendered: object) -> Tensor:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, hub, nn
 
 from farm.errors import BadParameter, WeightsMissing
-from farm.task import NetworkSpec
+from farm.model.specs import NetworkSpec
 
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 _DIGEST = re.compile(r"-([0-9a-f]{8,64})\.\w+$")

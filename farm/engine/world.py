@@ -34,8 +34,8 @@ class World:
 
     rank: int = 0
     size: int = 1
-    add: Callable[[Tensor], object] = lambda _tensor: None
-    tell: Callable[[Told | None, int], Told] = _heard
+    all_reduce: Callable[[Tensor], object] = lambda _tensor: None
+    broadcast: Callable[[Told | None, int], Told] = _heard
 
     def rows(self, batch: int) -> range:
         """Return this worker's rows of a batch. Raises BadParameter where some have none."""
@@ -57,7 +57,7 @@ class World:
             dealt = pieces[first : first + self.size]
             own = make(dealt[self.rank]) if self.rank < len(dealt) else None
             for rank, piece in enumerate(dealt):
-                yield piece, self.tell(own if rank == self.rank else None, rank)
+                yield piece, self.broadcast(own if rank == self.rank else None, rank)
 
 
 ALONE: Final = World()

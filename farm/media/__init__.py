@@ -4,28 +4,19 @@ from farm.media.encode import write_still, write_working
 from farm.media.film import is_film
 from farm.media.formats import MAX_PIXELS, WRITABLE
 from farm.media.frame import Frame, to_levels
-from farm.media.inputs import Source, list_inputs
 from farm.media.record import read_record
 from farm.media.sequence import is_sequence
 from farm.media.stills import read_still, still_size
-from farm.media.targets import check_output, check_run, is_film_target, moves, target_for
 
 __all__ = [
     "MAX_PIXELS",
     "WRITABLE",
     "Frame",
-    "Source",
-    "check_output",
-    "check_run",
     "is_film",
-    "is_film_target",
     "is_sequence",
-    "list_inputs",
-    "moves",
     "read_record",
     "read_still",
     "still_size",
-    "target_for",
     "to_levels",
     "write_still",
     "write_working",

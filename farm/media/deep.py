@@ -5,9 +5,9 @@ from typing import Final
 
 import pyvips
 
+from farm.media.bounds import TooLarge
 from farm.media.colour import BadProfile, is_srgb
 from farm.media.frame import Frame, from_levels
-from farm.media.guard import TooLarge
 
 __all__ = ["is_deep", "read_deep"]
 

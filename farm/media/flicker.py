@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 
 from farm.errors import BadInput
-from farm.film import Film, Moment
 from farm.media.film import FilmReader, read_film
 from farm.media.flow import motion
 from farm.media.shots import ShotFinder
 from farm.media.stills import read_still
+from farm.model.film import Film, Moment
 
 __all__ = ["PAIRS", "Flicker", "compare", "frames_of", "measure_flicker"]
 

@@ -13,8 +13,8 @@ from zlib import crc32
 
 from PIL import ExifTags, Image
 
+from farm.media.bounds import guarded
 from farm.media.formats import MAX_PIXELS, readable_formats
-from farm.media.guard import guarded
 
 __all__ = ["add_to_jpeg", "add_to_png", "read_record", "to_text"]
 

@@ -10,12 +10,12 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from farm.media.blank import is_blank, parse_blank, read_blank
+from farm.media.bounds import guarded, one_line
 from farm.media.colour import to_srgb
 from farm.media.damage import check_jpeg
 from farm.media.deep import is_deep, read_deep
 from farm.media.formats import MAX_PIXELS, readable_formats
 from farm.media.frame import Frame, from_levels
-from farm.media.guard import guarded, one_line
 
 __all__ = ["read_still", "still_size"]
 

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from farm import NetworkSpec, hookimpl
-from farm.networks import torchvision_spec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -58,9 +57,16 @@ def farm_networks() -> Iterator[NetworkSpec]:
         "abm-googlenet",
         build=build,
         head=("b5", classifier),
-        classes=torchvision_spec("googlenet").classes,
+        classes=imagenet_classes,
         description="a pruned GoogLeNet; give its weights with --weights",
     )
+
+
+def imagenet_classes() -> tuple[str, ...]:
+    """Return the names of ImageNet's classes, in torchvision's order."""
+    from torchvision.models import GoogLeNet_Weights
+
+    return tuple(GoogLeNet_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 def build() -> nn.Module:

@@ -15,7 +15,7 @@ from farm import BadParameter, Context
 from farm.engine import pyramid
 from farm.engine.networks import Network
 from farm.engine.objectives import Objective
-from farm_dream import wishes
+from farm_dream.objective import build_objective
 from farm_dream.params import DreamParams
 
 EPSILON = 1e-12
@@ -25,7 +25,7 @@ EPSILON = 1e-12
 def dream(image: Tensor, params: DreamParams, context: Context) -> Tensor:
     """Return the image after all octaves, detail carried from one to the next."""
     network = context.network(params.network, params.weights)
-    return climb(image, params, network, wishes.objective(params, network, context), context)
+    return climb(image, params, network, build_objective(params, network, context), context)
 
 
 def climb(

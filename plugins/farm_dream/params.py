@@ -87,12 +87,12 @@ class DreamParams(NetworkParams):
             raise ValueError("`neuron` needs a channel: give `channels`")
         if self.neuron and not all(0 <= f <= 1 for f in self.neuron):
             raise ValueError("`neuron` is given in fractions of the picture, 0 to 1")
-        wishes = [w for w in ("channels", "classes", "guide") if getattr(self, w)]
-        if len(wishes) > 1:
+        goals = [w for w in ("channels", "classes", "guide") if getattr(self, w)]
+        if len(goals) > 1:
             raise ValueError(
-                f"{' and '.join(f'`{w}`' for w in wishes)} do not go together; choose one"
+                f"{' and '.join(f'`{w}`' for w in goals)} do not go together; choose one"
             )
-        if self.method == "enhance" and (wishes or self.start != "picture"):
+        if self.method == "enhance" and (goals or self.start != "picture"):
             raise ValueError("enhance amplifies the picture's own features: give `layers` alone")
         return self
 

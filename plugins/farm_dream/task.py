@@ -22,13 +22,13 @@ class Dream(Effect):
     params: DreamParams
 
     @property
-    def goes_on(self) -> bool:
+    def continues_previous(self) -> bool:
         return True
 
     def check(self, context: Context) -> None:
-        from farm_dream import wishes
+        from farm_dream.objective import check_objective
 
-        wishes.check(self.params, context)
+        check_objective(self.params, context)
 
     def render(self, image: "Tensor", context: Context) -> "Tensor":
         from farm_dream import ascent, enhance

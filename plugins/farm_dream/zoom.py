@@ -77,9 +77,9 @@ class Zoom(Effect):
     is_endless = True
 
     def check(self, context: Context) -> None:
-        from farm_dream import wishes
+        from farm_dream.objective import check_objective
 
-        wishes.check(self.params, context)
+        check_objective(self.params, context)
         network = context.network(self.params.network, self.params.weights)
         if self.params.turns and network.spec.head is None:
             raise BadParameter("turns", f"{network.name} has no classes; choose another network")
@@ -87,13 +87,14 @@ class Zoom(Effect):
             network.class_index(read_turn(turn).name)
 
     def render(self, image: "Tensor", context: Context) -> "Tensor":
-        from farm_dream import ascent, wishes
+        from farm_dream import ascent
+        from farm_dream.objective import build_objective
 
         params = self.params
         if context.number:
             image = draw_near(image, params.zoom, params.rotate, *params.shift)
         network = context.network(params.network, params.weights)
-        objective = self._turn(network, context.seconds) or wishes.objective(
+        objective = self._turn(network, context.seconds) or build_objective(
             params, network, context
         )
         return ascent.climb(image, params, network, objective, context)

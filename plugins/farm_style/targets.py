@@ -11,7 +11,7 @@ from farm import BadInput, BadParameter, Context
 from farm.engine import pyramid
 from farm.engine.networks import Network
 from farm.engine.objectives import Objective, Target
-from farm.engine.style import Gaussian, Goal, Gram, Style, StyleDistance
+from farm.engine.style_statistics import Gaussian, Goal, Gram, Style, StyleDistance
 from farm_style import colours
 from farm_style.params import StyleParams, split_weight
 
@@ -122,7 +122,7 @@ def _read_mask(path: str, context: Context) -> Tensor:
     return mask
 
 
-class Wishes:
+class StyleTargets:
     """What one transfer wants: the styles and masks as they are read, for any size of picture."""
 
     def __init__(

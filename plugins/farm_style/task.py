@@ -17,7 +17,7 @@ class Style(Effect):
     params: StyleParams
 
     @property
-    def goes_on(self) -> bool:
+    def continues_previous(self) -> bool:
         return self.params.fast is None
 
     def check(self, context: Context) -> None:

@@ -19,10 +19,10 @@ from farm_style.names import RESULT
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from farm.engine.checkpoint import TrainState
-    from farm.engine.guard import Guard
     from farm.engine.networks import Network
-    from farm.engine.training import Made
+    from farm.engine.training.checkpoint import TrainState
+    from farm.engine.training.collapse import CollapseDetector
+    from farm.engine.training.loop import StepResult
 
 _KEPT: Final = 2000
 """Photographs that are kept decoded; each takes about 0.4 MB."""
@@ -81,21 +81,21 @@ class TrainStyle(Run):
         photographs(self.params.photos)
 
     def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:
-        from farm.engine.training import Course, train
+        from farm.engine.training.loop import TrainingOptions, train
         from farm_style.weights import write_generator
 
         if len(inputs) != 1:
             raise BadInput(inputs[-1], f"{len(inputs)} pictures to paint like; give one")
-        lesson = _Lesson(inputs[0], self.params, context)
+        lesson = _StyleTraining(inputs[0], self.params, context)
         state = lesson.state()
-        course = Course(folder, self.params.steps, self.params.batch, self.params.every)
+        course = TrainingOptions(folder, self.params.steps, self.params.batch, self.params.every)
         train(
             state,
             lesson.step,
             course,
             world=context.world,
             guard=lesson.guard(),
-            tell=lesson.tell,
+            report=lesson.report,
             show=lesson.show,
         )
         if context.world.rank == 0:
@@ -114,13 +114,13 @@ def photographs(folder: str) -> list[str]:
     return found
 
 
-class _Lesson:
+class _StyleTraining:
     """What one run learns: the style's statistics, the photographs, and a step."""
 
     def __init__(self, style: str, params: TrainStyleParams, context: Context) -> None:
         import torch
 
-        from farm.engine.training import Schedule
+        from farm.engine.training.loop import Schedule
         from farm_style import targets
         from farm_style.generator import Generator
 
@@ -149,7 +149,7 @@ class _Lesson:
     def state(self) -> "TrainState":
         import torch
 
-        from farm.engine.checkpoint import TrainState
+        from farm.engine.training.checkpoint import TrainState
 
         params = self._params
         optimizer = torch.optim.Adam(self.generator.parameters(), lr=params.rate)
@@ -159,10 +159,10 @@ class _Lesson:
             {"generator": self.generator}, {"generator": optimizer}, self._context.seed, facts
         )
 
-    def guard(self) -> "Guard":
-        from farm.engine.guard import Guard
+    def guard(self) -> "CollapseDetector":
+        from farm.engine.training.collapse import CollapseDetector
 
-        return Guard(mean=(0.5, 0.5, 0.5), span=(-0.05, 1.05))
+        return CollapseDetector(mean=(0.5, 0.5, 0.5), span=(-0.05, 1.05))
 
     def show(self) -> "Tensor":
         """Paint the first photograph."""
@@ -174,10 +174,10 @@ class _Lesson:
         self.generator.train()
         return painted
 
-    def step(self, state: "TrainState", rows: range) -> "Made":
+    def step(self, state: "TrainState", rows: range) -> "StepResult":
         import torch
 
-        from farm.engine.training import Made, descend
+        from farm.engine.training.loop import StepResult, descend
 
         crops = [self._crop(state, row) for row in rows]
         seen = torch.cat(crops).contiguous(memory_format=torch.channels_last)
@@ -186,7 +186,7 @@ class _Lesson:
         total = torch.stack(list(losses.values())).sum()
         rate = self._params.rate * self._schedule.share(state.step)
         descend(state.optimizers["generator"], total, rate, self._context.world)
-        return Made(losses, painted)
+        return StepResult(losses, painted)
 
     def _losses(self, seen: "Tensor", painted: "Tensor") -> dict[str, "Tensor"]:
         """Return each loss summed over the rows, in parts of the whole batch."""
@@ -216,7 +216,7 @@ class _Lesson:
         import torch
 
         from farm.engine.pyramid import resize
-        from farm.engine.training import generator, shuffled
+        from farm.engine.training.loop import generator, shuffled
 
         number = state.step * self._params.batch + row
         photo = self._photo(shuffled(state.seed, len(self._photos), number))
@@ -240,7 +240,7 @@ class _Lesson:
                     self._left_out[path] = error
         raise self._left_out[self._photos[first]]
 
-    def tell(self, done: float, note: str) -> None:
+    def report(self, done: float, note: str) -> None:
         """Say how far it is, and which photographs are left out."""
         if self._left_out:
             why = next(iter(self._left_out.values()))

@@ -19,7 +19,7 @@ from farm.engine.networks import Network
 from farm_style import colours
 from farm_style.params import StyleParams
 from farm_style.solvers import SOLVERS, Loss
-from farm_style.targets import Wishes
+from farm_style.targets import StyleTargets
 
 RATIO: Final = sqrt(2)
 """Of neighbouring sizes."""
@@ -34,8 +34,8 @@ def transfer(image: Tensor, params: StyleParams, context: Context) -> Tensor:
     content = image
     if params.keep_colours == "luminance":
         content = colours.lightness(image).expand_as(image)
-    wishes = Wishes(content, params, network, context)
-    sizes = _sizes(content, params, network, wishes)
+    targets = StyleTargets(content, params, network, context)
+    sizes = _sizes(content, params, network, targets)
     painted = _start(content, params, context)
     if context.previous:
         painted = painted.lerp(context.previous.image, context.previous.trust)
@@ -44,7 +44,7 @@ def transfer(image: Tensor, params: StyleParams, context: Context) -> Tensor:
     for number, size in enumerate(sizes):
         small = pyramid.resize(content, *size)
         solver.begin(pyramid.resize(painted, *size))
-        loss = _loss(wishes, small, params, network, context)
+        loss = _loss(targets, small, params, network, context)
         for step in range(params.iterations):
             solver.step(loss)
             done = (number + (step + 1) / params.iterations) / len(sizes)
@@ -56,13 +56,13 @@ def transfer(image: Tensor, params: StyleParams, context: Context) -> Tensor:
 
 
 def _loss(
-    wishes: Wishes, content: Tensor, params: StyleParams, network: Network, context: Context
+    targets: StyleTargets, content: Tensor, params: StyleParams, network: Network, context: Context
 ) -> Loss:
     """Return the loss and its gradient as a function of the picture at the content's size.
 
     Both are multiplied by the number of pixels, so that a pixel's slope does not depend on it.
     """
-    objectives = wishes.objectives(content)
+    objectives = targets.objectives(content)
     pixels = content.shape[2] * content.shape[3]
 
     def loss(picture: Tensor) -> tuple[Tensor, Tensor]:
@@ -105,12 +105,12 @@ def _start(content: Tensor, params: StyleParams, context: Context) -> Tensor:
 
 
 def _sizes(
-    content: Tensor, params: StyleParams, network: Network, wishes: Wishes
+    content: Tensor, params: StyleParams, network: Network, targets: StyleTargets
 ) -> list[tuple[int, int]]:
     """Return the sizes that the network can take, smallest first."""
     height, width = content.shape[2:]
     most = 1 + max(0, round(log(max(height, width) / SMALLEST, RATIO)))
-    extractor = network.extractor((*wishes.layers.style, *wishes.layers.content))
+    extractor = network.extractor((*targets.layers.style, *targets.layers.content))
     sizes = pyramid.octave_sizes(height, width, params.scales or most, RATIO)
     fitting = [size for size in sizes if extractor.fits(*size)]
     if not fitting:

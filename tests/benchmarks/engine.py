@@ -22,7 +22,7 @@ from rounds import ratio, time_in_turn
 from farm.engine import gradient as exact
 from farm.engine import objectives
 from farm.engine.networks import Network
-from farm.networks import torchvision_spec
+from farm_networks.torchvision_models import torchvision_spec
 
 LAYER = "inception4c"
 

@@ -25,7 +25,7 @@ from seams import border_ratio
 
 from farm.engine.apply import apply
 from farm.engine.device import set_up
-from farm.job import AUTO_TILE
+from farm.model.job import AUTO_TILE
 from farm.testing import FakeContext
 from farm_style import fast
 from farm_style.generator import STRIDE, Generator

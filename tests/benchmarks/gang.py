@@ -13,8 +13,10 @@ from pathlib import Path
 
 from overhead import draw_frames
 
-from farm.executor import ExecutorOptions, Order
-from farm.job import Plan, Unit
+from farm.host.executor import ExecutorOptions
+from farm.model.job import Plan
+from farm.model.messages import Order
+from farm.model.unit import Unit
 from farm_cluster.session import connect, prepare_environment
 
 prepare_environment(None)

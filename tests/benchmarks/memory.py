@@ -21,8 +21,8 @@ def one_step(network: str, size: str, tile: int, threads: int) -> None:
     from farm.engine.context import FrameContext
     from farm.engine.device import set_up
     from farm.engine.networks import Network
-    from farm.job import Plan
-    from farm.registry import Registry
+    from farm.host.registry import Registry
+    from farm.model.job import Plan
     from farm_dream import ascent
     from farm_dream.params import DreamParams
 
@@ -44,7 +44,7 @@ def one_step(network: str, size: str, tile: int, threads: int) -> None:
         plan=Plan(tile=tile, threads=threads),
         networks=Ready(),
         frame="still",
-        tell=lambda *_: None,
+        report=lambda *_: None,
         is_cancelled=lambda: False,
         read=lambda _: None,
     )

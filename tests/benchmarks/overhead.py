@@ -17,15 +17,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from farm.controller import Controller
+from farm.control.controller import Controller
 from farm.engine.context import FrameContext, to_array, to_tensor
 from farm.engine.device import set_up
 from farm.engine.networks import NetworkCache
-from farm.events import UnitChanged
-from farm.executor import ExecutorOptions
-from farm.job import JobSpec, Plan, UnitState
+from farm.host.executor import ExecutorOptions
+from farm.host.registry import Registry
 from farm.ledger import Ledger
-from farm.registry import Registry
+from farm.model.events import UnitChanged
+from farm.model.job import JobSpec, Plan
+from farm.model.unit import UnitState
 
 PARAMS = {"octaves": 3, "iterations": 10}
 
@@ -48,7 +49,7 @@ class Loop:
         set_up("cpu", plan.threads)
         task = registry.task("dream")
         self._plan, self._effect = plan, task(task.Params(**PARAMS))
-        self._networks = NetworkCache(registry.networks, "cpu")
+        self._networks = NetworkCache(registry.network, "cpu")
 
     def render(self, source: Path, target: Path) -> None:
         context = FrameContext(
@@ -56,7 +57,7 @@ class Loop:
             plan=self._plan,
             networks=self._networks,
             frame=source.stem,
-            tell=lambda *_: None,
+            report=lambda *_: None,
             is_cancelled=lambda: False,
             read=lambda _: None,
         )

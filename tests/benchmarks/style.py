@@ -25,11 +25,11 @@ from farm.engine.context import FrameContext
 from farm.engine.device import set_up
 from farm.engine.networks import NetworkCache
 from farm.engine.weights import load_weights
-from farm.job import Plan
-from farm.registry import Registry
+from farm.host.registry import Registry
+from farm.model.job import Plan
 from farm_style.params import StyleParams
 from farm_style.solvers import Adam
-from farm_style.targets import Wishes
+from farm_style.targets import StyleTargets
 from farm_style.transfer import _loss, transfer
 
 STYLE = ("conv1", "conv3", "inception3b", "inception4a")
@@ -43,7 +43,7 @@ def make_context(networks: NetworkCache, plan: Plan, painting: Tensor) -> FrameC
         plan=plan,
         networks=networks,
         frame="style",
-        tell=lambda *_: None,
+        report=lambda *_: None,
         is_cancelled=lambda: False,
         read=lambda _: painting[0].permute(1, 2, 0).numpy(),
     )
@@ -56,7 +56,9 @@ class Engine:
         params = StyleParams(styles=("painting",))
         context = make_context(networks, plan, painting)
         network = context.network(params.network)
-        self._loss = _loss(Wishes(image, params, network, context), image, params, network, context)
+        self._loss = _loss(
+            StyleTargets(image, params, network, context), image, params, network, context
+        )
         self._solver = Adam(params)
         self._solver.begin(image)
 
@@ -131,7 +133,7 @@ def main() -> None:
     width, height = map(int, given.size.split("x"))
     torch.manual_seed(0)
     image, painting = torch.rand(1, 3, height, width), torch.rand(1, 3, height, width)
-    networks = NetworkCache(Registry.load().networks, "cpu")
+    networks = NetworkCache(Registry.load().network, "cpu")
     whole, tiled = Plan(tile=0, threads=given.threads), Plan(tile=given.tile, threads=given.threads)
     seconds = time_in_turn(
         {

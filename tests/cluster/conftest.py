@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from farm.executor import Executor, ExecutorOptions
+from farm.host.executor import Executor, ExecutorOptions
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,13 @@ import pytest
 from PIL import Image
 
 from farm.errors import BadInput, UserError, WorkerDied
-from farm.executor import ExecutorOptions, Figures, Order
-from farm.job import Plan, Unit
-from farm.registry import Registry
-from farm.work import Train
-from farm.worker import Worker
+from farm.execution.worker import Worker
+from farm.host.executor import ExecutorOptions
+from farm.host.registry import Registry
+from farm.model.job import Plan
+from farm.model.messages import Figures, Order
+from farm.model.unit import Unit
+from farm.model.work import Train
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

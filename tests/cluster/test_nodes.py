@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from farm.executor import Executor, WorkerJoined, WorkerLost
+from farm.host.executor import Executor
+from farm.model.messages import WorkerJoined, WorkerLost
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

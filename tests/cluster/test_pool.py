@@ -11,13 +11,8 @@ from typing import Any
 import pytest
 
 from farm.errors import UserError, WorkerError
-from farm.executor import (
-    Executor,
-    ExecutorOptions,
-    Order,
-    UnitProgress,
-    UnitSucceeded,
-)
+from farm.host.executor import Executor, ExecutorOptions
+from farm.model.messages import Order, UnitProgress, UnitSucceeded
 
 BenchOf = Callable[[Executor], Any]
 StartPool = Callable[..., AbstractContextManager[Executor]]
@@ -124,8 +119,10 @@ def test_workers_that_cannot_start_end_the_wait(
 SCRIPT = dedent("""
     import signal, sys
     from pathlib import Path
-    from farm.executor import ExecutorOptions, Order, UnitSucceeded, WorkerJoined
-    from farm.job import Plan, Unit
+    from farm.host.executor import ExecutorOptions
+    from farm.model.messages import Order, UnitSucceeded, WorkerJoined
+    from farm.model.job import Plan
+    from farm.model.unit import Unit
     from farm_cluster import make_pool
 
     def until(kind):

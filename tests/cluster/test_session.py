@@ -6,7 +6,7 @@ from time import monotonic
 import pytest
 
 from farm.errors import UserError
-from farm.executor import ExecutorOptions
+from farm.host.executor import ExecutorOptions
 from farm_cluster.session import connect
 
 

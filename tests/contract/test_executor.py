@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from farm.errors import FarmBug
-from farm.executor import (
-    Executor,
-    ExecutorOptions,
+from farm.execution.threads import LocalExecutor
+from farm.host.executor import Executor, ExecutorOptions
+from farm.host.registry import Registry
+from farm.model.messages import (
     Failure,
     Order,
     Reason,
@@ -20,8 +21,6 @@ from farm.executor import (
     UnitStarted,
     UnitSucceeded,
 )
-from farm.local import LocalExecutor
-from farm.registry import Registry
 from farm.storage import sha256_file
 
 from ..fakes import End, FakeExecutor  # noqa: TID252 - shared with the tests of scheduling

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from farm.engine.starter import WEIGHTS
 from farm.media import read_still
 from farm.storage import sha256_file
+from farm_networks.starter import WEIGHTS
 
 from .conftest import QUICK, Command, draw
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from farm.engine.networks import Network
-from farm.job import Precision
-from farm.networks import torchvision_spec
+from farm.model.job import Precision
+from farm_networks.torchvision_models import torchvision_spec
 
 RandomNetwork = Callable[[str, Precision], Network]
 

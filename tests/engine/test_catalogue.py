@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from farm.engine import catalogue
 from farm.engine.networks import HEAD, NetworkCache
-from farm.engine.starter import WEIGHTS
-from farm.networks import torchvision_spec
-from farm.registry import Registry
-from farm.task import NetworkSpec
+from farm.host.registry import Registry
+from farm.model.specs import NetworkSpec
+from farm_networks.starter import WEIGHTS
+from farm_networks.torchvision_models import torchvision_spec
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def test_the_starter_is_here_and_its_layers_are_those_of_the_loaded_network() ->
     (row,) = catalogue.rows({"starter": specs["starter"]})
     assert (row["weights"], row["file"]) == ("here", str(WEIGHTS))
     torch.set_num_threads(1)
-    network = NetworkCache(specs, "cpu").get("starter", None, "float32")
+    network = NetworkCache(specs.__getitem__, "cpu").get("starter", None, "float32")
     names = ("conv1", "inception4c", HEAD)
     extractor = network.extractor(names)
     rows = {r["layer"]: r for r in catalogue.layers(specs["starter"])}

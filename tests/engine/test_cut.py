@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from farm.engine import cut
 from farm.engine.networks import Extractor, Network
 from farm.errors import PluginError
-from farm.job import Precision
-from farm.task import NetworkSpec
+from farm.model.job import Precision
+from farm.model.specs import NetworkSpec
 
 RandomNetwork = Callable[[str, Precision], Network]
 

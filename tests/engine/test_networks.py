@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from farm.engine.networks import HEAD, Network, NetworkCache, Shape, find_spec
+from farm.engine.networks import HEAD, Network, NetworkCache, Shape
 from farm.errors import BadParameter, UnknownName, WeightsMissing
-from farm.job import Precision
-from farm.networks import torchvision_spec
-from farm.registry import Registry
-from farm.task import NetworkSpec
+from farm.host.registry import Registry
+from farm.model.job import Precision
+from farm.model.specs import NetworkSpec
+from farm_networks.torchvision_models import torchvision_spec
 
 RandomNetwork = Callable[[str, Precision], Network]
 
@@ -72,16 +72,16 @@ def test_an_unknown_layer_brings_close_ones(random_network: RandomNetwork) -> No
 
 
 def test_an_unknown_network_brings_close_ones_and_nothing_is_loaded() -> None:
-    cache = NetworkCache(Registry.load().networks, "cpu")
+    cache = NetworkCache(Registry.load().network, "cpu")
     with pytest.raises(UnknownName, match="unknown network 'googlnet'; did you mean googlenet"):
         cache.get("googlnet", None, "float32")
 
 
 def test_any_torchvision_classifier_is_found_by_name() -> None:
-    own = Registry.load().networks
-    assert find_spec("vgg16", own) is own["vgg16"]
+    registry = Registry.load()
+    assert registry.network("vgg16") is registry.networks["vgg16"]
     for name in models.list_models(module=models):
-        spec = find_spec(name, own)
+        spec = registry.network(name)
         assert spec.name == name
         assert spec.weights.url is not None
         assert spec.weights.url().startswith("https://download.pytorch.org/")
@@ -274,7 +274,7 @@ def test_a_layer_before_any_parameter() -> None:
 
 @pytest.mark.slow
 def test_a_network_and_its_extractors_stay_warm() -> None:
-    cache = NetworkCache(Registry.load().networks, "cpu")
+    cache = NetworkCache(Registry.load().network, "cpu")
     network = cache.get("starter", None, "float32")
     assert cache.get("starter", None, "float32") is network
     assert cache.get("starter", None, "float64") is not network
@@ -285,6 +285,6 @@ def test_a_network_and_its_extractors_stay_warm() -> None:
 
 
 def test_missing_weights_are_said_once_asked_for() -> None:
-    cache = NetworkCache({"bare": NetworkSpec("bare", nn.Identity)}, "cpu")
+    cache = NetworkCache(lambda _name: NetworkSpec("bare", nn.Identity), "cpu")
     with pytest.raises(WeightsMissing, match="network 'bare' has no weights here"):
         cache.get("bare", None, "float32")

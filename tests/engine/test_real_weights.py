@@ -12,10 +12,10 @@ from torch import Tensor
 from farm.engine import gradient as exact
 from farm.engine import objectives
 from farm.engine.networks import HEAD, Network, NetworkCache
-from farm.engine.starter.train import decode, look_whole
-from farm.job import Precision
+from farm.host.registry import Registry
 from farm.media import read_still
-from farm.registry import Registry
+from farm.model.job import Precision
+from farm_networks.recipe.train import decode, look_whole
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ WEIGHTS = {
 
 @pytest.fixture(scope="module")
 def cache() -> NetworkCache:
-    return NetworkCache(Registry.load(EXAMPLES).networks, "cpu")
+    return NetworkCache(Registry.load(EXAMPLES).network, "cpu")
 
 
 def trained(cache: NetworkCache, shared_data: Path, name: str, precision: Precision) -> Network:

@@ -9,9 +9,9 @@ from torch import Tensor
 from farm.engine.gradient import gradient, statistics
 from farm.engine.networks import Network
 from farm.engine.objectives import Target
-from farm.engine.style import Gaussian, Goal, Gram, Style, StyleDistance
-from farm.networks import torchvision_spec
-from farm.registry import Registry
+from farm.engine.style_statistics import Gaussian, Goal, Gram, Style, StyleDistance
+from farm.host.registry import Registry
+from farm_networks.torchvision_models import torchvision_spec
 
 LAYERS = {
     "vgg19": {"relu1_1": 0.2, "relu2_1": 0.3, "relu3_1": 0.5},

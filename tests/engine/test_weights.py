@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from farm.engine import weights
 from farm.engine.weights import find_weights, load_weights
 from farm.errors import BadParameter, WeightsMissing
-from farm.networks import torchvision_spec
-from farm.task import NetworkSpec, Weights
+from farm.model.specs import NetworkSpec, Weights
+from farm_networks.torchvision_models import torchvision_spec
 
 
 def build() -> nn.Module:

@@ -15,7 +15,7 @@ from farm.engine.apply import apply
 from farm.engine.gradient import features, gradient, statistics
 from farm.engine.networks import Extractor
 from farm.engine.objectives import Energy
-from farm.engine.style import Goal, Gram, Style, StyleDistance
+from farm.engine.style_statistics import Goal, Gram, Style, StyleDistance
 from farm.engine.world import Told, World
 
 from .conftest import RandomNetwork
@@ -33,11 +33,11 @@ class Threads:
 
     def run(self, program: Callable[[World], Found]) -> list[Found]:
         """Return what each worker's program returned."""
-        worlds = [World(rank, self._size, tell=self._tell) for rank in range(self._size)]
+        worlds = [World(rank, self._size, broadcast=self._broadcast) for rank in range(self._size)]
         with ThreadPoolExecutor(self._size) as pool:
             return list(pool.map(program, worlds))
 
-    def _tell(self, made: Told | None, _rank: int) -> Told:
+    def _broadcast(self, made: Told | None, _rank: int) -> Told:
         if made is not None:
             self._box = {name: tensor.clone() for name, tensor in made.items()}
         self._barrier.wait()

@@ -7,10 +7,10 @@ from textwrap import dedent
 import pytest
 
 from farm.errors import UnknownName, UserError
-from farm.job import Job, JobSpec
-from farm.registry import Plugin, Registry
+from farm.host.registry import Plugin, Registry
+from farm.model.job import Job, JobSpec
 
-from .conftest import HEAD, Install, effect
+from ..distributions import HEAD, Install, effect  # noqa: TID252 - shared between rooms
 
 FINE = effect("fine")
 OBSERVER = dedent("""

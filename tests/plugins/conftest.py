@@ -10,8 +10,8 @@ from farm import Previous
 from farm.engine.context import FrameContext, to_array
 from farm.engine.networks import NetworkCache
 from farm.engine.pyramid import blur, resize
-from farm.job import Plan
-from farm.registry import Registry
+from farm.host.registry import Registry
+from farm.model.job import Plan
 from farm_dream.params import DreamParams
 from farm_dream.task import Dream
 
@@ -22,7 +22,7 @@ Scene = Callable[[int, int], Tensor]
 @pytest.fixture(scope="session")
 def networks() -> NetworkCache:
     torch.set_num_threads(1)
-    return NetworkCache(Registry.load().networks, "cpu")
+    return NetworkCache(Registry.load().network, "cpu")
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def render(networks: NetworkCache) -> Render:
             networks=networks,
             frame="frame",
             previous=previous,
-            tell=lambda *_: None,
+            report=lambda *_: None,
             is_cancelled=lambda: False,
             read=pictures.__getitem__,
         )

@@ -10,7 +10,7 @@ import torch
 from farm.engine import gradient, objectives
 from farm.engine.networks import HEAD, Network, NetworkCache
 from farm.errors import WeightsMissing
-from farm.registry import Registry
+from farm.host.registry import Registry
 
 EXAMPLES = Path(__file__).parents[2] / "plugins" / "examples"
 NAME = "abm-googlenet"
@@ -19,7 +19,7 @@ NAME = "abm-googlenet"
 @pytest.fixture(scope="module")
 def cache() -> NetworkCache:
     torch.set_num_threads(1)
-    return NetworkCache(Registry.load(EXAMPLES).networks, "cpu")
+    return NetworkCache(Registry.load(EXAMPLES).network, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_its_scores_name_what_is_in_a_photograph(network: Network, shared_data: 
 
 @pytest.mark.slow
 def test_the_starters_recipe_finds_its_teacher(network: Network, shared_data: Path) -> None:
-    from farm.engine.starter.train import load_teacher
+    from farm_networks.recipe.train import load_teacher
 
     weights = shared_data / "weights" / "googlenet_bn_variant_fp16.safetensors"
     teacher = load_teacher(f"{EXAMPLES / 'abm_googlenet.py'}:AbmGoogLeNet", weights)

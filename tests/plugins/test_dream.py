@@ -7,7 +7,7 @@ import torch
 
 from farm import BadParameter, Previous, UnknownName
 from farm.engine.networks import NetworkCache
-from farm.job import Plan
+from farm.model.job import Plan
 from farm_dream.params import DreamParams
 
 from ..seams import border_ratio  # noqa: TID252 - shared with the style

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from farm import BadInput, BadParameter
-from farm.engine.context import FrameContext, Tell
+from farm.engine.context import FrameContext, ReportProgress
 from farm.engine.networks import NetworkCache
-from farm.job import Plan
+from farm.model.job import Plan
 from farm.testing import FakeContext, check_effect
 from farm_style import fast
 from farm_style.generator import Generator
@@ -29,13 +29,13 @@ MakeContext = Callable[..., FrameContext]
 
 @pytest.fixture
 def make_context(networks: NetworkCache) -> MakeContext:
-    def make(plan: Plan, tell: Tell = lambda *_: None) -> FrameContext:
+    def make(plan: Plan, report: ReportProgress = lambda *_: None) -> FrameContext:
         return FrameContext(
             device="cpu",
             plan=plan,
             networks=networks,
             frame="frame",
-            tell=tell,
+            report=report,
             is_cancelled=lambda: False,
             read=lambda _: np.zeros((1, 1, 3)),
         )

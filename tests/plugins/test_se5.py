@@ -12,7 +12,7 @@ from PIL import Image
 
 from farm.engine import gradient, objectives
 from farm.engine.networks import NetworkCache
-from farm.registry import Registry
+from farm.host.registry import Registry
 
 EXAMPLES = Path(__file__).parents[2] / "plugins" / "examples"
 SIDE = 112
@@ -55,7 +55,7 @@ def test_the_command_paints_by_it(shared_data: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_its_tiles_are_exact(shared_data: Path) -> None:
     torch.set_num_threads(1)
-    cache = NetworkCache(Registry.load(EXAMPLES).networks, "cpu")
+    cache = NetworkCache(Registry.load(EXAMPLES).network, "cpu")
     weights = shared_data / "weights" / "se5_fp32.safetensors"
     extractor = cache.get("se5", str(weights), "float64").extractor(("relu5_1",))
     image = torch.rand(1, 3, 230, 257, generator=torch.Generator().manual_seed(3)).double()

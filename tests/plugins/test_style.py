@@ -13,8 +13,8 @@ from torch import Tensor
 from farm import BadInput, BadParameter
 from farm.engine.context import FrameContext, to_array
 from farm.engine.networks import NetworkCache
-from farm.job import Plan
-from farm.vetting import validate_params
+from farm.host.vetting import validate_params
+from farm.model.job import Plan
 from farm_style.task import Style
 
 from ..seams import border_ratio  # noqa: TID252 - shared with the dream
@@ -43,7 +43,7 @@ def paint(networks: NetworkCache) -> Paint:
             plan=plan or Plan(tile=0),
             networks=networks,
             frame="frame",
-            tell=lambda *_: None,
+            report=lambda *_: None,
             is_cancelled=lambda: False,
             read=pictures.__getitem__,
         )

@@ -15,10 +15,10 @@ from farm import BadInput, BadParameter
 from farm.engine.context import FrameContext
 from farm.engine.networks import NetworkCache
 from farm.errors import Cancelled
-from farm.job import Plan
+from farm.host.vetting import validate_params
 from farm.media import read_still
-from farm.networks import torchvision_spec
-from farm.vetting import validate_params
+from farm.model.job import Plan
+from farm_networks.torchvision_models import torchvision_spec
 from farm_style import fast
 from farm_style.train import TrainStyle
 
@@ -63,7 +63,7 @@ def make_context(networks: NetworkCache) -> MakeContext:
             plan=Plan(),
             networks=networks,
             frame="train-style",
-            tell=lambda _done, note, _tiles: told.append(note),
+            report=lambda _done, note, _tiles: told.append(note),
             is_cancelled=is_cancelled,
             read=lambda source: read_still(source).pixels,
         )
@@ -115,7 +115,7 @@ def test_a_photograph_that_cannot_be_read_is_left_out_and_named(
 ) -> None:
     (tmp_path / "photos" / "0.png").write_bytes(b"no picture")
     context, notes = make_context(), list[str]()
-    context._tell = lambda _done, note, _tiles: notes.append(note)
+    context._report = lambda _done, note, _tiles: notes.append(note)
     make_run(photos, steps=3).train((painting,), tmp_path / "run", context)
     assert "1 photographs left out, such as" in notes[-1]
     assert "0.png" in notes[-1]

@@ -10,8 +10,8 @@ from torch import Tensor
 from farm.engine.context import FrameContext
 from farm.engine.networks import NetworkCache
 from farm.errors import BadParameter, UnknownName
-from farm.job import Plan
-from farm.vetting import validate_params
+from farm.host.vetting import validate_params
+from farm.model.job import Plan
 from farm_dream.zoom import Turn, Zoom, draw_near, read_turn, turn_weights
 
 TURNS = st.lists(
@@ -87,7 +87,7 @@ def test_a_turn_of_an_unknown_class_is_refused(networks: NetworkCache) -> None:
         plan=Plan(),
         networks=networks,
         frame="frame",
-        tell=lambda *_: None,
+        report=lambda *_: None,
         is_cancelled=lambda: False,
         read=lambda _: np.zeros((1, 1, 3), np.float32),
     )

@@ -8,10 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from farm.clock import FakeClock
-from farm.events import (
+from farm.control.clock import FakeClock
+from farm.model.events import (
     Assign,
-    Entering,
     Event,
     JobSubmitted,
     KillWorker,
@@ -20,7 +19,10 @@ from farm.events import (
     UnitChanged,
     WantedChanged,
 )
-from farm.executor import (
+from farm.model.film import FilmFormat
+from farm.model.history import RestoredUnit
+from farm.model.job import Job, JobSpec, Wanted
+from farm.model.messages import (
     Failure,
     Figures,
     Order,
@@ -34,11 +36,10 @@ from farm.executor import (
     WorkerKind,
     WorkerLost,
 )
-from farm.film import FilmFormat
-from farm.job import Job, JobSpec, Unit, UnitState, Wanted
-from farm.policy import Policy
-from farm.scheduler import HELD, Scheduler
-from farm.work import Join, Render
+from farm.model.unit import HELD, Unit, UnitState
+from farm.model.work import Join, Render
+from farm.scheduling.policy import Policy
+from farm.scheduling.scheduler import Scheduler
 
 JOIN = Join((), FilmFormat("h264"))
 PASTS = st.sampled_from([UnitState.READY, UnitState.RUNNING, UnitState.SKIPPED])
@@ -57,7 +58,7 @@ class Anything(RuleBasedStateMachine):
         self.jobs: list[str] = []
         self.born = 0
 
-    def tell(self, event: Event) -> None:
+    def send(self, event: Event) -> None:
         out = self.scheduler.handle(event, self.clock.time())
         for said in out:
             match said:
@@ -90,7 +91,7 @@ class Anything(RuleBasedStateMachine):
         self.workers.remove(worker)
         self.running.discard(worker)
         self.held.pop(worker, None)
-        self.tell(WorkerLost(worker, "shot"))
+        self.send(WorkerLost(worker, "shot"))
 
     @rule(
         pasts=st.lists(PASTS, min_size=1, max_size=4),
@@ -101,18 +102,18 @@ class Anything(RuleBasedStateMachine):
         name = f"job{len(self.jobs)}"
         self.jobs.append(name)
         spec = JobSpec(task="copy", inputs=("in",), output="out/", priority=priority)
-        units = [Entering(Unit(name, f"u{n}", "s", "t"), past) for n, past in enumerate(pasts)]
+        units = [RestoredUnit(Unit(name, f"u{n}", "s", "t"), past) for n, past in enumerate(pasts)]
         needs = tuple(e.unit.name for e in units)
         last = Unit(name, "last", "s", "t", needs, JOIN, is_tolerant)
-        units.append(Entering(last, UnitState.BLOCKED))
-        self.tell(JobSubmitted(Job(name, spec, self.clock.time()), tuple(units)))
+        units.append(RestoredUnit(last, UnitState.BLOCKED))
+        self.send(JobSubmitted(Job(name, spec, self.clock.time()), tuple(units)))
 
     @precondition(lambda self: len(self.workers) < 4)
     @rule(kind=st.sampled_from(["cpu", "finish"]))
     def join(self, kind: WorkerKind) -> None:
         self.born += 1
         self.workers.append(f"{kind}{self.born}")
-        self.tell(WorkerJoined(self.workers[-1], kind))
+        self.send(WorkerJoined(self.workers[-1], kind))
 
     @precondition(lambda self: self.workers)
     @rule(number=st.integers(0, 3))
@@ -125,8 +126,8 @@ class Anything(RuleBasedStateMachine):
         worker = sorted(self.held)[number % len(self.held)]
         if worker not in self.running:
             self.running.add(worker)
-            self.tell(UnitStarted(worker, self.held[worker].token))
-        self.tell(UnitProgress(worker, self.held[worker].token, 0.5))
+            self.send(UnitStarted(worker, self.held[worker].token))
+        self.send(UnitProgress(worker, self.held[worker].token, 0.5))
 
     @precondition(lambda self: self.held)
     @rule(
@@ -140,11 +141,11 @@ class Anything(RuleBasedStateMachine):
         self.running.discard(worker)
         match end:
             case "succeed":
-                self.tell(UnitSucceeded(worker, token, Figures()))
+                self.send(UnitSucceeded(worker, token, Figures()))
             case "cancel":
-                self.tell(UnitCancelled(worker, token))
+                self.send(UnitCancelled(worker, token))
             case _:
-                self.tell(UnitFailed(worker, token, Failure(Reason(end), "so", is_fatal)))
+                self.send(UnitFailed(worker, token, Failure(Reason(end), "so", is_fatal)))
 
     @precondition(lambda self: self.workers)
     @rule(number=st.integers(0, 3))
@@ -158,12 +159,12 @@ class Anything(RuleBasedStateMachine):
     @precondition(lambda self: self.jobs)
     @rule(number=st.integers(0, 9), wanted=st.sampled_from(Wanted))
     def want(self, number: int, wanted: Wanted) -> None:
-        self.tell(WantedChanged(self.jobs[number % len(self.jobs)], wanted))
+        self.send(WantedChanged(self.jobs[number % len(self.jobs)], wanted))
 
     @rule(seconds=st.sampled_from([0.5, 1, 60, 400, 2000]))
     def wait(self, seconds: float) -> None:
         self.clock.advance(seconds)
-        self.tell(Tick())
+        self.send(Tick())
 
     @invariant()
     def books_agree(self) -> None:
@@ -182,17 +183,17 @@ class Anything(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Let a good worker finish: nothing is stuck, and no job is left."""
         for job in self.jobs:
-            self.tell(WantedChanged(job, Wanted.RUN))
+            self.send(WantedChanged(job, Wanted.RUN))
         for _ in range(500):
             if self.scheduler.is_done:
                 break
             if not any(worker.startswith("cpu") for worker in self.workers):
                 self.join("cpu")
             self.clock.advance(60)
-            self.tell(Tick())
+            self.send(Tick())
             for worker, order in list(self.held.items()):
                 del self.held[worker]
-                self.tell(UnitSucceeded(worker, order.token, Figures()))
+                self.send(UnitSucceeded(worker, order.token, Figures()))
         assert self.scheduler.is_done
         self.scheduler.validate()
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.executor import Reason
-from farm.policy import Policy, allowed, may_try, turn
+from farm.model.messages import Reason
+from farm.scheduling.policy import Policy, allowed, may_try, turn
 
 NAMES = st.frozensets(st.sampled_from("abcdef"))
 

@@ -3,9 +3,8 @@
 import pytest
 
 from farm.errors import FarmBug, UnknownName
-from farm.events import (
+from farm.model.events import (
     CancelWork,
-    Entering,
     KillWorker,
     Progressed,
     StaleReport,
@@ -13,10 +12,12 @@ from farm.events import (
     Tick,
     WantedChanged,
 )
-from farm.executor import Figures, Reason, UnitProgress, UnitStarted, UnitSucceeded
-from farm.job import JobState, Unit, UnitState, Wanted
+from farm.model.history import RestoredUnit
+from farm.model.job import JobState, Wanted
+from farm.model.messages import Figures, Reason, UnitProgress, UnitStarted, UnitSucceeded
+from farm.model.unit import Unit, UnitState
 
-from .conftest import Bench, failed
+from ..workbench import Bench, failed  # noqa: TID252 - shared between rooms
 
 S = UnitState
 
@@ -63,7 +64,7 @@ def test_progress_is_told(bench: Bench) -> None:
     bench.submit()
     bench.join("w1")
     progress = UnitProgress("w1", bench.held["w1"].token, 0.5, "octave 2")
-    assert bench.tell(progress) == [Progressed(bench.held["w1"].unit, progress)]
+    assert bench.send(progress) == [Progressed(bench.held["w1"].unit, progress)]
 
 
 # Failures
@@ -112,7 +113,7 @@ def test_each_reason_has_its_own_budget(bench: Bench, reason: Reason, tries: int
         assert not bench.job()[0].is_final
         bench.fail("w1", failed(reason))
         bench.clock.advance(100)
-        bench.tell(Tick())
+        bench.send(Tick())
     assert (bench.last("a").state, bench.last("a").reason) == (S.QUARANTINED, f"{reason} it was")
     assert bench.job() == (JobState.FAILED, "no unit succeeded")
 
@@ -123,7 +124,7 @@ def test_one_budget_does_not_spend_another(bench: Bench) -> None:
     for reason in (Reason.STORAGE, Reason.PLUGIN_ERROR, Reason.MEMORY, Reason.PLUGIN_ERROR):
         bench.fail("w1", failed(reason))
         bench.clock.advance(100)
-        bench.tell(Tick())
+        bench.send(Tick())
     assert bench.units_of("w1") == ["a"]
     assert bench.held["w1"].attempt == 5
 
@@ -142,10 +143,10 @@ def test_storage_that_fails_is_given_time(bench: Bench) -> None:
     bench.join("w1")
     bench.fail("w1", failed(Reason.STORAGE))
     bench.clock.advance(0.9)
-    bench.tell(Tick())
+    bench.send(Tick())
     assert bench.last("a").state is S.RETRY_WAIT
     bench.clock.advance(0.1)
-    bench.tell(Tick())
+    bench.send(Tick())
     assert bench.units_of("w1") == ["a"]
 
 
@@ -175,7 +176,7 @@ def test_a_worker_lost_before_the_unit_began_is_not_its_fault(bench: Bench) -> N
         bench.join(f"w{number}")
         bench.lose(f"w{number}")
         bench.clock.advance(100)
-        bench.tell(Tick())
+        bench.send(Tick())
     assert bench.last("a").state is S.READY
     bench.join("w9")
     bench.lose("w9")
@@ -189,7 +190,7 @@ def test_a_lost_workers_unit_waits_before_it_goes_elsewhere(bench: Bench) -> Non
     bench.lose("w1")
     assert "w2" not in bench.held
     bench.clock.advance(1)
-    bench.tell(Tick())
+    bench.send(Tick())
     assert bench.units_of("w2") == ["a"]
 
 
@@ -206,13 +207,13 @@ def test_a_silent_worker_is_ended_and_its_unit_goes_elsewhere_once(bench: Bench)
     for worker in ("w1", "w2"):
         bench.start(worker)
         bench.clock.advance(1799)
-        assert bench.tell(Tick()) == []
+        assert bench.send(Tick()) == []
         bench.clock.advance(1)
-        assert bench.tell(Tick()) == [KillWorker(worker)]
-        assert bench.tell(Tick()) == []
+        assert bench.send(Tick()) == [KillWorker(worker)]
+        assert bench.send(Tick()) == []
         bench.lose(worker)
         bench.clock.advance(1)
-        bench.tell(Tick())
+        bench.send(Tick())
     assert bench.last("a").state is S.QUARANTINED
     assert bench.last("a").reason == "worker w2 said nothing for too long"
 
@@ -222,7 +223,7 @@ def test_a_worker_that_is_being_ended_gets_no_more_units(bench: Bench) -> None:
     bench.join("w1")
     bench.start("w1")
     bench.clock.advance(1800)
-    bench.tell(Tick())
+    bench.send(Tick())
     bench.succeed("w1")
     assert bench.held == {}
     bench.lose("w1")
@@ -236,8 +237,8 @@ def test_a_word_in_time_keeps_a_worker(bench: Bench) -> None:
     bench.join("w1")
     for _ in range(5):
         bench.clock.advance(1799)
-        bench.tell(UnitProgress("w1", bench.held["w1"].token, 0.1))
-        assert bench.tell(Tick()) == []
+        bench.send(UnitProgress("w1", bench.held["w1"].token, 0.1))
+        assert bench.send(Tick()) == []
 
 
 def test_a_farm_without_workers_gives_its_jobs_up(bench: Bench) -> None:
@@ -246,10 +247,10 @@ def test_a_farm_without_workers_gives_its_jobs_up(bench: Bench) -> None:
     bench.succeed("w1")
     bench.lose("w1")
     bench.clock.advance(299)
-    bench.tell(Tick())
+    bench.send(Tick())
     assert not bench.job()[0].is_final
     bench.clock.advance(1)
-    bench.tell(Tick())
+    bench.send(Tick())
     assert bench.job() == (JobState.FAILED, "no workers left; 1 of 2 not done")
     assert bench.last("b").reason == "no workers for 300 s; see `farm doctor`"
 
@@ -261,33 +262,33 @@ def test_a_job_has_its_own_time_to_wait_for_a_worker(bench: Bench) -> None:
     bench.lose("w1")
     bench.clock.advance(1000)
     bench.submit("late", "b")
-    bench.tell(Tick())
+    bench.send(Tick())
     assert not bench.job("late")[0].is_final
     bench.clock.advance(300)
-    bench.tell(Tick())
+    bench.send(Tick())
     assert bench.job("late")[0] is JobState.FAILED
 
 
 def test_a_paused_job_may_wait_for_workers_for_ever(bench: Bench) -> None:
     bench.submit("job", "a")
-    bench.tell(WantedChanged("job", Wanted.PAUSE))
+    bench.send(WantedChanged("job", Wanted.PAUSE))
     for _ in range(2):
-        bench.tell(Tick())
+        bench.send(Tick())
         bench.clock.advance(300)
     assert bench.job()[0] is JobState.PAUSED
-    bench.tell(WantedChanged("job", Wanted.RUN))
-    bench.tell(Tick())
+    bench.send(WantedChanged("job", Wanted.RUN))
+    bench.send(Tick())
     bench.join("w1")
     assert bench.units_of("w1") == ["a"]
 
 
 def test_a_worker_that_comes_in_time_saves_the_job(bench: Bench) -> None:
     bench.submit("job", "a")
-    bench.tell(Tick())
+    bench.send(Tick())
     bench.clock.advance(299)
     bench.join("w1")
     bench.clock.advance(299)
-    bench.tell(Tick())
+    bench.send(Tick())
     assert bench.units_of("w1") == ["a"]
 
 
@@ -299,7 +300,7 @@ def test_a_report_under_an_old_lease_is_dropped(bench: Bench) -> None:
     bench.join("w1")
     old = bench.held["w1"]
     bench.succeed("w1")
-    assert bench.tell(UnitSucceeded("w1", old.token, Figures())) == [StaleReport("w1", old.token)]
+    assert bench.send(UnitSucceeded("w1", old.token, Figures())) == [StaleReport("w1", old.token)]
     assert bench.last("b").state is S.LEASED
 
 
@@ -310,7 +311,7 @@ def test_a_dead_workers_success_is_dropped_and_the_unit_runs_again(bench: Bench)
     ghost = bench.held["w1"]
     bench.lose("w1")
     report = UnitSucceeded("w1", ghost.token, Figures())
-    assert bench.tell(report) == [StaleReport("w1", ghost.token)]
+    assert bench.send(report) == [StaleReport("w1", ghost.token)]
     bench.clock.advance(1)
     bench.join("w2")
     assert bench.units_of("w2") == ["a"]
@@ -320,7 +321,7 @@ def test_a_lease_is_the_workers_own(bench: Bench) -> None:
     bench.submit()
     bench.join("w1", "w2")
     token = bench.held["w1"].token
-    assert bench.tell(UnitStarted("w2", token)) == [StaleReport("w2", token)]
+    assert bench.send(UnitStarted("w2", token)) == [StaleReport("w2", token)]
 
 
 # The blocklist
@@ -337,7 +338,7 @@ def test_a_worker_that_keeps_failing_a_job_is_off_it_until_forgiven(bench: Bench
     bench.succeed("bad")
     assert "bad" not in bench.held
     bench.clock.advance(1800)
-    bench.tell(Tick())
+    bench.send(Tick())
     assert bench.held["bad"].unit.job == "job"
 
 
@@ -417,19 +418,19 @@ def test_a_need_that_nobody_makes_is_a_bug(bench: Bench) -> None:
 def test_a_paused_job_ends_what_runs_and_places_nothing_until_it_runs_again(bench: Bench) -> None:
     bench.submit("job", "a", "b")
     bench.join("w1")
-    bench.tell(WantedChanged("job", Wanted.PAUSE))
+    bench.send(WantedChanged("job", Wanted.PAUSE))
     assert bench.job()[0] is JobState.RUNNING
     bench.succeed("w1")
     assert "w1" not in bench.held
     assert bench.job()[0] is JobState.PAUSED
-    bench.tell(WantedChanged("job", Wanted.RUN))
+    bench.send(WantedChanged("job", Wanted.RUN))
     assert bench.units_of("w1") == ["b"]
 
 
 def test_a_cancelled_job_stops_what_runs_and_drops_what_waits(bench: Bench) -> None:
     bench.submit("job", "a", "b", "mux", needs={"mux": "ab"})
     bench.join("w1")
-    assert CancelWork("w1") in bench.tell(WantedChanged("job", Wanted.CANCEL))
+    assert CancelWork("w1") in bench.send(WantedChanged("job", Wanted.CANCEL))
     assert bench.last("b").state is bench.last("mux").state is S.CANCELLED
     bench.give_back("w1")
     assert bench.job() == (JobState.CANCELLED, "cancelled")
@@ -439,8 +440,8 @@ def test_a_cancelled_job_stops_what_runs_and_drops_what_waits(bench: Bench) -> N
 def test_cancelling_is_for_good(bench: Bench) -> None:
     bench.submit("job", "a", "b")
     bench.join("w1")
-    bench.tell(WantedChanged("job", Wanted.CANCEL))
-    bench.tell(WantedChanged("job", Wanted.RUN))
+    bench.send(WantedChanged("job", Wanted.CANCEL))
+    bench.send(WantedChanged("job", Wanted.RUN))
     bench.give_back("w1")
     assert bench.job()[0] is JobState.CANCELLED
 
@@ -448,7 +449,7 @@ def test_cancelling_is_for_good(bench: Bench) -> None:
 def test_a_unit_that_succeeds_while_it_is_cancelled_has_succeeded(bench: Bench) -> None:
     bench.submit("job", "a")
     bench.join("w1")
-    bench.tell(WantedChanged("job", Wanted.CANCEL))
+    bench.send(WantedChanged("job", Wanted.CANCEL))
     bench.succeed("w1")
     assert bench.last("a").state is S.SUCCEEDED
 
@@ -457,9 +458,9 @@ def test_a_worker_that_does_not_stop_in_time_is_ended(bench: Bench) -> None:
     bench.submit("job", "a")
     bench.join("w1")
     bench.start("w1")
-    bench.tell(WantedChanged("job", Wanted.CANCEL))
+    bench.send(WantedChanged("job", Wanted.CANCEL))
     bench.clock.advance(30)
-    assert bench.tell(Tick()) == [KillWorker("w1")]
+    assert bench.send(Tick()) == [KillWorker("w1")]
     bench.lose("w1")
     assert bench.job()[0] is JobState.CANCELLED
 
@@ -467,7 +468,7 @@ def test_a_worker_that_does_not_stop_in_time_is_ended(bench: Bench) -> None:
 def test_a_job_nobody_submitted_is_refused(bench: Bench) -> None:
     bench.submit("dream-12")
     with pytest.raises(UnknownName, match="unknown job 'dream-21'; did you mean dream-12"):
-        bench.tell(WantedChanged("dream-21", Wanted.PAUSE))
+        bench.send(WantedChanged("dream-21", Wanted.PAUSE))
 
 
 # The farm ends, and begins again
@@ -476,7 +477,7 @@ def test_a_job_nobody_submitted_is_refused(bench: Bench) -> None:
 def test_stopping_asks_what_runs_to_stop_and_keeps_it_for_later(bench: Bench) -> None:
     bench.submit()
     bench.join("w1")
-    assert bench.tell(Stopping()) == [CancelWork("w1")]
+    assert bench.send(Stopping()) == [CancelWork("w1")]
     bench.give_back("w1")
     assert bench.last("a").state is S.READY
     assert bench.held == {}
@@ -488,14 +489,14 @@ def test_a_worker_lost_while_stopping_costs_its_unit_nothing(bench: Bench) -> No
     bench.submit("job", "a")
     bench.join("w1")
     bench.start("w1")
-    bench.tell(Stopping())
+    bench.send(Stopping())
     bench.lose("w1")
     assert bench.last("a").state is S.READY
     assert bench.last("a").failure is None
 
 
-def past(name: str, state: UnitState, *failures: Reason, needs: str = "") -> Entering:
-    return Entering(Unit("job", name, name, name, tuple(needs)), state, len(failures), failures)
+def past(name: str, state: UnitState, *failures: Reason, needs: str = "") -> RestoredUnit:
+    return RestoredUnit(Unit("job", name, name, name, tuple(needs)), state, len(failures), failures)
 
 
 def test_a_unit_in_the_hands_of_a_farm_that_ended_is_tried_again(bench: Bench) -> None:

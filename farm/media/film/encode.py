@@ -22,12 +22,12 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from farm.errors import BadInput, BadOutput
-from farm.film import FilmFormat
+from farm.media.bounds import one_line
 from farm.media.film.formats import CODECS
 from farm.media.film.pixels import draw
 from farm.media.frame import Frame
-from farm.media.guard import one_line
 from farm.media.record import to_text
+from farm.model.film import FilmFormat
 from farm.storage import open_whole, output_path, sha256_file
 
 __all__ = ["encode_part"]

@@ -7,8 +7,8 @@ from pathlib import PurePath
 from typing import Final, get_args
 
 from farm.errors import BadOutput, BadParameter
-from farm.film import Colour, Film, FilmFormat, Quality
 from farm.media.film.matrices import MATRICES
+from farm.model.film import Colour, Film, FilmFormat, Quality
 
 __all__ = [
     "CODECS",

@@ -13,15 +13,15 @@ from av.video.frame import VideoFrame
 from jaxtyping import UInt8
 
 from farm.errors import BadInput
-from farm.film import Film
 from farm.media.film.matrices import MATRICES
 from farm.media.film.pixels import colour_of, depth_of, pixels_of, turn
 from farm.media.film.source import JUMP, Opened, Packets, decode, opened, refusals, tracks_of
 from farm.media.frame import to_levels
+from farm.model.film import Film
 
 __all__ = ["read_film"]
 
-Tell = Callable[[float], None]
+ReportProgress = Callable[[float], None]
 See = Callable[[UInt8[np.ndarray, "height width 3"]], None]
 
 _SMALL: Final = 160
@@ -32,7 +32,7 @@ _MISSING: Final = Fraction(1, 2)
 """Seconds of its header's promise that a film may fall short of, unsaid."""
 
 
-def read_film(url: str, tell: Tell = lambda _: None, see: See = lambda _: None) -> Film:
+def read_film(url: str, report: ReportProgress = lambda _: None, see: See = lambda _: None) -> Film:
     """Decode a whole film and return what is known of it.
 
     Times are those of the container, which begin at its own start. Where frames have none, or
@@ -43,12 +43,12 @@ def read_film(url: str, tell: Tell = lambda _: None, see: See = lambda _: None) 
     reading failed on the way.
     """
     with opened(url) as opening:
-        reading = _Reading(opening, tell, see)
+        reading = _Reading(opening, report, see)
         film = reading.run()
     if opening.failures:
         # How damage is mended may depend on the threads: count as who reads it later will.
         with opened(url, threads=1) as opening:
-            film = _Reading(opening, tell, see, passed=len(reading.times)).run()
+            film = _Reading(opening, report, see, passed=len(reading.times)).run()
     return film
 
 
@@ -61,7 +61,7 @@ class _Reading:
     """
 
     film: Opened
-    tell: Tell
+    report: ReportProgress
     see: See
     passed: int = 0
     times: list[int | None] = field(default_factory=list)
@@ -94,7 +94,7 @@ class _Reading:
                 self.ended = max(self.ended, end)
             if packet.stream_index == self.film.stream.index:
                 if packet.pos and container.size > 0:
-                    self.tell(min(packet.pos / container.size, 1.0))
+                    self.report(min(packet.pos / container.size, 1.0))
                 yield packet
             else:
                 self.has_sound = self.has_sound or packet.size > 0

@@ -12,7 +12,6 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from farm.film import FilmFormat
 from farm.media.film.formats import Container, container_of
 from farm.media.film.gif import write_gif
 from farm.media.film.parts import packets_of, read_timeline
@@ -21,6 +20,7 @@ from farm.media.film.shape import ROOM, write_shape
 from farm.media.film.sound import add_sound
 from farm.media.film.source import opened_container
 from farm.media.record import to_text
+from farm.model.film import FilmFormat
 from farm.storage import open_whole, output_path, sha256_file
 
 __all__ = ["join_parts"]

@@ -12,10 +12,10 @@ from av import VideoFrame
 from av.video.reformatter import ColorRange, Interpolation
 from jaxtyping import Float32
 
-from farm.film import Colour
 from farm.media.film.formats import CODECS
 from farm.media.film.matrices import MATRICES, presumed_matrix
 from farm.media.frame import Frame, from_levels, to_levels
+from farm.model.film import Colour
 
 __all__ = ["colour_of", "depth_of", "draw", "pixels_of", "turn"]
 

@@ -10,10 +10,10 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
 from farm.errors import BadInput
-from farm.film import Moment
 from farm.media.film.pixels import depth_of, pixels_of
 from farm.media.film.source import Packets, decode, opened, refusals
 from farm.media.frame import Frame
+from farm.model.film import Moment
 
 __all__ = ["FilmReader"]
 

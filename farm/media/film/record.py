@@ -8,9 +8,9 @@ from typing import Any, Final
 import av
 from PIL import Image
 
+from farm.media.bounds import guarded
 from farm.media.film.source import opened_container
 from farm.media.formats import MAX_PIXELS
-from farm.media.guard import guarded
 
 __all__ = ["COMMENT", "read_film_record"]
 

@@ -19,8 +19,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from farm.errors import BadInput, FarmError, StorageFailed
+from farm.media.bounds import one_line
 from farm.media.formats import MAX_PIXELS
-from farm.media.guard import one_line
 from farm.storage import input_path
 
 __all__ = [

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from farm.errors import BadOutput, BadParameter
-from farm.film import Colour, Film, FilmFormat
 from farm.media.film import choose_format, note_depth
 from farm.media.film.formats import CODECS
+from farm.model.film import Colour, Film, FilmFormat
 
 UNIT = Fraction(1001, 30000)
 PQ = Colour(9, 16, 9)

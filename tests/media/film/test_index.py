@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from farm.errors import BadInput
-from farm.film import Colour
 from farm.media.film import FilmReader, is_film, read_film
+from farm.model.film import Colour
 
 Make = Callable[..., str]
 
@@ -79,7 +79,7 @@ def test_every_frame_is_seen_once_and_small(clip: Make) -> None:
     seen: list[np.ndarray] = []
     told: list[float] = []
     path = clip("a.mp4", height=120, width=480)
-    read_film(path, tell=told.append, see=seen.append)
+    read_film(path, report=told.append, see=seen.append)
     assert {(picture.shape, str(picture.dtype)) for picture in seen} == {((40, 160, 3), "uint8")}
     assert len(seen) == 30
     assert told == sorted(told)

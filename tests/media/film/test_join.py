@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 from farm.errors import BadInput, BadOutput
-from farm.film import Film, FilmFormat
 from farm.media import Frame
 from farm.media.film import (
     FilmReader,
@@ -26,6 +25,7 @@ from farm.media.film import (
     read_film,
     read_film_record,
 )
+from farm.model.film import Film, FilmFormat
 
 Make = Callable[..., str]
 Pictures = Callable[..., list[tuple[int, int, Frame]]]

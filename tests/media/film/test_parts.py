@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farm.errors import BadInput, BadOutput
-from farm.film import Colour, FilmFormat
 from farm.media import Frame
 from farm.media.film import (
     FilmReader,
@@ -23,6 +22,7 @@ from farm.media.film import (
     read_film,
     read_film_record,
 )
+from farm.model.film import Colour, FilmFormat
 
 Pictures = Callable[..., list[tuple[int, int, Frame]]]
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from farm.errors import BadInput
-from farm.film import Film, Moment
 from farm.media.film import FilmReader, read_film
+from farm.model.film import Film, Moment
 
 Make = Callable[..., str]
 

@@ -1,0 +1,1 @@
+"""The loop that joins planning, scheduling, ledger and executor: store, act, notify."""

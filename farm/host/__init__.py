@@ -1,0 +1,4 @@
+"""What plugins may offer (tasks, networks, executors), and how they are found and vetted.
+
+Runs no plugin code beyond importing it.
+"""

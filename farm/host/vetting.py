@@ -1,0 +1,158 @@
+"""What a plugin's task must be before the farm offers it, and what its parameters may hold.
+
+Knows classes and values only: no plugin loading, no command line library.
+"""
+
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from farm.errors import BadParameter
+from farm.host.task import Effect, Task, TaskParams
+
+COMMANDS: Final = frozenset(
+    {
+        "cancel",
+        "demo",
+        "doctor",
+        "flicker",
+        "help",
+        "jobs",
+        "networks",
+        "new-plugin",
+        "pause",
+        "plugins",
+        "resume",
+        "retry",
+        "serve",
+        "show",
+        "submit",
+        "watch",
+        "workers",
+    }
+)
+"""Names of the farm's own commands; no task may take one."""
+
+FLAGS: Final = frozenset(
+    {
+        "--address",
+        "--help",
+        "--json",
+        "--metrics-port",
+        "--output",
+        "--plugins-dir",
+        "--precision",
+        "--priority",
+        "--resume",
+        "--seed",
+        "--server",
+        "--threads",
+        "--version",
+        "--workers",
+    }
+)
+"""Flags that every task's command has; no parameter may take one."""
+
+EFFECT_FLAGS: Final = frozenset(
+    {
+        "--codec",
+        "--coherence",
+        "--depth",
+        "--frames",
+        "--live",
+        "--quality",
+        "--rate",
+        "--strict",
+        "--tile",
+    }
+)
+"""Flags that every effect's command has besides."""
+
+NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
+
+
+def flag_of(name: str, field: FieldInfo) -> str:
+    """Return a parameter's flag: json_schema_extra={"cli": "--layer"}, else from its name."""
+    extra = field.json_schema_extra
+    chosen = extra.get("cli") if isinstance(extra, dict) else None
+    return str(chosen) if chosen else "--" + name.replace("_", "-")
+
+
+def negated(flag: str) -> str:
+    """Return the flag that switches a yes-or-no parameter off."""
+    return flag.replace("--", "--no-", 1)
+
+
+def task_fault(task: object) -> str:
+    """Say why this cannot be offered as a task; empty where nothing is wrong."""
+    if not (isinstance(task, type) and issubclass(task, Task)):
+        return f"{task!r} is not a Task subclass; farm_tasks returns classes, such as [Invert]"
+    return _name_fault(task) or _class_fault(task) or _flags_fault(task)
+
+
+def _name_fault(task: type[Task]) -> str:
+    name = getattr(task, "name", None)
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        return (
+            f"task {task.__name__} has the name {name!r}; use 1 to 32 lower-case letters, digits "
+            "and dashes, beginning with a letter"
+        )
+    if name in COMMANDS:
+        return f"task name {name!r} is one of the farm's own commands; choose another"
+    return ""
+
+
+def _class_fault(task: type[Task]) -> str:
+    if inspect.isabstract(task):
+        missing = ", ".join(sorted(task.__abstractmethods__))
+        return f"task {task.name!r} is abstract; define {missing}"
+    if not (isinstance(task.Params, type) and issubclass(task.Params, TaskParams)):
+        return f"task {task.name!r} has Params {task.Params!r}; derive it from TaskParams"
+    if not (task.__doc__ or "").strip():
+        return f"task {task.name!r} has no docstring; its first line is the help text"
+    return ""
+
+
+def _flags_fault(task: type[Task]) -> str:
+    taken = FLAGS | EFFECT_FLAGS if issubclass(task, Effect) else FLAGS
+    owners: dict[str, str] = dict.fromkeys(taken, "the farm itself")
+    for name, field in task.Params.model_fields.items():
+        flag = flag_of(name, field)
+        words = [flag, negated(flag)] if field.annotation is bool else [flag]
+        for word in words:
+            if word in owners:
+                return (
+                    f"task {task.name!r}: parameter {name!r} would take the flag {word} from "
+                    f'{owners[word]}; rename it, or set json_schema_extra={{"cli": "--..."}}'
+                )
+        owners.update(dict.fromkeys(words, f"parameter {name!r}"))
+    return ""
+
+
+def validate_params(task: type[Task], values: Mapping[str, object]) -> TaskParams:
+    """Return the task's parameters. Raises BadParameter naming the first one refused."""
+    try:
+        return task.Params.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise _refusal(first["loc"], first["type"], first["msg"], first["input"], task) from None
+
+
+def _refusal(
+    place: Iterable[int | str], kind: str, message: str, value: object, task: type[Task]
+) -> BadParameter:
+    name = next((str(part) for part in place), task.name)
+    if kind == "extra_forbidden":
+        return BadParameter(
+            name, f"{task.name} has no such parameter; it has {', '.join(task.Params.model_fields)}"
+        )
+    if kind == "missing":
+        return BadParameter(name, "is required")
+    reason = message.removeprefix("Value error, ").replace("Input should", "should")
+    if name not in task.Params.model_fields:
+        return BadParameter(name, reason)
+    return BadParameter(name, f"{reason}, not {value!r}")

@@ -1,0 +1,138 @@
+"""What the scheduler takes in and gives out.
+
+Events come from the controller, and as messages from executors. Instructions are either News,
+which observers hear about, or something for the executor to do.
+"""
+
+from dataclasses import dataclass
+
+from farm.model.history import RestoredUnit
+from farm.model.job import Job, Wanted
+from farm.model.messages import Failure, Figures, Message, Order, UnitProgress, WorkerKind
+from farm.model.unit import Unit, UnitState
+
+
+@dataclass(frozen=True)
+class JobSubmitted:
+    """A job enters, new or from the ledger.
+
+    A unit that enters leased or running was held by a farm that has since ended.
+    """
+
+    job: Job
+    units: tuple[RestoredUnit, ...]
+
+
+@dataclass(frozen=True)
+class WantedChanged:
+    """A person wants a job to run, pause or stop."""
+
+    job: str
+    wanted: Wanted
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """The farm is stopping: running units are asked to stop, and no new ones start."""
+
+
+Event = JobSubmitted | WantedChanged | Tick | Stopping | Message
+
+
+@dataclass(frozen=True)
+class UnitChanged:
+    """Stored: a unit is in a new state.
+
+    by: who decided it. failure: of the attempt that ended, if it failed. waited: seconds the unit
+    was ready before this lease.
+    """
+
+    unit: Unit
+    state: UnitState
+    attempt: int
+    reason: str = ""
+    by: str = "policy"
+    worker: str = ""
+    figures: Figures | None = None
+    failure: Failure | None = None
+    waited: float = 0.0
+
+
+@dataclass(frozen=True)
+class JobChanged:
+    """Stored: a job is in a new state, or someone wants something else of it."""
+
+    job: Job
+
+
+@dataclass(frozen=True)
+class ReadProgress:
+    """Not stored: how much of a film has been read to plan its job. done: fraction, 0..1."""
+
+    url: str
+    done: float
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Not stored: something about an input or output that a person should know before work starts."""
+
+    url: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """Not stored: how far a running unit is."""
+
+    unit: Unit
+    progress: UnitProgress
+
+
+@dataclass(frozen=True)
+class WorkerChanged:
+    """Not stored: a worker is now idle, busy or gone."""
+
+    worker: str
+    kind: WorkerKind
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class StaleReport:
+    """Not stored: a report under an expired lease was dropped."""
+
+    worker: str
+    token: str
+
+
+@dataclass(frozen=True)
+class Assign:
+    """Hand the order to the worker."""
+
+    worker: str
+    order: Order
+
+
+@dataclass(frozen=True)
+class CancelWork:
+    """Ask the worker to stop its unit."""
+
+    worker: str
+
+
+@dataclass(frozen=True)
+class KillWorker:
+    """End the worker: it has been silent, or has ignored a request to stop, for too long."""
+
+    worker: str
+
+
+News = ReadProgress | Notice | UnitChanged | JobChanged | Progressed | WorkerChanged | StaleReport
+Instruction = News | Assign | CancelWork | KillWorker

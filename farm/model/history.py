@@ -1,0 +1,40 @@
+"""What the ledger remembers about a unit, and how a unit starts in a new farm."""
+
+from dataclasses import dataclass
+
+from farm.model.messages import Failure, Figures, Reason
+from farm.model.unit import Unit, UnitState
+
+
+@dataclass(frozen=True)
+class RestoredUnit:
+    """A unit as it enters the scheduler, new or from the ledger.
+
+    failures: the reasons of earlier attempts, each of which counts.
+    """
+
+    unit: Unit
+    state: UnitState
+    attempt: int = 0
+    failures: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True)
+class UnitRecord:
+    """A unit as the ledger knows it.
+
+    figures: of the successful attempt. failures: of the others, oldest first.
+    """
+
+    unit: Unit
+    state: UnitState
+    attempts: int
+    reason: str
+    figures: Figures | None
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def restored(self) -> RestoredUnit:
+        """The unit as it enters a farm that resumes it."""
+        reasons = tuple(failure.reason for failure in self.failures)
+        return RestoredUnit(self.unit, self.state, self.attempts, reasons)

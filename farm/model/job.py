@@ -1,0 +1,123 @@
+"""Jobs: what a person asks for, the plan it is rendered by, and the states it passes through."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from farm.model.film import Coherence, Quality
+
+Precision = Literal["float32", "float64", "bfloat16"]
+
+AUTO_TILE = 1024
+"""Tile side of ``--tile auto``, in pixels. Fixed, so that a plan never depends on the machine."""
+
+
+class Plan(BaseModel):
+    """What the output's bytes depend on, apart from the task, its parameters and the inputs.
+
+    tile: side in pixels; 0 renders the whole picture at once. threads: per worker.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tile: int = Field(AUTO_TILE, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
+    threads: int = Field(1, ge=1)
+    precision: Precision = "float32"
+
+
+class FilmOptions(BaseModel):
+    """How films are made.
+
+    coherence: flow starts each frame from the previous one, warped along the motion. codec, depth
+    (bits per sample): None picks what suits the output and the source. rate: frames per second for
+    sources without timestamps. is_strict: a failed frame fails the film instead of being replaced
+    by its neighbour.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    coherence: Coherence = "none"
+    codec: str | None = None
+    quality: Quality = "good"
+    depth: Literal[8, 10, 16] | None = None
+    rate: float = Field(25.0, gt=0, le=1000, allow_inf_nan=False)
+    is_strict: bool = False
+
+
+class JobSpec(BaseModel):
+    """One submission: task, parameters, inputs, output, plan and priority (higher runs sooner).
+
+    frames: which frames of a film, such as ``1-240x2``; see planning.frame_range.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    task: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    inputs: tuple[str, ...] = Field(min_length=1)
+    output: str
+    frames: str | None = None
+    film: FilmOptions = Field(default_factory=FilmOptions)
+    plan: Plan = Field(default_factory=Plan)
+    priority: int = Field(50, ge=0, le=100)
+
+    @property
+    def key(self) -> str:
+        """Digest of everything but the priority. Jobs with equal keys make equal files."""
+        content = self.model_dump(mode="json", exclude={"priority"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def changes(before: JobSpec, now: JobSpec) -> list[str]:
+    """Return one line per setting in which two jobs differ, apart from their priority."""
+    was, is_now = _flat(before), _flat(now)
+    return [
+        f"{name} changed from {was.get(name)} to {is_now.get(name)}"
+        for name in dict.fromkeys((*was, *is_now))
+        if was.get(name) != is_now.get(name)
+    ]
+
+
+def _flat(spec: JobSpec) -> dict[str, Any]:
+    content = spec.model_dump(mode="json", exclude={"priority"})
+    return {**content.pop("params"), **content.pop("film"), **content.pop("plan"), **content}
+
+
+class JobState(StrEnum):
+    """States of a job. A completed job may still contain quarantined units."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return self in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
+
+
+class Wanted(StrEnum):
+    """What a person wants a job to do. It is stored, and still holds after a restart."""
+
+    RUN = "run"
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A submitted job as the scheduler and the ledger know it. created: Unix time in seconds."""
+
+    id: str
+    spec: JobSpec
+    created: float
+    state: JobState = JobState.QUEUED
+    wanted: Wanted = Wanted.RUN
+    reason: str = ""

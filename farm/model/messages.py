@@ -1,0 +1,136 @@
+"""What passes between the controller and its workers: orders out, messages back."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from farm.model.job import Plan
+from farm.model.unit import Unit
+
+
+class Reason(StrEnum):
+    """Why an attempt failed; also the label of the retry and failure metrics."""
+
+    USER_ERROR = "user_error"
+    PLUGIN_ERROR = "plugin_error"
+    TIMEOUT = "timeout"
+    WORKER_DIED = "worker_died"
+    WORKER_LOST = "worker_lost"  # before the unit started, so the unit is not to blame
+    MEMORY = "memory"
+    STORAGE = "storage"
+    BUG = "bug"
+
+
+WorkerKind = Literal["cpu", "gpu", "finish"]
+"""What a worker computes on. A worker of kind finish renders nothing."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """One attempt at one unit.
+
+    token: identifies the lease; reports with another token are stale. missing: names of needed
+    units that failed.
+    """
+
+    unit: Unit
+    attempt: int
+    token: str
+    task: str
+    params: dict[str, object]
+    plan: Plan
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a finished unit cost.
+
+    seconds: by stage (load, compute, write). pixels: of the output. overlap_pixels: computed
+    more than once because tiles overlap. tiles: passes over a tile. source_sha256, target_sha256:
+    digests of the files.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    pixels: int = 0
+    overlap_pixels: int = 0
+    tiles: int = 0
+    source_sha256: str = ""
+    target_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt failed. is_fatal: no further attempt can succeed, as for a refused input."""
+
+    reason: Reason
+    message: str
+    is_fatal: bool = False
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class WorkerJoined:
+    """A worker is ready for orders."""
+
+    worker: str
+    kind: WorkerKind
+    node: str = "local"
+
+
+@dataclass(frozen=True)
+class WorkerLost:
+    """A worker is gone, along with whatever it was doing."""
+
+    worker: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class UnitStarted:
+    worker: str
+    token: str
+
+
+@dataclass(frozen=True)
+class UnitProgress:
+    """done: fraction of the frame, 0..1. tiles: passes over a tile so far in this attempt."""
+
+    worker: str
+    token: str
+    done: float
+    note: str = ""
+    tiles: int = 0
+
+
+@dataclass(frozen=True)
+class UnitSucceeded:
+    worker: str
+    token: str
+    figures: Figures
+
+
+@dataclass(frozen=True)
+class UnitFailed:
+    worker: str
+    token: str
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class UnitCancelled:
+    """The worker stopped the unit as it was asked to; nothing was written."""
+
+    worker: str
+    token: str
+
+
+Message = (
+    WorkerJoined
+    | WorkerLost
+    | UnitStarted
+    | UnitProgress
+    | UnitSucceeded
+    | UnitFailed
+    | UnitCancelled
+)

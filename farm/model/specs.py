@@ -1,0 +1,60 @@
+"""What plugins describe: networks and their weights, and the previous frame of a film.
+
+Names torch in types only, so that a plugin can list its networks without importing it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True, eq=False)
+class Previous:
+    """The previous rendered frame, warped along the motion to match the current one.
+
+    image: [1, 3, height, width], like the frame's own. trust: [1, 1, height, width] in 0..1; 0
+    where the previous frame shows nothing of the current one.
+    """
+
+    image: "Tensor"
+    trust: "Tensor"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where a network's weights come from.
+
+    file: a packaged file, with its sha256. url: returns where torch.hub downloads the file from;
+    called only when it is needed.
+    """
+
+    file: Path | None = None
+    sha256: str | None = None
+    url: Callable[[], str] | None = None
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network that a plugin adds: its architecture, its weights and the input it expects.
+
+    build: returns the module without weights; torch.fx must be able to trace it.
+    mean, std: normalisation of RGB in 0..1.
+    aliases: extra layer names, for example relu4_2 for features.22.
+    head: the layer that the classifier reads, and a function from the module to a
+    convolutional head whose output, averaged over positions, gives the class scores.
+    classes: returns the names of the classes, in the order of the scores.
+    """
+
+    name: str
+    build: "Callable[[], nn.Module]"
+    weights: Weights = field(default_factory=Weights)
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    head: "tuple[str, Callable[[nn.Module], nn.Module]] | None" = None
+    classes: Callable[[], tuple[str, ...]] = tuple
+    description: str = ""

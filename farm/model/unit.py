@@ -1,0 +1,66 @@
+"""Units: the pieces that are scheduled, retried and recorded, and the states they pass through."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from farm.model.work import Render, Train, Work
+
+
+class UnitState(StrEnum):
+    """States of a unit. The scheduler's transition table says how one follows another."""
+
+    BLOCKED = "blocked"
+    READY = "ready"
+    LEASED = "leased"
+    RUNNING = "running"
+    RETRY_WAIT = "retry_wait"
+    SUCCEEDED = "succeeded"
+    SKIPPED = "skipped"
+    QUARANTINED = "quarantined"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the units that need this one may start."""
+        return self in (UnitState.SUCCEEDED, UnitState.SKIPPED)
+
+    @property
+    def is_final(self) -> bool:
+        return self.is_done or self in (UnitState.QUARANTINED, UnitState.CANCELLED)
+
+
+HELD: Final = (UnitState.LEASED, UnitState.RUNNING)
+"""States in which a worker holds the unit."""
+
+_RENDER: Final = Render()
+
+
+class Role(StrEnum):
+    """The kind of worker a unit needs: one that renders or trains, or one that finishes films."""
+
+    RENDER = "render"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The piece that is scheduled, retried and recorded: one frame, or one step of a film.
+
+    name: unique within the job. source, target: path or URL. needs: names of the units that must
+    end first. is_tolerant: runs even if those failed. is_working: only other units read its
+    target, which is removed once they are done.
+    """
+
+    job: str
+    name: str
+    source: str
+    target: str
+    needs: tuple[str, ...] = ()
+    work: Work = _RENDER
+    is_tolerant: bool = False
+    is_working: bool = False
+
+    @property
+    def role(self) -> Role:
+        return Role.RENDER if isinstance(self.work, Render | Train) else Role.FINISH

@@ -1,0 +1,95 @@
+"""What a worker does for a unit: render, blend, encode, join or train."""
+
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, TypeAdapter
+
+from farm.model.film import FilmFormat, Moment
+
+
+@dataclass(frozen=True)
+class Before:
+    """The previous frame of a coherent film: its source and its rendered picture."""
+
+    source: str
+    moment: Moment | None
+    target: str
+
+
+@dataclass(frozen=True)
+class Render:
+    """Render a picture.
+
+    moment: the frame of the source film; None for a still. seed: the name the frame's seed is
+    derived from; empty for the unit's own. number: of the frame in its film, from 0. seconds: when
+    the frame is shown. depth: bits per channel to write; None for the source's. before: the frame
+    this one continues; None starts afresh.
+    """
+
+    moment: Moment | None = None
+    seed: str = ""
+    number: int = 0
+    seconds: float = 0.0
+    depth: int | None = None
+    before: Before | None = None
+    kind: Literal["render"] = "render"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One frame of a film to write, from one file or from two that are cross-faded.
+
+    files: for each, the unit that made it and its path. share: weight of the second file, 0..1.
+    time, duration: in the format's time base.
+    """
+
+    files: tuple[tuple[str, str], ...]
+    time: int
+    duration: int
+    share: float = 0.0
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Write a still from a working picture, or from two that are cross-faded. depth: bits per channel."""
+
+    picture: Picture
+    depth: int
+    kind: Literal["blend"] = "blend"
+
+
+@dataclass(frozen=True)
+class Encode:
+    """Encode a part of a film. A missing picture is replaced by its nearest neighbour."""
+
+    pictures: tuple[Picture, ...]
+    form: FilmFormat
+    kind: Literal["encode"] = "encode"
+
+
+@dataclass(frozen=True)
+class Join:
+    """Join parts into a film and add the source's sound.
+
+    span: start and end in seconds of the source that the film covers; None for all of it.
+    """
+
+    parts: tuple[str, ...]
+    form: FilmFormat
+    span: tuple[float, float] | None = None
+    kind: Literal["join"] = "join"
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train on the inputs and leave the result at the target."""
+
+    inputs: tuple[str, ...]
+    kind: Literal["train"] = "train"
+
+
+Work = Render | Blend | Encode | Join | Train
+
+WORK: Final[TypeAdapter[Work]] = TypeAdapter(Annotated[Work, Field(discriminator="kind")])
+"""Reads and writes work as JSON."""

@@ -1,0 +1,21 @@
+"""Where files live. Outputs appear under their name whole, or not at all."""
+
+from farm.storage.local import (
+    input_path,
+    open_whole,
+    output_path,
+    remove_file,
+    remove_folder,
+    remove_leftovers,
+    sha256_file,
+)
+
+__all__ = [
+    "input_path",
+    "open_whole",
+    "output_path",
+    "remove_file",
+    "remove_folder",
+    "remove_leftovers",
+    "sha256_file",
+]

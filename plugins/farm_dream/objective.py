@@ -1,0 +1,50 @@
+"""From parameters to an objective: what this dream climbs."""
+
+from farm import BadParameter, Context
+from farm.engine import objectives
+from farm.engine.networks import HEAD, Network
+from farm_dream.params import DreamParams
+
+
+def objective_layers(params: DreamParams) -> tuple[str, ...]:
+    """Return the layers that the dream reads."""
+    return (HEAD,) if params.classes else tuple(params.layer_weights())
+
+
+def check_objective(params: DreamParams, context: Context) -> None:
+    """Refuse unknown networks, layers, channels and classes, and pictures that cannot be read."""
+    network = context.network(params.network, params.weights)
+    if params.classes and network.spec.head is None:
+        raise BadParameter(
+            "classes", f"{network.name} has no classifier that works on any size; choose another"
+        )
+    extractor = network.extractor(objective_layers(params))
+    for name in params.classes:
+        network.class_index(name)
+    for layer, shape in extractor.shapes(512, 512).items():
+        for channel in params.channels:
+            if channel >= shape.channels:
+                raise BadParameter(
+                    "channels", f"{layer} has channels 0 to {shape.channels - 1}, not {channel}"
+                )
+    for source in (params.guide, params.mask):
+        if source:
+            context.read(source)
+
+
+def build_objective(
+    params: DreamParams, network: Network, context: Context
+) -> objectives.Objective:
+    """Return what to climb."""
+    weights = params.layer_weights()
+    if params.classes:
+        return objectives.Classes({network.class_index(name): 1.0 for name in params.classes})
+    if params.guide:
+        guide = context.read(params.guide)
+        features = {layer: context.features(guide, network, layer) for layer in weights}
+        return objectives.Guide(weights, features)
+    if params.neuron:
+        return objectives.Neurons(weights, params.channels, *params.neuron)
+    if params.channels:
+        return objectives.Channels(weights, params.channels)
+    return objectives.Energy(weights)

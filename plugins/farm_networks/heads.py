@@ -1,0 +1,25 @@
+"""Classifiers turned into convolutions, so that they give class scores at every position."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def linear_head(model: Any, name: str) -> "nn.Module":
+    """Return the linear classifier ``name`` as a 1x1 convolution.
+
+    The mean of its output over positions is the classifier of the mean feature.
+    """
+    linear = getattr(model, name)
+    return as_convolution(linear, linear.in_features, 1)
+
+
+def as_convolution(linear: Any, channels: int, kernel: int) -> "nn.Module":
+    """Return a linear layer as a convolution over kernel x kernel positions; weights are shared."""
+    from torch import nn
+
+    convolution = nn.Conv2d(channels, linear.out_features, kernel, device="meta")
+    convolution.weight = nn.Parameter(linear.weight.detach().view_as(convolution.weight))
+    convolution.bias = linear.bias
+    return convolution

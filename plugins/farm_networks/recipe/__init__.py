@@ -1,0 +1,1 @@
+"""How the starter network was trained: ``python -m farm_networks.recipe`` does it again."""

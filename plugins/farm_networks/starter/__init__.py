@@ -1,0 +1,46 @@
+"""The starter network: dreams without a download. CARD.md beside it says what it was trained on.
+
+Knows where the weights are and what they must hash to; imports torch only to build the network.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from farm import NetworkSpec, Weights
+from farm_networks.heads import linear_head
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["SHA256", "WEIGHTS", "starter_spec"]
+
+WEIGHTS: Final = Path(__file__).with_name("starter.safetensors")
+SHA256: Final = "2eb6038cc8390a94b36182948f18ed909b48310be4f06bbabca47020ea498def"
+
+
+def starter_spec() -> NetworkSpec:
+    """Describe the starter network."""
+    return NetworkSpec(
+        "starter",
+        build=_build,
+        weights=Weights(file=WEIGHTS, sha256=SHA256),
+        head=("inception5b", partial(linear_head, name="fc")),
+        classes=_classes,
+        description="a small GoogLeNet that comes with the farm",
+    )
+
+
+def _build() -> "nn.Module":
+    from farm_networks.starter.network import StarterGoogLeNet
+
+    return StarterGoogLeNet(folded=True)
+
+
+def _classes() -> tuple[str, ...]:
+    import json
+
+    from safetensors import safe_open
+
+    with safe_open(WEIGHTS, framework="np") as file:
+        return tuple(json.loads(file.metadata()["classes"]))

@@ -1,0 +1,195 @@
+"""The command as people run it: fast help, one-line errors, exit codes."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from farm.cli import COMMANDS, group
+from farm.cli.exits import EXITS, Exit, exit_code, one_line
+from farm.cli.run import common_options
+from farm.errors import (
+    BadInput,
+    Cancelled,
+    FarmBug,
+    PluginError,
+    UnknownName,
+    WorkerDied,
+)
+from farm.host.vetting import COMMANDS as RESERVED
+from farm.host.vetting import EFFECT_FLAGS, FLAGS
+
+from ..distributions import HEAD, Farm, Install, effect  # noqa: TID252 - shared between rooms
+
+TUNED = effect("tuned").replace(
+    "name = 'tuned'",
+    "name = 'tuned'\n"
+    "    class Params(TaskParams):\n"
+    "        octaves: int = Field(4, ge=1, le=20, description='Sizes.')\n"
+    "        look: str = Field('soft', description='Look.')",
+)
+HEAVY = {"torch", "ray", "sqlalchemy", "PIL", "numpy", "psutil", "rich"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "plugins"
+    place.mkdir()
+    (place / "tuned.py").write_text(TUNED)
+    return place
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["plugins"], ["plugins", "--json"], ["--version"], ["dream", "--help"], []],
+)
+def test_looking_imports_nothing_heavy(words: list[str]) -> None:
+    code = (
+        "import sys\nfrom farm.cli import main\n"
+        f"try: main({words})\n"
+        "except SystemExit as end: assert end.code in (0, 2), end.code\n"
+        f"print(sorted({HEAVY} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_commands_and_flags_of_the_farm_are_reserved() -> None:
+    words = {word for option in (*common_options(), *group.params) for word in option.opts}
+    assert {word for word in words if word.startswith("--")} <= FLAGS | EFFECT_FLAGS
+    assert set(COMMANDS) <= RESERVED
+
+
+WRONG = {
+    "unknown task": (["tuned2"], "unknown task or command 'tuned2'; did you mean tuned?"),
+    "unknown option": (
+        ["tuned", "a.png", "--octave", "3"],
+        "unknown option '--octave'; did you mean --octaves?; see `farm tuned --help`",
+    ),
+    "option without its value": (
+        ["tuned", "a.png", "-o"],
+        "Option '-o' requires an argument; see `farm tuned --help`",
+    ),
+    "value that is not taken": (
+        ["tuned", "a.png", "-o", "b.png", "--resume=3"],
+        "Option '--resume' does not take a value; see `farm tuned --help`",
+    ),
+    "global option without its value": (
+        ["--plugins-dir"],
+        "Option '--plugins-dir' requires an argument; see `farm --help`",
+    ),
+    "far option": (["tuned", "a.png", "--qqq"], "unknown option '--qqq'; choose one of"),
+    "unknown global": (["--plugin-dir", "x"], "did you mean --plugins-dir?"),
+    "no input": (["tuned", "-o", "b.png"], "Missing argument 'INPUT...'; see `farm tuned --help`"),
+    "no output": (["tuned", "a.png"], "Missing option '-o' / '--output'"),
+    "out of range": (
+        ["tuned", "a.png", "-o", "b.png", "--octaves", "0"],
+        "--octaves: should be greater than or equal to 1, not '0'; see `farm tuned --help`",
+    ),
+    "no number": (
+        ["tuned", "a.png", "-o", "b.png", "--octaves", "few"],
+        "--octaves: should be a valid integer",
+    ),
+    "precision": (
+        ["tuned", "a.png", "-o", "b.png", "--precision", "half"],
+        "'half' is not one of 'float32', 'float64', 'bfloat16'",
+    ),
+    "tile": (
+        ["tuned", "a.png", "-o", "b.png", "--tile", "0"],
+        "'0' is not auto, none, or a number of pixels",
+    ),
+    "threads": (
+        ["tuned", "a.png", "-o", "b.png", "--threads", "0"],
+        "0 is not in the range x>=1",
+    ),
+    "missing input": (["tuned", "not-there.png", "-o", "b.png"], "not-there.png"),
+    "missing record": (["show", "not-there.png"], "not-there.png"),
+    "unknown network": (["networks", "nett"], "unknown network 'nett'"),
+    "new plugin's name": (["new-plugin", "My Plugin"], "'My Plugin' is no task name"),
+    "new plugin taken": (["new-plugin", "tuned"], "`farm tuned` exists already"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_request_is_one_line_and_exit_code_2(case: str, farm: Farm, folder: Path) -> None:
+    words, message = WRONG[case]
+    done = farm(*words, FARM_PLUGINS_DIR=str(folder))
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("farm: ")
+    assert done.stdout == ""
+    assert done.returncode == Exit.WRONG_REQUEST
+
+
+@pytest.mark.slow
+def test_missing_plugins_folder_is_a_wrong_request(farm: Farm) -> None:
+    done = farm("--plugins-dir", "nowhere", "plugins")
+    assert done.stderr == "farm: --plugins-dir nowhere: no such folder\n"
+    assert done.returncode == Exit.WRONG_REQUEST
+
+
+@pytest.mark.slow
+def test_help_lists_tasks_commands_and_failed_plugins(farm: Farm, folder: Path) -> None:
+    (folder / "sick.py").write_text("raise RuntimeError('no licence')")
+    done = farm("--plugins-dir", folder, "--help")
+    assert re.search(r"Tasks:\n(  .*\n)*  tuned +Keeps the picture\.", done.stdout)
+    assert re.search(r"Failed plugins:.* sick", done.stdout)
+    assert all(f"  {name} " in done.stdout for name in COMMANDS)
+    assert done.returncode == Exit.DONE
+
+
+@pytest.mark.slow
+def test_help_of_a_task_shows_its_parameters_before_the_common_ones(
+    farm: Farm, folder: Path
+) -> None:
+    told = farm("--plugins-dir", folder, "tuned", "--help").stdout
+    assert "[1 <= x <= 20; default: 4]" in told
+    assert told.index("--octaves") < told.index("Running:") < told.index("--tile")
+
+
+@pytest.mark.slow
+def test_plugins_lists_state_and_reason(farm: Farm, folder: Path, install: Install) -> None:
+    (folder / "sick.py").write_text(HEAD + "@hookimpl\ndef farm_task(): return []")
+    install("farm-far", effect("far"))
+    listed = json.loads(farm("--plugins-dir", folder, "plugins", "--json").stdout)
+    rows = {row["name"]: row for row in listed}
+    assert rows["sick"]["state"] == "failed"
+    assert rows["sick"]["reason"] == "farm_task: did you mean farm_tasks?"
+    assert rows["sick"]["source"] == str(folder / "sick.py")
+    assert rows["tuned"]["tasks"] == ["tuned"]
+    assert (rows["farm-far"]["version"], rows["farm-far"]["source"]) == ("1.2", "farm-far")
+    piped = farm("--plugins-dir", folder, "plugins").stdout.splitlines()
+    assert piped[0].split("\t") == ["name", "version", "source", "tasks", "state", "reason"]
+    assert [line.split("\t")[0] for line in piped[1:]] == list(rows)
+
+
+@pytest.mark.slow
+def test_output_may_be_closed_early() -> None:
+    code = f"{sys.executable} -m farm --help | true"
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+CODES = {
+    Exit.WRONG_REQUEST: [BadInput("a.png", "is a folder"), UnknownName("task", "x", ())],
+    Exit.FAILED: [WorkerDied("w1", "gone"), PluginError("p", "broke"), FarmBug("lost a unit")],
+    Exit.INTERRUPTED: [KeyboardInterrupt(), Cancelled()],
+}
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_errors_have_exit_codes_and_one_line(code: Exit) -> None:
+    for error in CODES[code]:
+        assert exit_code(error) == code
+        assert one_line(error)
+        assert "\n" not in one_line(error)
+
+
+def test_no_row_of_the_exit_table_is_hidden_by_an_earlier_one() -> None:
+    for index, (kind, _) in enumerate(EXITS):
+        assert not any(issubclass(kind, earlier) for earlier, _ in EXITS[:index])

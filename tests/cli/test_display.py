@@ -1,0 +1,26 @@
+"""What is told off a terminal while a frame takes long."""
+
+import pytest
+
+from farm.cli.display import QUIET_SECONDS, LineDisplay
+from farm.cli.tally import Tally
+from farm.model.events import Progressed
+from farm.model.messages import UnitProgress
+from farm.model.unit import Unit
+
+UNIT = Unit("job", "train", "", "run/generator.safetensors")
+
+
+def progressed(done: float, note: str) -> Progressed:
+    return Progressed(UNIT, UnitProgress("local-1", "token", done, note))
+
+
+def test_progress_is_a_line_where_nothing_was_told_for_a_while(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    now = 0.0
+    display = LineDisplay(Tally(), lambda: now)
+    for seconds, note in ((QUIET_SECONDS - 1, "early"), (QUIET_SECONDS, "step 3"), (1, "again")):
+        now += seconds
+        display.on_event(progressed(0.25, note))
+    assert capsys.readouterr().err == "train 25%  step 3\n"

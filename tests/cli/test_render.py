@@ -1,0 +1,251 @@
+"""A task's command from flags to files: displays, exit codes, interruption and resuming."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from farm.cli.exits import Exit
+
+from ..distributions import HEAD, Farm  # noqa: TID252 - shared between rooms
+
+pytestmark = pytest.mark.slow
+
+WHITE, BLACK = "blank:12x8:#ffffff", "blank:12x8:#000000"
+
+DIM = (
+    HEAD
+    + '''
+import time
+from pathlib import Path
+
+class Dim(Effect):
+    """Dims; waits at white pictures until the file go is there."""
+    name = "dim"
+    class Params(TaskParams):
+        amount: float = Field(0.5, ge=0, le=1, description="0 is black.")
+        go: str = Field("", description="File to wait for.")
+        broken: bool = Field(False, description="Raise at white pictures.")
+    def check(self, context):
+        if self.params.amount == 0.25:
+            from farm import BadParameter
+            raise BadParameter("amount", "a quarter is not for dimming")
+    def render(self, image, context):
+        if self.params.broken and image.min() == 1:
+            raise ValueError("too bright")
+        while self.params.go and image.min() == 1 and not Path(self.params.go).exists():
+            context.progress(0.5, "waiting")
+            time.sleep(0.01)
+        ramp = image.new_tensor(range(image.shape[-1])) / image.shape[-1]
+        return image * self.params.amount + ramp * 0.1
+
+@hookimpl
+def farm_tasks():
+    return [Dim]
+'''
+)
+
+
+@pytest.fixture(autouse=True)
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    (folder / "dim.py").write_text(DIM)
+    monkeypatch.setenv("FARM_PLUGINS_DIR", str(folder))
+
+
+def events(stdout: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stdout.splitlines()]
+
+
+def states(found: list[dict[str, Any]], frame: str) -> list[str]:
+    return [e["state"] for e in found if e["event"] == "frame" and frame in e["frame"]]
+
+
+def test_pictures_are_written_and_said_one_line_each(farm: Farm, tmp_path: Path) -> None:
+    done = farm("dim", WHITE, BLACK, "-o", "out/", "--amount", "0.3", "--seed", "5")
+    assert done.returncode == Exit.DONE, done.stderr
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert len(written) == 2
+    lines = done.stderr.splitlines()
+    assert [line.split()[0] for line in lines] == ["[1/2]", "[2/2]"]
+    assert done.stdout.startswith("2 done: ")
+    record = json.loads(farm("show", f"out/{written[0]}", "--json").stdout)
+    assert record["task"] == "dim"
+    assert record["params"]["amount"] == 0.3
+    assert record["plan"]["seed"] == 5
+    assert "params.amount\t0.3\n" in farm("show", f"out/{written[0]}").stdout
+
+
+def test_json_is_one_object_per_event_and_nothing_else(farm: Farm, tmp_path: Path) -> None:
+    done = farm("dim", WHITE, "-o", "one.png", "--json")
+    assert done.stderr.startswith("1 done: ")
+    found = events(done.stdout)
+    assert states(found, "ffffff") == ["leased", "running", "succeeded"]
+    assert [e["state"] for e in found if e["event"] == "job"][-1] == "completed"
+    (end,) = (e for e in found if e.get("state") == "succeeded")
+    assert end["target"] == str(tmp_path / "one.png")
+    assert end["figures"]["pixels"] == 96
+
+
+def test_failed_frame_is_listed_and_the_rest_goes_on(farm: Farm, tmp_path: Path) -> None:
+    done = farm("dim", WHITE, BLACK, "-o", "out/", "--broken")
+    assert done.returncode == Exit.FAILED
+    told = [line for line in done.stderr.splitlines() if "ffffff" in line]
+    (line,) = (line for line in told if "will be tried again" not in line)
+    assert line.startswith("failed: ")
+    assert "ValueError: too bright" in line
+    assert done.stdout.startswith("1 done, 1 failed: ")
+    assert len(list((tmp_path / "out").iterdir())) == 1
+    assert "Traceback" not in done.stderr
+
+
+NOTE = "sound track 1 is left out: .gif holds none"
+
+
+def film_with_sound(path: Path) -> None:
+    """Write six black frames and a little silence."""
+    with av.open(path, "w") as out:
+        video, sound = out.add_stream("libx264", rate=25), out.add_stream("aac", rate=48000)
+        video.width, video.height, video.pix_fmt = 32, 24, "yuv420p"
+        for _ in range(6):
+            out.mux(video.encode(av.VideoFrame.from_ndarray(np.zeros((24, 32, 3), np.uint8))))
+        piece = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), "fltp", "stereo")
+        piece.sample_rate, piece.pts = 48000, 0
+        out.mux(sound.encode(piece))
+        out.mux(sound.encode(None))
+        out.mux(video.encode(None))
+
+
+def test_what_a_film_loses_is_said_once_before_work(farm: Farm, tmp_path: Path) -> None:
+    source = tmp_path / "clip.mp4"
+    film_with_sound(source)
+    said = farm("dim", "clip.mp4", "-o", "out.gif", "--frames", "2").stderr.splitlines()
+    assert said[:2] == [f"reading {source}", f"{source}: {NOTE}"]
+    assert all(line.startswith("[") for line in said[2:])
+    heard = events(farm("dim", "clip.mp4", "-o", "again.gif", "--frames", "2", "--json").stdout)
+    noted = {"event": "note", "url": str(source), "note": NOTE}
+    assert next(e for e in heard if e["event"] not in {"reading", "worker"}) == noted
+    assert heard.count(noted) == 1
+
+
+def test_what_only_the_task_can_refuse_is_refused_before_work(farm: Farm, tmp_path: Path) -> None:
+    done = farm("dim", WHITE, "-o", "one.png", "--amount", "0.25")
+    expected = "farm: --amount: a quarter is not for dimming; see `farm dim --help`\n"
+    assert done.stderr == expected
+    assert done.returncode == Exit.WRONG_REQUEST
+    assert not (tmp_path / "one.png").exists()
+
+
+def interrupted(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command, press Ctrl-C when the white frame is in work, and wait for its end."""
+    command = [sys.executable, "-m", "farm", *words, "--json"]
+    environment = os.environ | {"FARM_LEDGER": str(folder / "ledger.db")}
+    heard = []
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for line in process.stdout:
+            heard.append(line)
+            event = json.loads(line)
+            if event["event"] == "progress" and "ffffff" in event["frame"]:
+                process.send_signal(signal.SIGINT)
+                break
+        heard.extend(process.stdout)
+        stderr = process.stderr.read()
+    return subprocess.CompletedProcess(command, process.returncode, "".join(heard), stderr)
+
+
+def test_ctrl_c_drops_the_frame_in_work_and_resume_goes_on(farm: Farm, tmp_path: Path) -> None:
+    words = ("dim", WHITE, BLACK, "-o", "out/", "--go", "go")
+    stopped = interrupted(tmp_path, *words)
+    assert stopped.returncode == Exit.INTERRUPTED, stopped.stderr
+    hint = "interrupted; to go on: farm " + " ".join(words).replace(WHITE, f"'{WHITE}'").replace(
+        BLACK, f"'{BLACK}'"
+    )
+    assert stopped.stderr == f"{hint} --json --resume\n"
+    (first,) = (tmp_path / "out").iterdir()
+    stamp = first.stat().st_mtime_ns
+
+    (tmp_path / "go").touch()
+    resumed = farm(*words, "--json", "--resume")
+    assert resumed.returncode == Exit.DONE, resumed.stderr
+    assert states(events(resumed.stdout), "000000") == ["skipped"]
+    assert states(events(resumed.stdout), "ffffff")[-1] == "succeeded"
+    assert "1 done, 1 finished before" in resumed.stderr
+    assert first.stat().st_mtime_ns == stamp
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_a_terminal_is_shown_bars_and_left_clean(tmp_path: Path) -> None:
+    leader, follower = pty.openpty()
+    environment = os.environ | {
+        "FARM_LEDGER": str(tmp_path / "ledger.db"),
+        "TERM": "xterm",
+        "COLUMNS": "120",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "farm", "dim", WHITE, BLACK, "-o", "out/"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=follower,
+    ) as process:
+        os.close(follower)
+        shown = _read_all(leader)
+    assert process.returncode == Exit.DONE, shown
+    assert "frames" in shown
+    assert "2/2" in shown
+    assert shown.rstrip().endswith(("\x1b[?25h", "\x1b[2K"))
+
+
+def _read_all(descriptor: int) -> str:
+    chunks = []
+    while True:
+        try:
+            chunk = os.read(descriptor, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        chunks.append(chunk)
+    os.close(descriptor)
+    return b"".join(chunks).decode()
+
+
+@pytest.mark.ray
+def test_a_pool_writes_the_same_bytes(farm: Farm, tmp_path: Path) -> None:
+    words = ("dim", WHITE, BLACK, "--threads", "1")
+    assert farm(*words, "-o", "here/").returncode == Exit.DONE
+    pooled = farm(*words, "-o", "pool/", "--workers", "1")
+    assert pooled.returncode == Exit.DONE, pooled.stderr
+    here = {path.name: path.read_bytes() for path in (tmp_path / "here").iterdir()}
+    assert here == {path.name: path.read_bytes() for path in (tmp_path / "pool").iterdir()}
+    assert len(here) == 2
+
+
+def test_taken_metrics_port_is_a_wrong_request(farm: Farm) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = farm("dim", WHITE, "-o", "a.png", "--metrics-port", port)
+    assert done.returncode == Exit.WRONG_REQUEST
+    assert f"cannot serve metrics on port {port}" in done.stderr

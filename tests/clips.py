@@ -1,0 +1,163 @@
+"""Films to read, made with libav alone, and frames to write."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from av.audio.frame import AudioFrame
+from av.video.frame import VideoFrame
+
+from farm.media import Frame
+
+LONG_GOP = {"g": "250", "bf": "3", "preset": "veryfast"}
+
+
+def scene(place: int, height: int = 64, width: int = 96) -> np.ndarray:
+    """Return a soft picture, 0..1, unlike those before and after it."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    red = np.sin((x + 5 * place) / 17) * np.cos(y / 23)
+    green = np.cos((y - 4 * place) / 19)
+    blue = np.sin((x + y + 3 * place) / 29)
+    return (0.5 + 0.45 * np.dstack((red, green, blue))).astype(np.float32)
+
+
+@dataclass
+class Clip:
+    """How a film is made. times: in units of unit; after the last one comes one more step."""
+
+    codec: str = "libx264"
+    pixels: str = "yuv420p"
+    height: int = 64
+    width: int = 96
+    times: Sequence[int] = tuple(range(30))
+    unit: Fraction = Fraction(1, 25)
+    options: dict[str, str] | None = None
+    rotation: int = 0
+    aspect: Fraction = Fraction(1)
+    sound: str = ""
+    sound_delay: float = 0.0
+    sound_rate: int = 48000
+    draw: Callable[[int], np.ndarray] | None = None
+    tags: tuple[int, int, int, int] = (2, 2, 2, 0)
+    title: str = ""
+
+    def write(self, path: Path) -> Path:
+        with av.open(str(path), "w") as out:
+            if self.title:
+                out.metadata["title"] = self.title
+            stream = self._add_picture(out)
+            sound = out.add_stream(self.sound, rate=self.sound_rate) if self.sound else None
+            for place, time in enumerate(self.times):
+                out.mux(stream.encode(self._frame(place, time)))
+            out.mux(stream.encode(None))
+            if sound is not None:
+                seconds = float(self.times[-1] * self.unit) + 0.1
+                self._write_sound(out, sound, round(seconds * self.sound_rate))
+        return path
+
+    def _add_picture(self, out: Any) -> Any:
+        stream = out.add_stream(self.codec, rate=25)
+        context = stream.codec_context
+        context.options = self.options or {}
+        context.width, context.height, context.pix_fmt = self.width, self.height, self.pixels
+        context.time_base = stream.time_base = self.unit
+        context.sample_aspect_ratio = self.aspect
+        names = ("color_primaries", "color_trc", "colorspace", "color_range")
+        for name, code in zip(names, self.tags, strict=True):
+            setattr(context, name, code)
+        if self.rotation:
+            stream.set_display_rotation(self.rotation)
+        return stream
+
+    def _frame(self, place: int, time: int) -> VideoFrame:
+        picture = (self.draw or (lambda p: scene(p, self.height, self.width)))(place)
+        levels = np.rint(picture * 255).astype(np.uint8)
+        frame = VideoFrame.from_ndarray(levels, "rgb24").reformat(format=self.pixels)
+        frame.pts, frame.time_base = time, self.unit
+        after = (*self.times[1:], self.times[-1] + 1)
+        frame.duration = after[place] - time
+        return frame
+
+    def _write_sound(self, out: Any, stream: Any, count: int) -> None:
+        wave = np.sin(np.arange(count) / 20).astype(np.float32)
+        for start in range(0, count - 1024, 1024):
+            piece = np.stack([wave[start : start + 1024]] * 2)
+            frame = AudioFrame.from_ndarray(piece, "fltp", "stereo")
+            frame.sample_rate = self.sound_rate
+            frame.time_base = Fraction(1, self.sound_rate)
+            frame.pts = start + round(self.sound_delay * self.sound_rate)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Callable[..., str]:
+    """Make a film and return its path: ``clip("a.mp4", codec="libx265", ...)``."""
+
+    def make(name: str, **wishes: Any) -> str:
+        return str(Clip(**wishes).write(tmp_path / name))
+
+    return make
+
+
+@pytest.fixture
+def pictures() -> Callable[..., list[tuple[int, int, Frame]]]:
+    """Return frames to encode: ``pictures(times, last)``."""
+
+    def make(
+        times: Sequence[int], last: int = 1, depth: int = 8, height: int = 64, width: int = 96
+    ) -> list[tuple[int, int, Frame]]:
+        steps = [b - a for a, b in pairwise((*times, times[-1] + last))]
+        return [
+            (time, step, Frame(scene(place, height, width), depth=depth))
+            for place, (time, step) in enumerate(zip(times, steps, strict=True))
+        ]
+
+    return make
+
+
+@dataclass
+class Seen:
+    """What libav says of a file's picture track."""
+
+    frames: list[VideoFrame]
+    times: list[Fraction]
+    end: Fraction
+
+
+@pytest.fixture
+def look() -> Callable[[str], Seen]:
+    """Decode a film with libav alone."""
+
+    def decode(url: str) -> Seen:
+        with av.open(url) as container:
+            stream = container.streams.video[0]
+            frames = list(container.decode(stream))
+            times = [frame.pts * frame.time_base for frame in frames]
+            end = times[-1] + frames[-1].duration * frames[-1].time_base
+            if stream.duration:
+                end = (stream.start_time + stream.duration) * stream.time_base
+            return Seen(frames, times, end)
+
+    return decode
+
+
+@pytest.fixture
+def sound_of() -> Callable[[str], list[tuple[Fraction, bytes]]]:
+    """Return the packets of a film's first sound track, with their times."""
+
+    def read(url: str) -> list[tuple[Fraction, bytes]]:
+        with av.open(url) as container:
+            return [
+                (packet.pts * packet.time_base, bytes(packet))
+                for packet in container.demux(container.streams.audio[0])
+                if packet.size
+            ]
+
+    return read

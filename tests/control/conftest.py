@@ -1,0 +1,12 @@
+"""A farm on a fake executor."""
+
+from ..workbench import (  # noqa: TID252 - shared between rooms
+    ledger,
+    ledger_url,
+    make_farm,
+    pictures,
+    registry,
+    spec,
+)
+
+__all__ = ["ledger", "ledger_url", "make_farm", "pictures", "registry", "spec"]

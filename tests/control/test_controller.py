@@ -1,0 +1,501 @@
+"""Store, act, tell, in this order; refuse before work; go on where an earlier farm ended."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from farm.control.clock import FakeClock
+from farm.control.controller import Controller
+from farm.errors import BadInput, BadOutput, BadParameter, UnknownName, UserError
+from farm.host.registry import Registry
+from farm.ledger import Ledger
+from farm.model.events import JobChanged, News, Notice, Progressed, UnitChanged, WorkerChanged
+from farm.model.job import Job, JobSpec, JobState, Wanted
+from farm.model.messages import Order, Reason
+from farm.model.unit import UnitState
+from farm.scheduling.policy import Policy
+
+from ..fakes import FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
+from ..workbench import MakeFarm, failed  # noqa: TID252 - shared between rooms
+
+S = UnitState
+
+
+def states(ledger: Ledger, job: Job) -> dict[str, UnitState]:
+    return {record.unit.name: record.state for record in ledger.units(job.id)}
+
+
+def names(executor: FakeExecutor) -> list[str]:
+    return [order.unit.name for order in executor.orders]
+
+
+# A job from its submission to its end
+
+
+def test_a_job_renders_every_picture_of_its_folder(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger, pictures: Path, tmp_path: Path
+) -> None:
+    farm = make_farm()
+    submitted = farm.controller.submit(spec)
+    job = farm.run()
+    assert job.id == submitted.id
+    assert (job.state, job.reason) == (JobState.COMPLETED, "")
+    assert states(ledger, job) == dict.fromkeys("abc", S.SUCCEEDED)
+    for name in ("a.png", "b.png", "c.png"):
+        assert (tmp_path / "out" / name).read_bytes() == (pictures / name).read_bytes()
+
+
+def test_orders_carry_the_checked_parameters_and_the_plan(
+    make_farm: MakeFarm, spec: JobSpec
+) -> None:
+    farm = make_farm()
+    farm.controller.submit(spec.model_copy(update={"params": {"amount": "0.5"}}))
+    farm.run()
+    assert {order.plan for order in farm.executor.orders} == {spec.plan}
+    assert all(order.params == {"amount": 0.5} for order in farm.executor.orders)
+
+
+def test_paths_mean_the_same_in_every_folder(
+    make_farm: MakeFarm, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    job = make_farm().controller.submit(JobSpec(task="copy", inputs=("in",), output="out/"))
+    assert job.spec.inputs == (str(pictures),)
+    assert job.spec.output == f"{tmp_path}/out/"
+
+
+def test_what_cannot_be_rendered_is_set_aside_and_the_rest_goes_on(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
+) -> None:
+    farm = make_farm({"a": ["die", "die", "die"], "b": [failed(Reason.MEMORY), "succeed"]})
+    farm.controller.submit(spec)
+    job = farm.run()
+    assert (job.state, job.reason) == (JobState.COMPLETED, "1 of 3 failed")
+    assert states(ledger, job) == {"a": S.QUARANTINED, "b": S.SUCCEEDED, "c": S.SUCCEEDED}
+    set_aside = ledger.units(job.id)[0]
+    assert set_aside.reason.startswith("killed 3 workers")
+    assert [failure.reason for failure in set_aside.failures] == [Reason.WORKER_DIED] * 3
+
+
+def test_a_refused_input_sinks_no_other(make_farm: MakeFarm, spec: JobSpec, ledger: Ledger) -> None:
+    farm = make_farm({"b": [failed(Reason.USER_ERROR, is_fatal=True)]})
+    farm.controller.submit(spec)
+    job = farm.run()
+    assert states(ledger, job) == {"a": S.SUCCEEDED, "b": S.QUARANTINED, "c": S.SUCCEEDED}
+    assert names(farm.executor).count("b") == 1
+
+
+def test_a_worker_that_says_nothing_is_ended_and_its_frame_done_by_another(
+    make_farm: MakeFarm, spec: JobSpec
+) -> None:
+    farm = make_farm({"a": ["stick"]})
+    farm.controller.submit(spec)
+    assert farm.run().state is JobState.COMPLETED
+    assert names(farm.executor).count("a") == 2
+
+
+def test_a_dead_workers_late_report_changes_nothing(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
+) -> None:
+    farm = make_farm({"a": ["haunt"]})
+    farm.controller.submit(spec)
+    job = farm.run()
+    assert states(ledger, job) == dict.fromkeys("abc", S.SUCCEEDED)
+    assert ledger.units(job.id)[0].attempts == 2
+
+
+def test_workers_of_an_earlier_run_serve_the_next_job(make_farm: MakeFarm, spec: JobSpec) -> None:
+    farm = make_farm()
+    farm.controller.submit(spec)
+    farm.controller.run()
+    farm.controller.submit(spec)
+    jobs = farm.controller.run()
+    assert [job.state for job in jobs] == [JobState.COMPLETED] * 2
+    assert len({e.worker for e in farm.log.events if isinstance(e, WorkerChanged)}) == 1
+
+
+def test_a_cancelled_job_ends_with_what_is_done(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
+) -> None:
+    farm = make_farm({"b": ["hang"]})
+    job = farm.controller.submit(spec)
+
+    def cancel_at_b() -> bool:
+        if states(ledger, job)["b"] is S.RUNNING:
+            farm.controller.want(job.id, Wanted.CANCEL)
+        return False
+
+    (ended,) = farm.controller.run(cancel_at_b)
+    assert (ended.state, ended.reason) == (JobState.CANCELLED, "cancelled")
+    assert states(ledger, job) == {"a": S.SUCCEEDED, "b": S.CANCELLED, "c": S.CANCELLED}
+    assert ledger.job(job.id) == ended
+
+
+def test_plugins_hear_of_the_end_and_one_that_raises_sinks_nothing(
+    make_farm: MakeFarm, spec: JobSpec, caplog: pytest.LogCaptureFixture
+) -> None:
+    farm = make_farm()
+    farm.controller.submit(spec)
+    with caplog.at_level(logging.WARNING):
+        assert farm.run().state is JobState.COMPLETED
+    assert [f"{name} came too soon" in caplog.text for name in "abc"] == [True] * 3
+
+
+# The order of things
+
+
+@dataclass
+class Reader:
+    """An observer that looks into the ledger, and at the orders, whenever it hears something."""
+
+    ledger: Ledger
+    executor: FakeExecutor
+    heard: list[News] = field(default_factory=list)
+
+    def on_event(self, event: News) -> None:
+        self.heard.append(event)
+        match event:
+            case UnitChanged(unit, state, attempt):
+                story = self.ledger.story(unit.job)
+                assert state is S.SKIPPED or any(
+                    f" {unit.name} {state} attempt {attempt}" in line for line in story
+                )
+                if state is S.LEASED:
+                    assert (unit.name, attempt) in [
+                        (order.unit.name, order.attempt) for order in self.executor.orders
+                    ]
+            case JobChanged(job):
+                assert self.ledger.job(job.id) is not None
+                if job.state.is_final:
+                    assert self.ledger.job(job.id) == job
+
+
+class Watched(FakeExecutor):
+    """Looks into the ledger whenever it is given an order."""
+
+    look: Callable[[Order], None]
+
+    def assign(self, worker: str, order: Order) -> None:
+        self.look(order)
+        super().assign(worker, order)
+
+
+def test_a_change_is_stored_before_it_is_acted_on_and_told_after(
+    registry: Registry, ledger: Ledger, spec: JobSpec
+) -> None:
+    def look(order: Order) -> None:
+        lease = f"{order.unit.name} leased attempt {order.attempt}"
+        assert any(lease in line for line in ledger.story(order.unit.job))
+
+    clock = FakeClock()
+    script = scripted({"a": ["die", failed()], "b": [failed(is_fatal=True)]})
+    executor = Watched(script, workers=2, clock=clock)
+    executor.look = look
+    reader = Reader(ledger, executor)
+    controller = Controller(registry, executor, ledger, clock=clock, observers=[reader])
+    controller.submit(spec)
+    (job,) = controller.run()
+    assert job.reason == "1 of 3 failed"
+    changes = [event for event in reader.heard if isinstance(event, UnitChanged)]
+    assert [e.state for e in changes if e.unit.name == "a"] == [
+        *(S.LEASED, S.RUNNING, S.RETRY_WAIT, S.READY),
+        *(S.LEASED, S.RUNNING, S.RETRY_WAIT, S.READY),
+        *(S.LEASED, S.RUNNING, S.SUCCEEDED),
+    ]
+    assert any(isinstance(event, Progressed) for event in reader.heard)
+    assert isinstance(reader.heard[0], JobChanged)
+
+
+def test_what_is_heard_of_last_is_what_the_ledger_says(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
+) -> None:
+    farm = make_farm({"a": ["die"], "c": [failed(), failed(), failed()]}, workers=2)
+    farm.controller.submit(spec)
+    job = farm.run()
+    heard = {name: farm.log.states(name)[-1] for name in "abc"}
+    assert heard == states(ledger, job)
+
+
+# Refusals
+
+
+def refused(
+    make_farm: MakeFarm, ledger: Ledger, spec: JobSpec, **changes: object
+) -> pytest.ExceptionInfo[UserError]:
+    """Submit a spec that is refused; nothing is stored and nobody hears of it."""
+    farm = make_farm()
+    with pytest.raises(UserError) as caught:
+        farm.controller.submit(spec.model_copy(update=changes))
+    assert ledger.jobs() == []
+    assert farm.log.events == []
+    assert "\n" not in str(caught.value)
+    return caught
+
+
+def test_a_refused_parameter_is_named(
+    make_farm: MakeFarm, ledger: Ledger, spec: JobSpec, tmp_path: Path
+) -> None:
+    error = refused(make_farm, ledger, spec, params={"amount": 2}).value
+    assert isinstance(error, BadParameter)
+    assert error.name == "amount"
+    assert str(error) == "amount: should be less than or equal to 1, not 2"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_task_nobody_offers_is_refused(
+    make_farm: MakeFarm, ledger: Ledger, spec: JobSpec
+) -> None:
+    caught = refused(make_farm, ledger, spec, task="coyp")
+    assert caught.type is UnknownName
+    assert caught.match("unknown task 'coyp'; did you mean copy")
+
+
+def test_an_input_that_is_not_there_is_refused(
+    make_farm: MakeFarm, ledger: Ledger, spec: JobSpec, tmp_path: Path
+) -> None:
+    caught = refused(make_farm, ledger, spec, inputs=(f"{tmp_path}/nowhere.png",))
+    assert caught.type is BadInput
+    assert caught.match(r"nowhere\.png: no such file or folder")
+
+
+def test_an_output_that_is_an_input_is_refused(
+    make_farm: MakeFarm, ledger: Ledger, spec: JobSpec, pictures: Path
+) -> None:
+    before = {path.name: path.read_bytes() for path in pictures.iterdir()}
+    caught = refused(make_farm, ledger, spec, output=f"{pictures}/")
+    assert caught.type is BadOutput
+    assert caught.match(r"a\.png: this is an input; choose another place")
+    assert {path.name: path.read_bytes() for path in pictures.iterdir()} == before
+
+
+def test_what_only_the_task_can_judge_is_refused_before_work(
+    registry: Registry, ledger: Ledger, spec: JobSpec
+) -> None:
+    seen: list[JobSpec] = []
+
+    def check(given: JobSpec) -> None:
+        seen.append(given)
+        raise BadParameter("layer", "starter has no layer '9z'")
+
+    controller = Controller(registry, FakeExecutor(), ledger, clock=FakeClock(), check=check)
+    with pytest.raises(BadParameter, match="layer: starter has no layer '9z'"):
+        controller.submit(spec)
+    assert seen[0].params == {"amount": 1.0}
+    assert ledger.jobs() == []
+
+
+# Going on
+
+
+def run_once(make_farm: MakeFarm, spec: JobSpec) -> None:
+    farm = make_farm()
+    farm.controller.submit(spec)
+    assert farm.run().state is JobState.COMPLETED
+
+
+def resumed(make_farm: MakeFarm, spec: JobSpec) -> tuple[list[str], Job]:
+    """Resume the job in another farm; return what it did again, and the job."""
+    farm = make_farm()
+    farm.controller.submit(spec, resume=True)
+    job = farm.run()
+    skipped = [name for name in "abc" if farm.log.states(name) == [S.SKIPPED]]
+    assert sorted([*skipped, *names(farm.executor)]) == ["a", "b", "c"]
+    return names(farm.executor), job
+
+
+def test_finished_frames_are_not_done_again(make_farm: MakeFarm, spec: JobSpec) -> None:
+    run_once(make_farm, spec)
+    again, job = resumed(make_farm, spec)
+    assert again == []
+    assert job.state is JobState.COMPLETED
+
+
+def test_a_job_resumed_twice_still_knows_what_is_finished(
+    make_farm: MakeFarm, spec: JobSpec
+) -> None:
+    run_once(make_farm, spec)
+    assert resumed(make_farm, spec)[0] == []
+    assert resumed(make_farm, spec)[0] == []
+
+
+def test_without_resume_all_is_done_again(make_farm: MakeFarm, spec: JobSpec) -> None:
+    run_once(make_farm, spec)
+    farm = make_farm()
+    farm.controller.submit(spec)
+    farm.run()
+    assert sorted(names(farm.executor)) == ["a", "b", "c"]
+
+
+def test_a_frame_whose_output_is_gone_is_done_again(
+    make_farm: MakeFarm, spec: JobSpec, tmp_path: Path
+) -> None:
+    run_once(make_farm, spec)
+    (tmp_path / "out" / "b.png").unlink()
+    assert resumed(make_farm, spec)[0] == ["b"]
+    assert (tmp_path / "out" / "b.png").is_file()
+
+
+def test_a_frame_whose_output_was_changed_is_done_again(
+    make_farm: MakeFarm, spec: JobSpec, pictures: Path, tmp_path: Path
+) -> None:
+    run_once(make_farm, spec)
+    (tmp_path / "out" / "b.png").write_bytes(b"half a pict")
+    assert resumed(make_farm, spec)[0] == ["b"]
+    assert (tmp_path / "out" / "b.png").read_bytes() == (pictures / "b.png").read_bytes()
+
+
+def test_a_frame_whose_input_was_changed_is_done_again(
+    make_farm: MakeFarm, spec: JobSpec, pictures: Path, tmp_path: Path
+) -> None:
+    run_once(make_farm, spec)
+    (pictures / "c.png").write_bytes((pictures / "a.png").read_bytes())
+    assert resumed(make_farm, spec)[0] == ["c"]
+    assert (tmp_path / "out" / "c.png").read_bytes() == (pictures / "a.png").read_bytes()
+
+
+def test_a_picture_that_was_added_to_the_folder_is_done(
+    make_farm: MakeFarm, spec: JobSpec, pictures: Path
+) -> None:
+    (pictures / "c.png").rename(pictures.parent / "c.png")
+    run_once(make_farm, spec)
+    (pictures.parent / "c.png").rename(pictures / "c.png")
+    assert resumed(make_farm, spec)[0] == ["c"]
+
+
+@pytest.mark.parametrize("change", [{"params": {"amount": 0.5}}, {"plan": {"seed": 1}}])
+def test_what_another_request_has_done_does_not_count(
+    make_farm: MakeFarm, spec: JobSpec, change: dict[str, object]
+) -> None:
+    run_once(make_farm, spec)
+    other = JobSpec.model_validate(spec.model_dump() | change)
+    assert resumed(make_farm, other)[0] == ["a", "b", "c"]
+
+
+def test_it_is_said_why_nothing_can_be_kept(make_farm: MakeFarm, spec: JobSpec) -> None:
+    run_once(make_farm, spec)
+    plan = spec.plan.model_copy(update={"threads": 7})
+    other = spec.model_copy(update={"plan": plan, "params": {"amount": 0.5}})
+    farm = make_farm()
+    farm.controller.submit(other, resume=True)
+    noted = [event for event in farm.log.events if isinstance(event, Notice)]
+    told = (
+        "nothing can be reused: amount changed from 1.0 to 0.5; threads changed from 1 to 7; "
+        "every frame will be rendered"
+    )
+    assert noted == [Notice(spec.output, told)]
+
+
+def test_nothing_is_said_of_a_first_job_or_an_equal_one(make_farm: MakeFarm, spec: JobSpec) -> None:
+    for _ in range(2):
+        farm = make_farm()
+        farm.controller.submit(spec, resume=True)
+        farm.run()
+        assert not [event for event in farm.log.events if isinstance(event, Notice)]
+
+
+def test_priority_makes_no_other_request(make_farm: MakeFarm, spec: JobSpec) -> None:
+    run_once(make_farm, spec)
+    assert resumed(make_farm, spec.model_copy(update={"priority": 90}))[0] == []
+
+
+def test_what_was_set_aside_gets_another_chance(make_farm: MakeFarm, spec: JobSpec) -> None:
+    farm = make_farm({"a": ["die", "die", "die"]})
+    farm.controller.submit(spec)
+    assert farm.run().reason == "1 of 3 failed"
+    again, job = resumed(make_farm, spec)
+    assert again == ["a"]
+    assert (job.state, job.reason) == (JobState.COMPLETED, "")
+
+
+def stopped_at_b(make_farm: MakeFarm, spec: JobSpec, ledger: Ledger, end: str) -> FakeExecutor:
+    """Stop a farm as somebody who presses Ctrl-C while b is in work."""
+    farm = make_farm({"b": [end]})  # type: ignore[list-item]
+    job = farm.controller.submit(spec)
+    farm.controller.run(lambda: states(ledger, job)["b"] is S.RUNNING)
+    farm.controller.stop(seconds=10)
+    farm.controller.scheduler.validate()
+    left = ledger.job(job.id)
+    assert left
+    assert not left.state.is_final
+    assert states(ledger, job) == {"a": S.SUCCEEDED, "b": S.READY, "c": S.READY}
+    assert all(not record.failures for record in ledger.units(job.id))
+    return farm.executor
+
+
+@pytest.mark.parametrize("end", ["hang", "stick"])
+def test_a_stopped_farm_leaves_its_job_to_be_resumed(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger, end: str
+) -> None:
+    executor = stopped_at_b(make_farm, spec, ledger, end)
+    assert names(executor) == ["a", "b"]
+    again, job = resumed(make_farm, spec)
+    assert again == ["b", "c"]
+    before, now = ledger.jobs()
+    assert (before.state, before.reason) == (JobState.CANCELLED, f"resumed as {job.id}")
+    assert now == job
+    assert job.state is JobState.COMPLETED
+
+
+def test_a_farm_that_waits_for_a_unit_that_does_not_stop_gives_up_in_time(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
+) -> None:
+    farm = make_farm({"a": ["stick"]})
+    job = farm.controller.submit(spec)
+    farm.controller.run(lambda: states(ledger, job)["a"] is S.RUNNING)
+    began = farm.clock.time()
+    farm.controller.stop(seconds=10)
+    assert 10 <= farm.clock.time() - began <= 11
+    assert farm.controller.scheduler.busy_workers() == []
+
+
+def test_a_stopped_job_is_taken_up_where_it_was(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
+) -> None:
+    stopped_at_b(make_farm, spec, ledger, "hang")
+    farm = make_farm()
+    (job,) = farm.controller.recover()
+    (done,) = farm.controller.run()
+    assert done.id == job.id
+    assert names(farm.executor) == ["b", "c"]
+    assert [j.id for j in ledger.jobs()] == [job.id]
+    assert states(ledger, job) == dict.fromkeys("abc", S.SUCCEEDED)
+
+
+def test_a_paused_job_stays_paused_for_the_next_farm(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
+) -> None:
+    job = make_farm().controller.submit(spec)
+    first = make_farm()
+    first.controller.recover()
+    first.controller.want(job.id, Wanted.PAUSE)
+    second = make_farm()
+    (taken,) = second.controller.recover()
+    assert taken.wanted is Wanted.PAUSE
+    turns = iter(range(20))
+    second.controller.run(lambda: next(turns, None) is None)
+    assert second.executor.orders == []
+    second.controller.want(job.id, Wanted.RUN)
+    assert second.run().state is JobState.COMPLETED
+
+
+def test_spent_tries_stay_spent_for_the_next_farm(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
+) -> None:
+    farm = make_farm({"a": [failed(Reason.STORAGE)] * 9})
+    job = farm.controller.submit(spec)
+    farm.controller.run(lambda: len(ledger.units(job.id)[0].failures) == 4)
+    again = make_farm({"a": [failed(Reason.STORAGE)] * 9})
+    again.controller.recover()
+    assert again.run().reason == "1 of 3 failed"
+    assert names(again.executor).count("a") == Policy().tries[Reason.STORAGE] - 4
+
+
+def test_finished_jobs_are_left_in_peace(make_farm: MakeFarm, spec: JobSpec) -> None:
+    run_once(make_farm, spec)
+    farm = make_farm()
+    assert farm.controller.recover() == []
+    assert farm.controller.run() == []
+    assert farm.log.events == []

@@ -1,0 +1,75 @@
+"""Working files go as soon as nothing needs them, and stay where something failed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from farm.control.working_files import WorkingFiles
+from farm.model.events import UnitChanged
+from farm.model.film import FilmFormat
+from farm.model.history import RestoredUnit
+from farm.model.job import FilmOptions
+from farm.model.unit import Unit, UnitState
+from farm.planning.plan import PART, FilmFrame, Footage, FrameSequence, plan_units
+
+S = UnitState
+End = Callable[[str, UnitState], None]
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> dict[str, Unit]:
+    folder = tmp_path / ".out.mp4.farm"
+    frames = [FilmFrame("clip.mp4", place + 1, place, 1, place / 25) for place in range(PART + 1)]
+    strip = FrameSequence(
+        "clip", frames, str(tmp_path / "out.mp4"), str(folder), FilmFormat("h264")
+    )
+    planned = plan_units("job", Footage(strips=(strip,)), FilmOptions())
+    folder.mkdir()
+    for unit in planned:
+        Path(unit.target).touch()
+    return {unit.name: unit for unit in planned}
+
+
+@pytest.fixture
+def end(units: dict[str, Unit]) -> End:
+    working = WorkingFiles([RestoredUnit(unit, S.BLOCKED) for unit in units.values()])
+    return lambda name, state: working.on_change(UnitChanged(units[name], state, 1))
+
+
+def there(units: dict[str, Unit]) -> set[str]:
+    return {name for name, unit in units.items() if Path(unit.target).exists()}
+
+
+def frames(units: dict[str, Unit], *, part: int) -> list[str]:
+    return list(units[f"clip/part{part:04d}"].needs)
+
+
+def test_frames_go_when_their_part_is_done_and_no_sooner(units: dict[str, Unit], end: End) -> None:
+    for name in frames(units, part=1):
+        end(name, S.SUCCEEDED)
+    assert there(units) == set(units)
+    end("clip/part0001", S.SUCCEEDED)
+    assert there(units) == set(units) - set(frames(units, part=1))
+
+
+def test_the_folder_goes_with_the_last_of_it(units: dict[str, Unit], end: End) -> None:
+    for name in units:
+        end(name, S.SUCCEEDED)
+    assert there(units) == {"clip/film"}
+    assert not Path(units["clip/part0001"].target).parent.exists()
+
+
+def test_what_a_resumed_job_finds_finished_counts_as_done(units: dict[str, Unit], end: End) -> None:
+    for name in units:
+        end(name, S.SKIPPED if name.startswith("clip/0") else S.SUCCEEDED)
+    assert there(units) == {"clip/film"}
+
+
+def test_what_was_made_without_a_failed_frame_keeps_all_that_mends_it(
+    units: dict[str, Unit], end: End
+) -> None:
+    for name in units:
+        end(name, S.QUARANTINED if name == "clip/000003" else S.SUCCEEDED)
+    parts = {"clip/part0001", "clip/part0002"}
+    assert there(units) == {*frames(units, part=1), *parts, "clip/film"}

@@ -1,0 +1,227 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from farm.errors import (
+    BadInput,
+    BadParameter,
+    Cancelled,
+    DeviceMemory,
+    FarmError,
+    PluginError,
+    StorageFailed,
+    UnknownName,
+    UserError,
+    WorkerDied,
+)
+from farm.execution.worker import Worker, attempt, classify
+from farm.host.registry import Registry
+from farm.media import read_record
+from farm.model.job import Plan
+from farm.model.messages import Figures, Order, Reason, UnitCancelled, UnitFailed
+from farm.model.unit import Unit
+from farm.storage import sha256_file
+from farm_networks import starter
+
+EFFECTS = Path(__file__).parent / "effects"
+
+
+@pytest.fixture(scope="module")
+def worker() -> Worker:
+    return Worker(Registry.load(EFFECTS), "cpu", 1)
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> Order:
+    """An order to invert a small ramp into PNG."""
+    source = tmp_path / "ramp.png"
+    ramp = np.linspace(0, 255, 12 * 9 * 3).astype(np.uint8).reshape(9, 12, 3)
+    Image.fromarray(ramp).save(source)
+    unit = Unit("job", "ramp.png", str(source), str(tmp_path / "out" / "ramp.png"))
+    return Order(unit, 1, "lease", "invert", {}, Plan())
+
+
+def run(worker: Worker, order: Order) -> Figures:
+    return worker.run(order, lambda *_: None, lambda: False)
+
+
+def test_the_effect_is_what_is_written(worker: Worker, order: Order) -> None:
+    run(worker, order)
+    before, after = (np.asarray(Image.open(u)) for u in (order.unit.source, order.unit.target))
+    assert np.array_equal(after, 255 - before)
+
+
+def test_figures_say_what_a_frame_cost(worker: Worker, order: Order) -> None:
+    figures = run(worker, order)
+    assert figures.seconds.keys() == {"load", "compute", "write"}
+    assert all(seconds > 0 for seconds in figures.seconds.values())
+    assert figures.pixels == 12 * 9
+    assert figures.source_sha256 == sha256_file(Path(order.unit.source))
+    assert figures.target_sha256 == sha256_file(Path(order.unit.target))
+
+
+def test_pixels_are_the_outputs(worker: Worker, order: Order) -> None:
+    assert run(worker, replace(order, task="half")).pixels == 6 * 5
+
+
+def test_a_blank_picture_has_no_digest(worker: Worker, order: Order) -> None:
+    unit = replace(order.unit, source="blank:8x6:#ff8000")
+    assert run(worker, replace(order, unit=unit)).source_sha256 == ""
+
+
+def test_the_file_records_how_it_was_made(worker: Worker, order: Order) -> None:
+    order = replace(order, task="look", plan=Plan(seed=5))
+    figures = run(worker, order)
+    record = read_record(order.unit.target)
+    assert record["task"] == "look"
+    assert record["params"] == {"network": "starter", "weights": None}
+    assert record["plan"] == order.plan.model_dump(mode="json")
+    assert record["source"] == {"name": "ramp.png", "sha256": figures.source_sha256}
+    assert record["networks"] == {"starter": starter.SHA256}
+    assert record["versions"].keys() == {"farm", "torch"}
+    assert record["device"].startswith("cpu")
+    assert (record["alpha"], record["depth"]) == (False, 8)
+
+
+def test_the_same_order_gives_the_same_bytes(worker: Worker, order: Order) -> None:
+    order = replace(order, task="grain")
+    assert run(worker, order).target_sha256 == run(worker, order).target_sha256
+
+
+def test_seed_and_frame_change_the_grain(worker: Worker, order: Order) -> None:
+    def pixels(order: Order) -> bytes:
+        run(worker, order)
+        return Image.open(order.unit.target).tobytes()
+
+    order = replace(order, task="grain")
+    others = (
+        replace(order, plan=Plan(seed=1)),
+        replace(order, unit=replace(order.unit, name="other.png")),
+    )
+    assert len({pixels(one) for one in (order, *others)}) == 3
+
+
+@pytest.mark.parametrize(("task", "width", "height"), [("invert", 12, 9), ("half", 6, 5)])
+def test_alpha_is_carried(worker: Worker, order: Order, task: str, width: int, height: int) -> None:
+    picture = Image.open(order.unit.source)
+    alpha = Image.linear_gradient("L").resize(picture.size)
+    picture.putalpha(alpha)
+    picture.save(order.unit.source)
+    run(worker, replace(order, task=task))
+    written = Image.open(order.unit.target)
+    assert written.size == (width, height)
+    expected = alpha.resize((width, height), Image.Resampling.BILINEAR)
+    assert np.abs(np.subtract(written.getchannel("A"), expected, dtype=int)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("how", "match"),
+    [
+        ("nan", r"plugin faulty: rendered \d+ of 324 values that are no finite numbers"),
+        ("layout", r"torch.float32 of shape \[3, 9, 12\]; a picture is floating point, \[1, 3,"),
+        ("integer", r"torch.uint8 of shape \[1, 3, 9, 12\]"),
+        ("nothing", "rendered a NoneType, not a tensor"),
+        ("raise", r"faulty: KeyError: 'colour' \(probe.py, line \d+\)"),
+        ("exit", "faulty: SystemExit: 3"),
+    ],
+)
+def test_a_broken_effect_is_named_and_writes_nothing(
+    worker: Worker, order: Order, how: str, match: str
+) -> None:
+    with pytest.raises(PluginError, match=match):
+        run(worker, replace(order, task="faulty", params={"how": how}))
+    assert not Path(order.unit.target).exists()
+
+
+def test_a_picture_may_become_one_colour(worker: Worker, order: Order) -> None:
+    run(worker, replace(order, params={"amount": 0.5}))
+    assert np.ptp(np.asarray(Image.open(order.unit.target))) == 0
+
+
+@pytest.mark.parametrize("how", ["memory", "torch-memory"])
+def test_lack_of_memory_is_the_devices(worker: Worker, order: Order, how: str) -> None:
+    with pytest.raises(DeviceMemory, match=r"cpu is out of memory .* try a smaller --tile"):
+        run(worker, replace(order, task="faulty", params={"how": how}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "match"),
+    [
+        ({"task": "inverrt"}, UnknownName, "did you mean invert"),
+        ({"params": {"amount": 2}}, BadParameter, "amount: should be less than or equal to 1"),
+        ({"plan": Plan(threads=2)}, UserError, "plan is for 2 threads .* this worker has 1"),
+    ],
+)
+def test_a_wrong_order_is_refused(
+    worker: Worker, order: Order, changes: dict, error: type, match: str
+) -> None:
+    with pytest.raises(error, match=match):
+        run(worker, replace(order, **changes))
+
+
+def test_a_missing_picture_is_the_users(worker: Worker, order: Order) -> None:
+    Path(order.unit.source).unlink()
+    with pytest.raises(BadInput, match=r"ramp\.png: no such file"):
+        run(worker, order)
+
+
+def test_cancelling_before_the_write_leaves_nothing(worker: Worker, order: Order) -> None:
+    with pytest.raises(Cancelled):
+        worker.run(order, lambda *_: None, lambda: True)
+    assert not Path(order.unit.target).exists()
+
+
+def test_networks_stay_warm(worker: Worker, order: Order, tmp_path: Path) -> None:
+    weights = Path(shutil.copy(starter.WEIGHTS, tmp_path / "copy.safetensors"))
+    order = replace(order, task="look", params={"weights": str(weights)})
+    run(worker, order)
+    weights.unlink()
+    run(worker, order)
+
+
+def test_progress_is_told(worker: Worker, order: Order, tmp_path: Path) -> None:
+    until, told = tmp_path / "until", []
+
+    def report(done: float, note: str, tiles: int) -> None:
+        told.append((done, note, tiles))
+        until.touch()
+
+    params = {"began": str(tmp_path / "began"), "until": str(until)}
+    worker.run(replace(order, task="wait", params=params), report, lambda: False)
+    assert told == [(0.5, "waiting", 0)]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "is_fatal"),
+    [
+        (BadInput("a.png", "damaged"), Reason.USER_ERROR, True),
+        (PluginError("dream", "broke"), Reason.PLUGIN_ERROR, False),
+        (DeviceMemory("cuda:0", "2 GiB"), Reason.MEMORY, False),
+        (StorageFailed("a.png", "no space left"), Reason.STORAGE, False),
+        (WorkerDied("ray-1", "killed"), Reason.WORKER_DIED, False),
+        (FarmError("strange"), Reason.BUG, False),
+        (ZeroDivisionError("by zero"), Reason.BUG, False),
+    ],
+)
+def test_every_error_has_a_reason(error: Exception, reason: Reason, *, is_fatal: bool) -> None:
+    failure = classify(error)
+    assert (failure.reason, failure.is_fatal) == (reason, is_fatal)
+    assert str(error) in failure.message
+    assert "\n" not in failure.message
+
+
+def test_a_failure_carries_the_plugins_traceback(worker: Worker, order: Order) -> None:
+    order = replace(order, task="faulty", params={"how": "raise"})
+    end = attempt(worker, "w", order, lambda *_: None, lambda: False)
+    assert isinstance(end, UnitFailed)
+    assert "return faults[self.params.how]()" in end.failure.traceback
+    assert (end.worker, end.token) == ("w", "lease")
+
+
+def test_an_attempt_may_end_cancelled(worker: Worker, order: Order) -> None:
+    end = attempt(worker, "w", order, lambda *_: None, lambda: True)
+    assert end == UnitCancelled("w", "lease")

@@ -1,0 +1,116 @@
+"""Nothing that is finished is done again, and nothing is taken for finished that is not."""
+
+from dataclasses import replace
+
+from farm.model.film import FilmFormat
+from farm.model.history import UnitRecord
+from farm.model.job import FilmOptions
+from farm.model.messages import Figures
+from farm.model.unit import Unit, UnitState
+from farm.planning.plan import FilmFrame, Footage, FrameSequence, plan_units
+from farm.planning.resume import finished_units
+
+FRAMES = 250
+FIRST, SECOND, THIRD = (f"clip/part{number:04d}" for number in (1, 2, 3))
+
+
+def make_units(coherence: str = "none") -> tuple[Unit, ...]:
+    frames = [FilmFrame("clip.mp4", place + 1, place, 1, place / 25) for place in range(FRAMES)]
+    strip = FrameSequence("clip", frames, "out.mp4", ".farm", FilmFormat("h264"), origin="clip.mp4")
+    options = FilmOptions.model_validate({"coherence": coherence})
+    return plan_units("now", Footage(strips=(strip,)), options)
+
+
+class Disk:
+    """Files by place, with what they hold; every unit's figures agree with them at first."""
+
+    def __init__(self, units: tuple[Unit, ...]) -> None:
+        self.units = units
+        self.files = {unit.target: f"made {unit.name}" for unit in units} | {"clip.mp4": "source"}
+        self.records = {unit.target: self._record(unit) for unit in units}
+
+    def _record(self, unit: Unit) -> UnitRecord:
+        figures = Figures(
+            source_sha256=self.files.get(unit.source, ""), target_sha256=self.files[unit.target]
+        )
+        before = replace(unit, job="before")
+        return UnitRecord(before, UnitState.SUCCEEDED, 1, "", figures)
+
+    def finished(self) -> set[str]:
+        return finished_units(
+            self.units, self.records, lambda place, sha: self.files.get(place, "") == sha
+        )
+
+    def unfinished(self) -> set[str]:
+        return {unit.name for unit in self.units} - self.finished()
+
+    def target(self, name: str) -> str:
+        return next(unit.target for unit in self.units if unit.name == name)
+
+
+def test_a_finished_film_is_finished_though_its_working_files_are_gone() -> None:
+    disk = Disk(make_units())
+    for unit in disk.units:
+        if unit.is_working:
+            del disk.files[unit.target]
+    assert disk.unfinished() == set()
+
+
+def test_a_part_stands_for_its_frames() -> None:
+    disk = Disk(make_units())
+    rest = {f"clip/{number:06d}" for number in range(241, FRAMES + 1)} | {THIRD, "clip/film"}
+    for unit in disk.units:
+        if unit.name not in {FIRST, SECOND}:
+            del disk.files[unit.target]
+        if unit.name in rest:
+            del disk.records[unit.target]
+    assert disk.unfinished() == rest
+
+
+def test_a_lost_film_is_joined_again_from_its_parts() -> None:
+    disk = Disk(make_units())
+    del disk.files["out.mp4"]
+    assert disk.unfinished() == {"clip/film"}
+
+
+def test_a_lost_part_is_made_again_from_its_frames() -> None:
+    disk = Disk(make_units())
+    del disk.files["out.mp4"], disk.files[disk.target(SECOND)]
+    assert disk.unfinished() == {SECOND, "clip/film"}
+
+
+def test_what_was_made_without_a_failed_frame_is_made_again_with_it() -> None:
+    disk = Disk(make_units())
+    del disk.records[disk.target("clip/000007")]
+    assert disk.unfinished() == {"clip/000007", FIRST, "clip/film"}
+
+
+def test_frames_that_followed_a_failed_one_are_made_again() -> None:
+    disk = Disk(make_units("flow"))
+    del disk.records[disk.target("clip/s0000/000050")]
+    again = disk.unfinished()
+    assert {"clip/s0000/000050", "clip/s0000/000056", FIRST, "clip/film"} <= again
+    assert "clip/s0000/000049" not in again
+    assert "clip/s0001/000051" not in again
+
+
+def test_nothing_of_a_changed_source_is_finished() -> None:
+    disk = Disk(make_units())
+    disk.files["clip.mp4"] = "another film"
+    assert disk.finished() == set()
+
+
+def test_a_file_that_was_changed_is_made_again() -> None:
+    disk = Disk(make_units())
+    del disk.files["out.mp4"]
+    disk.files[disk.target(FIRST)] = disk.files[disk.target("clip/000009")] = "scribbled on"
+    assert disk.unfinished() == {"clip/000009", FIRST, "clip/film"}
+
+
+def test_a_unit_that_asks_for_something_else_is_not_finished() -> None:
+    disk = Disk(make_units())
+    target = disk.target(THIRD)
+    record = disk.records[target]
+    other = replace(record.unit, needs=record.unit.needs[:-1])
+    disk.records[target] = replace(record, unit=other)
+    assert disk.unfinished() == {THIRD, "clip/film"}

@@ -1,0 +1,91 @@
+"""Where pictures go, and what is refused before any work."""
+
+from pathlib import Path
+
+import pytest
+
+from farm.errors import BadOutput
+from farm.planning.inputs import Source, list_inputs
+from farm.planning.targets import check_output, target_for
+
+CAT = Source("cat", "/in/cat.jpg")
+RAW = Source("raw", "/in/raw.psd")
+BLANK = Source("blank_4x3", "blank:4x3")
+
+
+@pytest.mark.parametrize(
+    ("source", "output", "many", "target"),
+    [
+        (CAT, "out.png", False, "out.png"),
+        (CAT, "out", False, "out/cat.jpg"),
+        (CAT, "out/", False, "out/cat.jpg"),
+        (CAT, "out.png/", False, "out.png/cat.jpg"),
+        (CAT, "results.v2", True, "results.v2/cat.jpg"),
+        (RAW, "out", True, "out/raw.png"),
+        (BLANK, "out", True, "out/blank_4x3.png"),
+        (Source("cat.jpg", "/in/cat.jpg"), "out", True, "out/cat.jpg"),
+        (Source("cat.psd", "/in/cat.psd"), "out", True, "out/cat.psd.png"),
+        (Source("cat", "/in/cat.TIFF"), "out", True, "out/cat.TIFF"),
+        (Source("v1.2", "/in/v1.2"), "out", True, "out/v1.2.png"),
+    ],
+)
+def test_targets(source: Source, output: str, many: bool, target: str) -> None:  # noqa: FBT001
+    assert target_for(source, output, many) == target
+
+
+def test_an_existing_folder_is_a_folder_whatever_its_name(tmp_path: Path) -> None:
+    (tmp_path / "out.png").mkdir()
+    assert target_for(CAT, str(tmp_path / "out.png"), many=False).endswith("out.png/cat.jpg")
+
+
+def test_targets_of_different_sources_differ(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a.png", "a.jpg.jpg", "a.psd", "a.psd.png", "b/a.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    sources = list_inputs([str(tmp_path), str(tmp_path / "b")])
+    targets = {target_for(source, "out", many=True) for source in sources}
+    assert len(targets) == len(sources) == 6
+
+
+def test_many_pictures_do_not_go_into_one_file(tmp_path: Path) -> None:
+    for suffix in (".png", ".psd"):
+        output = tmp_path / f"out{suffix}"
+        message = f"cannot write {output}: several pictures need a folder; give {tmp_path}/out/"
+        with pytest.raises(BadOutput, match=message):
+            check_output(str(output), [CAT, RAW])
+        with pytest.raises(BadOutput, match="several pictures need a folder"):
+            target_for(CAT, str(output), many=True)
+
+
+def test_an_unknown_suffix_is_refused_naming_the_known(tmp_path: Path) -> None:
+    with pytest.raises(
+        BadOutput, match=r"\.psd is not written, only \.png, \.jpg, .*; for a folder end it with /"
+    ):
+        check_output(str(tmp_path / "out.psd"), [CAT])
+
+
+def test_an_input_is_not_replaced(tmp_path: Path) -> None:
+    picture = tmp_path / "cat.png"
+    picture.touch()
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    sources = list_inputs([str(picture)])
+    for output in (picture, tmp_path, tmp_path / "link", tmp_path / "link" / "cat.png"):
+        with pytest.raises(BadOutput, match="this is an input; choose another place"):
+            check_output(str(output), sources)
+    check_output(str(tmp_path / "dog.png"), sources)
+    check_output(str(tmp_path / "new" / "folder"), sources)
+
+
+def test_a_place_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for output in ("file", "file/", "file/out.png", "file/out"):
+        with pytest.raises(BadOutput, match="file is a file, not a folder"):
+            check_output(str(tmp_path / output), [CAT])
+    with pytest.raises(BadOutput, match="nothing here stores s3:// URLs"):
+        check_output("s3://bucket/out.png", [CAT])
+
+
+def test_checking_changes_nothing(tmp_path: Path) -> None:
+    check_output(str(tmp_path / "new" / "out.png"), [CAT])
+    check_output(str(tmp_path / "other"), [CAT, RAW, BLANK])
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,245 @@
+"""Jobs, units and workers made up for a test, and a farm on a fake executor."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from farm.control.clock import FakeClock
+from farm.control.controller import Controller
+from farm.host.registry import Registry
+from farm.ledger import Ledger
+from farm.model.events import Assign, Event, Instruction, JobSubmitted, News, UnitChanged
+from farm.model.history import RestoredUnit
+from farm.model.job import Job, JobSpec, JobState
+from farm.model.messages import (
+    Failure,
+    Figures,
+    Order,
+    Reason,
+    UnitCancelled,
+    UnitFailed,
+    UnitStarted,
+    UnitSucceeded,
+    WorkerJoined,
+    WorkerLost,
+)
+from farm.model.unit import Unit, UnitState
+from farm.scheduling.policy import Policy
+from farm.scheduling.scheduler import Scheduler
+
+from .fakes import (
+    End,
+    FakeExecutor,
+    Script,
+    scripted,
+)
+
+EFFECT = '''
+from farm import Effect, Field, TaskParams, hookimpl
+
+class Copy(Effect):
+    """Leave the picture as it is."""
+    name = "copy"
+
+    class Params(TaskParams):
+        amount: float = Field(1.0, ge=0, le=1)
+
+    def render(self, image, context):
+        return image
+
+@hookimpl
+def farm_tasks():
+    return [Copy]
+
+@hookimpl
+def farm_unit_finished(job, unit, state, reason):
+    raise RuntimeError(f"{unit.name} came too soon")
+'''
+
+
+def failed(reason: Reason = Reason.PLUGIN_ERROR, *, is_fatal: bool = False) -> Failure:
+    return Failure(reason, f"{reason} it was", is_fatal, "Traceback ...")
+
+
+class Bench:
+    """A scheduler with a clock, short words for what happens to it, and what it said.
+
+    Its books are checked after every event.
+    """
+
+    def __init__(self) -> None:
+        self.scheduler = Scheduler(Policy(), "test")
+        self.clock = FakeClock()
+        self.heard: list[Instruction] = []
+        self.held: dict[str, Order] = {}
+
+    def send(self, event: Event) -> list[Instruction]:
+        """Give the scheduler an event and return what it says."""
+        out = self.scheduler.handle(event, self.clock.time())
+        self.heard += out
+        for said in out:
+            if isinstance(said, Assign):
+                self.held[said.worker] = said.order
+        self.scheduler.validate()
+        return out
+
+    def submit(
+        self,
+        job: str = "job",
+        *units: str,
+        priority: int = 50,
+        needs: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """Submit a job with these units, a second after the one before."""
+        self.clock.advance(1)
+        needed = needs or {}
+        made = [
+            Unit(job, name, f"in/{name}", f"out/{name}", tuple(needed.get(name, ())))
+            for name in units or ("a", "b", "c")
+        ]
+        state = {True: UnitState.BLOCKED, False: UnitState.READY}
+        self.enter(job, [RestoredUnit(unit, state[bool(unit.needs)]) for unit in made], priority)
+
+    def enter(self, job: str, units: Sequence[RestoredUnit], priority: int = 50) -> None:
+        """Submit a job whose units may have a past."""
+        spec = JobSpec(task="copy", inputs=("in",), output="out/", priority=priority)
+        self.send(JobSubmitted(Job(job, spec, self.clock.time()), tuple(units)))
+
+    def join(self, *workers: str) -> None:
+        for worker in workers:
+            self.send(WorkerJoined(worker, "cpu"))
+
+    def start(self, worker: str) -> None:
+        self.send(UnitStarted(worker, self.held[worker].token))
+
+    def succeed(self, worker: str) -> list[Instruction]:
+        order = self.held.pop(worker)
+        return self.send(UnitSucceeded(worker, order.token, Figures()))
+
+    def fail(self, worker: str, failure: Failure) -> list[Instruction]:
+        order = self.held.pop(worker)
+        return self.send(UnitFailed(worker, order.token, failure))
+
+    def give_back(self, worker: str) -> list[Instruction]:
+        order = self.held.pop(worker)
+        return self.send(UnitCancelled(worker, order.token))
+
+    def lose(self, worker: str) -> list[Instruction]:
+        self.held.pop(worker, None)
+        return self.send(WorkerLost(worker, "shot"))
+
+    def units_of(self, *workers: str) -> list[str]:
+        """Return the names of the units that workers hold."""
+        return [self.held[worker].unit.name for worker in workers]
+
+    def states(self, unit: str) -> list[UnitState]:
+        """Return every state the unit was ever in since it entered."""
+        return [change.state for change in self.changes(unit)]
+
+    def last(self, unit: str) -> UnitChanged:
+        return self.changes(unit)[-1]
+
+    def changes(self, unit: str) -> list[UnitChanged]:
+        return [i for i in self.heard if isinstance(i, UnitChanged) and i.unit.name == unit]
+
+    def job(self, job: str = "job") -> tuple[JobState, str]:
+        found = self.scheduler.job(job)
+        return found.state, found.reason
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@dataclass
+class Log:
+    """An observer that keeps what it hears."""
+
+    events: list[News] = field(default_factory=list)
+
+    def on_event(self, event: News) -> None:
+        self.events.append(event)
+
+    def states(self, unit: str) -> list[UnitState]:
+        return [e.state for e in self.events if isinstance(e, UnitChanged) and e.unit.name == unit]
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    """A registry that offers the task copy, from a plugin whose observer always raises."""
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    (folder / "copying.py").write_text(EFFECT)
+    return Registry.load(folder)
+
+
+@pytest.fixture
+def ledger_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    made = Ledger.open(ledger_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder with a.png, b.png and c.png."""
+    from PIL import Image
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, colour in (("a", "red"), ("b", "green"), ("c", "blue")):
+        Image.new("RGB", (8, 8), colour).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def spec(pictures: Path, tmp_path: Path) -> JobSpec:
+    """A job of three frames: a.png, b.png and c.png."""
+    return JobSpec(task="copy", inputs=(str(pictures),), output=f"{tmp_path / 'out'}/")
+
+
+@dataclass
+class Farm:
+    """A controller with the executor, log and clock that it has."""
+
+    controller: Controller
+    executor: FakeExecutor
+    log: Log
+    clock: FakeClock
+
+    def run(self) -> Job:
+        """Run the one job to its end, the books agreeing at it."""
+        (job,) = self.controller.run()
+        self.controller.scheduler.validate()
+        return job
+
+
+class MakeFarm:
+    """Makes farms on one ledger, an hour after each other: ``make_farm(a=["die"], workers=2)``."""
+
+    def __init__(self, registry: Registry, ledger: Ledger) -> None:
+        self._registry, self._ledger, self._clock = registry, ledger, FakeClock()
+
+    def __call__(self, ends: Mapping[str, Sequence[End]] | None = None, workers: int = 1) -> Farm:
+        return self.scripted(scripted(ends or {}), workers)
+
+    def scripted(self, script: Script, workers: int = 1) -> Farm:
+        self._clock.advance(3600)
+        executor, log = FakeExecutor(script, workers, self._clock), Log()
+        controller = Controller(
+            self._registry, executor, self._ledger, clock=self._clock, observers=[log]
+        )
+        return Farm(controller, executor, log, self._clock)
+
+
+@pytest.fixture
+def make_farm(registry: Registry, ledger: Ledger) -> MakeFarm:
+    return MakeFarm(registry, ledger)
