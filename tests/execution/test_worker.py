@@ -27,7 +27,7 @@ from farm.model.unit import Unit
 from farm.storage import sha256_file
 from farm_networks import starter
 
-EFFECTS = Path(__file__).parent / "effects"
+EFFECTS = Path(__file__).parents[1] / "effects"
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,5 @@
 """Films to plan for."""
 
-from ..clips import (  # noqa: TID252 - shared between rooms
-    clip,
-    look,
-)
+from ..clips import clip, look, sound_of  # noqa: TID252 - shared between rooms
 
-__all__ = ["clip", "look"]
+__all__ = ["clip", "look", "sound_of"]

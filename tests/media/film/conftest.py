@@ -1,6 +1,6 @@
 """Films to read and frames to write."""
 
-from ..clips import (  # noqa: TID252 - shared between rooms
+from ...clips import (  # noqa: TID252 - shared between rooms
     clip,
     look,
     pictures,
