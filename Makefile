@@ -4,13 +4,18 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lint types imports docs bench build clean
+.PHONY: demo test test-all check lint types imports bench build clean
 
 demo: $(VENV)/.ok
 	$(BIN)/farm demo
 
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --durations 10
+
 test: $(VENV)/.ok
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not proof"
+
+test-all: test
+	$(PYTEST) -m proof
 
 check: lint types imports
 

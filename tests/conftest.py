@@ -18,6 +18,13 @@ from farm.model.unit import Unit
 LEASES = count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process run all tests of the session's Ray cluster, so that it starts once."""
+    for item in items:
+        if "ray_cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("ray"))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real pictures and weights, where the checkout has them beside it."""
