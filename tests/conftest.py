@@ -21,7 +21,7 @@ LEASES = count(1)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one process run all tests of the session's Ray cluster, so that it starts once."""
     for item in items:
-        if "ray_cluster" in getattr(item, "fixturenames", ()):
+        if item.get_closest_marker("ray") or "ray_cluster" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("ray"))
 
 
