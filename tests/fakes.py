@@ -1,4 +1,4 @@
-"""An executor that keeps the contract and computes nothing."""
+"""An executor that fulfils the contract but computes nothing."""
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -25,11 +25,15 @@ from farm.model.messages import (
 from farm.model.unit import Unit
 from farm.storage import sha256_file
 
-End = Failure | Literal["succeed", "hang", "stick", "die", "fall", "haunt"]
-"""What becomes of an attempt.
+End = (
+    Failure
+    | Literal["succeed", "hang", "ignore_cancel", "die", "die_before_start", "succeed_after_death"]
+)
+"""How an attempt ends.
 
-hang: goes on until it is cancelled. stick: does not even hear that. die: takes the worker
-along. fall: takes it along before it has begun. haunt: dies, and reports success afterwards.
+hang: runs until it is cancelled. ignore_cancel: hangs and ignores that too. die: kills its worker.
+die_before_start: kills it before the unit has started. succeed_after_death: kills its worker, which
+still reports success.
 """
 
 Script = Callable[[Order], End]
@@ -38,11 +42,11 @@ FIGURES = Figures({"load": 0.1, "compute": 2.0, "write": 0.3}, 64, overlap_pixel
 
 
 def scripted(ends: Mapping[str, Sequence[End]]) -> Script:
-    """Return a script of the ends of each unit's attempts, in turn; then all succeed."""
+    """Return a script that ends each unit's attempts in this order; later attempts succeed."""
 
     def script(order: Order) -> End:
-        mine = ends.get(order.unit.name, ())
-        return mine[order.attempt - 1] if order.attempt <= len(mine) else "succeed"
+        own = ends.get(order.unit.name, ())
+        return own[order.attempt - 1] if order.attempt <= len(own) else "succeed"
 
     return script
 
@@ -50,15 +54,15 @@ def scripted(ends: Mapping[str, Sequence[End]]) -> Script:
 @dataclass
 class _Worker:
     order: Order | None = None
-    is_telling: bool = False
+    has_started: bool = False
     is_cancelled: bool = False
 
 
 @dataclass
 class FakeExecutor(Executor):
-    """Ends orders as a script says, asked anew at every poll. Success copies the source.
+    """Ends orders as a script says, which is asked at every poll. Success copies the source.
 
-    A poll with nothing to say moves the clock on by its timeout.
+    A poll without messages advances the clock by its timeout.
     """
 
     script: Script = field(default_factory=lambda: scripted({}))
@@ -67,11 +71,11 @@ class FakeExecutor(Executor):
     orders: list[Order] = field(default_factory=list)
     _alive: dict[str, _Worker] = field(default_factory=dict)
     _messages: deque[Message] = field(default_factory=deque)
-    _born: int = 0
+    _worker_count: int = 0
 
     def start(self) -> None:
         for _ in range(self.workers):
-            self._bear()
+            self._add_worker()
 
     def assign(self, worker: str, order: Order) -> None:
         if worker not in self._alive:
@@ -84,7 +88,7 @@ class FakeExecutor(Executor):
     def poll(self, timeout: float) -> Sequence[Message]:
         for name, worker in list(self._alive.items()):
             if worker.order:
-                self._go_on(name, worker, worker.order)
+                self._advance(name, worker, worker.order)
         if not self._messages:
             self.clock.advance(timeout)
         messages = list(self._messages)
@@ -97,37 +101,37 @@ class FakeExecutor(Executor):
 
     def kill(self, worker: str) -> None:
         if self._alive.pop(worker, None):
-            self._messages.append(WorkerLost(worker, "it was told to end"))
-            self._bear()
+            self._messages.append(WorkerLost(worker, "it was killed"))
+            self._add_worker()
 
     def close(self) -> None:
         self._alive.clear()
         self._messages.clear()
 
-    def _bear(self) -> None:
-        self._born += 1
-        name = f"fake-{self._born}"
+    def _add_worker(self) -> None:
+        self._worker_count += 1
+        name = f"fake-{self._worker_count}"
         self._alive[name] = _Worker()
         self._messages.append(WorkerJoined(name, "cpu"))
 
-    def _go_on(self, name: str, worker: _Worker, order: Order) -> None:
+    def _advance(self, name: str, worker: _Worker, order: Order) -> None:
         end = self.script(order)
-        if end == "fall":
+        if end == "die_before_start":
             self.kill(name)
             return
-        if not worker.is_telling:
-            worker.is_telling = True
+        if not worker.has_started:
+            worker.has_started = True
             self._messages.append(UnitStarted(name, order.token))
             self._messages.append(UnitProgress(name, order.token, 0.5, "waiting", 1))
-        if worker.is_cancelled and end != "stick":
+        if worker.is_cancelled and end != "ignore_cancel":
             self._free(name, UnitCancelled(name, order.token))
         elif isinstance(end, Failure):
             self._free(name, UnitFailed(name, order.token, end))
         elif end == "succeed":
-            self._free(name, UnitSucceeded(name, order.token, _copied(order.unit)))
-        elif end in {"die", "haunt"}:
+            self._free(name, UnitSucceeded(name, order.token, _copy(order.unit)))
+        elif end in {"die", "succeed_after_death"}:
             self.kill(name)
-            if end == "haunt":
+            if end == "succeed_after_death":
                 self._messages.append(UnitSucceeded(name, order.token, FIGURES))
 
     def _free(self, name: str, last: Message) -> None:
@@ -135,7 +139,7 @@ class FakeExecutor(Executor):
         self._messages.append(last)
 
 
-def _copied(unit: Unit) -> Figures:
+def _copy(unit: Unit) -> Figures:
     source, target = Path(unit.source), Path(unit.target)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(source.read_bytes() if source.is_file() else unit.source.encode())

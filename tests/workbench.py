@@ -1,4 +1,4 @@
-"""Jobs, units and workers made up for a test, and a farm on a fake executor."""
+"""Jobs, units and workers for tests, and a farm on a fake executor."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,33 +55,33 @@ def farm_tasks():
 
 @hookimpl
 def farm_unit_finished(job, unit, state, reason):
-    raise RuntimeError(f"{unit.name} came too soon")
+    raise RuntimeError(f"cannot handle {unit.name}")
 '''
 
 
 def failed(reason: Reason = Reason.PLUGIN_ERROR, *, is_fatal: bool = False) -> Failure:
-    return Failure(reason, f"{reason} it was", is_fatal, "Traceback ...")
+    return Failure(reason, f"failed with {reason}", is_fatal, "Traceback ...")
 
 
 class Bench:
-    """A scheduler with a clock, short words for what happens to it, and what it said.
+    """A scheduler and its clock, with a short method for each event.
 
-    Its books are checked after every event.
+    instructions: all that it has returned. The scheduler is validated after every event.
     """
 
     def __init__(self) -> None:
         self.scheduler = Scheduler(Policy(), "test")
         self.clock = FakeClock()
-        self.heard: list[Instruction] = []
+        self.instructions: list[Instruction] = []
         self.held: dict[str, Order] = {}
 
     def send(self, event: Event) -> list[Instruction]:
-        """Give the scheduler an event and return what it says."""
+        """Send the scheduler an event and return its instructions."""
         out = self.scheduler.handle(event, self.clock.time())
-        self.heard += out
-        for said in out:
-            if isinstance(said, Assign):
-                self.held[said.worker] = said.order
+        self.instructions += out
+        for instruction in out:
+            if isinstance(instruction, Assign):
+                self.held[instruction.worker] = instruction.order
         self.scheduler.validate()
         return out
 
@@ -92,18 +92,20 @@ class Bench:
         priority: int = 50,
         needs: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """Submit a job with these units, a second after the one before."""
+        """Submit a job with these units, one second after the previous one."""
         self.clock.advance(1)
         needed = needs or {}
-        made = [
+        planned = [
             Unit(job, name, f"in/{name}", f"out/{name}", tuple(needed.get(name, ())))
             for name in units or ("a", "b", "c")
         ]
         state = {True: UnitState.BLOCKED, False: UnitState.READY}
-        self.enter(job, [RestoredUnit(unit, state[bool(unit.needs)]) for unit in made], priority)
+        self.submit_restored(
+            job, [RestoredUnit(unit, state[bool(unit.needs)]) for unit in planned], priority
+        )
 
-    def enter(self, job: str, units: Sequence[RestoredUnit], priority: int = 50) -> None:
-        """Submit a job whose units may have a past."""
+    def submit_restored(self, job: str, units: Sequence[RestoredUnit], priority: int = 50) -> None:
+        """Submit a job whose units may have a history."""
         spec = JobSpec(task="copy", inputs=("in",), output="out/", priority=priority)
         self.send(JobSubmitted(Job(job, spec, self.clock.time()), tuple(units)))
 
@@ -122,31 +124,31 @@ class Bench:
         order = self.held.pop(worker)
         return self.send(UnitFailed(worker, order.token, failure))
 
-    def give_back(self, worker: str) -> list[Instruction]:
+    def confirm_cancel(self, worker: str) -> list[Instruction]:
         order = self.held.pop(worker)
         return self.send(UnitCancelled(worker, order.token))
 
     def lose(self, worker: str) -> list[Instruction]:
         self.held.pop(worker, None)
-        return self.send(WorkerLost(worker, "shot"))
+        return self.send(WorkerLost(worker, "killed"))
 
     def units_of(self, *workers: str) -> list[str]:
-        """Return the names of the units that workers hold."""
+        """Return the names of the units that these workers hold."""
         return [self.held[worker].unit.name for worker in workers]
 
     def states(self, unit: str) -> list[UnitState]:
-        """Return every state the unit was ever in since it entered."""
+        """Return every state that the unit has entered since it was submitted."""
         return [change.state for change in self.changes(unit)]
 
     def last(self, unit: str) -> UnitChanged:
         return self.changes(unit)[-1]
 
     def changes(self, unit: str) -> list[UnitChanged]:
-        return [i for i in self.heard if isinstance(i, UnitChanged) and i.unit.name == unit]
+        return [i for i in self.instructions if isinstance(i, UnitChanged) and i.unit.name == unit]
 
     def job(self, job: str = "job") -> tuple[JobState, str]:
-        found = self.scheduler.job(job)
-        return found.state, found.reason
+        current = self.scheduler.job(job)
+        return current.state, current.reason
 
 
 @pytest.fixture
@@ -156,7 +158,7 @@ def bench() -> Bench:
 
 @dataclass
 class Log:
-    """An observer that keeps what it hears."""
+    """An observer that records every event."""
 
     events: list[News] = field(default_factory=list)
 
@@ -183,9 +185,9 @@ def ledger_url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def ledger(ledger_url: str) -> Iterator[Ledger]:
-    made = Ledger.open(ledger_url)
-    yield made
-    made.close()
+    ledger = Ledger.open(ledger_url)
+    yield ledger
+    ledger.close()
 
 
 @pytest.fixture
@@ -208,7 +210,7 @@ def spec(pictures: Path, tmp_path: Path) -> JobSpec:
 
 @dataclass
 class Farm:
-    """A controller with the executor, log and clock that it has."""
+    """A controller with its executor, log and clock."""
 
     controller: Controller
     executor: FakeExecutor
@@ -216,14 +218,14 @@ class Farm:
     clock: FakeClock
 
     def run(self) -> Job:
-        """Run the one job to its end, the books agreeing at it."""
+        """Run the only job to its end and validate the scheduler."""
         (job,) = self.controller.run()
         self.controller.scheduler.validate()
         return job
 
 
 class MakeFarm:
-    """Makes farms on one ledger, an hour after each other: ``make_farm(a=["die"], workers=2)``."""
+    """Creates farms on one ledger, one hour apart: ``make_farm({"a": ["die"]}, workers=2)``."""
 
     def __init__(self, registry: Registry, ledger: Ledger) -> None:
         self._registry, self._ledger, self._clock = registry, ledger, FakeClock()

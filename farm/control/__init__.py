@@ -1,1 +1,1 @@
-"""The loop that joins planning, scheduling, ledger and executor: store, act, notify."""
+"""The control loop around planner, scheduler, ledger and executor: store, act, notify."""

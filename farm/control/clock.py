@@ -1,24 +1,25 @@
-"""Where the time comes from: the system, or a test."""
+"""The source of time: the system clock, or a fake one in tests."""
 
 import time
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells Unix seconds."""
+    """A source of time."""
 
-    def time(self) -> float: ...
+    def time(self) -> float:
+        """Return Unix seconds."""
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The system clock."""
 
     def time(self) -> float:
         return time.time()
 
 
 class FakeClock:
-    """A clock that moves when it is told to. seconds: where it starts."""
+    """A clock that moves only when a test advances it. seconds: its initial time."""
 
     def __init__(self, seconds: float = 1_000_000.0) -> None:
         self._seconds = seconds
@@ -27,5 +28,5 @@ class FakeClock:
         return self._seconds
 
     def advance(self, seconds: float) -> None:
-        """Move on by so many seconds."""
+        """Move the clock forward."""
         self._seconds += seconds

@@ -1,7 +1,7 @@
-"""The loop that joins planner, scheduler, ledger, executor and observers.
+"""The control loop around planner, scheduler, ledger, executor and observers.
 
-It always stores what changed, then acts on it, then notifies observers. Whatever is killed
-between two of these, the ledger knows at least as much as has been done.
+It first stores what changed, then acts on it, then notifies observers. If the process is killed
+between two of these steps, the ledger still records at least what has been done.
 """
 
 import secrets
@@ -40,16 +40,16 @@ STOP_SECONDS: Final = 30.0
 
 
 class Observer(Protocol):
-    """A display, metrics or a log: told about everything that happens."""
+    """A display, metrics or a log: receives every event."""
 
     def on_event(self, event: News) -> None:
-        """Handle an event, which has been stored and acted on already."""
+        """Handle an event that has been stored and acted on."""
 
 
 class Controller:
     """Runs jobs on an executor until they end.
 
-    check: raises UserError for a spec that only the task itself can refuse.
+    check: raises UserError for a spec that the task itself refuses.
     """
 
     def __init__(
@@ -72,65 +72,65 @@ class Controller:
         self._is_started = False
 
     def submit(self, spec: JobSpec, *, resume: bool = False) -> Job:
-        """Plan a spec and store it. Raises UserError, and then nothing is stored.
+        """Plan a spec and store it as a job. Raises UserError before anything is stored.
 
-        resume: skip frames that an equal job has finished and whose files have not changed since.
+        resume: skip frames that an equal job finished and whose files have not changed since.
         """
         submission = self._planner.plan(spec, self._clock.time(), resume=resume)
         if submission.replaces:
             self._end_replaced(submission.replaces, by=submission.job)
         self._ledger.add(submission.job, submission.units)
-        return self._enter(submission.job, submission.units)
+        return self._start(submission.job, submission.units)
 
     def recover(self) -> list[Job]:
-        """Resume every unfinished job of the ledger, as after a crash.
+        """Resume every unfinished job in the ledger, for example after a crash.
 
-        Only one of a ledger's farms may do so at a time: it takes over all of them.
+        It takes over all of them, so only one farm per ledger may do this at a time.
         """
         unfinished = [job for job in self._ledger.jobs() if not job.state.is_final]
         return [
-            self._enter(job, [record.restored for record in self._ledger.units(job.id)])
+            self._start(job, [record.restored for record in self._ledger.units(job.id)])
             for job in unfinished
         ]
 
     def want(self, job: str, wanted: Wanted) -> None:
-        """Set what a person wants a job to do: run, pause or stop."""
+        """Set what the user wants a job to do: run, pause or stop."""
         self._handle(WantedChanged(job, wanted))
 
     def run(self, is_stopped: Callable[[], bool] = lambda: False) -> list[Job]:
-        """Work until every job is in a final state or is_stopped says so; return the jobs.
+        """Run until every job is in a final state or is_stopped returns true; return the jobs.
 
-        Workers that an earlier call started are reused, with their networks warm.
+        Workers from an earlier call are reused, with their networks loaded.
         """
         if not self.scheduler.is_done and not self._is_started:
             self._is_started = True
             self._executor.start()
         while not self.scheduler.is_done and not is_stopped():
-            self._turn()
+            self._step()
         return [self.scheduler.job(job) for job in self._jobs]
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """Ask running units to stop and wait that long for them; they can be resumed."""
+        """Ask running units to stop, and wait this long for them. Their jobs can be resumed."""
         deadline = self._clock.time() + seconds
         self._handle(Stopping())
         while self.scheduler.busy_workers() and self._clock.time() < deadline:
-            self._turn()
+            self._step()
         for worker in self.scheduler.busy_workers():
-            self._handle(WorkerLost(worker, "it did not stop in time"))
+            self._handle(WorkerLost(worker, "did not stop in time"))
 
     def _end_replaced(self, job: Job, by: Job) -> None:
         if not job.state.is_final:
             ended = replace(job, state=JobState.CANCELLED, reason=f"resumed as {by.id}")
             self._ledger.record([JobChanged(ended)], self._clock.time())
 
-    def _enter(self, job: Job, units: Iterable[RestoredUnit]) -> Job:
+    def _start(self, job: Job, units: Iterable[RestoredUnit]) -> Job:
         units = tuple(units)
         self._jobs.append(job.id)
         self._working[job.id] = WorkingFiles(units)
         self._handle(JobSubmitted(job, units))
         return self.scheduler.job(job.id)
 
-    def _turn(self) -> None:
+    def _step(self) -> None:
         for message in self._executor.poll(POLL_SECONDS):
             self._handle(message)
         self._handle(Tick())

@@ -1,7 +1,7 @@
-"""What the farm tells Prometheus: one table, one writer, counted from the controller's news.
+"""The farm's Prometheus metrics: counters of the controller's events, and gauges.
 
-Gauges are read from the scheduler when scraped. No label holds a job, frame, worker or path:
-series stay few however long the farm lives.
+Gauges are read from the scheduler at each scrape. No label contains a job, frame, worker or path,
+so the number of series stays small however long the farm runs.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -23,12 +23,12 @@ from farm.scheduling.scheduler import Scheduler
 LOOPBACK = "127.0.0.1"
 
 BUCKETS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600, 1800, 3600)
-"""Upper bounds in seconds of the duration histogram."""
+"""Upper bounds of the duration histogram, in seconds."""
 
 
 @dataclass(frozen=True)
-class Described:
-    """A metric: its type, labels and meaning."""
+class MetricSpec:
+    """A metric's type, labels and help text."""
 
     type: str
     labels: tuple[str, ...]
@@ -37,77 +37,83 @@ class Described:
 
 METRICS = MappingProxyType(
     {
-        "farm_units_total": Described(
+        "farm_units_total": MetricSpec(
             "counter",
             ("plugin", "outcome"),
-            "Units ended: succeeded, skipped, retried, quarantined, cancelled.",
+            "Units that ended or were retried: succeeded, skipped, retried, quarantined, cancelled.",
         ),
-        "farm_frames_total": Described(
+        "farm_frames_total": MetricSpec(
             "counter",
             ("plugin", "outcome"),
-            "Frames ended: succeeded, skipped, quarantined, cancelled.",
+            "Units that ended: succeeded, skipped, quarantined, cancelled.",
         ),
-        "farm_tiles_total": Described("counter", ("plugin",), "Passes over a tile."),
-        "farm_pixels_total": Described(
+        "farm_tiles_total": MetricSpec("counter", ("plugin",), "Passes over a tile."),
+        "farm_pixels_total": MetricSpec(
             "counter", ("plugin",), "Pixels of finished frames, without tile overlap."
         ),
-        "farm_overlap_pixels_total": Described(
-            "counter", ("plugin",), "Pixels computed again because tiles overlap, per pass."
+        "farm_overlap_pixels_total": MetricSpec(
+            "counter",
+            ("plugin",),
+            "Pixels computed again because tiles overlap, in every pass.",
         ),
-        "farm_unit_duration_seconds": Described(
+        "farm_unit_duration_seconds": MetricSpec(
             "histogram",
             ("plugin", "stage"),
-            "Time of finished units by stage: queue, load, compute, write.",
+            "Duration of each stage of a unit: queue, load, compute, write.",
         ),
-        "farm_unit_retries_total": Described(
-            "counter", ("plugin", "reason"), "Attempts that failed and were tried again."
+        "farm_unit_retries_total": MetricSpec(
+            "counter", ("plugin", "reason"), "Failed attempts that were retried."
         ),
-        "farm_unit_failures_total": Described(
-            "counter", ("plugin", "reason"), "Units given up, by the last reason."
+        "farm_unit_failures_total": MetricSpec(
+            "counter",
+            ("plugin", "reason"),
+            "Quarantined units, by the reason of their last failure.",
         ),
-        "farm_jobs_finished_total": Described(
-            "counter", ("plugin", "outcome"), "Jobs ended: completed, failed, cancelled."
+        "farm_jobs_finished_total": MetricSpec(
+            "counter", ("plugin", "outcome"), "Jobs that ended: completed, failed, cancelled."
         ),
-        "farm_stale_reports_total": Described(
-            "counter", (), "Reports under a lease that was no more; dropped."
+        "farm_stale_reports_total": MetricSpec(
+            "counter", (), "Reports dropped because their lease had expired."
         ),
-        "farm_worker_busy_seconds_total": Described(
-            "counter", ("kind",), "Seconds that workers held a unit: cpu, gpu, finish."
+        "farm_worker_busy_seconds_total": MetricSpec(
+            "counter", ("kind",), "Seconds that workers held a unit, by kind: cpu, gpu, finish."
         ),
-        "farm_worker_up_seconds_total": Described(
-            "counter", ("kind",), "Seconds that workers were there: cpu, gpu, finish."
+        "farm_worker_up_seconds_total": MetricSpec(
+            "counter", ("kind",), "Seconds that workers were up, by kind: cpu, gpu, finish."
         ),
-        "farm_worker_deaths_total": Described("counter", ("kind",), "Workers lost."),
-        "farm_plugin_load_failures_total": Described(
-            "counter", (), "Plugins that did not load when the farm started."
+        "farm_worker_deaths_total": MetricSpec("counter", ("kind",), "Workers lost."),
+        "farm_plugin_load_failures_total": MetricSpec(
+            "counter", (), "Plugins that failed to load at start-up."
         ),
-        "farm_units_in_state": Described(
+        "farm_units_in_state": MetricSpec(
             "gauge",
             ("state",),
-            "Units that have not ended, by state; ready is the queue.",
+            "Unfinished units in each state; ready units are queued.",
         ),
-        "farm_jobs": Described("gauge", ("state",), "Jobs in each state."),
-        "farm_workers": Described("gauge", ("state",), "Workers idle and busy."),
-        "farm_oldest_ready_unit_age_seconds": Described(
-            "gauge", (), "How long the unit has waited that has waited longest."
+        "farm_jobs": MetricSpec("gauge", ("state",), "Jobs in each state."),
+        "farm_workers": MetricSpec("gauge", ("state",), "Rendering workers that are idle or busy."),
+        "farm_oldest_ready_unit_age_seconds": MetricSpec(
+            "gauge", (), "Seconds since the oldest ready unit became ready."
         ),
-        "farm_build_info": Described("gauge", ("version",), "1, with the farm's version."),
+        "farm_build_info": MetricSpec(
+            "gauge", ("version",), "Always 1; the label is the farm's version."
+        ),
     }
 )
-"""Every metric the farm exports."""
+"""Every metric that the farm exports."""
 
-_READ = frozenset(
+_COLLECTED = frozenset(
     {
         "farm_worker_busy_seconds_total",
         "farm_worker_up_seconds_total",
         "farm_plugin_load_failures_total",
     }
 )
-"""Counters that are read when scraped, as gauges are."""
+"""Counters that are computed at each scrape, as gauges are."""
 
 
 class _Stopwatch:
-    """Seconds by kind of worker: of stretches that ended, and of those that go on."""
+    """Total seconds per kind of worker, including intervals that are still open."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now, self._lock = now, Lock()
@@ -133,7 +139,7 @@ class _Stopwatch:
 
 
 class Metrics:
-    """Counts the controller's news; an observer. failed_plugins: how many did not load."""
+    """An observer that counts the controller's events. failed_plugins: number that failed to load."""
 
     def __init__(self, clock: Clock, failed_plugins: int = 0) -> None:
         self.registry = CollectorRegistry()
@@ -143,9 +149,9 @@ class Metrics:
         self._latest = 0.0
         self._up, self._busy = _Stopwatch(self._now), _Stopwatch(self._now)
         self._counters = {
-            name: Counter(name, d.help, d.labels, registry=self.registry)
-            for name, d in METRICS.items()
-            if d.type == "counter" and name not in _READ
+            name: Counter(name, spec.help, spec.labels, registry=self.registry)
+            for name, spec in METRICS.items()
+            if spec.type == "counter" and name not in _COLLECTED
         }
         duration = METRICS["farm_unit_duration_seconds"]
         self._duration = Histogram(
@@ -158,19 +164,19 @@ class Metrics:
         self.registry.register(self)
 
     def watch(self, scheduler: Scheduler) -> None:
-        """Read gauges from this scheduler from now on."""
+        """Read the gauges from this scheduler."""
         self._scheduler = scheduler
 
     def serve(self, port: int) -> tuple[int, Callable[[], None]]:
-        """Answer scrapes on the loopback address; return the port and what ends it.
+        """Serve scrapes on the loopback address; return the port and a function that closes it.
 
-        port: 0 for any free one. Raises UserError when the port is taken.
+        port: 0 for any free one. Raises UserError if the port is in use.
         """
         try:
             server, thread = start_http_server(port, addr=LOOPBACK, registry=self.registry)
         except OSError as error:
             raise UserError(
-                f"cannot serve metrics on port {port}: {error.strerror}; choose another"
+                f"cannot serve metrics on port {port}: {error.strerror}; choose another port"
             ) from error
 
         def close() -> None:
@@ -229,12 +235,12 @@ class Metrics:
                 self._count("farm_worker_deaths_total", event.kind)
 
     def _now(self) -> float:
-        """Return a time that never goes back, so that no counter does."""
+        """Return the time, which never goes back, so that no counter decreases."""
         self._latest = max(self._latest, self._clock.time())
         return self._latest
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what is read when scraped rather than counted."""
+        """Yield the metrics that are computed at each scrape."""
         yield self._family("farm_worker_busy_seconds_total", self._busy.seconds())
         yield self._family("farm_worker_up_seconds_total", self._up.seconds())
         yield self._family("farm_plugin_load_failures_total", {None: self._failed_plugins})
@@ -253,10 +259,10 @@ class Metrics:
         yield self._family("farm_oldest_ready_unit_age_seconds", {None: age})
 
     def _family(self, name: str, values: Mapping[str | None, float]) -> Metric:
-        """Return a metric of the table with these values by its one label, or without."""
-        described = METRICS[name]
-        make = CounterMetricFamily if described.type == "counter" else GaugeMetricFamily
-        family = make(name, described.help, labels=described.labels)
+        """Return a metric with these values per label; the key None means no label."""
+        spec = METRICS[name]
+        family_type = CounterMetricFamily if spec.type == "counter" else GaugeMetricFamily
+        family = family_type(name, spec.help, labels=spec.labels)
         for label, value in values.items():
             family.add_metric([] if label is None else [label], value)
         return family

@@ -1,4 +1,4 @@
-"""Removing working files as soon as nothing needs them any more."""
+"""Removes the working files of a job as soon as no unit needs them."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,25 +12,25 @@ from farm.storage import output_path, remove_file, remove_folder
 class WorkingFiles:
     """The files of one job that only its own units read.
 
-    Where something failed, what it was made from stays, so that a resumed job redoes no more.
+    The files that a failed unit needs are kept, so that a resumed job does not render them again.
     """
 
     def __init__(self, units: Iterable[RestoredUnit]) -> None:
-        entered = tuple(units)
-        self._units = {entering.unit.name: entering.unit for entering in entered}
+        restored_units = tuple(units)
+        self._units = {restored.unit.name: restored.unit for restored in restored_units}
         self._waiting: dict[str, set[str]] = {}
         self._failed: set[str] = set()
         for unit in self._units.values():
             for name in unit.needs:
                 self._waiting.setdefault(name, set()).add(unit.name)
-        for entering in entered:
-            self._end(entering.unit, entering.state)
+        for restored in restored_units:
+            self._end(restored.unit, restored.state)
 
     def on_change(self, change: UnitChanged) -> None:
-        """Hear of a unit's change, after it was stored."""
+        """Handle a unit's change after it has been stored."""
         self._end(change.unit, change.state)
         if change.state is UnitState.SUCCEEDED and change.unit.name not in self._waiting:
-            self._tidy()
+            self._remove_folders()
 
     def _end(self, unit: Unit, state: UnitState) -> None:
         if not state.is_final:
@@ -39,16 +39,17 @@ class WorkingFiles:
             self._failed.add(unit.name)
             return
         for name in unit.needs:
-            self._let_go(self._units[name], unit)
+            self._release(self._units[name], unit)
 
-    def _let_go(self, needed: Unit, by: Unit) -> None:
+    def _release(self, needed: Unit, by: Unit) -> None:
+        """Remove a needed unit's working file if no other unit waits for it."""
         waiting = self._waiting[needed.name]
         waiting.discard(by.name)
         if not waiting and needed.is_working:
             remove_file(output_path(needed.target))
 
-    def _tidy(self) -> None:
-        """Remove the working folders, once nothing waits and nothing failed."""
+    def _remove_folders(self) -> None:
+        """Remove the working folders if no unit waits and none failed."""
         if self._failed or any(self._waiting.values()):
             return
         for folder in self._folders():

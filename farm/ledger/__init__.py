@@ -1,4 +1,4 @@
-"""The durable record of every job and unit: no crash loses it."""
+"""The durable record of every job and unit, which survives crashes."""
 
 from farm.ledger.ledger import Ledger
 

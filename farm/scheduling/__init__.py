@@ -1,1 +1,1 @@
-"""Pure decisions: events in, instructions out. No I/O, no clock, no threads, no Ray."""
+"""Pure scheduling decisions: events in, instructions out. No I/O, no clock, no threads, no Ray."""

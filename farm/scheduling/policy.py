@@ -1,4 +1,4 @@
-"""How often to try again, when, and where: values and pure functions, no state."""
+"""How often, when and where a unit is retried: values and pure functions, no state."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -20,25 +20,25 @@ _TRIES = MappingProxyType(
         Reason.BUG: 1,
     }
 )
-"""Most for what heals by itself, three where a person or the unit is to blame, two for what is
-dear to repeat, one for what only repeats itself."""
+"""Many for failures that pass by themselves, three when the user or the unit may be at fault, two
+when a retry is expensive, one when a retry would fail the same way."""
 
 _FINISHER: Final = "finish"
 
-_AT_ONCE = frozenset({Reason.USER_ERROR, Reason.PLUGIN_ERROR})
-"""Waiting heals none of these; another worker may."""
+_IMMEDIATE = frozenset({Reason.USER_ERROR, Reason.PLUGIN_ERROR})
+"""Reasons to retry without delay: waiting does not help, but another worker may."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The farm's patience.
+    """Retry limits and timeouts.
 
-    tries: attempts that may fail for each reason, each on its own budget. backoff_seconds:
-    wait before the first retry, doubled for each further one up to the cap.
-    blocklist_failures: failures in a row before a worker gets no more of a job's units, for
-    forgive_seconds. silence_seconds: a lease without a word this long loses its worker.
-    cancel_seconds: so does one that was asked to stop this long ago. no_workers_seconds: a
-    farm without workers this long gives its jobs up.
+    tries: failed attempts allowed per reason; each reason has its own budget. backoff_seconds:
+    delay before the first retry; it doubles with each further one, up to backoff_cap_seconds.
+    blocklist_failures: consecutive failures after which a worker gets no more units of a job, for
+    forgive_seconds. silence_seconds: a worker whose unit sends no report for this long is killed.
+    cancel_seconds: so is one that has not stopped this long after it was asked to.
+    no_workers_seconds: jobs fail after this long without workers.
     """
 
     tries: Mapping[Reason, int] = field(default_factory=lambda: _TRIES)
@@ -51,24 +51,28 @@ class Policy:
     no_workers_seconds: float = 300.0
 
     def is_spent(self, reason: Reason, failures: int) -> bool:
-        """Say whether so many failures for this reason are too many."""
+        """Return whether this many failures for a reason use up its budget."""
         return failures >= self.tries[reason]
 
     def delay(self, reason: Reason, failures: int) -> float:
-        """Return seconds to wait before the next try, after so many failures."""
-        if reason in _AT_ONCE:
+        """Return the seconds to wait before a retry after this many failures for the reason."""
+        if reason in _IMMEDIATE:
             return 0.0
         return float(min(self.backoff_seconds * 2 ** (failures - 1), self.backoff_cap_seconds))
 
     def is_blocked(self, failures: int, seconds_ago: float) -> bool:
-        """Say whether a worker with so many failures in a row is off a job for now."""
+        """Return whether this many consecutive failures still block a worker from a job.
+
+        seconds_ago: since the last of them.
+        """
         return failures >= self.blocklist_failures and seconds_ago < self.forgive_seconds
 
 
 def serves(kind: WorkerKind, role: Role, kinds: Collection[WorkerKind]) -> bool:
-    """Say whether a worker of this kind may take units of this role.
+    """Return whether a worker of this kind may run units of this role.
 
-    kinds: of all workers. Rendering workers finish only where no finishing one is there.
+    kinds: of all workers. Rendering workers run finishing units only if no worker of kind finish
+    exists.
     """
     is_finisher = kind == _FINISHER
     if role is Role.RENDER:
@@ -77,15 +81,15 @@ def serves(kind: WorkerKind, role: Role, kinds: Collection[WorkerKind]) -> bool:
 
 
 def allowed(workers: Collection[str], blocked: Collection[str]) -> frozenset[str]:
-    """Return the workers a job may use: those not blocked, or all where none would be left."""
+    """Return the workers that are not blocked, or all of them if every one is."""
     return frozenset(workers) - frozenset(blocked) or frozenset(workers)
 
 
 def may_try(worker: str, tried_on: Collection[str], pool: Collection[str]) -> bool:
-    """Say whether the worker may have a unit; those it has not failed on go first."""
+    """Return whether a worker may run a unit; workers that failed it wait until all have."""
     return worker not in tried_on or all(other in tried_on for other in pool)
 
 
-def turn(priority: int, held: int, created: float) -> tuple[int, int, float]:
-    """Return a job's sorting key: priority, then fewest units in work, then age."""
+def job_order(priority: int, held: int, created: float) -> tuple[int, int, float]:
+    """Return a job's sort key: highest priority, then fewest units held by workers, then oldest."""
     return -priority, held, created

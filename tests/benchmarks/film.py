@@ -1,11 +1,11 @@
-"""What a film costs: how busy its workers are, and its memory as it grows longer.
+"""Measures rendering a film: how busy the workers are, and how memory grows with its length.
 
     python tests/benchmarks/film.py [--frames 200] [--size 320x240] [--workers 2] [--coherence flow]
 
-A film is drawn here and dreamt by the command. Busy: the share of the time from the first worker
-that is ready to the end of the job in which rendering workers hold a frame; reading the film
-before it is planned comes before that and is told apart. Memory: peak resident size of the
-process, until it says how the job ended, of 20 s and of 200 s of a cheap effect's film.
+The script draws a film and runs `farm dream` on it. Busy: the share of time that rendering workers
+hold a frame, from the first ready worker to the end of the job; the time before that, in which the
+film is read and planned, is printed separately. Memory: peak resident size of the process until it
+reports the result, for films of 20 s and 200 s and a cheap effect.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def farm_tasks():
 
 
 def draw_film(path: Path, frames: int, width: int, height: int) -> Path:
-    """Draw moving waves, 25 frames a second."""
+    """Draw moving waves at 25 frames per second."""
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
@@ -58,13 +58,14 @@ def command(folder: Path, *words: object) -> list[str]:
     return [sys.executable, "-m", "farm", "--plugins-dir", str(folder), *map(str, words)]
 
 
-def busy_share(folder: Path, given: argparse.Namespace) -> tuple[float, float, float]:
-    """Return the busy share, and the seconds before and from the first worker's being ready."""
-    width, height = map(int, given.size.split("x"))
-    film = draw_film(folder / "film.mp4", given.frames, width, height)
-    words = ["dream", film, "-o", folder / "out.mp4", "--workers", given.workers, "--json"]
-    words += ["--coherence", given.coherence, "--iterations", given.iterations, "--octaves", 3]
-    began = time.perf_counter()
+def busy_share(folder: Path, arguments: argparse.Namespace) -> tuple[float, float, float]:
+    """Return the busy share, and the seconds before and after the first worker is ready."""
+    width, height = map(int, arguments.size.split("x"))
+    film = draw_film(folder / "film.mp4", arguments.frames, width, height)
+    words = ["dream", film, "-o", folder / "out.mp4", "--workers", arguments.workers, "--json"]
+    words += ["--coherence", arguments.coherence, "--octaves", 3]
+    words += ["--iterations", arguments.iterations]
+    started = time.perf_counter()
     ready, since, busy = 0.0, dict[str, float](), 0.0
     with subprocess.Popen(command(folder, *words), stdout=subprocess.PIPE, text=True) as job:
         assert job.stdout
@@ -80,12 +81,12 @@ def busy_share(folder: Path, given: argparse.Namespace) -> tuple[float, float, f
             ended = now
         last = time.perf_counter()
     assert job.returncode == 0
-    print(f"  the last frame ended {last - ended:.1f} s before the command")
-    return busy / given.workers / (last - ready), ready - began, last - ready
+    print(f"  the last frame was finished {last - ended:.1f} s before the command exited")
+    return busy / arguments.workers / (last - ready), ready - started, last - ready
 
 
 def peak_bytes(folder: Path, seconds: int) -> int:
-    """Return the peak resident size of a job on a film of so many seconds."""
+    """Return the peak resident size of a job on a film of this length."""
     film = draw_film(folder / f"{seconds}.mp4", seconds * 25, 320, 240)
     words = ["negative", film, "-o", folder / f"{seconds}-out.mp4", "--threads", 1]
     peak = 0
@@ -104,7 +105,7 @@ def peak_bytes(folder: Path, seconds: int) -> int:
 
         watcher = threading.Thread(target=watch)
         watcher.start()
-        # The last word. In the 0.1 s after it, ending torch reads 120 MB more of its own files.
+        # The result. In the 0.1 s after it, torch reads another 120 MB of its own files to exit.
         job.stdout.read(1)
         ended.set()
         watcher.join()
@@ -119,17 +120,21 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--iterations", type=int, default=10)
     parser.add_argument("--coherence", default="none")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "effect").mkdir()
         (folder / "effect" / "negative.py").write_text(EFFECT)
-        share, before, wall = busy_share(folder, given)
-        print(f"{given.frames} frames of {given.size} on {given.workers} workers: {wall:.0f} s")
-        print(f"  workers are busy {share:.1%} of it; {before:.1f} s to read the film and to start")
+        share, before, wall = busy_share(folder, arguments)
+        print(
+            f"{arguments.frames} frames of {arguments.size} on {arguments.workers} workers: {wall:.0f} s"
+        )
+        print(
+            f"  workers are busy {share:.1%} of that time; {before:.1f} s to read the film and start"
+        )
         short, long = peak_bytes(folder / "effect", 20), peak_bytes(folder / "effect", 200)
         print(f"peak memory: {short / 1e6:.0f} MB for 20 s, {long / 1e6:.0f} MB for 200 s")
-        print(f"  200 s take {long / short - 1:+.1%}")
+        print(f"  200 s need {long / short - 1:+.1%}")
 
 
 if __name__ == "__main__":

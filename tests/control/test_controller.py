@@ -1,4 +1,4 @@
-"""Store, act, tell, in this order; refuse before work; go on where an earlier farm ended."""
+"""Store, act, notify, in this order; refuse before any work; resume earlier farms' jobs."""
 
 import logging
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def names(executor: FakeExecutor) -> list[str]:
     return [order.unit.name for order in executor.orders]
 
 
-# A job from its submission to its end
+# Running a job
 
 
 def test_a_job_renders_every_picture_of_its_folder(
@@ -58,7 +58,7 @@ def test_orders_carry_the_checked_parameters_and_the_plan(
     assert all(order.params == {"amount": 0.5} for order in farm.executor.orders)
 
 
-def test_paths_mean_the_same_in_every_folder(
+def test_paths_are_stored_as_absolute_paths(
     make_farm: MakeFarm, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -67,7 +67,7 @@ def test_paths_mean_the_same_in_every_folder(
     assert job.spec.output == f"{tmp_path}/out/"
 
 
-def test_what_cannot_be_rendered_is_set_aside_and_the_rest_goes_on(
+def test_a_failing_unit_is_quarantined_and_the_others_continue(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
     farm = make_farm({"a": ["die", "die", "die"], "b": [failed(Reason.MEMORY), "succeed"]})
@@ -75,12 +75,14 @@ def test_what_cannot_be_rendered_is_set_aside_and_the_rest_goes_on(
     job = farm.run()
     assert (job.state, job.reason) == (JobState.COMPLETED, "1 of 3 failed")
     assert states(ledger, job) == {"a": S.QUARANTINED, "b": S.SUCCEEDED, "c": S.SUCCEEDED}
-    set_aside = ledger.units(job.id)[0]
-    assert set_aside.reason.startswith("killed 3 workers")
-    assert [failure.reason for failure in set_aside.failures] == [Reason.WORKER_DIED] * 3
+    quarantined = ledger.units(job.id)[0]
+    assert quarantined.reason.startswith("killed 3 workers; last failure: ")
+    assert [failure.reason for failure in quarantined.failures] == [Reason.WORKER_DIED] * 3
 
 
-def test_a_refused_input_sinks_no_other(make_farm: MakeFarm, spec: JobSpec, ledger: Ledger) -> None:
+def test_a_refused_input_does_not_fail_the_others(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
+) -> None:
     farm = make_farm({"b": [failed(Reason.USER_ERROR, is_fatal=True)]})
     farm.controller.submit(spec)
     job = farm.run()
@@ -88,26 +90,28 @@ def test_a_refused_input_sinks_no_other(make_farm: MakeFarm, spec: JobSpec, ledg
     assert names(farm.executor).count("b") == 1
 
 
-def test_a_worker_that_says_nothing_is_ended_and_its_frame_done_by_another(
+def test_a_worker_that_stops_responding_is_killed_and_another_renders_its_frame(
     make_farm: MakeFarm, spec: JobSpec
 ) -> None:
-    farm = make_farm({"a": ["stick"]})
+    farm = make_farm({"a": ["ignore_cancel"]})
     farm.controller.submit(spec)
     assert farm.run().state is JobState.COMPLETED
     assert names(farm.executor).count("a") == 2
 
 
-def test_a_dead_workers_late_report_changes_nothing(
+def test_a_late_report_of_a_dead_worker_changes_nothing(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
-    farm = make_farm({"a": ["haunt"]})
+    farm = make_farm({"a": ["succeed_after_death"]})
     farm.controller.submit(spec)
     job = farm.run()
     assert states(ledger, job) == dict.fromkeys("abc", S.SUCCEEDED)
     assert ledger.units(job.id)[0].attempts == 2
 
 
-def test_workers_of_an_earlier_run_serve_the_next_job(make_farm: MakeFarm, spec: JobSpec) -> None:
+def test_the_next_job_reuses_the_workers_of_an_earlier_run(
+    make_farm: MakeFarm, spec: JobSpec
+) -> None:
     farm = make_farm()
     farm.controller.submit(spec)
     farm.controller.run()
@@ -117,7 +121,7 @@ def test_workers_of_an_earlier_run_serve_the_next_job(make_farm: MakeFarm, spec:
     assert len({e.worker for e in farm.log.events if isinstance(e, WorkerChanged)}) == 1
 
 
-def test_a_cancelled_job_ends_with_what_is_done(
+def test_a_cancelled_job_keeps_its_finished_frames(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
     farm = make_farm({"b": ["hang"]})
@@ -134,29 +138,29 @@ def test_a_cancelled_job_ends_with_what_is_done(
     assert ledger.job(job.id) == ended
 
 
-def test_plugins_hear_of_the_end_and_one_that_raises_sinks_nothing(
+def test_plugins_are_notified_of_finished_units_and_may_raise(
     make_farm: MakeFarm, spec: JobSpec, caplog: pytest.LogCaptureFixture
 ) -> None:
     farm = make_farm()
     farm.controller.submit(spec)
     with caplog.at_level(logging.WARNING):
         assert farm.run().state is JobState.COMPLETED
-    assert [f"{name} came too soon" in caplog.text for name in "abc"] == [True] * 3
+    assert [f"cannot handle {name}" in caplog.text for name in "abc"] == [True] * 3
 
 
-# The order of things
+# The order of store, act and notify
 
 
 @dataclass
-class Reader:
-    """An observer that looks into the ledger, and at the orders, whenever it hears something."""
+class LedgerObserver:
+    """An observer that checks the ledger and the orders at every event."""
 
     ledger: Ledger
     executor: FakeExecutor
-    heard: list[News] = field(default_factory=list)
+    events: list[News] = field(default_factory=list)
 
     def on_event(self, event: News) -> None:
-        self.heard.append(event)
+        self.events.append(event)
         match event:
             case UnitChanged(unit, state, attempt):
                 story = self.ledger.story(unit.job)
@@ -173,8 +177,8 @@ class Reader:
                     assert self.ledger.job(job.id) == job
 
 
-class Watched(FakeExecutor):
-    """Looks into the ledger whenever it is given an order."""
+class CheckedExecutor(FakeExecutor):
+    """Calls look before it takes an order."""
 
     look: Callable[[Order], None]
 
@@ -183,7 +187,7 @@ class Watched(FakeExecutor):
         super().assign(worker, order)
 
 
-def test_a_change_is_stored_before_it_is_acted_on_and_told_after(
+def test_a_change_is_stored_then_acted_on_then_reported(
     registry: Registry, ledger: Ledger, spec: JobSpec
 ) -> None:
     def look(order: Order) -> None:
@@ -192,31 +196,31 @@ def test_a_change_is_stored_before_it_is_acted_on_and_told_after(
 
     clock = FakeClock()
     script = scripted({"a": ["die", failed()], "b": [failed(is_fatal=True)]})
-    executor = Watched(script, workers=2, clock=clock)
+    executor = CheckedExecutor(script, workers=2, clock=clock)
     executor.look = look
-    reader = Reader(ledger, executor)
-    controller = Controller(registry, executor, ledger, clock=clock, observers=[reader])
+    observer = LedgerObserver(ledger, executor)
+    controller = Controller(registry, executor, ledger, clock=clock, observers=[observer])
     controller.submit(spec)
     (job,) = controller.run()
     assert job.reason == "1 of 3 failed"
-    changes = [event for event in reader.heard if isinstance(event, UnitChanged)]
+    changes = [event for event in observer.events if isinstance(event, UnitChanged)]
     assert [e.state for e in changes if e.unit.name == "a"] == [
         *(S.LEASED, S.RUNNING, S.RETRY_WAIT, S.READY),
         *(S.LEASED, S.RUNNING, S.RETRY_WAIT, S.READY),
         *(S.LEASED, S.RUNNING, S.SUCCEEDED),
     ]
-    assert any(isinstance(event, Progressed) for event in reader.heard)
-    assert isinstance(reader.heard[0], JobChanged)
+    assert any(isinstance(event, Progressed) for event in observer.events)
+    assert isinstance(observer.events[0], JobChanged)
 
 
-def test_what_is_heard_of_last_is_what_the_ledger_says(
+def test_the_last_reported_states_equal_the_ledgers(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
     farm = make_farm({"a": ["die"], "c": [failed(), failed(), failed()]}, workers=2)
     farm.controller.submit(spec)
     job = farm.run()
-    heard = {name: farm.log.states(name)[-1] for name in "abc"}
-    assert heard == states(ledger, job)
+    notified = {name: farm.log.states(name)[-1] for name in "abc"}
+    assert notified == states(ledger, job)
 
 
 # Refusals
@@ -225,7 +229,7 @@ def test_what_is_heard_of_last_is_what_the_ledger_says(
 def refused(
     make_farm: MakeFarm, ledger: Ledger, spec: JobSpec, **changes: object
 ) -> pytest.ExceptionInfo[UserError]:
-    """Submit a spec that is refused; nothing is stored and nobody hears of it."""
+    """Submit a spec that is refused; check that nothing is stored or reported."""
     farm = make_farm()
     with pytest.raises(UserError) as caught:
         farm.controller.submit(spec.model_copy(update=changes))
@@ -245,15 +249,13 @@ def test_a_refused_parameter_is_named(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_task_nobody_offers_is_refused(
-    make_farm: MakeFarm, ledger: Ledger, spec: JobSpec
-) -> None:
+def test_an_unknown_task_is_refused(make_farm: MakeFarm, ledger: Ledger, spec: JobSpec) -> None:
     caught = refused(make_farm, ledger, spec, task="coyp")
     assert caught.type is UnknownName
     assert caught.match("unknown task 'coyp'; did you mean copy")
 
 
-def test_an_input_that_is_not_there_is_refused(
+def test_a_missing_input_is_refused(
     make_farm: MakeFarm, ledger: Ledger, spec: JobSpec, tmp_path: Path
 ) -> None:
     caught = refused(make_farm, ledger, spec, inputs=(f"{tmp_path}/nowhere.png",))
@@ -271,13 +273,13 @@ def test_an_output_that_is_an_input_is_refused(
     assert {path.name: path.read_bytes() for path in pictures.iterdir()} == before
 
 
-def test_what_only_the_task_can_judge_is_refused_before_work(
+def test_a_spec_that_the_task_refuses_is_not_stored(
     registry: Registry, ledger: Ledger, spec: JobSpec
 ) -> None:
     seen: list[JobSpec] = []
 
-    def check(given: JobSpec) -> None:
-        seen.append(given)
+    def check(spec: JobSpec) -> None:
+        seen.append(spec)
         raise BadParameter("layer", "starter has no layer '9z'")
 
     controller = Controller(registry, FakeExecutor(), ledger, clock=FakeClock(), check=check)
@@ -287,7 +289,7 @@ def test_what_only_the_task_can_judge_is_refused_before_work(
     assert ledger.jobs() == []
 
 
-# Going on
+# Resuming
 
 
 def run_once(make_farm: MakeFarm, spec: JobSpec) -> None:
@@ -297,7 +299,7 @@ def run_once(make_farm: MakeFarm, spec: JobSpec) -> None:
 
 
 def resumed(make_farm: MakeFarm, spec: JobSpec) -> tuple[list[str], Job]:
-    """Resume the job in another farm; return what it did again, and the job."""
+    """Resume the job in another farm; return the units it ran, and the job."""
     farm = make_farm()
     farm.controller.submit(spec, resume=True)
     job = farm.run()
@@ -306,22 +308,20 @@ def resumed(make_farm: MakeFarm, spec: JobSpec) -> tuple[list[str], Job]:
     return names(farm.executor), job
 
 
-def test_finished_frames_are_not_done_again(make_farm: MakeFarm, spec: JobSpec) -> None:
+def test_finished_frames_are_skipped(make_farm: MakeFarm, spec: JobSpec) -> None:
     run_once(make_farm, spec)
     again, job = resumed(make_farm, spec)
     assert again == []
     assert job.state is JobState.COMPLETED
 
 
-def test_a_job_resumed_twice_still_knows_what_is_finished(
-    make_farm: MakeFarm, spec: JobSpec
-) -> None:
+def test_a_job_can_be_resumed_twice(make_farm: MakeFarm, spec: JobSpec) -> None:
     run_once(make_farm, spec)
     assert resumed(make_farm, spec)[0] == []
     assert resumed(make_farm, spec)[0] == []
 
 
-def test_without_resume_all_is_done_again(make_farm: MakeFarm, spec: JobSpec) -> None:
+def test_without_resume_every_frame_is_rendered_again(make_farm: MakeFarm, spec: JobSpec) -> None:
     run_once(make_farm, spec)
     farm = make_farm()
     farm.controller.submit(spec)
@@ -329,7 +329,7 @@ def test_without_resume_all_is_done_again(make_farm: MakeFarm, spec: JobSpec) ->
     assert sorted(names(farm.executor)) == ["a", "b", "c"]
 
 
-def test_a_frame_whose_output_is_gone_is_done_again(
+def test_a_frame_with_a_missing_output_is_rendered_again(
     make_farm: MakeFarm, spec: JobSpec, tmp_path: Path
 ) -> None:
     run_once(make_farm, spec)
@@ -338,7 +338,7 @@ def test_a_frame_whose_output_is_gone_is_done_again(
     assert (tmp_path / "out" / "b.png").is_file()
 
 
-def test_a_frame_whose_output_was_changed_is_done_again(
+def test_a_frame_with_a_changed_output_is_rendered_again(
     make_farm: MakeFarm, spec: JobSpec, pictures: Path, tmp_path: Path
 ) -> None:
     run_once(make_farm, spec)
@@ -347,7 +347,7 @@ def test_a_frame_whose_output_was_changed_is_done_again(
     assert (tmp_path / "out" / "b.png").read_bytes() == (pictures / "b.png").read_bytes()
 
 
-def test_a_frame_whose_input_was_changed_is_done_again(
+def test_a_frame_with_a_changed_input_is_rendered_again(
     make_farm: MakeFarm, spec: JobSpec, pictures: Path, tmp_path: Path
 ) -> None:
     run_once(make_farm, spec)
@@ -356,7 +356,7 @@ def test_a_frame_whose_input_was_changed_is_done_again(
     assert (tmp_path / "out" / "c.png").read_bytes() == (pictures / "a.png").read_bytes()
 
 
-def test_a_picture_that_was_added_to_the_folder_is_done(
+def test_a_picture_added_to_the_folder_is_rendered(
     make_farm: MakeFarm, spec: JobSpec, pictures: Path
 ) -> None:
     (pictures / "c.png").rename(pictures.parent / "c.png")
@@ -366,7 +366,7 @@ def test_a_picture_that_was_added_to_the_folder_is_done(
 
 
 @pytest.mark.parametrize("change", [{"params": {"amount": 0.5}}, {"plan": {"seed": 1}}])
-def test_what_another_request_has_done_does_not_count(
+def test_frames_of_a_job_with_other_settings_are_not_reused(
     make_farm: MakeFarm, spec: JobSpec, change: dict[str, object]
 ) -> None:
     run_once(make_farm, spec)
@@ -374,21 +374,21 @@ def test_what_another_request_has_done_does_not_count(
     assert resumed(make_farm, other)[0] == ["a", "b", "c"]
 
 
-def test_it_is_said_why_nothing_can_be_kept(make_farm: MakeFarm, spec: JobSpec) -> None:
+def test_a_notice_says_why_nothing_can_be_reused(make_farm: MakeFarm, spec: JobSpec) -> None:
     run_once(make_farm, spec)
     plan = spec.plan.model_copy(update={"threads": 7})
     other = spec.model_copy(update={"plan": plan, "params": {"amount": 0.5}})
     farm = make_farm()
     farm.controller.submit(other, resume=True)
-    noted = [event for event in farm.log.events if isinstance(event, Notice)]
-    told = (
+    notices = [event for event in farm.log.events if isinstance(event, Notice)]
+    note = (
         "nothing can be reused: amount changed from 1.0 to 0.5; threads changed from 1 to 7; "
         "every frame will be rendered"
     )
-    assert noted == [Notice(spec.output, told)]
+    assert notices == [Notice(spec.output, note)]
 
 
-def test_nothing_is_said_of_a_first_job_or_an_equal_one(make_farm: MakeFarm, spec: JobSpec) -> None:
+def test_a_first_job_and_an_equal_job_give_no_notice(make_farm: MakeFarm, spec: JobSpec) -> None:
     for _ in range(2):
         farm = make_farm()
         farm.controller.submit(spec, resume=True)
@@ -396,12 +396,14 @@ def test_nothing_is_said_of_a_first_job_or_an_equal_one(make_farm: MakeFarm, spe
         assert not [event for event in farm.log.events if isinstance(event, Notice)]
 
 
-def test_priority_makes_no_other_request(make_farm: MakeFarm, spec: JobSpec) -> None:
+def test_frames_are_reused_even_if_the_priority_differs(make_farm: MakeFarm, spec: JobSpec) -> None:
     run_once(make_farm, spec)
     assert resumed(make_farm, spec.model_copy(update={"priority": 90}))[0] == []
 
 
-def test_what_was_set_aside_gets_another_chance(make_farm: MakeFarm, spec: JobSpec) -> None:
+def test_a_quarantined_unit_is_retried_when_the_job_is_resumed(
+    make_farm: MakeFarm, spec: JobSpec
+) -> None:
     farm = make_farm({"a": ["die", "die", "die"]})
     farm.controller.submit(spec)
     assert farm.run().reason == "1 of 3 failed"
@@ -411,7 +413,7 @@ def test_what_was_set_aside_gets_another_chance(make_farm: MakeFarm, spec: JobSp
 
 
 def stopped_at_b(make_farm: MakeFarm, spec: JobSpec, ledger: Ledger, end: str) -> FakeExecutor:
-    """Stop a farm as somebody who presses Ctrl-C while b is in work."""
+    """Stop a farm, as Ctrl-C does, while b is running."""
     farm = make_farm({"b": [end]})  # type: ignore[list-item]
     job = farm.controller.submit(spec)
     farm.controller.run(lambda: states(ledger, job)["b"] is S.RUNNING)
@@ -425,7 +427,7 @@ def stopped_at_b(make_farm: MakeFarm, spec: JobSpec, ledger: Ledger, end: str) -
     return farm.executor
 
 
-@pytest.mark.parametrize("end", ["hang", "stick"])
+@pytest.mark.parametrize("end", ["hang", "ignore_cancel"])
 def test_a_stopped_farm_leaves_its_job_to_be_resumed(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger, end: str
 ) -> None:
@@ -439,10 +441,10 @@ def test_a_stopped_farm_leaves_its_job_to_be_resumed(
     assert job.state is JobState.COMPLETED
 
 
-def test_a_farm_that_waits_for_a_unit_that_does_not_stop_gives_up_in_time(
+def test_stopping_gives_up_in_time_on_a_unit_that_does_not_stop(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
-    farm = make_farm({"a": ["stick"]})
+    farm = make_farm({"a": ["ignore_cancel"]})
     job = farm.controller.submit(spec)
     farm.controller.run(lambda: states(ledger, job)["a"] is S.RUNNING)
     began = farm.clock.time()
@@ -451,7 +453,7 @@ def test_a_farm_that_waits_for_a_unit_that_does_not_stop_gives_up_in_time(
     assert farm.controller.scheduler.busy_workers() == []
 
 
-def test_a_stopped_job_is_taken_up_where_it_was(
+def test_a_stopped_job_is_recovered_where_it_stopped(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
     stopped_at_b(make_farm, spec, ledger, "hang")
@@ -481,7 +483,7 @@ def test_a_paused_job_stays_paused_for_the_next_farm(
     assert second.run().state is JobState.COMPLETED
 
 
-def test_spent_tries_stay_spent_for_the_next_farm(
+def test_spent_tries_count_in_the_next_farm(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
     farm = make_farm({"a": [failed(Reason.STORAGE)] * 9})
@@ -493,7 +495,7 @@ def test_spent_tries_stay_spent_for_the_next_farm(
     assert names(again.executor).count("a") == Policy().tries[Reason.STORAGE] - 4
 
 
-def test_finished_jobs_are_left_in_peace(make_farm: MakeFarm, spec: JobSpec) -> None:
+def test_finished_jobs_are_not_recovered(make_farm: MakeFarm, spec: JobSpec) -> None:
     run_once(make_farm, spec)
     farm = make_farm()
     assert farm.controller.recover() == []

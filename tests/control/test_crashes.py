@@ -1,4 +1,4 @@
-"""A farm that is killed between any two of its steps loses nothing and repeats nothing."""
+"""A farm that is killed between any two steps loses no work and repeats none."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
@@ -21,75 +21,75 @@ from farm.model.unit import UnitState
 from ..fakes import FakeExecutor  # noqa: TID252 - shared with the contract suite
 
 ENOUGH = 1000
-"""More steps than any job here takes."""
+"""More steps than any of these jobs takes."""
 
 
 class Killed(BaseException):
-    """The process is gone: nothing of the farm's may catch this."""
+    """Stands for the death of the process: the farm must not catch it."""
 
 
 @dataclass
-class Fuse:
+class KillSwitch:
     """Counts the steps of a farm and kills it at one of them."""
 
     steps: int
-    burnt: int = 0
+    count: int = 0
 
-    def burn(self) -> None:
-        self.burnt += 1
-        if self.burnt == self.steps:
+    def step(self) -> None:
+        self.count += 1
+        if self.count == self.steps:
             raise Killed
 
 
-class FusedLedger(Ledger):
-    """A ledger that does not wait for the disk: what dies here is a process, not a machine."""
+class KilledLedger(Ledger):
+    """A ledger that does not wait for the disk: only the process dies here, not the machine."""
 
-    fuse: Fuse
+    switch: KillSwitch
 
     @classmethod
-    def lit(cls, url: str, fuse: Fuse) -> Self:
+    def open_with(cls, url: str, switch: KillSwitch) -> Self:
         ledger = cls.open(url)
-        ledger.fuse = fuse
+        ledger.switch = switch
         with closing(ledger._engine.raw_connection()) as connection:
             connection.cursor().execute("PRAGMA synchronous=OFF")
         return ledger
 
     def add(self, job: Job, units: Sequence[RestoredUnit]) -> None:
-        self.fuse.burn()
+        self.switch.step()
         super().add(job, units)
-        self.fuse.burn()
+        self.switch.step()
 
     def record(self, changes: Iterable[UnitChanged | JobChanged], now: float) -> None:
-        self.fuse.burn()
+        self.switch.step()
         super().record(changes, now)
-        self.fuse.burn()
+        self.switch.step()
 
 
-class FusedExecutor(FakeExecutor):
-    fuse = Fuse(ENOUGH)
+class KilledExecutor(FakeExecutor):
+    switch = KillSwitch(ENOUGH)
 
     def assign(self, worker: str, order: Order) -> None:
-        self.fuse.burn()
+        self.switch.step()
         super().assign(worker, order)
-        self.fuse.burn()
+        self.switch.step()
 
     def poll(self, timeout: float) -> Sequence[Message]:
         messages = super().poll(timeout)
-        self.fuse.burn()
+        self.switch.step()
         return messages
 
 
 @dataclass
-class FusedObserver:
-    fuse: Fuse
+class KilledObserver:
+    switch: KillSwitch
 
     def on_event(self, _event: News) -> None:
-        self.fuse.burn()
+        self.switch.step()
 
 
 @dataclass
-class Life:
-    """One run of the farm on the ledger, from its start to its end or its death."""
+class Farms:
+    """Runs farms on one ledger, each until its end or until it is killed."""
 
     registry: Registry
     url: str
@@ -97,11 +97,11 @@ class Life:
     clock: FakeClock
     pictures: Path
 
-    def live(self, fuse: Fuse, *, recovers: bool = False) -> FakeExecutor:
-        executor = FusedExecutor(clock=self.clock)
-        executor.fuse = fuse
-        observers = [FusedObserver(fuse)]
-        with closing(FusedLedger.lit(self.url, fuse)) as ledger, suppress(Killed):
+    def run(self, switch: KillSwitch, *, recovers: bool = False) -> FakeExecutor:
+        executor = KilledExecutor(clock=self.clock)
+        executor.switch = switch
+        observers = [KilledObserver(switch)]
+        with closing(KilledLedger.open_with(self.url, switch)) as ledger, suppress(Killed):
             controller = Controller(
                 self.registry, executor, ledger, clock=self.clock, observers=observers
             )
@@ -112,85 +112,85 @@ class Life:
 
 
 @pytest.fixture
-def life(registry: Registry, ledger_url: str, spec: JobSpec, pictures: Path) -> Life:
-    return Life(registry, ledger_url, spec, FakeClock(), pictures)
+def farms(registry: Registry, ledger_url: str, spec: JobSpec, pictures: Path) -> Farms:
+    return Farms(registry, ledger_url, spec, FakeClock(), pictures)
 
 
 @dataclass(frozen=True)
-class Known:
-    """What the ledger holds of an output: its jobs' states, and the frames that are done."""
+class Recorded:
+    """What the ledger contains about an output: states of its jobs, and finished frames."""
 
     jobs: list[JobState]
     done: set[str]
 
 
-def known(life: Life) -> Known:
-    with closing(Ledger.open(life.url)) as ledger:
-        jobs = [job for job in ledger.jobs() if job.spec.output == life.spec.output]
+def recorded(farms: Farms) -> Recorded:
+    with closing(Ledger.open(farms.url)) as ledger:
+        jobs = [job for job in ledger.jobs() if job.spec.output == farms.spec.output]
         records = [record for job in jobs for record in ledger.units(job.id)]
-    return Known([j.state for j in jobs], {r.unit.name for r in records if r.state.is_done})
+    return Recorded([j.state for j in jobs], {r.unit.name for r in records if r.state.is_done})
 
 
-def deaths(life: Life, *, recovers: bool) -> Iterator[tuple[set[str], list[str]]]:
-    """Kill a farm at its first step, another at its second, and so on; go on after each.
+def kills(farms: Farms, *, recovers: bool) -> Iterator[tuple[set[str], list[str]]]:
+    """Kill a farm at its first step, another at its second, and so on; continue each job afterwards.
 
-    Yields the frames that were recorded as done when it died, and those that were done after.
+    Yields the frames that were finished when the farm was killed, and those rendered afterwards.
     """
-    output = life.spec.output
+    output = farms.spec.output
     for steps in range(1, ENOUGH):
-        life.spec = life.spec.model_copy(update={"output": f"{output}{steps}/"})
-        fuse = Fuse(steps)
-        life.live(fuse)
-        if fuse.burnt < steps:
+        farms.spec = farms.spec.model_copy(update={"output": f"{output}{steps}/"})
+        switch = KillSwitch(steps)
+        farms.run(switch)
+        if switch.count < steps:
             return
-        before = known(life).done
-        life.clock.advance(1)
-        executor = life.live(Fuse(ENOUGH), recovers=recovers)
+        before = recorded(farms).done
+        farms.clock.advance(1)
+        executor = farms.run(KillSwitch(ENOUGH), recovers=recovers)
         yield before, [order.unit.name for order in executor.orders]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recovers", [False, True], ids=["resumed", "recovered"])
-def test_whatever_step_a_farm_is_killed_at_the_next_one_does_the_rest_and_only_that(
-    life: Life, *, recovers: bool
+def test_after_a_kill_at_any_step_the_next_farm_renders_exactly_the_missing_frames(
+    farms: Farms, *, recovers: bool
 ) -> None:
-    (life.pictures / "c.png").unlink()
+    (farms.pictures / "c.png").unlink()
     seen = 0
-    for before, after in deaths(life, recovers=recovers):
+    for before, after in kills(farms, recovers=recovers):
         seen += 1
         assert sorted([*before, *after]) == ["a", "b"]
-        now = known(life)
+        now = recorded(farms)
         assert now.done == {"a", "b"}
         assert now.jobs[-1] is JobState.COMPLETED
         assert all(state.is_final for state in now.jobs)
         for name in ("a.png", "b.png"):
-            source, target = life.pictures / name, Path(life.spec.output, name)
+            source, target = farms.pictures / name, Path(farms.spec.output, name)
             assert target.read_bytes() == source.read_bytes()
     assert seen > 30
 
 
-def test_a_frame_that_kills_three_farms_is_set_aside(life: Life, ledger_url: str) -> None:
+def test_a_frame_that_kills_three_farms_is_quarantined(farms: Farms, ledger_url: str) -> None:
     for _ in range(3):
-        killed_at_work(life)
-    executor = life.live(Fuse(ENOUGH), recovers=True)
+        kill_at_frame_a(farms)
+    executor = farms.run(KillSwitch(ENOUGH), recovers=True)
     assert executor.orders == []
     with closing(Ledger.open(ledger_url)) as ledger:
         (job,) = ledger.jobs()
-        set_aside = ledger.units(job.id)[0]
-    assert set_aside.state is UnitState.QUARANTINED
-    assert set_aside.reason == "killed 3 workers; the last time: the farm ended"
+        quarantined = ledger.units(job.id)[0]
+    assert quarantined.state is UnitState.QUARANTINED
+    assert quarantined.reason == "killed 3 workers; last failure: the farm exited"
     assert (job.state, job.reason) == (JobState.COMPLETED, "1 of 3 failed")
 
 
-def test_a_resumed_job_begins_with_frames_that_no_farm_died_with(life: Life) -> None:
-    killed_at_work(life)
-    executor = life.live(Fuse(ENOUGH))
+def test_a_resumed_job_starts_with_frames_that_killed_no_farm(farms: Farms) -> None:
+    kill_at_frame_a(farms)
+    executor = farms.run(KillSwitch(ENOUGH))
     assert [order.unit.name for order in executor.orders] == ["b", "c", "a"]
-    assert known(life).done == {"a", "b", "c"}
+    assert recorded(farms).done == {"a", "b", "c"}
 
 
-def killed_at_work(life: Life) -> None:
-    """Go on until the frame a is in work, and die."""
+def kill_at_frame_a(farms: Farms) -> None:
+    """Run a farm until frame a is running, then kill it."""
 
     class Observer:
         def on_event(self, event: News) -> None:
@@ -198,13 +198,13 @@ def killed_at_work(life: Life) -> None:
             if is_running and event.unit.name == "a":
                 raise Killed
 
-    life.clock.advance(60)
-    with closing(Ledger.open(life.url)) as ledger:
-        executor = FakeExecutor(clock=life.clock)
+    farms.clock.advance(60)
+    with closing(Ledger.open(farms.url)) as ledger:
+        executor = FakeExecutor(clock=farms.clock)
         controller = Controller(
-            life.registry, executor, ledger, clock=life.clock, observers=[Observer()]
+            farms.registry, executor, ledger, clock=farms.clock, observers=[Observer()]
         )
         if not controller.recover():
-            controller.submit(life.spec)
+            controller.submit(farms.spec)
         with pytest.raises(Killed):
             controller.run()

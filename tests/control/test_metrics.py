@@ -1,4 +1,4 @@
-"""What Prometheus reads is what the ledger holds, in the middle of a job and at its end."""
+"""Metrics equal the ledger, during a job and at its end."""
 
 import re
 import shutil
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow  # a port takes half a second to close
 
 @dataclass(frozen=True)
 class Scrape:
-    """What a scrape over HTTP gave: types by metric, help by metric, values by sample."""
+    """The result of a scrape over HTTP: types and helps by metric, values by sample."""
 
     types: dict[str, str]
     helps: dict[str, str]
@@ -47,12 +47,12 @@ class Scrape:
         return self.values.get((name, tuple(sorted(labels.items()))), 0.0)
 
     def by(self, name: str, label: str) -> Counter[str]:
-        """Return a metric's values by one of its labels."""
-        found: Counter[str] = Counter()
+        """Return a metric's values by one of its labels, without zeros."""
+        values: Counter[str] = Counter()
         for (sample, labels), value in self.values.items():
             if sample == name and value:
-                found[dict(labels)[label]] += int(value)
-        return found
+                values[dict(labels)[label]] += int(value)
+        return values
 
 
 def read(port: int, accept: str = "text/plain") -> str:
@@ -63,18 +63,18 @@ def read(port: int, accept: str = "text/plain") -> str:
 
 def scrape(port: int) -> Scrape:
     families = list(text_string_to_metric_families(read(port)))
-    made = [family for family in families if not family.name.endswith("_created")]
-    names = {f.name: f.name + "_total" if f.type == "counter" else f.name for f in made}
+    written = [family for family in families if not family.name.endswith("_created")]
+    names = {f.name: f.name + "_total" if f.type == "counter" else f.name for f in written}
     return Scrape(
-        {names[f.name]: f.type for f in made},
-        {names[f.name]: f.documentation for f in made},
-        {(s.name, tuple(sorted(s.labels.items()))): s.value for f in made for s in f.samples},
+        {names[f.name]: f.type for f in written},
+        {names[f.name]: f.documentation for f in written},
+        {(s.name, tuple(sorted(s.labels.items()))): s.value for f in written for s in f.samples},
     )
 
 
 @dataclass
 class Watched:
-    """A farm with metrics that answer on a port."""
+    """A farm that serves its metrics on a port."""
 
     controller: Controller
     metrics: Metrics
@@ -89,10 +89,10 @@ class Watched:
 
 
 ENDS: dict[str, Sequence[End]] = {
-    "a": ["die", failed(Reason.STORAGE), "haunt"],
+    "a": ["die", failed(Reason.STORAGE), "succeed_after_death"],
     "b": [failed(), failed(), failed()],
 }
-"""a dies, fails, dies again and succeeds; b is given up; c succeeds."""
+"""a dies, fails, dies again and then succeeds; b is quarantined; c succeeds."""
 
 
 @pytest.fixture
@@ -107,83 +107,83 @@ def watched(registry: Registry, ledger: Ledger) -> Iterator[Watched]:
     close()
 
 
-def test_counters_equal_what_the_ledger_holds(watched: Watched, spec: JobSpec) -> None:
-    found = watched.run(spec)
+def test_counters_equal_the_ledger(watched: Watched, spec: JobSpec) -> None:
+    scraped = watched.run(spec)
     (job,) = watched.ledger.jobs()
     records = watched.ledger.units(job.id)
     ended = Counter(str(record.state) for record in records)
     spent = Counter(str(f.reason) for record in records for f in record.failures)
-    given_up = Counter(
+    quarantined = Counter(
         str(r.failures[-1].reason) for r in records if r.state is UnitState.QUARANTINED
     )
-    retried = spent - given_up
+    retried = spent - quarantined
     assert ended == {"succeeded": 2, "quarantined": 1}
     assert spent == {"worker_died": 2, "storage": 1, "plugin_error": 3}
-    assert found.by("farm_frames_total", "outcome") == ended
-    assert found.by("farm_units_total", "outcome") == ended + Counter(retried=retried.total())
-    assert found.by("farm_unit_retries_total", "reason") == retried
-    assert found.by("farm_unit_failures_total", "reason") == given_up
-    assert found.value("farm_jobs_finished_total", plugin="copy", outcome="completed") == 1
+    assert scraped.by("farm_frames_total", "outcome") == ended
+    assert scraped.by("farm_units_total", "outcome") == ended + Counter(retried=retried.total())
+    assert scraped.by("farm_unit_retries_total", "reason") == retried
+    assert scraped.by("farm_unit_failures_total", "reason") == quarantined
+    assert scraped.value("farm_jobs_finished_total", plugin="copy", outcome="completed") == 1
     figures = [record.figures for record in records if record.figures]
     assert len(figures) == 2
-    assert found.value("farm_pixels_total", plugin="copy") == sum(f.pixels for f in figures)
-    assert found.value("farm_tiles_total", plugin="copy") == sum(f.tiles for f in figures)
-    assert found.value("farm_overlap_pixels_total", plugin="copy") == sum(
+    assert scraped.value("farm_pixels_total", plugin="copy") == sum(f.pixels for f in figures)
+    assert scraped.value("farm_tiles_total", plugin="copy") == sum(f.tiles for f in figures)
+    assert scraped.value("farm_overlap_pixels_total", plugin="copy") == sum(
         f.overlap_pixels for f in figures
     )
     leases = [line for line in watched.ledger.story(job.id) if " leased " in line]
     durations = "farm_unit_duration_seconds_count"
-    assert found.value(durations, plugin="copy", stage="queue") == len(leases)
-    assert found.value(durations, plugin="copy", stage="compute") == 2
-    assert found.value(
+    assert scraped.value(durations, plugin="copy", stage="queue") == len(leases)
+    assert scraped.value(durations, plugin="copy", stage="compute") == 2
+    assert scraped.value(
         "farm_unit_duration_seconds_sum", plugin="copy", stage="write"
     ) == pytest.approx(2 * FIGURES.seconds["write"])
 
 
 def test_dead_workers_and_their_late_reports_are_counted(watched: Watched, spec: JobSpec) -> None:
-    found = watched.run(spec)
-    assert found.value("farm_worker_deaths_total", kind="cpu") == 2
-    assert found.value("farm_stale_reports_total") == 1
+    scraped = watched.run(spec)
+    assert scraped.value("farm_worker_deaths_total", kind="cpu") == 2
+    assert scraped.value("farm_stale_reports_total") == 1
 
 
-def test_what_is_skipped_is_counted_and_costs_nothing(watched: Watched, spec: JobSpec) -> None:
+def test_skipped_frames_are_counted_and_add_no_pixels(watched: Watched, spec: JobSpec) -> None:
     watched.run(spec)
     watched.clock.advance(60)
     watched.controller.submit(spec, resume=True)
     watched.controller.run()
-    found = scrape(watched.port)
-    assert found.value("farm_units_total", plugin="copy", outcome="skipped") == 2
-    assert found.value("farm_pixels_total", plugin="copy") == 2 * FIGURES.pixels
+    scraped = scrape(watched.port)
+    assert scraped.value("farm_units_total", plugin="copy", outcome="skipped") == 2
+    assert scraped.value("farm_pixels_total", plugin="copy") == 2 * FIGURES.pixels
 
 
-def test_gauges_tell_of_the_moment(watched: Watched, spec: JobSpec) -> None:
+def test_gauges_show_the_current_state(watched: Watched, spec: JobSpec) -> None:
     watched.controller.submit(spec)
     watched.clock.advance(7)
-    found = scrape(watched.port)
-    assert found.by("farm_units_in_state", "state") == {"ready": 3}
-    assert found.by("farm_jobs", "state") == {"queued": 1}
-    assert found.by("farm_workers", "state") == {}
-    assert found.value("farm_oldest_ready_unit_age_seconds") == 7
+    scraped = scrape(watched.port)
+    assert scraped.by("farm_units_in_state", "state") == {"ready": 3}
+    assert scraped.by("farm_jobs", "state") == {"queued": 1}
+    assert scraped.by("farm_workers", "state") == {}
+    assert scraped.value("farm_oldest_ready_unit_age_seconds") == 7
     watched.controller.run(lambda: bool(watched.controller.scheduler.busy_workers()))
-    found = scrape(watched.port)
-    assert found.by("farm_units_in_state", "state") == {"ready": 2, "leased": 1}
-    assert found.by("farm_jobs", "state") == {"running": 1}
-    assert found.by("farm_workers", "state") == {"busy": 1}
+    scraped = scrape(watched.port)
+    assert scraped.by("farm_units_in_state", "state") == {"ready": 2, "leased": 1}
+    assert scraped.by("farm_jobs", "state") == {"running": 1}
+    assert scraped.by("farm_workers", "state") == {"busy": 1}
     watched.controller.run()
-    found = scrape(watched.port)
-    assert found.by("farm_units_in_state", "state") == {}
-    assert found.by("farm_jobs", "state") == {"completed": 1}
-    assert found.by("farm_workers", "state") == {"idle": 1}
-    assert found.value("farm_oldest_ready_unit_age_seconds") == 0
+    scraped = scrape(watched.port)
+    assert scraped.by("farm_units_in_state", "state") == {}
+    assert scraped.by("farm_jobs", "state") == {"completed": 1}
+    assert scraped.by("farm_workers", "state") == {"idle": 1}
+    assert scraped.value("farm_oldest_ready_unit_age_seconds") == 0
 
 
-def test_every_state_has_its_series_also_where_none_is_in_it(watched: Watched) -> None:
-    found = scrape(watched.port)
-    jobs = {dict(labels)["state"] for name, labels in found.values if name == "farm_jobs"}
+def test_every_job_state_has_a_series_even_if_it_is_zero(watched: Watched) -> None:
+    scraped = scrape(watched.port)
+    jobs = {dict(labels)["state"] for name, labels in scraped.values if name == "farm_jobs"}
     assert jobs == set(JobState)
 
 
-def test_a_scrape_in_the_middle_of_a_job_is_answered(
+def test_a_scrape_during_a_job_is_answered(
     watched: Watched, spec: JobSpec, registry: Registry, ledger: Ledger
 ) -> None:
     seen: list[float] = []
@@ -191,8 +191,8 @@ def test_a_scrape_in_the_middle_of_a_job_is_answered(
     class Scraper:
         def on_event(self, event: News) -> None:
             if isinstance(event, UnitChanged) and event.state is UnitState.SUCCEEDED:
-                found = scrape(watched.port)
-                seen.append(found.value("farm_units_total", plugin="copy", outcome="succeeded"))
+                scraped = scrape(watched.port)
+                seen.append(scraped.value("farm_units_total", plugin="copy", outcome="succeeded"))
 
     observers = [watched.metrics, Scraper()]
     executor = FakeExecutor(clock=watched.clock)
@@ -206,7 +206,7 @@ def worker(state: str) -> WorkerChanged:
     return WorkerChanged("w1", "gpu", state)
 
 
-def test_workers_are_busy_no_longer_than_they_are_up() -> None:
+def test_busy_time_is_part_of_up_time() -> None:
     clock = FakeClock()
     metrics = Metrics(clock)
     port, close = metrics.serve(0)
@@ -214,18 +214,18 @@ def test_workers_are_busy_no_longer_than_they_are_up() -> None:
     for state, wait in (("idle", 5), ("busy", 10), ("idle", 1), ("busy", 2), ("gone", 99)):
         metrics.on_event(worker(state))
         clock.advance(wait)
-        found = scrape(port)
+        scraped = scrape(port)
         seconds.append(
             (
-                found.value("farm_worker_busy_seconds_total", kind="gpu"),
-                found.value("farm_worker_up_seconds_total", kind="gpu"),
+                scraped.value("farm_worker_busy_seconds_total", kind="gpu"),
+                scraped.value("farm_worker_up_seconds_total", kind="gpu"),
             )
         )
     close()
     assert seconds == [(0, 5), (10, 15), (10, 16), (12, 18), (12, 18)]
 
 
-def test_a_clock_that_is_set_back_takes_no_counter_along() -> None:
+def test_no_counter_decreases_when_the_clock_is_set_back() -> None:
     clock = FakeClock()
     metrics = Metrics(clock)
     port, close = metrics.serve(0)
@@ -238,7 +238,7 @@ def test_a_clock_that_is_set_back_takes_no_counter_along() -> None:
     assert before == after == 10
 
 
-def test_the_port_is_only_for_this_machine_and_free_again_when_closed() -> None:
+def test_the_port_is_open_to_this_machine_only_and_free_after_closing() -> None:
     port, close = Metrics(FakeClock()).serve(0)
     with socket.socket() as other:
         assert other.connect_ex(("127.0.0.2", port)) != 0
@@ -248,9 +248,11 @@ def test_the_port_is_only_for_this_machine_and_free_again_when_closed() -> None:
     assert again == port
 
 
-def test_a_port_that_is_taken_is_refused_in_one_line() -> None:
+def test_a_port_in_use_is_refused_in_one_line() -> None:
     port, close = Metrics(FakeClock()).serve(0)
-    with pytest.raises(UserError, match=f"^cannot serve metrics on port {port}: .*; choose"):
+    with pytest.raises(
+        UserError, match=f"^cannot serve metrics on port {port}: .*; choose another port$"
+    ):
         Metrics(FakeClock()).serve(port)
     close()
 
@@ -258,17 +260,17 @@ def test_a_port_that_is_taken_is_refused_in_one_line() -> None:
 # The table
 
 
-def test_what_is_exported_is_what_the_table_says(watched: Watched, spec: JobSpec) -> None:
+def test_exported_metrics_equal_the_table(watched: Watched, spec: JobSpec) -> None:
     watched.metrics.on_event(StaleReport("w9", "t"))
-    found = watched.run(spec)
-    assert found.types == {name: described.type for name, described in METRICS.items()}
-    assert found.helps == {name: described.help for name, described in METRICS.items()}
-    for sample, labels in found.values:
+    scraped = watched.run(spec)
+    assert scraped.types == {name: spec.type for name, spec in METRICS.items()}
+    assert scraped.helps == {name: spec.help for name, spec in METRICS.items()}
+    for sample, labels in scraped.values:
         name = re.sub(r"_(bucket|sum|count)$", "", sample)
         assert {label for label, _ in labels} - {"le"} == set(METRICS[name].labels)
 
 
-def test_strict_readers_of_open_metrics_take_it_too(watched: Watched, spec: JobSpec) -> None:
+def test_the_output_is_valid_openmetrics(watched: Watched, spec: JobSpec) -> None:
     watched.run(spec)
     text = read(watched.port, accept="application/openmetrics-text; version=1.0.0")
     families = {family.name for family in open_metrics.text_string_to_metric_families(text)}
@@ -276,7 +278,7 @@ def test_strict_readers_of_open_metrics_take_it_too(watched: Watched, spec: JobS
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool on PATH")
-def test_promtool_has_nothing_to_say_of_a_scrape(watched: Watched, spec: JobSpec) -> None:
+def test_promtool_accepts_the_output(watched: Watched, spec: JobSpec) -> None:
     watched.run(spec)
     done = subprocess.run(
         ["promtool", "check", "metrics"],
@@ -288,32 +290,32 @@ def test_promtool_has_nothing_to_say_of_a_scrape(watched: Watched, spec: JobSpec
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_the_page_says_what_the_table_says() -> None:
+def test_the_page_documents_every_metric() -> None:
     cell = r" (.*?) \|"
     rows = re.findall(
         rf"^\| `(farm_\w+)` \|{cell}{cell}{cell}$", DOCUMENTED.read_text(), re.MULTILINE
     )
-    assert [(n, t, labels, told) for n, t, labels, told in rows] == [
-        (name, d.type, ", ".join(d.labels), d.help) for name, d in METRICS.items()
+    assert rows == [
+        (name, spec.type, ", ".join(spec.labels), spec.help) for name, spec in METRICS.items()
     ]
 
 
-def test_the_page_asks_only_for_what_there_is() -> None:
+def test_the_page_uses_only_metrics_that_exist() -> None:
     asked = set(re.findall(r"\bfarm_\w+", DOCUMENTED.read_text()))
     assert asked == set(METRICS)
 
 
-def test_the_page_names_every_reason() -> None:
+def test_the_page_lists_every_reason() -> None:
     assert all(f"`{reason}`" in DOCUMENTED.read_text() for reason in Reason)
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_names_follow_the_conventions_of_prometheus(name: str) -> None:
-    described = METRICS[name]
-    assert (described.type == "counter") == name.endswith("_total")
-    assert not {"job", "unit", "frame", "tile", "worker", "path"} & set(described.labels)
-    assert described.help.endswith(".")
+def test_names_follow_prometheus_conventions(name: str) -> None:
+    spec = METRICS[name]
+    assert (spec.type == "counter") == name.endswith("_total")
+    assert not {"job", "unit", "frame", "tile", "worker", "path"} & set(spec.labels)
+    assert spec.help.endswith(".")
 
 
-def test_buckets_rise() -> None:
+def test_buckets_increase() -> None:
     assert list(BUCKETS) == sorted(set(BUCKETS))

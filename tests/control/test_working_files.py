@@ -1,4 +1,4 @@
-"""Working files go as soon as nothing needs them, and stay where something failed."""
+"""Working files are removed as soon as nothing needs them, and kept if something failed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +37,7 @@ def end(units: dict[str, Unit]) -> End:
     return lambda name, state: working.on_change(UnitChanged(units[name], state, 1))
 
 
-def there(units: dict[str, Unit]) -> set[str]:
+def existing(units: dict[str, Unit]) -> set[str]:
     return {name for name, unit in units.items() if Path(unit.target).exists()}
 
 
@@ -45,31 +45,33 @@ def frames(units: dict[str, Unit], *, part: int) -> list[str]:
     return list(units[f"clip/part{part:04d}"].needs)
 
 
-def test_frames_go_when_their_part_is_done_and_no_sooner(units: dict[str, Unit], end: End) -> None:
+def test_frames_are_removed_when_their_part_is_done_and_no_sooner(
+    units: dict[str, Unit], end: End
+) -> None:
     for name in frames(units, part=1):
         end(name, S.SUCCEEDED)
-    assert there(units) == set(units)
+    assert existing(units) == set(units)
     end("clip/part0001", S.SUCCEEDED)
-    assert there(units) == set(units) - set(frames(units, part=1))
+    assert existing(units) == set(units) - set(frames(units, part=1))
 
 
-def test_the_folder_goes_with_the_last_of_it(units: dict[str, Unit], end: End) -> None:
+def test_the_folder_is_removed_with_its_last_file(units: dict[str, Unit], end: End) -> None:
     for name in units:
         end(name, S.SUCCEEDED)
-    assert there(units) == {"clip/film"}
+    assert existing(units) == {"clip/film"}
     assert not Path(units["clip/part0001"].target).parent.exists()
 
 
-def test_what_a_resumed_job_finds_finished_counts_as_done(units: dict[str, Unit], end: End) -> None:
+def test_skipped_frames_count_as_done(units: dict[str, Unit], end: End) -> None:
     for name in units:
         end(name, S.SKIPPED if name.startswith("clip/0") else S.SUCCEEDED)
-    assert there(units) == {"clip/film"}
+    assert existing(units) == {"clip/film"}
 
 
-def test_what_was_made_without_a_failed_frame_keeps_all_that_mends_it(
+def test_after_a_failed_frame_the_files_needed_to_repair_the_film_are_kept(
     units: dict[str, Unit], end: End
 ) -> None:
     for name in units:
         end(name, S.QUARANTINED if name == "clip/000003" else S.SUCCEEDED)
     parts = {"clip/part0001", "clip/part0002"}
-    assert there(units) == {*frames(units, part=1), *parts, "clip/film"}
+    assert existing(units) == {*frames(units, part=1), *parts, "clip/film"}

@@ -157,7 +157,7 @@ def test_a_strict_film_does_without_no_frame(tint: Command) -> None:
     done = tint.run("tint", "clip.mp4", "-o", "out.mp4", "--broken", "7", "--strict")
     assert done.returncode == 1
     assert not (tint.folder / "out.mp4").exists()
-    assert "clip/part0001: it needs clip/000008, which was quarantined" in done.stderr
+    assert "clip/part0001: depends on clip/000008, which was quarantined" in done.stderr
 
 
 def test_every_second_frame_of_a_range_as_a_lossless_film(tint: Command) -> None:

@@ -1,4 +1,4 @@
-"""A ledger, and a farm that writes to it."""
+"""A ledger and a farm that writes to it."""
 
 from ..workbench import (  # noqa: TID252 - shared between rooms
     ledger,

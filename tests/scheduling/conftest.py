@@ -1,4 +1,4 @@
-"""A scheduler to try things on."""
+"""A scheduler on a test bench."""
 
 from ..workbench import (  # noqa: TID252 - shared between rooms
     bench,

@@ -1,4 +1,4 @@
-"""Whatever happens, in whatever order: the books agree, and everything ends."""
+"""After any sequence of events the scheduler is consistent, and every job can finish."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -42,11 +42,11 @@ from farm.scheduling.policy import Policy
 from farm.scheduling.scheduler import Scheduler
 
 JOIN = Join((), FilmFormat("h264"))
-PASTS = st.sampled_from([UnitState.READY, UnitState.RUNNING, UnitState.SKIPPED])
+STATES = st.sampled_from([UnitState.READY, UnitState.RUNNING, UnitState.SKIPPED])
 
 
 class Anything(RuleBasedStateMachine):
-    """Workers come, go and report; people submit, pause and cancel; time passes."""
+    """Workers join, leave and report; users submit, pause and cancel; time passes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,32 +54,35 @@ class Anything(RuleBasedStateMachine):
         self.workers: list[str] = []
         self.held: dict[str, Order] = {}
         self.running: set[str] = set()
-        self.told: dict[tuple[str, str], UnitState] = {}
+        self.states: dict[tuple[str, str], UnitState] = {}
         self.jobs: list[str] = []
-        self.born = 0
+        self.joined = 0
 
     def send(self, event: Event) -> None:
         out = self.scheduler.handle(event, self.clock.time())
-        for said in out:
-            match said:
+        for instruction in out:
+            match instruction:
                 case Assign(worker, order):
                     assert worker in self.workers
                     assert worker not in self.held
-                    self.check_place(worker, order)
+                    self.check_assignment(worker, order)
                     self.held[worker] = order
                 case UnitChanged(unit, state):
-                    self.told[unit.job, unit.name] = state
-        for said in out:
-            if isinstance(said, KillWorker):
-                self.end(said.worker)
+                    self.states[unit.job, unit.name] = state
+        for instruction in out:
+            if isinstance(instruction, KillWorker):
+                self.end(instruction.worker)
 
-    def check_place(self, worker: str, order: Order) -> None:
-        """Rendering is for renderers, and finishing theirs only where nobody else is there."""
+    def check_assignment(self, worker: str, order: Order) -> None:
+        """Check that this worker may run the unit and that every unit it needs has ended.
+
+        Rendering workers finish films only if no worker of kind finish exists.
+        """
         is_finisher = worker.startswith("finish")
         finishers = any(other.startswith("finish") for other in self.workers)
         is_rendering = isinstance(order.unit.work, Render)
         assert not is_finisher if is_rendering else is_finisher or not finishers
-        ends = {name: self.told[order.unit.job, name] for name in order.unit.needs}
+        ends = {name: self.states[order.unit.job, name] for name in order.unit.needs}
         assert all(end.is_final for end in ends.values())
         assert order.missing == tuple(name for name, end in ends.items() if not end.is_done)
         assert order.unit.is_tolerant or not order.missing
@@ -91,18 +94,20 @@ class Anything(RuleBasedStateMachine):
         self.workers.remove(worker)
         self.running.discard(worker)
         self.held.pop(worker, None)
-        self.send(WorkerLost(worker, "shot"))
+        self.send(WorkerLost(worker, "killed"))
 
     @rule(
-        pasts=st.lists(PASTS, min_size=1, max_size=4),
+        states=st.lists(STATES, min_size=1, max_size=4),
         priority=st.integers(0, 2),
         is_tolerant=st.booleans(),
     )
-    def submit(self, pasts: Sequence[UnitState], priority: int, *, is_tolerant: bool) -> None:
+    def submit(self, states: Sequence[UnitState], priority: int, *, is_tolerant: bool) -> None:
         name = f"job{len(self.jobs)}"
         self.jobs.append(name)
         spec = JobSpec(task="copy", inputs=("in",), output="out/", priority=priority)
-        units = [RestoredUnit(Unit(name, f"u{n}", "s", "t"), past) for n, past in enumerate(pasts)]
+        units = [
+            RestoredUnit(Unit(name, f"u{n}", "s", "t"), state) for n, state in enumerate(states)
+        ]
         needs = tuple(e.unit.name for e in units)
         last = Unit(name, "last", "s", "t", needs, JOIN, is_tolerant)
         units.append(RestoredUnit(last, UnitState.BLOCKED))
@@ -111,8 +116,8 @@ class Anything(RuleBasedStateMachine):
     @precondition(lambda self: len(self.workers) < 4)
     @rule(kind=st.sampled_from(["cpu", "finish"]))
     def join(self, kind: WorkerKind) -> None:
-        self.born += 1
-        self.workers.append(f"{kind}{self.born}")
+        self.joined += 1
+        self.workers.append(f"{kind}{self.joined}")
         self.send(WorkerJoined(self.workers[-1], kind))
 
     @precondition(lambda self: self.workers)
@@ -145,16 +150,16 @@ class Anything(RuleBasedStateMachine):
             case "cancel":
                 self.send(UnitCancelled(worker, token))
             case _:
-                self.send(UnitFailed(worker, token, Failure(Reason(end), "so", is_fatal)))
+                self.send(UnitFailed(worker, token, Failure(Reason(end), "failed", is_fatal)))
 
     @precondition(lambda self: self.workers)
     @rule(number=st.integers(0, 3))
-    def haunt(self, number: int) -> None:
-        before = dict(self.told)
+    def report_stale(self, number: int) -> None:
+        before = dict(self.states)
         report = UnitSucceeded(self.worker(number), "any-0", Figures())
         out = self.scheduler.handle(report, self.clock.time())
         assert StaleReport(report.worker, report.token) in out
-        assert self.told == before
+        assert self.states == before
 
     @precondition(lambda self: self.jobs)
     @rule(number=st.integers(0, 9), wanted=st.sampled_from(Wanted))
@@ -167,21 +172,21 @@ class Anything(RuleBasedStateMachine):
         self.send(Tick())
 
     @invariant()
-    def books_agree(self) -> None:
+    def the_scheduler_is_consistent(self) -> None:
         self.scheduler.validate()
-        in_work = [unit for unit, state in self.told.items() if state in HELD]
+        held = [unit for unit, state in self.states.items() if state in HELD]
         under_lease = [(order.unit.job, order.unit.name) for order in self.held.values()]
-        assert Counter(in_work) == Counter(under_lease)
+        assert Counter(held) == Counter(under_lease)
 
     @invariant()
-    def no_ready_unit_waits_for_an_idle_farm(self) -> None:
+    def no_ready_unit_waits_while_the_workers_are_idle(self) -> None:
         wanted = [self.scheduler.job(job) for job in self.jobs]
-        ready = {job for (job, _), state in self.told.items() if state is UnitState.READY}
+        ready = {job for (job, _), state in self.states.items() if state is UnitState.READY}
         if any(worker.startswith("cpu") for worker in self.workers) and not self.held:
             assert not [j.id for j in wanted if j.id in ready and j.wanted is Wanted.RUN]
 
     def teardown(self) -> None:
-        """Let a good worker finish: nothing is stuck, and no job is left."""
+        """Let workers succeed: every job finishes."""
         for job in self.jobs:
             self.send(WantedChanged(job, Wanted.RUN))
         for _ in range(500):

@@ -1,17 +1,17 @@
-"""The farm's patience: never endless, never less for having waited."""
+"""Retries are limited, delays grow, and blocking never leaves a job without workers."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.model.messages import Reason
-from farm.scheduling.policy import Policy, allowed, may_try, turn
+from farm.scheduling.policy import Policy, allowed, job_order, may_try
 
 NAMES = st.frozensets(st.sampled_from("abcdef"))
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_every_reason_has_an_end(reason: Reason) -> None:
+def test_every_reason_has_a_finite_budget(reason: Reason) -> None:
     assert Policy().is_spent(reason, 10)
     assert not Policy().is_spent(reason, 0)
 
@@ -20,23 +20,23 @@ def test_every_reason_has_an_end(reason: Reason) -> None:
     ("reason", "tries"),
     [(Reason.PLUGIN_ERROR, 3), (Reason.WORKER_DIED, 3), (Reason.WORKER_LOST, 10)],
 )
-def test_the_plugin_gets_two_more_tries_and_a_lost_worker_its_own(
+def test_plugin_errors_and_lost_workers_have_their_own_number_of_tries(
     reason: Reason, tries: int
 ) -> None:
     assert not Policy().is_spent(reason, tries - 1)
     assert Policy().is_spent(reason, tries)
 
 
-def test_waiting_doubles_up_to_a_minute() -> None:
+def test_the_delay_doubles_up_to_a_minute() -> None:
     waits = [Policy().delay(Reason.STORAGE, failures) for failures in range(1, 9)]
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
-def test_what_waiting_does_not_heal_is_tried_at_once() -> None:
+def test_a_plugin_error_is_retried_without_delay() -> None:
     assert Policy().delay(Reason.PLUGIN_ERROR, 2) == 0
 
 
-def test_the_blocklist_forgives() -> None:
+def test_a_block_expires() -> None:
     assert Policy().is_blocked(3, seconds_ago=1799)
     assert not Policy().is_blocked(3, seconds_ago=1800)
     assert not Policy().is_blocked(2, seconds_ago=0)
@@ -53,11 +53,18 @@ def test_the_blocklist_never_empties_the_pool(
 
 
 @given(NAMES.filter(bool), NAMES)
-def test_somebody_of_the_pool_may_always_try(pool: frozenset[str], tried: frozenset[str]) -> None:
+def test_some_worker_of_the_pool_may_always_try(
+    pool: frozenset[str], tried: frozenset[str]
+) -> None:
     may = {worker for worker in pool if may_try(worker, tried, pool)}
     assert may == (pool - tried or pool)
 
 
-def test_turns_go_by_priority_then_fewest_in_work_then_age() -> None:
-    jobs = [turn(10, 0, 1.0), turn(90, 5, 9.0), turn(90, 2, 8.0), turn(90, 2, 7.0)]
+def test_jobs_are_ordered_by_priority_then_fewest_held_units_then_age() -> None:
+    jobs = [
+        job_order(10, 0, 1.0),
+        job_order(90, 5, 9.0),
+        job_order(90, 2, 8.0),
+        job_order(90, 2, 7.0),
+    ]
     assert sorted(jobs) == [jobs[3], jobs[2], jobs[1], jobs[0]]
