@@ -66,9 +66,7 @@ def test_fields_are_the_positional_arguments(name: str) -> None:
         ("x", (f"t{i:02}" for i in range(30)), "unknown task 'x'; choose one of t00, "),
     ],
 )
-def test_an_unknown_name_suggests_known_names(
-    name: str, known: list[str], message: str
-) -> None:
+def test_an_unknown_name_suggests_known_names(name: str, known: list[str], message: str) -> None:
     text = str(errors.UnknownName("task", name, known))
     assert text.startswith(message)
     assert len(text) < 200

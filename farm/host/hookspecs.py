@@ -46,12 +46,13 @@ def farm_executors() -> "Mapping[str, ExecutorFactory]":  # type: ignore[empty-b
 
 @hookspec
 def farm_unit_finished(job: "Job", unit: "Unit", state: "UnitState", reason: str) -> None:
-    """Called in the controller when a unit has reached a final state, after that is stored.
+    """React to a unit that reached a final state.
 
-    reason: why it failed or was cancelled; may be empty.
+    Called in the controller, after the state is stored. reason: why the unit failed or was
+    cancelled; may be empty.
     """
 
 
 @hookspec
 def farm_job_finished(job: "Job") -> None:
-    """Called in the controller when a job has reached a final state, after that is stored."""
+    """React to a job that reached a final state. Called in the controller, after it is stored."""

@@ -142,7 +142,9 @@ class Registry:
         plugin = candidate.plugin
         if plugin.name in self._plugins:
             first = self._plugins[plugin.name].source
-            reason = f"{first} and {plugin.source} both provide a plugin {plugin.name!r}; remove one"
+            reason = (
+                f"{first} and {plugin.source} both provide a plugin {plugin.name!r}; remove one"
+            )
             self._refused.append(replace(plugin, state="failed", reason=reason))
         elif plugin.name in blocked:
             self._plugins[plugin.name] = replace(

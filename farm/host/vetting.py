@@ -140,7 +140,9 @@ def validate_params(task: type[Task], values: Mapping[str, object]) -> TaskParam
         return task.Params.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise _bad_parameter(first["loc"], first["type"], first["msg"], first["input"], task) from None
+        raise _bad_parameter(
+            first["loc"], first["type"], first["msg"], first["input"], task
+        ) from None
 
 
 def _bad_parameter(

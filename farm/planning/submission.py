@@ -20,12 +20,12 @@ from farm.model.events import Notice, ReadProgress
 from farm.model.history import RestoredUnit, UnitRecord
 from farm.model.job import Job, JobSpec, changes
 from farm.model.unit import Unit, UnitState
-from farm.planning.footage import gather
+from farm.planning.footage import read_footage
 from farm.planning.frame_range import FrameRange
 from farm.planning.inputs import list_inputs
 from farm.planning.plan import plan_run, plan_units
 from farm.planning.resume import finished_units
-from farm.planning.targets import check_output, check_run
+from farm.planning.targets import check_output, check_run_folder
 from farm.storage import output_path, remove_leftovers, sha256_file
 
 Notify = Callable[[ReadProgress | Notice], None]
@@ -107,7 +107,7 @@ class Planner:
             FrameRange.parse(spec.frames)
         sources = list_inputs(spec.inputs)
         if issubclass(task, Run):
-            check_run(spec.output, is_resumed=is_resumed)
+            check_run_folder(spec.output, is_resumed=is_resumed)
         else:
             check_output(spec.output, sources)
         if self._check:
@@ -116,7 +116,7 @@ class Planner:
             target = str(output_path(spec.output) / task.result)
             return plan_run(job.id, task.name, spec.inputs, target)
         is_endless = issubclass(task, Effect) and task.is_endless
-        footage = gather(spec, sources, self._notify, is_endless=is_endless)
+        footage = read_footage(spec, sources, self._notify, is_endless=is_endless)
         return plan_units(job.id, footage, spec.film)
 
     def _resume(self, job: Job, units: Sequence[Unit]) -> Submission:

@@ -56,7 +56,10 @@ BROKEN = {
     "instance": (FINE.replace("[Fake]", "[7]"), "7 is not a Task subclass"),
     "twice": (FINE.replace("[Fake]", "[Fake, Fake]"), "provides the task 'fine' twice"),
     "reserved": (effect("networks"), "'networks' is one of the farm's own commands"),
-    "capitals": (effect("Fine"), "task class Fake has the invalid name 'Fine'; use 1 to 32 lower-case letters"),
+    "capitals": (
+        effect("Fine"),
+        "task class Fake has the invalid name 'Fine'; use 1 to 32 lower-case letters",
+    ),
     "nameless": (FINE.replace("name =", "nom ="), "has the invalid name None"),
     "abstract": (FINE.replace("def render", "def draw"), "'fine' is abstract; define render"),
     "undocumented": (FINE.replace('"""Keeps the picture."""', ""), "has no docstring"),
@@ -140,7 +143,9 @@ def test_files_of_the_plugins_folder_are_plugins_named_by_their_stem(tmp_path: P
     assert not [p for p in registry.plugins if p.name == "_shared"]
 
 
-def test_a_file_with_the_name_of_an_installed_plugin_is_refused_naming_both(install: Install, tmp_path: Path) -> None:
+def test_a_file_with_the_name_of_an_installed_plugin_is_refused_naming_both(
+    install: Install, tmp_path: Path
+) -> None:
     install("farm-a", FINE, point="mine")
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -155,7 +160,9 @@ def test_a_missing_plugins_folder_is_a_user_error(tmp_path: Path) -> None:
         Registry.load(tmp_path / "nowhere")
 
 
-def test_a_blocked_plugin_is_not_imported(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_blocked_plugin_is_not_imported(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
     install("farm-bad", "import os; os.abort()")
     monkeypatch.setenv("FARM_BLOCK_PLUGINS", "other, farm-bad")
     blocked = plugin(Registry.load(), "farm-bad")
@@ -164,7 +171,9 @@ def test_a_blocked_plugin_is_not_imported(install: Install, monkeypatch: pytest.
 
 def test_the_task_of_a_failed_plugin_is_refused_with_the_reason(install: Install) -> None:
     install("farm-x", "raise RuntimeError('no licence')", point="glow")
-    with pytest.raises(UserError, match="plugin glow failed: RuntimeError: no licence; see `farm plugins`"):
+    with pytest.raises(
+        UserError, match="plugin glow failed: RuntimeError: no licence; see `farm plugins`"
+    ):
         Registry.load().task("glow")
 
 

@@ -71,7 +71,9 @@ FAULTS = {
     "used numpy.random's": numpy_random,
     "the same seed gave different pixels, by up to 1": lambda _self, image, _: image + next(calls),
     "render continued after context.progress raised Cancelled": swallow,
-    "progress must be a fraction in 0..1, not 3": lambda _self, image, context: context.progress(3) or image,
+    "progress must be a fraction in 0..1, not 3": lambda _self, image, context: (
+        context.progress(3) or image
+    ),
 }
 
 
@@ -106,7 +108,9 @@ def test_fake_context_reads_the_pictures_it_is_given() -> None:
     assert context.read("mask.png") is picture
     assert context.mean(picture) == 1
     assert context.generator().initial_seed() == context.seed == 3
-    with pytest.raises(Exception, match=r"other.png: FakeContext has no such picture; add it to pictures"):
+    with pytest.raises(
+        Exception, match=r"other.png: FakeContext has no such picture; add it to pictures"
+    ):
         context.read("other.png")
     with pytest.raises(Exception, match="unknown network 'starter'"):
         context.network("starter")
