@@ -15,8 +15,8 @@ from farm.model.film import Film, FilmFormat
 from farm.model.job import JobSpec
 from farm.planning.frame_range import FrameRange
 from farm.planning.inputs import Source
+from farm.planning.outputs import is_film_target, is_rendered_by_frame, target_for
 from farm.planning.plan import FilmFrame, Footage, FrameSequence
-from farm.planning.targets import is_film_target, is_rendered_by_frame, target_for
 
 Notify = Callable[[ReadProgress | Notice], None]
 

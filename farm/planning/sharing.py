@@ -5,7 +5,7 @@ from farm.host.task import Effect, Run, Task
 from farm.media import is_film, is_sequence, still_size
 from farm.model.job import JobSpec
 from farm.planning.inputs import list_inputs
-from farm.planning.targets import is_film_target
+from farm.planning.outputs import is_film_target
 
 
 def is_shared_by_all_workers(task: type[Task], spec: JobSpec) -> bool:

@@ -23,9 +23,9 @@ from farm.model.unit import Unit, UnitState
 from farm.planning.footage import read_footage
 from farm.planning.frame_range import FrameRange
 from farm.planning.inputs import list_inputs
+from farm.planning.outputs import check_output, check_run_folder
 from farm.planning.plan import plan_run, plan_units
 from farm.planning.resume import finished_units
-from farm.planning.targets import check_output, check_run_folder
 from farm.storage import output_path, remove_leftovers, sha256_file
 
 Notify = Callable[[ReadProgress | Notice], None]

@@ -163,7 +163,9 @@ def test_wrong_value_is_refused_with_name_and_rule(kind: str) -> None:
 
 
 def test_unknown_parameter_is_refused_naming_those_there_are() -> None:
-    with pytest.raises(BadParameter, match="octave: fake has no such parameter; choose one of some_thing"):
+    with pytest.raises(
+        BadParameter, match="octave: fake has no such parameter; choose one of some_thing"
+    ):
         validate_params(make(int, 4), {"octave": 3})
 
 

@@ -92,7 +92,10 @@ WRONG = {
     "blank": (("blank:axb",), r"blank:axb: write blank:WIDTHxHEIGHT"),
     "two into one": (("two.png",), r"cannot write .*out\.png: several inputs need a folder"),
     "its own input": (("-o", "one.png"), r"cannot write .*one\.png: this is an input"),
-    "suffix": (("-o", "out.psd"), r"cannot write .*out\.psd: unsupported suffix '\.psd'; use one of \.png"),
+    "suffix": (
+        ("-o", "out.psd"),
+        r"cannot write .*out\.psd: unsupported suffix '\.psd'; use one of \.png",
+    ),
     "below a file": (("-o", "one.png/out.png"), r"cannot write .*: .*one\.png is a file, not a"),
     "scheme": (("-o", "gopher://a/b.png"), r"cannot write gopher:.*: nothing here stores gopher"),
 }

@@ -6,7 +6,7 @@ import pytest
 
 from farm.errors import BadOutput
 from farm.planning.inputs import Source, list_inputs
-from farm.planning.targets import check_output, target_for
+from farm.planning.outputs import check_output, target_for
 
 CAT = Source("cat", "/in/cat.jpg")
 RAW = Source("raw", "/in/raw.psd")
