@@ -70,7 +70,7 @@ class ThreadExecutor(Executor):
         if worker in self._workers:
             killed = self._workers.pop(worker)
             killed.abandon()
-            self._messages.put(WorkerLost(worker, "killed by the farm"))
+            self._messages.put(WorkerLost(worker, "the farm stopped it"))
             self._start(worker.partition("-")[0], killed.make)
 
     def close(self) -> None:

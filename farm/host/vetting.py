@@ -1,6 +1,6 @@
 """Checks task classes before the farm offers them, and validates parameters.
 
-Knows nothing of how plugins are loaded, nor of the command line's library.
+Knows nothing about how plugins are loaded, nor about the command line.
 """
 
 import inspect

@@ -25,7 +25,7 @@ class FrameRange:
         first, step = int(match[1] or 1), int(match[3] or 1)
         last = int(match[2]) if match[2] else None
         if not first or not step or (last is not None and last < first):
-            reason = f"{text!r} contains no frames; they count from 1, and the step is 1 or more"
+            reason = f"{text!r} contains no frames; frames count from 1, and the step is 1 or more"
             raise BadParameter("frames", reason)
         return cls(first, last, step)
 

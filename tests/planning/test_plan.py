@@ -173,7 +173,7 @@ def test_text_that_is_not_a_range_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["0", "0-5", "5-4", "1-5x0"])
 def test_a_range_without_frames_is_refused(text: str) -> None:
     with pytest.raises(
-        BadParameter, match="contains no frames; they count from 1, and the step is 1 or more"
+        BadParameter, match="contains no frames; frames count from 1, and the step is 1 or more"
     ):
         FrameRange.parse(text)
 
