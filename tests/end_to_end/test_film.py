@@ -209,7 +209,7 @@ def test_the_endless_dream_goes_on_where_it_was(command: Command) -> None:
     [
         (("empty.mp4", "-o", "out.mp4"), r"empty.mp4: the file is empty"),
         (("text.mp4", "-o", "out.mp4"), r"text.mp4: "),
-        (("clip.mp4", "-o", "out.png"), r"clip is a film; give a folder, one of .mp4, "),
+        (("clip.mp4", "-o", "out.png"), r"clip is a film; give a folder, a film (.mp4, "),
         (("clip.mp4", "-o", "out.mp4", "--frames", "0"), "--frames: '0' contains no frames"),
         (
             ("clip.mp4", "-o", "out.mp4", "--frames", "50-60"),
