@@ -91,7 +91,10 @@ WRONG = {
     ),
     "blank": (("blank:axb",), r"blank:axb: write blank:WIDTHxHEIGHT"),
     "two into one": (("two.png",), r"cannot write .*out\.png: several inputs need a folder"),
-    "its own input": (("-o", "one.png"), r"cannot write .*one\.png: this is also an input; choose another path"),
+    "its own input": (
+        ("-o", "one.png"),
+        r"cannot write .*one\.png: this is also an input; choose another path",
+    ),
     "suffix": (
         ("-o", "out.psd"),
         r"cannot write .*out\.psd: unsupported suffix '\.psd'; use one of \.png",
