@@ -1,6 +1,27 @@
 """A render farm for neural effects: the names that plugin authors and callers import.
 
-Light on purpose: importing it brings neither torch nor anything that starts work.
+To add an effect, subclass Effect and return it from a farm_tasks hook:
+
+    from farm import Effect, Field, TaskParams, hookimpl
+
+    class Invert(Effect):
+        \"\"\"Photographic negative.\"\"\"
+
+        name = "invert"
+
+        class Params(TaskParams):
+            amount: float = Field(1.0, ge=0, le=1, description="0 keeps the picture.")
+
+        def render(self, image, context):
+            return image.lerp(1 - image, self.params.amount)
+
+    @hookimpl
+    def farm_tasks():
+        return [Invert]
+
+Subclass Run for a task that trains, and return a NetworkSpec from farm_networks to add a network.
+farm.testing checks an effect in a plugin's own tests. Importing farm imports neither torch nor
+anything that starts work.
 """
 
 from typing import TYPE_CHECKING

@@ -1,22 +1,22 @@
-"""Every error the farm raises, grouped by who can act.
+"""Every error the farm raises, grouped by who can fix it.
 
     FarmError
-    ├── UserError               the request is wrong: value, what is allowed, next step
-    │   ├── BadInput            a picture cannot be read
+    ├── UserError               the request is wrong
+    │   ├── BadInput            an input cannot be read
     │   ├── BadOutput           an output cannot be written
-    │   ├── BadParameter        a task's parameter is refused
-    │   ├── UnknownName         a task, network, layer or class nobody offers
-    │   └── WeightsMissing      a network's weights are neither here nor to be had
-    ├── PluginError             a plugin is broken; names plugin and reason
-    ├── WorkerError             this machine or process failed; another may do better
-    │   ├── WorkerDied
-    │   ├── DeviceMemory        the device is out of memory: a smaller tile helps
-    │   └── StorageFailed       reading or writing failed on the way
-    ├── Cancelled               a person asked to stop
-    └── FarmBug                 the farm broke its own rules; carries the story
+    │   ├── BadParameter        a parameter is invalid
+    │   ├── UnknownName         no such task, network, layer or class
+    │   └── WeightsMissing      a network's weights are not here and cannot be downloaded
+    ├── PluginError             a plugin is broken
+    ├── WorkerError             a worker failed; another one may succeed
+    │   ├── WorkerDied          the process or its node is gone
+    │   ├── DeviceMemory        the device ran out of memory
+    │   └── StorageFailed       a file could not be read or written
+    ├── Cancelled               a person stopped the work
+    └── FarmBug                 the farm broke one of its own rules
 
-Errors travel between processes: every field is positional in ``args`` and the text is
-made in ``__str__``, so each one pickles.
+Errors cross process boundaries. Every field is a positional argument in ``args`` and the text is
+formatted in ``__str__``, so that each error pickles.
 """
 
 from collections.abc import Iterable
@@ -24,15 +24,15 @@ from difflib import get_close_matches
 
 
 class FarmError(Exception):
-    """Base of every error the farm raises on purpose."""
+    """Base class of every error the farm raises on purpose."""
 
 
 class UserError(FarmError):
-    """Say what is wrong with the request, in one line. Retrying cannot help."""
+    """The request is wrong: one line with the value, what is allowed and what to do. Never retried."""
 
 
 class BadInput(UserError):
-    """Refuse a picture: ``BadInput(source, reason)``."""
+    """An input cannot be read: ``BadInput(source, reason)``."""
 
     def __init__(self, source: str, reason: str) -> None:
         super().__init__(source, reason)
@@ -43,7 +43,7 @@ class BadInput(UserError):
 
 
 class BadOutput(UserError):
-    """Refuse a place or format to write to: ``BadOutput(target, reason)``."""
+    """An output cannot be written: ``BadOutput(target, reason)``."""
 
     def __init__(self, target: str, reason: str) -> None:
         super().__init__(target, reason)
@@ -54,7 +54,7 @@ class BadOutput(UserError):
 
 
 class BadParameter(UserError):
-    """Refuse a parameter: ``BadParameter(name, reason)``, the name as in Params."""
+    """A parameter is invalid: ``BadParameter(name, reason)``. name: the field of Params."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(name, reason)
@@ -65,7 +65,7 @@ class BadParameter(UserError):
 
 
 class UnknownName(UserError):
-    """Nobody offers this name: ``UnknownName(kind, name, known)``; close ones come first."""
+    """A name is not known: ``UnknownName(kind, name, known)``. The message suggests close matches."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = tuple(known)
@@ -81,7 +81,7 @@ class UnknownName(UserError):
 
 
 class WeightsMissing(UserError):
-    """A network's weights cannot be had: ``WeightsMissing(network, reason)``."""
+    """A network's weights are not available: ``WeightsMissing(network, reason)``."""
 
     def __init__(self, network: str, reason: str) -> None:
         super().__init__(network, reason)
@@ -90,12 +90,12 @@ class WeightsMissing(UserError):
     def __str__(self) -> str:
         return (
             f"network {self.network!r} has no weights here: {self.reason}; "
-            "give --weights FILE, or --network starter, which needs no download"
+            "give --weights FILE, or use --network starter, which needs no download"
         )
 
 
 class PluginError(FarmError):
-    """A plugin broke its contract: ``PluginError(plugin, reason)``."""
+    """A plugin is broken: ``PluginError(plugin, reason)``."""
 
     def __init__(self, plugin: str, reason: str) -> None:
         super().__init__(plugin, reason)
@@ -106,11 +106,11 @@ class PluginError(FarmError):
 
 
 class WorkerError(FarmError):
-    """A worker failed; the unit may go to another one."""
+    """A worker failed; another one may succeed with the same unit."""
 
 
 class WorkerDied(WorkerError):
-    """A worker process or its node is gone: ``WorkerDied(worker, reason)``."""
+    """A worker's process or node is gone: ``WorkerDied(worker, reason)``."""
 
     def __init__(self, worker: str, reason: str) -> None:
         super().__init__(worker, reason)
@@ -132,7 +132,7 @@ class DeviceMemory(WorkerError):
 
 
 class StorageFailed(WorkerError):
-    """Reading or writing failed on the way: ``StorageFailed(url, reason)``."""
+    """A file could not be read or written: ``StorageFailed(url, reason)``."""
 
     def __init__(self, url: str, reason: str) -> None:
         super().__init__(url, reason)
@@ -143,15 +143,18 @@ class StorageFailed(WorkerError):
 
 
 class Cancelled(FarmError):
-    """Somebody asked the unit to stop; nothing was written."""
+    """The unit was asked to stop; nothing was written."""
 
 
 class FarmBug(FarmError):
-    """The farm broke its own rules: ``FarmBug(what, story)``. Please report it."""
+    """The farm broke one of its own rules: ``FarmBug(what, history)``. Please report it.
 
-    def __init__(self, what: str, story: tuple[str, ...] = ()) -> None:
-        super().__init__(what, story)
-        self.what, self.story = what, story
+    history: the events that led to it, oldest first, one line each.
+    """
+
+    def __init__(self, what: str, history: tuple[str, ...] = ()) -> None:
+        super().__init__(what, history)
+        self.what, self.history = what, history
 
     def __str__(self) -> str:
-        return "\n  ".join((f"farm bug: {self.what}", *self.story))
+        return "\n  ".join((f"farm bug: {self.what}", *self.history))

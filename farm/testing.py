@@ -1,6 +1,6 @@
-"""For plugin authors' tests: a context without a farm, and the contract every effect keeps.
+"""For plugin authors' tests: a context without a farm, and a check of any effect.
 
-A plugin's test may be as short as ``check_effect(Invert)``. torch is imported when a check runs.
+A plugin's test can be as short as ``check_effect(Invert)``. torch is imported when a check runs.
 """
 
 import json
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 __all__ = ["FakeContext", "check_effect"]
 
 SIZES: Final = ((48, 64), (37, 53))
-"""Heights and widths the contract is tried on: an easy one, and an odd one."""
+"""Heights and widths of the test pictures; the second has odd sides."""
 
 
 class FakeContext:
-    """A frame's context on the CPU, without networks; implements farm.task.Context.
+    """A context for one frame on the CPU, without networks. It implements farm.Context.
 
-    pictures: what read gives, by source. stop_at: progress at or past this raises Cancelled.
-    number, seconds, previous: of a frame in a film.
-    told: every (done, note) that was reported.
+    pictures: what read returns, by source. stop_at: progress of at least this fraction raises
+    Cancelled. number, seconds, previous: the frame's place in a film.
+    reported: every (done, note) passed to progress, in order.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class FakeContext:
         self._pictures = dict(pictures or {})
         self._stop_at = stop_at
         self.number, self.seconds, self.previous = number, seconds, previous
-        self.told: list[tuple[float, str]] = []
+        self.reported: list[tuple[float, str]] = []
 
     @property
     def device(self) -> "torch.device":
@@ -80,8 +80,8 @@ class FakeContext:
         return torch.Generator().manual_seed(self._seed)
 
     def progress(self, done: float, note: str = "") -> None:
-        assert 0 <= done <= 1, f"progress is a fraction 0..1, not {done}"
-        self.told.append((done, note))
+        assert 0 <= done <= 1, f"progress must be a fraction in 0..1, not {done}"
+        self.reported.append((done, note))
         if self._stop_at is not None and done >= self._stop_at:
             raise Cancelled
 
@@ -104,14 +104,14 @@ class FakeContext:
     def apply(self, module: "nn.Module", image: "Tensor", until: float | None = None) -> "Tensor":
         from farm.engine.apply import apply
 
-        made = apply(module, image, tile=0)
+        result = apply(module, image, tile=0)
         if until is not None:
             self.progress(until)
-        return made
+        return result
 
     def read(self, source: str) -> "Tensor":
         if source not in self._pictures:
-            raise BadInput(source, "FakeContext was not given this picture")
+            raise BadInput(source, "FakeContext has no such picture; add it to pictures")
         return self._pictures[source]
 
     def mean(self, values: "Tensor") -> float:
@@ -119,11 +119,12 @@ class FakeContext:
 
 
 def check_effect(effect: type[Effect], params: TaskParams | None = None) -> None:
-    """Assert what the farm relies on; for effects that need no network.
+    """Assert what the farm relies on, for an effect that needs no network.
 
-    The class can be offered; its parameters have a schema and survive JSON and pickle; and a
-    render keeps size and type, leaves its input and every global generator alone, gives the
-    same pixels for the same seed, and stops when told to. Raises AssertionError saying which.
+    The farm accepts the class. Its parameters have descriptions and a schema, and survive JSON and
+    pickle. render keeps the size and dtype, returns finite pixels, does not change its input, uses
+    no global random generator, returns the same pixels for the same seed, and stops when
+    context.progress raises Cancelled. Raises AssertionError that names what failed.
     """
     fault = task_fault(effect)
     assert not fault, fault
@@ -139,32 +140,33 @@ def check_effect(effect: type[Effect], params: TaskParams | None = None) -> None
 def _check_params(effect: type[Effect], params: TaskParams) -> None:
     schema = effect.Params.model_json_schema()
     json.dumps(schema)
-    bare = [name for name, field in effect.Params.model_fields.items() if not field.description]
-    assert not bare, f"parameters without a description: {', '.join(bare)}"
-    written = json.loads(params.model_dump_json())
-    assert effect.Params.model_validate(written) == params, "parameters do not survive JSON"
-    assert pickle.loads(pickle.dumps(params)) == params, "parameters do not pickle"  # noqa: S301
+    fields = effect.Params.model_fields.items()
+    undescribed = [name for name, field in fields if not field.description]
+    assert not undescribed, f"parameters without a description: {', '.join(undescribed)}"
+    content = json.loads(params.model_dump_json())
+    assert effect.Params.model_validate(content) == params, "parameters do not survive JSON"
+    assert pickle.loads(pickle.dumps(params)) == params, "parameters do not survive pickle"  # noqa: S301
 
 
 def _check_pixels(effect: type[Effect], params: TaskParams, image: "Tensor") -> None:
     before = image.clone()
     result = effect(params).render(image, FakeContext())
     assert result.shape == image.shape, (
-        f"render gave {tuple(result.shape)} for {tuple(image.shape)}; keep the size"
+        f"render returned shape {tuple(result.shape)} for {tuple(image.shape)}; keep the size"
     )
-    assert result.dtype == image.dtype, f"render gave {result.dtype} for {image.dtype}"
-    assert bool(result.isfinite().all()), "render gave pixels that are not finite"
+    assert result.dtype == image.dtype, f"render returned {result.dtype} for {image.dtype}"
+    assert bool(result.isfinite().all()), "render returned pixels that are not finite"
     assert bool((image == before).all()), "render changed its input; clone it first"
 
 
 def _check_seed(effect: type[Effect], params: TaskParams, image: "Tensor") -> None:
     states = _global_states()
     first = effect(params).render(image.clone(), FakeContext(seed=7))
-    touched = [name for name, state in _global_states().items() if state != states[name]]
-    assert not touched, f"render used {', '.join(touched)}; use context.generator()"
+    used = [name for name, state in _global_states().items() if state != states[name]]
+    assert not used, f"render used {', '.join(used)}; use context.generator()"
     again = effect(params).render(image.clone(), FakeContext(seed=7))
     difference = float((first - again).abs().max())
-    assert difference == 0, f"the same seed gave other pixels, by up to {difference:g}"
+    assert difference == 0, f"the same seed gave different pixels, by up to {difference:g}"
 
 
 def _check_stops(effect: type[Effect], params: TaskParams, image: "Tensor") -> None:
@@ -173,11 +175,13 @@ def _check_stops(effect: type[Effect], params: TaskParams, image: "Tensor") -> N
         effect(params).render(image, context)
     except Cancelled:
         return
-    assert not context.told, "render went on after context.progress raised Cancelled; let it pass"
+    assert not context.reported, (
+        "render continued after context.progress raised Cancelled; let the exception through"
+    )
 
 
 def _global_states() -> dict[str, object]:
-    """Return the state of every generator that plugins share."""
+    """Return the state of every process-wide random generator, by name."""
     import numpy as np
     import torch
 
@@ -190,7 +194,7 @@ def _global_states() -> dict[str, object]:
 
 
 def _picture(height: int, width: int) -> "Tensor":
-    """Return a picture with flat, smooth and busy places: [1, 3, height, width]."""
+    """Return a picture with smooth and busy areas: [1, 3, height, width]."""
     import torch
 
     rows = torch.linspace(0, 1, height)[:, None].expand(height, width)

@@ -1,4 +1,4 @@
-"""Errors cross processes whole, say one thing in one line, and are drawn as they are."""
+"""Errors survive pickling, fit on one line, and match the tree in the docstring."""
 
 import inspect
 import pickle
@@ -33,15 +33,15 @@ SAMPLES: dict[str, tuple[object, ...]] = {
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_every_error_crosses_processes_whole(name: str) -> None:
+def test_every_error_survives_pickling(name: str) -> None:
     error = CLASSES[name](*SAMPLES[name])
-    came = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
-    assert type(came) is type(error)
-    assert (came.args, vars(came), str(came)) == (error.args, vars(error), str(error))
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    assert type(copy) is type(error)
+    assert (copy.args, vars(copy), str(copy)) == (error.args, vars(error), str(error))
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_message_is_one_line_that_names_every_value(name: str) -> None:
+def test_a_message_is_one_line_with_every_value(name: str) -> None:
     error = CLASSES[name](*SAMPLES[name])
     assert ("\n" in str(error)) == isinstance(error, FarmBug)
     if not isinstance(error, errors.UnknownName):
@@ -51,7 +51,7 @@ def test_a_message_is_one_line_that_names_every_value(name: str) -> None:
 @pytest.mark.parametrize(
     "name", [n for n in CLASSES if CLASSES[n].__init__ is not FarmError.__init__]
 )
-def test_fields_are_the_arguments_by_position(name: str) -> None:
+def test_fields_are_the_positional_arguments(name: str) -> None:
     fields = list(inspect.signature(CLASSES[name]).parameters)
     error = CLASSES[name](*SAMPLES[name])
     assert tuple(getattr(error, field) for field in fields) == error.args == SAMPLES[name]
@@ -66,15 +66,13 @@ def test_fields_are_the_arguments_by_position(name: str) -> None:
         ("x", (f"t{i:02}" for i in range(30)), "unknown task 'x'; choose one of t00, "),
     ],
 )
-def test_an_unknown_name_comes_with_what_is_known(
-    name: str, known: list[str], message: str
-) -> None:
+def test_an_unknown_name_suggests_known_names(name: str, known: list[str], message: str) -> None:
     text = str(errors.UnknownName("task", name, known))
     assert text.startswith(message)
     assert len(text) < 200
 
 
-def test_the_drawn_tree_is_the_tree() -> None:
+def test_the_tree_in_the_docstring_matches_the_classes() -> None:
     drawn: dict[str, str] = {}
     above: list[str] = []
     for indent, name in re.findall(
@@ -87,6 +85,6 @@ def test_the_drawn_tree_is_the_tree() -> None:
     assert drawn == {name: kind.__base__.__name__ for name, kind in CLASSES.items()}
 
 
-def test_only_the_user_can_help_with_user_errors() -> None:
+def test_errors_that_no_user_can_fix_are_not_user_errors() -> None:
     for kind in (errors.PluginError, errors.WorkerError, errors.Cancelled, FarmBug):
         assert not issubclass(kind, UserError)

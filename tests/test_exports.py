@@ -1,4 +1,4 @@
-"""What `import farm` gives: these names, quickly."""
+"""`import farm` provides the public names, and imports nothing heavy."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ MODULES = sorted(
 )
 
 
-def test_the_names_are_sorted_and_all_that_is_visible() -> None:
+def test_all_lists_every_visible_name_in_order() -> None:
     visible = {
         name
         for name, value in vars(farm).items()
@@ -30,7 +30,7 @@ def test_the_names_are_sorted_and_all_that_is_visible() -> None:
     assert farm.__all__ == sorted(farm.__all__, key=lambda name: (not name[0].isupper(), name))
 
 
-def test_every_name_is_there_and_no_other() -> None:
+def test_every_name_exists_and_others_raise() -> None:
     assert all(hasattr(farm, name) for name in farm.__all__)
     assert farm.__version__ == version("neural-render-farm")
     with pytest.raises(AttributeError, match="has no attribute 'Effects'"):
@@ -45,7 +45,7 @@ def test_importing_farm_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_every_module_says_what_it_is(module: str) -> None:
+def test_every_module_has_a_docstring(module: str) -> None:
     docstring = ast.get_docstring(ast.parse((ROOT / module).read_text()))
-    assert docstring, "add a docstring: what it knows, and what it does not"
-    assert docstring.splitlines()[0].endswith((".", ":")), "its first line is a sentence"
+    assert docstring, "add a docstring that says what the module does"
+    assert docstring.splitlines()[0].endswith((".", ":")), "its first line must be a sentence"

@@ -1,1 +1,1 @@
-"""From an order to a finished file: threads, workers, rendering, training and finishing."""
+"""From an order to a finished file: worker threads, rendering, training and finishing."""

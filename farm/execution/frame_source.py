@@ -1,4 +1,4 @@
-"""What a worker reads frames from: stills, and films that stay open between frames."""
+"""Reads frames from stills, and from films, which stay open between frames."""
 
 from typing import TYPE_CHECKING
 
@@ -10,14 +10,17 @@ if TYPE_CHECKING:
 
 
 class FrameSource:
-    """Reads frames; remembers open films and the digests of files that have not changed."""
+    """Reads frames. Keeps films open, and the digest of the last file until it changes."""
 
     def __init__(self) -> None:
         self._reader: FilmReader | None = None
         self._digests: dict[tuple[str, int, int], str] = {}
 
     def read(self, source: str, moment: Moment | None) -> tuple["Frame", str]:
-        """Return a still, or a film's frame, and its file's digest, empty for what is drawn."""
+        """Return a still, or a frame of a film, and the SHA-256 of its file.
+
+        moment: None for a still. The digest of a blank is empty.
+        """
         from farm.media import read_still
         from farm.media.blank import is_blank
 
@@ -26,7 +29,7 @@ class FrameSource:
         return self._films().read(source, moment), self._digest(source)
 
     def close(self) -> None:
-        """Close the films."""
+        """Close open films."""
         if self._reader:
             self._reader.close()
 

@@ -1,4 +1,4 @@
-"""Executors whose workers are threads of this process; the reference one among them."""
+"""Executors whose workers are threads of this process, including the reference executor."""
 
 import queue
 import threading
@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from farm.errors import FarmBug
 from farm.execution.finishing import Finisher
-from farm.execution.worker import Runner, Worker, attempt
+from farm.execution.runner import Runner
+from farm.execution.worker import Worker, attempt
 from farm.host.executor import Executor
 from farm.host.registry import Registry
 from farm.model.messages import (
@@ -21,36 +22,36 @@ from farm.model.messages import (
 
 __all__ = ["LocalExecutor", "ThreadExecutor"]
 
-Make = Callable[[], tuple[Runner, WorkerKind]]
-"""Makes who runs orders, in the thread that does."""
+MakeRunner = Callable[[], tuple[Runner, WorkerKind]]
+"""Creates a runner in the thread that uses it. Returns it and what it computes on."""
 
 
 class ThreadExecutor(Executor):
-    """Workers in threads of this process, one of each role, and one that finishes films.
+    """Workers in threads of this process, one per role, and one that finishes films.
 
-    makers: who works, by role. A thread cannot be ended: kill() asks its unit to stop and lets the
-    thread run out unheard, while another takes its place. close() waits for the unit to notice; an
-    effect that never reports progress is waited for.
+    makers: how to create each runner, by role. A thread cannot be killed: kill() asks its unit to
+    stop, ignores all further messages from the thread, and starts another one in its place. close()
+    waits until the units have stopped, however long an effect goes without reporting progress.
     """
 
-    def __init__(self, makers: Mapping[str, Make]) -> None:
+    def __init__(self, makers: Mapping[str, MakeRunner]) -> None:
         self._makers = {**makers, "finish": _make_finisher}
         self._messages: queue.SimpleQueue[Message | BaseException] = queue.SimpleQueue()
         self._started = 0
-        self._members: dict[str, _Member] = {}
+        self._workers: dict[str, _WorkerThread] = {}
 
     def start(self) -> None:
         for role, make in self._makers.items():
             self._start(role, make)
 
-    def _start(self, role: str, make: Make) -> None:
+    def _start(self, role: str, make: MakeRunner) -> None:
         self._started += 1
         name = f"{role}-{self._started}"
-        self._members[name] = _Member(name, make, self._messages.put)
+        self._workers[name] = _WorkerThread(name, make, self._messages.put)
 
     def assign(self, worker: str, order: Order) -> None:
-        if worker in self._members:
-            self._members[worker].assign(order)
+        if worker in self._workers:
+            self._workers[worker].assign(order)
 
     def poll(self, timeout: float) -> Sequence[Message]:
         messages: list[Message] = []
@@ -62,24 +63,24 @@ class ThreadExecutor(Executor):
             return messages
 
     def cancel(self, worker: str) -> None:
-        if worker in self._members:
-            self._members[worker].cancel()
+        if worker in self._workers:
+            self._workers[worker].cancel()
 
     def kill(self, worker: str) -> None:
-        if worker in self._members:
-            member = self._members.pop(worker)
-            member.abandon()
-            self._messages.put(WorkerLost(worker, "it was told to end"))
-            self._start(worker.partition("-")[0], member.make)
+        if worker in self._workers:
+            killed = self._workers.pop(worker)
+            killed.abandon()
+            self._messages.put(WorkerLost(worker, "the farm stopped it"))
+            self._start(worker.partition("-")[0], killed.make)
 
     def close(self) -> None:
-        for member in self._members.values():
-            member.close()
-        self._members.clear()
+        for worker in self._workers.values():
+            worker.close()
+        self._workers.clear()
 
 
 class LocalExecutor(ThreadExecutor):
-    """The reference executor: one worker, for one frame at a time, and one that finishes films."""
+    """The reference executor: one worker that renders, and one that finishes films."""
 
     def __init__(self, registry: Registry, threads: int) -> None:
         def make() -> tuple[Runner, WorkerKind]:
@@ -90,7 +91,7 @@ class LocalExecutor(ThreadExecutor):
 
 
 def _add(messages: list[Message], item: Message | BaseException) -> None:
-    """Add what happened; of one unit's progress in a row only the last counts."""
+    """Append a message, or raise an error. Of successive progress reports only the last is kept."""
     if isinstance(item, BaseException):
         raise item
     if isinstance(item, UnitProgress) and messages and isinstance(messages[-1], UnitProgress):
@@ -102,21 +103,21 @@ def _make_finisher() -> tuple[Runner, WorkerKind]:
     return Finisher(), "finish"
 
 
-class _Member:
-    """A thread with a worker in it, that says what happens until it is abandoned."""
+class _WorkerThread:
+    """A worker in a thread, which sends messages until it is abandoned."""
 
     def __init__(
         self,
         name: str,
-        make: Make,
-        say: Callable[[Message | BaseException], None],
+        make: MakeRunner,
+        put: Callable[[Message | BaseException], None],
     ) -> None:
         self.name = name
-        self.make, self._say_aloud = make, say
+        self.make, self._put = make, put
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         self._is_busy = False
         self._cancelled = threading.Event()
-        self._is_heard, self._speaking = True, threading.Lock()
+        self._is_abandoned, self._lock = False, threading.Lock()
         self._thread = threading.Thread(target=self._work, name=f"farm-{name}", daemon=True)
         self._thread.start()
 
@@ -131,9 +132,9 @@ class _Member:
         self._cancelled.set()
 
     def abandon(self) -> None:
-        """Ask the thread to end and hear nothing more of it."""
-        with self._speaking:
-            self._is_heard = False
+        """Ask the thread to end, and send no more messages from it."""
+        with self._lock:
+            self._is_abandoned = True
         self._cancelled.set()
         self._orders.put(None)
 
@@ -145,24 +146,24 @@ class _Member:
         try:
             runner, kind = self.make()
         except Exception as error:  # noqa: BLE001 - poll() raises it
-            self._say(error)
+            self._send(error)
             return
-        self._say(WorkerJoined(self.name, kind))
+        self._send(WorkerJoined(self.name, kind))
         while order := self._orders.get():
             self._run(runner, order)
         runner.close()
 
     def _run(self, runner: Runner, order: Order) -> None:
-        self._say(UnitStarted(self.name, order.token))
+        self._send(UnitStarted(self.name, order.token))
 
         def report(done: float, note: str, tiles: int) -> None:
-            self._say(UnitProgress(self.name, order.token, done, note, tiles))
+            self._send(UnitProgress(self.name, order.token, done, note, tiles))
 
-        end = attempt(runner, self.name, order, report, self._cancelled.is_set)
+        result = attempt(runner, self.name, order, report, self._cancelled.is_set)
         self._is_busy = False
-        self._say(end)
+        self._send(result)
 
-    def _say(self, message: Message | BaseException) -> None:
-        with self._speaking:
-            if self._is_heard:
-                self._say_aloud(message)
+    def _send(self, message: Message | BaseException) -> None:
+        with self._lock:
+            if not self._is_abandoned:
+                self._put(message)

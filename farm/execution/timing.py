@@ -1,4 +1,4 @@
-"""How long each stage of a unit takes."""
+"""Measures how long each stage of a unit takes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from time import perf_counter
 
 @contextmanager
 def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    """Note the seconds that the block takes under the stage's name."""
+    """Store the duration of the block, in seconds, under the name of the stage."""
     started = perf_counter()
     yield
     seconds[stage] = perf_counter() - started

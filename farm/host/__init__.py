@@ -1,4 +1,4 @@
-"""What plugins may offer (tasks, networks, executors), and how they are found and vetted.
+"""What plugins can offer (tasks, networks, executors), and how they are found and checked.
 
-Runs no plugin code beyond importing it.
+Runs no plugin code beyond importing it and calling its hooks.
 """

@@ -1,4 +1,4 @@
-"""What the farm gives a task while it renders a frame or trains: the context."""
+"""The context: what the farm gives a task while it renders a frame or trains."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,19 +14,23 @@ if TYPE_CHECKING:
 
 
 class Context(Protocol):
-    """What a frame's render, or a run, may ask for."""
+    """What an effect can use while it renders a frame, and a run while it trains.
+
+    gradient, statistics, features and apply work on pictures of any size: the farm divides them
+    into tiles where necessary, and the result is that of the whole picture.
+    """
 
     @property
     def device(self) -> "torch.device":
-        """Device that holds the image."""
+        """The device the image is on."""
 
     @property
     def dtype(self) -> "torch.dtype":
-        """Precision of the image and of sums: float32 or float64."""
+        """The dtype of the image: float32 or float64."""
 
     @property
     def seed(self) -> int:
-        """The frame's own seed, 0 <= seed < 2**63; the same on every worker and retry."""
+        """The frame's own seed, 0 <= seed < 2**63. It is the same on every worker and at every retry."""
 
     @property
     def number(self) -> int:
@@ -34,50 +38,64 @@ class Context(Protocol):
 
     @property
     def seconds(self) -> float:
-        """When the frame is shown in its film; 0 for a still."""
+        """When the frame is shown in its film, in seconds; 0 for a still."""
 
     @property
     def previous(self) -> Previous | None:
-        """What the frame before became, in a coherent film; None where there is none."""
+        """The previous rendered frame of a coherent film, warped to match this one.
+
+        None for a still, where a shot or segment starts, and if the previous frame failed.
+        """
 
     @property
     def world(self) -> "World":
-        """The workers that train together in a run; one alone elsewhere."""
+        """The workers that share this unit. Most units have a single worker."""
 
     def generator(self) -> "torch.Generator":
-        """Return a fresh CPU generator seeded with the frame's seed."""
+        """Return a new CPU generator, seeded with the frame's seed."""
 
     def progress(self, done: float, note: str = "") -> None:
-        """Say that the fraction done (0..1) of the frame is finished. Raises Cancelled."""
+        """Report the fraction of the frame that is done, 0..1, with an optional note.
+
+        Call it often. Raises Cancelled if the unit should stop; do not catch it.
+        """
 
     def network(self, name: str, weights: str | None = None) -> "Network":
-        """Return a network by name, kept warm between frames. Raises UserError."""
+        """Return a network by name. It stays loaded between frames.
+
+        weights: path of a weights file to use instead of the network's own. Raises UserError for
+        an unknown name, or weights that are missing or do not fit.
+        """
 
     def gradient(
         self, image: "Tensor", network: "Network", *objectives: "Objective"
     ) -> tuple[float, "Tensor"]:
-        """Return the sum of the objectives and its exact gradient for the whole image.
+        """Return the sum of the objectives and its gradient with respect to the image.
 
-        However large the image, the result is the whole picture's: see engine.gradient.
+        The gradient is exact, however large the image is: see farm.engine.gradient.
         """
 
     def statistics(
         self, image: "Tensor", network: "Network", objective: "Objective"
     ) -> "dict[str, Tensor]":
-        """Return what the objective adds up over the whole image, by layer."""
+        """Return the statistics that the objective sums over the whole image, by layer."""
 
     def features(self, image: "Tensor", network: "Network", layer: str) -> "Tensor":
         """Return a layer's features for the whole image: [1, channels, rows, columns]."""
 
     def apply(self, module: "nn.Module", image: "Tensor", until: float | None = None) -> "Tensor":
-        """Return what a network from picture to picture makes of the whole image, in tiles.
+        """Return the output of an image-to-image network for the whole image.
 
-        The module keeps height and width, and no pixel depends on all others: see engine.apply.
-        until: the fraction of the frame that is finished then; progress goes there tile by tile.
+        module: keeps height and width, and has a limited reach: see farm.engine.apply.
+        until: the fraction of the frame that is done afterwards; progress advances to it tile by
+        tile.
         """
 
     def read(self, source: str) -> "Tensor":
-        """Return a further picture (guide, mask, style) as [1, 3, height, width] in 0..1."""
+        """Return another picture, such as a guide or a mask: [1, 3, height, width] in 0..1.
+
+        source: path or URL. Raises BadInput.
+        """
 
     def mean(self, values: "Tensor") -> float:
-        """Return the mean over the whole picture."""
+        """Return the mean of the values over the whole picture."""

@@ -1,6 +1,6 @@
-"""Where plugins come from: installed distributions, and the files of a folder.
+"""Finds plugins: the entry points of installed distributions, and the files of a folder.
 
-Finds them without importing any.
+Imports none of them.
 """
 
 import importlib.util
@@ -24,7 +24,11 @@ State = Literal["loaded", "failed", "blocked"]
 
 @dataclass(frozen=True)
 class Plugin:
-    """What is known of one plugin. source: a distribution, or a file of the plugins folder."""
+    """A plugin and its state, as ``farm plugins`` lists it.
+
+    source: its distribution, or its file in the plugins folder. tasks: names of the tasks it
+    provides. reason, traceback: why it was not loaded.
+    """
 
     name: str
     version: str
@@ -37,7 +41,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A plugin that was found, not yet imported."""
+    """A plugin that was found but not imported yet. load: imports it."""
 
     plugin: Plugin
     load: Callable[[], object]
@@ -56,6 +60,10 @@ def installed() -> Iterator[Candidate]:
 
 
 def files_in(folder: Path | None) -> Iterator[Candidate]:
+    """Yield the Python files of a folder, except those whose name starts with an underscore.
+
+    Raises UserError if the folder does not exist.
+    """
     if folder is None:
         return
     if not folder.is_dir():

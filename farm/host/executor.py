@@ -1,7 +1,7 @@
-"""The executor's contract: who runs a unit, and what it says about it.
+"""The contract of executors, which own workers.
 
-An executor owns workers and nothing else: it decides no retries and stores nothing. The
-controller assigns one order at a time to an idle worker and polls for what happened.
+An executor decides no retries and stores nothing. The controller assigns one order at a time to
+an idle worker and polls for messages.
 """
 
 from abc import ABC, abstractmethod
@@ -13,36 +13,48 @@ from farm.model.messages import Message, Order
 
 
 class Executor(ABC):
-    """Workers that run orders. One order at a time on each worker."""
+    """Workers that run orders, each one order at a time.
+
+    A worker sends WorkerJoined when it is ready; for each order UnitStarted, any number of
+    UnitProgress, and one of UnitSucceeded, UnitFailed or UnitCancelled; and WorkerLost when it is
+    gone. tests/contract checks an executor.
+    """
 
     @abstractmethod
     def start(self) -> None:
-        """Start the workers; each one is announced by a WorkerJoined message."""
+        """Start the workers. Each sends WorkerJoined when it is ready."""
 
     @abstractmethod
     def assign(self, worker: str, order: Order) -> None:
-        """Hand an order to an idle worker and return at once."""
+        """Give an order to an idle worker and return at once.
+
+        A worker that is gone ignores it. Raises FarmBug if the worker is busy.
+        """
 
     @abstractmethod
     def poll(self, timeout: float) -> Sequence[Message]:
-        """Return what happened, waiting up to timeout seconds for the first message."""
+        """Return the messages so far, waiting up to timeout seconds for the first one."""
 
     @abstractmethod
     def cancel(self, worker: str) -> None:
-        """Ask the worker to stop its unit soon; UnitCancelled (or another end) follows."""
+        """Ask the worker to stop its unit. It sends UnitCancelled, unless the unit ends first."""
 
     @abstractmethod
     def kill(self, worker: str) -> None:
-        """End the worker at once; WorkerLost follows, then WorkerJoined of its successor."""
+        """End the worker at once. WorkerLost follows, then WorkerJoined from its replacement."""
 
     @abstractmethod
     def close(self) -> None:
-        """Stop everything and free it. Safe to call twice."""
+        """Stop all workers and free their resources. Calling it again does nothing."""
 
 
 @dataclass(frozen=True)
 class ExecutorOptions:
-    """What a pool is made from. workers: None for as many as the cluster holds."""
+    """What an executor is created with.
+
+    workers: None for as many as the cluster has room for. threads: per worker. address: of the
+    cluster; None starts one on this machine.
+    """
 
     workers: int | None = None
     threads: int = 1

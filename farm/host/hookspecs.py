@@ -1,4 +1,4 @@
-"""Every hook a plugin may implement, on one screen."""
+"""The hooks a plugin can implement. Mark each implementation with @hookimpl."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -18,34 +18,41 @@ hookimpl = pluggy.HookimplMarker("farm")
 
 @hookspec
 def farm_tasks() -> "Iterable[type[Task]]":  # type: ignore[empty-body]
-    """Return the task classes this plugin offers."""
+    """Return the task classes that this plugin provides."""
 
 
 @hookspec
 def farm_networks() -> "Iterable[NetworkSpec]":  # type: ignore[empty-body]
-    """Return the networks this plugin adds; `farm networks` lists them."""
+    """Return the networks that this plugin adds. `farm networks` lists them."""
 
 
 @hookspec(firstresult=True)
 def farm_network(name: str) -> "NetworkSpec | None":
-    """Return a network that no plugin lists, or None. The first answer wins."""
+    """Return the network of this name, or None.
+
+    Called only for names that no plugin lists in farm_networks. The first answer wins.
+    """
 
 
 @hookspec
 def farm_network_names() -> "Iterable[str]":  # type: ignore[empty-body]
-    """Return the names that farm_network answers, to suggest when a name is misspelt."""
+    """Return the names that farm_network knows, to suggest when a name is misspelt."""
 
 
 @hookspec
 def farm_executors() -> "Mapping[str, ExecutorFactory]":  # type: ignore[empty-body]
-    """Return executors by name, for example {"ray": make_pool}."""
+    """Return executor factories by name, for example {"ray": make_pool}."""
 
 
 @hookspec
 def farm_unit_finished(job: "Job", unit: "Unit", state: "UnitState", reason: str) -> None:
-    """Hear that a unit reached a final state. Called in the controller, after it is stored."""
+    """React to a unit that reached a final state.
+
+    Called in the controller, after the state is stored. reason: why the unit failed or was
+    cancelled; may be empty.
+    """
 
 
 @hookspec
 def farm_job_finished(job: "Job") -> None:
-    """Hear that a job reached a final state. Called in the controller, after it is stored."""
+    """React to a job that reached a final state. Called in the controller, after it is stored."""

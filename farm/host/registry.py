@@ -1,7 +1,7 @@
-"""Finding plugins, vetting what they offer, and living with those that are broken.
+"""Loads plugins, checks what they offer, and isolates those that are broken.
 
-One pluggy manager holds one plugin, so whatever goes wrong in it stays there: the plugin is
-listed as failed with its reason, and all others go on. Knows no plugin by name.
+Each plugin has a pluggy manager of its own, so that an error stays inside it: the plugin is listed
+as failed with the reason, and all others still work. Knows no plugin by name.
 """
 
 import logging
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Offer:
-    """All that one plugin offers, vetted in itself."""
+    """Everything that one plugin offers, by name, each checked on its own."""
 
     tasks: dict[str, type[Task]]
     networks: dict[str, NetworkSpec]
@@ -41,7 +41,7 @@ class _Offer:
 
 @final
 class HookRelay:
-    """Calls a hook of every plugin: ``relay.farm_job_finished(job=job)``.
+    """Calls a hook of every plugin, as in ``relay.farm_job_finished(job=job)``.
 
     A plugin that raises is logged and skipped.
     """
@@ -50,7 +50,7 @@ class HookRelay:
         self._managers: dict[str, pluggy.PluginManager] = {}
 
     def add(self, name: str, manager: pluggy.PluginManager) -> None:
-        """Have the plugin hear of what happens from now on."""
+        """Include the plugin in all further calls."""
         self._managers[name] = manager
 
     def __getattr__(self, hook: str) -> Callable[..., None]:
@@ -64,7 +64,7 @@ class HookRelay:
         return broadcast
 
     def ask(self, hook: str, **arguments: object) -> Iterator[Any]:
-        """Yield each plugin's answer to a hook, in the order the plugins were loaded."""
+        """Yield what each plugin returns for a hook, in the order the plugins were loaded."""
         for name, manager in self._managers.items():
             try:
                 answer = getattr(manager.hook, hook)(**arguments)
@@ -76,7 +76,7 @@ class HookRelay:
 
 @final
 class Registry:
-    """The plugins of this process and what they offer. Make it with Registry.load()."""
+    """The plugins of this process and what they offer. Create it with Registry.load()."""
 
     def __init__(self) -> None:
         self._plugins: dict[str, Plugin] = {}
@@ -89,19 +89,19 @@ class Registry:
 
     @classmethod
     def load(cls, plugins_dir: Path | None = None) -> "Registry":
-        """Find, import and vet every installed plugin and every file of plugins_dir.
+        """Load every installed plugin and every file of plugins_dir.
 
-        Raises UserError where plugins_dir is no folder; a broken plugin raises nothing.
+        A broken plugin is listed as failed. Raises UserError if plugins_dir is not a folder.
         """
         registry = cls()
         blocked = Settings().block_plugins
         for candidate in (*installed(), *files_in(plugins_dir)):
-            registry._take(candidate, blocked)
+            registry._add(candidate, blocked)
         return registry
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
-        """Every plugin found, also those that failed or are blocked."""
+        """Every plugin found, including those that failed or are blocked."""
         return (*self._plugins.values(), *self._refused)
 
     @property
@@ -117,51 +117,56 @@ class Registry:
         return self._executors
 
     def task(self, name: str) -> type[Task]:
-        """Return a task by name. Raises UnknownName; UserError if its plugin is broken."""
+        """Return a task by name. Raises UnknownName, or UserError if its plugin is not loaded."""
         if name in self._tasks:
             return self._tasks[name]
         plugin = self._plugins.get(name)
         if plugin is not None and plugin.state != "loaded":
-            raise UserError(f"plugin {name} is {plugin.state}: {plugin.reason}; see `farm plugins`")
+            raise UserError(f"plugin {name} {plugin.state}: {plugin.reason}; see `farm plugins`")
         raise UnknownName("task", name, self._tasks)
 
     def network(self, name: str) -> NetworkSpec:
-        """Return a network by name, listed or answered by a plugin. Raises UnknownName."""
+        """Return a network by name: one that a plugin lists, or the first answer to farm_network.
+
+        Raises UnknownName.
+        """
         if name in self._networks:
             return self._networks[name]
         for spec in self.hook.ask("farm_network", name=name):
             if isinstance(spec, NetworkSpec):
                 return spec
-        others = [other for names in self.hook.ask("farm_network_names") for other in _all(names)]
+        others = [name for names in self.hook.ask("farm_network_names") for name in _flatten(names)]
         raise UnknownName("network", name, dict.fromkeys((*self._networks, *others)))
 
-    def _take(self, candidate: Candidate, blocked: frozenset[str]) -> None:
+    def _add(self, candidate: Candidate, blocked: frozenset[str]) -> None:
         plugin = candidate.plugin
         if plugin.name in self._plugins:
             first = self._plugins[plugin.name].source
-            reason = f"{first} and {plugin.source} both name a plugin {plugin.name!r}; remove one"
+            reason = (
+                f"{first} and {plugin.source} both provide a plugin {plugin.name!r}; remove one"
+            )
             self._refused.append(replace(plugin, state="failed", reason=reason))
         elif plugin.name in blocked:
             self._plugins[plugin.name] = replace(
-                plugin, state="blocked", reason="named in FARM_BLOCK_PLUGINS"
+                plugin, state="blocked", reason="listed in FARM_BLOCK_PLUGINS"
             )
         else:
-            self._plugins[plugin.name] = self._try(candidate)
+            self._plugins[plugin.name] = self._load(candidate)
 
-    def _try(self, candidate: Candidate) -> Plugin:
+    def _load(self, candidate: Candidate) -> Plugin:
         plugin = candidate.plugin
         try:
-            manager = _managed(plugin.name, candidate.load())
-            offer = _offer(manager)
-            self._claim(plugin, offer)
+            manager = _make_manager(plugin.name, candidate.load())
+            offer = _read_offer(manager)
+            self._register(plugin, offer)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
-            story = "" if isinstance(error, PluginError) else traceback.format_exc()
-            return replace(plugin, state="failed", reason=_describe(error), traceback=story)
+            trace = "" if isinstance(error, PluginError) else traceback.format_exc()
+            return replace(plugin, state="failed", reason=_describe(error), traceback=trace)
         self.hook.add(plugin.name, manager)
         return replace(plugin, tasks=tuple(offer.tasks))
 
-    def _claim(self, plugin: Plugin, offer: _Offer) -> None:
-        """Add what the plugin offers; add nothing where a name of it is taken."""
+    def _register(self, plugin: Plugin, offer: _Offer) -> None:
+        """Add everything the plugin offers, or nothing if one of its names is already taken."""
         kinds: dict[str, Mapping[str, object]] = {
             "task": offer.tasks,
             "network": offer.networks,
@@ -171,7 +176,7 @@ class Registry:
         for kind, name in names:
             owner = self._owners.get((kind, name))
             if owner is not None:
-                reason = f"{owner} and {plugin.source} both offer the {kind} {name!r}; remove one"
+                reason = f"{owner} and {plugin.source} both provide the {kind} {name!r}; remove one"
                 raise PluginError(plugin.name, reason)
         self._owners.update(dict.fromkeys(names, plugin.source))
         self._tasks.update(offer.tasks)
@@ -179,8 +184,8 @@ class Registry:
         self._executors.update(offer.executors)
 
 
-def _managed(name: str, plugin: object) -> pluggy.PluginManager:
-    """Register the plugin alone. Raises PluginError for hooks the farm does not have."""
+def _make_manager(name: str, plugin: object) -> pluggy.PluginManager:
+    """Return a manager with this plugin only. Raises PluginError for an unknown hook."""
     manager = pluggy.PluginManager("farm")
     manager.add_hookspecs(hookspecs)
     manager.register(plugin, name)
@@ -190,44 +195,44 @@ def _managed(name: str, plugin: object) -> pluggy.PluginManager:
     for hook in implemented:
         if hook not in HOOKS:
             close = get_close_matches(hook, HOOKS, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"hooks are {', '.join(HOOKS)}"
-            raise PluginError(name, f"{hook}: {hint}")
+            hint = f"did you mean {close[0]}?" if close else f"the hooks are {', '.join(HOOKS)}"
+            raise PluginError(name, f"unknown hook {hook}; {hint}")
     return manager
 
 
-def _offer(manager: pluggy.PluginManager) -> _Offer:
+def _read_offer(manager: pluggy.PluginManager) -> _Offer:
     (name,) = (name for name, _ in manager.list_name_plugin())
     tasks: dict[str, type[Task]] = {}
-    for task in _all(manager.hook.farm_tasks()):
+    for task in _flatten(manager.hook.farm_tasks()):
         fault = task_fault(task)
         if fault:
             raise PluginError(name, fault)
-        _once(name, tasks, "task", task.name, task)
+        _add_once(name, tasks, "task", task.name, task)
     networks: dict[str, NetworkSpec] = {}
-    for spec in _all(manager.hook.farm_networks()):
+    for spec in _flatten(manager.hook.farm_networks()):
         if not isinstance(spec, NetworkSpec):
-            raise PluginError(name, f"farm_networks gave {spec!r}; it returns NetworkSpecs")
-        _once(name, networks, "network", spec.name, spec)
+            raise PluginError(name, f"farm_networks returned {spec!r}; it must return NetworkSpecs")
+        _add_once(name, networks, "network", spec.name, spec)
     executors: dict[str, ExecutorFactory] = {}
     for offered in manager.hook.farm_executors():
         executors.update(offered)
     return _Offer(tasks, networks, executors)
 
 
-def _all(results: list[Any]) -> Iterator[Any]:
-    """Flatten what a hook returned: one iterable, or none where it is not implemented."""
+def _flatten(results: list[Any]) -> Iterator[Any]:
+    """Yield the items of what a hook returned: one iterable, or none if it is not implemented."""
     for result in results:
         yield from result
 
 
-def _once(plugin: str, into: dict[str, Any], kind: str, name: str, value: object) -> None:
-    if name in into:
-        raise PluginError(plugin, f"offers the {kind} {name!r} twice")
-    into[name] = value
+def _add_once(plugin: str, offers: dict[str, Any], kind: str, name: str, value: object) -> None:
+    if name in offers:
+        raise PluginError(plugin, f"provides the {kind} {name!r} twice")
+    offers[name] = value
 
 
 def _describe(error: BaseException) -> str:
-    """Say an error in one line, with its type where the text alone would not do."""
+    """Return an error as one line that starts with its type, unless it is a PluginError."""
     if isinstance(error, PluginError):
         return error.reason
     text = " ".join(str(error).split())

@@ -18,10 +18,11 @@ __all__ = ["Effect", "Field", "FilePath", "NetworkParams", "Run", "Task", "TaskP
 
 
 class TaskParams(BaseModel):
-    """A task's parameters: the one declaration behind flags, schema, form and validation.
+    """A task's parameters. Flags, JSON schema and validation all come from this one declaration.
 
-    A validator that refuses a combination names `parameters` in backquotes: the command line
-    tells them as flags.
+    Give every field a description: it is the flag's help text. Instances are frozen and accept
+    neither unknown names nor NaN or infinity. A validator that rejects a combination should name
+    `parameters` in backquotes; the command line shows these as flags.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -32,20 +33,24 @@ def _absolute(path: str) -> str:
 
 
 FilePath = Annotated[str, AfterValidator(_absolute)]
-"""A file that a parameter names: made absolute, so that it means the same on every worker."""
+"""Path or URL of a file. A path becomes absolute, so that it means the same on every worker."""
 
 
 class NetworkParams(TaskParams):
-    """Parameters of a task that looks through a network."""
+    """Parameters of a task that uses a network."""
 
-    network: str = Field("starter", description="Network to look through; see `farm networks`.")
+    network: str = Field("starter", description="Network to use; see `farm networks`.")
     weights: FilePath | None = Field(
         None, description="Weights file for the network: .safetensors, or a .pth state dict."
     )
 
 
 class Task(ABC):
-    """What a plugin offers under one name. Subclass Effect, not this."""
+    """Base class of Effect and Run; subclass one of those.
+
+    name: the command, as in ``farm NAME``: 1 to 32 lower-case letters, digits and dashes. The first
+    line of the class's docstring is the command's help text. params: an instance of Params.
+    """
 
     name: ClassVar[str]
     Params: ClassVar[type[TaskParams]] = TaskParams
@@ -54,47 +59,50 @@ class Task(ABC):
         self.params = params
 
     def check(self, context: Context) -> None:  # noqa: B027 - most tasks need no more than Params
-        """Refuse, with a UserError, what only networks or files can tell is wrong.
+        """Raise a UserError for parameters that only networks or files can prove wrong.
 
-        Called once before any frame is rendered, in the submitting process.
+        Called once per job, in the submitting process, before any frame is rendered.
         """
 
 
 class Effect(Task):
-    """A task that turns a picture into a picture.
+    """A task that renders a picture from a picture.
 
-    is_endless: the image is the frame before as it was rendered, the first one the input;
-    --frames says how many.
+    is_endless: each frame is rendered from the previous rendered frame, the first from the input.
+    --frames sets the number of frames.
     """
 
     is_endless: ClassVar[bool] = False
 
     @property
     def continues_previous(self) -> bool:
-        """Whether render begins from context.previous by itself.
+        """Whether render itself continues from context.previous in coherent films.
 
-        Of any other effect's results in coherent films the farm mixes in the one before.
+        If not, the farm blends the warped previous frame into the result.
         """
         return False
 
     @abstractmethod
     def render(self, image: "Tensor", context: Context) -> "Tensor":
-        """Return the rendered picture.
+        """Return the rendered picture, without changing the image.
 
         image: [1, 3, height, width], sRGB-encoded RGB in 0..1, on context.device.
-        Returns the same layout; values outside 0..1 are clipped when written.
+        Returns the same layout; values outside 0..1 are clipped when the picture is written.
         """
 
 
 class Run(Task):
-    """A task that trains: one long program, which leaves a folder with its result in it.
+    """A task that trains and writes its result into a folder.
 
-    result: name of the file in the folder that the run ends with. A folder that holds an
-    earlier run's checkpoints is gone on with.
+    result: name of the file that train leaves in the folder at the end.
     """
 
     result: ClassVar[str]
 
     @abstractmethod
     def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:
-        """Train on the inputs (paths or URLs), and leave the result in the folder, whole."""
+        """Train on the inputs and write the result file into the folder, whole.
+
+        inputs: paths or URLs. folder: exists; if it contains checkpoints of an earlier attempt,
+        resume from them.
+        """

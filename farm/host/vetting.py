@@ -1,6 +1,6 @@
-"""What a plugin's task must be before the farm offers it, and what its parameters may hold.
+"""Checks task classes before the farm offers them, and validates parameters.
 
-Knows classes and values only: no plugin loading, no command line library.
+Knows nothing about how plugins are loaded, nor about the command line.
 """
 
 import inspect
@@ -35,7 +35,7 @@ COMMANDS: Final = frozenset(
         "workers",
     }
 )
-"""Names of the farm's own commands; no task may take one."""
+"""Names of the farm's own commands, which no task may use."""
 
 FLAGS: Final = frozenset(
     {
@@ -55,7 +55,7 @@ FLAGS: Final = frozenset(
         "--workers",
     }
 )
-"""Flags that every task's command has; no parameter may take one."""
+"""Flags of every task's command, which no parameter may use."""
 
 EFFECT_FLAGS: Final = frozenset(
     {
@@ -70,27 +70,27 @@ EFFECT_FLAGS: Final = frozenset(
         "--tile",
     }
 )
-"""Flags that every effect's command has besides."""
+"""Further flags of every effect's command."""
 
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
 def flag_of(name: str, field: FieldInfo) -> str:
-    """Return a parameter's flag: json_schema_extra={"cli": "--layer"}, else from its name."""
+    """Return a parameter's flag: the one in json_schema_extra={"cli": "--layer"}, or its name."""
     extra = field.json_schema_extra
     chosen = extra.get("cli") if isinstance(extra, dict) else None
     return str(chosen) if chosen else "--" + name.replace("_", "-")
 
 
 def negated(flag: str) -> str:
-    """Return the flag that switches a yes-or-no parameter off."""
+    """Return the flag that turns a Boolean parameter off."""
     return flag.replace("--", "--no-", 1)
 
 
 def task_fault(task: object) -> str:
-    """Say why this cannot be offered as a task; empty where nothing is wrong."""
+    """Return why the farm cannot offer this as a task, or an empty string if it can."""
     if not (isinstance(task, type) and issubclass(task, Task)):
-        return f"{task!r} is not a Task subclass; farm_tasks returns classes, such as [Invert]"
+        return f"{task!r} is not a Task subclass; farm_tasks must return classes, such as [Invert]"
     return _name_fault(task) or _class_fault(task) or _flags_fault(task)
 
 
@@ -98,8 +98,8 @@ def _name_fault(task: type[Task]) -> str:
     name = getattr(task, "name", None)
     if not isinstance(name, str) or not NAME.fullmatch(name):
         return (
-            f"task {task.__name__} has the name {name!r}; use 1 to 32 lower-case letters, digits "
-            "and dashes, beginning with a letter"
+            f"task class {task.__name__} has the invalid name {name!r}; use 1 to 32 lower-case "
+            "letters, digits and dashes, starting with a letter"
         )
     if name in COMMANDS:
         return f"task name {name!r} is one of the farm's own commands; choose another"
@@ -111,7 +111,7 @@ def _class_fault(task: type[Task]) -> str:
         missing = ", ".join(sorted(task.__abstractmethods__))
         return f"task {task.name!r} is abstract; define {missing}"
     if not (isinstance(task.Params, type) and issubclass(task.Params, TaskParams)):
-        return f"task {task.name!r} has Params {task.Params!r}; derive it from TaskParams"
+        return f"task {task.name!r}: Params must be a subclass of TaskParams, not {task.Params!r}"
     if not (task.__doc__ or "").strip():
         return f"task {task.name!r} has no docstring; its first line is the help text"
     return ""
@@ -119,37 +119,39 @@ def _class_fault(task: type[Task]) -> str:
 
 def _flags_fault(task: type[Task]) -> str:
     taken = FLAGS | EFFECT_FLAGS if issubclass(task, Effect) else FLAGS
-    owners: dict[str, str] = dict.fromkeys(taken, "the farm itself")
+    owners: dict[str, str] = dict.fromkeys(taken, "the farm")
     for name, field in task.Params.model_fields.items():
         flag = flag_of(name, field)
         words = [flag, negated(flag)] if field.annotation is bool else [flag]
         for word in words:
             if word in owners:
                 return (
-                    f"task {task.name!r}: parameter {name!r} would take the flag {word} from "
-                    f'{owners[word]}; rename it, or set json_schema_extra={{"cli": "--..."}}'
+                    f"task {task.name!r}: parameter {name!r} needs the flag {word}, which "
+                    f"{owners[word]} already uses; rename it, or set "
+                    'json_schema_extra={"cli": "--..."}'
                 )
         owners.update(dict.fromkeys(words, f"parameter {name!r}"))
     return ""
 
 
 def validate_params(task: type[Task], values: Mapping[str, object]) -> TaskParams:
-    """Return the task's parameters. Raises BadParameter naming the first one refused."""
+    """Return the task's parameters, with defaults. Raises BadParameter for the first invalid one."""
     try:
         return task.Params.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise _refusal(first["loc"], first["type"], first["msg"], first["input"], task) from None
+        raise _bad_parameter(
+            first["loc"], first["type"], first["msg"], first["input"], task
+        ) from None
 
 
-def _refusal(
-    place: Iterable[int | str], kind: str, message: str, value: object, task: type[Task]
+def _bad_parameter(
+    location: Iterable[int | str], kind: str, message: str, value: object, task: type[Task]
 ) -> BadParameter:
-    name = next((str(part) for part in place), task.name)
+    name = next((str(part) for part in location), task.name)
     if kind == "extra_forbidden":
-        return BadParameter(
-            name, f"{task.name} has no such parameter; it has {', '.join(task.Params.model_fields)}"
-        )
+        known = ", ".join(task.Params.model_fields) or "(none)"
+        return BadParameter(name, f"{task.name} has no such parameter; choose one of {known}")
     if kind == "missing":
         return BadParameter(name, "is required")
     reason = message.removeprefix("Value error, ").replace("Input should", "should")

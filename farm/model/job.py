@@ -31,7 +31,7 @@ class Plan(BaseModel):
 
 
 class FilmOptions(BaseModel):
-    """How films are made.
+    """How films are rendered and encoded.
 
     coherence: flow starts each frame from the previous one, warped along the motion. codec, depth
     (bits per sample): None picks what suits the output and the source. rate: frames per second for
@@ -68,7 +68,7 @@ class JobSpec(BaseModel):
 
     @property
     def key(self) -> str:
-        """Digest of everything but the priority. Jobs with equal keys make equal files."""
+        """Digest of everything but the priority. Jobs with equal keys write equal files."""
         content = self.model_dump(mode="json", exclude={"priority"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -5,10 +5,11 @@ Names torch in types only, so that a plugin can list its networks without import
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor, nn
 
 
@@ -32,7 +33,7 @@ class Weights:
     called only when it is needed.
     """
 
-    file: Path | None = None
+    file: "Path | None" = None
     sha256: str | None = None
     url: Callable[[], str] | None = None
 

@@ -48,7 +48,7 @@ class Unit:
     """The piece that is scheduled, retried and recorded: one frame, or one step of a film.
 
     name: unique within the job. source, target: path or URL. needs: names of the units that must
-    end first. is_tolerant: runs even if those failed. is_working: only other units read its
+    finish first. is_tolerant: runs even if those failed. is_working: only other units read its
     target, which is removed once they are done.
     """
 

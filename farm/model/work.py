@@ -40,7 +40,7 @@ class Render:
 class Picture:
     """One frame of a film to write, from one file or from two that are cross-faded.
 
-    files: for each, the unit that made it and its path. share: weight of the second file, 0..1.
+    files: for each, the unit that writes it and its path. share: weight of the second file, 0..1.
     time, duration: in the format's time base.
     """
 

@@ -1,4 +1,4 @@
-"""From a job's spec to its units: lists inputs, reads films, checks outputs, finds what is already done.
+"""From a job's spec to its units: lists inputs, reads films, checks outputs, finds finished units.
 
-Schedules nothing and stores nothing, and may be called from any thread.
+Schedules nothing, stores nothing, and may be called from any thread.
 """

@@ -1,4 +1,4 @@
-"""A task's own check of a spec, before anything is stored or rendered."""
+"""Runs a task's own check of a spec, before anything is stored or rendered."""
 
 from collections.abc import Callable
 
@@ -13,9 +13,9 @@ from farm.model.job import JobSpec
 def task_check(
     registry: Registry, make_context: Callable[[JobSpec], Context]
 ) -> Callable[[JobSpec], None]:
-    """Return a function that lets a spec's task refuse it.
+    """Return a function that runs the check of a spec's task.
 
-    It raises the task's UserError, or PluginError where the task's check itself fails.
+    It raises the UserError of the check, or PluginError if the check itself fails.
     """
 
     def check(spec: JobSpec) -> None:

@@ -1,4 +1,4 @@
-"""The films that a coherent job's units make, with the source of every frame."""
+"""Finds the films that a job's units write, with the source of every frame."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from farm.model.work import Encode, Join, Render
 
 @dataclass(frozen=True)
 class FilmOutput:
-    """A coherent film as its units make it.
+    """A coherent film that a job writes.
 
-    frames: source and moment of each. cuts: places in frames that begin a shot.
+    frames: source and moment of each. cuts: indices in frames where a shot or segment starts.
     """
 
     target: str
@@ -21,7 +21,7 @@ class FilmOutput:
 
 
 def film_outputs(units: Iterable[Unit]) -> Iterator[FilmOutput]:
-    """Yield the films among the units of a coherent job."""
+    """Yield the films that the units of a coherent job write."""
     units = tuple(units)
     by_name = {unit.name: unit for unit in units}
     for unit in units:
@@ -29,8 +29,8 @@ def film_outputs(units: Iterable[Unit]) -> Iterator[FilmOutput]:
             continue
         parts = [by_name[name].work for name in unit.needs]
         pictures = [p for part in parts if isinstance(part, Encode) for p in part.pictures]
-        first = [by_name[picture.files[0][0]] for picture in pictures]
-        works = [frame.work for frame in first if isinstance(frame.work, Render)]
-        frames = [(frame.source, work.moment) for frame, work in zip(first, works, strict=True)]
-        cuts = frozenset(place for place, work in enumerate(works) if work.before is None)
+        renders = [by_name[picture.files[0][0]] for picture in pictures]
+        works = [render.work for render in renders if isinstance(render.work, Render)]
+        frames = [(render.source, work.moment) for render, work in zip(renders, works, strict=True)]
+        cuts = frozenset(index for index, work in enumerate(works) if work.before is None)
         yield FilmOutput(unit.target, frames, cuts)

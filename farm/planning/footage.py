@@ -1,6 +1,6 @@
-"""From a job's inputs to what it renders: stills as they are, films and sequences frame by frame.
+"""Finds out what a job renders: stills as they are, films and sequences frame by frame.
 
-Reads films once, from the first frame to the last; decides no schedule.
+Reads each film once, from the first frame to the last. Decides no schedule.
 """
 
 import os
@@ -15,76 +15,80 @@ from farm.model.film import Film, FilmFormat
 from farm.model.job import JobSpec
 from farm.planning.frame_range import FrameRange
 from farm.planning.inputs import Source
+from farm.planning.outputs import is_film_target, is_rendered_by_frame, target_for
 from farm.planning.plan import FilmFrame, Footage, FrameSequence
-from farm.planning.targets import is_film_target, moves, target_for
 
 Notify = Callable[[ReadProgress | Notice], None]
 
 
-def gather(
+def read_footage(
     spec: JobSpec, sources: Sequence[Source], notify: Notify, *, is_endless: bool
 ) -> Footage:
     """Return what the job renders. Raises BadInput, BadOutput or BadParameter.
 
-    tell: hears how far a film is read, and once it is, what of it is left out, changed or damaged.
-    is_endless: frames are made one from another.
+    notify: receives how much of a film has been read, then a notice for whatever the output loses.
+    is_endless: each frame is rendered from the previous one.
     """
     if is_endless or is_film_target(spec.output) or is_sequence(spec.output):
-        return Footage(strips=(_one_strip(spec, sources, notify, is_endless=is_endless),))
+        return Footage(sequences=(_single_sequence(spec, sources, notify, is_endless=is_endless),))
     many = len(sources) > 1
-    films = [source for source in sources if moves(source, spec.output, many)]
+    films = [source for source in sources if is_rendered_by_frame(source, spec.output, many)]
     if not films:
         _refuse_film_options(spec)
     stills = [(s.name, s.url, target_for(s, spec.output, many)) for s in sources if s not in films]
-    strips = [_film_strip(spec, s, target_for(s, spec.output, many), notify) for s in films]
-    return Footage(stills, strips)
+    sequences = [_read_film(spec, s, target_for(s, spec.output, many), notify) for s in films]
+    return Footage(stills, sequences)
 
 
 def _refuse_film_options(spec: JobSpec) -> None:
-    for name, is_given in (
+    for name, is_set in (
         ("frames", spec.frames is not None),
         ("coherence", spec.film.coherence != "none"),
         ("codec", spec.film.codec is not None),
         ("strict", spec.film.is_strict),
     ):
-        if is_given:
-            raise BadParameter(name, "there is no film among the inputs, only stills")
+        if is_set:
+            raise BadParameter(name, "only applies to films, and every input is a still")
 
 
-def _one_strip(
+def _single_sequence(
     spec: JobSpec, sources: Sequence[Source], notify: Notify, *, is_endless: bool
 ) -> FrameSequence:
     films = [source for source in sources if is_film(source.url)]
     if is_endless:
-        return _endless_strip(spec, sources)
+        return _endless_sequence(spec, sources)
     if films and len(sources) > 1:
-        raise BadOutput(spec.output, f"{len(sources)} inputs need a folder: end it with /")
+        raise BadOutput(spec.output, f"{len(sources)} inputs need a folder; end the path with /")
     if films:
-        return _film_strip(spec, films[0], spec.output, notify)
-    stills = _chosen(spec, range(len(sources)))
-    return _still_strip(spec, [sources[place] for place in stills], [p + 1 for p in stills])
+        return _read_film(spec, films[0], spec.output, notify)
+    chosen = _chosen(spec, len(sources))
+    return _still_sequence(spec, [sources[i] for i in chosen], [i + 1 for i in chosen])
 
 
-def _endless_strip(spec: JobSpec, sources: Sequence[Source]) -> FrameSequence:
+def _endless_sequence(spec: JobSpec, sources: Sequence[Source]) -> FrameSequence:
     if len(sources) > 1 or is_film(sources[0].url):
-        raise BadInput(sources[-1].url, "it begins with one still; give one")
+        raise BadInput(sources[-1].url, f"{spec.task} starts from one still; give exactly one")
     if not (is_film_target(spec.output) or is_sequence(spec.output)):
-        raise BadOutput(spec.output, "it makes many frames; give a film (.mp4) or frame_%05d.png")
+        reason = f"{spec.task} renders many frames; give a film (.mp4) or frame_%05d.png"
+        raise BadOutput(spec.output, reason)
     if spec.film.coherence != "none":
-        raise BadParameter("coherence", f"{spec.task} makes each frame from the one before anyway")
+        reason = f"{spec.task} already renders each frame from the previous one; leave it out"
+        raise BadParameter("coherence", reason)
     asked = FrameRange.parse(spec.frames) if spec.frames else None
     if asked is None or asked.last is None or (asked.first, asked.step) != (1, 1):
-        raise BadParameter("frames", "say how many frames to make, as --frames 240")
-    strip = _still_strip(spec, [sources[0]] * asked.last, range(1, asked.last + 1))
-    return replace(strip, name=sources[0].name, is_endless=True)
+        raise BadParameter("frames", "give the number of frames to render, such as --frames 240")
+    sequence = _still_sequence(spec, [sources[0]] * asked.last, range(1, asked.last + 1))
+    return replace(sequence, name=sources[0].name, is_endless=True)
 
 
-def _still_strip(spec: JobSpec, sources: Sequence[Source], numbers: Sequence[int]) -> FrameSequence:
-    """Return pictures as a strip of a steady rate."""
+def _still_sequence(
+    spec: JobSpec, sources: Sequence[Source], numbers: Sequence[int]
+) -> FrameSequence:
+    """Return pictures as a sequence with a constant frame rate."""
     rate = Fraction(spec.film.rate).limit_denominator(1001)
     frames = [
-        FilmFrame(source.url, number, place, 1, float(place / rate))
-        for place, (source, number) in enumerate(zip(sources, numbers, strict=True))
+        FilmFrame(source.url, number, index, 1, float(index / rate))
+        for index, (source, number) in enumerate(zip(sources, numbers, strict=True))
     ]
     form = None
     if not is_sequence(spec.output):
@@ -94,10 +98,12 @@ def _still_strip(spec: JobSpec, sources: Sequence[Source], numbers: Sequence[int
         form = choose_format(
             spec.output, options.codec, options.quality, options.depth, film=None, rate=rate
         )
-    return FrameSequence(_stem(spec.output), frames, spec.output, _folder(spec.output), form)
+    return FrameSequence(
+        _stem(spec.output), frames, spec.output, _working_folder(spec.output), form
+    )
 
 
-def _film_strip(spec: JobSpec, source: Source, target: str, notify: Notify) -> FrameSequence:
+def _read_film(spec: JobSpec, source: Source, target: str, notify: Notify) -> FrameSequence:
     from farm.media.film import choose_format, read_film
     from farm.media.shots import ShotFinder
 
@@ -109,16 +115,16 @@ def _film_strip(spec: JobSpec, source: Source, target: str, notify: Notify) -> F
     form = None
     if not is_sequence(target):
         form = choose_format(target, options.codec, options.quality, options.depth, film=film)
-    chosen = _chosen(spec, range(len(film.times)))
+    chosen = _chosen(spec, len(film.times))
     for note in _notes(spec, film, target, form):
         notify(Notice(source.url, note))
     is_whole = len(chosen) == len(film.times)
-    begin = 0 if is_whole else film.times[chosen[0]]
+    start = 0 if is_whole else film.times[chosen[0]]
     return FrameSequence(
         source.name,
-        _shown(film, chosen, begin),
+        _film_frames(film, chosen, start),
         target,
-        _folder(target),
+        _working_folder(target),
         form,
         _cuts(film, chosen),
         origin=source.url,
@@ -127,7 +133,7 @@ def _film_strip(spec: JobSpec, source: Source, target: str, notify: Notify) -> F
 
 
 def _notes(spec: JobSpec, film: Film, target: str, form: FilmFormat | None) -> Iterator[str]:
-    """Yield what the output keeps no more of a film, or not as it was."""
+    """Yield a note for everything that the output loses or changes."""
     from farm.media.film import note_depth, note_sound
 
     yield from film.notes
@@ -136,20 +142,21 @@ def _notes(spec: JobSpec, film: Film, target: str, form: FilmFormat | None) -> I
         if spec.film.depth is None:
             yield from note_depth(film, form)
     elif film.has_sound:
-        yield "sound is left out: numbered pictures hold none"
+        yield "sound is left out: numbered pictures cannot contain it"
 
 
-def _chosen(spec: JobSpec, places: range) -> range:
-    return FrameRange.parse(spec.frames).within(len(places)) if spec.frames else places
+def _chosen(spec: JobSpec, count: int) -> range:
+    """Return the indices of the frames to render."""
+    return FrameRange.parse(spec.frames).within(count) if spec.frames else range(count)
 
 
-def _shown(film: Film, chosen: range, begin: int) -> list[FilmFrame]:
+def _film_frames(film: Film, chosen: range, start: int) -> list[FilmFrame]:
     ends = [*(film.times[index] for index in chosen[1:]), _end(film, chosen)]
     return [
         FilmFrame(
             film.url,
             index + 1,
-            film.times[index] - begin,
+            film.times[index] - start,
             end - film.times[index],
             float((film.times[index] - film.times[chosen[0]]) * film.time_base),
             film.moment(index),
@@ -159,7 +166,7 @@ def _shown(film: Film, chosen: range, begin: int) -> list[FilmFrame]:
 
 
 def _end(film: Film, chosen: range) -> int:
-    """Return when the last chosen frame is over: as long as the step would have shown it."""
+    """Return when the last chosen frame ends, which is when the next one would start."""
     following = chosen[-1] + chosen.step
     if following < len(film.times):
         return film.times[following]
@@ -167,17 +174,19 @@ def _end(film: Film, chosen: range) -> int:
 
 
 def _span(film: Film, chosen: range) -> tuple[float, float]:
-    begin, end = film.times[chosen[0]], _end(film, chosen)
-    return float(begin * film.time_base), float(end * film.time_base)
+    start, end = film.times[chosen[0]], _end(film, chosen)
+    return float(start * film.time_base), float(end * film.time_base)
 
 
 def _cuts(film: Film, chosen: range) -> tuple[int, ...]:
-    """Return the places among the chosen frames where a shot begins."""
-    places = {next((p for p, i in enumerate(chosen) if i >= cut), None) for cut in film.cuts}
-    return tuple(sorted({0, *(place for place in places if place is not None)}))
+    """Return the positions among the chosen frames where a shot starts."""
+    starts = {
+        next((p for p, index in enumerate(chosen) if index >= cut), None) for cut in film.cuts
+    }
+    return tuple(sorted({0, *(start for start in starts if start is not None)}))
 
 
-def _folder(target: str) -> str:
+def _working_folder(target: str) -> str:
     folder, name = os.path.split(target)
     return os.path.join(folder, f".{name}.farm")  # noqa: PTH118 - also for URLs
 

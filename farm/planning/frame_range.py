@@ -1,4 +1,4 @@
-"""Ranges of frames as people write them: ``1-240``, ``1-240x2``, ``100-``."""
+"""Parses ranges of frames, such as ``1-240``, ``1-240x2`` or ``100-``."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from farm.errors import BadParameter
 
 @dataclass(frozen=True)
 class FrameRange:
-    """Frames counted from 1: first to last (None for the film's last), every step-th."""
+    """Frames first to last, counted from 1, every step-th. last: None for the end of the film."""
 
     first: int = 1
     last: int | None = None
@@ -17,21 +17,23 @@ class FrameRange:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``1-240``, ``1-240x2``, ``100-``, or ``240`` for 1-240. Raises BadParameter."""
-        found = re.fullmatch(r"(?:(\d{1,9})-)?(\d{1,9})?(?:x(\d{1,9}))?", text)
-        if not found or not (found[1] or found[2]):
-            raise BadParameter("frames", f"{text!r} is no range; give 1-240, 1-240x2, 100- or 240")
-        first, step = int(found[1] or 1), int(found[3] or 1)
-        last = int(found[2]) if found[2] else None
+        """Parse ``1-240``, ``1-240x2``, ``100-``, or ``240`` for 1-240. Raises BadParameter."""
+        match = re.fullmatch(r"(?:(\d{1,9})-)?(\d{1,9})?(?:x(\d{1,9}))?", text)
+        if not match or not (match[1] or match[2]):
+            reason = f"{text!r} is not a range; use 1-240, 1-240x2, 100- or 240"
+            raise BadParameter("frames", reason)
+        first, step = int(match[1] or 1), int(match[3] or 1)
+        last = int(match[2]) if match[2] else None
         if not first or not step or (last is not None and last < first):
-            raise BadParameter(
-                "frames", f"{text!r} holds no frame; they count from 1, and the step is 1 or more"
-            )
+            reason = f"{text!r} contains no frames; frames count from 1, and the step is 1 or more"
+            raise BadParameter("frames", reason)
         return cls(first, last, step)
 
     def within(self, count: int) -> range:
-        """Return the indices, from 0, of those among so many frames. Raises BadParameter."""
+        """Return the indices, from 0, of the frames in a film of count frames. Raises BadParameter."""
         chosen = range(self.first - 1, min(count, self.last or count), self.step)
         if not chosen:
-            raise BadParameter("frames", f"begins at {self.first}; there are {count} frames")
+            raise BadParameter(
+                "frames", f"starts at {self.first}, but there are only {count} frames"
+            )
         return chosen

@@ -1,6 +1,6 @@
-"""Finding what to render: stills, films, folders, globs, sequences and blanks, each named.
+"""Lists what to render, from stills, films, folders, globs, sequences and blanks, and names it.
 
-Looks at names only; no picture is opened here.
+Looks at file names only, and opens no picture.
 """
 
 import glob
@@ -10,6 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from natsort import natsorted, ns
 
 from farm.errors import BadInput
 from farm.media.blank import is_blank, parse_blank
@@ -23,31 +25,24 @@ __all__ = ["Source", "list_inputs"]
 
 @dataclass(frozen=True)
 class Source:
-    """One picture or film to render. name: unique within a list. url: absolute path, or ``blank:``."""
+    """A picture or film to render. name: unique among the inputs. url: absolute path, or ``blank:``."""
 
     name: str
     url: str
 
 
 def list_inputs(inputs: Sequence[str]) -> list[Source]:
-    """Return the pictures and films that inputs name, each once, sorted so that 2 comes before 10.
+    """Return the pictures and films of the inputs, each once, in natural order (2 before 10).
 
-    inputs: stills, films, folders (their own files, not those of folders inside; hidden files
-    are left out), globs, sequences (``frame_%05d.png``), and ``blank:WIDTHxHEIGHT`` with an optional ``:#rrggbb``.
-    A name is the file's stem, or as much of its path as it takes to be unique.
+    inputs: stills, films, folders (without their subfolders and hidden files), globs, sequences
+    (``frame_%05d.png``), and ``blank:WIDTHxHEIGHT`` with an optional ``:#rrggbb``.
+    A name is the stem of the file, or as much of its path as makes it unique.
 
-    Raises BadInput for an input that is not there or holds no picture.
+    Raises BadInput for an input that does not exist or contains no picture.
     """
-    found = {url for given in inputs for url in _expand(given)}
-    urls = sorted(found, key=natural_key)
+    expanded = {url for given in inputs for url in _expand(given)}
+    urls = natsorted(sorted(expanded), alg=ns.IGNORECASE)
     return [Source(name, url) for name, url in zip(_unique_names(urls), urls, strict=True)]
-
-
-def natural_key(text: str) -> tuple[object, ...]:
-    """Return a sort key that takes runs of digits as numbers and capitals as small letters."""
-    parts = re.split(r"([0-9]+)", text.casefold())
-    words = tuple((int(part), "") if i % 2 else (0, part) for i, part in enumerate(parts))
-    return (words, text)
 
 
 def _expand(given: str) -> list[str]:
@@ -62,29 +57,29 @@ def _expand(given: str) -> list[str]:
 
 def _find(given: str, path: Path) -> list[str]:
     if path.is_dir():
-        return _pictures(given, list(path.iterdir()), "folder")
+        return _only_pictures(given, list(path.iterdir()), "folder contains")
     if os.path.lexists(path):
         return [_absolute(path)]
     if is_sequence(given):
-        return _pictures(given, _numbered(path), "sequence")
+        return _only_pictures(given, _numbered(path), "sequence contains")
     if glob.has_magic(given):
         matches = [Path(match) for match in glob.glob(given, recursive=True)]  # noqa: PTH207
-        return _pictures(given, matches, "glob")
+        return _only_pictures(given, matches, "glob matches")
     raise BadInput(given, "no such file or folder")
 
 
-def _pictures(given: str, paths: list[Path], kind: str) -> list[str]:
+def _only_pictures(given: str, paths: list[Path], kind: str) -> list[str]:
     pictures = [path for path in paths if _is_picture(path)]
     if not pictures:
-        raise BadInput(given, f"this {kind} has no picture or film among {len(paths)} names")
+        raise BadInput(given, f"this {kind} no picture or film (entries: {len(paths)})")
     return [_absolute(path) for path in pictures]
 
 
 def _numbered(path: Path) -> list[Path]:
-    """Return the files that a pattern such as frame_%05d.png stands for."""
+    """Return the files that match a pattern such as frame_%05d.png."""
     before, places, after = split_pattern(path.name)
     name = re.compile(rf"{re.escape(before)}\d{{{places},}}{re.escape(after)}")
-    return [found for found in path.parent.iterdir() if name.fullmatch(found.name)]
+    return [file for file in path.parent.iterdir() if name.fullmatch(file.name)]
 
 
 def _is_picture(path: Path) -> bool:
@@ -97,24 +92,26 @@ def _absolute(path: Path) -> str:
 
 
 def _unique_names(urls: Sequence[str]) -> list[str]:
-    """Return a name for each path, lengthened where two are equal."""
-    ladders = [_candidates(url) for url in urls]
-    steps = [0] * len(urls)
+    """Return a name for each path, as short as it can be and still be unique."""
+    candidates = [_candidate_names(url) for url in urls]
+    lengths = [0] * len(urls)
     while True:
-        names = [ladder[step] for ladder, step in zip(ladders, steps, strict=True)]
-        clashing = _clashing(names, urls)
-        if not clashing:
+        names = [options[length] for options, length in zip(candidates, lengths, strict=True)]
+        clashes = _clashes(names, urls)
+        if not clashes:
             return names
-        for i in clashing:
-            steps[i] += 1
-            if steps[i] == len(ladders[i]):
-                raise BadInput(urls[i], f"its name {names[i]!r} is another's too; rename one")
+        for i in clashes:
+            lengths[i] += 1
+            if lengths[i] == len(candidates[i]):
+                reason = f"two inputs would both be named {names[i]!r}; rename one"
+                raise BadInput(urls[i], reason)
 
 
-def _clashing(names: Sequence[str], urls: Sequence[str]) -> list[int]:
-    """Return where names are equal, or differ in capitals only though their paths differ in more.
+def _clashes(names: Sequence[str], urls: Sequence[str]) -> list[int]:
+    """Return the indices of names that are equal, or would be on a disk that ignores case.
 
-    A disk that tells a.png from A.png in one folder tells them apart among the outputs too.
+    Names that differ only by case are fine if their paths do too: a disk that can store both
+    inputs in one folder can store both outputs.
     """
     counts = Counter(names)
     paths: defaultdict[str, set[str]] = defaultdict(set)
@@ -125,8 +122,8 @@ def _clashing(names: Sequence[str], urls: Sequence[str]) -> list[int]:
     ]
 
 
-def _candidates(url: str) -> list[str]:
-    """Return names for a path from short to long: a, a.jpg, holiday_a, holiday_a.jpg ..."""
+def _candidate_names(url: str) -> list[str]:
+    """Return names for a path, from short to long: a, a.jpg, holiday_a, holiday_a.jpg ..."""
     if is_blank(url):
         return [re.sub("[:#]+", "_", url)]
     path = Path(url)

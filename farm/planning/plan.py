@@ -1,4 +1,4 @@
-"""Split a job into units: pure, decided once, the same whatever runs it."""
+"""Divides a job into units. Pure: the units never depend on who runs them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,18 +10,21 @@ from farm.model.unit import Unit
 from farm.model.work import Before, Blend, Encode, Join, Picture, Render, Train
 
 SEGMENT: Final = 48
-"""Frames of a coherent film that follow on one another, before the next ones begin anew."""
+"""Frames of a coherent film that continue one another before a new segment starts."""
 
 OVERLAP: Final = 8
-"""Frames over which one segment fades into the next: both render them."""
+"""Frames over which one segment fades into the next. Both segments render them."""
 
 PART: Final = 120
-"""Frames that are encoded at once."""
+"""Frames per part of a film."""
 
 
 @dataclass(frozen=True)
 class FilmFrame:
-    """One frame of a strip. number: counted from 1. time, duration: in the format's time base."""
+    """One frame of a sequence.
+
+    number: counted from 1. time, duration: in the format's time base. seconds: when it is shown.
+    """
 
     source: str
     number: int
@@ -33,12 +36,12 @@ class FilmFrame:
 
 @dataclass(frozen=True)
 class FrameSequence:
-    """Frames that become one film, or one numbered sequence.
+    """Frames that are written as one film or as one series of numbered pictures.
 
-    target: the film's path, or for a sequence (form is None) a pattern for each number. folder:
-    of working pictures. cuts: places in frames that begin a shot. origin: the film whose sound and
-    title go along. span: seconds of it, None for all. is_endless: each frame is made from the one
-    before, the first from its source.
+    target: path of the film, or a pattern for each number if form is None. folder: for working
+    pictures. cuts: indices in frames where a shot starts. origin: the film whose sound and title
+    are copied. span: start and end in seconds of the origin; None for all of it. is_endless: each
+    frame is rendered from the previous rendered frame, the first from its source.
     """
 
     name: str
@@ -54,80 +57,84 @@ class FrameSequence:
 
 @dataclass(frozen=True)
 class Footage:
-    """What a job renders. stills: name, source and target of each."""
+    """What a job renders. stills: (name, source, target) of each."""
 
     stills: Sequence[tuple[str, str, str]] = ()
-    strips: Sequence[FrameSequence] = field(default=())
+    sequences: Sequence[FrameSequence] = field(default=())
 
 
 def plan_units(job: str, footage: Footage, options: FilmOptions) -> tuple[Unit, ...]:
-    """Return the units of a job, each one behind those it needs."""
+    """Return the units of a job, each after those it needs."""
     work = Render(depth=options.depth)
     units = [Unit(job, name, source, target, work=work) for name, source, target in footage.stills]
-    for strip in footage.strips:
-        units += _strip_units(job, strip, options)
+    for sequence in footage.sequences:
+        units += _sequence_units(job, sequence, options)
     return tuple(units)
 
 
 def plan_run(job: str, name: str, inputs: tuple[str, ...], target: str) -> tuple[Unit, ...]:
-    """Return the one unit of a run. target: the file that it ends with."""
+    """Return the single unit of a run. target: its result file."""
     return (Unit(job, name, "", target, work=Train(inputs)),)
 
 
-def _strip_units(job: str, strip: FrameSequence, options: FilmOptions) -> Iterator[Unit]:
-    if strip.form is None and not strip.is_endless and options.coherence == "none":
-        yield from _separate(job, strip, lambda shown: strip.target % shown.number, options.depth)
+def _sequence_units(job: str, sequence: FrameSequence, options: FilmOptions) -> Iterator[Unit]:
+    if sequence.form is None and not sequence.is_endless and options.coherence == "none":
+        yield from _written_frames(job, sequence, options.depth)
         return
-    render = _endless if strip.is_endless else _RENDERERS[options.coherence]
-    units = list(render(job, strip))
+    plan_frames = _endless_frames if sequence.is_endless else _PLAN_FRAMES[options.coherence]
+    units = list(plan_frames(job, sequence))
     yield from units
-    pictures = _pictures(strip, units)
-    if strip.form is None:
-        yield from _blends(job, strip, pictures, options.depth or 8)
+    pictures = _pictures(sequence, units)
+    if sequence.form is None:
+        yield from _blend_units(job, sequence, pictures, options.depth or 8)
     else:
-        yield from _film(job, strip, strip.form, pictures, is_strict=options.is_strict)
+        yield from _film_units(job, sequence, sequence.form, pictures, is_strict=options.is_strict)
 
 
-def _separate(
+def _separate_frames(
     job: str,
-    strip: FrameSequence,
+    sequence: FrameSequence,
     target: Callable[[FilmFrame], str],
     depth: int | None,
     *,
     is_working: bool = False,
 ) -> Iterator[Unit]:
-    for shown in strip.frames:
-        work = Render(shown.moment, number=shown.number - 1, seconds=shown.seconds, depth=depth)
-        name = f"{strip.name}/{shown.number:06d}"
-        yield Unit(job, name, shown.source, target(shown), work=work, is_working=is_working)
+    for frame in sequence.frames:
+        work = Render(frame.moment, number=frame.number - 1, seconds=frame.seconds, depth=depth)
+        name = f"{sequence.name}/{frame.number:06d}"
+        yield Unit(job, name, frame.source, target(frame), work=work, is_working=is_working)
 
 
-def _incoherent(job: str, strip: FrameSequence) -> Iterator[Unit]:
-    depth = 16 if strip.form and strip.form.depth > 8 else 8
-
-    def target(shown: FilmFrame) -> str:
-        return f"{strip.folder}/{shown.number:06d}.tif"
-
-    return _separate(job, strip, target, depth, is_working=True)
+def _written_frames(job: str, sequence: FrameSequence, depth: int | None) -> Iterator[Unit]:
+    return _separate_frames(job, sequence, lambda frame: sequence.target % frame.number, depth)
 
 
-def _endless(job: str, strip: FrameSequence) -> Iterator[Unit]:
-    before: Unit | None = None
-    for shown in strip.frames:
-        before = Unit(
+def _incoherent_frames(job: str, sequence: FrameSequence) -> Iterator[Unit]:
+    depth = 16 if sequence.form and sequence.form.depth > 8 else 8
+
+    def target(frame: FilmFrame) -> str:
+        return f"{sequence.folder}/{frame.number:06d}.tif"
+
+    return _separate_frames(job, sequence, target, depth, is_working=True)
+
+
+def _endless_frames(job: str, sequence: FrameSequence) -> Iterator[Unit]:
+    previous: Unit | None = None
+    for frame in sequence.frames:
+        previous = Unit(
             job,
-            f"{strip.name}/{shown.number:06d}",
-            before.target if before else shown.source,
-            f"{strip.folder}/{shown.number:06d}.tif",
-            (before.name,) if before else (),
-            Render(number=shown.number - 1, seconds=shown.seconds, depth=16),
+            f"{sequence.name}/{frame.number:06d}",
+            previous.target if previous else frame.source,
+            f"{sequence.folder}/{frame.number:06d}.tif",
+            (previous.name,) if previous else (),
+            Render(number=frame.number - 1, seconds=frame.seconds, depth=16),
             is_working=True,
         )
-        yield before
+        yield previous
 
 
 def segments(cuts: Sequence[int], count: int) -> Iterator[range]:
-    """Yield the places of each segment; those of one shot share OVERLAP ones in a row."""
+    """Yield the frame indices of each segment. Successive segments of a shot share OVERLAP of them."""
     for start, end in zip(cuts, (*cuts[1:], count), strict=True):
         while end - start > SEGMENT + OVERLAP:
             yield range(start, start + SEGMENT + OVERLAP)
@@ -135,90 +142,91 @@ def segments(cuts: Sequence[int], count: int) -> Iterator[range]:
         yield range(start, end)
 
 
-def _coherent(job: str, strip: FrameSequence) -> Iterator[Unit]:
-    for number, places in enumerate(segments(strip.cuts, len(strip.frames))):
-        before: Unit | None = None
-        for place in places:
-            before = _following(job, strip, number, place, before)
-            yield before
+def _coherent_frames(job: str, sequence: FrameSequence) -> Iterator[Unit]:
+    for number, indices in enumerate(segments(sequence.cuts, len(sequence.frames))):
+        previous: Unit | None = None
+        for index in indices:
+            previous = _coherent_frame(job, sequence, number, index, previous)
+            yield previous
 
 
-def _following(
-    job: str, strip: FrameSequence, segment: int, place: int, before: Unit | None
+def _coherent_frame(
+    job: str, sequence: FrameSequence, segment: int, index: int, previous: Unit | None
 ) -> Unit:
-    """Return a frame of a segment, which goes on from the one before."""
-    shown, last = strip.frames[place], strip.frames[place - 1]
+    """Return the unit of a frame that continues the previous unit of its segment."""
+    frame, last = sequence.frames[index], sequence.frames[index - 1]
     work = Render(
-        moment=shown.moment,
-        seed=strip.name,
-        number=shown.number - 1,
-        seconds=shown.seconds,
+        moment=frame.moment,
+        seed=sequence.name,
+        number=frame.number - 1,
+        seconds=frame.seconds,
         depth=16,
-        before=Before(last.source, last.moment, before.target) if before else None,
+        before=Before(last.source, last.moment, previous.target) if previous else None,
     )
     return Unit(
         job,
-        f"{strip.name}/s{segment:04d}/{shown.number:06d}",
-        shown.source,
-        f"{strip.folder}/s{segment:04d}-{shown.number:06d}.tif",
-        (before.name,) if before else (),
+        f"{sequence.name}/s{segment:04d}/{frame.number:06d}",
+        frame.source,
+        f"{sequence.folder}/s{segment:04d}-{frame.number:06d}.tif",
+        (previous.name,) if previous else (),
         work,
         is_tolerant=True,
         is_working=True,
     )
 
 
-_RENDERERS: Final = {"none": _incoherent, "flow": _coherent}
+_PLAN_FRAMES: Final = {"none": _incoherent_frames, "flow": _coherent_frames}
 
 
-def _pictures(strip: FrameSequence, units: Iterable[Unit]) -> list[Picture]:
-    """Return each frame as the units make it: by one of them, or by two that fade over."""
-    made: dict[int, list[tuple[str, str]]] = {}
+def _pictures(sequence: FrameSequence, units: Iterable[Unit]) -> list[Picture]:
+    """Return the picture of each frame, from the unit that renders it, or from two cross-faded."""
+    rendered: dict[int, list[tuple[str, str]]] = {}
     for unit in units:
         assert isinstance(unit.work, Render)
-        made.setdefault(unit.work.number, []).append((unit.name, unit.target))
+        rendered.setdefault(unit.work.number, []).append((unit.name, unit.target))
     fading, pictures = 0, []
-    for shown in strip.frames:
-        files = tuple(made[shown.number - 1])
+    for frame in sequence.frames:
+        files = tuple(rendered[frame.number - 1])
         fading = fading + 1 if len(files) == 2 else 0
         share = fading / (OVERLAP + 1)
-        pictures.append(Picture(files, shown.time, shown.duration, share))
+        pictures.append(Picture(files, frame.time, frame.duration, share))
     return pictures
 
 
-def _blends(
-    job: str, strip: FrameSequence, pictures: Sequence[Picture], depth: int
+def _blend_units(
+    job: str, sequence: FrameSequence, pictures: Sequence[Picture], depth: int
 ) -> Iterator[Unit]:
-    for shown, picture in zip(strip.frames, pictures, strict=True):
+    for frame, picture in zip(sequence.frames, pictures, strict=True):
         yield Unit(
             job,
-            f"{strip.name}/{shown.number:06d}/written",
+            f"{sequence.name}/{frame.number:06d}/written",
             picture.files[0][1],
-            strip.target % shown.number,
+            sequence.target % frame.number,
             tuple(name for name, _ in picture.files),
             Blend(picture, depth),
             is_tolerant=len(picture.files) > 1,
         )
 
 
-def _film(
+def _film_units(
     job: str,
-    strip: FrameSequence,
+    sequence: FrameSequence,
     form: FilmFormat,
     pictures: Sequence[Picture],
     *,
     is_strict: bool,
 ) -> Iterator[Unit]:
     parts: list[Unit] = []
-    for number, some in enumerate(_batched(pictures, PART), start=1):
-        name, target = f"{strip.name}/part{number:04d}", f"{strip.folder}/part{number:04d}.nut"
-        needs = tuple(dict.fromkeys(unit for picture in some for unit, _ in picture.files))
-        work = Encode(tuple(some), form)
+    for number, batch in enumerate(_batched(pictures, PART), start=1):
+        part = f"part{number:04d}"
+        needs = tuple(dict.fromkeys(unit for picture in batch for unit, _ in picture.files))
+        work = Encode(tuple(batch), form)
+        name, target = f"{sequence.name}/{part}", f"{sequence.folder}/{part}.nut"
         parts.append(Unit(job, name, "", target, needs, work, not is_strict, is_working=True))
     yield from parts
-    join = Join(tuple(part.target for part in parts), form, strip.span)
+    join = Join(tuple(part.target for part in parts), form, sequence.span)
     needs = tuple(part.name for part in parts)
-    yield Unit(job, f"{strip.name}/film", strip.origin, strip.target, needs, join)
+    yield Unit(job, f"{sequence.name}/film", sequence.origin, sequence.target, needs, join)
 
 
 def _batched(pictures: Sequence[Picture], count: int) -> Iterator[Sequence[Picture]]:

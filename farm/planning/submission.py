@@ -20,12 +20,12 @@ from farm.model.events import Notice, ReadProgress
 from farm.model.history import RestoredUnit, UnitRecord
 from farm.model.job import Job, JobSpec, changes
 from farm.model.unit import Unit, UnitState
-from farm.planning.footage import gather
+from farm.planning.footage import read_footage
 from farm.planning.frame_range import FrameRange
 from farm.planning.inputs import list_inputs
+from farm.planning.outputs import check_output, check_run_folder
 from farm.planning.plan import plan_run, plan_units
 from farm.planning.resume import finished_units
-from farm.planning.targets import check_output, check_run
 from farm.storage import output_path, remove_leftovers, sha256_file
 
 Notify = Callable[[ReadProgress | Notice], None]
@@ -34,7 +34,7 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
 class History(Protocol):
-    """What planning asks about earlier jobs. The ledger answers."""
+    """What planning asks about earlier jobs. The ledger implements it."""
 
     def find(self, key: str) -> Job | None:
         """Return the latest job with this key."""
@@ -61,7 +61,7 @@ class Submission:
 class Planner:
     """Plans jobs.
 
-    check: raises UserError for a spec that only the task itself can refuse. notify: is told how
+    check: raises UserError for a spec that only the task itself can refuse. notify: receives how
     much of a film has been read, and what a person should know before work starts.
     """
 
@@ -107,7 +107,7 @@ class Planner:
             FrameRange.parse(spec.frames)
         sources = list_inputs(spec.inputs)
         if issubclass(task, Run):
-            check_run(spec.output, is_resumed=is_resumed)
+            check_run_folder(spec.output, is_resumed=is_resumed)
         else:
             check_output(spec.output, sources)
         if self._check:
@@ -116,7 +116,7 @@ class Planner:
             target = str(output_path(spec.output) / task.result)
             return plan_run(job.id, task.name, spec.inputs, target)
         is_endless = issubclass(task, Effect) and task.is_endless
-        footage = gather(spec, sources, self._notify, is_endless=is_endless)
+        footage = read_footage(spec, sources, self._notify, is_endless=is_endless)
         return plan_units(job.id, footage, spec.film)
 
     def _resume(self, job: Job, units: Sequence[Unit]) -> Submission:
@@ -135,7 +135,7 @@ class Planner:
         return Submission(job, tuple(restored), latest)
 
     def _explain_restart(self, spec: JobSpec) -> None:
-        """Say why nothing that an earlier job left in the same place can be reused."""
+        """Report why nothing can be reused of an earlier job with the same output."""
         others = (job.spec for job in self._history.jobs())
         earlier = [o for o in others if (o.task, o.output) == (spec.task, spec.output)]
         if earlier and not issubclass(self._registry.task(spec.task), Run):
@@ -149,9 +149,9 @@ def _new(unit: Unit) -> RestoredUnit:
 
 
 def _make_digest_check() -> Callable[[str, str], bool]:
-    """Return a function that says whether a file still has a SHA-256.
+    """Return a function that checks whether a file still has a SHA-256.
 
-    It hashes each file once. A source that is drawn, such as ``blank:``, never changes.
+    It hashes each file once. A generated source, such as ``blank:``, never changes.
     """
 
     @cache
@@ -162,7 +162,7 @@ def _make_digest_check() -> Callable[[str, str], bool]:
 
 
 def _absolute(path: str) -> str:
-    """Return a local path from the root, so that a job means the same in every folder."""
+    """Return a local path as an absolute one, so that a job means the same in every folder."""
     if _SCHEME.match(path):
         return path
     return os.path.abspath(path) + ("/" if path.endswith("/") else "")  # noqa: PTH100 - globs

@@ -159,7 +159,7 @@ def test_plugins_lists_state_and_reason(farm: Farm, folder: Path, install: Insta
     listed = json.loads(farm("--plugins-dir", folder, "plugins", "--json").stdout)
     rows = {row["name"]: row for row in listed}
     assert rows["sick"]["state"] == "failed"
-    assert rows["sick"]["reason"] == "farm_task: did you mean farm_tasks?"
+    assert rows["sick"]["reason"] == "unknown hook farm_task; did you mean farm_tasks?"
     assert rows["sick"]["source"] == str(folder / "sick.py")
     assert rows["tuned"]["tasks"] == ["tuned"]
     assert (rows["farm-far"]["version"], rows["farm-far"]["source"]) == ("1.2", "farm-far")

@@ -163,7 +163,9 @@ def test_wrong_value_is_refused_with_name_and_rule(kind: str) -> None:
 
 
 def test_unknown_parameter_is_refused_naming_those_there_are() -> None:
-    with pytest.raises(BadParameter, match="octave: fake has no such parameter; it has some_thing"):
+    with pytest.raises(
+        BadParameter, match="octave: fake has no such parameter; choose one of some_thing"
+    ):
         validate_params(make(int, 4), {"octave": 3})
 
 
@@ -180,7 +182,7 @@ def test_two_parameters_cannot_share_a_flag() -> None:
         )
 
     clash = type("Fake", (make(int, 1),), {"__doc__": "x", "Params": Params, "render": id})
-    assert "'layers' would take the flag --layer from parameter 'layer'" in task_fault(clash)
+    assert "'layers' needs the flag --layer, which parameter 'layer' already" in task_fault(clash)
 
 
 @pytest.mark.parametrize("is_first", [True, False])
@@ -193,4 +195,4 @@ def test_negation_of_a_flag_cannot_hide_another_parameter(*, is_first: bool) -> 
     clash = type(
         "Fake", (make(int, 1),), {"__doc__": "x", "Params": params, "render": lambda *_: None}
     )
-    assert "would take the flag --no-blur from parameter" in task_fault(clash)
+    assert "needs the flag --no-blur, which parameter" in task_fault(clash)

@@ -269,7 +269,7 @@ def test_an_output_that_is_an_input_is_refused(
     before = {path.name: path.read_bytes() for path in pictures.iterdir()}
     caught = refused(make_farm, ledger, spec, output=f"{pictures}/")
     assert caught.type is BadOutput
-    assert caught.match(r"a\.png: this is an input; choose another place")
+    assert caught.match(r"a\.png: this is also an input; choose another path")
     assert {path.name: path.read_bytes() for path in pictures.iterdir()} == before
 
 

@@ -24,7 +24,7 @@ def units(tmp_path: Path) -> dict[str, Unit]:
     strip = FrameSequence(
         "clip", frames, str(tmp_path / "out.mp4"), str(folder), FilmFormat("h264")
     )
-    planned = plan_units("job", Footage(strips=(strip,)), FilmOptions())
+    planned = plan_units("job", Footage(sequences=(strip,)), FilmOptions())
     folder.mkdir()
     for unit in planned:
         Path(unit.target).touch()

@@ -87,12 +87,18 @@ WRONG = {
     "input missing": (("gone.png",), r"/.*/here/gone\.png: no such file or folder"),
     "folder empty": (
         ("empty",),
-        r"/.*/here/empty: this folder has no picture or film among 0 names",
+        r"/.*/here/empty: this folder contains no picture or film \(entries: 0\)",
     ),
     "blank": (("blank:axb",), r"blank:axb: write blank:WIDTHxHEIGHT"),
-    "two into one": (("two.png",), r"cannot write .*out\.png: several pictures need a folder"),
-    "its own input": (("-o", "one.png"), r"cannot write .*one\.png: this is an input"),
-    "suffix": (("-o", "out.psd"), r"cannot write .*out\.psd: \.psd is not written, only \.png"),
+    "two into one": (("two.png",), r"cannot write .*out\.png: several inputs need a folder"),
+    "its own input": (
+        ("-o", "one.png"),
+        r"cannot write .*one\.png: this is also an input; choose another path",
+    ),
+    "suffix": (
+        ("-o", "out.psd"),
+        r"cannot write .*out\.psd: unsupported suffix '\.psd'; use one of \.png",
+    ),
     "below a file": (("-o", "one.png/out.png"), r"cannot write .*: .*one\.png is a file, not a"),
     "scheme": (("-o", "gopher://a/b.png"), r"cannot write gopher:.*: nothing here stores gopher"),
 }

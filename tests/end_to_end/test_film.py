@@ -209,11 +209,17 @@ def test_the_endless_dream_goes_on_where_it_was(command: Command) -> None:
     [
         (("empty.mp4", "-o", "out.mp4"), r"empty.mp4: the file is empty"),
         (("text.mp4", "-o", "out.mp4"), r"text.mp4: "),
-        (("clip.mp4", "-o", "out.png"), r"clip is a film; give a folder, one of .mp4, "),
-        (("clip.mp4", "-o", "out.mp4", "--frames", "0"), "--frames: '0' holds no frame"),
-        (("clip.mp4", "-o", "out.mp4", "--frames", "50-60"), "begins at 50; there are 40 frames"),
+        (("clip.mp4", "-o", "out.png"), r"clip is a film; give a folder, a film (.mp4, "),
+        (("clip.mp4", "-o", "out.mp4", "--frames", "0"), "--frames: '0' contains no frames"),
+        (
+            ("clip.mp4", "-o", "out.mp4", "--frames", "50-60"),
+            "starts at 50, but there are only 40 frames",
+        ),
         (("clip.mp4", "-o", "out.mp4", "--codec", "vp6"), "vp6"),
-        (("blank:8x8", "-o", "out.png", "--frames", "3"), "there is no film among the inputs"),
+        (
+            ("blank:8x8", "-o", "out.png", "--frames", "3"),
+            "--frames: only applies to films, and every input is a still",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(

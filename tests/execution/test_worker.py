@@ -1,3 +1,5 @@
+"""A worker renders an order into a file, and turns every error into a farm error."""
+
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +20,8 @@ from farm.errors import (
     UserError,
     WorkerDied,
 )
-from farm.execution.worker import Worker, attempt, classify
+from farm.execution.failures import classify
+from farm.execution.worker import Worker, attempt
 from farm.host.registry import Registry
 from farm.media import read_record
 from farm.model.job import Plan
@@ -37,7 +40,7 @@ def worker() -> Worker:
 
 @pytest.fixture
 def order(tmp_path: Path) -> Order:
-    """An order to invert a small ramp into PNG."""
+    """An order to invert a small ramp and write it as PNG."""
     source = tmp_path / "ramp.png"
     ramp = np.linspace(0, 255, 12 * 9 * 3).astype(np.uint8).reshape(9, 12, 3)
     Image.fromarray(ramp).save(source)
@@ -49,13 +52,13 @@ def run(worker: Worker, order: Order) -> Figures:
     return worker.run(order, lambda *_: None, lambda: False)
 
 
-def test_the_effect_is_what_is_written(worker: Worker, order: Order) -> None:
+def test_the_rendered_picture_is_written(worker: Worker, order: Order) -> None:
     run(worker, order)
     before, after = (np.asarray(Image.open(u)) for u in (order.unit.source, order.unit.target))
     assert np.array_equal(after, 255 - before)
 
 
-def test_figures_say_what_a_frame_cost(worker: Worker, order: Order) -> None:
+def test_figures_report_the_cost_of_a_frame(worker: Worker, order: Order) -> None:
     figures = run(worker, order)
     assert figures.seconds.keys() == {"load", "compute", "write"}
     assert all(seconds > 0 for seconds in figures.seconds.values())
@@ -64,7 +67,7 @@ def test_figures_say_what_a_frame_cost(worker: Worker, order: Order) -> None:
     assert figures.target_sha256 == sha256_file(Path(order.unit.target))
 
 
-def test_pixels_are_the_outputs(worker: Worker, order: Order) -> None:
+def test_pixels_are_counted_in_the_output(worker: Worker, order: Order) -> None:
     assert run(worker, replace(order, task="half")).pixels == 6 * 5
 
 
@@ -73,7 +76,7 @@ def test_a_blank_picture_has_no_digest(worker: Worker, order: Order) -> None:
     assert run(worker, replace(order, unit=unit)).source_sha256 == ""
 
 
-def test_the_file_records_how_it_was_made(worker: Worker, order: Order) -> None:
+def test_the_output_records_how_it_was_rendered(worker: Worker, order: Order) -> None:
     order = replace(order, task="look", plan=Plan(seed=5))
     figures = run(worker, order)
     record = read_record(order.unit.target)
@@ -87,12 +90,12 @@ def test_the_file_records_how_it_was_made(worker: Worker, order: Order) -> None:
     assert (record["alpha"], record["depth"]) == (False, 8)
 
 
-def test_the_same_order_gives_the_same_bytes(worker: Worker, order: Order) -> None:
+def test_equal_orders_write_equal_bytes(worker: Worker, order: Order) -> None:
     order = replace(order, task="grain")
     assert run(worker, order).target_sha256 == run(worker, order).target_sha256
 
 
-def test_seed_and_frame_change_the_grain(worker: Worker, order: Order) -> None:
+def test_the_grain_depends_on_seed_and_frame(worker: Worker, order: Order) -> None:
     def pixels(order: Order) -> bytes:
         run(worker, order)
         return Image.open(order.unit.target).tobytes()
@@ -106,7 +109,9 @@ def test_seed_and_frame_change_the_grain(worker: Worker, order: Order) -> None:
 
 
 @pytest.mark.parametrize(("task", "width", "height"), [("invert", 12, 9), ("half", 6, 5)])
-def test_alpha_is_carried(worker: Worker, order: Order, task: str, width: int, height: int) -> None:
+def test_alpha_is_kept_and_resized(
+    worker: Worker, order: Order, task: str, width: int, height: int
+) -> None:
     picture = Image.open(order.unit.source)
     alpha = Image.linear_gradient("L").resize(picture.size)
     picture.putalpha(alpha)
@@ -129,7 +134,7 @@ def test_alpha_is_carried(worker: Worker, order: Order, task: str, width: int, h
         ("exit", "faulty: SystemExit: 3"),
     ],
 )
-def test_a_broken_effect_is_named_and_writes_nothing(
+def test_a_broken_effect_raises_plugin_error_and_writes_nothing(
     worker: Worker, order: Order, how: str, match: str
 ) -> None:
     with pytest.raises(PluginError, match=match):
@@ -137,13 +142,13 @@ def test_a_broken_effect_is_named_and_writes_nothing(
     assert not Path(order.unit.target).exists()
 
 
-def test_a_picture_may_become_one_colour(worker: Worker, order: Order) -> None:
+def test_a_picture_of_one_colour_is_written(worker: Worker, order: Order) -> None:
     run(worker, replace(order, params={"amount": 0.5}))
     assert np.ptp(np.asarray(Image.open(order.unit.target))) == 0
 
 
 @pytest.mark.parametrize("how", ["memory", "torch-memory"])
-def test_lack_of_memory_is_the_devices(worker: Worker, order: Order, how: str) -> None:
+def test_running_out_of_memory_raises_device_memory(worker: Worker, order: Order, how: str) -> None:
     with pytest.raises(DeviceMemory, match=r"cpu is out of memory .* try a smaller --tile"):
         run(worker, replace(order, task="faulty", params={"how": how}))
 
@@ -153,29 +158,33 @@ def test_lack_of_memory_is_the_devices(worker: Worker, order: Order, how: str) -
     [
         ({"task": "inverrt"}, UnknownName, "did you mean invert"),
         ({"params": {"amount": 2}}, BadParameter, "amount: should be less than or equal to 1"),
-        ({"plan": Plan(threads=2)}, UserError, "plan is for 2 threads .* this worker has 1"),
+        (
+            {"plan": Plan(threads=2)},
+            UserError,
+            "the plan needs 2 threads per worker, but this worker has 1; use the same --threads",
+        ),
     ],
 )
-def test_a_wrong_order_is_refused(
+def test_an_invalid_order_is_refused(
     worker: Worker, order: Order, changes: dict, error: type, match: str
 ) -> None:
     with pytest.raises(error, match=match):
         run(worker, replace(order, **changes))
 
 
-def test_a_missing_picture_is_the_users(worker: Worker, order: Order) -> None:
+def test_a_missing_picture_raises_bad_input(worker: Worker, order: Order) -> None:
     Path(order.unit.source).unlink()
     with pytest.raises(BadInput, match=r"ramp\.png: no such file"):
         run(worker, order)
 
 
-def test_cancelling_before_the_write_leaves_nothing(worker: Worker, order: Order) -> None:
+def test_cancelling_before_the_write_leaves_no_file(worker: Worker, order: Order) -> None:
     with pytest.raises(Cancelled):
         worker.run(order, lambda *_: None, lambda: True)
     assert not Path(order.unit.target).exists()
 
 
-def test_networks_stay_warm(worker: Worker, order: Order, tmp_path: Path) -> None:
+def test_networks_stay_loaded(worker: Worker, order: Order, tmp_path: Path) -> None:
     weights = Path(shutil.copy(starter.WEIGHTS, tmp_path / "copy.safetensors"))
     order = replace(order, task="look", params={"weights": str(weights)})
     run(worker, order)
@@ -183,16 +192,16 @@ def test_networks_stay_warm(worker: Worker, order: Order, tmp_path: Path) -> Non
     run(worker, order)
 
 
-def test_progress_is_told(worker: Worker, order: Order, tmp_path: Path) -> None:
-    until, told = tmp_path / "until", []
+def test_progress_is_reported(worker: Worker, order: Order, tmp_path: Path) -> None:
+    until, reports = tmp_path / "until", []
 
     def report(done: float, note: str, tiles: int) -> None:
-        told.append((done, note, tiles))
+        reports.append((done, note, tiles))
         until.touch()
 
     params = {"began": str(tmp_path / "began"), "until": str(until)}
     worker.run(replace(order, task="wait", params=params), report, lambda: False)
-    assert told == [(0.5, "waiting", 0)]
+    assert reports == [(0.5, "waiting", 0)]
 
 
 @pytest.mark.parametrize(
@@ -207,21 +216,21 @@ def test_progress_is_told(worker: Worker, order: Order, tmp_path: Path) -> None:
         (ZeroDivisionError("by zero"), Reason.BUG, False),
     ],
 )
-def test_every_error_has_a_reason(error: Exception, reason: Reason, *, is_fatal: bool) -> None:
+def test_every_error_is_classified(error: Exception, reason: Reason, *, is_fatal: bool) -> None:
     failure = classify(error)
     assert (failure.reason, failure.is_fatal) == (reason, is_fatal)
     assert str(error) in failure.message
     assert "\n" not in failure.message
 
 
-def test_a_failure_carries_the_plugins_traceback(worker: Worker, order: Order) -> None:
+def test_a_failure_contains_the_traceback_of_the_plugin(worker: Worker, order: Order) -> None:
     order = replace(order, task="faulty", params={"how": "raise"})
-    end = attempt(worker, "w", order, lambda *_: None, lambda: False)
-    assert isinstance(end, UnitFailed)
-    assert "return faults[self.params.how]()" in end.failure.traceback
-    assert (end.worker, end.token) == ("w", "lease")
+    message = attempt(worker, "w", order, lambda *_: None, lambda: False)
+    assert isinstance(message, UnitFailed)
+    assert "return faults[self.params.how]()" in message.failure.traceback
+    assert (message.worker, message.token) == ("w", "lease")
 
 
-def test_an_attempt_may_end_cancelled(worker: Worker, order: Order) -> None:
-    end = attempt(worker, "w", order, lambda *_: None, lambda: True)
-    assert end == UnitCancelled("w", "lease")
+def test_a_cancelled_attempt_is_reported(worker: Worker, order: Order) -> None:
+    message = attempt(worker, "w", order, lambda *_: None, lambda: True)
+    assert message == UnitCancelled("w", "lease")

@@ -1,4 +1,4 @@
-"""Distributions on sys.path."""
+"""Fixtures: distributions on sys.path."""
 
 from ..distributions import (  # noqa: TID252 - shared between rooms
     install,

@@ -1,4 +1,4 @@
-"""A broken plugin is listed as broken, with its reason; all else goes on."""
+"""A broken plugin is listed with the reason, and everything else still works."""
 
 import logging
 from pathlib import Path
@@ -14,20 +14,20 @@ from ..distributions import HEAD, Install, effect  # noqa: TID252 - shared betwe
 
 FINE = effect("fine")
 OBSERVER = dedent("""
-    heard = []
+    finished = []
 
     @hookimpl
     def farm_job_finished(job):
-        heard.append(job.id)
+        finished.append(job.id)
     """)
 
 
 def plugin(registry: Registry, name: str, source: str = "") -> Plugin:
-    (found,) = (p for p in registry.plugins if p.name == name and source in p.source)
-    return found
+    (match,) = (p for p in registry.plugins if p.name == name and source in p.source)
+    return match
 
 
-def test_installed_plugin_is_loaded_with_its_version_and_tasks(install: Install) -> None:
+def test_an_installed_plugin_is_loaded_with_its_version_and_tasks(install: Install) -> None:
     install("farm-fine", FINE)
     registry = Registry.load()
     assert plugin(registry, "farm-fine") == Plugin("farm-fine", "1.2", "farm-fine", ("fine",))
@@ -42,7 +42,7 @@ BROKEN = {
     "hookless": ("answer = 42", "implements no hook"),
     "misspelt": (
         HEAD + "@hookimpl\ndef farm_task(): return []",
-        "farm_task: did you mean farm_tasks?",
+        "unknown hook farm_task; did you mean farm_tasks?",
     ),
     "signature": (
         HEAD + "@hookimpl\ndef farm_job_finished(work): pass",
@@ -54,29 +54,32 @@ BROKEN = {
         "ZeroDivisionError",
     ),
     "instance": (FINE.replace("[Fake]", "[7]"), "7 is not a Task subclass"),
-    "twice": (FINE.replace("[Fake]", "[Fake, Fake]"), "offers the task 'fine' twice"),
+    "twice": (FINE.replace("[Fake]", "[Fake, Fake]"), "provides the task 'fine' twice"),
     "reserved": (effect("networks"), "'networks' is one of the farm's own commands"),
-    "capitals": (effect("Fine"), "has the name 'Fine'; use 1 to 32 lower-case letters"),
-    "nameless": (FINE.replace("name =", "nom ="), "has the name None"),
+    "capitals": (
+        effect("Fine"),
+        "task class Fake has the invalid name 'Fine'; use 1 to 32 lower-case letters",
+    ),
+    "nameless": (FINE.replace("name =", "nom ="), "has the invalid name None"),
     "abstract": (FINE.replace("def render", "def draw"), "'fine' is abstract; define render"),
     "undocumented": (FINE.replace('"""Keeps the picture."""', ""), "has no docstring"),
     "params": (
         FINE.replace("name = 'fine'", "name = 'fine'; Params = dict"),
-        "derive it from TaskParams",
+        "task 'fine': Params must be a subclass of TaskParams, not <class 'dict'>",
     ),
     "flag": (
         FINE.replace("name = 'fine'", "name = 'fine'\n    class Params(TaskParams): seed: int = 3"),
-        "parameter 'seed' would take the flag --seed from the farm itself",
+        "parameter 'seed' needs the flag --seed, which the farm already uses",
     ),
     "network": (
         HEAD + "@hookimpl\ndef farm_networks(): return ['vgg']",
-        "farm_networks gave 'vgg'; it returns NetworkSpecs",
+        "farm_networks returned 'vgg'; it must return NetworkSpecs",
     ),
 }
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_broken_plugin_is_listed_with_its_reason_and_the_rest_goes_on(
+def test_a_broken_plugin_is_listed_with_the_reason_and_the_others_still_work(
     install: Install, case: str
 ) -> None:
     source, reason = BROKEN[case]
@@ -90,33 +93,33 @@ def test_broken_plugin_is_listed_with_its_reason_and_the_rest_goes_on(
     assert registry.task("other")
 
 
-def test_traceback_of_a_failed_import_is_kept(install: Install) -> None:
+def test_the_traceback_of_a_failed_import_is_kept(install: Install) -> None:
     install("farm-broken", "def hidden():\n    raise RuntimeError('deep')\nhidden()")
     assert "in hidden" in plugin(Registry.load(), "farm-broken").traceback
 
 
-def test_second_plugin_of_a_name_is_refused_naming_both_distributions(install: Install) -> None:
+def test_a_second_plugin_with_the_same_name_is_refused_naming_both(install: Install) -> None:
     install("farm-a", effect("one"), point="same")
     install("farm-b", effect("two"), point="same")
     registry = Registry.load()
     assert plugin(registry, "same", "farm-a").state == "loaded"
     refused = plugin(registry, "same", "farm-b")
     assert refused.state == "failed"
-    assert refused.reason == "farm-a and farm-b both name a plugin 'same'; remove one"
+    assert refused.reason == "farm-a and farm-b both provide a plugin 'same'; remove one"
     assert "two" not in registry.tasks
 
 
-def test_second_task_of_a_name_is_refused_naming_both_distributions(install: Install) -> None:
+def test_a_second_task_with_the_same_name_is_refused_naming_both(install: Install) -> None:
     install("farm-a", effect("one"))
     install("farm-b", effect("one"))
     registry = Registry.load()
     assert plugin(registry, "farm-a").tasks == ("one",)
     refused = plugin(registry, "farm-b")
-    assert refused.reason == "farm-a and farm-b both offer the task 'one'; remove one"
+    assert refused.reason == "farm-a and farm-b both provide the task 'one'; remove one"
     assert refused.tasks == ()
 
 
-def test_second_network_of_a_name_is_refused_with_all_its_plugin_offers(install: Install) -> None:
+def test_a_duplicate_network_refuses_its_whole_plugin(install: Install) -> None:
     source = HEAD + dedent("""
         from farm import NetworkSpec
 
@@ -127,11 +130,11 @@ def test_second_network_of_a_name_is_refused_with_all_its_plugin_offers(install:
     install("farm-a", source)
     install("farm-b", source + effect("late"))
     registry = Registry.load()
-    assert "both offer the network 'net'" in plugin(registry, "farm-b").reason
+    assert "both provide the network 'net'" in plugin(registry, "farm-b").reason
     assert "late" not in registry.tasks
 
 
-def test_files_of_the_plugins_folder_are_plugins_by_their_stem(tmp_path: Path) -> None:
+def test_files_of_the_plugins_folder_are_plugins_named_by_their_stem(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(FINE)
     (tmp_path / "_shared.py").write_text("raise RuntimeError('not a plugin')")
     registry = Registry.load(tmp_path)
@@ -140,7 +143,9 @@ def test_files_of_the_plugins_folder_are_plugins_by_their_stem(tmp_path: Path) -
     assert not [p for p in registry.plugins if p.name == "_shared"]
 
 
-def test_file_that_takes_an_installed_name_names_both(install: Install, tmp_path: Path) -> None:
+def test_a_file_with_the_name_of_an_installed_plugin_is_refused_naming_both(
+    install: Install, tmp_path: Path
+) -> None:
     install("farm-a", FINE, point="mine")
     folder = tmp_path / "folder"
     folder.mkdir()
@@ -150,33 +155,89 @@ def test_file_that_takes_an_installed_name_names_both(install: Install, tmp_path
     assert str(folder / "mine.py") in reason
 
 
-def test_missing_plugins_folder_is_a_wrong_request(tmp_path: Path) -> None:
+def test_a_missing_plugins_folder_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere: no such folder"):
         Registry.load(tmp_path / "nowhere")
 
 
-def test_blocked_plugin_is_not_imported(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_blocked_plugin_is_not_imported(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
     install("farm-bad", "import os; os.abort()")
     monkeypatch.setenv("FARM_BLOCK_PLUGINS", "other, farm-bad")
-    assert plugin(Registry.load(), "farm-bad").state == "blocked"
+    blocked = plugin(Registry.load(), "farm-bad")
+    assert (blocked.state, blocked.reason) == ("blocked", "listed in FARM_BLOCK_PLUGINS")
 
 
-def test_task_of_a_failed_plugin_is_refused_with_the_reason(install: Install) -> None:
+def test_the_task_of_a_failed_plugin_is_refused_with_the_reason(install: Install) -> None:
     install("farm-x", "raise RuntimeError('no licence')", point="glow")
-    with pytest.raises(UserError, match="plugin glow is failed: RuntimeError: no licence"):
+    with pytest.raises(
+        UserError, match="plugin glow failed: RuntimeError: no licence; see `farm plugins`"
+    ):
         Registry.load().task("glow")
 
 
-def test_unknown_task_names_the_close_one(install: Install) -> None:
+def test_an_unknown_task_suggests_a_close_match(install: Install) -> None:
     install("farm-a", effect("sharpen"))
     with pytest.raises(UnknownName, match="unknown task 'sharpn'; did you mean sharpen"):
         Registry.load().task("sharpn")
 
 
-def test_raising_observer_silences_nobody(
+def answering(answer: str, names: str = "()") -> str:
+    """Return the source of a plugin that answers farm_network, and lists no network."""
+    return HEAD + dedent(f"""
+        from farm import NetworkSpec
+
+        @hookimpl
+        def farm_network(name):
+            return {answer}
+
+        @hookimpl
+        def farm_network_names():
+            return {names}
+        """)
+
+
+def spec_of(description: str) -> str:
+    """Return an expression: a spec for the name "hidden", and None for all others."""
+    return f"NetworkSpec(name, list, description={description!r}) if name == 'hidden' else None"
+
+
+def test_a_network_that_no_plugin_lists_is_found_by_its_name(install: Install) -> None:
+    install("farm-a", answering("None"))
+    install("farm-b", answering(spec_of("b")))
+    registry = Registry.load()
+    assert "hidden" not in registry.networks
+    assert registry.network("hidden").description == "b"
+
+
+def test_the_first_plugin_that_answers_for_a_network_wins(install: Install) -> None:
+    install("farm-a", answering(spec_of("a")))
+    install("farm-b", answering(spec_of("b")))
+    assert Registry.load().network("hidden").description == "a"
+
+
+def test_a_plugin_that_raises_for_a_network_is_logged_and_skipped(
     install: Install, caplog: pytest.LogCaptureFixture
 ) -> None:
-    raising = OBSERVER.replace("heard.append(job.id)", "raise OSError('bell is broken')")
+    install("farm-a", answering("1 // 0"))
+    install("farm-b", answering(spec_of("b")))
+    with caplog.at_level(logging.WARNING):
+        assert Registry.load().network("hidden").description == "b"
+    (message,) = caplog.messages
+    assert message.startswith("plugin farm-a: farm_network raised ZeroDivisionError: ")
+
+
+def test_an_unknown_network_suggests_the_names_that_plugins_answer(install: Install) -> None:
+    install("farm-a", answering(spec_of("a"), "['hidden']"))
+    with pytest.raises(UnknownName, match="unknown network 'hiden'; did you mean hidden"):
+        Registry.load().network("hiden")
+
+
+def test_an_observer_that_raises_does_not_stop_the_others(
+    install: Install, caplog: pytest.LogCaptureFixture
+) -> None:
+    raising = OBSERVER.replace("finished.append(job.id)", "raise OSError('bell is broken')")
     install("farm-a", HEAD + OBSERVER, module="host_first")
     install("farm-b", HEAD + raising)
     install("farm-c", HEAD + OBSERVER, module="host_last")
@@ -187,9 +248,9 @@ def test_raising_observer_silences_nobody(
     import host_first  # type: ignore[import-not-found]
     import host_last  # type: ignore[import-not-found]
 
-    assert host_first.heard == host_last.heard == ["j1"]
+    assert host_first.finished == host_last.finished == ["j1"]
     assert caplog.messages == ["plugin farm-b: farm_job_finished raised OSError: bell is broken"]
 
 
-def test_relay_knows_only_the_farms_hooks() -> None:
+def test_the_relay_has_only_the_farms_hooks() -> None:
     assert not hasattr(Registry.load().hook, "farm_jobs_finished")

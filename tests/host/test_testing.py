@@ -1,4 +1,4 @@
-"""The contract suite finds each fault it names, and passes an effect that has none."""
+"""check_effect passes a correct effect and names each fault of an incorrect one."""
 
 import contextlib
 import random
@@ -35,13 +35,13 @@ class Grain(Effect):
         return image + self.params.amount * noise
 
 
-def test_a_good_effect_passes() -> None:
+def test_a_correct_effect_passes() -> None:
     check_effect(Grain)
     check_effect(Grain, Grain.Params(amount=0.9))
 
 
-def spoiled(render: Any) -> type[Effect]:
-    return type("Spoiled", (Base,), {"__doc__": "Spoils.", "render": render})
+def rendering_with(render: Any) -> type[Effect]:
+    return type("Faulty", (Base,), {"__doc__": "Faulty.", "render": render})
 
 
 def swallow(self: Any, image: Any, context: Any) -> Any:
@@ -69,25 +69,27 @@ FAULTS = {
     ),
     "used random's": python_random,
     "used numpy.random's": numpy_random,
-    "same seed gave other pixels, by up to 1": lambda _self, image, _: image + next(calls),
-    "went on after": swallow,
-    "fraction 0..1, not 3": lambda _self, image, context: context.progress(3) or image,
+    "the same seed gave different pixels, by up to 1": lambda _self, image, _: image + next(calls),
+    "render continued after context.progress raised Cancelled": swallow,
+    "progress must be a fraction in 0..1, not 3": lambda _self, image, context: (
+        context.progress(3) or image
+    ),
 }
 
 
 @pytest.mark.parametrize("message", FAULTS)
-def test_a_fault_is_found_and_named(message: str) -> None:
+def test_each_fault_is_named(message: str) -> None:
     with pytest.raises(AssertionError, match=message):
-        check_effect(spoiled(FAULTS[message]))
+        check_effect(rendering_with(FAULTS[message]))
 
 
-def test_a_parameter_without_description_is_named() -> None:
-    class Silent(TaskParams):
+def test_a_parameter_without_a_description_is_named() -> None:
+    class Undescribed(TaskParams):
         amount: float = 1
 
-    bare = type("Bare", (Base,), {"__doc__": "Bare.", "Params": Silent})
+    silent = type("Silent", (Base,), {"__doc__": "Silent.", "Params": Undescribed})
     with pytest.raises(AssertionError, match="without a description: amount"):
-        check_effect(bare)
+        check_effect(silent)
 
 
 def test_an_abstract_effect_is_named() -> None:
@@ -100,13 +102,15 @@ def test_an_abstract_effect_is_named() -> None:
         check_effect(Half)
 
 
-def test_fake_context_reads_the_pictures_it_was_given() -> None:
+def test_fake_context_reads_the_pictures_it_is_given() -> None:
     picture = torch.ones(1, 3, 2, 2)
     context = FakeContext(pictures={"mask.png": picture}, seed=3)
     assert context.read("mask.png") is picture
     assert context.mean(picture) == 1
     assert context.generator().initial_seed() == context.seed == 3
-    with pytest.raises(Exception, match=r"other.png: FakeContext was not given"):
+    with pytest.raises(
+        Exception, match=r"other.png: FakeContext has no such picture; add it to pictures"
+    ):
         context.read("other.png")
     with pytest.raises(Exception, match="unknown network 'starter'"):
         context.network("starter")

@@ -1,4 +1,4 @@
-"""Listing inputs: what is found, in which order, under which names."""
+"""Listing inputs: what is found, in which order and under which names."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.errors import BadInput
-from farm.planning.inputs import Source, _unique_names, list_inputs, natural_key
+from farm.planning.inputs import Source, _unique_names, list_inputs
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def names(*inputs: Path | str) -> list[str]:
     return [source.name for source in list_inputs([str(given) for given in inputs])]
 
 
-def test_a_folder_gives_its_own_pictures_counted_as_people_count(folder: Path) -> None:
+def test_a_folder_gives_its_own_pictures_in_natural_order(folder: Path) -> None:
     assert names(folder) == ["Frame1", "frame2", "frame10"]
 
 
@@ -42,23 +42,23 @@ def test_globs_are_expanded(folder: Path) -> None:
     assert names(folder / "*") == ["Frame1", "frame2", "frame10"]
 
 
-def test_a_name_with_brackets_is_a_name_first(tmp_path: Path) -> None:
+def test_an_existing_file_with_brackets_is_not_a_glob(tmp_path: Path) -> None:
     make(tmp_path, "a[1].png", "a1.png")
     assert names(tmp_path / "a[1].png") == ["a[1]"]
     assert names(tmp_path / "a[[]1].png") == ["a[1]"]
 
 
-def test_what_is_named_is_taken_whatever_its_suffix(tmp_path: Path) -> None:
+def test_a_named_file_is_listed_whatever_its_suffix(tmp_path: Path) -> None:
     make(tmp_path, "picture.data", ".hidden.png")
     assert names(tmp_path / "picture.data", tmp_path / ".hidden.png") == [".hidden", "picture"]
 
 
-def test_what_is_given_twice_is_taken_once(folder: Path) -> None:
+def test_an_input_given_twice_is_listed_once(folder: Path) -> None:
     assert names(folder, folder / "frame*.png", folder / "frame2.png") == names(folder)
     assert names("blank:3x2", "blank:3x2") == ["blank_3x2"]
 
 
-def test_blanks_are_named_after_what_they_are() -> None:
+def test_blanks_are_named_after_their_size_and_colour() -> None:
     assert names("blank:30x20:#ff0000", "blank:30x20") == ["blank_30x20", "blank_30x20_ff0000"]
 
 
@@ -66,9 +66,9 @@ def test_blanks_are_named_after_what_they_are() -> None:
     ("given", "reason"),
     [
         ("gone.png", "gone.png: no such file or folder"),
-        ("empty", "empty: this folder has no picture or film among 1 names"),
-        ("*.jpg", r"\*.jpg: this glob has no picture or film among 0 names"),
-        ("empty/*", "this glob has no picture or film among 1 names"),
+        ("empty", r"empty: this folder contains no picture or film \(entries: 1\)"),
+        ("*.jpg", r"\*.jpg: this glob matches no picture or film \(entries: 0\)"),
+        ("empty/*", r"this glob matches no picture or film \(entries: 1\)"),
         ("x" * 300, "file name too long"),
         ("s3://bucket/a.png", "nothing here stores s3:// URLs; give a local path"),
         ("", "no path; give a file or a folder"),
@@ -78,7 +78,7 @@ def test_blanks_are_named_after_what_they_are() -> None:
         ("blank:6x4:red", "write blank:WIDTHxHEIGHT"),
     ],
 )
-def test_what_is_not_there_is_refused(
+def test_an_input_that_cannot_be_listed_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, reason: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -99,17 +99,17 @@ def test_what_is_not_there_is_refused(
         (["x/a.jpg", "x/a.png", "y/a.png"], ["a.jpg", "x_a", "y_a"]),
     ],
 )
-def test_names_grow_until_they_differ(
+def test_names_are_lengthened_until_they_differ(
     tmp_path: Path, files: list[str], expected: list[str]
 ) -> None:
     make(tmp_path, *files)
     assert names(*(tmp_path / file for file in files)) == expected
 
 
-def test_capitals_tell_files_of_one_folder_apart(tmp_path: Path) -> None:
+def test_names_in_one_folder_may_differ_only_by_case(tmp_path: Path) -> None:
     make(tmp_path, "a.png", "A.png")
     if len(list(tmp_path.iterdir())) == 1:
-        pytest.skip("this disk does not tell capitals apart")
+        pytest.skip("this disk ignores case")
     assert names(tmp_path) == ["A", "a"]
 
 
@@ -120,21 +120,30 @@ PARTS = st.text("ab_", min_size=1, max_size=3)
 def test_names_are_unique(files: list[tuple[str, str, str]]) -> None:
     paths = [f"/{folder}/{stem}.{suffix}" for folder, stem, suffix in files]
     try:
-        found = _unique_names(paths)
+        unique = _unique_names(paths)
     except BadInput as refusal:
-        assert "rename one" in refusal.reason  # noqa: PT017 - a_b/c and a/b_c have no names left
+        assert "rename one" in refusal.reason  # noqa: PT017 - a_b/c and a/b_c have the same longest name
     else:
-        assert len(set(found)) == len(paths)
+        assert len(set(unique)) == len(paths)
 
 
-def test_paths_that_spell_the_same_name_are_refused() -> None:
-    # Their shorter names clash with others too, so that only the whole paths are left.
+def test_paths_with_the_same_longest_name_are_refused() -> None:
+    # The shorter names clash with other paths, so only the longest names are left.
     paths = ["/a_b/c.png", "/a/b_c.png", "/x/c.png", "/x/b_c.png"]
-    with pytest.raises(BadInput, match=r"its name 'a_b_c.png' is another's too; rename one"):
+    with pytest.raises(BadInput, match=r"two inputs would both be named 'a_b_c.png'; rename one"):
         _unique_names(paths)
 
 
-@given(st.lists(st.integers(0, 10**12), unique=True))
-def test_natural_order_is_that_of_numbers(numbers: list[int]) -> None:
-    ordered = sorted((f"Frame{number}.png" for number in numbers), key=natural_key)
-    assert ordered == [f"Frame{number}.png" for number in sorted(numbers)]
+def test_natural_order_ignores_case_except_in_ties(tmp_path: Path) -> None:
+    make(tmp_path, "b2.png", "B10.png", "a.png", "A/b2.png", "a/B2.png", "a/b2.png")
+    if len(list((tmp_path / "a").iterdir())) == 1:
+        pytest.skip("this disk ignores case")
+    sources = list_inputs([str(tmp_path), str(tmp_path / "A"), str(tmp_path / "a")])
+    listed = [source.url.removeprefix(f"{tmp_path}/") for source in sources]
+    assert listed == ["a.png", "A/b2.png", "a/B2.png", "a/b2.png", "b2.png", "B10.png"]
+
+
+@given(st.lists(st.integers(1, 2**28), min_size=1, unique=True))
+def test_natural_order_compares_numbers_by_value(numbers: list[int]) -> None:
+    blanks = [f"blank:{number}x1" for number in numbers]
+    assert [s.url for s in list_inputs(blanks)] == [f"blank:{n}x1" for n in sorted(numbers)]

@@ -1,4 +1,4 @@
-"""What a job becomes: units that never depend on who runs them."""
+"""The units of a job, which never depend on who runs them."""
 
 from collections import Counter
 from fractions import Fraction
@@ -29,31 +29,31 @@ H264 = FilmFormat("h264")
 STILLS = st.lists(st.tuples(st.text(), st.text(), st.text()))
 
 
-def make_strip(count: int, *, form: FilmFormat | None = H264, **more: object) -> FrameSequence:
+def make_sequence(count: int, *, form: FilmFormat | None = H264, **more: object) -> FrameSequence:
     frames = [
         FilmFrame(
-            "clip.mp4", place + 1, 2 * place, 2, float(Fraction(place, 25)), Moment(place, place)
+            "clip.mp4", index + 1, 2 * index, 2, float(Fraction(index, 25)), Moment(index, index)
         )
-        for place in range(count)
+        for index in range(count)
     ]
     target = "out.mp4" if form else "out_%03d.png"
     return FrameSequence("clip", frames, target, ".out.farm", form, **more)  # type: ignore[arg-type]
 
 
-def planned(strip: FrameSequence, **options: object) -> tuple[Unit, ...]:
-    return plan_units("job", Footage(strips=(strip,)), FilmOptions.model_validate(options))
+def plan(sequence: FrameSequence, **options: object) -> tuple[Unit, ...]:
+    return plan_units("job", Footage(sequences=(sequence,)), FilmOptions.model_validate(options))
 
 
 @given(STILLS)
-def test_every_still_is_one_unit_in_its_order(stills: list[tuple[str, str, str]]) -> None:
+def test_every_still_is_one_unit_in_order(stills: list[tuple[str, str, str]]) -> None:
     units = plan_units("job", Footage(stills), FilmOptions())
     assert [(unit.name, unit.source, unit.target) for unit in units] == stills
     assert all((unit.job, unit.needs, unit.work) == ("job", (), Render()) for unit in units)
 
 
 @given(st.integers(1, 400), st.sampled_from(["none", "flow"]))
-def test_a_film_is_frames_parts_and_one_join(count: int, coherence: str) -> None:
-    units = planned(make_strip(count), coherence=coherence)
+def test_a_film_is_divided_into_frames_parts_and_one_join(count: int, coherence: str) -> None:
+    units = plan(make_sequence(count), coherence=coherence)
     *before, last = units
     assert isinstance(last.work, Join)
     assert (last.target, last.is_working) == ("out.mp4", False)
@@ -62,43 +62,43 @@ def test_a_film_is_frames_parts_and_one_join(count: int, coherence: str) -> None
     assert last.needs == tuple(part.name for part in parts)
     assert last.work.parts == tuple(part.target for part in parts)
     shown = [p for part in parts if isinstance(part.work, Encode) for p in part.work.pictures]
-    assert [(p.time, p.duration) for p in shown] == [(2 * place, 2) for place in range(count)]
+    assert [(p.time, p.duration) for p in shown] == [(2 * index, 2) for index in range(count)]
     assert all(len(part.work.pictures) <= PART for part in parts if isinstance(part.work, Encode))
 
 
 @given(st.integers(1, 400), st.sampled_from(["none", "flow"]), st.booleans())
-def test_units_come_behind_what_they_need_under_names_of_their_own(
+def test_units_have_unique_names_and_follow_what_they_need(
     count: int,
     coherence: str,
     is_endless: bool,  # noqa: FBT001 - drawn
 ) -> None:
     seen: set[str] = set()
-    for unit in planned(make_strip(count, is_endless=is_endless), coherence=coherence):
+    for unit in plan(make_sequence(count, is_endless=is_endless), coherence=coherence):
         assert unit.name not in seen
         assert seen.issuperset(unit.needs)
         seen.add(unit.name)
-    targets = Counter(u.target for u in planned(make_strip(count), coherence=coherence))
+    targets = Counter(u.target for u in plan(make_sequence(count), coherence=coherence))
     assert set(targets.values()) == {1}
 
 
 @given(st.sets(st.integers(1, 999), max_size=12), st.integers(1, 1000))
-def test_segments_cover_every_shot_and_overlap_only_inside_it(cuts: set[int], count: int) -> None:
-    begins = (0, *sorted(cut for cut in cuts if cut < count))
-    found = list(segments(begins, count))
-    covered = Counter(place for segment in found for place in segment)
+def test_segments_cover_every_shot_and_overlap_only_within_it(cuts: set[int], count: int) -> None:
+    starts = (0, *sorted(cut for cut in cuts if cut < count))
+    spans = list(segments(starts, count))
+    covered = Counter(index for span in spans for index in span)
     assert set(covered) == set(range(count))
     assert max(covered.values()) <= 2
-    assert all(len(segment) <= SEGMENT + OVERLAP for segment in found)
-    for one, other in pairwise(found):
+    assert all(len(span) <= SEGMENT + OVERLAP for span in spans)
+    for one, other in pairwise(spans):
         shared = range(other.start, one.stop)
-        assert len(shared) == (0 if other.start in begins else OVERLAP)
+        assert len(shared) == (0 if other.start in starts else OVERLAP)
 
 
-def test_a_coherent_frame_follows_the_one_before_in_its_segment_alone() -> None:
-    units = planned(make_strip(SEGMENT + OVERLAP + 3, cuts=(0, 3)), coherence="flow")
+def test_a_coherent_frame_needs_only_the_previous_one_of_its_segment() -> None:
+    units = plan(make_sequence(SEGMENT + OVERLAP + 3, cuts=(0, 3)), coherence="flow")
     frames = {unit.name: unit for unit in units if isinstance(unit.work, Render)}
-    begins = [name for name, unit in frames.items() if not unit.needs]
-    assert begins == ["clip/s0000/000001", "clip/s0001/000004"]
+    first = [name for name, unit in frames.items() if not unit.needs]
+    assert first == ["clip/s0000/000001", "clip/s0001/000004"]
     second = frames["clip/s0001/000005"]
     assert second.needs == ("clip/s0001/000004",)
     assert isinstance(second.work, Render)
@@ -108,40 +108,40 @@ def test_a_coherent_frame_follows_the_one_before_in_its_segment_alone() -> None:
     assert {unit.work.seed for unit in frames.values() if isinstance(unit.work, Render)} == {"clip"}
 
 
-def test_segments_fade_from_one_to_the_next() -> None:
-    units = planned(make_strip(2 * SEGMENT), coherence="flow")
+def test_each_segment_fades_into_the_next() -> None:
+    units = plan(make_sequence(2 * SEGMENT), coherence="flow")
     pictures = [p for unit in units if isinstance(unit.work, Encode) for p in unit.work.pictures]
     shares = [round(p.share * (OVERLAP + 1)) for p in pictures]
     assert shares == [0] * SEGMENT + list(range(1, OVERLAP + 1)) + [0] * (SEGMENT - OVERLAP)
     assert [len(p.files) for p in pictures] == [2 if share else 1 for share in shares]
 
 
-def test_a_failed_frame_sinks_the_film_only_where_that_was_asked_for() -> None:
+def test_a_failed_frame_fails_the_film_only_if_strict() -> None:
     lenient, strict = (
-        [unit.is_tolerant for unit in planned(make_strip(3), is_strict=strict) if unit.needs]
+        [unit.is_tolerant for unit in plan(make_sequence(3), is_strict=strict) if unit.needs]
         for strict in (False, True)
     )
     assert lenient == [True, False]
     assert strict == [False, False]
 
 
-def test_a_sequence_is_written_by_its_frames_where_nothing_is_to_be_mixed() -> None:
-    units = planned(make_strip(3, form=None), depth=16)
+def test_an_incoherent_sequence_is_written_directly() -> None:
+    units = plan(make_sequence(3, form=None), depth=16)
     assert [unit.target for unit in units] == ["out_001.png", "out_002.png", "out_003.png"]
     assert not any(unit.is_working or unit.needs for unit in units)
     assert [unit.work.depth for unit in units if isinstance(unit.work, Render)] == [16] * 3
 
 
 def test_a_coherent_sequence_is_written_from_its_working_pictures() -> None:
-    units = planned(make_strip(SEGMENT + OVERLAP + 1, form=None), coherence="flow")
+    units = plan(make_sequence(SEGMENT + OVERLAP + 1, form=None), coherence="flow")
     written = [unit for unit in units if isinstance(unit.work, Blend)]
     assert [unit.target for unit in written][:2] == ["out_001.png", "out_002.png"]
     assert all(unit.is_working != isinstance(unit.work, Blend) for unit in units)
     assert [len(unit.needs) for unit in written].count(2) == OVERLAP
 
 
-def test_an_endless_films_frames_are_made_one_from_another() -> None:
-    first, second, *_ = planned(make_strip(3, is_endless=True))
+def test_an_endless_film_renders_each_frame_from_the_previous_one() -> None:
+    first, second, *_ = plan(make_sequence(3, is_endless=True))
     assert (first.source, second.source) == ("clip.mp4", first.target)
     assert (first.needs, second.needs) == ((), (first.name,))
     assert not second.is_tolerant
@@ -158,22 +158,26 @@ def test_an_endless_films_frames_are_made_one_from_another() -> None:
         ("1-x4", [0, 4, 8]),
     ],
 )
-def test_a_range_counts_from_one_and_ends_with_the_film(text: str, indices: list[int]) -> None:
+def test_a_range_counts_from_1_and_stops_at_the_end_of_the_film(
+    text: str, indices: list[int]
+) -> None:
     assert list(FrameRange.parse(text).within(10)) == indices
 
 
 @pytest.mark.parametrize("text", ["", "x2", "-5", "a-b", "1-5x", "1.5", "1-2-3", "9" * 12])
-def test_what_is_no_range_is_refused(text: str) -> None:
-    with pytest.raises(BadParameter, match="is no range; give 1-240, 1-240x2, 100- or 240"):
+def test_text_that_is_not_a_range_is_refused(text: str) -> None:
+    with pytest.raises(BadParameter, match="is not a range; use 1-240, 1-240x2, 100- or 240"):
         FrameRange.parse(text)
 
 
 @pytest.mark.parametrize("text", ["0", "0-5", "5-4", "1-5x0"])
-def test_a_range_without_a_frame_is_refused(text: str) -> None:
-    with pytest.raises(BadParameter, match="holds no frame; they count from 1"):
+def test_a_range_without_frames_is_refused(text: str) -> None:
+    with pytest.raises(
+        BadParameter, match="contains no frames; frames count from 1, and the step is 1 or more"
+    ):
         FrameRange.parse(text)
 
 
-def test_a_range_behind_the_films_end_is_refused() -> None:
-    with pytest.raises(BadParameter, match="frames: begins at 11; there are 10 frames"):
+def test_a_range_after_the_end_of_the_film_is_refused() -> None:
+    with pytest.raises(BadParameter, match="frames: starts at 11, but there are only 10 frames"):
         FrameRange.parse("11-20").within(10)

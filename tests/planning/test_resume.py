@@ -1,4 +1,4 @@
-"""Nothing that is finished is done again, and nothing is taken for finished that is not."""
+"""Finished units are skipped, and only those."""
 
 from dataclasses import replace
 
@@ -15,18 +15,21 @@ FIRST, SECOND, THIRD = (f"clip/part{number:04d}" for number in (1, 2, 3))
 
 
 def make_units(coherence: str = "none") -> tuple[Unit, ...]:
-    frames = [FilmFrame("clip.mp4", place + 1, place, 1, place / 25) for place in range(FRAMES)]
-    strip = FrameSequence("clip", frames, "out.mp4", ".farm", FilmFormat("h264"), origin="clip.mp4")
+    frames = [FilmFrame("clip.mp4", index + 1, index, 1, index / 25) for index in range(FRAMES)]
+    form = FilmFormat("h264")
+    sequence = FrameSequence("clip", frames, "out.mp4", ".farm", form, origin="clip.mp4")
     options = FilmOptions.model_validate({"coherence": coherence})
-    return plan_units("now", Footage(strips=(strip,)), options)
+    return plan_units("now", Footage(sequences=(sequence,)), options)
 
 
 class Disk:
-    """Files by place, with what they hold; every unit's figures agree with them at first."""
+    """Files by path, with their content. At first every record matches them."""
 
     def __init__(self, units: tuple[Unit, ...]) -> None:
         self.units = units
-        self.files = {unit.target: f"made {unit.name}" for unit in units} | {"clip.mp4": "source"}
+        self.files = {unit.target: f"rendered {unit.name}" for unit in units} | {
+            "clip.mp4": "source"
+        }
         self.records = {unit.target: self._record(unit) for unit in units}
 
     def _record(self, unit: Unit) -> UnitRecord:
@@ -38,7 +41,7 @@ class Disk:
 
     def finished(self) -> set[str]:
         return finished_units(
-            self.units, self.records, lambda place, sha: self.files.get(place, "") == sha
+            self.units, self.records, lambda path, sha: self.files.get(path, "") == sha
         )
 
     def unfinished(self) -> set[str]:
@@ -48,7 +51,7 @@ class Disk:
         return next(unit.target for unit in self.units if unit.name == name)
 
 
-def test_a_finished_film_is_finished_though_its_working_files_are_gone() -> None:
+def test_a_finished_film_needs_no_working_files() -> None:
     disk = Disk(make_units())
     for unit in disk.units:
         if unit.is_working:
@@ -56,7 +59,7 @@ def test_a_finished_film_is_finished_though_its_working_files_are_gone() -> None
     assert disk.unfinished() == set()
 
 
-def test_a_part_stands_for_its_frames() -> None:
+def test_a_finished_part_stands_for_its_frames() -> None:
     disk = Disk(make_units())
     rest = {f"clip/{number:06d}" for number in range(241, FRAMES + 1)} | {THIRD, "clip/film"}
     for unit in disk.units:
@@ -67,47 +70,47 @@ def test_a_part_stands_for_its_frames() -> None:
     assert disk.unfinished() == rest
 
 
-def test_a_lost_film_is_joined_again_from_its_parts() -> None:
+def test_a_missing_film_is_joined_again_from_its_parts() -> None:
     disk = Disk(make_units())
     del disk.files["out.mp4"]
     assert disk.unfinished() == {"clip/film"}
 
 
-def test_a_lost_part_is_made_again_from_its_frames() -> None:
+def test_a_missing_part_is_encoded_again_from_its_frames() -> None:
     disk = Disk(make_units())
     del disk.files["out.mp4"], disk.files[disk.target(SECOND)]
     assert disk.unfinished() == {SECOND, "clip/film"}
 
 
-def test_what_was_made_without_a_failed_frame_is_made_again_with_it() -> None:
+def test_whatever_lacked_a_failed_frame_is_repeated_with_it() -> None:
     disk = Disk(make_units())
     del disk.records[disk.target("clip/000007")]
     assert disk.unfinished() == {"clip/000007", FIRST, "clip/film"}
 
 
-def test_frames_that_followed_a_failed_one_are_made_again() -> None:
+def test_frames_after_a_failed_one_are_rendered_again() -> None:
     disk = Disk(make_units("flow"))
     del disk.records[disk.target("clip/s0000/000050")]
-    again = disk.unfinished()
-    assert {"clip/s0000/000050", "clip/s0000/000056", FIRST, "clip/film"} <= again
-    assert "clip/s0000/000049" not in again
-    assert "clip/s0001/000051" not in again
+    unfinished = disk.unfinished()
+    assert {"clip/s0000/000050", "clip/s0000/000056", FIRST, "clip/film"} <= unfinished
+    assert "clip/s0000/000049" not in unfinished
+    assert "clip/s0001/000051" not in unfinished
 
 
-def test_nothing_of_a_changed_source_is_finished() -> None:
+def test_nothing_is_finished_if_the_source_changed() -> None:
     disk = Disk(make_units())
     disk.files["clip.mp4"] = "another film"
     assert disk.finished() == set()
 
 
-def test_a_file_that_was_changed_is_made_again() -> None:
+def test_a_changed_file_is_written_again() -> None:
     disk = Disk(make_units())
     del disk.files["out.mp4"]
     disk.files[disk.target(FIRST)] = disk.files[disk.target("clip/000009")] = "scribbled on"
     assert disk.unfinished() == {"clip/000009", FIRST, "clip/film"}
 
 
-def test_a_unit_that_asks_for_something_else_is_not_finished() -> None:
+def test_a_unit_with_other_work_is_not_finished() -> None:
     disk = Disk(make_units())
     target = disk.target(THIRD)
     record = disk.records[target]

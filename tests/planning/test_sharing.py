@@ -1,4 +1,4 @@
-"""Which jobs all workers share: runs, and single stills that are cut into tiles."""
+"""All workers share runs, and single stills larger than a tile."""
 
 from pathlib import Path
 
@@ -35,9 +35,9 @@ def folder(tmp_path: Path) -> Path:
         ("dream", "missing.png", "out.png", 100, False),
     ],
 )
-def test_a_run_or_one_still_in_tiles_is_for_all_workers(
+def test_a_run_or_a_single_large_still_is_shared_by_all_workers(
     folder: Path, task: str, inputs: str, output: str, tile: int, *, is_shared: bool
 ) -> None:
-    place = inputs if inputs.startswith("blank:") else str(folder / inputs)
-    spec = JobSpec(task=task, inputs=(place,), output=output, plan=Plan(tile=tile))
+    path = inputs if inputs.startswith("blank:") else str(folder / inputs)
+    spec = JobSpec(task=task, inputs=(path,), output=output, plan=Plan(tile=tile))
     assert is_shared_by_all_workers(Registry.load().task(task), spec) is is_shared

@@ -145,7 +145,7 @@ import os, sys
 from pathlib import Path
 from farm.errors import BadOutput
 from farm.planning.inputs import Source
-from farm.planning.targets import check_output
+from farm.planning.outputs import check_output
 from farm.storage import open_whole
 if os.getuid() == 0:
     os.setgroups([])

@@ -1,4 +1,4 @@
-"""Where pictures go, and what is refused before any work."""
+"""The paths of outputs, and outputs that are refused before any work."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from farm.errors import BadOutput
 from farm.planning.inputs import Source, list_inputs
-from farm.planning.targets import check_output, target_for
+from farm.planning.outputs import check_output, target_for
 
 CAT = Source("cat", "/in/cat.jpg")
 RAW = Source("raw", "/in/raw.psd")
@@ -29,16 +29,16 @@ BLANK = Source("blank_4x3", "blank:4x3")
         (Source("v1.2", "/in/v1.2"), "out", True, "out/v1.2.png"),
     ],
 )
-def test_targets(source: Source, output: str, many: bool, target: str) -> None:  # noqa: FBT001
+def test_target_of_a_source(source: Source, output: str, many: bool, target: str) -> None:  # noqa: FBT001
     assert target_for(source, output, many) == target
 
 
-def test_an_existing_folder_is_a_folder_whatever_its_name(tmp_path: Path) -> None:
+def test_an_existing_folder_is_a_folder_whatever_its_suffix(tmp_path: Path) -> None:
     (tmp_path / "out.png").mkdir()
     assert target_for(CAT, str(tmp_path / "out.png"), many=False).endswith("out.png/cat.jpg")
 
 
-def test_targets_of_different_sources_differ(tmp_path: Path) -> None:
+def test_different_sources_have_different_targets(tmp_path: Path) -> None:
     for name in ("a.jpg", "a.png", "a.jpg.jpg", "a.psd", "a.psd.png", "b/a.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -47,36 +47,37 @@ def test_targets_of_different_sources_differ(tmp_path: Path) -> None:
     assert len(targets) == len(sources) == 6
 
 
-def test_many_pictures_do_not_go_into_one_file(tmp_path: Path) -> None:
+def test_several_inputs_need_a_folder(tmp_path: Path) -> None:
     for suffix in (".png", ".psd"):
         output = tmp_path / f"out{suffix}"
-        message = f"cannot write {output}: several pictures need a folder; give {tmp_path}/out/"
+        message = f"cannot write {output}: several inputs need a folder; give {tmp_path}/out/"
         with pytest.raises(BadOutput, match=message):
             check_output(str(output), [CAT, RAW])
-        with pytest.raises(BadOutput, match="several pictures need a folder"):
+        with pytest.raises(BadOutput, match="several inputs need a folder"):
             target_for(CAT, str(output), many=True)
 
 
-def test_an_unknown_suffix_is_refused_naming_the_known(tmp_path: Path) -> None:
+def test_an_unsupported_suffix_is_refused_naming_the_supported_ones(tmp_path: Path) -> None:
     with pytest.raises(
-        BadOutput, match=r"\.psd is not written, only \.png, \.jpg, .*; for a folder end it with /"
+        BadOutput,
+        match=r"unsupported suffix '\.psd'; use one of \.png, \.jpg, .*, or end a folder with /",
     ):
         check_output(str(tmp_path / "out.psd"), [CAT])
 
 
-def test_an_input_is_not_replaced(tmp_path: Path) -> None:
+def test_an_output_does_not_replace_an_input(tmp_path: Path) -> None:
     picture = tmp_path / "cat.png"
     picture.touch()
     (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
     sources = list_inputs([str(picture)])
     for output in (picture, tmp_path, tmp_path / "link", tmp_path / "link" / "cat.png"):
-        with pytest.raises(BadOutput, match="this is an input; choose another place"):
+        with pytest.raises(BadOutput, match="this is also an input; choose another path"):
             check_output(str(output), sources)
     check_output(str(tmp_path / "dog.png"), sources)
     check_output(str(tmp_path / "new" / "folder"), sources)
 
 
-def test_a_place_that_cannot_be_is_refused(tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for output in ("file", "file/", "file/out.png", "file/out"):
         with pytest.raises(BadOutput, match="file is a file, not a folder"):

@@ -1,0 +1,142 @@
+"""Carries out an order to render: reads the frame, calls the effect, checks and writes the result."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from farm.errors import Cancelled, PluginError
+from farm.execution.contexts import ContextFactory
+from farm.execution.failures import plugin_errors, storage_errors
+from farm.execution.frame_source import FrameSource
+from farm.execution.provenance import provenance
+from farm.execution.runner import IsCancelled, ReportProgress
+from farm.execution.timing import timed
+from farm.host.task import Effect, Task
+from farm.model.messages import Figures, Order
+from farm.model.specs import Previous
+from farm.model.work import Before, Render
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from farm.engine.context import FrameContext
+    from farm.media import Frame
+
+_PREVIOUS_SHARE: Final = 0.7
+"""Share of the previous frame in a coherent film, for effects that do not continue it themselves."""
+
+
+class Renderer:
+    """Renders frames on one device. Keeps films open between frames."""
+
+    def __init__(self, contexts: ContextFactory) -> None:
+        self._contexts, self._device = contexts, contexts.device
+        self._source = FrameSource()
+
+    def close(self) -> None:
+        """Close open films."""
+        self._source.close()
+
+    def run(
+        self,
+        order: Order,
+        work: Render,
+        task: Task,
+        params: dict[str, object],
+        *,
+        report: ReportProgress,
+        is_cancelled: IsCancelled,
+    ) -> Figures:
+        """Render the order's frame and write it, whole or not at all. Raises FarmError only.
+
+        params: of the task, with defaults.
+        """
+        if not isinstance(task, Effect):
+            raise PluginError(order.task, "is not an Effect and cannot render a frame")
+        seconds: dict[str, float] = {}
+        with timed(seconds, "load"), storage_errors(order.unit.source):
+            frame, digest = self._source.read(order.unit.source, work.moment)
+            previous = self._previous(order, work.before, frame) if work.before else None
+        context = self._make_context(order, work, previous, report, is_cancelled)
+        with timed(seconds, "compute"), plugin_errors(order.task, self._device):
+            rendered = self._render(order, task, frame, context)
+        if is_cancelled():
+            raise Cancelled
+        if self._contexts.world.rank != 0:
+            return Figures()
+        rendered = replace(rendered, depth=work.depth or rendered.depth)
+        record = provenance(order, params, context, digest, rendered)
+        with timed(seconds, "write"), storage_errors(order.unit.target):
+            target_sha256 = _write(order, rendered, record)
+        return Figures(
+            seconds=seconds,
+            pixels=rendered.pixels.shape[0] * rendered.pixels.shape[1],
+            overlap_pixels=context.overlap_pixels,
+            tiles=context.tiles,
+            source_sha256=digest,
+            target_sha256=target_sha256,
+        )
+
+    def _make_context(
+        self,
+        order: Order,
+        work: Render,
+        previous: Previous | None,
+        report: ReportProgress,
+        is_cancelled: IsCancelled,
+    ) -> "FrameContext":
+        return self._contexts.make(
+            order.plan,
+            work.seed or order.unit.name,
+            report,
+            is_cancelled,
+            number=work.number,
+            seconds=work.seconds,
+            previous=previous,
+        )
+
+    def _previous(self, order: Order, before: Before, frame: "Frame") -> Previous | None:
+        """Return the previous rendered frame, warped to match this one; None if it failed."""
+        if order.missing:
+            return None
+        from farm.engine.context import to_mask, to_tensor
+        from farm.media import read_still
+        from farm.media.flow import motion
+
+        last, _ = self._source.read(before.source, before.moment)
+        flow = motion(last.pixels, frame.pixels)
+        warped = flow.carry(read_still(before.target).pixels)
+        return Previous(
+            to_tensor(warped, self._device, order.plan),
+            to_mask(flow.trust, self._device, order.plan),
+        )
+
+    def _render(
+        self, order: Order, effect: Effect, frame: "Frame", context: "FrameContext"
+    ) -> "Frame":
+        from farm.engine.context import to_array, to_tensor
+        from farm.engine.rendered import check_rendered, mix_in
+
+        image = to_tensor(frame.pixels, self._device, order.plan)
+        rendered = check_rendered(order.task, effect.render(image, context))
+        if context.previous and not effect.continues_previous:
+            rendered = mix_in(context.previous, rendered, _PREVIOUS_SHARE)
+        pixels = to_array(rendered)
+        return replace(frame, pixels=pixels, alpha=_fit_alpha(frame.alpha, *pixels.shape[:2]))
+
+
+def _write(order: Order, frame: "Frame", record: dict[str, object]) -> str:
+    from farm.media import write_still, write_working
+
+    write = write_working if order.unit.is_working else write_still
+    return write(order.unit.target, frame, record)
+
+
+def _fit_alpha(alpha: "np.ndarray | None", height: int, width: int) -> "np.ndarray | None":
+    """Return the alpha channel at the size of the rendered picture, which may be another one."""
+    if alpha is None or alpha.shape == (height, width):
+        return alpha
+    import numpy as np
+    from PIL import Image
+
+    resized = Image.fromarray(alpha).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(resized, dtype=np.float32).clip(0, 1)

@@ -1,0 +1,141 @@
+"""Chooses the path of each output, and checks outputs before any work."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from farm.errors import BadOutput
+from farm.media.blank import is_blank
+from farm.media.film import WRITABLE_FILMS, is_film
+from farm.media.formats import WRITABLE, is_readable
+from farm.media.sequence import is_sequence
+from farm.planning.inputs import Source
+from farm.storage import output_path
+
+__all__ = [
+    "check_output",
+    "check_run_folder",
+    "is_film_target",
+    "is_rendered_by_frame",
+    "target_for",
+]
+
+_STILL: Final = ".png"
+_FILM: Final = ".mp4"
+
+
+def is_film_target(output: str) -> bool:
+    """Return whether the output has the suffix of a film."""
+    return not output.endswith("/") and Path(output).suffix.lower() in WRITABLE_FILMS
+
+
+def is_rendered_by_frame(source: Source, output: str, many: bool) -> bool:  # noqa: FBT001 - as target_for
+    """Return whether a source is rendered frame by frame.
+
+    Films are, and so are animated GIFs, unless the output is a picture file.
+    """
+    if not is_film(source.url):
+        return False
+    is_gif = Path(source.url).suffix.lower() == ".gif"
+    return not is_gif or _is_folder(output, many=many)
+
+
+def target_for(source: Source, output: str, many: bool) -> str:  # noqa: FBT001 - one rule for both
+    """Return the path that the rendering of a source is written to.
+
+    output: a file or a folder. It is a folder if it exists as one, ends with a slash, has no suffix,
+    or if there are many sources. many: the job has several sources. In a folder each keeps its
+    name, and its suffix if that format can be written.
+
+    Raises BadOutput for many sources and one picture file, or for a film and a picture file.
+    """
+    is_moving = is_rendered_by_frame(source, output, many)
+    if not _is_folder(output, many=many):
+        if is_moving:
+            films = ", ".join(WRITABLE_FILMS)
+            reason = f"{source.name} is a film; give a folder, a film ({films}) or frame_%05d.png"
+            raise BadOutput(output, reason)
+        return output
+    origin = Path("" if is_blank(source.url) else source.url)
+    writable, default = (WRITABLE_FILMS, _FILM) if is_moving else (WRITABLE, _STILL)
+    suffix = origin.suffix if origin.suffix.lower() in writable else default
+    has_suffix = source.name == origin.name and suffix == origin.suffix
+    return str(output_path(output) / (source.name if has_suffix else source.name + suffix))
+
+
+def check_output(output: str, sources: Sequence[Source]) -> None:
+    """Raise BadOutput if an output cannot be written or would replace an input.
+
+    Creates and changes nothing.
+    """
+    many = len(sources) > 1
+    path = output_path(output)
+    inputs = {os.path.realpath(source.url) for source in sources if not is_blank(source.url)}
+    if is_sequence(output) or is_film_target(output):
+        if os.path.realpath(output) in inputs:
+            raise BadOutput(output, "this is also an input; choose another path")
+        if is_sequence(output):
+            _check_sequence(output, path, inputs)
+        _check_folder(output, path.parent)
+        return
+    for source in sources:
+        target = target_for(source, output, many)
+        if os.path.realpath(target) in inputs:
+            raise BadOutput(target, "this is also an input; choose another path")
+    if _is_folder(output, many=many):
+        _check_folder(output, path)
+    else:
+        _check_file(output)
+        _check_folder(output, path.parent)
+
+
+def check_run_folder(output: str, *, is_resumed: bool) -> None:
+    """Raise BadOutput if the folder of a run cannot be created or is not empty.
+
+    is_resumed: the folder may contain an earlier run.
+    """
+    folder = output_path(output)
+    _check_folder(output, folder)
+    if not is_resumed and _is_existing_folder(folder) and any(folder.iterdir()):
+        raise BadOutput(output, "the folder is not empty; add --resume to resume the run in it")
+
+
+def _check_sequence(output: str, path: Path, inputs: set[str]) -> None:
+    if path.suffix.lower() not in WRITABLE:
+        raise BadOutput(output, _unsupported(path))
+    folder = os.path.realpath(path.parent)
+    if folder in {os.path.dirname(path) for path in inputs}:  # noqa: PTH120 - strings
+        raise BadOutput(output, "this folder contains inputs; choose another folder")
+
+
+def _is_folder(output: str, *, many: bool) -> bool:
+    path = output_path(output)
+    if output.endswith(("/", os.sep)) or _is_existing_folder(path) or not path.suffix:
+        return True
+    if many and (path.suffix.lower() in WRITABLE or is_readable(path)):
+        raise BadOutput(output, f"several inputs need a folder; give {path.with_suffix('')}/")
+    return many
+
+
+def _is_existing_folder(folder: Path) -> bool:
+    return os.path.isdir(folder)  # noqa: PTH112 - returns False if it is inaccessible
+
+
+def _check_file(output: str) -> None:
+    path = output_path(output)
+    if path.suffix.lower() not in WRITABLE:
+        raise BadOutput(output, f"{_unsupported(path)}, or end a folder with /")
+
+
+def _unsupported(path: Path) -> str:
+    return f"unsupported suffix {path.suffix!r}; use one of {', '.join(WRITABLE)}"
+
+
+def _check_folder(output: str, folder: Path) -> None:
+    """Raise BadOutput if a folder cannot be created or written to."""
+    nearest = next(parent for parent in (folder, *folder.parents) if os.path.lexists(parent))
+    if not _is_existing_folder(nearest):
+        raise BadOutput(output, f"{nearest} is a file, not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise BadOutput(output, f"no permission to write in {nearest}")
