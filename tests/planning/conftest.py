@@ -1,5 +1,5 @@
 """Films to plan for."""
 
-from ..clips import clip, look, sound_of  # noqa: TID252 - shared between rooms
+from ..clips import clip, look, pictures, sound_of  # noqa: TID252 - shared between rooms
 
-__all__ = ["clip", "look", "sound_of"]
+__all__ = ["clip", "look", "pictures", "sound_of"]

@@ -1,0 +1,41 @@
+"""Recognises films by their suffixes, and animated GIFs by their frames."""
+
+from pathlib import Path, PurePath
+from typing import Final
+
+from PIL import Image
+
+from farm.storage import input_path
+
+__all__ = ["FILM_SUFFIXES", "WRITABLE_FILMS", "is_film", "is_film_name"]
+
+WRITABLE_FILMS: Final = (".mp4", ".mov", ".mkv", ".webm", ".gif")
+"""Suffixes of films that can be written."""
+
+FILM_SUFFIXES: Final = frozenset(
+    {
+        *WRITABLE_FILMS,
+        *(".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".m2ts", ".m4v", ".mpeg", ".mpg"),
+        *(".mts", ".mxf", ".ogv", ".vob", ".wmv"),
+    }
+)
+"""Suffixes of films that can be read."""
+
+
+def is_film_name(path: PurePath) -> bool:
+    """Return whether the suffix is that of a film, or of a GIF, which may be a still."""
+    return path.suffix.lower() in FILM_SUFFIXES
+
+
+def is_film(url: str) -> bool:
+    """Return whether the suffix is that of a film; a GIF must have several frames."""
+    suffix = PurePath(url).suffix.lower()
+    return _is_animated(input_path(url)) if suffix == ".gif" else suffix in FILM_SUFFIXES
+
+
+def _is_animated(gif: Path) -> bool:
+    try:
+        with Image.open(gif, formats=("GIF",)) as image:
+            return bool(getattr(image, "is_animated", False))
+    except Exception:  # noqa: BLE001 - reading the file reports what is wrong with it
+        return False

@@ -1,0 +1,116 @@
+"""Reads stills of any supported format: within limits, upright, in sRGB, with separate alpha.
+
+Pillow reads most formats; farm.media.vips reads TIFF and what Pillow would cut to 8 bits.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from farm.media.blank import is_blank, parse_blank, read_blank
+from farm.media.bounds import one_line, safe_decoding
+from farm.media.colour import to_srgb
+from farm.media.frame import Frame, from_levels
+from farm.media.jpeg_damage import check_jpeg
+from farm.media.still_formats import MAX_PIXELS, readable_formats
+from farm.media.vips import needs_vips, read_with_vips
+
+__all__ = ["read_still", "still_size"]
+
+_GREY: Final = frozenset({"1", "L", "LA", "La"})
+_TRANSPOSES: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""The operation that puts a picture upright, by EXIF orientation."""
+
+
+def read_still(url: str, *, max_pixels: int = MAX_PIXELS) -> Frame:
+    """Read a still, or draw a ``blank:`` one.
+
+    Applies the EXIF orientation and the colour profile; takes the first picture of an animation.
+    Floating-point samples must be in 0..1; 32-bit integers outside TIFF, in 0..65535.
+
+    Raises BadInput if the picture cannot be read or has more than max_pixels, StorageFailed if
+    the storage fails.
+    """
+    if is_blank(url):
+        return read_blank(url, max_pixels)
+    with safe_decoding(url, max_pixels) as path:
+        if needs_vips(path) and not _is_lab(path):
+            return read_with_vips(path, max_pixels)
+        with Image.open(path, formats=readable_formats()) as image:
+            if image.format in {"JPEG", "MPO"}:
+                check_jpeg(path)
+            return _decode(image)
+
+
+def still_size(url: str) -> tuple[int, int]:
+    """Return a still's stored width and height without decoding it. Raises BadInput."""
+    if is_blank(url):
+        blank = parse_blank(url)
+        return blank.width, blank.height
+    with (
+        safe_decoding(url, MAX_PIXELS) as path,
+        Image.open(path, formats=readable_formats()) as image,
+    ):
+        return image.size
+
+
+def _is_lab(path: Path) -> bool:
+    """Return whether this is 8-bit Lab, which only Pillow reads."""
+    try:
+        with Image.open(path, formats=("TIFF",)) as image:
+            return image.mode == "LAB"
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise
+    except Exception:  # noqa: BLE001 - libvips reports what is wrong, if anything
+        return False
+
+
+def _decode(image: Image.Image) -> Frame:
+    image.load()
+    image, notes = _turn_upright(image)
+    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
+        return _from_grey(np.asarray(image), notes)
+    profile = image.info.get("icc_profile")
+    image, alpha = _split_alpha(image)
+    image, colour_notes = to_srgb(image, profile)
+    return Frame(from_levels(np.asarray(image), 255), alpha, notes=notes + colour_notes)
+
+
+def _turn_upright(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception as error:  # noqa: BLE001 - bad metadata must not refuse a picture
+        return image, (f"EXIF ignored: {one_line(error)}",)
+    transpose = _TRANSPOSES.get(orientation)
+    return (image if transpose is None else image.transpose(transpose)), ()
+
+
+def _split_alpha(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:
+    """Return the picture without alpha, in a mode that colour profiles support, and the alpha."""
+    if image.has_transparency_data:
+        image = image.convert("LA" if image.mode in _GREY else "RGBA")
+        alpha = from_levels(np.asarray(image.getchannel("A")), 255)
+        return image.convert(image.mode[:-1]), alpha
+    if image.mode in {"L", "RGB", "CMYK", "LAB"}:
+        return image, None
+    return image.convert("L" if image.mode in _GREY else "RGB"), None
+
+
+def _from_grey(samples: np.ndarray, notes: tuple[str, ...]) -> Frame:
+    """Return a picture from grey samples: integers 0..65535, or fractions 0..1."""
+    peak = 1 if samples.dtype.kind == "f" else 65535
+    if not (samples.min() >= 0 and samples.max() <= peak):
+        extent = f"{samples.min():g} to {samples.max():g}"
+        raise ValueError(f"its samples range from {extent}; the limit is 0 to {peak}")
+    grey = from_levels(samples, peak)
+    return Frame(np.repeat(grey[..., None], 3, axis=2), depth=16, notes=notes)
