@@ -1,6 +1,6 @@
 """Reads stills of any supported format: within limits, upright, in sRGB, with separate alpha.
 
-Pillow reads most formats; farm.media.vips reads TIFF and what Pillow would cut to 8 bits.
+Pillow reads most formats; farm.media.vips reads TIFF and what Pillow would reduce to 8 bits.
 """
 
 from pathlib import Path

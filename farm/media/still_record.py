@@ -40,7 +40,7 @@ def add_to_jpeg(encoded: bytes, text: str) -> bytes:
 
 
 def read_record(url: str) -> dict[str, Any] | None:
-    """Return the record in a still, or None if it has no record of the farm's.
+    """Return the record in a still, or None if the farm did not write one.
 
     Raises BadInput if the file is not a picture.
     """

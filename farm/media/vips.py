@@ -1,4 +1,4 @@
-"""Reads stills with libvips: TIFF of every kind, and PNG of 16 bits, which Pillow cuts to 8."""
+"""Reads stills with libvips: every TIFF, and 16-bit PNG, which Pillow reduces to 8 bits."""
 
 from pathlib import Path
 from typing import Final

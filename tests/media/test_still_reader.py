@@ -38,7 +38,7 @@ def as_grey(levels: np.ndarray, peak: float = 255) -> np.ndarray:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".webp", ".ppm", ".tga"])
-def test_rgb_comes_back_exactly(tmp_path: Path, suffix: str) -> None:
+def test_rgb_reads_back_exactly(tmp_path: Path, suffix: str) -> None:
     options = {"lossless": True} if suffix == ".webp" else {}
     assert_pixels(saved(tmp_path, Image.fromarray(RAMP), suffix, **options), RAMP / 255)
 

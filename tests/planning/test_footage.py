@@ -49,11 +49,15 @@ def test_a_silent_film_keeps_its_title(clip: Make, tmp_path: Path, pictures: Pic
 
 
 LOST = {
-    "sound a GIF has no room for": ("a.mp4", "b.gif", "sound track 1 is left out: .gif holds none"),
+    "sound a GIF has no room for": (
+        "a.mp4",
+        "b.gif",
+        "sound track 1 is left out: .gif cannot store sound",
+    ),
     "sound that becomes another": (
         "a.mp4",
         "b.webm",
-        "sound track 1: aac becomes opus, as .webm does not hold it",
+        "sound track 1 is converted from aac to opus: .webm cannot store the original",
     ),
     "sound beside pictures": (
         "a.mp4",
@@ -75,7 +79,7 @@ def test_nothing_is_said_of_what_stays_as_it_is(clip: Make, tmp_path: Path) -> N
 
 def test_a_lesser_depth_is_said_unless_it_was_asked_for(clip: Make, tmp_path: Path) -> None:
     deep, target = clip("a.mp4", codec="libx265", pixels="yuv420p10le"), str(tmp_path / "b.mp4")
-    note = "10 bits a sample become 8; --depth 10 keeps more"
+    note = "10 bits per sample are reduced to 8; --depth 10 keeps more"
     assert strip_of(deep, target)[1] == [note]
     assert strip_of(deep, target, depth=8)[1] == []
     assert strip_of(deep, target, codec="hevc")[1] == []

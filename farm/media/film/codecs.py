@@ -82,7 +82,7 @@ _RGB: Final = {8: "bgr0", 16: "gbrp16le"}
 
 
 def _by_quality(*names: str, draft: str, good: str, best: str) -> dict[Quality, Mapping[str, str]]:
-    """Return each quality's options; its values for the names are separated by spaces."""
+    """Return the options of each quality from its values for the names, separated by spaces."""
     return {
         "draft": dict(zip(names, draft.split(), strict=True)),
         "good": dict(zip(names, good.split(), strict=True)),

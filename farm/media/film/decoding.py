@@ -73,7 +73,7 @@ class OpenFilm:
 
 @contextmanager
 def open_container(url: str) -> Iterator[InputContainer]:
-    """Open a file of sound or pictures. Raises BadInput or StorageFailed."""
+    """Open a file with video or sound. Raises BadInput or StorageFailed."""
     with translated_errors(url):
         container = _open(url, input_path(url))
     with container:
@@ -113,9 +113,9 @@ def video_tracks(container: InputContainer) -> list[VideoStream]:
 
 
 def origin_of(container: InputContainer) -> Fraction:
-    """Return the container's time, in seconds, of time 0 of its film.
+    """Return the container time, in seconds, that is time 0 of its film.
 
-    This is the container's start, as in players. But sound that starts before 0, as priming does,
+    This is the container's start, as in players, except that sound that starts before 0 (priming)
     does not shift the pictures.
     """
     start = Fraction(container.start_time or 0, av.time_base)

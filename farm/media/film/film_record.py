@@ -17,7 +17,7 @@ COMMENT: Final = "comment"
 
 
 def read_film_record(url: str) -> dict[str, Any] | None:
-    """Return the record in a film or a part, or None if it has no record of the farm's.
+    """Return the record in a film or a part, or None if the farm did not write one.
 
     Raises BadInput if the file is not a film, StorageFailed if the storage fails.
     """

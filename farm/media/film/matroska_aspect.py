@@ -1,4 +1,4 @@
-"""Writes the pixel aspect ratio of Matroska and WebM, which libav's muxer does not accept here.
+"""Writes the pixel aspect ratio of Matroska and WebM, which PyAV cannot pass to the muxer.
 
 The muxer writes a placeholder title of the right size for the video track. In the finished file,
 the title is removed and the aspect ratio added, so that nothing else moves.
@@ -28,14 +28,14 @@ _UNIT_IS_PIXELS: Final = b"\x54\xb2\x81\x00"
 """The display unit; without an aspect ratio, libav writes that it is unknown."""
 
 _DISPLAY_WIDTH, _DISPLAY_HEIGHT = b"\x54\xb0\x84", b"\x54\xba\x84"
-"""Heads of elements with four bytes of content: the size to show the picture at."""
+"""Element headers of the display size; four bytes of content follow each."""
 
 _MAX_HEADER: Final = 2**20
 _MAX_TERM: Final = 2**15
 
 
 def write_aspect(path: Path, height: int, width: int, aspect: Fraction) -> None:
-    """Store a pixel's width over height in a film of height x width pixels.
+    """Store the pixel aspect ratio, width over height, in a film of height x width pixels.
 
     The title of its video track must be PLACEHOLDER.
     """

@@ -155,8 +155,8 @@ class _Scan:
     def _last_duration(self, times: tuple[int, ...]) -> int:
         """Return the duration of the last frame: the rest of the track, or the frame's own.
 
-        Otherwise the usual duration, or that of the frame rate. A frame that is decoded out of
-        order may give its decoding time instead, and a truncated track its original length.
+        Otherwise the median duration, or that of the frame rate. A frame that is decoded out of
+        order may state the time until the next decoding, and a truncated track its full length.
         """
         assert self.last
         stream = self.film.stream
@@ -172,12 +172,15 @@ class _Scan:
         return max(1, round(1 / rate / self.film.time_base))
 
     def _notes(self) -> Iterator[str]:
-        """Yield what will be missing or different in a rendered film."""
+        """Yield what is damaged, and what a rendered film leaves out or changes."""
         yield from self._notes_on_damage()
         yield from self._notes_on_pictures()
         container = self.film.container
         others = len(video_tracks(container)) - 1
-        for count, kind in ((others, "video"), (len(container.streams.subtitles), "subtitle")):
+        for count, kind in (
+            (others, "other video"),
+            (len(container.streams.subtitles), "subtitle"),
+        ):
             if count:
                 yield f"left out: {count} {kind} track{'s' if count > 1 else ''}"
 
@@ -188,7 +191,7 @@ class _Scan:
         stated = Fraction(container.duration or 0, av.time_base)
         present = self.end - Fraction(container.start_time or 0, av.time_base)
         if stated - present > _MAX_SHORTFALL:
-            yield f"cut short: it has only {float(present):.2f} s of {float(stated):.2f} s"
+            yield f"cut short: only {float(present):.2f} s of {float(stated):.2f} s are in the file"
 
     def _notes_on_pictures(self) -> Iterator[str]:
         assert self.first
@@ -196,7 +199,7 @@ class _Scan:
             yield f"rotated by {self.first.rotation} degrees: only quarter turns are corrected"
         if colour_of(self.first).matrix and self.first.colorspace not in {*MATRICES, 2}:
             matrix = self.first.colorspace
-            yield f"colour matrix {matrix} is not supported: read with the default for its size"
+            yield f"colour matrix {matrix} is not supported: the default for its size is used"
         if self.first.interlaced_frame:
             yield "interlaced: both fields of a frame are rendered as one picture"
         if self._has_alpha():

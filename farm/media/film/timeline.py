@@ -20,10 +20,10 @@ __all__ = ["Timeline", "frames_of", "packets_of", "read_timeline"]
 
 @dataclass(frozen=True)
 class Timeline:
-    """The times of frames, increasing, and the end of the last one, in units of unit seconds.
+    """When frames are shown, increasing, and when the last one ends, in units of ``unit`` seconds.
 
-    delay: most frames decoded before the first is shown, in any part. lead: time from the start of
-    decoding until the first frame is shown.
+    delay: the most frames that any part decodes before its first one is shown. lead: time from the
+    start of decoding until the first frame is shown.
     """
 
     unit: Fraction
@@ -38,7 +38,7 @@ class Timeline:
         return (self.times[following] if following < len(self.times) else self.end) - time
 
     def rate(self) -> Fraction:
-        """Return the average of frames per second."""
+        """Return the average number of frames per second."""
         seconds = (self.end - self.times[0]) * self.unit
         return (len(self.times) / seconds).limit_denominator(10**6)
 
@@ -77,7 +77,7 @@ def read_timeline(parts: Sequence[str], unit: Fraction) -> Timeline:
 
 
 def _lead(times: Sequence[int], end: int, delay: int, last: int) -> int:
-    """Return a lead of delay frames, or the nearest possible.
+    """Return the time to decode ahead: that of delay frames, or the nearest possible.
 
     last: when the frame that is decoded last is shown. Its duration must be positive and not exceed
     the end; it must reach the end if no frame is shown after it.

@@ -91,9 +91,9 @@ def test_equal_frames_give_equal_bytes_at_their_own_times(
     digests = {encode_part(str(path), form, frames, {"task": "dream"}) for path in paths}
     assert len(digests) == 1
     assert paths[0].read_bytes() == paths[1].read_bytes()
-    seen = look(str(paths[0]))
-    assert [time * 25 for time in seen.times] == list(IRREGULAR)
-    assert seen.frames[0].key_frame
+    track = look(str(paths[0]))
+    assert [time * 25 for time in track.times] == list(IRREGULAR)
+    assert track.frames[0].key_frame
     assert read_film_record(str(paths[0])) == {"task": "dream"}
 
 
