@@ -1,4 +1,4 @@
-"""Films to read, made with libav alone, and frames to write."""
+"""Fixtures that write small films with libav only, and frames to encode."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ from farm.media import Frame
 LONG_GOP = {"g": "250", "bf": "3", "preset": "veryfast"}
 
 
-def scene(place: int, height: int = 64, width: int = 96) -> np.ndarray:
-    """Return a soft picture, 0..1, unlike those before and after it."""
+def scene(index: int, height: int = 64, width: int = 96) -> np.ndarray:
+    """Return a smooth picture, 0..1, that differs from its neighbours."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    red = np.sin((x + 5 * place) / 17) * np.cos(y / 23)
-    green = np.cos((y - 4 * place) / 19)
-    blue = np.sin((x + y + 3 * place) / 29)
+    red = np.sin((x + 5 * index) / 17) * np.cos(y / 23)
+    green = np.cos((y - 4 * index) / 19)
+    blue = np.sin((x + y + 3 * index) / 29)
     return (0.5 + 0.45 * np.dstack((red, green, blue))).astype(np.float32)
 
 
 @dataclass
 class Clip:
-    """How a film is made. times: in units of unit; after the last one comes one more step."""
+    """A film to write. times: of the frames, in units of unit seconds; the last frame lasts 1."""
 
     codec: str = "libx264"
     pixels: str = "yuv420p"
@@ -51,17 +51,17 @@ class Clip:
         with av.open(str(path), "w") as out:
             if self.title:
                 out.metadata["title"] = self.title
-            stream = self._add_picture(out)
+            stream = self._add_video(out)
             sound = out.add_stream(self.sound, rate=self.sound_rate) if self.sound else None
-            for place, time in enumerate(self.times):
-                out.mux(stream.encode(self._frame(place, time)))
+            for index, time in enumerate(self.times):
+                out.mux(stream.encode(self._frame(index, time)))
             out.mux(stream.encode(None))
             if sound is not None:
                 seconds = float(self.times[-1] * self.unit) + 0.1
                 self._write_sound(out, sound, round(seconds * self.sound_rate))
         return path
 
-    def _add_picture(self, out: Any) -> Any:
+    def _add_video(self, out: Any) -> Any:
         stream = out.add_stream(self.codec, rate=25)
         context = stream.codec_context
         context.options = self.options or {}
@@ -75,13 +75,13 @@ class Clip:
             stream.set_display_rotation(self.rotation)
         return stream
 
-    def _frame(self, place: int, time: int) -> VideoFrame:
-        picture = (self.draw or (lambda p: scene(p, self.height, self.width)))(place)
+    def _frame(self, index: int, time: int) -> VideoFrame:
+        picture = (self.draw or (lambda i: scene(i, self.height, self.width)))(index)
         levels = np.rint(picture * 255).astype(np.uint8)
         frame = VideoFrame.from_ndarray(levels, "rgb24").reformat(format=self.pixels)
         frame.pts, frame.time_base = time, self.unit
-        after = (*self.times[1:], self.times[-1] + 1)
-        frame.duration = after[place] - time
+        following = (*self.times[1:], self.times[-1] + 1)
+        frame.duration = following[index] - time
         return frame
 
     def _write_sound(self, out: Any, stream: Any, count: int) -> None:
@@ -98,33 +98,33 @@ class Clip:
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Callable[..., str]:
-    """Make a film and return its path: ``clip("a.mp4", codec="libx265", ...)``."""
+    """Write a film and return its path: ``clip("a.mp4", codec="libx265", ...)``."""
 
-    def make(name: str, **wishes: Any) -> str:
-        return str(Clip(**wishes).write(tmp_path / name))
+    def write(name: str, **options: Any) -> str:
+        return str(Clip(**options).write(tmp_path / name))
 
-    return make
+    return write
 
 
 @pytest.fixture
 def pictures() -> Callable[..., list[tuple[int, int, Frame]]]:
-    """Return frames to encode: ``pictures(times, last)``."""
+    """Return frames to encode: ``pictures(times, last)``, with the last frame's duration."""
 
-    def make(
+    def draw(
         times: Sequence[int], last: int = 1, depth: int = 8, height: int = 64, width: int = 96
     ) -> list[tuple[int, int, Frame]]:
         steps = [b - a for a, b in pairwise((*times, times[-1] + last))]
         return [
-            (time, step, Frame(scene(place, height, width), depth=depth))
-            for place, (time, step) in enumerate(zip(times, steps, strict=True))
+            (time, step, Frame(scene(index, height, width), depth=depth))
+            for index, (time, step) in enumerate(zip(times, steps, strict=True))
         ]
 
-    return make
+    return draw
 
 
 @dataclass
-class Seen:
-    """What libav says of a file's picture track."""
+class VideoTrack:
+    """What libav reads from a file's video track."""
 
     frames: list[VideoFrame]
     times: list[Fraction]
@@ -132,10 +132,10 @@ class Seen:
 
 
 @pytest.fixture
-def look() -> Callable[[str], Seen]:
-    """Decode a film with libav alone."""
+def look() -> Callable[[str], VideoTrack]:
+    """Decode a film with libav only."""
 
-    def decode(url: str) -> Seen:
+    def decode(url: str) -> VideoTrack:
         with av.open(url) as container:
             stream = container.streams.video[0]
             frames = list(container.decode(stream))
@@ -143,7 +143,7 @@ def look() -> Callable[[str], Seen]:
             end = times[-1] + frames[-1].duration * frames[-1].time_base
             if stream.duration:
                 end = (stream.start_time + stream.duration) * stream.time_base
-            return Seen(frames, times, end)
+            return VideoTrack(frames, times, end)
 
     return decode
 

@@ -1,12 +1,12 @@
-"""Pictures in and out: what there is to render, its pixels, and the files they become."""
+"""Pictures in and out: reads stills, writes them, and tells stills from films and sequences."""
 
-from farm.media.encode import write_still, write_working
 from farm.media.film import is_film
-from farm.media.formats import MAX_PIXELS, WRITABLE
 from farm.media.frame import Frame, to_levels
-from farm.media.record import read_record
 from farm.media.sequence import is_sequence
-from farm.media.stills import read_still, still_size
+from farm.media.still_formats import MAX_PIXELS, WRITABLE
+from farm.media.still_reader import read_still, still_size
+from farm.media.still_record import read_record
+from farm.media.still_writer import write_still, write_working
 
 __all__ = [
     "MAX_PIXELS",

@@ -1,4 +1,4 @@
-"""Pictures the farm draws itself: ``blank:WIDTHxHEIGHT`` or ``blank:WIDTHxHEIGHT:#rrggbb``."""
+"""Flat pictures the farm draws: ``blank:WIDTHxHEIGHT`` or ``blank:WIDTHxHEIGHT:#rrggbb``."""
 
 import re
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from farm.errors import BadInput
-from farm.media.formats import MAX_PIXELS
 from farm.media.frame import Frame, from_levels
+from farm.media.still_formats import MAX_PIXELS
 
 __all__ = ["Blank", "is_blank", "parse_blank", "read_blank"]
 
-_FORM = re.compile(r"blank:(\d{1,9})x(\d{1,9})(?::#([0-9a-fA-F]{6}))?")
+_SYNTAX = re.compile(r"blank:(\d{1,9})x(\d{1,9})(?::#([0-9a-fA-F]{6}))?")
 _MID_GREY = "808080"
 
 
 @dataclass(frozen=True)
 class Blank:
-    """One flat colour. height, width: pixels. colour: rrggbb."""
+    """A picture of one colour. height, width: pixels. colour: rrggbb."""
 
     height: int
     width: int
@@ -29,14 +29,14 @@ def is_blank(url: str) -> bool:
 
 
 def parse_blank(url: str, max_pixels: int = MAX_PIXELS) -> Blank:
-    """Return what a ``blank:`` input asks for. Raises BadInput."""
-    form = _FORM.fullmatch(url)
-    if form is None:
+    """Parse a ``blank:`` input. Raises BadInput."""
+    match = _SYNTAX.fullmatch(url)
+    if match is None:
         raise BadInput(url, "write blank:WIDTHxHEIGHT or blank:WIDTHxHEIGHT:#rrggbb")
-    blank = Blank(int(form[2]), int(form[1]), (form[3] or _MID_GREY).lower())
+    blank = Blank(int(match[2]), int(match[1]), (match[3] or _MID_GREY).lower())
     pixels = blank.height * blank.width
     if not 0 < pixels <= max_pixels:
-        raise BadInput(url, f"{pixels} pixels; it must have 1 to {max_pixels}")
+        raise BadInput(url, f"it has {pixels} pixels; give between 1 and {max_pixels}")
     return blank
 
 

@@ -1,6 +1,6 @@
-"""Colour profiles: whatever a picture says its numbers mean, out comes sRGB.
+"""Converts pictures with a colour profile to sRGB.
 
-Works on 8-bit pictures without alpha. Gamma and chromaticity chunks of PNG are not read.
+Works on 8-bit pictures without alpha. Ignores the gamma and chromaticity chunks of PNG.
 """
 
 from io import BytesIO
@@ -11,19 +11,19 @@ from PIL import Image, ImageCms
 
 __all__ = ["BadProfile", "is_srgb", "to_srgb"]
 
-SPACES: Final = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
+_MODES: Final = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 _SRGB: Final = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 _LAB: Final = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
 
 
 class BadProfile(ValueError):
-    """A colour profile that cannot be applied; the text says why."""
+    """A colour profile that cannot be applied; the message gives the reason."""
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, tuple[str, ...]]:
     """Return the picture in mode RGB, sRGB-encoded, and notes on what was ignored.
 
-    profile: an ICC profile, or None. One that cannot be applied is ignored, with a note.
+    profile: an ICC profile, or None. One that cannot be applied is ignored and noted.
     """
     if profile is None:
         return _plain_rgb(image), ()
@@ -34,10 +34,9 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, tup
 
 
 def is_srgb(profile: bytes) -> bool:
-    """Say whether a profile is sRGB, to one level of 255 on a grid of colours.
+    """Return whether a profile is sRGB to within one level of 255.
 
-    Such a profile need not be applied, which spares the pixels a rounding.
-    Raises BadProfile where it cannot be read.
+    Skipping such a profile avoids rounding the pixels. Raises BadProfile.
     """
     return _changes_nothing(_open(profile))
 
@@ -51,11 +50,11 @@ def _open(profile: bytes) -> ImageCms.ImageCmsProfile:
 
 def _apply(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
     space = profile.profile.xcolor_space.strip()
-    mode = SPACES.get(space)
+    mode = _MODES.get(space)
     if mode == "RGB" and image.mode not in {"CMYK", "LAB"}:
         image = image.convert("RGB")
     if image.mode != mode:
-        raise BadProfile(f"it is for {space} pictures, this one is {image.mode}")
+        raise BadProfile(f"it is for {space} pictures, but this one is {image.mode}")
     if mode == "RGB" and _changes_nothing(profile):
         return image
     return _convert(image, profile)
@@ -66,8 +65,8 @@ def _changes_nothing(profile: ImageCms.ImageCmsProfile) -> bool:
         return False
     steps = np.linspace(0, 255, 9).round().astype(np.uint8)
     grid = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(27, 27, 3)
-    seen = np.asarray(_convert(Image.fromarray(grid), profile))
-    return int(np.abs(seen.astype(int) - grid).max()) <= 1
+    converted = np.asarray(_convert(Image.fromarray(grid), profile))
+    return int(np.abs(converted.astype(int) - grid).max()) <= 1
 
 
 def _convert(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
@@ -81,7 +80,7 @@ def _convert(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Ima
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
     except (OSError, ValueError, ImageCms.PyCMSError) as error:
-        raise BadProfile("it cannot be turned into sRGB") from error
+        raise BadProfile("it cannot be converted to sRGB") from error
     assert converted is not None
     return converted
 

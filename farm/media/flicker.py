@@ -1,4 +1,4 @@
-"""How much a film flickers: what changes from frame to frame though its things only move."""
+"""Measures how much a film flickers: what changes between frames beyond the motion in it."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,26 +11,26 @@ from farm.errors import BadInput
 from farm.media.film import FilmReader, read_film
 from farm.media.flow import motion
 from farm.media.shots import ShotFinder
-from farm.media.stills import read_still
+from farm.media.still_reader import read_still
 from farm.model.film import Film, Moment
 
 __all__ = ["PAIRS", "Flicker", "compare", "frames_of", "measure_flicker"]
 
-Place = tuple[str, Moment | None]
-"""Where a frame is read: a film and a moment of it, or a still."""
+FrameLocation = tuple[str, Moment | None]
+"""A film and a moment in it, or a still and None."""
 
 PAIRS: Final = 240
-"""Pairs of neighbours that are looked at, spread over the film, so that hours take minutes."""
+"""Most pairs of neighbouring frames to compare, spread evenly, so that long films take minutes."""
 
-_LINES: Final = 360
-_TRUSTED: Final = 0.9
+_MAX_HEIGHT: Final = 360
+_MIN_TRUST: Final = 0.9
 
 
 @dataclass(frozen=True)
 class Flicker:
-    """Mean absolute difference, 0..1, between a frame and the one before it, moved along.
+    """Mean absolute difference, 0..1, between each frame and the warped previous frame.
 
-    Pixels that come into view do not count. rendered, source: of the two films. pairs: looked at.
+    Pixels that come into view are ignored. rendered, source: of each film. pairs: of frames compared.
     """
 
     rendered: float
@@ -38,71 +38,77 @@ class Flicker:
     pairs: int
 
 
-def frames_of(film: Film) -> list[Place]:
-    """Return where a film's frames are read."""
+def frames_of(film: Film) -> list[FrameLocation]:
+    """Return the locations of a film's frames."""
     return [(film.url, film.moment(index)) for index in range(len(film.times))]
 
 
 def measure_flicker(source: str, rendered: str) -> Flicker:
-    """Return the flicker of a film made from another, frame for frame.
+    """Return the flicker of a film rendered frame for frame from source.
 
-    Raises BadInput where either is no film, or they differ in length.
+    Raises BadInput if either is not a film, or their lengths differ.
     """
     shots = ShotFinder()
-    film, made = read_film(source, see=shots.see), read_film(rendered)
-    if len(film.times) != len(made.times):
-        raise BadInput(
-            rendered,
-            f"{len(made.times)} frames, and {source} has {len(film.times)}; give its source",
-        )
-    return compare(frames_of(film), frames_of(made), shots.cuts)
+    source_film, rendered_film = read_film(source, on_frame=shots.add), read_film(rendered)
+    expected, count = len(source_film.times), len(rendered_film.times)
+    if count != expected:
+        reason = f"it has {count} frames, but {source} has {expected}"
+        raise BadInput(rendered, f"{reason}; give the film it was rendered from")
+    return compare(frames_of(source_film), frames_of(rendered_film), shots.cuts)
 
 
-def compare(source: Sequence[Place], rendered: Sequence[Place], cuts: Collection[int]) -> Flicker:
-    """Return the flicker of frames made one for one from others, whose motion is the measure.
+def compare(
+    source: Sequence[FrameLocation], rendered: Sequence[FrameLocation], cuts: Collection[int]
+) -> Flicker:
+    """Return the flicker of rendered frames, along the motion of the source frames.
 
-    cuts: indices of frames that begin a shot. Sizes may differ. Raises BadInput.
+    source, rendered: one for one; sizes may differ. cuts: indices of the frames that start a shot. Raises BadInput.
     """
     chosen = list(_pairs(len(source), cuts))
     if not chosen:
-        raise BadInput(rendered[0][0], "no two frames of one shot; there is nothing to compare")
+        raise BadInput(rendered[0][0], "no shot has two frames; there is nothing to compare")
     reader, sums = FilmReader(), np.zeros(2)
     for index in chosen:
-        sums += _pair(reader, source[index - 1 : index + 1], rendered[index - 1 : index + 1])
+        sums += _compare_pair(
+            reader, source[index - 1 : index + 1], rendered[index - 1 : index + 1]
+        )
     reader.close()
-    found, own = sums / len(chosen)
-    return Flicker(float(found), float(own), len(chosen))
+    of_rendered, of_source = sums / len(chosen)
+    return Flicker(float(of_rendered), float(of_source), len(chosen))
 
 
 def _pairs(count: int, cuts: Collection[int]) -> Iterator[int]:
-    """Yield the indices of frames that are compared with the one before."""
-    within = [index for index in range(1, count) if index not in cuts]
-    step = max(1, len(within) / PAIRS)
-    return (within[int(place * step)] for place in range(min(PAIRS, len(within))))
+    """Yield the indices of the frames to compare with the previous frame."""
+    within_shots = [index for index in range(1, count) if index not in cuts]
+    step = max(1, len(within_shots) / PAIRS)
+    return (within_shots[int(n * step)] for n in range(min(PAIRS, len(within_shots))))
 
 
-def _pair(
-    reader: FilmReader, source: Sequence[Place], rendered: Sequence[Place]
+def _compare_pair(
+    reader: FilmReader, source: Sequence[FrameLocation], rendered: Sequence[FrameLocation]
 ) -> tuple[float, float]:
-    before, after = (_small(reader, place) for place in source)
-    moved = motion(before, after)
-    trusted = moved.trust > _TRUSTED
+    previous, current = (_read_small(reader, location) for location in source)
+    flow = motion(previous, current)
+    trusted = flow.trust > _MIN_TRUST
     if not trusted.any():
         return 0.0, 0.0
-    was, now = (_small(reader, place, after.shape[:2]) for place in rendered)
+    size = current.shape[:2]
+    before, after = (_read_small(reader, location, size) for location in rendered)
     return (
-        float(np.abs(now - moved.carry(was))[trusted].mean()),
-        float(np.abs(after - moved.carry(before))[trusted].mean()),
+        float(np.abs(after - flow.carry(before))[trusted].mean()),
+        float(np.abs(current - flow.carry(previous))[trusted].mean()),
     )
 
 
-def _small(reader: FilmReader, place: Place, size: tuple[int, ...] | None = None) -> np.ndarray:
-    """Return a frame of so many rows and columns, or of no more than 360 rows."""
-    url, moment = place
+def _read_small(
+    reader: FilmReader, location: FrameLocation, size: tuple[int, ...] | None = None
+) -> np.ndarray:
+    """Return a frame of the given height and width, or of at most 360 rows."""
+    url, moment = location
     pixels = (reader.read(url, moment) if moment else read_still(url)).pixels
     height, width = pixels.shape[:2]
     if size is None:
-        scale = min(1.0, _LINES / height)
+        scale = min(1.0, _MAX_HEIGHT / height)
         size = (round(height * scale), round(width * scale))
     if size == (height, width):
         return pixels

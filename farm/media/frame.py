@@ -1,4 +1,4 @@
-"""The picture as the farm holds it, and its way to and from whole numbers."""
+"""A picture in memory, and its conversion to and from integer levels."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ __all__ = ["Frame", "from_levels", "to_levels"]
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """One still.
+    """One picture.
 
-    pixels: sRGB-encoded, 0..1. alpha: coverage 0..1, not multiplied into the pixels; None
-    where the source has none. depth: bits a channel in the source, 8 or 16.
-    notes: what was ignored while reading, one line each.
+    pixels: sRGB-encoded, 0..1. alpha: coverage 0..1, not premultiplied; None if the source has
+    none. depth: bits per channel of the source, 8 or 16. notes: what was ignored while reading,
+    one line each.
     """
 
     pixels: Float32[np.ndarray, "height width 3"]
@@ -24,7 +24,7 @@ class Frame:
 
 
 def from_levels(levels: Integer[np.ndarray, "*grid"], peak: int) -> Float32[np.ndarray, "*grid"]:
-    """Return whole numbers 0..peak as fractions 0..1; ``to_levels`` gives them back."""
+    """Convert integers 0..peak to fractions 0..1; ``to_levels`` reverses it."""
     fractions: np.ndarray = np.divide(levels, np.float32(peak), dtype=np.float32)
     return fractions
 
@@ -32,13 +32,13 @@ def from_levels(levels: Integer[np.ndarray, "*grid"], peak: int) -> Float32[np.n
 def to_levels(
     values: Float32[np.ndarray, "*grid"], depth: int
 ) -> UInt8[np.ndarray, "*grid"] | UInt16[np.ndarray, "*grid"]:
-    """Return fractions as whole numbers of depth bits (8 or 16), clipped to 0..1.
+    """Clip fractions to 0..1 and convert them to integers of depth bits (8 or 16).
 
-    Rounds half to even. Raises ValueError where a value is not a number.
+    Rounds half to even. Raises ValueError if a value is NaN.
     """
     levels: np.ndarray = np.clip(values, 0, 1, dtype=np.float32)
     if levels.size and np.isnan(levels.min()):
-        raise ValueError(f"{np.isnan(levels).sum()} of {levels.size} values are not numbers")
+        raise ValueError(f"{np.isnan(levels).sum()} of {levels.size} values are NaN")
     levels *= np.float32(2**depth - 1)
     np.rint(levels, out=levels)
     return levels.astype(np.uint16 if depth == 16 else np.uint8)

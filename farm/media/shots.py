@@ -1,7 +1,7 @@
-"""Where a film's shots begin.
+"""Finds the cuts of a film.
 
-A cut is a change that is large, and far larger than those around it: a pan changes every frame
-alike, and a flash changes back. PySceneDetect would do, but brings OpenCV's window system along.
+A cut is a large change, and far larger than the changes around it: a pan changes every frame
+alike, and a flash changes back. PySceneDetect is not used because it needs OpenCV's window system.
 """
 
 from typing import Final
@@ -12,56 +12,58 @@ from jaxtyping import UInt8
 
 __all__ = ["ShotFinder"]
 
-_LEAST_CHANGE: Final = 0.05
-_TIMES: Final = 3.0
-"""A cut changes frames by at least this share of the range, and so many times what others do."""
+_MIN_CHANGE: Final = 0.05
+"""Smallest change at a cut, as a share of the full range."""
 
-_AROUND: Final = 6
-"""Frames before and after a cut that it is compared with."""
+_MIN_RATIO: Final = 3.0
+"""Smallest ratio of the change at a cut to the changes around it."""
 
-_SHORTEST: Final = 8
+_NEIGHBOURS: Final = 6
+"""Changes before and after a cut that it is compared with."""
+
+_MIN_SHOT: Final = 8
 """Frames of the shortest shot."""
 
 _SIZE: Final = (64, 36)
 
 
 class ShotFinder:
-    """Sees a film's frames in their order, keeps a number of each, and says where shots begin."""
+    """Takes a film's frames in order and finds its cuts; stores one number per frame."""
 
     def __init__(self) -> None:
         self._last: np.ndarray | None = None
         self._before_last: np.ndarray | None = None
         self._changes: list[float] = []
 
-    def see(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
-        """Take the next frame, at any size."""
+    def add(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
+        """Add the next frame, at any size."""
         small = cv2.resize(frame, _SIZE, interpolation=cv2.INTER_AREA)
-        seen = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32) / 255
-        change = 0.0 if self._last is None else _difference(seen, self._last)
-        if self._before_last is not None and change >= _LEAST_CHANGE:
-            back = _difference(seen, self._before_last)
-            if back < change / _TIMES:
+        lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32) / 255
+        change = 0.0 if self._last is None else _difference(lab, self._last)
+        if self._before_last is not None and change >= _MIN_CHANGE:
+            back = _difference(lab, self._before_last)
+            if back < change / _MIN_RATIO:
                 self._changes[-1] = change = back
         self._changes.append(change)
-        self._before_last, self._last = self._last, seen
+        self._before_last, self._last = self._last, lab
 
     @property
     def cuts(self) -> tuple[int, ...]:
-        """Indices of the frames that begin a shot, 0 first."""
-        found = [0]
+        """Indices of the frames that start a shot, 0 included."""
+        cuts = [0]
         for index, change in enumerate(self._changes):
-            is_large = change >= max(_LEAST_CHANGE, _TIMES * self._usual(index))
-            if is_large and index - found[-1] >= _SHORTEST:
-                found.append(index)
-        return tuple(found)
+            is_large = change >= max(_MIN_CHANGE, _MIN_RATIO * self._typical(index))
+            if is_large and index - cuts[-1] >= _MIN_SHOT:
+                cuts.append(index)
+        return tuple(cuts)
 
-    def _usual(self, index: int) -> float:
-        """Return what changes around a frame, without the largest: there may be another cut."""
-        begin = max(1, index - _AROUND)
-        around = self._changes[begin:index] + self._changes[index + 1 : index + 1 + _AROUND]
+    def _typical(self, index: int) -> float:
+        """Return the mean change around a frame, without the largest, which may be another cut."""
+        begin = max(1, index - _NEIGHBOURS)
+        around = self._changes[begin:index] + self._changes[index + 1 : index + 1 + _NEIGHBOURS]
         return float(np.mean(sorted(around)[:-1])) if len(around) > 1 else 0.0
 
 
 def _difference(one: np.ndarray, other: np.ndarray) -> float:
-    """Return how far two frames lie apart, place by place, 0..1."""
+    """Return the mean absolute difference of two frames, 0..1."""
     return float(np.abs(one - other).mean())

@@ -110,7 +110,7 @@ def _read_film(spec: JobSpec, source: Source, target: str, notify: Notify) -> Fr
     options, shots = spec.film, ShotFinder()
     if not is_sequence(target):
         choose_format(target, options.codec, options.quality, options.depth, film=None)
-    film = read_film(source.url, lambda done: notify(ReadProgress(source.url, done)), shots.see)
+    film = read_film(source.url, lambda done: notify(ReadProgress(source.url, done)), shots.add)
     film = replace(film, cuts=shots.cuts)
     form = None
     if not is_sequence(target):
@@ -134,13 +134,13 @@ def _read_film(spec: JobSpec, source: Source, target: str, notify: Notify) -> Fr
 
 def _notes(spec: JobSpec, film: Film, target: str, form: FilmFormat | None) -> Iterator[str]:
     """Yield a note for everything that the output loses or changes."""
-    from farm.media.film import note_depth, note_sound
+    from farm.media.film import describe_depth_change, describe_sound_changes
 
     yield from film.notes
     if form:
-        yield from note_sound(film.url, target)
+        yield from describe_sound_changes(film.url, target)
         if spec.film.depth is None:
-            yield from note_depth(film, form)
+            yield from describe_depth_change(film, form)
     elif film.has_sound:
         yield "sound is left out: numbered pictures cannot contain it"
 

@@ -16,8 +16,8 @@ from natsort import natsorted, ns
 from farm.errors import BadInput
 from farm.media.blank import is_blank, parse_blank
 from farm.media.film import is_film_name
-from farm.media.formats import is_readable
 from farm.media.sequence import is_sequence, split_pattern
+from farm.media.still_formats import is_readable
 from farm.storage import input_path
 
 __all__ = ["Source", "list_inputs"]

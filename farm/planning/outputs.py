@@ -8,8 +8,8 @@ from typing import Final
 from farm.errors import BadOutput
 from farm.media.blank import is_blank
 from farm.media.film import WRITABLE_FILMS, is_film
-from farm.media.formats import WRITABLE, is_readable
 from farm.media.sequence import is_sequence
+from farm.media.still_formats import WRITABLE, is_readable
 from farm.planning.inputs import Source
 from farm.storage import output_path
 

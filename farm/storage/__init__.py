@@ -1,4 +1,4 @@
-"""Where files live. Outputs appear under their name whole, or not at all."""
+"""Files on local disks: outputs appear under their name complete, or not at all."""
 
 from farm.storage.local import (
     input_path,

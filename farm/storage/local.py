@@ -1,6 +1,6 @@
-"""Where files live: local paths, written whole or not at all.
+"""Local files: checks paths, writes files completely or not at all, and removes leftovers.
 
-Knows nothing of pictures. A URL of a scheme nobody stores is refused here, in one place.
+Refuses every URL scheme. Knows nothing of pictures.
 """
 
 import errno
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
-_REFUSED = frozenset(
+_USER_ERRORS = frozenset(
     {
         errno.EACCES,
         errno.EDQUOT,
@@ -43,63 +43,62 @@ _REFUSED = frozenset(
         errno.EROFS,
     }
 )
-"""What the person who asked must put right; any other errno may pass with time."""
+"""Errors that the user must fix; any other may be transient."""
 
 
 def input_path(url: str) -> Path:
-    """Return the local path of an input. Raises BadInput for a scheme nobody stores."""
-    if reason := _refusal(url):
+    """Return the local path of an input. Raises BadInput for a URL or an invalid path."""
+    if reason := _path_error(url):
         raise BadInput(url, reason)
     return Path(url)
 
 
 def output_path(url: str) -> Path:
-    """Return the local path of an output. Raises BadOutput for a scheme nobody stores."""
-    if reason := _refusal(url):
+    """Return the local path of an output. Raises BadOutput for a URL or an invalid path."""
+    if reason := _path_error(url):
         raise BadOutput(url, reason)
     return Path(url)
 
 
-def _refusal(url: str) -> str:
+def _path_error(url: str) -> str:
     if not url or "\0" in url:
-        return "no path; give a file or a folder"
+        return "not a valid path; give a file or a folder"
     scheme = _SCHEME.match(url)
-    return f"nothing here stores {scheme[1]}:// URLs; give a local path" if scheme else ""
+    return f"{scheme[1]}:// URLs are not supported; give a local path" if scheme else ""
 
 
 @contextmanager
 def open_whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to write that appears under its name when complete, or never.
+    """Open a file for writing that appears under its name only when complete.
 
-    Folders above it are made. What is written goes to a hidden file beside the target, which is
-    flushed to disk and renamed at the end of the block, and removed if the block raises. It is
-    locked meanwhile, so that what a killed process leaves can be told: see remove_leftovers.
+    Creates missing parent folders. Writes to a hidden file beside the target, which is flushed to
+    disk and renamed at the end of the block, or removed if the block raises. The hidden file stays
+    locked, so that remove_leftovers can recognise those of killed processes.
 
-    Raises BadOutput where the place cannot be written or is full, StorageFailed where writing
-    failed on the way (an I/O error).
+    Raises BadOutput if the path cannot be written or the disk is full, StorageFailed on I/O errors.
     """
-    part = path.with_name(f".farm-{secrets.token_hex(8)}.part")
+    hidden = path.with_name(f".farm-{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _removed_on_error(part), part.open("xb") as file:
+        with _removed_on_error(hidden), hidden.open("xb") as file:
             with suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield file
             file.flush()
             os.fsync(file.fileno())
-            part.replace(path)
+            hidden.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise _as_farm_error(path, error) from error
+        raise _translate(path, error) from error
 
 
 @contextmanager
-def _removed_on_error(part: Path) -> Iterator[None]:
+def _removed_on_error(path: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
         with suppress(OSError):
-            part.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
         raise
 
 
@@ -112,39 +111,39 @@ def _sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove from a folder what writers that are gone left half-written.
+    """Remove incomplete files that dead writers left in a folder.
 
-    A file with no lock on it has no writer any more; one that is still empty may have a writer
-    that is about to lock it, and stays.
+    A file without a lock has no writer. An empty file is kept, because its writer may be about to
+    lock it.
     """
-    for part in folder.glob(".farm-*.part"):
-        with suppress(OSError), part.open("r+b") as file:
+    for hidden in folder.glob(".farm-*.part"):
+        with suppress(OSError), hidden.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(file.fileno()).st_size:
-                part.unlink()
+                hidden.unlink()
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file, if it is there and can be."""
+    """Remove a file; ignore any error."""
     with suppress(OSError):
         path.unlink(missing_ok=True)
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder of the farm's own with all that is in it, if it is there and can be."""
+    """Remove one of the farm's folders and its contents; ignore any error."""
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _as_farm_error(path: Path, error: OSError) -> FarmError:
+def _translate(path: Path, error: OSError) -> FarmError:
     reason = error.strerror or str(error)
     if error.errno in {errno.EEXIST, errno.ENOTDIR}:
-        reason = "a folder above it is a file"
-    if error.errno in _REFUSED:
-        return BadOutput(str(path), f"{reason.lower()}; choose another place with -o")
-    return StorageFailed(str(path), f"{reason.lower()} while writing; nothing was left behind")
+        reason = "a parent folder is a file"
+    if error.errno in _USER_ERRORS:
+        return BadOutput(str(path), f"{reason.lower()}; choose another path with -o")
+    return StorageFailed(str(path), f"{reason.lower()} while writing; no partial file remains")
 
 
 def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, as hex. Raises OSError."""
+    """Return the SHA-256 of a file as hex. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

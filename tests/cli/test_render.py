@@ -108,7 +108,7 @@ def test_failed_frame_is_listed_and_the_rest_goes_on(farm: Farm, tmp_path: Path)
     assert "Traceback" not in done.stderr
 
 
-NOTE = "sound track 1 is left out: .gif holds none"
+NOTE = "sound track 1 is left out: .gif cannot store sound"
 
 
 def film_with_sound(path: Path) -> None:

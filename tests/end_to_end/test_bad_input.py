@@ -100,7 +100,10 @@ WRONG = {
         r"cannot write .*out\.psd: unsupported suffix '\.psd'; use one of \.png",
     ),
     "below a file": (("-o", "one.png/out.png"), r"cannot write .*: .*one\.png is a file, not a"),
-    "scheme": (("-o", "gopher://a/b.png"), r"cannot write gopher:.*: nothing here stores gopher"),
+    "scheme": (
+        ("-o", "gopher://a/b.png"),
+        r"cannot write gopher:.*: gopher:// URLs are not supported",
+    ),
 }
 
 
@@ -166,7 +169,7 @@ def test_a_full_disk_fails_what_does_not_fit(command: Command, disk: Path) -> No
     failed, summary = done.stderr.splitlines()
     assert failed == (
         f"failed: wide: cannot write {disk}/wide.png: no space left on device; "
-        "choose another place with -o"
+        "choose another path with -o"
     )
     assert summary.startswith("1 done, 1 failed: ")
     assert [path.name for path in disk.iterdir()] == ["small.png"]

@@ -1,4 +1,4 @@
-"""Every awkward file is either read right or refused in one clear line."""
+"""Each awkward file is read correctly or refused with one clear line."""
 
 import subprocess
 import sys
@@ -12,16 +12,16 @@ from farm.errors import BadInput
 from farm.media import Frame, read_still
 
 REFUSED = {
-    "badwidth.bmp": "274,877,898,816 pixels; at most 268,435,456 are read",
+    "badwidth.bmp": "274,877,898,816 pixels; the limit is 268,435,456",
     "broken.png": "not a picture, damaged",
     "broken_data_stream.png": "damaged picture: unrecognized data stream",
     "crash-0c7e0e8e11ce787078f00b5b0ca409a167f070e0.tif": "damaged picture",
     "crash-465703f71a0f0094873a3e0e82c9f798161171b8.sgi": "damaged picture: buffer overrun",
     "crash-5762152299364352.fli": "truncated",
     "crash-ccca68ff40171fdae983d924e127a721cab2bd50.j2k": "damaged picture: broken data stream",
-    "decompression_bomb.ico": "4,294,836,225 pixels; at most",
-    "hopper.heif": "of a format that is not read",
-    "hopper.mic": "of a format that is not read",
+    "decompression_bomb.ico": "4,294,836,225 pixels; the limit is",
+    "hopper.heif": "in an unsupported format",
+    "hopper.mic": "in an unsupported format",
     "hopper_bad_exif.jpg": "damaged picture: Corrupt JPEG data: 1214 extraneous bytes",
     "libtiff_segfault.tif": "damaged picture: .*samples out of range",
     "oom-225817ca0f8c663be7ab4b9e717b02c661e66834.tif": "damaged picture",
@@ -30,10 +30,10 @@ REFUSED = {
     "pngsuite_xlfn0g04.png": "not a picture",
     "pngsuite_xs1n0g01.png": "not a picture",
     "pngsuite_xs4n0g01.png": "not a picture",
-    "reallybig.bmp": "6,000,000,000,000 pixels; at most",
+    "reallybig.bmp": "6,000,000,000,000 pixels; the limit is",
     "seek_too_large.tif": "damaged picture",
-    "sharp_65536-uint32-limit.png": "4,294,967,296 pixels; at most",
-    "sharp_giant-image.jpg": "280,000,000 pixels; at most",
+    "sharp_65536-uint32-limit.png": "4,294,967,296 pixels; the limit is",
+    "sharp_giant-image.jpg": "280,000,000 pixels; the limit is",
     "sharp_truncated.jpg": "damaged picture: premature end of JPEG",
     "shortfile.bmp": "damaged picture: image file is truncated",
     "truncated_image.png": "damaged picture: image file is truncated",
@@ -44,7 +44,7 @@ REFUSED = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a file without reading it with the farm. like: a file of the same scene."""
+    """What a file is known to show. like: another file of the same scene."""
 
     height: int
     width: int
@@ -129,12 +129,12 @@ def correlation(one: Frame, other: Frame) -> float:
     return float(pairs[0, 1])
 
 
-def test_every_file_is_accounted_for(awkward: Path) -> None:
+def test_the_tables_list_every_file(awkward: Path) -> None:
     assert {path.name for path in awkward.iterdir()} == {*REFUSED, *READ}
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_is_refused_in_one_line(awkward: Path, name: str) -> None:
+def test_a_bad_file_is_refused_with_one_line(awkward: Path, name: str) -> None:
     with pytest.raises(BadInput, match=REFUSED[name]) as refusal:
         read_still(str(awkward / name))
     text = str(refusal.value)
@@ -143,7 +143,7 @@ def test_is_refused_in_one_line(awkward: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", READ)
-def test_is_read_right(awkward: Path, name: str) -> None:
+def test_a_good_file_is_read_correctly(awkward: Path, name: str) -> None:
     facts = READ[name]
     frame = read_still(str(awkward / name))
     assert frame.pixels.shape == (facts.height, facts.width, 3)
@@ -161,7 +161,7 @@ def test_is_read_right(awkward: Path, name: str) -> None:
         assert correlation(frame, read_still(str(awkward / facts.like))) > 0.9
 
 
-def test_a_flag_of_16_bits_has_its_colours(awkward: Path) -> None:
+def test_a_16_bit_flag_has_the_right_colours(awkward: Path) -> None:
     flag = read_still(str(awkward / "sharp_Flag_of_the_Netherlands-16bit.png")).pixels
     bands = flag[[100, 300, 500], 450] * 255
     assert bands == pytest.approx(
@@ -169,13 +169,13 @@ def test_a_flag_of_16_bits_has_its_colours(awkward: Path) -> None:
     )
 
 
-def test_16_bits_are_more_than_8(awkward: Path) -> None:
+def test_16_bits_have_values_between_those_of_8(awkward: Path) -> None:
     ramps = read_still(str(awkward / "pngsuite_basn6a16.png"))
     levels = ramps.pixels * 255
     assert np.abs(levels - levels.round()).max() > 0.2
 
 
-def test_lab_of_16_bits_is_a_green_field(awkward: Path) -> None:
+def test_a_16_bit_lab_picture_of_a_field_is_green(awkward: Path) -> None:
     red, green, blue = read_still(str(awkward / "sharp_cielab-dagams.tiff")).pixels.mean((0, 1))
     assert green > red > blue
 
@@ -191,14 +191,14 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
             read(str(path))
         except FarmError:
             pass
-# Not getrusage: its peak is the parent's own where that is larger.
+# getrusage would report the parent's peak if that is higher
 status = Path("/proc/self/status").read_text()
 print(status.partition("VmHWM:")[2].split()[0])
 """
 
 
 @pytest.mark.slow
-def test_all_together_stay_small_and_silent(awkward: Path) -> None:
+def test_reading_all_files_uses_little_memory_and_prints_nothing(awkward: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", READ_ALL, str(awkward)],
         capture_output=True,
@@ -207,4 +207,4 @@ def test_all_together_stay_small_and_silent(awkward: Path) -> None:
         check=True,
     )
     assert done.stderr == ""
-    assert int(done.stdout) < 400 * 1024, "kilobytes at the peak"
+    assert int(done.stdout) < 400 * 1024, "peak memory in kilobytes"

@@ -1,4 +1,4 @@
-"""A shot begins where the picture changes at once, and nowhere else."""
+"""Cuts are found at sudden changes of the picture, and nowhere else."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -16,7 +16,7 @@ Draw = Callable[[int], np.ndarray]
 
 
 def scene(seed: int) -> np.ndarray:
-    """Return soft blots, 90 x 480."""
+    """Return smooth noise, 90 x 480."""
     from PIL import Image
 
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 24, 3), dtype=np.uint8)
@@ -26,50 +26,50 @@ def scene(seed: int) -> np.ndarray:
 def cuts(frames: list[np.ndarray]) -> tuple[int, ...]:
     finder = ShotFinder()
     for frame in frames:
-        finder.see(frame.clip(0, 255).astype(np.uint8))
+        finder.add(frame.clip(0, 255).astype(np.uint8))
     return finder.cuts
 
 
 def shot(seed: int, count: int, speed: int = 1) -> list[np.ndarray]:
     """Return a pan over a scene."""
     wide = scene(seed)
-    return [wide[:, speed * place : speed * place + 160] for place in range(count)]
+    return [wide[:, speed * i : speed * i + 160] for i in range(count)]
 
 
 @given(st.lists(st.integers(10, 30), min_size=1, max_size=5))
 def test_every_hard_cut_is_found_and_nothing_else(lengths: list[int]) -> None:
     frames = [frame for seed, count in enumerate(lengths) for frame in shot(seed, count)]
-    assert cuts(frames) == tuple(int(sum(lengths[:place])) for place in range(len(lengths)))
+    assert cuts(frames) == tuple(int(sum(lengths[:index])) for index in range(len(lengths)))
 
 
 def test_a_fast_pan_is_one_shot() -> None:
     assert cuts(shot(1, 30, speed=10)) == (0,)
 
 
-def test_a_flash_is_no_cut() -> None:
+def test_a_flash_is_not_a_cut() -> None:
     frames = shot(1, 30)
     frames[15] = frames[15] * 0.2 + 200
     assert cuts(frames) == (0,)
 
 
-def test_a_fade_is_no_cut() -> None:
-    frames = [frame * (1 - place / 30) for place, frame in enumerate(shot(1, 30))]
+def test_a_fade_is_not_a_cut() -> None:
+    frames = [frame * (1 - index / 30) for index, frame in enumerate(shot(1, 30))]
     assert cuts(frames) == (0,)
 
 
-def test_noise_is_no_cut() -> None:
+def test_noise_is_not_a_cut() -> None:
     rng = np.random.default_rng(0)
     assert cuts([f + rng.normal(0, 40, f.shape) for f in shot(1, 30)]) == (0,)
 
 
-def test_shots_are_not_shorter_than_they_can_be_looked_at() -> None:
+def test_shots_have_at_least_8_frames() -> None:
     frames = [frame for seed in range(12) for frame in shot(seed, 3)]
-    found = cuts(frames)
-    assert all(later - earlier >= 8 for earlier, later in pairwise(found))
+    starts = cuts(frames)
+    assert all(later - earlier >= 8 for earlier, later in pairwise(starts))
 
 
 @pytest.mark.slow
-def test_real_cuts(shared_data: Path) -> None:
+def test_the_cuts_of_a_real_film_are_found(shared_data: Path) -> None:
     finder = ShotFinder()
-    read_film(str(shared_data / "videos" / "bikes.mp4"), see=finder.see)
+    read_film(str(shared_data / "videos" / "bikes.mp4"), on_frame=finder.add)
     assert finder.cuts == (0, 30, 76, 137, 187, 242)

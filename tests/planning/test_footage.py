@@ -51,11 +51,15 @@ def test_a_film_without_sound_keeps_its_title(
 
 
 LOST = {
-    "sound in a GIF": ("a.mp4", "b.gif", "sound track 1 is left out: .gif holds none"),
+    "sound in a GIF": (
+        "a.mp4",
+        "b.gif",
+        "sound track 1 is left out: .gif cannot store sound",
+    ),
     "sound in another codec": (
         "a.mp4",
         "b.webm",
-        "sound track 1: aac becomes opus, as .webm does not hold it",
+        "sound track 1 is converted from aac to opus: .webm cannot store the original",
     ),
     "sound beside numbered pictures": (
         "a.mp4",
@@ -77,7 +81,7 @@ def test_nothing_is_reported_if_nothing_is_lost(clip: Make, tmp_path: Path) -> N
 
 def test_a_smaller_depth_is_reported_unless_it_was_requested(clip: Make, tmp_path: Path) -> None:
     deep, target = clip("a.mp4", codec="libx265", pixels="yuv420p10le"), str(tmp_path / "b.mp4")
-    note = "10 bits a sample become 8; --depth 10 keeps more"
+    note = "10 bits per sample are reduced to 8; --depth 10 keeps more"
     assert sequence_of(deep, target)[1] == [note]
     assert sequence_of(deep, target, depth=8)[1] == []
     assert sequence_of(deep, target, codec="hevc")[1] == []

@@ -1,4 +1,4 @@
-"""Files are whole or absent, whatever happens while they are written."""
+"""Files are complete or absent, whatever happens while they are written."""
 
 import hashlib
 import os
@@ -20,42 +20,42 @@ def write(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def test_a_file_appears_whole(tmp_path: Path) -> None:
+def test_a_file_appears_only_when_complete(tmp_path: Path) -> None:
     target = tmp_path / "a" / "b.bin"
     with open_whole(target) as file:
         file.write(b"half")
         file.flush()
         assert not target.exists()
-        (part,) = target.parent.iterdir()
-        assert part.name.startswith(".")
+        (hidden,) = target.parent.iterdir()
+        assert hidden.name.startswith(".")
         file.write(b" whole")
     assert target.read_bytes() == b"half whole"
     assert list(target.parent.iterdir()) == [target]
 
 
-def test_its_mode_is_that_of_any_new_file(tmp_path: Path) -> None:
+def test_a_file_gets_the_usual_mode(tmp_path: Path) -> None:
     write(tmp_path / "a", b"")
     (tmp_path / "b").write_bytes(b"")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
 
 
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
-def test_an_error_leaves_the_older_file(tmp_path: Path, failure: type[BaseException]) -> None:
+def test_an_error_keeps_the_old_file(tmp_path: Path, failure: type[BaseException]) -> None:
     target = tmp_path / "a"
-    target.write_bytes(b"older")
+    target.write_bytes(b"old")
 
     def fail() -> None:
         with open_whole(target) as file:
-            file.write(b"newer")
+            file.write(b"new")
             raise failure
 
     with pytest.raises(failure):
         fail()
-    assert target.read_bytes() == b"older"
+    assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+def test_concurrent_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
     target = tmp_path / "a"
     contents = [bytes([i]) * 100_000 for i in range(8)]
     with Pool(8) as pool:
@@ -75,31 +75,33 @@ with open_whole(Path(sys.argv[1])) as file:
 """
 
 
-def test_what_a_killed_writer_left_is_removed_and_a_living_one_kept(tmp_path: Path) -> None:
+def test_leftovers_of_killed_writers_are_removed_and_those_of_live_ones_kept(
+    tmp_path: Path,
+) -> None:
     command = [sys.executable, "-c", KILLED, str(tmp_path / "dead")]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
-    (left,) = tmp_path.iterdir()
-    (tmp_path / "own.part").write_bytes(b"a person's")
+    (leftover,) = tmp_path.iterdir()
+    (tmp_path / "own.part").write_bytes(b"a user's own")
     with open_whole(tmp_path / "alive") as file:
         file.write(b"half")
         file.flush()
         remove_leftovers(tmp_path)
-        assert not left.exists()
+        assert not leftover.exists()
         file.write(b" whole")
     assert (tmp_path / "alive").read_bytes() == b"half whole"
     assert {path.name for path in tmp_path.iterdir()} == {"alive", "own.part"}
 
 
-def test_a_place_that_cannot_be_is_refused(tmp_path: Path) -> None:
+def test_an_impossible_path_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     for name, reason in {
-        "file/a.png": "a folder above it is a file",
-        "file/b/a.png": "a folder above it is a file",
+        "file/a.png": "a parent folder is a file",
+        "file/b/a.png": "a parent folder is a file",
         "folder": "is a directory",
         "x" * 300 + ".png": "file name too long",
     }.items():
-        with pytest.raises(BadOutput, match=f"{reason}; choose another place with -o") as refusal:
+        with pytest.raises(BadOutput, match=f"{reason}; choose another path with -o") as refusal:
             write(tmp_path / name, b"x")
         assert "\n" not in str(refusal.value)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
@@ -115,14 +117,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     except FileNotFoundError:
         mounted = False
     if not mounted:
-        pytest.skip("no right to mount a small disk")
+        pytest.skip("no permission to mount a small disk")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_full_disk_leaves_nothing(small_disk: Path) -> None:
+def test_a_full_disk_leaves_no_partial_file(small_disk: Path) -> None:
     write(small_disk / "fits", bytes(1000))
-    with pytest.raises(BadOutput, match="no space left on device; choose another place"):
+    with pytest.raises(BadOutput, match="no space left on device; choose another path"):
         write(small_disk / "large", bytes(200_000))
     assert [path.name for path in small_disk.iterdir()] == ["fits"]
 
@@ -163,7 +165,7 @@ for attempt in (
 """
 
 
-def said_by(script: str, target: Path) -> list[str]:
+def output_of(script: str, target: Path) -> list[str]:
     command = [sys.executable, "-c", script, str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr == ""
@@ -171,41 +173,41 @@ def said_by(script: str, target: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_file_that_grows_too_large_leaves_nothing(tmp_path: Path) -> None:
-    (line,) = said_by(LIMITED, tmp_path / "a")
-    assert "file too large while writing; nothing was left behind" in line
+def test_a_file_above_the_size_limit_leaves_no_partial_file(tmp_path: Path) -> None:
+    (line,) = output_of(LIMITED, tmp_path / "a")
+    assert "file too large while writing; no partial file remains" in line
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-def test_no_permission_is_said_before_and_while_writing(tmp_path: Path) -> None:
+def test_missing_permission_is_reported_before_and_during_writing(tmp_path: Path) -> None:
     folder = tmp_path / "locked"
     folder.mkdir()
     folder.chmod(0o555)
-    opened, checked = said_by(UNPRIVILEGED, folder / "a.png")
-    assert "permission denied; choose another place" in opened
+    opened, checked = output_of(UNPRIVILEGED, folder / "a.png")
+    assert "permission denied; choose another path" in opened
     assert "no permission to write in" in checked
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/a.png", "https://example.org/a.png"])
-def test_unknown_schemes_are_refused(url: str) -> None:
+def test_urls_are_refused(url: str) -> None:
     scheme = url.split(":", maxsplit=1)[0]
-    expected = f"nothing here stores {scheme}:// URLs; give a local path"
+    expected = f"{scheme}:// URLs are not supported; give a local path"
     with pytest.raises(BadInput, match=expected):
         input_path(url)
     with pytest.raises(BadOutput, match=expected):
         output_path(url)
 
 
-def test_paths_are_paths() -> None:
+def test_a_colon_is_allowed_in_paths_but_not_an_empty_path_or_nul() -> None:
     assert input_path("a:b/c.png") == Path("a:b/c.png")
-    with pytest.raises(BadInput, match="no path"):
+    with pytest.raises(BadInput, match="not a valid path; give a file or a folder"):
         input_path("")
-    with pytest.raises(BadOutput, match="no path"):
+    with pytest.raises(BadOutput, match="not a valid path; give a file or a folder"):
         output_path("a\0b")
 
 
-def test_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
+def test_the_digest_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:
     content = os.urandom(300_000)
     write(tmp_path / "a", content)
     assert sha256_file(tmp_path / "a") == hashlib.sha256(content).hexdigest()

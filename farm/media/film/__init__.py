@@ -1,50 +1,50 @@
-"""Films in and out: frames at their own times, and parts that become one file with its sound.
+"""Films in and out: reads frames at exact times, writes parts, and joins them with the sound.
 
-The names are found when they are asked for: what only looks at suffixes does without FFmpeg.
+Most names load on first use, so that code which only looks at suffixes does not load FFmpeg.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from farm.media.film.names import FILM_SUFFIXES, WRITABLE_FILMS, is_film, is_film_name
+from farm.media.film.suffixes import FILM_SUFFIXES, WRITABLE_FILMS, is_film, is_film_name
 
 if TYPE_CHECKING:
-    from farm.media.film.encode import encode_part
-    from farm.media.film.formats import choose_format, note_depth
-    from farm.media.film.index import read_film
+    from farm.media.film.codecs import choose_format, describe_depth_change
+    from farm.media.film.encoder import encode_part
+    from farm.media.film.film_record import read_film_record
     from farm.media.film.join import join_parts
     from farm.media.film.reader import FilmReader
-    from farm.media.film.record import read_film_record
-    from farm.media.film.sound import note_sound
+    from farm.media.film.scan import read_film
+    from farm.media.film.sound import describe_sound_changes
 
 __all__ = [
     "FILM_SUFFIXES",
     "WRITABLE_FILMS",
     "FilmReader",
     "choose_format",
+    "describe_depth_change",
+    "describe_sound_changes",
     "encode_part",
     "is_film",
     "is_film_name",
     "join_parts",
-    "note_depth",
-    "note_sound",
     "read_film",
     "read_film_record",
 ]
 
-_ROOMS: Final = {
+_MODULES: Final = {
     "FilmReader": "reader",
-    "choose_format": "formats",
-    "encode_part": "encode",
+    "choose_format": "codecs",
+    "describe_depth_change": "codecs",
+    "describe_sound_changes": "sound",
+    "encode_part": "encoder",
     "join_parts": "join",
-    "note_depth": "formats",
-    "note_sound": "sound",
-    "read_film": "index",
-    "read_film_record": "record",
+    "read_film": "scan",
+    "read_film_record": "film_record",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""Joining parts into a film: packets are copied, and the source's sound goes beside them."""
+"""Joins parts into a film: copies their packets and adds the source's sound."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -12,31 +12,31 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from farm.media.film.formats import Container, container_of
+from farm.media.film.codecs import Container, container_of
+from farm.media.film.decoding import open_container
+from farm.media.film.film_record import COMMENT
 from farm.media.film.gif import write_gif
-from farm.media.film.parts import packets_of, read_timeline
-from farm.media.film.record import COMMENT
-from farm.media.film.shape import ROOM, write_shape
+from farm.media.film.matroska_aspect import PLACEHOLDER, write_aspect
 from farm.media.film.sound import add_sound
-from farm.media.film.source import opened_container
+from farm.media.film.timeline import Timeline, packets_of, read_timeline
 from farm.media.record import to_text
 from farm.model.film import FilmFormat
 from farm.storage import open_whole, output_path, sha256_file
 
 __all__ = ["join_parts"]
 
-_OWN: Final = frozenset(
+_CONTAINER_TAGS: Final = frozenset(
     {"compatible_brands", "creation_time", "duration", "encoder", "major_brand", "minor_version"}
 )
-"""What a container says of itself, not of its film."""
+"""Metadata about a container, not about its film."""
 
-_TAG: Final = {"hevc": "hvc1"}
-"""Names of codecs in MP4 that every player knows, where libav's differ."""
+_CODEC_TAGS: Final = {"hevc": "hvc1"}
+"""Codec tags in MP4 that every player supports, if libav's differ."""
 
 
-def join_parts(  # noqa: PLR0917 - what a unit of joining holds
+def join_parts(  # noqa: PLR0917 - the fields of a join
     target: str,
-    form: FilmFormat,
+    film_format: FilmFormat,
     parts: Sequence[str],
     sound: str | None,
     span: tuple[float, float] | None,
@@ -44,43 +44,56 @@ def join_parts(  # noqa: PLR0917 - what a unit of joining holds
 ) -> str:
     """Join parts into a film and return the file's SHA-256.
 
-    Frames keep their times exactly, as far as the container can: WebM and Matroska count
-    milliseconds, GIF hundredths. sound: a film whose sound tracks, title and the like go with
-    the pictures; None for none. span: seconds of it that the pictures cover; None for all.
-    record: anything JSON holds, empty for none; read_film_record gives it back.
+    Frames keep their times as exactly as the container allows: WebM and Matroska round to
+    milliseconds, GIF to hundredths of a second. sound: a film whose sound tracks and metadata are
+    added, or None. span: the seconds of it that the pictures cover; None for all. record: anything
+    JSON can represent, empty for none; read_film_record returns it.
 
-    Raises BadInput where a part or the sound cannot be read, BadOutput where the place cannot be
-    written, StorageFailed where reading or writing failed on the way.
+    Raises BadInput if a part or the sound cannot be read, BadOutput if the path cannot be written,
+    StorageFailed if the storage fails.
     """
     container = container_of(target)
     comment = to_text(record) if record else ""
-    timeline = read_timeline(parts, Fraction(*form.time_base))
+    timeline = read_timeline(parts, Fraction(*film_format.time_base))
     with open_whole(output_path(target)) as file:
-        if form.codec == "gif":
+        if film_format.codec == "gif":
             write_gif(file, parts, timeline, comment)
             file.flush()
         else:
-            with ExitStack() as stack:
-                source = stack.enter_context(opened_container(sound)) if sound else None
-                options = _options(container, timeline.unit)
-                out = av.open(file.name, "w", container.name, container_options=options)
-                stack.enter_context(out)
-                out.metadata.update(_metadata(source, comment))
-                stream = _add_stream(out, container, form, parts[0])
-                stream.codec_context.framerate = timeline.rate()
-                pictures = _on(stream, packets_of(parts, timeline))
-                sounds = add_sound(out, container, source, span) if source else iter(())
-                for packet in merge(pictures, sounds, key=_decoded):
-                    out.mux(packet)
-            if _needs_shape(container, form):
-                size = stream.codec_context.height, stream.codec_context.width
-                write_shape(Path(file.name), *size, Fraction(*form.aspect))
+            _write_film(file.name, container, film_format, parts, timeline, sound, span, comment)
         return sha256_file(Path(file.name))
 
 
-def _options(container: Container, unit: Fraction) -> dict[str, str]:
+def _write_film(  # noqa: PLR0917 - the fields of a join
+    path: str,
+    container: Container,
+    film_format: FilmFormat,
+    parts: Sequence[str],
+    timeline: Timeline,
+    sound: str | None,
+    span: tuple[float, float] | None,
+    comment: str,
+) -> None:
+    with ExitStack() as stack:
+        source = stack.enter_context(open_container(sound)) if sound else None
+        options = _muxer_options(container, timeline.unit)
+        out = av.open(path, "w", container.name, container_options=options)
+        stack.enter_context(out)
+        out.metadata.update(_metadata(source, comment))
+        stream = _add_stream(out, container, film_format, parts[0])
+        stream.codec_context.framerate = timeline.rate()
+        pictures = _assign(stream, packets_of(parts, timeline))
+        sounds = add_sound(out, container, source, span) if source else iter(())
+        for packet in merge(pictures, sounds, key=_decoding_time):
+            out.mux(packet)
+    if _needs_aspect(container, film_format):
+        size = stream.codec_context.height, stream.codec_context.width
+        write_aspect(Path(path), *size, Fraction(*film_format.aspect))
+
+
+def _muxer_options(container: Container, unit: Fraction) -> dict[str, str]:
     if container.name not in {"mp4", "mov"}:
-        # Else sound that starts before 0, to warm its decoder up, would move the pictures.
+        # otherwise sound that starts before 0 (priming) would shift the pictures
         return {"avoid_negative_ts": "disabled", "fflags": "+bitexact"}
     scale = str(unit.denominator)
     scales = {"video_track_timescale": scale, "movie_timescale": scale}
@@ -88,44 +101,45 @@ def _options(container: Container, unit: Fraction) -> dict[str, str]:
 
 
 def _metadata(source: InputContainer | None, comment: str) -> dict[str, str]:
-    """Return what the source says of its film, and the comment in place of its own."""
-    kept = {}
+    """Return the source's metadata about its film, with its comment replaced."""
+    metadata = {}
     if source:
-        kept = {name: text for name, text in source.metadata.items() if name.lower() not in _OWN}
+        tags = source.metadata.items()
+        metadata = {name: text for name, text in tags if name.lower() not in _CONTAINER_TAGS}
     if comment:
-        kept = {name: text for name, text in kept.items() if name.lower() != COMMENT}
-        kept[COMMENT] = comment
-    return kept
+        metadata = {name: text for name, text in metadata.items() if name.lower() != COMMENT}
+        metadata[COMMENT] = comment
+    return metadata
 
 
 def _add_stream(
-    out: OutputContainer, container: Container, form: FilmFormat, part: str
+    out: OutputContainer, container: Container, film_format: FilmFormat, part: str
 ) -> VideoStream:
-    with opened_container(part) as first:
+    with open_container(part) as first:
         stream = out.add_stream_from_template(first.streams.video[0], opaque=True)
-    context = stream.codec_context
-    stream.time_base = Fraction(*form.time_base)
-    if _needs_shape(container, form):
-        stream.metadata["title"] = ROOM
-    context.sample_aspect_ratio = Fraction(*form.aspect)
-    context.color_primaries, context.color_trc = form.colour.primaries, form.colour.transfer
-    context.colorspace = form.colour.matrix
-    context.color_range = 2 if form.colour.is_full else 1
-    if form.codec in _TAG and container.name in {"mp4", "mov"}:
-        context.codec_tag = _TAG[form.codec]
+    context, colour = stream.codec_context, film_format.colour
+    stream.time_base = Fraction(*film_format.time_base)
+    if _needs_aspect(container, film_format):
+        stream.metadata["title"] = PLACEHOLDER
+    context.sample_aspect_ratio = Fraction(*film_format.aspect)
+    context.color_primaries, context.color_trc = colour.primaries, colour.transfer
+    context.colorspace = colour.matrix
+    context.color_range = 2 if colour.is_full else 1
+    if film_format.codec in _CODEC_TAGS and container.name in {"mp4", "mov"}:
+        context.codec_tag = _CODEC_TAGS[film_format.codec]
     return stream
 
 
-def _needs_shape(container: Container, form: FilmFormat) -> bool:
-    return container.name in {"matroska", "webm"} and form.aspect != (1, 1)
+def _needs_aspect(container: Container, film_format: FilmFormat) -> bool:
+    return container.name in {"matroska", "webm"} and film_format.aspect != (1, 1)
 
 
-def _on(stream: VideoStream, packets: Iterator["Packet[Any]"]) -> Iterator["Packet[Any]"]:
+def _assign(stream: VideoStream, packets: Iterator["Packet[Any]"]) -> Iterator["Packet[Any]"]:
     for packet in packets:
         packet.stream = stream
         yield packet
 
 
-def _decoded(packet: "Packet[Any]") -> Fraction:
+def _decoding_time(packet: "Packet[Any]") -> Fraction:
     assert packet.dts is not None
     return packet.dts * packet.time_base

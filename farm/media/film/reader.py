@@ -1,4 +1,4 @@
-"""Any frame of any film, quickly if it is near the last one: decoders stay open and run ahead."""
+"""Reads any frame of any film; near the last one it is fast, as decoders stay open and run ahead."""
 
 from collections import deque
 from collections.abc import Generator
@@ -10,8 +10,8 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 
 from farm.errors import BadInput
-from farm.media.film.pixels import depth_of, pixels_of
-from farm.media.film.source import Packets, decode, opened, refusals
+from farm.media.film.conversion import depth_of, pixels_of
+from farm.media.film.decoding import Packets, decode, open_film, translated_errors
 from farm.media.frame import Frame
 from farm.model.film import Moment
 
@@ -19,42 +19,41 @@ __all__ = ["FilmReader"]
 
 _DECODERS: Final = 4
 _THREADS: Final = 2
-"""Of one decoder: others run beside it, and rendering takes far longer."""
+"""Per decoder; others run at the same time, and rendering takes far longer."""
 
 _AHEAD: Final = 4
 _BEHIND: Final = 4
-"""Frames of each decoder that are kept before they are asked for, and after."""
+"""Frames that each decoder keeps before and after they are read."""
 
 _KEPT_BYTES: Final = 2**28
-"""Of the frames that all decoders keep; with more, fewer are open and run ahead less."""
+"""Most memory for the frames that decoders keep; large frames leave fewer decoders open."""
 
 _NEAR: Final = 100
-"""Frames: further ahead than this it is quicker to seek."""
+"""Frames; seeking is faster than decoding further ahead than this."""
 
-_STEPS_BACK: Final = (0, 2, 10, 60)
-"""Seconds before a frame where decoding may begin; if none will do, at the film's beginning."""
+_SEEK_BACK: Final = (0, 2, 10, 60)
+"""Seconds before a frame to start decoding at, in order; the last resort is the film's start."""
 
 
 class FilmReader:
-    """Reads frames of films in any order, each the same however it is reached.
+    """Reads frames of films in any order; the order does not change them.
 
-    At most 4 decoders are open at a time, fewer where frames are large; the one that stands nearest
-    before a frame goes on, or the one that was used longest ago gives way. To be used by one
-    thread.
+    Keeps at most 4 decoders open, fewer if frames are large. The decoder nearest before a frame
+    continues; if none is near, a new one replaces the least recently used. Not thread-safe.
     """
 
     def __init__(self) -> None:
         self._decoders: list[_Decoder] = []
-        """In order of use, the latest last."""
+        """Least recently used first."""
 
     def read(self, url: str, moment: Moment) -> Frame:
-        """Return a frame, upright, 0..1. moment: as the film's index has it.
+        """Return a frame, upright, 0..1. moment: from Film.moment.
 
-        Raises BadInput where there is no such frame, StorageFailed where reading failed.
+        Raises BadInput if there is no such frame, StorageFailed if the storage fails.
         """
-        frame = self._near(url, moment) or self._far(url, moment)
+        frame = self._from_open_decoder(url, moment) or self._from_new_decoder(url, moment)
         if frame is None:
-            raise BadInput(url, f"frame {moment.index + 1} is not there; has the file changed?")
+            raise BadInput(url, f"frame {moment.index + 1} is missing; has the file changed?")
         return frame
 
     def close(self) -> None:
@@ -62,8 +61,8 @@ class FilmReader:
         while self._decoders:
             self._decoders.pop().close()
 
-    def _near(self, url: str, moment: Moment) -> Frame | None:
-        """Return the frame from an open decoder, or None where none is near before it."""
+    def _from_open_decoder(self, url: str, moment: Moment) -> Frame | None:
+        """Return the frame from an open decoder, or None if none is near before it."""
         candidates = [d for d in self._decoders if d.url == url and d.is_near(moment)]
         if not candidates:
             return None
@@ -72,9 +71,9 @@ class FilmReader:
         self._decoders.append(decoder)
         return decoder.find(moment)
 
-    def _far(self, url: str, moment: Moment) -> Frame | None:
-        """Return the frame from a new decoder, or None where there is no such frame."""
-        starts = () if moment.time is None else _STEPS_BACK
+    def _from_new_decoder(self, url: str, moment: Moment) -> Frame | None:
+        """Return the frame from a new decoder, or None if there is no such frame."""
+        starts = () if moment.time is None else _SEEK_BACK
         for back in (*starts, None):
             while len(self._decoders) >= _DECODERS:
                 self._decoders.pop(0).close()
@@ -87,15 +86,15 @@ class FilmReader:
 
     def _keep(self, decoder: "_Decoder") -> None:
         self._decoders.append(decoder)
-        while len(self._decoders) > 1 and sum(d.most_bytes for d in self._decoders) > _KEPT_BYTES:
+        while len(self._decoders) > 1 and sum(d.max_bytes for d in self._decoders) > _KEPT_BYTES:
             self._decoders.pop(0).close()
 
 
 class _Decoder:
-    """One open film that is decoded forwards, in a thread of its own.
+    """An open film that is decoded forwards, in its own thread.
 
-    Frames are told apart by their times, or counted where moments have none. back: seconds before
-    the moment to begin at; None for the film's beginning.
+    Identifies frames by their times, or by counting if the moments have none. back: seconds before
+    the moment to start at; None for the film's start.
     """
 
     def __init__(self, url: str, moment: Moment, back: int | None) -> None:
@@ -103,9 +102,10 @@ class _Decoder:
         self.index = -1
         self._is_counting = moment.time is None
         self._passed: deque[tuple[int, VideoFrame]] = deque(maxlen=_BEHIND)
-        self._open = ExitStack()
-        self._film = self._open.enter_context(opened(url, 1 if self._is_counting else _THREADS))
-        self._frames = self._numbered(moment, back)
+        self._resources = ExitStack()
+        threads = 1 if self._is_counting else _THREADS
+        self._film = self._resources.enter_context(open_film(url, threads))
+        self._frames = self._keyed_frames(moment, back)
         self._pool = ThreadPoolExecutor(1, "farm-film")
         self._ahead: deque[Future[tuple[int, VideoFrame] | None]] = deque()
         self._frame_bytes = 0
@@ -113,16 +113,16 @@ class _Decoder:
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
         self._frames.close()
-        self._open.close()
+        self._resources.close()
 
     @property
-    def most_bytes(self) -> int:
-        """Bytes of all frames that are kept at a time."""
-        return self._frame_bytes * (_BEHIND + 1 + self._most_ahead)
+    def max_bytes(self) -> int:
+        """Most bytes of frames kept at a time."""
+        return self._frame_bytes * (_BEHIND + 1 + self._max_ahead)
 
     @property
-    def _most_ahead(self) -> int:
-        """Frames ahead: few of large ones, and none before their size is known."""
+    def _max_ahead(self) -> int:
+        """Frames to decode ahead: fewer if large, and none before their size is known."""
         share = _KEPT_BYTES // _DECODERS
         return min(_AHEAD, share // self._frame_bytes) if self._frame_bytes else 0
 
@@ -131,47 +131,48 @@ class _Decoder:
             return False
         if moment.index > self.index:
             return self._is_counting or moment.index - self.index <= _NEAR
-        return any(mark == self._mark(moment) for mark, _ in self._passed)
+        return any(key == self._key(moment) for key, _ in self._passed)
 
     def find(self, moment: Moment) -> Frame | None:
-        """Return the frame; None where decoding has passed or never comes to it."""
-        wanted = self._mark(moment)
+        """Return the frame; None if decoding has passed it or the film ends before it."""
+        wanted = self._key(moment)
         self.index = max(self.index, moment.index)
-        for mark, frame in self._passed:
-            if mark == wanted:
-                return self._as_frame(frame)
-        while (found := self._next()) is not None:
-            self._passed.append(found)
-            self._frame_bytes = sum(plane.buffer_size for plane in found[1].planes)
-            if found[0] >= wanted:
-                return self._as_frame(found[1]) if found[0] == wanted else None
+        for key, frame in self._passed:
+            if key == wanted:
+                return self._to_frame(frame)
+        while (keyed_frame := self._next()) is not None:
+            key, frame = keyed_frame
+            self._passed.append(keyed_frame)
+            self._frame_bytes = sum(plane.buffer_size for plane in frame.planes)
+            if key >= wanted:
+                return self._to_frame(frame) if key == wanted else None
         return None
 
-    def _mark(self, moment: Moment) -> int:
+    def _key(self, moment: Moment) -> int:
         return moment.index if moment.time is None else moment.time
 
     def _next(self) -> tuple[int, VideoFrame] | None:
-        while len(self._ahead) <= self._most_ahead:
+        while len(self._ahead) <= self._max_ahead:
             self._ahead.append(self._pool.submit(next, self._frames, None))
         return self._ahead.popleft().result()
 
-    def _numbered(self, moment: Moment, back: int | None) -> Generator[tuple[int, VideoFrame]]:
-        """Yield frames, each with its time or number."""
+    def _keyed_frames(self, moment: Moment, back: int | None) -> Generator[tuple[int, VideoFrame]]:
+        """Yield each frame with its time or number."""
         film = self._film
         packets = film.container.demux(film.stream)
         if back is not None and moment.time is not None:
-            packets = self._sought(moment.time, back)
+            packets = self._seek(moment.time, back)
         for number, frame in enumerate(decode(film, packets)):
             if self._is_counting:
                 yield number, frame
             elif frame.pts is not None:
                 yield frame.pts - film.origin, frame
 
-    def _sought(self, time: int, back: int) -> Packets:
-        """Yield packets from a key frame that is not after the time; none where there is none.
+    def _seek(self, time: int, back: int) -> Packets:
+        """Yield packets from a key frame at or before the time; none if there is none.
 
-        Only frames from its own time on are sure to be whole: some before it may follow it in the
-        file and need what was skipped.
+        Only frames at or after the key frame's time are complete: earlier ones may follow it in the
+        file and depend on packets that were skipped.
         """
         film, stream = self._film, self._film.stream
         wanted = time + film.origin
@@ -187,7 +188,7 @@ class _Decoder:
                     yield from packets
                 return
 
-    def _as_frame(self, frame: VideoFrame) -> Frame:
-        with refusals(self.url):
+    def _to_frame(self, frame: VideoFrame) -> Frame:
+        with translated_errors(self.url):
             pixels = pixels_of(frame, self._film.height, self._film.width)
         return Frame(pixels, depth=8 if depth_of(frame) == 8 else 16)

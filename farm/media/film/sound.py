@@ -1,4 +1,4 @@
-"""The source's sound, beside new pictures: packets copied, or encoded where they do not fit in."""
+"""Adds the source's sound to a film: copies packets, or encodes what the container cannot store."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,38 +16,39 @@ from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 
-from farm.media.film.formats import Container, container_of
-from farm.media.film.source import JUMP, opened_container, origin_of
+from farm.media.film.codecs import Container, container_of
+from farm.media.film.decoding import CLOCK_RESET, open_container, origin_of
 
-__all__ = ["add_sound", "note_sound"]
+__all__ = ["add_sound", "describe_sound_changes"]
 
 Sound = Iterator["Packet[Any]"]
 
 _BIT_RATE: Final = 96_000
-"""Bits a second and channel of sound that is encoded."""
+"""Bits per second and channel of encoded sound."""
 
 _LAYOUTS: Final = {1: "mono", 2: "stereo", 6: "5.1"}
-"""By channels; sound of another number becomes stereo."""
+"""Layouts by number of channels; any other number becomes stereo."""
 
 _RATES: Final = (48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 8_000)
 
 
-def note_sound(source: str, output: str) -> tuple[str, ...]:
-    """Return what becomes of the source's sound in the output, where it is not copied.
+def describe_sound_changes(source: str, output: str) -> tuple[str, ...]:
+    """Return a note for each sound track of the source that the output cannot copy.
 
-    Raises BadInput where the source cannot be opened, BadOutput for a suffix not written.
+    Raises BadInput if the source cannot be opened, BadOutput for a suffix that cannot be written.
     """
     container, suffix = container_of(output), PurePath(output).suffix.lower()
     notes = []
-    with opened_container(source) as film:
+    with open_container(source) as film:
         for number, stream in enumerate(film.streams.audio, start=1):
-            if not container.encoder:
-                notes.append(f"sound track {number} is left out: {suffix} holds none")
+            if not container.sound_encoder:
+                notes.append(f"sound track {number} is left out: {suffix} cannot store sound")
             elif stream.codec_context is None:
-                notes.append(f"sound track {number} is left out: its codec is not known here")
-            elif not _is_copied(stream, container):
-                change = f"{_codec(stream)} becomes {container.encoder.removeprefix('lib')}"
-                notes.append(f"sound track {number}: {change}, as {suffix} does not hold it")
+                notes.append(f"sound track {number} is left out: its codec is not supported")
+            elif not _can_copy(stream, container):
+                codec = container.sound_encoder.removeprefix("lib")
+                change = f"is converted from {_codec(stream)} to {codec}"
+                notes.append(f"sound track {number} {change}: {suffix} cannot store the original")
     return tuple(notes)
 
 
@@ -59,36 +60,39 @@ def add_sound(
 ) -> Sound:
     """Add the source's sound tracks to a film and return their packets, in order of time.
 
-    Time 0 is where the source's index has it, so that sound keeps its place to pictures
-    that start later or earlier. span: seconds of the source to take, which begin at 0 then; whole
-    packets that start in it.
+    Time 0 is the source's, so that sound stays in sync with pictures that start later or earlier.
+    span: the seconds of the source to take, shifted to start at 0; packets that start in it are
+    taken whole.
     """
-    begin = origin_of(source)
-    end = None
-    if span is not None:
-        first, last = (Fraction(seconds).limit_denominator(10**7) for seconds in span)
-        begin, end = begin + first, begin + last
-    window = _Window(begin, end, is_cut=span is not None)
+    window = _window(source, span)
     tracks: dict[int, _Track] = {}
     for stream in source.streams.audio:
         if stream.codec_context is not None:
-            kind = _Copied if _is_copied(stream, container) else _Encoded
+            kind = _CopiedTrack if _can_copy(stream, container) else _EncodedTrack
             tracks[stream.index] = kind(out, container, stream, window)
     return _packets(source, tracks)
 
 
+def _window(source: InputContainer, span: tuple[float, float] | None) -> "_Window":
+    origin = origin_of(source)
+    if span is None:
+        return _Window(origin, None, is_cut=False)
+    first, last = (Fraction(seconds).limit_denominator(10**7) for seconds in span)
+    return _Window(origin + first, origin + last, is_cut=True)
+
+
 @dataclass(frozen=True)
 class _Window:
-    """What is taken, in seconds of the source, from begin on; all of it where it is not cut."""
+    """The seconds of the source to take; begin becomes time 0. Takes everything unless is_cut."""
 
     begin: Fraction
     end: Fraction | None
     is_cut: bool
 
-    def holds(self, time: Fraction) -> bool:
+    def contains(self, time: Fraction) -> bool:
         return not self.is_cut or (self.begin <= time and (self.end is None or time < self.end))
 
-    def ticks(self, unit: Fraction) -> int:
+    def shift(self, unit: Fraction) -> int:
         return round(self.begin / unit)
 
 
@@ -97,24 +101,24 @@ class _Track(Protocol):
     def finish(self) -> Sound: ...
 
 
-def _is_copied(stream: AudioStream, container: Container) -> bool:
-    allowed = container.sounds is None or _codec(stream) in container.sounds
-    return allowed and _begins(stream, container)
+def _can_copy(stream: AudioStream, container: Container) -> bool:
+    is_allowed = container.sound_codecs is None or _codec(stream) in container.sound_codecs
+    return is_allowed and _muxer_accepts(stream, container)
 
 
-def _begins(stream: AudioStream, container: Container) -> bool:
-    """Say whether a file of the container begins with such a track: some rates are refused."""
-    trial = av.open(BytesIO(), "w", container.name)
+def _muxer_accepts(stream: AudioStream, container: Container) -> bool:
+    """Return whether the container's muxer accepts the track; it refuses some sample rates."""
+    probe = av.open(BytesIO(), "w", container.name)
     try:
-        trial.add_stream_from_template(stream, opaque=True)
-        trial.start_encoding()
+        probe.add_stream_from_template(stream, opaque=True)
+        probe.start_encoding()
     except (FFmpegError, ValueError):
         return False
     else:
         return True
     finally:
         with suppress(FFmpegError):
-            trial.close()
+            probe.close()
 
 
 def _codec(stream: AudioStream) -> str:
@@ -129,37 +133,37 @@ def _packets(source: InputContainer, tracks: dict[int, _Track]) -> Sound:
             if packet.size and packet.dts is not None:
                 yield from tracks[packet.stream_index].take(packet)
     except FFmpegError:
-        pass  # a track that is cut short ends here
+        pass  # a truncated track ends here
     for track in tracks.values():
         yield from track.finish()
 
 
-class _Copied:
-    """A track whose packets are copied, at times that rise.
+class _CopiedTrack:
+    """A track whose packets are copied, at increasing times.
 
-    Where its clock is set back, by more than a trifle, sound goes on as if it had not been.
+    If its clock is reset, sound continues after the last packet.
     """
 
     def __init__(
         self, out: OutputContainer, _: Container, stream: AudioStream, window: _Window
     ) -> None:
         self._stream = out.add_stream_from_template(stream, opaque=True)
-        _describe(self._stream, stream)
+        _copy_tags(self._stream, stream)
         self._window = window
         self._last: int | None = None
-        self._jumped = 0
+        self._reset = 0
 
     def take(self, packet: "Packet[Any]") -> Sound:
         assert packet.dts is not None
         start = packet.dts if packet.pts is None else packet.pts
-        if not self._window.holds(start * packet.time_base):
+        if not self._window.contains(start * packet.time_base):
             return
-        shift = self._window.ticks(packet.time_base) - self._jumped
-        decoded = packet.dts - shift
-        if self._last is not None and self._last - decoded >= JUMP / packet.time_base:
-            back = self._last + (packet.duration or 1) - decoded
-            self._jumped, shift, decoded = self._jumped + back, shift - back, decoded + back
-        packet.dts = decoded if self._last is None else max(decoded, self._last + 1)
+        shift = self._window.shift(packet.time_base) - self._reset
+        dts = packet.dts - shift
+        if self._last is not None and self._last - dts >= CLOCK_RESET / packet.time_base:
+            back = self._last + (packet.duration or 1) - dts
+            self._reset, shift, dts = self._reset + back, shift - back, dts + back
+        packet.dts = dts if self._last is None else max(dts, self._last + 1)
         packet.pts = max(packet.dts, start - shift)
         packet.stream, self._last = self._stream, packet.dts
         yield packet
@@ -168,23 +172,23 @@ class _Copied:
         yield from ()
 
 
-class _Encoded:
-    """A track that is decoded and encoded anew."""
+class _EncodedTrack:
+    """A track that is decoded and encoded again."""
 
     def __init__(
         self, out: OutputContainer, container: Container, stream: AudioStream, window: _Window
     ) -> None:
         source = stream.codec_context
         rate = source.sample_rate if source.sample_rate in _RATES else _RATES[0]
-        rate = _RATES[0] if container.encoder == "libopus" else rate
+        rate = _RATES[0] if container.sound_encoder == "libopus" else rate
         layout = _LAYOUTS.get(source.channels, "stereo")
-        encoder = out.add_stream(container.encoder, rate=rate)
+        encoder = out.add_stream(container.sound_encoder, rate=rate)
         assert isinstance(encoder, AudioStream)
         context = encoder.codec_context
         context.layout = layout
         context.bit_rate = _BIT_RATE * context.layout.nb_channels
         context.open()
-        _describe(encoder, stream)
+        _copy_tags(encoder, stream)
         self._encoder, self._decoder, self._window = encoder, source, window
         self._resampler = AudioResampler(context.format, layout, rate, context.frame_size)
 
@@ -196,21 +200,21 @@ class _Encoded:
         for frame in frames:
             if frame.pts is None or frame.time_base is None:
                 continue
-            if self._window.holds(frame.pts * frame.time_base):
-                frame.pts -= self._window.ticks(frame.time_base)
-                yield from self._encoded(frame)
+            if self._window.contains(frame.pts * frame.time_base):
+                frame.pts -= self._window.shift(frame.time_base)
+                yield from self._encode(frame)
 
     def finish(self) -> Sound:
-        yield from self._encoded(None)
+        yield from self._encode(None)
         yield from self._encoder.encode(None)
 
-    def _encoded(self, frame: AudioFrame | None) -> Sound:
-        for even in self._resampler.resample(frame):
-            yield from self._encoder.encode(even)
+    def _encode(self, frame: AudioFrame | None) -> Sound:
+        for resampled in self._resampler.resample(frame):
+            yield from self._encoder.encode(resampled)
 
 
-def _describe(track: Any, source: AudioStream) -> None:
-    """Give the track its source's language and title."""
+def _copy_tags(track: Any, source: AudioStream) -> None:
+    """Copy the source's language and title to the track."""
     for name, text in source.metadata.items():
         if name.lower() in {"language", "title"}:
             track.metadata[name] = text

@@ -1,4 +1,4 @@
-"""Films to read and frames to write."""
+"""Fixtures of films to read and frames to encode."""
 
 from ...clips import (  # noqa: TID252 - shared between rooms
     clip,

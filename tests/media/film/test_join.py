@@ -1,4 +1,4 @@
-"""Parts joined are one film: every frame at its time, with the source's sound, and its record."""
+"""Joined parts form one film: every frame at its time, with the source's sound and a record."""
 
 import re
 import zlib
@@ -19,15 +19,15 @@ from farm.media import Frame
 from farm.media.film import (
     FilmReader,
     choose_format,
+    describe_sound_changes,
     encode_part,
     join_parts,
-    note_sound,
     read_film,
     read_film_record,
 )
 from farm.model.film import Film, FilmFormat
 
-Make = Callable[..., str]
+WriteClip = Callable[..., str]
 Pictures = Callable[..., list[tuple[int, int, Frame]]]
 
 IRREGULAR = tuple(int(time) for time in np.cumsum(np.random.default_rng(2).integers(2, 90, 53)))
@@ -38,7 +38,7 @@ RECORD = {"task": "dream", "layers": ["c4"] * 200}
 def write_parts(
     folder: Path, form: FilmFormat, frames: Sequence[tuple[int, int, Frame]], sizes: Sequence[int]
 ) -> list[str]:
-    """Encode frames as parts of these sizes, the last one with what is left."""
+    """Encode frames as parts of these sizes, and one with the rest."""
     ends = [0, *np.cumsum(sizes).tolist(), len(frames)]
     parts = [str(folder / f"part{number}.nut") for number in range(len(ends) - 1)]
     for part, (begin, end) in zip(parts, pairwise(ends), strict=True):
@@ -63,26 +63,26 @@ def form_of(name: str, codec: str | None, unit: Fraction = MILLISECOND) -> FilmF
         ("out.webm", "av1"),
     ],
 )
-def test_joined_parts_have_the_times_of_one(
+def test_joined_parts_have_the_same_times_as_one_part(
     tmp_path: Path, pictures: Pictures, look: Any, name: str, codec: str
 ) -> None:
     form, out = form_of(name, codec), str(tmp_path / name)
     frames = pictures(IRREGULAR, last=77)
     parts = write_parts(tmp_path, form, frames, (20, 1, 2, 25))
     digest = join_parts(out, form, parts, None, None, RECORD)
-    seen = look(out)
-    assert [round(time * 1000) for time in seen.times] == list(IRREGULAR)
-    assert abs(seen.end * 1000 - IRREGULAR[-1] - 77) <= (0 if name[-3:] in {"mp4", "mov"} else 77)
+    track = look(out)
+    assert [round(time * 1000) for time in track.times] == list(IRREGULAR)
+    assert abs(track.end * 1000 - IRREGULAR[-1] - 77) <= (0 if name[-3:] in {"mp4", "mov"} else 77)
     assert read_film_record(out) == RECORD
     assert join_parts(out, form, parts, None, None, RECORD) == digest
     whole = str(tmp_path / f"whole-{name}")
     join_parts(whole, form, write_parts(tmp_path, form, frames, ()), None, None, RECORD)
-    assert look(whole).times == seen.times
+    assert look(whole).times == track.times
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "codec"), [("out.mp4", "h264"), ("out.webm", "vp9")])
-def test_frames_of_parts_are_their_own(
+def test_every_frame_of_the_parts_is_in_its_place(
     tmp_path: Path, pictures: Pictures, name: str, codec: str
 ) -> None:
     form, out = form_of(name, codec), str(tmp_path / name)
@@ -90,21 +90,21 @@ def test_frames_of_parts_are_their_own(
     join_parts(out, form, write_parts(tmp_path, form, frames, (7, 9)), None, None, {})
     film, reader = read_film(out), FilmReader()
     assert film.is_seekable
-    for place in (0, 6, 7, 15, 16, 29):
-        wrong = np.abs(reader.read(out, film.moment(place)).pixels - frames[place][2].pixels)
-        assert wrong.mean() * 255 < 6, f"frame {place} is another, or spoilt"
+    for index in (0, 6, 7, 15, 16, 29):
+        error = np.abs(reader.read(out, film.moment(index)).pixels - frames[index][2].pixels)
+        assert error.mean() * 255 < 6, f"frame {index} is a different one, or damaged"
     reader.close()
 
 
-def dream(source: str, out: str, span: tuple[int, int] | None = None) -> Film:
-    """Make a film of a source as the farm does, but of grey frames. span: of frames."""
+def write_grey(source: str, out: str, span: tuple[int, int] | None = None) -> Film:
+    """Write a film from a source as the farm does, but with grey frames. span: of frames."""
     film = read_film(source)
     form = choose_format(out, None, "draft", None, film=film)
     chosen = range(*span) if span else range(len(film.times))
     begin = film.times[chosen[0]] if span else 0
     grey = Frame(np.full((film.height, film.width, 3), 0.5, np.float32))
     part = str(Path(out).with_suffix(".nut"))
-    frames = [(film.times[place] - begin, film.duration(place), grey) for place in chosen]
+    frames = [(film.times[index] - begin, film.duration(index), grey) for index in chosen]
     encode_part(part, form, frames, {})
     seconds = None
     if span:
@@ -125,16 +125,16 @@ def dream(source: str, out: str, span: tuple[int, int] | None = None) -> Film:
         ("a.mkv", "b.mkv", "libx264", "flac"),
     ],
 )
-def test_sound_is_copied_packet_by_packet(
-    clip: Make, tmp_path: Path, sound_of: Any, source: str, out: str, codec: str, sound: str
+def test_supported_sound_is_copied_packet_by_packet(
+    clip: WriteClip, tmp_path: Path, sound_of: Any, source: str, out: str, codec: str, sound: str
 ) -> None:
     path, target = clip(source, codec=codec, sound=sound, title="Waves"), str(tmp_path / out)
-    dream(path, target)
+    write_grey(path, target)
     before, after = sound_of(path), sound_of(target)
     assert [data for _, data in after] == [data for _, data in before]
-    apart = [abs(a - b) for (a, _), (b, _) in zip(after, before, strict=True)]
-    assert max(apart) <= Fraction(1, 1000)
-    assert note_sound(path, target) == ()
+    offsets = [abs(a - b) for (a, _), (b, _) in zip(after, before, strict=True)]
+    assert max(offsets) <= Fraction(1, 1000)
+    assert describe_sound_changes(path, target) == ()
     with av.open(target) as container:
         titles = {name.lower(): text for name, text in container.metadata.items()}
     assert titles["title"] == "Waves"
@@ -142,27 +142,27 @@ def test_sound_is_copied_packet_by_packet(
 
 @pytest.mark.parametrize("delay", [0.0, 0.2])
 @pytest.mark.parametrize("late", [0, 5])
-def test_sound_and_pictures_keep_their_distance(
-    clip: Make, tmp_path: Path, look: Any, sound_of: Any, delay: float, late: int
+def test_sound_and_pictures_stay_in_sync(
+    clip: WriteClip, tmp_path: Path, look: Any, sound_of: Any, delay: float, late: int
 ) -> None:
     times = tuple(range(late, late + 20))
     path = clip("a.mp4", sound="aac", sound_delay=delay, times=times)
     target = str(tmp_path / "b.mp4")
-    dream(path, target)
+    write_grey(path, target)
     before = sound_of(path)[5][0] - look(path).times[0]
     after = sound_of(target)[5][0] - look(target).times[0]
     assert before == pytest.approx(after, abs=0.001)
 
 
 @pytest.mark.slow
-def test_a_span_has_its_own_sound_from_0_on(
-    clip: Make, tmp_path: Path, look: Any, sound_of: Any
+def test_the_sound_of_a_span_starts_at_0(
+    clip: WriteClip, tmp_path: Path, look: Any, sound_of: Any
 ) -> None:
     path = clip("a.mp4", sound="aac", times=tuple(range(100)))
     target = str(tmp_path / "b.mp4")
-    dream(path, target, (25, 75))
-    seen = look(target)
-    assert (len(seen.frames), seen.times[0], seen.end) == (50, 0, 2)
+    write_grey(path, target, (25, 75))
+    track = look(target)
+    assert (len(track.frames), track.times[0], track.end) == (50, 0, 2)
     packets = {data: time for time, data in sound_of(path)}
     after = sound_of(target)
     assert 0 <= after[0][0] < Fraction(1024, 48000)
@@ -175,37 +175,38 @@ def test_a_span_has_its_own_sound_from_0_on(
     ("source", "sound", "out", "becomes"),
     [("a.mp4", "aac", "b.webm", "opus"), ("a.webm", "libopus", "b.mov", "aac")],
 )
-def test_sound_that_does_not_fit_in_is_encoded(
-    clip: Make, tmp_path: Path, source: str, sound: str, out: str, becomes: str
+def test_sound_that_the_container_cannot_store_is_converted(
+    clip: WriteClip, tmp_path: Path, source: str, sound: str, out: str, becomes: str
 ) -> None:
     codec = "libvpx-vp9" if source.endswith("webm") else "libx264"
     path = clip(source, codec=codec, sound=sound, times=tuple(range(75)))
     target = str(tmp_path / out)
-    dream(path, target)
+    write_grey(path, target)
     name = sound.removeprefix("lib")
-    said = f"sound track 1: {name} becomes {becomes}, as {target[target.rindex('.') :]} does not"
-    assert note_sound(path, target)[0].startswith(said)
+    change = f"sound track 1 is converted from {name} to {becomes}"
+    reason = f"{target[target.rindex('.') :]} cannot store the original"
+    assert describe_sound_changes(path, target) == (f"{change}: {reason}",)
     with av.open(target) as container:
         stream = container.streams.audio[0]
         assert stream.codec_context.codec.canonical_name == becomes
-        heard = np.concatenate([f.to_ndarray()[0] for f in container.decode(stream)])
-    assert abs(len(heard) / 48000 - 3.06) < 0.06
-    crossings = np.sum(np.diff(np.signbit(heard)))
-    assert crossings / len(heard) == pytest.approx(1 / (20 * np.pi), rel=0.02)
+        samples = np.concatenate([f.to_ndarray()[0] for f in container.decode(stream)])
+    assert abs(len(samples) / 48000 - 3.06) < 0.06
+    crossings = np.sum(np.diff(np.signbit(samples)))
+    assert crossings / len(samples) == pytest.approx(1 / (20 * np.pi), rel=0.02)
 
 
-def test_sound_of_a_rate_that_a_container_refuses_is_encoded(
-    clip: Make, tmp_path: Path, sound_of: Any
+def test_sound_at_a_rate_that_the_container_refuses_is_converted(
+    clip: WriteClip, tmp_path: Path, sound_of: Any
 ) -> None:
     path, target = clip("a.mkv", sound="mp3", sound_rate=8000), str(tmp_path / "b.mp4")
-    assert "mp3 becomes aac" in note_sound(path, target)[0]
-    dream(path, target)
+    assert "is converted from mp3 to aac" in describe_sound_changes(path, target)[0]
+    write_grey(path, target)
     assert len(sound_of(target)) > 8
-    assert note_sound(path, str(tmp_path / "b.mkv")) == ()
+    assert describe_sound_changes(path, str(tmp_path / "b.mkv")) == ()
 
 
 @pytest.mark.slow
-def test_damaged_sound_goes_along_unheard(clip: Make, tmp_path: Path, sound_of: Any) -> None:
+def test_damaged_sound_does_not_stop_a_join(clip: WriteClip, tmp_path: Path, sound_of: Any) -> None:
     whole = clip("a.mkv", sound="aac")
     data = Path(whole).read_bytes()
     for _, packet in sound_of(whole):
@@ -213,13 +214,13 @@ def test_damaged_sound_goes_along_unheard(clip: Make, tmp_path: Path, sound_of: 
     broken = tmp_path / "broken.mkv"
     broken.write_bytes(data)
     for name in ("b.mkv", "b.webm"):
-        dream(str(broken), str(tmp_path / name))
+        write_grey(str(broken), str(tmp_path / name))
         assert len(read_film(str(tmp_path / name)).times) == 30
 
 
 @pytest.mark.slow
-def test_tags_and_shape_are_the_formats(
-    clip: Make, tmp_path: Path, pictures: Pictures, look: Any
+def test_colour_tags_and_pixel_aspect_are_those_of_the_format(
+    clip: WriteClip, tmp_path: Path, pictures: Pictures, look: Any
 ) -> None:
     path = clip("a.mp4", rotation=90, aspect=Fraction(4, 3), tags=(9, 16, 9, 1))
     film = read_film(path)
@@ -229,22 +230,22 @@ def test_tags_and_shape_are_the_formats(
         target = str(tmp_path / name)
         parts = write_parts(tmp_path, form, frames, (10,))
         join_parts(target, form, parts, path, None, {})
-        made = read_film(target)
-        assert (made.aspect, made.colour) == (Fraction(3, 4), film.colour)
-        assert (made.height, made.width) == (96, 64)
+        joined = read_film(target)
+        assert (joined.aspect, joined.colour) == (Fraction(3, 4), film.colour)
+        assert (joined.height, joined.width) == (96, 64)
         assert look(target).frames[0].rotation == 0
     with av.open(str(tmp_path / "b.mp4")) as container:
         assert container.streams.video[0].codec_context.codec_tag == "hvc1"
 
 
 def has_right_checksum(path: str) -> bool:
-    """Say whether a Matroska's tracks, an element of two bytes' size, have the sum they should."""
+    """Return whether the checksum of a Matroska file's tracks, with a two-byte size, is right."""
     head = Path(path).read_bytes()
-    found = re.search(rb"\x16\x54\xae\x6b([\x40-\x7f].)\xbf\x84(....)", head, re.DOTALL)
-    assert found
-    size = int.from_bytes(found[1]) - 0x4000
-    body = head[found.end(2) : found.end(1) + size]
-    return zlib.crc32(body).to_bytes(4, "little") == found[2]
+    match = re.search(rb"\x16\x54\xae\x6b([\x40-\x7f].)\xbf\x84(....)", head, re.DOTALL)
+    assert match
+    size = int.from_bytes(match[1]) - 0x4000
+    body = head[match.end(2) : match.end(1) + size]
+    return zlib.crc32(body).to_bytes(4, "little") == match[2]
 
 
 ASPECTS = [
@@ -257,7 +258,7 @@ ASPECTS = [
 @pytest.mark.parametrize(
     ("name", "codec"), [("b.mkv", "ffv1"), ("b.mkv", "h264"), ("b.webm", "vp9"), ("b.webm", "av1")]
 )
-def test_matroska_says_the_shape_of_pixels_and_nothing_else_differs(
+def test_matroska_stores_the_pixel_aspect_and_nothing_else_changes(
     tmp_path: Path, pictures: Pictures, name: str, codec: str, aspect: Fraction
 ) -> None:
     square = form_of(name, codec)
@@ -269,26 +270,26 @@ def test_matroska_says_the_shape_of_pixels_and_nothing_else_differs(
     join_parts(plain, square, parts, None, None, RECORD)
     assert read_film(target).aspect == aspect
     assert read_film_record(target) == RECORD
-    if name.endswith(".mkv"):  # WebM has none
+    if name.endswith(".mkv"):  # WebM has no checksum
         assert has_right_checksum(plain)
         assert has_right_checksum(target)
     with av.open(target) as container, av.open(plain) as other:
         stream, same = container.streams.video[0], other.streams.video[0]
         assert stream.metadata == same.metadata
         assert (stream.height, stream.width) == (56, 90)
-        found = [(packet.pts, packet.dts, bytes(packet)) for packet in container.demux(stream)]
-        assert found == [(packet.pts, packet.dts, bytes(packet)) for packet in other.demux(same)]
+        packets = [(packet.pts, packet.dts, bytes(packet)) for packet in container.demux(stream)]
+        assert packets == [(packet.pts, packet.dts, bytes(packet)) for packet in other.demux(same)]
 
 
-def test_pixels_keep_their_shape_beside_sound(
-    clip: Make, tmp_path: Path, look: Any, sound_of: Any
+def test_the_pixel_aspect_is_stored_in_films_with_sound(
+    clip: WriteClip, tmp_path: Path, look: Any, sound_of: Any
 ) -> None:
     path = clip("a.mp4", sound="aac", aspect=Fraction(64, 45), title="Waves")
     for name in ("b.mkv", "b.webm"):
         target = str(tmp_path / name)
-        dream(path, target)
-        made = read_film(target)
-        assert (made.aspect, made.times) == (Fraction(64, 45), tuple(range(0, 1200, 40)))
+        write_grey(path, target)
+        joined = read_film(target)
+        assert (joined.aspect, joined.times) == (Fraction(64, 45), tuple(range(0, 1200, 40)))
         assert len(look(target).frames) == 30
     assert [data for _, data in sound_of(str(tmp_path / "b.mkv"))] == [
         data for _, data in sound_of(path)
@@ -298,15 +299,15 @@ def test_pixels_keep_their_shape_beside_sound(
         assert container.metadata["title"] == "Waves"
 
 
-def test_mp4_can_be_played_while_it_is_fetched(clip: Make, tmp_path: Path) -> None:
+def test_an_mp4_can_be_played_while_it_downloads(clip: WriteClip, tmp_path: Path) -> None:
     target = tmp_path / "b.mp4"
-    dream(clip("a.mp4", sound="aac"), str(target))
+    write_grey(clip("a.mp4", sound="aac"), str(target))
     data = target.read_bytes()
     assert 0 < data.index(b"moov") < data.index(b"mdat")
 
 
 @pytest.mark.slow
-def test_a_gif_moves_for_ever_in_its_colours(tmp_path: Path, pictures: Pictures) -> None:
+def test_a_gif_loops_forever_with_its_colours_and_times(tmp_path: Path, pictures: Pictures) -> None:
     form, out = form_of("out.gif", None), str(tmp_path / "out.gif")
     frames = pictures((0, 40, 80, 200, 270, 300, 420), last=250, height=67, width=99)
     digest = join_parts(out, form, write_parts(tmp_path, form, frames, (3, 2)), None, None, RECORD)
@@ -314,11 +315,11 @@ def test_a_gif_moves_for_ever_in_its_colours(tmp_path: Path, pictures: Pictures)
         assert gif.info["loop"] == 0
         assert gif.n_frames == 7
         delays = []
-        for place, (_, _, frame) in enumerate(frames):
-            gif.seek(place)
+        for index, (_, _, frame) in enumerate(frames):
+            gif.seek(index)
             delays.append(gif.info["duration"])
-            wrong = np.asarray(gif.convert("RGB")) / 255 - frame.pixels
-            assert np.abs(wrong).mean() < 0.06
+            error = np.asarray(gif.convert("RGB")) / 255 - frame.pixels
+            assert np.abs(error).mean() < 0.06
     assert delays == [40, 40, 120, 70, 30, 120, 250]
     assert read_film_record(out) == RECORD
     assert (
@@ -328,21 +329,25 @@ def test_a_gif_moves_for_ever_in_its_colours(tmp_path: Path, pictures: Pictures)
     assert read_film(out).last == 25
 
 
-def test_parts_that_do_not_belong_together_are_refused(tmp_path: Path, pictures: Pictures) -> None:
+def test_mismatched_and_missing_parts_are_refused(tmp_path: Path, pictures: Pictures) -> None:
     form = form_of("out.mp4", None)
     parts = write_parts(tmp_path, form, pictures((0, 40)), ())
     other = str(tmp_path / "other.nut")
     encode_part(other, form, pictures((80,), height=32), {})
-    with pytest.raises(BadInput, match=r"other\.nut: it is encoded unlike the first part"):
+    with pytest.raises(
+        BadInput, match=r"other\.nut: it is encoded differently from the first part; remove"
+    ):
         join_parts(str(tmp_path / "out.mp4"), form, [*parts, other], None, None, {})
-    lost = str(tmp_path / "lost.nut")
-    with pytest.raises(BadInput, match=r"lost\.nut: no such file"):
-        join_parts(str(tmp_path / "out.mp4"), form, [*parts, lost], None, None, {})
+    missing = str(tmp_path / "missing.nut")
+    with pytest.raises(BadInput, match=r"missing\.nut: no such file"):
+        join_parts(str(tmp_path / "out.mp4"), form, [*parts, missing], None, None, {})
     assert not list(tmp_path.glob("*.mp4"))
     assert not list(tmp_path.glob(".farm*"))
 
 
-def test_a_film_without_a_record_has_none(clip: Make, tmp_path: Path) -> None:
+def test_other_films_have_no_record_and_other_suffixes_are_refused(
+    clip: WriteClip, tmp_path: Path
+) -> None:
     assert read_film_record(clip("a.mp4", title="Waves")) is None
     with pytest.raises(BadOutput, match=r"its suffix must be one of"):
         join_parts(str(tmp_path / "a.avi"), form_of("a.mp4", None), [], None, None, {})

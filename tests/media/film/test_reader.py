@@ -1,4 +1,4 @@
-"""A frame is the same however it is reached, and its colours are those its numbers stand for."""
+"""A frame does not depend on the reading order, and its samples give the standard's colours."""
 
 import random
 import threading
@@ -14,7 +14,7 @@ from farm.errors import BadInput
 from farm.media.film import FilmReader, read_film
 from farm.model.film import Film, Moment
 
-Make = Callable[..., str]
+WriteClip = Callable[..., str]
 
 IRREGULAR = tuple(int(time) for time in np.cumsum(np.random.default_rng(0).integers(1, 9, 90)))
 
@@ -27,60 +27,60 @@ CLIPS = {
         {"codec": "libx265", "options": {"x265-params": "log-level=none:open-gop=1:keyint=12"}},
     ),
     "no key frames": ("a.mp4", {"options": {"x264-params": "intra-refresh=1:keyint=12"}}),
-    "seeking by guess": ("a.m2ts", {"codec": "mpeg2video", "options": {"g": "12", "bf": "2"}}),
+    "inexact seeking": ("a.m2ts", {"codec": "mpeg2video", "options": {"g": "12", "bf": "2"}}),
     "hidden frames": ("a.webm", {"codec": "libvpx-vp9", "options": {"deadline": "realtime"}}),
-    "frames built on frames": (
+    "frames that need all earlier ones": (
         "a.gif",
         {"codec": "gif", "pixels": "rgb8", "unit": Fraction(1, 100)},
     ),
-    "turned": ("a.mov", {"rotation": 90, "options": {"g": "20"}}),
-    "deep": ("a.mkv", {"pixels": "yuv420p10le", "options": {"g": "20"}}),
+    "rotated": ("a.mov", {"rotation": 90, "options": {"g": "20"}}),
+    "10 bits": ("a.mkv", {"pixels": "yuv420p10le", "options": {"g": "20"}}),
 }
 
 
 def read_all(url: str, film: Film) -> list[np.ndarray]:
     reader = FilmReader()
-    frames = [reader.read(url, film.moment(place)).pixels for place in range(len(film.times))]
+    frames = [reader.read(url, film.moment(index)).pixels for index in range(len(film.times))]
     reader.close()
     return frames
 
 
 def hops(count: int) -> list[int]:
-    """Return places to read: at random, then forwards, backwards, and pairs as flow asks."""
-    chance = random.Random(3)
-    some = [chance.randrange(count) for _ in range(25)]
-    pairs = [place + step for place in range(0, count - 1, 7) for step in (1, 0)]
-    return some + list(range(0, count, 11)) + list(range(count - 1, 0, -13)) + pairs
+    """Return indices to read: random, forwards, backwards, and pairs as optical flow reads them."""
+    rng = random.Random(3)
+    anywhere = [rng.randrange(count) for _ in range(25)]
+    pairs = [index + step for index in range(0, count - 1, 7) for step in (1, 0)]
+    return anywhere + list(range(0, count, 11)) + list(range(count - 1, 0, -13)) + pairs
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", CLIPS)
-def test_a_frame_is_the_same_however_it_is_reached(clip: Make, kind: str) -> None:
-    name, wishes = CLIPS[kind]
-    url = clip(name, **{"times": tuple(range(90))} | wishes)
+def test_a_frame_does_not_depend_on_the_reading_order(clip: WriteClip, kind: str) -> None:
+    name, options = CLIPS[kind]
+    url = clip(name, **{"times": tuple(range(90))} | options)
     film = read_film(url)
     frames = read_all(url, film)
     assert len(frames) == 90
     reader = FilmReader()
-    for place in hops(len(frames)):
-        again = reader.read(url, film.moment(place)).pixels
-        np.testing.assert_array_equal(again, frames[place], err_msg=f"frame {place}")
+    for index in hops(len(frames)):
+        again = reader.read(url, film.moment(index)).pixels
+        np.testing.assert_array_equal(again, frames[index], err_msg=f"frame {index}")
     reader.close()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kept_bytes", "decoders"), [(2**28, 4), (2**17, 2), (1, 1)])
-def test_large_frames_are_read_by_fewer_decoders(
-    clip: Make, monkeypatch: pytest.MonkeyPatch, kept_bytes: int, decoders: int
+def test_large_frames_leave_fewer_decoders_open(
+    clip: WriteClip, monkeypatch: pytest.MonkeyPatch, kept_bytes: int, decoders: int
 ) -> None:
     monkeypatch.setattr("farm.media.film.reader._KEPT_BYTES", kept_bytes)
     url = clip("a.mp4", times=tuple(range(90)), options={"g": "20"})
     film, reader = read_film(url), FilmReader()
     frames = read_all(url, film)
     before = threading.active_count()
-    for place in (80, 60, 40, 20, 2, *hops(90)):
-        again = reader.read(url, film.moment(place)).pixels
-        np.testing.assert_array_equal(again, frames[place], err_msg=f"frame {place}")
+    for index in (80, 60, 40, 20, 2, *hops(90)):
+        again = reader.read(url, film.moment(index)).pixels
+        np.testing.assert_array_equal(again, frames[index], err_msg=f"frame {index}")
         assert threading.active_count() - before <= decoders
     reader.close()
 
@@ -89,27 +89,27 @@ def test_large_frames_are_read_by_fewer_decoders(
 @pytest.mark.parametrize(
     "name", ["bikes.mp4", "iphone_rotated.mov", "newtonscradle.gif", "av1_video.mkv"]
 )
-def test_frames_of_real_films_are_the_same_however_they_are_reached(
+def test_frames_of_real_films_do_not_depend_on_the_reading_order(
     shared_data: Path, name: str
 ) -> None:
     url = str(shared_data / "videos" / name)
     film = read_film(url)
     frames = [picture.mean(0) for picture in read_all(url, film)]
     reader = FilmReader()
-    for place in hops(len(frames)):
-        again = reader.read(url, film.moment(place)).pixels.mean(0)
-        np.testing.assert_array_equal(again, frames[place], err_msg=f"frame {place}")
+    for index in hops(len(frames)):
+        again = reader.read(url, film.moment(index)).pixels.mean(0)
+        np.testing.assert_array_equal(again, frames[index], err_msg=f"frame {index}")
     reader.close()
 
 
-def test_frames_without_times_are_counted(clip: Make) -> None:
+def test_frames_without_times_are_counted(clip: WriteClip) -> None:
     url = clip("a.mp4", options={"g": "10", "bf": "3"})
     film = read_film(url)
     frames = read_all(url, film)
     reader = FilmReader()
-    for place in (20, 21, 3, 29, 29, 0):
-        again = reader.read(url, Moment(place)).pixels
-        np.testing.assert_array_equal(again, frames[place])
+    for index in (20, 21, 3, 29, 29, 0):
+        again = reader.read(url, Moment(index)).pixels
+        np.testing.assert_array_equal(again, frames[index])
     reader.close()
 
 
@@ -118,24 +118,24 @@ def decoders() -> int:
 
 
 @pytest.mark.slow
-def test_few_films_stay_open_and_none_after_closing(clip: Make) -> None:
+def test_at_most_4_films_stay_open_and_none_after_close(clip: WriteClip) -> None:
     urls = [clip(f"{number}.mp4", times=tuple(range(8))) for number in range(6)]
-    moments = read_film(urls[0])
+    film = read_film(urls[0])
     reader = FilmReader()
-    for place in range(8):
+    for index in range(8):
         for url in urls:
-            reader.read(url, moments.moment(place))
+            reader.read(url, film.moment(index))
             assert decoders() <= 4
     reader.close()
     assert decoders() == 0
 
 
-def test_a_frame_that_is_not_there_is_said(clip: Make) -> None:
+def test_a_missing_frame_is_reported(clip: WriteClip) -> None:
     url = clip("a.mp4")
     reader = FilmReader()
-    with pytest.raises(BadInput, match=r"a\.mp4: frame 8 is not there; has the file changed\?"):
+    with pytest.raises(BadInput, match=r"a\.mp4: frame 8 is missing; has the file changed\?"):
         reader.read(url, Moment(7, 7 * 512 + 1))
-    with pytest.raises(BadInput, match="frame 31 is not there"):
+    with pytest.raises(BadInput, match="frame 31 is missing"):
         reader.read(url, Moment(30))
     reader.close()
 
@@ -163,7 +163,7 @@ RED, GREEN, BLUE, WHITE = (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)
         (1, 2, "gray10le", (1023,), WHITE),
     ],
 )
-def test_numbers_stand_for_the_colours_of_their_standard(
+def test_samples_give_the_colours_of_their_standard(
     tmp_path: Path,
     matrix: int,
     range_: int,

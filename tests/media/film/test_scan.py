@@ -1,4 +1,4 @@
-"""Reading a film once: exact times, upright sizes, colours, and one line for what is no film."""
+"""A scan finds exact times, upright sizes and colours, and refuses other files with one line."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -12,24 +12,24 @@ from farm.errors import BadInput
 from farm.media.film import FilmReader, is_film, read_film
 from farm.model.film import Colour
 
-Make = Callable[..., str]
+WriteClip = Callable[..., str]
 
 HUNDREDTH = Fraction(1, 100)
 IRREGULAR = (0, 3, 4, 9, 10, 11, 19, 26, 27, 40, 41, 42, 43, 44, 60, 61)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv"])
-def test_times_are_those_of_the_container(clip: Make, name: str) -> None:
+def test_times_are_those_of_the_container(clip: WriteClip, name: str) -> None:
     film = read_film(clip(name, times=IRREGULAR, unit=Fraction(1, 100)))
     seconds = [time * film.time_base for time in film.times]
     assert seconds == [Fraction(time, 100) for time in IRREGULAR]
     assert film.is_seekable
     assert film.notes == ()
-    assert [film.duration(place) * film.time_base * 100 for place in range(3)] == [3, 1, 5]
+    assert [film.duration(index) * film.time_base * 100 for index in range(3)] == [3, 1, 5]
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, -90])
-def test_a_turned_film_is_upright(clip: Make, rotation: int) -> None:
+def test_the_size_of_a_rotated_film_is_upright(clip: WriteClip, rotation: int) -> None:
     path = clip("a.mp4", rotation=rotation, aspect=Fraction(4, 3))
     film = read_film(path)
     is_on_its_side = rotation in {90, -90}
@@ -37,7 +37,7 @@ def test_a_turned_film_is_upright(clip: Make, rotation: int) -> None:
     assert film.aspect == (Fraction(3, 4) if is_on_its_side else Fraction(4, 3))
 
 
-def test_rotation_turns_the_right_way(clip: Make) -> None:
+def test_rotation_turns_frames_in_the_right_direction(clip: WriteClip) -> None:
     def corner(_: int) -> np.ndarray:
         picture = np.zeros((64, 96, 3), np.float32)
         picture[:32, :48] = 1
@@ -46,14 +46,16 @@ def test_rotation_turns_the_right_way(clip: Make) -> None:
     path = clip("a.mp4", rotation=90, draw=corner)
     pixels = FilmReader().read(path, read_film(path).moment(0)).pixels
     bright = pixels.mean(2) > 0.5
-    assert bright[60:, :28].mean() > 0.95, "a quarter turn against the clock: top left goes down"
+    assert bright[60:, :28].mean() > 0.95, (
+        "a counterclockwise quarter turn moves the top left corner down"
+    )
     assert bright.mean() == pytest.approx(0.25, abs=0.03)
 
 
 @pytest.mark.parametrize(
     ("pixels", "depth"), [("yuv420p", 8), ("yuv420p10le", 10), ("yuv444p10le", 10)]
 )
-def test_depth_is_the_samples_own(clip: Make, pixels: str, depth: int) -> None:
+def test_depth_is_that_of_the_samples(clip: WriteClip, pixels: str, depth: int) -> None:
     assert read_film(clip("a.mp4", pixels=pixels, times=(0, 1))).depth == depth
 
 
@@ -67,43 +69,43 @@ def test_depth_is_the_samples_own(clip: Make, pixels: str, depth: int) -> None:
         (64, (9, 16, 9, 1), Colour(9, 16, 9)),
     ],
 )
-def test_colour_tags_are_read_or_presumed(
-    clip: Make, height: int, tags: tuple[int, ...], colour: Colour
+def test_colour_tags_are_read_or_get_defaults(
+    clip: WriteClip, height: int, tags: tuple[int, ...], colour: Colour
 ) -> None:
     quick = {"preset": "ultrafast"}
     film = read_film(clip("a.mp4", height=height, tags=tags, times=(0,), options=quick))
     assert film.colour == colour
 
 
-def test_every_frame_is_seen_once_and_small(clip: Make) -> None:
-    seen: list[np.ndarray] = []
-    told: list[float] = []
+def test_every_frame_is_passed_on_once_and_small(clip: WriteClip) -> None:
+    small: list[np.ndarray] = []
+    progress: list[float] = []
     path = clip("a.mp4", height=120, width=480)
-    read_film(path, report=told.append, see=seen.append)
-    assert {(picture.shape, str(picture.dtype)) for picture in seen} == {((40, 160, 3), "uint8")}
-    assert len(seen) == 30
-    assert told == sorted(told)
-    assert 0.9 < told[-1] <= 1
+    read_film(path, report=progress.append, on_frame=small.append)
+    assert {(picture.shape, str(picture.dtype)) for picture in small} == {((40, 160, 3), "uint8")}
+    assert len(small) == 30
+    assert progress == sorted(progress)
+    assert 0.9 < progress[-1] <= 1
 
 
-def test_sound_and_what_is_left_out_are_said(clip: Make) -> None:
+def test_sound_is_detected(clip: WriteClip) -> None:
     assert read_film(clip("a.mp4", sound="aac")).has_sound
     assert not read_film(clip("b.mp4")).has_sound
 
 
-def test_pictures_that_start_after_the_sound_do_so(clip: Make) -> None:
+def test_pictures_that_start_after_the_sound_keep_their_delay(clip: WriteClip) -> None:
     film = read_film(clip("a.mkv", sound="flac", times=tuple(range(5, 20))))
     assert film.times[0] * film.time_base == Fraction(5, 25)
 
 
-def test_a_film_whose_clock_starts_late_starts_at_0(clip: Make) -> None:
+def test_a_film_whose_clock_starts_late_is_shifted_to_0(clip: WriteClip) -> None:
     film = read_film(clip("a.m2ts", codec="mpeg2video"))
     assert film.times[0] == 0
     assert [time * film.time_base * 25 for time in film.times] == list(range(30))
     assert film.is_seekable
 
 
-def test_a_film_goes_on_where_its_clock_is_set_anew(clip: Make, tmp_path: Path) -> None:
+def test_times_continue_after_a_clock_reset(clip: WriteClip, tmp_path: Path) -> None:
     first = clip("a.m2ts", codec="mpeg2video")
     joined = tmp_path / "twice.m2ts"
     joined.write_bytes(Path(first).read_bytes() * 2)
@@ -114,7 +116,7 @@ def test_a_film_goes_on_where_its_clock_is_set_anew(clip: Make, tmp_path: Path) 
     assert steps.min() == steps.max() == 3600
 
 
-def write_sound_alone(path: Path) -> None:
+def write_only_sound(path: Path) -> None:
     with av.open(str(path), "w", "mp4") as out:
         stream = out.add_stream("aac", rate=48000)
         frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), "fltp", "stereo")
@@ -143,16 +145,16 @@ def write_png(path: Path) -> None:
     ("write", "reason"),
     [
         (lambda path: None, r"no such file"),
-        (lambda path: path.mkdir(), r"no file; give a film"),
+        (lambda path: path.mkdir(), r"not a file; give a film"),
         (lambda path: path.write_bytes(b""), r"the file is empty"),
         (lambda path: path.write_text("hello, this is a letter"), r"not a film, damaged, or"),
         (lambda path: path.write_text("#EXTM3U\n#EXTINF:9,\n/etc/hosts\n"), r"not a film"),
         (write_png, r"not a film, damaged, or"),
-        (write_sound_alone, r"no film in it, only sound"),
+        (write_only_sound, r"it has no pictures, only sound; give a film"),
         (write_huge, r"not a film, damaged, or"),
     ],
 )
-def test_what_is_no_film_is_refused_in_one_line(
+def test_a_file_that_is_not_a_film_is_refused_with_one_line(
     tmp_path: Path, write: Callable[[Path], object], reason: str
 ) -> None:
     path = tmp_path / "film.mp4"
@@ -164,7 +166,7 @@ def test_what_is_no_film_is_refused_in_one_line(
 
 
 @pytest.mark.slow
-def test_of_a_film_cut_short_there_is_what_there_is(clip: Make, tmp_path: Path) -> None:
+def test_the_rest_of_a_truncated_film_can_be_read(clip: WriteClip, tmp_path: Path) -> None:
     whole = Path(clip("a.mkv", times=tuple(range(100)), options={"g": "10"}))
     short = tmp_path / "short.mkv"
     short.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
@@ -178,17 +180,19 @@ def test_of_a_film_cut_short_there_is_what_there_is(clip: Make, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_a_damaged_film_is_counted_as_it_will_be_read(clip: Make, tmp_path: Path) -> None:
+def test_damaged_films_have_the_same_frames_when_scanned_and_read(
+    clip: WriteClip, tmp_path: Path
+) -> None:
     data = bytearray(Path(clip("a.mkv", times=tuple(range(80)), options={"g": "10"})).read_bytes())
-    for place in range(len(data) // 3, len(data) * 2 // 3, 60):
-        data[place] ^= 0xFF
+    for index in range(len(data) // 3, len(data) * 2 // 3, 60):
+        data[index] ^= 0xFF
     damaged = tmp_path / "damaged.mkv"
     damaged.write_bytes(data)
-    seen: list[np.ndarray] = []
-    film = read_film(str(damaged), see=seen.append)
+    small: list[np.ndarray] = []
+    film = read_film(str(damaged), on_frame=small.append)
     assert not film.is_seekable
     assert any(note.startswith("damaged") for note in film.notes)
-    assert len(seen) == len(film.times) > 20
+    assert len(small) == len(film.times) > 20
     assert film.moment(3).time is None
     reader = FilmReader()
     last = reader.read(str(damaged), film.moment(len(film.times) - 1))
@@ -197,7 +201,7 @@ def test_a_damaged_film_is_counted_as_it_will_be_read(clip: Make, tmp_path: Path
     reader.close()
 
 
-def test_damaged_sound_does_not_matter(clip: Make, tmp_path: Path) -> None:
+def test_damaged_sound_is_ignored(clip: WriteClip, tmp_path: Path) -> None:
     whole = clip("a.mkv", sound="aac")
     with av.open(whole) as container:
         sounds = [bytes(p) for p in container.demux(container.streams.audio[0]) if p.size > 20]
@@ -206,14 +210,14 @@ def test_damaged_sound_does_not_matter(clip: Make, tmp_path: Path) -> None:
         data = data.replace(sound, bytes(len(sound)))
     broken = tmp_path / "broken.mkv"
     broken.write_bytes(data)
-    film, sane = read_film(str(broken)), read_film(whole)
-    assert (film.times, film.notes, film.is_seekable) == (sane.times, (), True)
+    film, intact = read_film(str(broken)), read_film(whole)
+    assert (film.times, film.notes, film.is_seekable) == (intact.times, (), True)
 
 
-def test_a_gif_is_a_film_where_it_moves(clip: Make, tmp_path: Path) -> None:
-    moving = clip("a.gif", codec="gif", pixels="rgb8", times=(0, 5), unit=HUNDREDTH)
+def test_a_gif_is_a_film_if_it_is_animated(clip: WriteClip, tmp_path: Path) -> None:
+    animated = clip("a.gif", codec="gif", pixels="rgb8", times=(0, 5), unit=HUNDREDTH)
     still = clip("b.gif", codec="gif", pixels="rgb8", times=(0,), unit=HUNDREDTH)
-    assert is_film(moving)
+    assert is_film(animated)
     assert not is_film(still)
     assert not is_film(str(tmp_path / "nowhere.gif"))
     assert is_film("nowhere.MP4")
@@ -240,7 +244,7 @@ COUNTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(COUNTS))
-def test_real_films_have_all_their_frames(shared_data: Path, name: str) -> None:
+def test_all_frames_of_real_films_are_found(shared_data: Path, name: str) -> None:
     film = read_film(str(shared_data / "videos" / name))
     assert len(film.times) == COUNTS[name]
     assert film.is_seekable == (name != "newtonscradle.gif")

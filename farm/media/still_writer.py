@@ -1,4 +1,4 @@
-"""Writing a still: quantised once, its record inside, whole or absent."""
+"""Writes stills, each with its record inside, whole or not at all."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -10,9 +10,10 @@ import pyvips
 from PIL import ExifTags, Image
 
 from farm.errors import BadOutput
-from farm.media.formats import WRITABLE, Writable
 from farm.media.frame import Frame, to_levels
-from farm.media.record import add_to_jpeg, add_to_png, to_text
+from farm.media.record import to_text
+from farm.media.still_formats import WRITABLE, StillFormat
+from farm.media.still_record import add_to_jpeg, add_to_png
 from farm.storage import open_whole, output_path
 
 __all__ = ["write_still", "write_working"]
@@ -23,48 +24,44 @@ _QUALITY: Final = 95
 def write_still(url: str, frame: Frame, record: Mapping[str, object]) -> str:
     """Write a still in the format its suffix names and return the file's SHA-256.
 
-    A frame of 16 bits stays so in PNG and TIFF; JPEG (4:4:4) and WebP have 8, at quality 95.
-    Alpha is kept, except in JPEG, where it is dropped: what lies under it shows. Equal input
-    gives equal bytes.
-    record: anything JSON holds; read_record gives it back.
+    PNG and TIFF keep 16 bits per channel; JPEG (4:4:4) and WebP store 8, at quality 95. JPEG drops
+    alpha and shows the pixels it covered. Equal input gives equal bytes.
+    record: anything JSON can represent; read_record returns it.
 
-    Raises BadOutput where the suffix or the place cannot be written or the picture is too large
-    for the format, StorageFailed where writing failed on the way, ValueError where pixels are
-    not numbers.
+    Raises BadOutput if the suffix is unsupported, the picture is too large for the format or the
+    path cannot be written, StorageFailed if the storage fails, ValueError if a pixel is NaN.
     """
     path = output_path(url)
-    form = WRITABLE.get(path.suffix.lower())
-    if form is None:
+    still_format = WRITABLE.get(path.suffix.lower())
+    if still_format is None:
         raise BadOutput(url, f"its suffix must be one of {', '.join(WRITABLE)}")
-    _check_sides(url, frame, form)
-    encoded = _ENCODERS[form.name](_levels(frame, form), to_text(record))
+    _check_size(url, frame, still_format)
+    encoded = _ENCODERS[still_format.name](_levels(frame, still_format), to_text(record))
     with open_whole(path) as file:
         file.write(encoded)
     return hashlib.sha256(encoded).hexdigest()
 
 
 def write_working(url: str, frame: Frame, record: Mapping[str, object]) -> str:
-    """Write a TIFF that is quick to write and to read, and not kept; as write_still else."""
+    """Write a working picture: an uncompressed TIFF, fast to write and read; see write_still."""
     encoded = _tiff(_levels(frame, WRITABLE[".tif"]), to_text(record), compression="none")
     with open_whole(output_path(url)) as file:
         file.write(encoded)
     return hashlib.sha256(encoded).hexdigest()
 
 
-def _check_sides(url: str, frame: Frame, form: Writable) -> None:
+def _check_size(url: str, frame: Frame, still_format: StillFormat) -> None:
     height, width = frame.pixels.shape[:2]
-    if max(height, width) > form.max_side:
-        raise BadOutput(
-            url,
-            f"{width}x{height} pixels; {form.name} holds {form.max_side} a side, write .png or .tif",
-        )
+    if max(height, width) > still_format.max_side:
+        limit = f"{still_format.name} allows {still_format.max_side} per side"
+        raise BadOutput(url, f"{width}x{height} pixels, but {limit}; write .png or .tif")
 
 
-def _levels(frame: Frame, form: Writable) -> np.ndarray:
-    """Return [height, width, 3 or 4] whole numbers at the depth the format keeps."""
-    depth = min(frame.depth, max(form.depths))
+def _levels(frame: Frame, still_format: StillFormat) -> np.ndarray:
+    """Return [height, width, 3 or 4] integers at the depth that the format stores."""
+    depth = min(frame.depth, max(still_format.depths))
     pixels = to_levels(frame.pixels, depth)
-    if frame.alpha is None or not form.has_alpha:
+    if frame.alpha is None or not still_format.has_alpha:
         return pixels
     return np.dstack((pixels, to_levels(frame.alpha, depth)))
 

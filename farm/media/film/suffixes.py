@@ -1,4 +1,4 @@
-"""Which files are films, told by their suffixes; of a GIF, by whether it moves."""
+"""Recognises films by their suffixes, and animated GIFs by their frames."""
 
 from pathlib import Path, PurePath
 from typing import Final
@@ -10,7 +10,7 @@ from farm.storage import input_path
 __all__ = ["FILM_SUFFIXES", "WRITABLE_FILMS", "is_film", "is_film_name"]
 
 WRITABLE_FILMS: Final = (".mp4", ".mov", ".mkv", ".webm", ".gif")
-"""Suffixes of films that are written."""
+"""Suffixes of films that can be written."""
 
 FILM_SUFFIXES: Final = frozenset(
     {
@@ -19,23 +19,23 @@ FILM_SUFFIXES: Final = frozenset(
         *(".mts", ".mxf", ".ogv", ".vob", ".wmv"),
     }
 )
-"""Suffixes of films that are read."""
+"""Suffixes of films that can be read."""
 
 
 def is_film_name(path: PurePath) -> bool:
-    """Say whether the suffix is one of a film, or of a picture that may move."""
+    """Return whether the suffix is that of a film, or of a GIF, which may be a still."""
     return path.suffix.lower() in FILM_SUFFIXES
 
 
 def is_film(url: str) -> bool:
-    """Say whether this is a film by its suffix, and for a GIF, whether it has several frames."""
+    """Return whether the suffix is that of a film; a GIF must have several frames."""
     suffix = PurePath(url).suffix.lower()
-    return _moves(input_path(url)) if suffix == ".gif" else suffix in FILM_SUFFIXES
+    return _is_animated(input_path(url)) if suffix == ".gif" else suffix in FILM_SUFFIXES
 
 
-def _moves(gif: Path) -> bool:
+def _is_animated(gif: Path) -> bool:
     try:
         with Image.open(gif, formats=("GIF",)) as image:
             return bool(getattr(image, "is_animated", False))
-    except Exception:  # noqa: BLE001 - who reads the file says what is wrong with it
+    except Exception:  # noqa: BLE001 - reading the file reports what is wrong with it
         return False

@@ -1,4 +1,4 @@
-"""A part keeps its frames' times, colours and samples, is the same every time, whole or absent."""
+"""A part keeps its frames' times, colours and samples; equal input gives equal bytes."""
 
 import subprocess
 import sys
@@ -51,7 +51,7 @@ def own_kilobytes():
 form = choose_format("a.mkv", "av1", "draft", None, film=None)
 frame = Frame(np.random.default_rng(0).random((720, 1280, 3), np.float32))
 before = own_kilobytes()
-encode_part(sys.argv[1], form, ((place, 1, frame) for place in range(24)), {})
+encode_part(sys.argv[1], form, ((time, 1, frame) for time in range(24)), {})
 print(own_kilobytes() - before)
 """
 IRREGULAR = (2, 3, 7, 8, 9, 20, 21, 22, 23, 30, 41, 42, 43)
@@ -62,22 +62,22 @@ def form_of(name: str, codec: str | None = None, depth: int | None = None) -> Fi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("height", "width", "ahead"), [(48, 64, 40), (2160, 3840, 21)])
-def test_an_encoder_looks_ahead_at_fewer_frames_where_they_are_large(
-    tmp_path: Path, height: int, width: int, ahead: int
+@pytest.mark.parametrize(("height", "width", "lookahead"), [(48, 64, 40), (2160, 3840, 21)])
+def test_an_encoder_looks_ahead_at_fewer_large_frames(
+    tmp_path: Path, height: int, width: int, lookahead: int
 ) -> None:
     form = choose_format("a.mp4", "h264", "good", None, film=None)
     grey = Frame(np.full((height, width, 3), 0.5, np.float32))
     encode_part(str(tmp_path / "a.nut"), form, [(0, 1, grey)], {})
-    assert b"rc_lookahead=%d " % ahead in (tmp_path / "a.nut").read_bytes()
+    assert b"rc_lookahead=%d " % lookahead in (tmp_path / "a.nut").read_bytes()
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process's own memory")
-def test_an_encoders_memory_is_given_back(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", GROWTH, str(tmp_path / "a.nut")]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 60 * 1024, "kilobytes are kept"
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports a process's own memory")
+def test_the_memory_of_an_encoder_is_released(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", GROWTH, str(tmp_path / "a.nut")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 60 * 1024, "growth in kilobytes"
 
 
 @pytest.mark.slow
@@ -91,9 +91,9 @@ def test_equal_frames_give_equal_bytes_at_their_own_times(
     digests = {encode_part(str(path), form, frames, {"task": "dream"}) for path in paths}
     assert len(digests) == 1
     assert paths[0].read_bytes() == paths[1].read_bytes()
-    seen = look(str(paths[0]))
-    assert [time * 25 for time in seen.times] == list(IRREGULAR)
-    assert seen.frames[0].key_frame
+    track = look(str(paths[0]))
+    assert [time * 25 for time in track.times] == list(IRREGULAR)
+    assert track.frames[0].key_frame
     assert read_film_record(str(paths[0])) == {"task": "dream"}
 
 
@@ -109,7 +109,7 @@ def test_any_time_base_is_kept(
 ) -> None:
     folder = tmp_path_factory.mktemp("times")
     part, out = str(folder / "part.nut"), str(folder / "out.mp4")
-    times = [start + sum(steps[:place]) for place in range(len(steps) + 1)]
+    times = [start + sum(steps[:count]) for count in range(len(steps) + 1)]
     grey = Frame(np.full((16, 16, 3), 0.5, np.float32))
     form = choose_format(out, None, "draft", None, film=None, rate=1 / unit)
     frames = [(t, step, grey) for t, step in zip(times[:-1], steps, strict=True)]
@@ -125,7 +125,7 @@ def test_any_time_base_is_kept(
 @pytest.mark.slow
 @pytest.mark.parametrize(("codec", "depth"), [("h264", 8), ("h264", 10), ("av1", 10), ("vp9", 8)])
 @pytest.mark.parametrize("colour", [Colour(1, 1, 1), Colour(6, 6, 6), Colour(1, 1, 1, True)])
-def test_colours_come_back_within_two_levels(
+def test_colours_read_back_within_two_levels(
     tmp_path: Path, codec: str, depth: int, colour: Colour
 ) -> None:
     patches = np.random.default_rng(5).random((4, 6, 3), dtype=np.float32)
@@ -140,30 +140,30 @@ def test_colours_come_back_within_two_levels(
     read = reader.read(out, film.moment(0))
     reader.close()
     middles = (slice(7, None, 16), slice(7, None, 16))
-    wrong = np.abs(read.pixels[middles] - picture[middles]).max() * 255
-    assert wrong <= 2 + 1, f"{wrong:.2f} levels: two of the colours, one of the encoder"
+    error = np.abs(read.pixels[middles] - picture[middles]).max() * 255
+    assert error <= 2 + 1, f"{error:.2f} levels: two for the colours, one for the encoder"
 
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_ffv1_keeps_every_sample(tmp_path: Path, depth: int) -> None:
     peak = 2**depth - 1
     levels = np.random.default_rng(1).integers(0, peak + 1, (2, 33, 47, 3))
-    frames = [Frame((some / np.float32(peak)).astype(np.float32), depth=depth) for some in levels]
+    frames = [Frame((each / np.float32(peak)).astype(np.float32), depth=depth) for each in levels]
     form = form_of("a.mkv", "ffv1", depth)
     part, out = str(tmp_path / "part.nut"), str(tmp_path / "out.mkv")
-    encode_part(part, form, [(place, 1, frame) for place, frame in enumerate(frames)], {})
+    encode_part(part, form, [(time, 1, frame) for time, frame in enumerate(frames)], {})
     join_parts(out, form, [part], None, None, {})
     film, reader = read_film(out), FilmReader()
     assert film.depth == depth
-    for place, frame in enumerate(frames):
-        read = reader.read(out, film.moment(place))
+    for index, frame in enumerate(frames):
+        read = reader.read(out, film.moment(index))
         np.testing.assert_array_equal(read.pixels, frame.pixels)
         assert read.depth == depth
     reader.close()
 
 
 @pytest.mark.parametrize(("name", "codec", "depth"), CODECS)
-def test_odd_sides_stay_where_the_codec_has_them(
+def test_odd_sides_are_kept_if_the_codec_allows_them(
     tmp_path: Path, pictures: Pictures, look: Any, name: str, codec: str, depth: int
 ) -> None:
     part = str(tmp_path / "part.nut")
@@ -173,7 +173,7 @@ def test_odd_sides_stay_where_the_codec_has_them(
     assert (first.height, first.width) == expected
 
 
-def test_the_row_that_makes_sides_even_repeats_the_last(tmp_path: Path) -> None:
+def test_even_sides_are_made_by_repeating_the_last_row_and_column(tmp_path: Path) -> None:
     picture = np.zeros((17, 33, 3), np.float32)
     picture[-1], picture[:, -1] = 1, 1
     part, out = str(tmp_path / "part.nut"), str(tmp_path / "out.mp4")
@@ -190,26 +190,26 @@ def test_the_row_that_makes_sides_even_repeats_the_last(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codec", ["h264", "ffv1"])
-def test_a_part_is_whole_or_absent(tmp_path: Path, pictures: Pictures, codec: str) -> None:
-    def some() -> Iterator[tuple[int, int, Frame]]:
+def test_an_error_leaves_no_partial_part(tmp_path: Path, pictures: Pictures, codec: str) -> None:
+    def failing_frames() -> Iterator[tuple[int, int, Frame]]:
         yield from pictures(tuple(range(40)))
-        raise RuntimeError("the disk of frames is gone")
+        raise RuntimeError("the source of frames failed")
 
-    with pytest.raises(RuntimeError, match="the disk of frames is gone"):
-        encode_part(str(tmp_path / "part.nut"), form_of("a.mkv", codec), some(), {})
+    with pytest.raises(RuntimeError, match="the source of frames failed"):
+        encode_part(str(tmp_path / "part.nut"), form_of("a.mkv", codec), failing_frames(), {})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_frames_of_another_size_are_refused(tmp_path: Path, pictures: Pictures) -> None:
     frames = pictures((0, 1)) + pictures((2,), height=32)
-    with pytest.raises(BadInput, match="frame at 2: it is 96x32 pixels, the film's are 96x64"):
+    with pytest.raises(BadInput, match="frame at 2: it is 96x32 pixels, but the film is 96x64"):
         encode_part(str(tmp_path / "part.nut"), form_of("a.mp4"), frames, {})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_codec_cannot_hold_is_refused(tmp_path: Path) -> None:
+def test_a_size_that_the_codec_cannot_encode_is_refused(tmp_path: Path) -> None:
     wide = Frame(np.zeros((2, 20000, 3), np.float32))
-    with pytest.raises(BadOutput, match="av1 cannot hold 20000x2 pixels") as refusal:
+    with pytest.raises(BadOutput, match="av1 cannot encode 20000x2 pixels") as refusal:
         encode_part(str(tmp_path / "part.nut"), form_of("a.mp4", "av1"), [(0, 1, wide)], {})
     assert "\n" not in str(refusal.value)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Reading: modes, alpha, orientation, profiles, limits."""
+"""Reading stills: modes, alpha, orientation, colour profiles, limits."""
 
 import os
 import struct
@@ -38,7 +38,7 @@ def as_grey(levels: np.ndarray, peak: float = 255) -> np.ndarray:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".webp", ".ppm", ".tga"])
-def test_rgb_comes_back_exactly(tmp_path: Path, suffix: str) -> None:
+def test_rgb_reads_back_exactly(tmp_path: Path, suffix: str) -> None:
     options = {"lossless": True} if suffix == ".webp" else {}
     assert_pixels(saved(tmp_path, Image.fromarray(RAMP), suffix, **options), RAMP / 255)
 
@@ -55,14 +55,14 @@ def test_one_bit_is_black_and_white(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_a_palette_is_looked_up(tmp_path: Path, suffix: str) -> None:
+def test_a_palette_is_applied(tmp_path: Path, suffix: str) -> None:
     image = Image.fromarray(RAMP).quantize(16)
     assert_pixels(saved(tmp_path, image, suffix), np.asarray(image.convert("RGB")) / 255)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-def test_alpha_is_carried_apart(tmp_path: Path, mode: str, suffix: str) -> None:
+def test_alpha_is_separated_from_the_pixels(tmp_path: Path, mode: str, suffix: str) -> None:
     image = Image.fromarray(RAMP).convert(mode[:-1])
     image.putalpha(Image.fromarray(GREY))
     frame = read_still(saved(tmp_path, image, suffix))
@@ -91,7 +91,7 @@ def test_one_transparent_colour_becomes_alpha(
     assert frame.alpha[0, 0] == 1
 
 
-def test_deep_grey_keeps_its_levels(tmp_path: Path) -> None:
+def test_16_bit_grey_keeps_its_levels(tmp_path: Path) -> None:
     deep = (np.arange(84, dtype=np.uint16) * 701).reshape(12, 7)
     for suffix in (".png", ".tif", ".pgm"):
         url = saved(tmp_path, Image.fromarray(deep), suffix)
@@ -99,18 +99,18 @@ def test_deep_grey_keeps_its_levels(tmp_path: Path) -> None:
         assert read_still(url).depth == 16
 
 
-def test_floating_point_is_taken_as_0_to_1(tmp_path: Path) -> None:
+def test_floating_point_samples_must_be_in_0_to_1(tmp_path: Path) -> None:
     values = np.linspace(0, 1, 84, dtype=np.float32).reshape(12, 7)
     assert_pixels(saved(tmp_path, Image.fromarray(values), ".tif"), as_grey(values, 1), 1e-5)
     url = saved(tmp_path, Image.fromarray(values), ".pfm")
     assert_pixels(url, as_grey(values, 1))
     for suffix in (".tif", ".pfm"):
         url = saved(tmp_path, Image.fromarray(values * 300), suffix)
-        with pytest.raises(BadInput, match="samples must lie in 0 to 1, found 0 to 300"):
+        with pytest.raises(BadInput, match="samples range from 0 to 300; the limit is 0 to 1"):
             read_still(url)
 
 
-def test_cmyk_without_a_profile_is_ink_over_white(tmp_path: Path) -> None:
+def test_cmyk_without_a_profile_is_read_as_ink_on_white(tmp_path: Path) -> None:
     inks = np.zeros((8, 8, 4), np.uint8)
     inks[:4, :, 0] = 255
     inks[4:, :, 3] = 102
@@ -121,7 +121,7 @@ def test_cmyk_without_a_profile_is_ink_over_white(tmp_path: Path) -> None:
     assert_pixels(saved(tmp_path, image, ".jpg", quality=100), expected, 2 / 255)
 
 
-def test_deep_cmyk_is_the_same(tmp_path: Path) -> None:
+def test_16_bit_cmyk_is_read_as_ink_on_white(tmp_path: Path) -> None:
     inks = np.full((6, 5, 4), (0, 65535, 0, 32768), np.uint16)
     path = tmp_path / "deep.tif"
     pyvips.Image.new_from_array(inks, interpretation="cmyk").tiffsave(str(path))
@@ -131,8 +131,8 @@ def test_deep_cmyk_is_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_every_orientation_comes_out_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
-    # How an upright picture is stored under each orientation, from the EXIF standard.
+def test_every_orientation_is_read_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
+    # how the EXIF standard stores an upright picture, by orientation
     stored = {
         1: RAMP,
         2: RAMP[:, ::-1],
@@ -191,7 +191,7 @@ def test_a_wide_profile_is_converted_at_16_bits(tmp_path: Path, p3: bytes) -> No
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_srgb_profiles_change_nothing(tmp_path: Path, suffix: str) -> None:
+def test_an_srgb_profile_changes_nothing(tmp_path: Path, suffix: str) -> None:
     profile = bytes(pyvips.Image.profile_load("srgb"))
     url = saved(tmp_path, Image.fromarray(RAMP), suffix, icc_profile=profile)
     assert_pixels(url, RAMP / 255)
@@ -207,11 +207,11 @@ def test_a_broken_profile_is_ignored_and_noted(tmp_path: Path, suffix: str, prof
         assert note.startswith("colour profile ignored: ")
 
 
-def test_a_profile_for_inks_on_rgb_is_ignored_and_noted(tmp_path: Path) -> None:
+def test_a_cmyk_profile_in_an_rgb_picture_is_ignored_and_noted(tmp_path: Path) -> None:
     profile = bytes(pyvips.Image.profile_load("cmyk"))
     url = saved(tmp_path, Image.fromarray(RAMP), icc_profile=profile)
     assert_pixels(url, RAMP / 255)
-    assert "it is for CMYK pictures, this one is RGB" in read_still(url).notes[0]
+    assert "it is for CMYK pictures, but this one is RGB" in read_still(url).notes[0]
 
 
 def test_a_grey_picture_may_carry_an_rgb_profile(tmp_path: Path, p3: bytes) -> None:
@@ -220,7 +220,7 @@ def test_a_grey_picture_may_carry_an_rgb_profile(tmp_path: Path, p3: bytes) -> N
     assert read_still(url).notes == ()
 
 
-def test_an_animation_gives_its_first_picture(tmp_path: Path) -> None:
+def test_the_first_picture_of_an_animation_is_read(tmp_path: Path) -> None:
     first, second = (Image.new("RGB", (5, 4), colour) for colour in ("red", "blue"))
     for suffix in (".gif", ".png", ".tif"):
         url = saved(tmp_path, first, suffix, save_all=True, append_images=[second])
@@ -228,7 +228,7 @@ def test_an_animation_gives_its_first_picture(tmp_path: Path) -> None:
 
 
 def png(width: int, height: int, depth: int = 8) -> bytes:
-    """Return a PNG whose header promises a picture that is not there."""
+    """Return a PNG whose header states a size but that has no picture data."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", crc32(kind + body))
@@ -240,76 +240,76 @@ def png(width: int, height: int, depth: int = 8) -> bytes:
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_pixels_are_counted_before_decoding(tmp_path: Path, depth: int) -> None:
+def test_too_many_pixels_are_refused_before_decoding(tmp_path: Path, depth: int) -> None:
     path = tmp_path / "huge.png"
     path.write_bytes(png(40_000, 30_000, depth))
-    with pytest.raises(BadInput, match="1,200,000,000 pixels; at most 268,435,456 are read"):
+    with pytest.raises(BadInput, match="1,200,000,000 pixels; the limit is 268,435,456"):
         read_still(str(path))
 
 
-def test_the_limit_is_exact(tmp_path: Path) -> None:
+def test_the_pixel_limit_is_exact(tmp_path: Path) -> None:
     for suffix in (".png", ".tif"):
         url = saved(tmp_path, Image.fromarray(RAMP), suffix)
         assert read_still(url, max_pixels=84).pixels.shape == RAMP.shape
-        with pytest.raises(BadInput, match="84 pixels; at most 83 are read"):
+        with pytest.raises(BadInput, match="84 pixels; the limit is 83"):
             read_still(url, max_pixels=83)
 
 
-def test_pillows_own_limit_is_left_alone(tmp_path: Path) -> None:
+def test_pillows_own_limit_is_restored(tmp_path: Path) -> None:
     before = Image.MAX_IMAGE_PIXELS
     read_still(saved(tmp_path, Image.fromarray(RAMP)), max_pixels=1000)
     assert before == Image.MAX_IMAGE_PIXELS
 
 
-def test_a_file_may_not_outweigh_its_pixels(tmp_path: Path) -> None:
+def test_a_file_too_large_for_its_pixel_limit_is_refused(tmp_path: Path) -> None:
     url = saved(tmp_path, Image.fromarray(RAMP))
     with Path(url).open("ab") as file:
         file.write(bytes(2000))
-    with pytest.raises(BadInput, match="too many pixels; at most 100 are read"):
+    with pytest.raises(BadInput, match="too many pixels; the limit is 100"):
         read_still(url, max_pixels=100)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".webp", ".gif", ".bmp"])
-@pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
-def test_a_cut_file_is_refused(tmp_path: Path, suffix: str, kept: float) -> None:
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, share: float) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     path = Path(saved(tmp_path, Image.fromarray(noise), suffix))
     content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * kept)])
+    path.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(BadInput, match=r"picture\.\w+: ") as refusal:
         read_still(str(path))
     assert "\n" not in str(refusal.value)
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_missing_empty_and_special_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     os.mkfifo(tmp_path / "pipe.png")
     for name, reason in {
         "gone.png": "no such file",
         "empty.png": "the file is empty",
-        "pipe.png": "this is no file",
-        ".": "this is no file",
+        "pipe.png": "not a file; give a picture",
+        ".": "not a file; give a picture",
     }.items():
         with pytest.raises(BadInput, match=reason):
             read_still(str(tmp_path / name))
-    with pytest.raises(BadInput, match=r"s3://here/a.png: nothing here stores s3://"):
+    with pytest.raises(BadInput, match=r"s3://here/a.png: s3:// URLs are not supported"):
         read_still("s3://here/a.png")
 
 
-def test_postscript_is_not_handed_to_another_program(tmp_path: Path) -> None:
+def test_postscript_is_not_passed_to_another_program(tmp_path: Path) -> None:
     url = saved(tmp_path, Image.fromarray(RAMP), ".eps")
-    with pytest.raises(BadInput, match="of a format that is not read"):
+    with pytest.raises(BadInput, match="in an unsupported format"):
         read_still(url)
 
 
-def test_blanks_are_drawn() -> None:
+def test_blank_pictures_are_drawn() -> None:
     assert_pixels("blank:3x2", np.full((2, 3, 3), 128 / 255))
     assert_pixels("blank:1x1:#ff0080", np.array([[[1, 0, 128 / 255]]]))
-    with pytest.raises(BadInput, match="6 pixels; it must have 1 to 5"):
+    with pytest.raises(BadInput, match="it has 6 pixels; give between 1 and 5"):
         read_still("blank:3x2", max_pixels=5)
 
 
-def test_warnings_do_not_leak(tmp_path: Path) -> None:
+def test_decoder_warnings_do_not_leak(tmp_path: Path) -> None:
     path = Path(saved(tmp_path, Image.fromarray(RAMP), ".tif"))
     path.write_bytes(path.read_bytes() + b"tail")
     with warnings.catch_warnings(record=True) as caught:
@@ -318,7 +318,7 @@ def test_warnings_do_not_leak(tmp_path: Path) -> None:
     assert caught == []
 
 
-def test_a_file_that_changed_is_read_anew(tmp_path: Path) -> None:
+def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
     for suffix in (".png", ".tif"):
         for level in (0, 65535):
             deep = np.full((12, 7), level, np.uint16)

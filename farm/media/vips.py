@@ -1,4 +1,4 @@
-"""Reading TIFF of every kind and PNG of 16 bits, which Pillow would cut to 8, with libvips."""
+"""Reads stills with libvips: every TIFF, and 16-bit PNG, which Pillow reduces to 8 bits."""
 
 from pathlib import Path
 from typing import Final
@@ -9,31 +9,31 @@ from farm.media.bounds import TooLarge
 from farm.media.colour import BadProfile, is_srgb
 from farm.media.frame import Frame, from_levels
 
-__all__ = ["is_deep", "read_deep"]
+__all__ = ["needs_vips", "read_with_vips"]
 
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _TIFFS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_DEPTH_OF_PNG: Final = 24
+_PNG_DEPTH_OFFSET: Final = 24
 _PEAKS: Final = {"uchar": 255, "ushort": 65535, "uint": 2**32 - 1, "float": 1, "double": 1}
-_MOST_BANDS: Final = 8
+_MAX_CHANNELS: Final = 8
 
 
-def is_deep(path: Path) -> bool:
-    """Say whether this is a TIFF, or a PNG of 16 bits a sample."""
+def needs_vips(path: Path) -> bool:
+    """Return whether the file is a TIFF, or a PNG with 16 bits per sample."""
     head = _head(path)
-    is_png = head.startswith(_PNG) and head[_DEPTH_OF_PNG : _DEPTH_OF_PNG + 1] == b"\x10"
+    is_png = head.startswith(_PNG) and head[_PNG_DEPTH_OFFSET : _PNG_DEPTH_OFFSET + 1] == b"\x10"
     return is_png or head.startswith(_TIFFS)
 
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(_DEPTH_OF_PNG + 1)
+        return file.read(_PNG_DEPTH_OFFSET + 1)
 
 
-def read_deep(path: Path, max_pixels: int) -> Frame:
-    """Read a TIFF or PNG at its full depth, upright and as sRGB.
+def read_with_vips(path: Path, max_pixels: int) -> Frame:
+    """Read a TIFF or PNG at its full depth, upright and in sRGB.
 
-    Raises TooLarge, or ValueError with one line on what is wrong with the file.
+    Raises TooLarge, or ValueError with a reason of one line.
     """
     is_png = _head(path).startswith(_PNG)
     load = pyvips.Image.pngload if is_png else pyvips.Image.tiffload
@@ -41,7 +41,7 @@ def read_deep(path: Path, max_pixels: int) -> Frame:
         image = load(str(path), fail_on="warning", memory=True)
         _check_header(image, max_pixels)
         depth = 8 if image.format == "uchar" else 16
-        image, notes = _to_srgb(_to_whole_numbers(image.autorot()))
+        image, notes = _to_srgb(_to_integers(image.autorot()))
         samples = image.numpy()
     except pyvips.Error as error:
         raise ValueError(_last_line(error)) from error
@@ -55,26 +55,26 @@ def _check_header(image: pyvips.Image, max_pixels: int) -> None:
     pixels = image.width * image.height
     if pixels > max_pixels:
         raise TooLarge(f"({pixels} pixels)")
-    if image.bands > _MOST_BANDS:
-        raise ValueError(f"{image.bands} channels; at most {_MOST_BANDS} are read")
+    if image.bands > _MAX_CHANNELS:
+        raise ValueError(f"it has {image.bands} channels; at most {_MAX_CHANNELS} are supported")
     if image.format not in _PEAKS and image.interpretation != "labs":
-        raise ValueError(f"samples of type {image.format} are not read")
+        raise ValueError(f"samples of type {image.format} are not supported")
 
 
-def _to_whole_numbers(image: pyvips.Image) -> pyvips.Image:
-    """Return samples of other types as 16-bit ones; 8 and 16 bits and Lab stay."""
+def _to_integers(image: pyvips.Image) -> pyvips.Image:
+    """Return the image with samples of 8 or 16 bits; Lab is left as it is."""
     if image.format in {"uchar", "ushort"} or image.interpretation == "labs":
         return image
     peak = _PEAKS[str(image.format)]
     low, high = image.min(), image.max()
     if not (low >= 0 and high <= peak):
-        raise ValueError(f"its samples must lie in 0 to {peak}, found {low:g} to {high:g}")
+        raise ValueError(f"its samples range from {low:g} to {high:g}; the limit is 0 to {peak}")
     kind = "grey16" if image.bands <= 2 else "rgb16"
     return (image * (65535 / peak)).rint().cast("ushort").copy(interpretation=kind)
 
 
 def _to_srgb(image: pyvips.Image) -> tuple[pyvips.Image, tuple[str, ...]]:
-    """Return RGB, with a fourth channel where there is alpha, and notes on what was ignored."""
+    """Return RGB, with alpha as a fourth channel if there is any, and notes on what was ignored."""
     notes: tuple[str, ...] = ()
     target = "srgb" if image.format == "uchar" else "rgb16"
     if "icc-profile-data" in image.get_fields():
@@ -88,7 +88,7 @@ def _to_srgb(image: pyvips.Image) -> tuple[pyvips.Image, tuple[str, ...]]:
 
 
 def _mix_inks(image: pyvips.Image, target: str) -> pyvips.Image:
-    """Return CMYK without a profile as what viewers show: light that passes ink and black."""
+    """Convert CMYK without a profile as viewers do: the light that passes each ink and black."""
     peak = _PEAKS[str(image.format)]
     light = peak - image.extract_band(0, n=4)
     rgb = (light.extract_band(0, n=3) * light[3] / peak).rint().cast(image.format)
@@ -103,7 +103,7 @@ def _apply_profile(image: pyvips.Image) -> pyvips.Image:
     converted = image.icc_transform(
         "srgb", embedded=True, depth=depth, intent="relative", black_point_compensation=True
     )
-    return converted.copy_memory()  # so that a bad profile shows here
+    return converted.copy_memory()  # evaluates now, so that a bad profile raises here
 
 
 def _last_line(error: Exception) -> str:

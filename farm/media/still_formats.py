@@ -1,0 +1,54 @@
+"""The still formats that can be read and written, by suffix."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Final
+
+from PIL import Image
+
+__all__ = ["MAX_PIXELS", "WRITABLE", "StillFormat", "is_readable", "readable_formats"]
+
+MAX_PIXELS: Final = 2**28
+"""Pixels of the largest still that can be read: 268 megapixels, 3.2 GB once decoded."""
+
+_UNSUPPORTED: Final = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
+"""Formats that Pillow only identifies, or passes to another program."""
+
+
+@dataclass(frozen=True)
+class StillFormat:
+    """The limits of a format that can be written. depths: bits per channel. max_side: pixels."""
+
+    name: str
+    depths: tuple[int, ...]
+    has_alpha: bool
+    max_side: int
+
+
+_PNG = StillFormat("PNG", (8, 16), has_alpha=True, max_side=2**31 - 1)
+_JPEG = StillFormat("JPEG", (8,), has_alpha=False, max_side=65500)
+_WEBP = StillFormat("WebP", (8,), has_alpha=True, max_side=16383)
+_TIFF = StillFormat("TIFF", (8, 16), has_alpha=True, max_side=2**31 - 1)
+
+WRITABLE: Final = {
+    ".png": _PNG,
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".webp": _WEBP,
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+}
+
+
+@functools.cache
+def readable_formats() -> tuple[str, ...]:
+    """Return Pillow's names of the formats that can be read."""
+    Image.init()
+    return tuple(sorted(set(Image.OPEN) - _UNSUPPORTED))
+
+
+def is_readable(path: PurePath) -> bool:
+    """Return whether the suffix names a format that can be read."""
+    name = Image.registered_extensions().get(path.suffix.lower())
+    return name in readable_formats()
