@@ -17,7 +17,7 @@ def check_objective(params: DreamParams, context: Context) -> None:
     if params.classes and network.spec.head is None:
         raise BadParameter(
             "classes",
-            f"{network.name} cannot classify pictures of any size; choose another network",
+            f"{network.name} has no classifier that works at every size; choose another network",
         )
     extractor = network.extractor(objective_layers(params))
     for name in params.classes:
