@@ -1,20 +1,20 @@
-"""Whether the borders of tiles can be told in a picture, for tests and benchmarks."""
+"""Measure how visible the borders of tiles are, for tests and benchmarks."""
 
 import torch
 from torch import Tensor
 
 
 def border_ratio(image: Tensor, tile: int, stride: int = 8) -> float:
-    """Return the mean root of steps across tile borders over that at other lines of a grid.
+    """Return the mean root difference of pixels across tile borders, relative to other grid lines.
 
-    image: [1, channels, height, width]. tile: pixels from border to border, of whole strides.
-    stride: of the network, whose own pooling makes steps on its grid differ from those off it,
-    and whose padding those near the picture's edge, tiles or not.
+    image: [1, channels, height, width]. tile: pixels between borders, a multiple of the stride.
+    stride: of the network. Its pooling changes differences along its grid, and its padding those
+    near the edges, with or without tiles; so only lines of that grid are compared.
     """
-    across, elsewhere = [], []
+    borders, others = [], []
     for axis in (2, 3):
-        steps = image.diff(dim=axis).abs().sqrt()  # few large steps would drown the rest
+        steps = image.diff(dim=axis).abs().sqrt()  # the root limits the weight of large steps
         for line in range(tile, image.shape[axis] - tile + 1, stride):
-            place = elsewhere if line % tile else across
-            place.append(steps.select(axis, line - 1).mean())
-    return float(torch.stack(across).mean() / torch.stack(elsewhere).mean())
+            values = others if line % tile else borders
+            values.append(steps.select(axis, line - 1).mean())
+    return float(torch.stack(borders).mean() / torch.stack(others).mean())

@@ -1,6 +1,6 @@
-"""The executors that run on a Ray cluster: the only code of the farm that imports Ray.
+"""Executors that run on a Ray cluster.
 
-Light on purpose: Ray is imported when one is made.
+Only this package imports Ray, and only when it creates an executor.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from farm.host.executor import Executor, ExecutorFactory, ExecutorOptions
 
 
 def make_pool(options: ExecutorOptions) -> Executor:
-    """Return a pool of Ray workers; it starts nothing yet."""
+    """Return a pool of Ray workers, not started yet."""
     from farm_cluster.session import prepare_environment
 
     prepare_environment(options.address)
@@ -20,7 +20,7 @@ def make_pool(options: ExecutorOptions) -> Executor:
 
 
 def make_gang(options: ExecutorOptions) -> Executor:
-    """Return Ray workers that do one unit together; it starts nothing yet."""
+    """Return a gang: Ray workers that share one unit, not started yet."""
     from farm_cluster.session import prepare_environment
 
     prepare_environment(options.address)

@@ -1,6 +1,6 @@
-"""What lives in a worker process of the pool. Knows no Ray: a pool makes an actor of it.
+"""The worker in a process of the pool. Knows no Ray: the pool wraps it in an actor.
 
-Every method returns plain data; only the end of the process shows as an error of Ray's.
+Methods return plain data, errors included; Ray reports an error only if the process dies.
 """
 
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from farm.model.messages import (
 )
 from farm_cluster.inventory import inventory
 
-__all__ = ["FarmActor", "Hello"]
+__all__ = ["FarmActor", "StartResult"]
 
 
 @dataclass(frozen=True)
-class Hello:
-    """A worker's first words. refusal: why it cannot work; empty where it can."""
+class StartResult:
+    """What a worker reports when it starts. refusal: why it cannot work, or empty."""
 
     inventory: tuple[str, ...]
     kind: WorkerKind = "cpu"
@@ -35,7 +35,10 @@ class Hello:
 
 @final
 class FarmActor:
-    """A worker with one device, or none to finish with. run() is called by one thread; the rest at any time."""
+    """A worker with one device, or a finisher without one.
+
+    One thread calls run(); any thread may call the other methods.
+    """
 
     def __init__(self, name: str, kind: WorkerKind, threads: int, plugins_dir: str | None) -> None:
         self._name, self._kind, self._threads = name, kind, threads
@@ -44,16 +47,16 @@ class FarmActor:
         self._progress: UnitProgress | None = None
         self._cancelled = ""
 
-    def hello(self) -> Hello:
-        """Load plugins and device, and say what is here."""
+    def start(self) -> StartResult:
+        """Load the plugins and set up the device."""
         try:
             registry = Registry.load(self._plugins_dir)
             self._runner = self._make_runner(registry)
         except FarmError as error:
-            return Hello((), refusal=str(error))
+            return StartResult((), refusal=str(error))
         except Exception as error:  # noqa: BLE001 - an installation may be broken in any way
-            return Hello((), refusal=f"{type(error).__name__}: {error}")
-        return Hello(inventory(registry), self._kind)
+            return StartResult((), refusal=f"{type(error).__name__}: {error}")
+        return StartResult(inventory(registry), self._kind)
 
     def _make_runner(self, registry: Registry) -> Runner:
         if self._kind == "finish":
@@ -64,9 +67,9 @@ class FarmActor:
         return worker
 
     def run(self, order: Order) -> UnitSucceeded | UnitFailed | UnitCancelled:
-        """Run one order to its end, whatever that is."""
+        """Run one order and return its result."""
         if self._runner is None:
-            raise FarmBug(f"{self._name} was given an order before it was ready")
+            raise FarmBug(f"{self._name} was given an order before it started")
 
         def report(done: float, note: str, tiles: int) -> None:
             self._progress = UnitProgress(self._name, order.token, done, note, tiles)
@@ -76,9 +79,9 @@ class FarmActor:
         )
 
     def progress(self) -> UnitProgress | None:
-        """Return the latest progress; None before any."""
+        """Return the latest progress, or None before the first."""
         return self._progress
 
     def cancel(self, token: str) -> None:
-        """Have the order of this token stop, also where it has not begun yet."""
+        """Stop the order with this token, even if it has not started yet."""
         self._cancelled = token

@@ -1,8 +1,8 @@
-"""Workers that do one unit together: a run, or one large picture. Ray Train gathers them.
+"""The gang: workers that share one unit, either a run or one large picture.
 
-Ray Train brings the workers up, joins them for torch.distributed and tears them down. It is asked
-for nothing else: what failed is tried again by the scheduler, a run from its last checkpoint, with
-whatever number of workers there is then. The unit's folder must be one that all nodes share.
+Ray Train starts the workers, connects them with torch.distributed and stops them. The scheduler
+retries failures, with however many workers there are by then; a run resumes from its last
+checkpoint. All nodes must share the folder of the unit.
 """
 
 import secrets
@@ -24,20 +24,20 @@ from farm.host.registry import Registry
 from farm.model.messages import Figures, Order, WorkerKind
 from farm.storage import output_path, remove_folder
 from farm_cluster.inventory import inventory
-from farm_cluster.member import Membership, ProgressRelay, work
+from farm_cluster.member import GangSpec, ProgressRelay, work
 from farm_cluster.session import connect, worker_environment
 from farm_cluster.slots import kind_of, slots
 
 __all__ = ["Gang", "GangExecutor"]
 
-_LISTEN_SECONDS: Final = 0.3
+_POLL_SECONDS: Final = 0.3
 _COLLECTIVE_SECONDS: Final = 120
-"""How long a worker waits for the others before it takes them for dead."""
+"""How long a worker waits for the others before it reports them as lost."""
 
 
 @final
 class GangExecutor(ThreadExecutor):
-    """One worker, which is all of the cluster's at once, and one that finishes films."""
+    """One worker, which is the whole gang, and one that finishes films."""
 
     def __init__(self, options: ExecutorOptions) -> None:
         def make() -> tuple[Runner, WorkerKind]:
@@ -48,7 +48,7 @@ class GangExecutor(ThreadExecutor):
         self._options, self._is_owner = options, False
 
     def start(self) -> None:
-        """Connect to the cluster and start. Raises UserError where none answers."""
+        """Connect to the cluster and start. Raises UserError if no cluster answers."""
         self._is_owner = connect(self._options)
         super().start()
 
@@ -61,52 +61,50 @@ class GangExecutor(ThreadExecutor):
 
 @final
 class Gang(Runner):
-    """Runs each order on every worker of the cluster that this process is connected to.
+    """Runs each order on all workers of the cluster that this process is connected to.
 
-    Raises UserError where the cluster has no place for as many workers as are asked for.
+    Raises UserError if the workers do not fit on the cluster.
     """
 
     def __init__(self, options: ExecutorOptions) -> None:
         nodes = ray.nodes()
         self.kind = kind_of(nodes)
-        found = len(slots(nodes, self.kind, options.threads))
-        self._count = options.workers or found
-        if not 0 < self._count <= found:
+        available = len(slots(nodes, self.kind, options.threads))
+        self._count = options.workers or available
+        if not 0 < self._count <= available:
             raise UserError(
-                f"{self._count or 1} workers of {options.threads} threads are asked for, and the "
-                f"cluster has places for {found}; give a smaller --workers or --threads"
+                f"the cluster has no room for {self._count or 1} workers with --threads "
+                f"{options.threads}; at most {available} fit: lower --workers or --threads"
             )
         folder = options.plugins_dir
-        self._membership = Membership(
-            self.kind, options.threads, folder, inventory(Registry.load(folder))
-        )
+        self._spec = GangSpec(self.kind, options.threads, folder, inventory(Registry.load(folder)))
 
     def run(
         self, order: Order, report: ReportProgress, is_cancelled: Callable[[], bool]
     ) -> Figures:
-        """Do what an order asks on all workers. Raises WorkerDied where one of them was lost."""
+        """Run an order on all workers. Raises WorkerDied if one of them is lost."""
         target = output_path(order.unit.target)
         scratch = target.with_name(f".{target.name}.ray")
-        ear = ray.remote(num_cpus=0)(ProgressRelay).remote()
+        relay = ray.remote(num_cpus=0)(ProgressRelay).remote()
         try:
             with ThreadPoolExecutor(1) as pool:
-                working = pool.submit(self._trainer(order, ear, scratch).fit)
-                _listen(working, ear, report, is_cancelled)
-            figures: Figures = ray.get(ear.ended.remote())
+                fit = pool.submit(self._trainer(order, relay, scratch).fit)
+                _relay_progress(fit, relay, report, is_cancelled)
+            figures: Figures = ray.get(relay.figures.remote())
         except Exception as error:
-            raise _told(error) from error
+            raise _as_farm_error(error) from error
         finally:
             remove_folder(scratch)
-            ray.kill(ear)
+            ray.kill(relay)
         return figures
 
     def close(self) -> None:
-        """Close nothing: the cluster is the executor's."""
+        """Do nothing: the executor owns the cluster."""
 
-    def _trainer(self, order: Order, ear: Any, scratch: Path) -> TorchTrainer:
-        is_gpu, threads = self.kind == "gpu", self._membership.threads
+    def _trainer(self, order: Order, relay: Any, scratch: Path) -> TorchTrainer:
+        is_gpu, threads = self.kind == "gpu", self._spec.threads
         return TorchTrainer(
-            partial(work, order, self._membership, ear),
+            partial(work, order, self._spec, relay),
             torch_config=TorchConfig(
                 backend="nccl" if is_gpu else "gloo", timeout_s=_COLLECTIVE_SECONDS
             ),
@@ -123,28 +121,28 @@ class Gang(Runner):
         )
 
 
-def _listen(
-    working: "Future[Any]", ear: Any, report: ReportProgress, is_cancelled: Callable[[], bool]
+def _relay_progress(
+    fit: "Future[Any]", relay: Any, report: ReportProgress, is_cancelled: Callable[[], bool]
 ) -> None:
-    """Pass on progress and the wish to stop until the work has ended. Raises what it raised."""
+    """Relay progress and cancellation until the workers finish. Raises their error."""
     last = None
-    while not working.done():
-        wait([working], _LISTEN_SECONDS)
-        heard = ray.get(ear.exchange.remote(is_cancelled=is_cancelled()))
-        if heard != last:
-            report(*heard)
-            last = heard
-    working.result()
+    while not fit.done():
+        wait([fit], _POLL_SECONDS)
+        progress = ray.get(relay.poll.remote(is_cancelled=is_cancelled()))
+        if progress and progress != last:
+            report(*progress)
+            last = progress
+    fit.result()
 
 
-def _told(error: Exception) -> FarmError:
-    """Return the farm error that a worker raised first, or that one was lost."""
-    raised = list(getattr(error, "worker_failures", {}).values())
-    found = [cause for failure in (*raised, error) if (cause := _cause(failure))]
-    found.sort(key=lambda cause: isinstance(cause, WorkerDied))
-    if found:
-        return found[0]
-    line = " ".join(str(raised[0] if raised else error).split())
+def _as_farm_error(error: Exception) -> FarmError:
+    """Return the farm error behind an error of Ray Train; WorkerDied if there is no other."""
+    failures = list(getattr(error, "worker_failures", {}).values())
+    causes = [cause for failure in (*failures, error) if (cause := _cause(failure))]
+    causes.sort(key=lambda cause: isinstance(cause, WorkerDied))
+    if causes:
+        return causes[0]
+    line = " ".join(str(failures[0] if failures else error).split())
     return WorkerDied("of a gang", line[:300] or type(error).__name__)
 
 

@@ -1,4 +1,4 @@
-"""What is installed in a process, to compare between those of a cluster."""
+"""List what is installed in a process, to compare the processes of a cluster."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -10,12 +10,12 @@ __all__ = ["difference", "inventory"]
 
 
 def inventory(registry: Registry) -> tuple[str, ...]:
-    """Return the farm's and every plugin's version and state."""
+    """Return the version of the farm, and the version and state of every plugin."""
     return (f"farm {farm.__version__}", *sorted(_entry(plugin) for plugin in registry.plugins))
 
 
 def difference(there: tuple[str, ...], here: tuple[str, ...]) -> str:
-    """Say in what a worker's inventory parts from this process's, and what to do."""
+    """Describe how the inventory of a worker differs from that of this process."""
     only_there = ", ".join(sorted({*there} - {*here})) or "nothing"
     only_here = ", ".join(sorted({*here} - {*there})) or "nothing"
     return (
@@ -29,6 +29,6 @@ def _entry(plugin: Plugin) -> str:
 
 
 def _digest(source: str) -> str:
-    """Return what tells two versions of a single-file plugin apart."""
+    """Return a digest that identifies the version of a single-file plugin."""
     path = Path(source)
     return sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else "?"

@@ -1,4 +1,4 @@
-"""What runs in each worker of a gang: the order, with the others as its world."""
+"""The program that each worker of a gang runs."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,12 +17,12 @@ from farm_cluster.inventory import difference, inventory
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Membership", "ProgressRelay", "work"]
+__all__ = ["GangSpec", "ProgressRelay", "work"]
 
 
 @dataclass(frozen=True)
-class Membership:
-    """What every worker of a gang must be like."""
+class GangSpec:
+    """What all workers of a gang have in common."""
 
     kind: Literal["cpu", "gpu"]
     threads: int
@@ -31,69 +31,74 @@ class Membership:
 
 
 class ProgressRelay:
-    """Stands between a gang's first worker and whoever gave the order; an actor of its own."""
+    """Passes progress from a gang's first worker to its executor, and cancellation back.
+
+    Runs in an actor of its own.
+    """
 
     def __init__(self) -> None:
-        self._heard = (0.0, "", 0)
+        self._progress: tuple[float, str, int] | None = None
         self._is_cancelled = False
         self._figures = Figures()
 
-    def tell(self, done: float, note: str, tiles: int) -> bool:
-        """Hear progress; return whether to stop."""
-        self._heard = (done, note, tiles)
+    def report(self, done: float, note: str, tiles: int) -> bool:
+        """Store progress; return whether the order is cancelled."""
+        self._progress = (done, note, tiles)
         return self._is_cancelled
 
-    def end(self, figures: Figures) -> None:
+    def finish(self, figures: Figures) -> None:
+        """Store what the unit cost."""
         self._figures = figures
 
-    def exchange(self, *, is_cancelled: bool) -> tuple[float, str, int]:
-        """Hear whether to stop; return the latest progress."""
+    def poll(self, *, is_cancelled: bool) -> tuple[float, str, int] | None:
+        """Store whether the order is cancelled; return the latest progress, None before any."""
         self._is_cancelled = is_cancelled
-        return self._heard
+        return self._progress
 
-    def ended(self) -> Figures:
+    def figures(self) -> Figures:
+        """Return what the unit cost."""
         return self._figures
 
 
-def work(order: Order, membership: Membership, ear: Any) -> None:
-    """Run the order as one of the gang. Raises FarmError."""
+def work(order: Order, spec: GangSpec, relay: Any) -> None:
+    """Run the order as one worker of the gang. Raises FarmError."""
     import torch.distributed as dist
     from ray.train import get_context
 
     from farm.engine.world import World
     from farm.execution.worker import Worker
 
-    registry = Registry.load(membership.plugins_dir)
+    registry = Registry.load(spec.plugins_dir)
     rank, size = get_context().get_world_rank(), dist.get_world_size()
-    device = _device(membership.kind)
-    with _others():
-        _check_alike(inventory(registry), membership.inventory)
+    device = _device(spec.kind)
+    with _communication():
+        _check_inventory(inventory(registry), spec.inventory)
         _check_shared(output_path(order.unit.target).parent, order.token, rank)
     worker = Worker(
-        registry, device, membership.threads, World(rank, size, _all_reduce, _broadcast(device))
+        registry, device, spec.threads, World(rank, size, _all_reduce, _broadcast(device))
     )
-    mouth = _RelayClient(ear if rank == 0 else None)
-    figures = worker.run(order, mouth.tell, lambda: mouth.is_cancelled)
+    client = _RelayClient(relay if rank == 0 else None)
+    figures = worker.run(order, client.report, lambda: client.is_cancelled)
     if rank == 0:
-        ray.get(ear.end.remote(figures))
-    with _others():
+        ray.get(relay.finish.remote(figures))
+    with _communication():
         dist.barrier()
 
 
 class _RelayClient:
-    """How a worker tells; only the first one does. is_cancelled: as of the last telling."""
+    """Reports progress to the relay, if there is one. is_cancelled: as of the last report."""
 
-    def __init__(self, ear: Any) -> None:
-        self._ear = ear
+    def __init__(self, relay: Any | None) -> None:
+        self._relay = relay
         self.is_cancelled = False
 
-    def tell(self, done: float, note: str, tiles: int) -> None:
-        if self._ear:
-            self.is_cancelled = ray.get(self._ear.tell.remote(done, note, tiles))
+    def report(self, done: float, note: str, tiles: int) -> None:
+        if self._relay:
+            self.is_cancelled = ray.get(self._relay.report.remote(done, note, tiles))
 
 
 def _device(kind: str) -> str:
-    """Return the device that is this worker's own among those of its node."""
+    """Return the device assigned to this worker."""
     if kind == "cpu":
         return "cpu"
     import torch
@@ -107,44 +112,44 @@ def _device(kind: str) -> str:
 def _all_reduce(tensor: "Tensor") -> None:
     import torch.distributed as dist
 
-    with _others():
+    with _communication():
         dist.all_reduce(tensor)
 
 
 def _broadcast(device: str) -> Callable[..., Mapping[Any, "Tensor"]]:
-    """Return what gives all workers the tensors that one of them made, on this device."""
+    """Return a function that copies the tensors of one worker to all workers, to this device."""
     import torch.distributed as dist
 
-    def tell(made: Mapping[Any, "Tensor"] | None, rank: int) -> Mapping[Any, "Tensor"]:
-        box = [made and {name: tensor.cpu() for name, tensor in made.items()}]
-        with _others():
+    def broadcast(tensors: Mapping[Any, "Tensor"] | None, rank: int) -> Mapping[Any, "Tensor"]:
+        box = [tensors and {name: tensor.cpu() for name, tensor in tensors.items()}]
+        with _communication():
             dist.broadcast_object_list(box, rank)
-        if made is not None:
-            return made
+        if tensors is not None:
+            return tensors
         assert box[0] is not None
         return {name: tensor.to(device) for name, tensor in box[0].items()}
 
-    return tell
+    return broadcast
 
 
 @contextmanager
-def _others() -> Iterator[None]:
-    """Take what fails between workers for the loss of one. Raises WorkerDied."""
+def _communication() -> Iterator[None]:
+    """Treat a failure of communication as the loss of another worker. Raises WorkerDied."""
     try:
         yield
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
-        raise WorkerDied("of a gang", f"the others do not hear of it any more: {reason}") from error
+        raise WorkerDied("of a gang", f"lost contact with another worker: {reason}") from error
 
 
-def _check_alike(own: tuple[str, ...], wanted: tuple[str, ...]) -> None:
-    if own != wanted:
+def _check_inventory(own: tuple[str, ...], expected: tuple[str, ...]) -> None:
+    if own != expected:
         where = f"worker on {ray.util.get_node_ip_address()}"
-        raise UserError(f"{where} {difference(own, wanted)}")
+        raise UserError(f"{where} {difference(own, expected)}")
 
 
 def _check_shared(folder: Path, token: str, rank: int) -> None:
-    """Refuse a folder that not all workers see. Raises UserError on all of them."""
+    """Refuse a folder that some workers cannot see. Raises UserError on all workers."""
     import torch.distributed as dist
 
     mark = folder / f".farm-{token}.mark"
@@ -158,7 +163,7 @@ def _check_shared(folder: Path, token: str, rank: int) -> None:
         remove_file(mark)
     if not all(seen):
         raise UserError(
-            f"{folder} is not shared: {seen.count(False)} of {len(seen)} workers do not see it "
-            f"(this one is on {ray.util.get_node_ip_address()}); put the output on a disk that "
-            "all nodes share"
+            f"{folder} is not shared: {seen.count(False)} of {len(seen)} workers cannot see it "
+            f"(reported by the worker on {ray.util.get_node_ip_address()}); write the output to a "
+            "disk that all nodes share"
         )

@@ -1,6 +1,6 @@
-"""The pool: one actor for each GPU, or for each so many cores, and one that finishes films.
+"""The pool: one actor per GPU or per group of cores, and one that finishes films.
 
-Decides no retries. An actor is never restarted by Ray: it is lost, and another one joins.
+Does not decide on retries. Ray never restarts an actor: a lost worker is replaced by a new one.
 """
 
 import time
@@ -29,47 +29,47 @@ from farm.model.messages import (
     WorkerKind,
     WorkerLost,
 )
-from farm_cluster.actor import FarmActor, Hello
+from farm_cluster.actor import FarmActor, StartResult
 from farm_cluster.inventory import difference, inventory
 from farm_cluster.session import connect, worker_environment
 from farm_cluster.slots import Kind, Slot, kind_of, slots
 
 __all__ = ["RayPool"]
 
-_TEND_SECONDS: Final = 0.5
-"""Between two looks at the nodes and at every worker's progress."""
+_CHECK_SECONDS: Final = 0.5
+"""Interval between checks of the nodes and of each worker's progress."""
 
 _START_SECONDS: Final = 180.0
-"""How long no worker at all may be ready before the pool gives up."""
+"""How long the pool waits for a first worker."""
 
 _MOST_EARLY_DEATHS: Final = 3
 _LONGEST_BACK_OFF_SECONDS: Final = 30.0
 _NAMES: Final[dict[WorkerKind, str]] = {"cpu": "ray", "gpu": "ray", "finish": "finish"}
 _CONTROL: Final = "control"
-"""Concurrency group of the methods that answer while an order runs."""
+"""Concurrency group of the methods that run beside an order."""
 
 
 @dataclass
 class _Member:
-    """An actor and what is awaited of it. hello: None once it has joined."""
+    """An actor and its pending calls: starting (None once it has joined), run and progress."""
 
     name: str
     kind: WorkerKind
     slot: Slot
     actor: Any
-    hello: Any
+    starting: Any
     run: Any = None
     token: str = ""
-    ping: Any = None
-    seen: UnitProgress | None = None
+    progress: Any = None
+    last_progress: UnitProgress | None = None
 
 
 @final
 class RayPool(Executor):
     """Workers on a Ray cluster. Used by one thread.
 
-    Where the process is connected to a cluster already, the pool uses that one and leaves it
-    running. All workers compute on one kind of device: GPUs if the cluster has any at the start.
+    If the process is already connected to a cluster, the pool uses it and leaves it running. All
+    workers use one kind of device: GPUs, if the cluster has any when the pool starts.
     """
 
     def __init__(self, options: ExecutorOptions) -> None:
@@ -77,15 +77,15 @@ class RayPool(Executor):
         self._inventory = inventory(Registry.load(options.plugins_dir))
         self._numbers = count(1)
         self._members: dict[str, _Member] = {}
-        self._news: list[Message] = []
+        self._messages: list[Message] = []
         self._kind: Kind = "cpu"
         self._is_owner = False
         self._early_deaths = 0
-        self._next_tend = self._next_start = 0.0
-        self._give_up = 0.0
+        self._next_check = self._next_start = 0.0
+        self._start_deadline = 0.0
 
     def start(self) -> None:
-        """Connect and start the workers. Raises UserError where none would ever fit."""
+        """Connect and start the workers. Raises UserError if none can ever fit."""
         self._is_owner = connect(self._options)
         nodes = ray.nodes()
         self._kind = kind_of(nodes)
@@ -93,29 +93,29 @@ class RayPool(Executor):
             most = max(int(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"])
             raise UserError(
                 f"no node of the cluster has {self._options.threads} cores for a worker; "
-                f"the largest has {most}: give --threads {max(1, most)} or less"
+                f"the largest has {most}; use --threads {max(1, most)} or less"
             )
-        self._give_up = time.monotonic() + _START_SECONDS
-        self._populate(nodes)
+        self._start_deadline = time.monotonic() + _START_SECONDS
+        self._start_missing_workers(nodes)
 
     def assign(self, worker: str, order: Order) -> None:
         member = self._members.get(worker)
         if member is None:
             return
-        if member.hello is not None or member.run is not None:
+        if member.starting is not None or member.run is not None:
             raise FarmBug(f"{worker} was given {order.unit.name} while it was not idle")
         member.run, member.token = member.actor.run.remote(order), order.token
-        self._news.append(UnitStarted(worker, order.token))
+        self._messages.append(UnitStarted(worker, order.token))
 
     def poll(self, timeout: float) -> Sequence[Message]:
-        """Return what happened. Raises UserError or WorkerError where no worker can start."""
+        """Return what happened. Raises UserError or WorkerError if no worker can start."""
         deadline = time.monotonic() + timeout
         while True:
-            self._settle(0.0 if self._news else max(0.0, deadline - time.monotonic()))
-            self._tend()
-            if self._news or time.monotonic() >= deadline:
-                news, self._news = self._news, []
-                return news
+            self._receive(0.0 if self._messages else max(0.0, deadline - time.monotonic()))
+            self._check_workers()
+            if self._messages or time.monotonic() >= deadline:
+                messages, self._messages = self._messages, []
+                return messages
 
     def cancel(self, worker: str) -> None:
         member = self._members.get(worker)
@@ -124,106 +124,112 @@ class RayPool(Executor):
 
     def kill(self, worker: str) -> None:
         if worker in self._members:
-            self._lose(self._members[worker], "it was told to end")
+            self._remove(self._members[worker], "the farm stopped it")
 
     def close(self) -> None:
         for member in self._members.values():
-            _end(member)
+            _kill_actor(member)
         self._members.clear()
         if self._is_owner:
             self._is_owner = False
             ray.shutdown()
 
-    def _settle(self, seconds: float) -> None:
-        """Wait for the first answer and take all that are there, results before pings."""
-        awaited = self._awaited()
-        seconds = min(seconds, _TEND_SECONDS)
-        if not awaited:
+    def _receive(self, seconds: float) -> None:
+        """Wait for an answer, then handle all that have arrived, results before progress."""
+        pending = self._pending()
+        seconds = min(seconds, _CHECK_SECONDS)
+        if not pending:
             time.sleep(seconds)
             return
-        ray.wait(list(awaited), num_returns=1, timeout=seconds, fetch_local=False)
-        ready, _ = ray.wait(list(awaited), num_returns=len(awaited), timeout=0)
+        ray.wait(list(pending), num_returns=1, timeout=seconds, fetch_local=False)
+        ready, _ = ray.wait(list(pending), num_returns=len(pending), timeout=0)
         for ref in ready:
-            member, take = awaited[ref]
+            member, handler = pending[ref]
             if member.name in self._members:
-                self._take(member, take, ref)
+                self._handle(member, handler, ref)
 
-    def _awaited(self) -> dict[Any, tuple[_Member, "Callable[[_Member, Any], None]"]]:
+    def _pending(self) -> dict[Any, tuple[_Member, "Callable[[_Member, Any], None]"]]:
         members = self._members.values()
         return (
-            {member.hello: (member, self._greet) for member in members if member.hello}
-            | {member.run: (member, self._finish) for member in members if member.run}
-            | {member.ping: (member, self._hear) for member in members if member.ping}
+            {member.starting: (member, self._on_started) for member in members if member.starting}
+            | {member.run: (member, self._on_finished) for member in members if member.run}
+            | {
+                member.progress: (member, self._on_progress)
+                for member in members
+                if member.progress
+            }
         )
 
-    def _take(self, member: _Member, take: "Callable[[_Member, Any], None]", ref: Any) -> None:
+    def _handle(self, member: _Member, handler: "Callable[[_Member, Any], None]", ref: Any) -> None:
         try:
             answer = ray.get(ref)
         except RayTaskError as error:
-            self._fail(member, error)
+            self._on_error(member, error)
         except RayError as error:
-            self._lose(member, _told(error, member.slot))
+            self._remove(member, _describe_loss(error, member.slot))
         else:
-            take(member, answer)
+            handler(member, answer)
 
-    def _greet(self, member: _Member, hello: Hello) -> None:
-        member.hello = None
-        where = f"worker {member.name} on node {member.slot.node_name}"
-        if hello.refusal:
-            raise UserError(f"{where} cannot work: {hello.refusal}")
-        if hello.inventory != self._inventory:
-            raise UserError(f"{where} {difference(hello.inventory, self._inventory)}")
+    def _on_started(self, member: _Member, result: StartResult) -> None:
+        member.starting = None
+        worker = f"worker {member.name} on node {member.slot.node_name}"
+        if result.refusal:
+            raise UserError(f"{worker} cannot start: {result.refusal}")
+        if result.inventory != self._inventory:
+            raise UserError(f"{worker} {difference(result.inventory, self._inventory)}")
         self._early_deaths = 0
-        self._news.append(WorkerJoined(member.name, hello.kind, member.slot.node_name))
+        self._messages.append(WorkerJoined(member.name, result.kind, member.slot.node_name))
 
-    def _finish(self, member: _Member, end: Message) -> None:
-        member.run = member.seen = None
-        self._news.append(end)
+    def _on_finished(self, member: _Member, result: Message) -> None:
+        member.run = member.last_progress = None
+        self._messages.append(result)
 
-    def _hear(self, member: _Member, progress: UnitProgress | None) -> None:
-        member.ping = None
-        if member.run and progress and progress.token == member.token and progress != member.seen:
-            member.seen = progress
-            self._news.append(progress)
+    def _on_progress(self, member: _Member, progress: UnitProgress | None) -> None:
+        member.progress = None
+        if not (member.run and progress) or progress.token != member.token:
+            return
+        if progress != member.last_progress:
+            member.last_progress = progress
+            self._messages.append(progress)
 
-    def _fail(self, member: _Member, error: RayTaskError) -> None:
-        """Take an error that no worker raised on purpose: they return theirs as data."""
-        if member.hello is not None:
-            self._lose(member, f"{type(error.cause).__name__}: {error.cause}")
+    def _on_error(self, member: _Member, error: RayTaskError) -> None:
+        """Handle an unexpected error; workers return the expected ones as data."""
+        if member.starting is not None:
+            self._remove(member, f"{type(error.cause).__name__}: {error.cause}")
             return
         if member.run is None:
             raise FarmBug(f"{member.name}: {error.cause!r}") from error
         failure = Failure(Reason.BUG, repr(error.cause), traceback=str(error))
-        self._finish(member, UnitFailed(member.name, member.token, failure))
+        self._on_finished(member, UnitFailed(member.name, member.token, failure))
 
-    def _tend(self) -> None:
-        """Look after nodes, workers and their progress, now and then."""
+    def _check_workers(self) -> None:
+        """Check nodes and workers at intervals, ask for progress and replace lost workers."""
         now = time.monotonic()
-        if now < self._next_tend:
+        if now < self._next_check:
             return
-        self._next_tend = now + _TEND_SECONDS
+        self._next_check = now + _CHECK_SECONDS
         nodes = ray.nodes()
         alive = {node["NodeID"] for node in nodes if node["Alive"]}
         for member in list(self._members.values()):
             if member.slot.node not in alive:
-                self._lose(member, f"node {member.slot.node_name} is gone")
-            elif member.ping is None and member.hello is None:
-                member.ping = _control(member.actor.progress).remote()
-        self._populate(nodes)
-        self._check_hope(now)
+                self._remove(member, f"node {member.slot.node_name} left the cluster")
+            elif member.progress is None and member.starting is None:
+                member.progress = _control(member.actor.progress).remote()
+        self._start_missing_workers(nodes)
+        self._check_start_deadline(now)
 
-    def _populate(self, nodes: Sequence[Mapping[str, Any]]) -> None:
-        """Start a worker in every free place, up to the number asked for."""
+    def _start_missing_workers(self, nodes: Sequence[Mapping[str, Any]]) -> None:
+        """Start a worker in every free slot, up to the requested number."""
         if time.monotonic() < self._next_start:
             return
         taken = {member.slot for member in self._members.values()}
-        found = slots(nodes, self._kind, self._options.threads)
-        free = [slot for slot in found if slot not in taken]
-        limit = len(found) if self._options.workers is None else self._options.workers
+        available = slots(nodes, self._kind, self._options.threads)
+        free = [slot for slot in available if slot not in taken]
+        limit = len(available) if self._options.workers is None else self._options.workers
         for slot in free[: max(0, limit - len(self._renderers()))]:
             self._start_member(self._kind, slot)
         if len(self._renderers()) == len(self._members):
-            self._start_member("finish", _own_place(nodes))
+            self._start_member("finish", _finisher_slot(nodes))
 
     def _renderers(self) -> list[_Member]:
         return [member for member in self._members.values() if member.kind != "finish"]
@@ -241,36 +247,36 @@ class RayPool(Executor):
             runtime_env={"env_vars": worker_environment(threads)},
         )(FarmActor)
         actor = remote.remote(name, kind, threads, str(folder.absolute()) if folder else None)
-        self._members[name] = _Member(name, kind, slot, actor, hello=actor.hello.remote())
+        self._members[name] = _Member(name, kind, slot, actor, starting=actor.start.remote())
 
-    def _lose(self, member: _Member, reason: str) -> None:
+    def _remove(self, member: _Member, reason: str) -> None:
         del self._members[member.name]
-        _end(member)
-        if member.hello is None:
-            self._news.append(WorkerLost(member.name, reason))
-            self._next_tend = 0.0
+        _kill_actor(member)
+        if member.starting is None:
+            self._messages.append(WorkerLost(member.name, reason))
+            self._next_check = 0.0
             return
         self._early_deaths += 1
-        pause = min(_LONGEST_BACK_OFF_SECONDS, _TEND_SECONDS * 2**self._early_deaths)
+        pause = min(_LONGEST_BACK_OFF_SECONDS, _CHECK_SECONDS * 2**self._early_deaths)
         self._next_start = time.monotonic() + pause
         if self._early_deaths >= _MOST_EARLY_DEATHS and not self._has_joined():
             raise WorkerError(f"no worker can start on the cluster: {reason}")
 
-    def _check_hope(self, now: float) -> None:
+    def _check_start_deadline(self, now: float) -> None:
         if self._has_joined():
-            self._give_up = now + _START_SECONDS
-        elif now > self._give_up:
+            self._start_deadline = now + _START_SECONDS
+        elif now > self._start_deadline:
             raise WorkerError(
-                f"no worker was ready within {_START_SECONDS:.0f} s; "
-                "are the cluster's cores or GPUs taken? see `ray status`"
+                f"no worker started within {_START_SECONDS:.0f} s; "
+                "run `ray status` to see whether the cluster has free cores or GPUs"
             )
 
     def _has_joined(self) -> bool:
-        return any(member.hello is None for member in self._renderers())
+        return any(member.starting is None for member in self._renderers())
 
 
-def _own_place(nodes: Sequence[Mapping[str, Any]]) -> Slot:
-    """Return the place of the worker that finishes: this process's node, beside all others."""
+def _finisher_slot(nodes: Sequence[Mapping[str, Any]]) -> Slot:
+    """Return an extra slot on the node of this process, for the worker that finishes films."""
     own = ray.get_runtime_context().get_node_id()
     return next(Slot(own, node["NodeName"], -1) for node in nodes if node["NodeID"] == own)
 
@@ -279,17 +285,17 @@ def _control(method: Any) -> Any:
     return method.options(concurrency_group=_CONTROL)
 
 
-def _end(member: _Member) -> None:
+def _kill_actor(member: _Member) -> None:
     with suppress(RayError, RuntimeError, ValueError):
         ray.kill(member.actor)
 
 
-def _told(error: RayError, slot: Slot) -> str:
-    """Say in one line why an actor is gone."""
+def _describe_loss(error: RayError, slot: Slot) -> str:
+    """Return in one line why an actor died."""
     if isinstance(error, OutOfMemoryError):
-        return f"node {slot.node_name} ran out of memory, and Ray ended the process"
+        return f"node {slot.node_name} ran out of memory, so Ray killed the process"
     lines = [line.strip() for line in str(error).splitlines()]
-    raised = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception"))]
-    if raised:
-        return raised[-1]
-    return "its process ended unexpectedly: it crashed, was killed, or ran out of memory"
+    errors = [line for line in lines if line.split(":")[0].endswith(("Error", "Exception"))]
+    if errors:
+        return errors[-1]
+    return "its process exited unexpectedly: it crashed, was killed, or ran out of memory"

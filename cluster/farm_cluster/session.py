@@ -1,4 +1,4 @@
-"""Joining a Ray cluster, or starting a private one: silent, and leaving the process as it was."""
+"""Join a Ray cluster, or start a private one, without output and without changing signals."""
 
 import os
 import secrets
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from farm.errors import UserError
 from farm.host.executor import ExecutorOptions
+from farm.settings import Settings
 
 __all__ = ["connect", "prepare_environment", "worker_environment"]
 
@@ -23,14 +24,14 @@ _QUIET: Final = {
 }
 _PROBE_SECONDS: Final = 4.0
 _STORE_BYTES: Final = 2**27
-"""Workers are sent orders, which name files; pictures never pass through Ray."""
+"""Size of Ray's object store. Orders only name files, so pictures never pass through Ray."""
 
 
 def prepare_environment(address: str | None) -> None:
-    """Set what Ray reads from the environment. Call it before Ray is imported.
+    """Set the environment variables that Ray reads. Call this before importing Ray.
 
-    A private cluster gets a token of its own, so that nothing is written to the home folder.
-    A cluster that is joined is spoken to with the token that Ray's own settings give.
+    A private cluster gets its own token, so that Ray writes nothing to the home folder. An
+    existing cluster uses the token from Ray's own settings.
     """
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
@@ -42,16 +43,16 @@ def prepare_environment(address: str | None) -> None:
 
 
 def worker_environment(threads: int) -> dict[str, str]:
-    """Return the environment of a worker process with so many threads."""
-    blocked = os.environ.get("FARM_BLOCK_PLUGINS")
+    """Return the environment variables of a worker process with this many threads."""
+    blocked = ",".join(sorted(Settings().block_plugins))
     return {"OMP_NUM_THREADS": str(threads)} | ({"FARM_BLOCK_PLUGINS": blocked} if blocked else {})
 
 
 def connect(options: ExecutorOptions) -> bool:
-    """Connect this process to the options' cluster, or to a private one that it starts.
+    """Connect this process to the cluster in the options, or start a private one.
 
-    Returns False where the process was connected before; then whoever connected it disconnects
-    it. Raises UserError where no cluster answers.
+    Returns whether the caller must disconnect: False if the process was already connected. Raises
+    UserError if no cluster answers.
     """
     import ray
 
@@ -64,7 +65,7 @@ def connect(options: ExecutorOptions) -> bool:
         settings = {"address": "local", "num_cpus": cores, "object_store_memory": _STORE_BYTES}
     else:
         _probe(address)
-    with _own_signals():
+    with _preserved_sigterm():
         try:
             ray.init(
                 namespace="farm",
@@ -74,12 +75,12 @@ def connect(options: ExecutorOptions) -> bool:
                 **settings,
             )
         except (ray.exceptions.RayError, RuntimeError, ValueError, OSError) as error:
-            raise UserError(_refusal(address, error)) from error
+            raise UserError(_describe_refusal(address, error)) from error
     return True
 
 
 def _probe(address: str) -> None:
-    """Refuse at once what Ray would only give up after minutes. Raises UserError."""
+    """Check that the address answers, because Ray itself waits minutes. Raises UserError."""
     host, colon, port = address.rpartition(":")
     if not (colon and port.isdigit() and 0 < int(port) < 2**16) or "/" in host:
         raise UserError(f"--address {address}: give HOST:PORT, for example 10.0.0.1:6379")
@@ -89,21 +90,21 @@ def _probe(address: str) -> None:
         reason = (error.strerror or str(error)).lower()
         raise UserError(
             f"no Ray cluster answers at {address} ({reason}); start one with `ray start --head`, "
-            "or leave --address out"
+            "or omit --address"
         ) from error
 
 
-def _refusal(address: str | None, error: Exception) -> str:
+def _describe_refusal(address: str | None, error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[0] if lines else type(error).__name__
     if address is None:
-        return f"Ray cannot start here: {reason}"
-    return f"the Ray cluster at {address} refuses: {reason} (it may ask for RAY_AUTH_TOKEN)"
+        return f"cannot start Ray on this machine: {reason}"
+    return f"the Ray cluster at {address} refused the connection: {reason} (it may need RAY_AUTH_TOKEN)"
 
 
 @contextmanager
-def _own_signals() -> Iterator[None]:
-    """Keep the process's way of ending: ray.init() replaces its SIGTERM handler."""
+def _preserved_sigterm() -> Iterator[None]:
+    """Restore the SIGTERM handler, which ray.init() replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

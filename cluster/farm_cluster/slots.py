@@ -1,4 +1,4 @@
-"""Where workers fit on a cluster's nodes. Pure: reads Ray's list of nodes, asks Ray nothing."""
+"""Find slots for workers on the nodes of a cluster. Reads Ray's list of nodes; calls no Ray."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Kind = Literal["cpu", "gpu"]
 
 @dataclass(frozen=True)
 class Slot:
-    """Room for one worker. node: Ray's id of it. index: counts the places of one node."""
+    """Room for one worker. node: the id that Ray gives it. index: number of the slot on its node."""
 
     node: str
     node_name: str
@@ -19,26 +19,28 @@ class Slot:
 
 
 def kind_of(nodes: Iterable[Mapping[str, Any]]) -> Kind:
-    """Return what a pool on these nodes computes on: GPUs where there are any.
+    """Return what workers on these nodes compute on: GPUs if there are any.
 
-    One kind for the whole pool, because equal bytes ask for equal devices.
+    All workers use one kind, because equal bytes need equal devices.
     """
-    return "gpu" if any(_has(node, "GPU") >= 1 for node in nodes if node["Alive"]) else "cpu"
+    return "gpu" if any(_amount(node, "GPU") >= 1 for node in nodes if node["Alive"]) else "cpu"
 
 
 def slots(nodes: Iterable[Mapping[str, Any]], kind: Kind, threads: int) -> list[Slot]:
-    """Return the places on nodes that are alive, spread over the nodes first.
+    """Return the slots on nodes that are alive: first one per node, then the next per node.
 
-    One for each GPU, or for each threads cores.
+    A slot has one GPU, or as many cores as threads.
     """
-    found = [
+    available = [
         Slot(node["NodeID"], node["NodeName"], index)
         for node in nodes
         if node["Alive"]
-        for index in range(_has(node, "GPU") if kind == "gpu" else _has(node, "CPU") // threads)
+        for index in range(
+            _amount(node, "GPU") if kind == "gpu" else _amount(node, "CPU") // threads
+        )
     ]
-    return sorted(found, key=lambda slot: (slot.index, slot.node_name, slot.node))
+    return sorted(available, key=lambda slot: (slot.index, slot.node_name, slot.node))
 
 
-def _has(node: Mapping[str, Any], resource: str) -> int:
+def _amount(node: Mapping[str, Any], resource: str) -> int:
     return int(node["Resources"].get(resource, 0))

@@ -1,4 +1,4 @@
-"""DeepDream and its relatives: pictures that show a network what it likes to see."""
+"""DeepDream and related effects: amplify what a network sees in a picture."""
 
 from collections.abc import Iterator
 

@@ -1,9 +1,9 @@
 """Gradient ascent over octaves.
 
 Source: Mordvintsev, Olah, Tyka 2015, "Inceptionism", and its notebook (google/deepdream).
-Differs: an epsilon under the normaliser, jitter from the frame's own seed, colours clipped to
-the valid range of the picture, octaves too small for the network left out, and, where asked
-for, the TensorFlow tutorial's Laplacian normalisation.
+Differs: an epsilon in the normaliser, jitter seeded per frame, colours clipped to 0..1, octaves
+too small for the network skipped, and optional Laplacian normalisation from the TensorFlow
+tutorial.
 """
 
 from math import sqrt
@@ -19,21 +19,21 @@ from farm_dream.objective import build_objective
 from farm_dream.params import DreamParams
 
 EPSILON = 1e-12
-"""Keeps a picture without any gradient as it is, instead of dividing by zero."""
+"""Avoids division by zero when the gradient is zero everywhere."""
 
 
 def dream(image: Tensor, params: DreamParams, context: Context) -> Tensor:
-    """Return the image after all octaves, detail carried from one to the next."""
+    """Return the image after all octaves, each one adding to the detail of the last."""
     network = context.network(params.network, params.weights)
-    return climb(image, params, network, build_objective(params, network, context), context)
+    return ascend(image, params, network, build_objective(params, network, context), context)
 
 
-def climb(
+def ascend(
     image: Tensor, params: DreamParams, network: Network, objective: Objective, context: Context
 ) -> Tensor:
-    """Return the image dreamt towards an objective: see dream."""
-    climber = _Climber(params, network, objective, context)
-    original = climber.start(image)
+    """Dream towards the given objective; see dream()."""
+    ascent = _Ascent(params, network, objective, context)
+    original = ascent.start(image)
     mask = _mask(image, params, context)
     sizes = _sizes(image, params, network, objective)
     detail = torch.zeros_like(original[..., :1, :1])
@@ -42,15 +42,15 @@ def climb(
         octave = base + pyramid.resize(detail, *size)
         octave_mask = None if mask is None else pyramid.resize(mask, *size)
         for step in range(params.iterations):
-            octave = climber.step(octave, octave_mask)
+            octave = ascent.step(octave, octave_mask)
             done = (number + (step + 1) / params.iterations) / len(sizes)
             context.progress(done, f"octave {number + 1}/{len(sizes)}")
         detail = octave - base
     return octave
 
 
-class _Climber:
-    """One dream's objective, normaliser and source of jitter."""
+class _Ascent:
+    """Gradient steps on one picture: the objective, the normaliser and the random shifts."""
 
     def __init__(
         self, params: DreamParams, network: Network, objective: Objective, context: Context
@@ -69,18 +69,18 @@ class _Climber:
         return mean
 
     def step(self, image: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the image one step further up."""
+        """Return the image after one normalised step along the gradient."""
         shift = self._shift()
         rolled = torch.roll(image, shift, (2, 3))
-        _, slope = self._context.gradient(rolled, self._network, self._objective)
-        slope = self._even_out(torch.roll(slope, (-shift[0], -shift[1]), (2, 3)))
-        slope *= self._params.step / 255 / (self._context.mean(slope.abs()) + EPSILON)
+        _, gradient = self._context.gradient(rolled, self._network, self._objective)
+        gradient = self._condition(torch.roll(gradient, (-shift[0], -shift[1]), (2, 3)))
+        gradient *= self._params.step / 255 / (self._context.mean(gradient.abs()) + EPSILON)
         if mask is not None:
-            slope *= mask
+            gradient *= mask
         if self._params.l2:
-            slope -= self._params.l2 * self._params.step / 255 * (image - self._mean(image))
-        slope.add_(image).clamp_(0, 1)
-        return slope
+            gradient -= self._params.l2 * self._params.step / 255 * (image - self._mean(image))
+        gradient.add_(image).clamp_(0, 1)
+        return gradient
 
     def _mean(self, image: Tensor) -> Tensor:
         mean = torch.tensor(self._network.spec.mean, dtype=image.dtype, device=image.device)
@@ -91,13 +91,13 @@ class _Climber:
         down, right = torch.randint(-most, most + 1, (2,), generator=self._generator).tolist()
         return down, right
 
-    def _even_out(self, slope: Tensor) -> Tensor:
+    def _condition(self, gradient: Tensor) -> Tensor:
         if self._params.smooth:
-            slope = pyramid.blur(slope, self._params.smooth)
+            gradient = pyramid.blur(gradient, self._params.smooth)
         if self._params.laplacian:
-            bands = pyramid.laplacian_bands(slope, self._params.laplacian)
-            slope = pyramid.merge_bands([self._unit(band) for band in bands])
-        return slope
+            bands = pyramid.laplacian_bands(gradient, self._params.laplacian)
+            gradient = pyramid.merge_bands([self._unit(band) for band in bands])
+        return gradient
 
     def _unit(self, band: Tensor) -> Tensor:
         return band / (sqrt(self._context.mean(band.square())) + EPSILON)
@@ -106,13 +106,17 @@ class _Climber:
 def _sizes(
     image: Tensor, params: DreamParams, network: Network, objective: Objective
 ) -> list[tuple[int, int]]:
-    """Return the octaves' sizes that the network can take, smallest first."""
+    """Return the octave sizes that the network accepts, smallest first."""
     extractor = network.extractor(objective.layers)
     sizes = pyramid.octave_sizes(image.shape[2], image.shape[3], params.octaves, params.scale)
     fitting = [size for size in sizes if extractor.fits(*size)]
     if not fitting:
         extractor.shapes(*sizes[-1])
-        raise BadParameter("layers", f"no features in a picture of {sizes[-1]}; take a larger one")
+        height, width = sizes[-1]
+        raise BadParameter(
+            "layers",
+            f"a picture of {width}x{height} is too small for these layers; use a larger one",
+        )
     return fitting
 
 

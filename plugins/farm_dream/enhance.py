@@ -1,7 +1,7 @@
-"""Enhancement: solve for a picture whose features are the picture's own, amplified.
+"""Enhancement: solve for a picture whose features are amplified versions of the original's.
 
 Source: Mahendran & Vedaldi 2014, arXiv 1412.0035 (inversion with a total-variation prior).
-Differs: the target is amplified, the start is the picture itself, the solver is L-BFGS.
+Differs: the target is amplified, the solver starts from the picture and is L-BFGS.
 """
 
 import torch
@@ -13,11 +13,11 @@ from farm_dream.ascent import EPSILON
 from farm_dream.params import DreamParams
 
 HISTORY = 10
-"""Pairs of pictures that L-BFGS remembers: 20 times the picture's memory."""
+"""Correction pairs that L-BFGS stores: 20 times the memory of the picture."""
 
 
 def enhance(image: Tensor, params: DreamParams, context: Context) -> Tensor:
-    """Return the picture that the solver reaches in octaves * iterations steps."""
+    """Return the picture after at most octaves * iterations solver steps."""
     network = context.network(params.network, params.weights)
     weights = params.layer_weights()
     targets = {k: params.amplify * context.features(image, network, k) for k in weights}
@@ -29,9 +29,9 @@ def enhance(image: Tensor, params: DreamParams, context: Context) -> Tensor:
     )
 
     def loss() -> Tensor:
-        value, slope = context.gradient(unknown.detach(), network, objective)
+        value, gradient = context.gradient(unknown.detach(), network, objective)
         smooth = params.tv * pyramid.total_variation(unknown)
-        unknown.grad = torch.autograd.grad(smooth, unknown)[0] - slope
+        unknown.grad = torch.autograd.grad(smooth, unknown)[0] - gradient
         return smooth.detach() - value
 
     for step in range(steps):

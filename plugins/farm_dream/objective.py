@@ -1,4 +1,4 @@
-"""From parameters to an objective: what this dream climbs."""
+"""Build the objective of a dream from its parameters, and check both."""
 
 from farm import BadParameter, Context
 from farm.engine import objectives
@@ -12,11 +12,12 @@ def objective_layers(params: DreamParams) -> tuple[str, ...]:
 
 
 def check_objective(params: DreamParams, context: Context) -> None:
-    """Refuse unknown networks, layers, channels and classes, and pictures that cannot be read."""
+    """Refuse unknown networks, layers, channels and classes, and unreadable pictures."""
     network = context.network(params.network, params.weights)
     if params.classes and network.spec.head is None:
         raise BadParameter(
-            "classes", f"{network.name} has no classifier that works on any size; choose another"
+            "classes",
+            f"{network.name} has no classifier that works at every size; choose another network",
         )
     extractor = network.extractor(objective_layers(params))
     for name in params.classes:
@@ -35,7 +36,7 @@ def check_objective(params: DreamParams, context: Context) -> None:
 def build_objective(
     params: DreamParams, network: Network, context: Context
 ) -> objectives.Objective:
-    """Return what to climb."""
+    """Return the objective that the parameters describe."""
     weights = params.layer_weights()
     if params.classes:
         return objectives.Classes({network.class_index(name): 1.0 for name in params.classes})

@@ -1,4 +1,4 @@
-"""The dream's parameters: one declaration for flags, schema, form and validation."""
+"""The parameters of the dream: one declaration for flags, schema, form and validation."""
 
 from typing import Annotated, Literal, Self
 
@@ -15,7 +15,9 @@ def _is_layer(value: str) -> str:
         try:
             float(weight)
         except ValueError:
-            raise ValueError(f"the weight in {value!r} is no number; give NAME=0.5") from None
+            raise ValueError(
+                f"the weight in {value!r} is not a number; give, for example, NAME=0.5"
+            ) from None
     return value
 
 
@@ -23,80 +25,92 @@ Layer = Annotated[str, AfterValidator(_is_layer)]
 
 
 class DreamParams(NetworkParams):
-    """Parameters of the dream; the defaults are the look of the 2015 notebook."""
+    """Parameters of the dream. The defaults reproduce the look of the 2015 notebook."""
 
     layers: tuple[Layer, ...] = Field(
         ("inception4c",),
         min_length=1,
-        description="Layer to amplify, NAME or NAME=WEIGHT; give it several times to mix.",
+        description="Layer to amplify, as NAME or NAME=WEIGHT. Repeat to mix layers.",
         json_schema_extra={"cli": "--layer"},
     )
     channels: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (),
-        description="Only this channel of the layers; may be given several times.",
+        description="Amplify only this channel of each layer. Repeat for more.",
         json_schema_extra={"cli": "--channel"},
     )
     neuron: tuple[float, float] | None = Field(
-        None, description="Only the neuron at this place: Y X, as fractions of the picture."
+        None,
+        description="Amplify only the neuron at Y X, as fractions (0 to 1) of height and width. "
+        "Needs a channel.",
     )
     classes: tuple[str, ...] = Field(
         (),
-        description="Dream of a class, by name or number; may be given several times.",
+        description="Class to dream of, by name or number. Repeat for more.",
         json_schema_extra={"cli": "--class"},
     )
-    guide: FilePath | None = Field(None, description="Picture whose features guide the dream.")
+    guide: FilePath | None = Field(None, description="Picture whose features the dream imitates.")
     mask: FilePath | None = Field(
-        None, description="Picture that says where to dream: white does, black does not."
+        None, description="Picture that limits the dream: full in white areas, none in black."
     )
     start: Literal["picture", "mean", "noise"] = Field(
         "picture",
-        description="Begin from the picture, or at its size from the network's mean colour or "
-        "from noise around it.",
+        description="Start from the picture, from the network's mean colour, or from noise around that "
+        "colour.",
     )
     method: Literal["ascent", "enhance"] = Field(
         "ascent",
-        description="ascent climbs the gradient; enhance solves, by L-BFGS, for a picture whose "
-        "features are the picture's own, amplified.",
+        description="ascent: follow the gradient step by step. enhance: solve, with L-BFGS, for a "
+        "picture with amplified features.",
     )
-    iterations: int = Field(10, ge=1, le=10_000, description="Steps in each octave.")
-    octaves: int = Field(4, ge=1, le=20, description="Sizes to work through, small to large.")
-    scale: float = Field(1.4, gt=1, le=4, description="Ratio of neighbouring octaves.")
+    iterations: int = Field(10, ge=1, le=10_000, description="Steps per octave.")
+    octaves: int = Field(
+        4, ge=1, le=20, description="Number of sizes to work through, from small to large."
+    )
+    scale: float = Field(1.4, gt=1, le=4, description="Size ratio between one octave and the next.")
     step: float = Field(
-        1.5, gt=0, le=255, description="Mean change of a pixel in each step, on 0..255."
+        1.5, gt=0, le=255, description="Mean change of a pixel per step, on a scale of 0 to 255."
     )
-    jitter: int = Field(
-        32, ge=0, le=4096, description="Largest random shift before each step, in pixels."
-    )
+    jitter: int = Field(32, ge=0, le=4096, description="Largest random shift per step, in pixels.")
     smooth: float = Field(
-        0, ge=0, le=64, description="Blur the gradient by so many pixels; 0 does not."
+        0, ge=0, le=64, description="Blur the gradient by this many pixels; 0: no blur."
     )
     laplacian: int = Field(
-        0, ge=0, le=8, description="Even out the gradient in so many frequency bands."
+        0,
+        ge=0,
+        le=8,
+        description="Equalise the gradient over this many frequency bands, for a softer look; 0: off.",
     )
     l2: float = Field(
-        0, ge=0, le=10, description="Pull back towards the mean colour, per step: class pictures."
+        0,
+        ge=0,
+        le=10,
+        description="Pull towards the mean colour in each step; useful with classes.",
     )
-    tv: float = Field(0.0, ge=0, le=1000, description="Weight of smoothness in enhance.")
+    tv: float = Field(
+        0.0, ge=0, le=1000, description="Weight of smoothness, for the enhance method."
+    )
     amplify: float = Field(
-        2.0, gt=0, le=100, description="How much stronger enhance makes the features."
+        2.0, gt=0, le=100, description="Factor by which the enhance method amplifies features."
     )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.neuron and not self.channels:
-            raise ValueError("`neuron` needs a channel: give `channels`")
+            raise ValueError("`neuron` needs a channel; give `channels` too")
         if self.neuron and not all(0 <= f <= 1 for f in self.neuron):
-            raise ValueError("`neuron` is given in fractions of the picture, 0 to 1")
+            raise ValueError("`neuron` is in fractions of the picture, from 0 to 1")
         goals = [w for w in ("channels", "classes", "guide") if getattr(self, w)]
         if len(goals) > 1:
             raise ValueError(
-                f"{' and '.join(f'`{w}`' for w in goals)} do not go together; choose one"
+                f"{' and '.join(f'`{w}`' for w in goals)} cannot be combined; choose one"
             )
         if self.method == "enhance" and (goals or self.start != "picture"):
-            raise ValueError("enhance amplifies the picture's own features: give `layers` alone")
+            raise ValueError(
+                "enhance amplifies the features of the picture itself; give only `layers`"
+            )
         return self
 
     def layer_weights(self) -> dict[str, float]:
-        """Return the weight of each layer, 1 where none is given."""
+        """Return the weight of each layer; the default is 1."""
         parts = (layer.partition("=") for layer in self.layers)
         return {name: float(weight or 1) for name, _, weight in parts}

@@ -1,4 +1,4 @@
-"""The dream as a task: which objective, which method, from which start."""
+"""The dream as a task: checks parameters, chooses the method and continues coherent films."""
 
 from math import ceil
 from typing import TYPE_CHECKING, Final
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-KEPT: Final = 0.85
-"""Share of the frame before that a coherent film's frame begins with, where it is trusted."""
+CARRIED: Final = 0.85
+"""Share of the previous frame in the start of the next, in a coherent film, at full trust."""
 
 
 class Dream(Effect):
@@ -35,17 +35,19 @@ class Dream(Effect):
 
         params = self.params
         if context.previous:
-            image, params = go_on(image, params, context.previous)
+            image, params = continue_from(image, params, context.previous)
         method = enhance.enhance if params.method == "enhance" else ascent.dream
         return method(image, params, context)
 
 
-def go_on(image: "Tensor", params: DreamParams, previous: Previous) -> "tuple[Tensor, DreamParams]":
-    """Return what a frame begins with that follows another one, and its fewer steps.
+def continue_from(
+    image: "Tensor", params: DreamParams, previous: Previous
+) -> "tuple[Tensor, DreamParams]":
+    """Return the picture to start from after a previous frame, and parameters with fewer steps.
 
-    Of the dream before so much is kept that the steps make up for what is not: it grows neither
-    stronger nor weaker.
+    The steps replace the share of the dream that is not carried over, so that the dream grows
+    neither stronger nor weaker.
     """
-    begun = image.lerp(previous.image, KEPT * previous.trust)
-    steps = ceil(round((1 - KEPT) * params.iterations, 6))
-    return begun, params.model_copy(update={"iterations": steps, "start": "picture"})
+    start = image.lerp(previous.image, CARRIED * previous.trust)
+    steps = ceil(round((1 - CARRIED) * params.iterations, 6))
+    return start, params.model_copy(update={"iterations": steps, "start": "picture"})

@@ -1,7 +1,7 @@
-"""The endless dream: each frame is the one before, drawn nearer and dreamt on.
+"""The endless dream: each frame magnifies the previous one and continues it.
 
 Source: Mordvintsev, Olah, Tyka 2015, "Inceptionism" (zooming into the network's own dreams).
-Differs: rotation and shift beside the zoom, and classes that take turns.
+Differs: adds rotation, shift and classes that change over time.
 """
 
 import re
@@ -22,54 +22,63 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Turn:
-    """A class that is dreamt of from a time on. seconds: in the film."""
+class Cue:
+    """A class to dream of from a given time. seconds: since the start of the film."""
 
     seconds: float
     name: str
 
 
-def read_turn(text: str) -> Turn:
-    """Read SECONDS=CLASS. Raises ValueError."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)=(.+)", text)
-    if not found:
-        raise ValueError("give SECONDS=CLASS, such as 4=volcano")
-    return Turn(float(found[1]), found[2])
+def parse_cue(text: str) -> Cue:
+    """Parse SECONDS=CLASS. Raises ValueError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)=(.+)", text)
+    if not match:
+        raise ValueError("give SECONDS=CLASS, for example 4=volcano")
+    return Cue(float(match[1]), match[2])
 
 
-def _is_turn(text: str) -> str:
-    read_turn(text)
+def _is_cue(text: str) -> str:
+    parse_cue(text)
     return text
 
 
 class ZoomParams(DreamParams):
-    """Parameters of the endless dream; those of the dream are for each frame."""
+    """Parameters of the endless dream. Those of the dream apply to each frame."""
 
-    zoom: float = Field(1.02, gt=0, le=4, description="How much nearer each frame is drawn.")
-    rotate: float = Field(0, ge=-180, le=180, description="Degrees each frame is turned by.")
-    shift: tuple[float, float] = Field(
-        (0, 0), description="Pixels each frame is moved by: right and down."
+    zoom: float = Field(1.02, gt=0, le=4, description="Magnification per frame.")
+    rotate: float = Field(
+        0, ge=-180, le=180, description="Rotation per frame, in degrees clockwise."
     )
-    turns: tuple[Annotated[str, AfterValidator(_is_turn)], ...] = Field(
+    shift: tuple[float, float] = Field(
+        (0, 0), description="Shift per frame, in pixels right and down."
+    )
+    turns: tuple[Annotated[str, AfterValidator(_is_cue)], ...] = Field(
         (),
-        description="Dream of a class from a time on, SECONDS=CLASS; give it several times.",
+        description="Class to dream of from a given time, as SECONDS=CLASS. Repeat to change "
+        "classes.",
         json_schema_extra={"cli": "--at"},
     )
-    fade: float = Field(1.0, ge=0, description="Seconds over which one class turns into the next.")
-    iterations: int = Field(3, ge=1, le=10_000, description="Steps in each octave.")
-    octaves: int = Field(3, ge=1, le=20, description="Sizes to work through, small to large.")
+    fade: float = Field(
+        1.0, ge=0, description="Seconds that one class takes to fade into the next."
+    )
+    iterations: int = Field(3, ge=1, le=10_000, description="Steps per octave.")
+    octaves: int = Field(
+        3, ge=1, le=20, description="Number of sizes to work through, from small to large."
+    )
 
     @model_validator(mode="after")
-    def _takes_turns(self) -> Self:
+    def _fits_the_zoom(self) -> Self:
         if self.turns and (self.classes or self.channels or self.guide):
-            raise ValueError("no `classes`, `channels` or `guide` beside `turns`; choose one")
+            raise ValueError(
+                "`turns` cannot be combined with `classes`, `channels` or `guide`; choose one"
+            )
         if self.method == "enhance":
-            raise ValueError("the endless dream climbs; `method` enhance is for stills")
+            raise ValueError("the endless dream cannot use `method` enhance; leave it out")
         return self
 
 
 class Zoom(Effect):
-    """Dream without end: each frame is the one before, nearer and dreamt on."""
+    """Zoom endlessly into a dream: each frame magnifies the previous one and continues it."""
 
     name = "zoom"
     Params = ZoomParams
@@ -83,8 +92,8 @@ class Zoom(Effect):
         network = context.network(self.params.network, self.params.weights)
         if self.params.turns and network.spec.head is None:
             raise BadParameter("turns", f"{network.name} has no classes; choose another network")
-        for turn in self.params.turns:
-            network.class_index(read_turn(turn).name)
+        for text in self.params.turns:
+            network.class_index(parse_cue(text).name)
 
     def render(self, image: "Tensor", context: Context) -> "Tensor":
         from farm_dream import ascent
@@ -92,45 +101,47 @@ class Zoom(Effect):
 
         params = self.params
         if context.number:
-            image = draw_near(image, params.zoom, params.rotate, *params.shift)
+            image = move_camera(image, params.zoom, params.rotate, *params.shift)
         network = context.network(params.network, params.weights)
-        objective = self._turn(network, context.seconds) or build_objective(
-            params, network, context
-        )
-        return ascent.climb(image, params, network, objective, context)
+        objective = self._classes_at(context.seconds, network)
+        objective = objective or build_objective(params, network, context)
+        return ascent.ascend(image, params, network, objective, context)
 
-    def _turn(self, network: "Network", seconds: float) -> "Objective | None":
-        """Return the classes of this time, one fading into the next; None before the first."""
+    def _classes_at(self, seconds: float, network: "Network") -> "Objective | None":
+        """Return the objective of the classes at a time; None before the first cue."""
         from farm.engine.objectives import Classes
 
-        weights = turn_weights([read_turn(t) for t in self.params.turns], seconds, self.params.fade)
+        cues = [parse_cue(text) for text in self.params.turns]
+        weights = class_weights(cues, seconds, self.params.fade)
         if not weights:
             return None
         return Classes({network.class_index(name): share for name, share in weights.items()})
 
 
-def turn_weights(turns: list[Turn], seconds: float, fade: float) -> dict[str, float]:
-    """Return the share of each class at a time; empty before the first turn.
+def class_weights(cues: list[Cue], seconds: float, fade: float) -> dict[str, float]:
+    """Return the weight of each class at a time; empty before the first cue.
 
-    A class fades in over so many seconds from its turn on; shares add up to 1.
+    fade: seconds that a class takes to fade in, from its cue. Weights add up to 1.
     """
-    begun = sorted((t for t in turns if t.seconds <= seconds), key=lambda t: t.seconds)
-    if not begun:
+    past = sorted((cue for cue in cues if cue.seconds <= seconds), key=lambda cue: cue.seconds)
+    if not past:
         return {}
-    *_, latest = begun
-    if len(begun) == 1 or seconds - latest.seconds >= fade:
+    *_, latest = past
+    if len(past) == 1 or seconds - latest.seconds >= fade:
         return {latest.name: 1.0}
     share = (seconds - latest.seconds) / fade
-    before = begun[-2].name
-    if before == latest.name:
+    previous = past[-2].name
+    if previous == latest.name:
         return {latest.name: 1.0}
-    return {before: 1 - share, latest.name: share}
+    return {previous: 1 - share, latest.name: share}
 
 
-def draw_near(image: "Tensor", zoom: float, degrees: float, right: float, down: float) -> "Tensor":
-    """Return the image magnified about its centre, turned clockwise and moved by pixels.
+def move_camera(
+    image: "Tensor", zoom: float, degrees: float, right: float, down: float
+) -> "Tensor":
+    """Return the image magnified and rotated about its centre, then shifted by pixels.
 
-    What comes in from outside is the image mirrored at its edges.
+    The image is mirrored beyond its edges. degrees: clockwise.
     """
     import torch
     import torch.nn.functional as F

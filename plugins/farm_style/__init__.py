@@ -1,4 +1,4 @@
-"""Neural style: a photograph's content, painted as another picture is."""
+"""Neural style: render the content of one picture in the style of another."""
 
 from collections.abc import Iterator
 

@@ -1,10 +1,10 @@
-"""The network that paints in one pass.
+"""The network behind `farm style --fast`: it stylises a picture in one pass.
 
 Source: Johnson, Alahi, Fei-Fei 2016, "Perceptual losses for real-time style transfer and
 super-resolution", arXiv 1603.08155; instance norm: Ulyanov, Vedaldi, Lempitsky 2016, arXiv
-1607.08022. Differs: half as wide; nearest upsampling and a convolution in place of a transposed
-one, and reflected borders, against checkerboards and frames (Odena, Dumoulin, Olah 2016,
-"Deconvolution and checkerboard artifacts").
+1607.08022. Differs: half as wide; nearest upsampling with a convolution instead of a
+transposed convolution, and reflected borders, to avoid checkerboards and border artefacts (Odena,
+Dumoulin, Olah 2016, "Deconvolution and checkerboard artifacts").
 """
 
 from typing import Final
@@ -16,18 +16,19 @@ from torch import Tensor, nn
 STRIDE: Final = 4
 """Sides are padded to a multiple of this many pixels."""
 
-LEAST: Final = 24
-"""Pixels a side of the smallest picture: below there is nothing left to reflect."""
+SMALLEST: Final = 24
+"""Least pixels per side of a picture; smaller ones are too small for the reflected borders."""
 
-_SPAN: Final = 0.55
-"""Half the span of the colours it can give: a little over 0..1, so that white and black are
-reached where tanh still has a slope."""
+_HALF_RANGE: Final = 0.55
+"""Half the range of output colours: slightly beyond 0..1, so that tanh does not saturate at white
+and black."""
 
 
 class Generator(nn.Module):
-    """From pictures [batch, 3, height, width] in 0..1 to painted ones of the same size.
+    """Maps pictures [batch, 3, height, width] in 0..1 to stylised ones of the same size.
 
-    width: channels at full size; twice and four times as many below. blocks: residual ones.
+    width: channels at full resolution; two and four times as many at lower ones. blocks: number
+    of residual blocks.
     """
 
     def __init__(self, width: int = 16, blocks: int = 5) -> None:
@@ -51,12 +52,13 @@ class Generator(nn.Module):
     def forward(self, picture: Tensor) -> Tensor:
         height, width = picture.shape[2:]
         padding = (0, -width % STRIDE, 0, -height % STRIDE)
-        painted = self.raw(F.pad(picture, padding, mode="reflect"))
-        return painted[..., :height, :width]
+        stylised = self.raw(F.pad(picture, padding, mode="reflect"))
+        return stylised[..., :height, :width]
 
     def raw(self, picture: Tensor) -> Tensor:
-        painted = self.colour(self.decode(self.change(self.encode(picture - 0.5))))
-        return 0.5 + _SPAN * torch.tanh(painted)
+        """Return the stylised pictures. Sides must be multiples of STRIDE."""
+        colours = self.colour(self.decode(self.change(self.encode(picture - 0.5))))
+        return 0.5 + _HALF_RANGE * torch.tanh(colours)
 
 
 class _Layer(nn.Sequential):
@@ -79,6 +81,8 @@ class _Layer(nn.Sequential):
 
 
 class _Residual(nn.Module):
+    """Two layers added to their input; the second has no ReLU."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.one = _Layer(channels, channels, 3)
@@ -86,5 +90,5 @@ class _Residual(nn.Module):
         del self.two[2]
 
     def forward(self, x: Tensor) -> Tensor:
-        changed: Tensor = self.two(self.one(x))
-        return x + changed
+        residual: Tensor = self.two(self.one(x))
+        return x + residual

@@ -1,6 +1,6 @@
-"""Names that the trainer of a painter and its user share."""
+"""File names that training and rendering share."""
 
 from typing import Final
 
 RESULT: Final = "generator.safetensors"
-"""What a training run leaves in its folder."""
+"""The trained style network in the folder of a run."""

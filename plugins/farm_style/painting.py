@@ -1,7 +1,7 @@
-"""The painting that the shipped style was learnt from: drawn here, stroke by stroke.
+"""Draw the painting that the shipped style network is trained on, stroke by stroke.
 
-Strokes follow the currents of a stream function, large ones first, each with the marks of its
-bristles and with paint that stands up and catches the light. It knows no network and reads no file.
+Strokes follow the currents of a stream function, large brushes first. Each stroke shows its
+bristles, and its relief catches the light. Uses no network and reads no file.
 
     python -m farm_style.painting painting.png
 """
@@ -29,18 +29,22 @@ PALETTE: Final = (
     (0.90, (178, 52, 34)),
     (1.00, (78, 18, 48)),
 )
-"""Colours from the depth of the currents to their heart, RGB in 0..255."""
+"""Colours by depth in the currents, from 0 at the edges to 1 at the centres, RGB in 0..255."""
 
 SUNS: Final = ((0.27, 0.30, 0.20), (0.72, 0.62, 0.26), (0.20, 0.80, 0.13), (0.86, 0.16, 0.12))
-"""Whirls: y, x and radius in parts of the side."""
+"""Whirls: y, x and radius, as fractions of the side."""
 
 LIGHT: Final = (-0.75, -0.66)
-"""Where light comes from: down and right are positive."""
+"""Direction of the light source: positive is down and right."""
 
 
 @dataclass(frozen=True)
 class Brush:
-    """width, length: of a stroke, in parts of the side. cover: how often they cover the canvas."""
+    """A kind of stroke.
+
+    width, length: as fractions of the side. cover: area of all strokes over that of the canvas.
+    spread: standard deviation of the palette depth around that of the canvas.
+    """
 
     width: float
     length: float
@@ -61,11 +65,11 @@ def paint(side: int = 768, seed: int = 7) -> Picture:
     canvas = _Canvas(side, np.random.default_rng(seed))
     for brush in BRUSHES:
         canvas.cover(brush)
-    return canvas.lit()
+    return canvas.render()
 
 
 class _Canvas:
-    """Colours, height of paint, and the currents that strokes follow."""
+    """The colours, the relief of the paint and the currents that strokes follow."""
 
     def __init__(self, side: int, generator: np.random.Generator) -> None:
         self._side, self._generator = side, generator
@@ -78,7 +82,7 @@ class _Canvas:
         self._height = np.zeros((side, side))
 
     def cover(self, brush: Brush) -> None:
-        """Lay strokes of one brush over all of the canvas, in no order."""
+        """Lay strokes of one brush at random over the whole canvas."""
         count = int(brush.cover / (brush.width * brush.length))
         for place in self._generator.random((count, 2)) * self._side:
             self._stroke(brush, place)
@@ -104,7 +108,7 @@ class _Canvas:
         self._height[box] += opacity * (0.25 * self._height[box] + ridge - self._height[box])
 
     def _follow(self, place: Float[np.ndarray, "2"], length: float) -> Float[np.ndarray, "n 2"]:
-        """Return points along the current through a place, length pixels in all."""
+        """Return points along the current from a place, over length pixels."""
         count = 14
         step = length / (count - 1)
         points = [place]
@@ -123,8 +127,8 @@ class _Canvas:
         mixed = _mix(self._depth[y, x] + g.normal(0, spread))
         return np.clip(mixed * g.uniform(0.82, 1.16) + g.normal(0, 0.025, 3), 0, 1)
 
-    def lit(self) -> Picture:
-        """Return the colours under a light from the side, which shows the relief."""
+    def render(self) -> Picture:
+        """Return the colours, lit from the side to show the relief."""
         down, right = np.gradient(self._height)
         slope = -(down * LIGHT[0] + right * LIGHT[1])
         shine = np.clip(slope, -1.2, 1.2)[..., None] * 0.20
@@ -132,7 +136,7 @@ class _Canvas:
 
 
 def _currents(side: int, generator: np.random.Generator) -> tuple[Plane, Plane]:
-    """Return how deep each place lies in the palette, 0..1, and the stream function."""
+    """Return each pixel's depth in the palette, 0..1, and the stream function."""
     y, x = np.mgrid[:side, :side] / side
     stream = 0.9 * _clouds(side, 3, generator) + 0.30 * _clouds(side, 7, generator)
     glow = np.zeros((side, side))
@@ -153,7 +157,7 @@ def _mix(depth: np.ndarray) -> np.ndarray:
 
 
 def _clouds(side: int, cells: int, generator: np.random.Generator) -> Plane:
-    """Return smooth noise, about -1..1, with so many bumps along a side."""
+    """Return smooth noise, about -1..1, with this many cells per side."""
     grid = Image.fromarray(generator.uniform(-1, 1, (cells + 3, cells + 3)).astype(np.float32))
     large = grid.resize((side + side // cells, side + side // cells), Image.Resampling.BICUBIC)
     return np.asarray(large, dtype=np.float64)[:side, :side]
@@ -162,7 +166,7 @@ def _clouds(side: int, cells: int, generator: np.random.Generator) -> Plane:
 def _unroll(
     path: Float[np.ndarray, "n 2"], low: Float[np.ndarray, "2"], high: Float[np.ndarray, "2"]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return each pixel's distance from the path, signed, and where along it, 0..1."""
+    """Return each pixel's signed distance from the path and its position along it, 0..1."""
     y, x = np.mgrid[low[0] : high[0], low[1] : high[1]]
     best = np.full(y.shape, np.inf)
     across, along = np.zeros(y.shape), np.zeros(y.shape)
@@ -181,7 +185,7 @@ def _unroll(
 
 
 def _bristles(across: np.ndarray, along: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Return how much paint each bristle holds, 0..1: streaks along the stroke."""
+    """Return the paint that bristles leave, 0..1, as streaks along the stroke."""
     streaks = np.convolve(generator.random(27), [0.25, 0.5, 0.25], "same")
     wave = across + 0.05 * np.sin(7 * along + generator.uniform(0, 6))
     return np.asarray(np.interp(wave, np.linspace(-1.1, 1.1, len(streaks)), streaks))

@@ -1,4 +1,4 @@
-"""The style's parameters: one declaration for flags, schema, form and validation."""
+"""The parameters of the style: one declaration for flags, schema, form and validation."""
 
 from typing import Annotated, Literal, Self
 
@@ -13,9 +13,9 @@ _WEIGHT: TypeAdapter[float] = TypeAdapter(Weight)
 
 
 def split_weight(text: str) -> tuple[str, float]:
-    """Split NAME=WEIGHT; the weight is 1 where none is given. Raises ValueError.
+    """Split NAME=WEIGHT; the default weight is 1. Raises ValueError.
 
-    What follows the last = is a weight only if it is a number: names may hold that sign.
+    Text after the last = is a weight only if it is a number, because names may contain =.
     """
     name, sign, weight = text.rpartition("=")
     try:
@@ -25,7 +25,9 @@ def split_weight(text: str) -> tuple[str, float]:
     if number is None:
         return text, 1.0
     if not 0 < number <= 1e6:
-        raise ValueError(f"the weight {weight} of {name} must be above 0 and at most 1000000")
+        raise ValueError(
+            f"the weight of {name} is {weight}; it must be above 0 and at most 1000000"
+        )
     return name, number
 
 
@@ -58,78 +60,84 @@ class StyleParams(NetworkParams):
 
     styles: tuple[StyleFile, ...] = Field(
         (),
-        description="Picture to paint like, FILE or FILE=WEIGHT; give it several times to mix.",
+        description="Style picture, as FILE or FILE=WEIGHT. Repeat to mix styles.",
         json_schema_extra={"cli": "--style"},
     )
     fast: str | None = Field(
         None,
-        description="Paint in one pass by a trained network: its name, its file, or the folder of "
-        "a `farm train-style` run; alone, by the one that comes with the farm.",
+        description="Stylise in one pass with a trained style network: its name, its file, or the "
+        "folder of a `farm train-style` run. Without a value: the network that comes with the "
+        "farm.",
         json_schema_extra={"alone": "eddies"},
     )
     masks: tuple[FilePath, ...] = Field(
         (),
-        description="Picture that says where a style acts, white does; one for each --style.",
+        description="Picture that limits a style to its white areas. Give one for each --style, "
+        "in the same order.",
         json_schema_extra={"cli": "--mask"},
     )
     style_scale: float = Field(
         1.0,
         ge=0.05,
         le=8,
-        description="Size of the strokes; 1: styles are taken as large as the picture.",
+        description="Size of the strokes. 1: style pictures are scaled to the size of the picture.",
     )
     keep_colours: Literal["none", "luminance", "histogram"] = Field(
         "none",
-        description="luminance paints light and dark alone; histogram gives the styles the "
-        "picture's colours first.",
+        description="luminance: keep the colours of the picture and change only light and dark. "
+        "histogram: first recolour the style pictures to match the picture.",
     )
     content_weight: float = Field(
-        0.15, ge=0, le=1e6, description="How strongly the picture's own things are kept."
+        0.15, ge=0, le=1e6, description="How strongly to keep the content of the picture."
     )
-    style_weight: float = Field(1.0, ge=0, le=1e6, description="How strongly the styles act.")
-    tv: float = Field(6.0, ge=0, le=1e6, description="Weight of smoothness.")
+    style_weight: float = Field(1.0, ge=0, le=1e6, description="How strongly to apply the styles.")
+    tv: float = Field(6.0, ge=0, le=1e6, description="Weight of smoothness; higher is smoother.")
     statistic: Literal["gram", "w2"] = Field(
         "gram",
-        description="What of a style is matched: its Gram matrices, or the mean and covariance "
-        "of its features by their Wasserstein distance.",
+        description="What to match in a style. gram: Gram matrices of features. w2: mean and "
+        "covariance of features, by Wasserstein distance.",
     )
     content_layers: tuple[Layer, ...] = Field(
         (),
-        description="Layer that keeps the content, NAME or NAME=WEIGHT; none: the network's usual.",
+        description="Layer that preserves content, as NAME or NAME=WEIGHT. Repeat to mix. "
+        "Default: depends on the network.",
         json_schema_extra={"cli": "--content-layer"},
     )
     style_layers: tuple[Layer, ...] = Field(
         (),
-        description="Layer that carries the style, NAME or NAME=WEIGHT; none: the network's usual.",
+        description="Layer that carries style, as NAME or NAME=WEIGHT. Repeat to mix. "
+        "Default: depends on the network.",
         json_schema_extra={"cli": "--style-layer"},
     )
     scales: int | None = Field(
         None,
         ge=1,
         le=20,
-        description="Sizes to work through, small to large by the root of 2; "
-        "none: from about 128 pixels on.",
+        description="Number of sizes to work through, from small to large, each 1.4 times the last. "
+        "Default: start at about 128 pixels.",
     )
-    iterations: int = Field(100, ge=1, le=100_000, description="Steps at each size.")
-    optimizer: Literal["adam", "lbfgs"] = Field("adam", description="How steps are found.")
-    step: float = Field(5.0, gt=0, le=255, description="Size of Adam's steps, in levels of 255.")
+    iterations: int = Field(100, ge=1, le=100_000, description="Steps per size.")
+    optimizer: Literal["adam", "lbfgs"] = Field("adam", description="Optimisation method.")
+    step: float = Field(5.0, gt=0, le=255, description="Step size of Adam, on a scale of 0 to 255.")
     average: float = Field(
         0.98,
         ge=0,
         lt=1,
-        description="Share of the past in the average of steps that is kept; 0 keeps the last.",
+        description="Weight of earlier steps in the average that Adam returns; 0: only the last step.",
     )
     start: Start = Field(
-        "content", description="Begin from the content, from noise, or from a picture: its file."
+        "content", description="What to start from: content, noise, or the file of a picture."
     )
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.fast is None and not self.styles:
-            raise ValueError("give a picture to paint like: `styles`")
+            raise ValueError(
+                "give a style picture with `styles`, or a trained style network with `fast`"
+            )
         if self.fast is not None and self.styles:
             raise ValueError(
-                "`fast` and `styles` do not go together: a trained network has its own"
+                "`fast` and `styles` cannot be combined: a trained network has its own style"
             )
         if self.masks and len(self.masks) != len(self.styles):
             raise ValueError(
@@ -137,5 +145,5 @@ class StyleParams(NetworkParams):
                 "the same order, or none"
             )
         if self.fast is None and not self.style_weight:
-            raise ValueError("`style_weight` 0 paints nothing; give one above 0")
+            raise ValueError("`style_weight` 0 changes nothing; give a value above 0")
         return self

@@ -1,7 +1,7 @@
-"""How a picture comes closer to what is wanted: Adam and L-BFGS, from one size to the next.
+"""Solvers that minimise a loss over a picture: Adam and L-BFGS, from one size to the next.
 
-A solver keeps what it knows when the picture grows. The loss must be one in which a pixel's
-slope does not depend on the picture's size: then what is known of slopes is resized, and no more.
+A solver keeps its state when the picture grows. The gradient of a pixel must not depend on the
+size of the picture, so that resizing the state is enough.
 """
 
 from abc import ABC, abstractmethod
@@ -15,42 +15,42 @@ from farm.engine.pyramid import resize
 from farm_style.params import StyleParams
 
 Loss = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""From a picture to its loss and the loss's gradient."""
+"""A function from a picture to its loss and gradient."""
 
 BETAS: Final = (0.9, 0.99)
-"""Of Adam. Source: Crowson 2021, style-transfer-pytorch."""
+"""Adam's decay rates. Source: Crowson 2021, style-transfer-pytorch."""
 
 HISTORY: Final = 10
-"""Pairs of pictures that L-BFGS remembers: 20 times the picture's memory."""
+"""Correction pairs that L-BFGS stores: 20 times the memory of the picture."""
 
 TRIALS: Final = 25
-"""Evaluations at most in one line search."""
+"""Most evaluations in one line search."""
 
 
 class Solver(ABC):
-    """Improves a picture step by step; begin gives it the next, larger one."""
+    """Improves a picture step by step. Call begin() with the first picture and each larger one."""
 
     def __init__(self, params: StyleParams) -> None:
         self._params = params
 
     @abstractmethod
     def begin(self, picture: Tensor) -> None:
-        """Go on with this picture and with what is known of the one before."""
+        """Continue with this picture, and with the state from the previous size."""
 
     @abstractmethod
     def step(self, loss: Loss) -> None:
-        """Take one step down."""
+        """Take one step to lower the loss."""
 
     @abstractmethod
     def result(self) -> Tensor:
-        """Return the picture so far."""
+        """Return the current picture."""
 
 
 class Adam(Solver):
-    """Adam; what it gives is the average of its steps, later ones counting more.
+    """Adam. Its result is an exponential moving average of its steps.
 
-    Source: Kingma & Ba 2014, arXiv 1412.6980; the average is corrected for its beginning as the
-    moments are, section 3. Differs: colours are clipped at each step.
+    Source: Kingma & Ba 2014, arXiv 1412.6980; the average is bias-corrected like the moments,
+    section 3. Differs: colours are clipped at each step.
     """
 
     _optimizer: torch.optim.Adam | None = None
@@ -59,14 +59,14 @@ class Adam(Solver):
     def begin(self, picture: Tensor) -> None:
         self._picture = picture.clone().requires_grad_()
         self._average, self._share = torch.zeros_like(picture), 0.0
-        made = torch.optim.Adam([self._picture], lr=self._params.step / 255, betas=BETAS)
+        optimizer = torch.optim.Adam([self._picture], lr=self._params.step / 255, betas=BETAS)
         if self._optimizer:
-            known = self._optimizer.state_dict()
-            (state,) = known["state"].values()
+            saved = self._optimizer.state_dict()
+            (state,) = saved["state"].values()
             for moment in ("exp_avg", "exp_avg_sq"):
                 state[moment] = resize(state[moment], *picture.shape[2:])
-            made.load_state_dict(known)
-        self._optimizer = made
+            optimizer.load_state_dict(saved)
+        self._optimizer = optimizer
 
     def step(self, loss: Loss) -> None:
         assert self._optimizer
@@ -85,17 +85,17 @@ class LBFGS(Solver):
     """L-BFGS with steps that meet the strong Wolfe conditions.
 
     Source: Liu & Nocedal 1989, "On the limited memory BFGS method for large scale optimization".
-    Differs: no tolerance ends it, since each pixel's slope is small where there are many.
+    Differs: no tolerance stops it, since a single pixel of a large picture has a small gradient.
     """
 
     _optimizer: torch.optim.LBFGS | None = None
     _picture: Tensor
 
     def begin(self, picture: Tensor) -> None:
-        before = self._optimizer and self._picture.shape
+        old_shape = self._optimizer and self._picture.shape
         self._picture = picture.clone().requires_grad_()
         self._last: tuple[Tensor, Tensor, Tensor] | None = None
-        made = torch.optim.LBFGS(
+        optimizer = torch.optim.LBFGS(
             [self._picture],
             max_iter=1,
             max_eval=TRIALS,
@@ -104,12 +104,14 @@ class LBFGS(Solver):
             tolerance_change=0,
             line_search_fn="strong_wolfe",
         )
-        if self._optimizer and before:
-            known = self._optimizer.state_dict()
-            (state,) = known["state"].values()
+        if self._optimizer and old_shape:
+            saved = self._optimizer.state_dict()
+            (state,) = saved["state"].values()
             if "old_dirs" in state:
-                made.load_state_dict({**known, "state": {0: _grown(state, before, picture)}})
-        self._optimizer = made
+                optimizer.load_state_dict(
+                    {**saved, "state": {0: _resize_state(state, old_shape, picture)}}
+                )
+        self._optimizer = optimizer
 
     def step(self, loss: Loss) -> None:
         assert self._optimizer
@@ -119,7 +121,7 @@ class LBFGS(Solver):
         return self._picture.detach()
 
     def _evaluate(self, loss: Loss) -> Tensor:
-        """Return the loss; a step begins where the last line search ended, which is known."""
+        """Return the loss, without recomputing it where the last line search ended."""
         here = self._picture.detach()
         if self._last is None or not torch.equal(self._last[0], here):
             self._last = (here.clone(), *loss(here))
@@ -127,23 +129,27 @@ class LBFGS(Solver):
         return value
 
 
-def _grown(state: Mapping[str, Any], before: torch.Size, picture: Tensor) -> dict[str, Any]:
-    """Return the state of torch's L-BFGS for a picture of another size.
+def _resize_state(
+    state: Mapping[str, Any], old_shape: torch.Size, picture: Tensor
+) -> dict[str, Any]:
+    """Return the state of torch's L-BFGS, resized to the picture.
 
-    No pair of slopes can be learnt from between two sizes: the last step is one of length 0.
+    Gradients at two sizes give no correction pair, so the last step is recorded with length 0.
     """
 
-    def grow(flat: Tensor) -> Tensor:
-        return resize(flat.view(before), *picture.shape[2:]).flatten()
+    def enlarge(flat: Tensor) -> Tensor:
+        return resize(flat.view(old_shape), *picture.shape[2:]).flatten()
 
-    pairs = [(grow(y), grow(s)) for y, s in zip(state["old_dirs"], state["old_stps"], strict=True)]
+    pairs = [
+        (enlarge(y), enlarge(s)) for y, s in zip(state["old_dirs"], state["old_stps"], strict=True)
+    ]
     pairs = [(y, s) for y, s in pairs if y.dot(s) > 0]
-    still = torch.zeros_like(picture).flatten()
+    zeros = torch.zeros_like(picture).flatten()
     return {
         **state,
-        "d": still,
+        "d": zeros,
         "t": 0.0,
-        "prev_flat_grad": still.clone(),
+        "prev_flat_grad": zeros.clone(),
         "old_dirs": [y for y, _ in pairs],
         "old_stps": [s for _, s in pairs],
         "ro": [1 / y.dot(s) for y, s in pairs],

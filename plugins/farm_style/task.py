@@ -1,4 +1,4 @@
-"""Style as a task: solved for one picture, or by a trained network in one pass."""
+"""Style transfer as a task: by optimisation, or in one pass with a trained style network."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Style(Effect):
-    """Paint a picture in the style of others: Gatys' method, or a trained network's."""
+    """Render a picture in the style of others, by optimisation or with a trained style network."""
 
     name = "style"
     Params = StyleParams

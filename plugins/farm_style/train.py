@@ -1,9 +1,9 @@
-"""Training a generator to paint like one picture: the run behind `farm train-style`.
+"""Train a style network on one style picture: the run behind `farm train-style`.
 
 Source: Johnson, Alahi, Fei-Fei 2016, "Perceptual losses for real-time style transfer and
 super-resolution", arXiv 1603.08155.
-Differs: distances are relative to the targets' own size, so that weights mean the same for any
-network; crops of many scales; a rate that warms up and falls along a cosine.
+Differs: distances are relative to the norm of the targets, so that weights suit any network; crops
+have many scales; the learning rate warms up and follows a cosine.
 """
 
 from collections.abc import Callable
@@ -24,50 +24,51 @@ if TYPE_CHECKING:
     from farm.engine.training.collapse import CollapseDetector
     from farm.engine.training.loop import StepResult
 
-_KEPT: Final = 2000
-"""Photographs that are kept decoded; each takes about 0.4 MB."""
+_CACHED_PHOTOS: Final = 2000
+"""Photographs to keep decoded, at about 0.4 MB each."""
 
 _CONTENT: Final = {"relu3_3": 1.0}
-"""VGG's layer that keeps the photograph, shallower than a solved style's: edges are learnt too.
+"""Content layer with VGG, shallower than in transfer, so that the network also keeps edges.
 
 Source: Johnson, Alahi, Fei-Fei 2016, section 3.2.
 """
 
-_PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
+_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
 
 
 class TrainStyleParams(NetworkParams):
-    """Parameters of the training.
+    """Parameters of the training. styles/CARD.md shows how the shipped network was trained."""
 
-    How the style that comes with the farm was made: styles/CARD.md.
-    """
-
-    photos: FilePath = Field(description="Folder of photographs to learn on; a few hundred do.")
-    steps: int = Field(
-        3600, ge=1, le=10_000_000, description="Steps in all; given more, a finished run goes on."
+    photos: FilePath = Field(
+        description="Folder of photographs to train on; a few hundred are enough."
     )
-    batch: int = Field(4, ge=1, le=1024, description="Photographs in each step.")
+    steps: int = Field(
+        3600, ge=1, le=10_000_000, description="Total steps. Raise it to continue a finished run."
+    )
+    batch: int = Field(4, ge=1, le=1024, description="Photographs per step.")
     side: int = Field(
-        192, ge=64, le=1024, description="Pixels a side of what is looked at in each step."
+        192, ge=64, le=1024, description="Side of the square crops to train on, in pixels."
     )
     style_side: int = Field(
         384,
         ge=64,
         le=4096,
-        description="Pixels of the painting's shorter side: smaller gives finer strokes.",
+        description="Shorter side of the style picture, in pixels; smaller gives finer strokes.",
     )
-    width: int = Field(16, ge=4, le=128, description="Channels of the painter at full size.")
-    blocks: int = Field(5, ge=1, le=32, description="Residual blocks of the painter.")
+    width: int = Field(
+        16, ge=4, le=128, description="Channels of the style network at full resolution."
+    )
+    blocks: int = Field(5, ge=1, le=32, description="Residual blocks of the style network.")
     content_weight: float = Field(
-        0.25, ge=0, le=1e6, description="How strongly the photograph is kept."
+        0.25, ge=0, le=1e6, description="How strongly to keep the content of the photograph."
     )
-    tv: float = Field(2.0, ge=0, le=1e6, description="Weight of smoothness.")
-    rate: float = Field(2e-3, gt=0, le=1, description="Size of Adam's steps.")
-    every: int = Field(100, ge=1, description="Steps from one checkpoint to the next.")
+    tv: float = Field(2.0, ge=0, le=1e6, description="Weight of smoothness; higher is smoother.")
+    rate: float = Field(2e-3, gt=0, le=1, description="Learning rate of Adam.")
+    every: int = Field(100, ge=1, description="Steps between checkpoints.")
 
 
 class TrainStyle(Run):
-    """Train a painter on one picture, for `farm style --fast`."""
+    """Train a style network on one picture, for `farm style --fast`."""
 
     name = "train-style"
     Params = TrainStyleParams
@@ -77,7 +78,7 @@ class TrainStyle(Run):
     def check(self, context: Context) -> None:
         from farm_style import targets
 
-        targets.usual(context.network(self.params.network, self.params.weights))
+        targets.default_layers(context.network(self.params.network, self.params.weights))
         photographs(self.params.photos)
 
     def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:
@@ -85,37 +86,37 @@ class TrainStyle(Run):
         from farm_style.weights import write_generator
 
         if len(inputs) != 1:
-            raise BadInput(inputs[-1], f"{len(inputs)} pictures to paint like; give one")
-        lesson = _StyleTraining(inputs[0], self.params, context)
-        state = lesson.state()
-        course = TrainingOptions(folder, self.params.steps, self.params.batch, self.params.every)
+            raise BadInput(inputs[-1], f"{len(inputs)} style pictures given; give only one")
+        training = _StyleTraining(inputs[0], self.params, context)
+        state = training.state()
+        options = TrainingOptions(folder, self.params.steps, self.params.batch, self.params.every)
         train(
             state,
-            lesson.step,
-            course,
+            training.step,
+            options,
             world=context.world,
-            guard=lesson.guard(),
-            report=lesson.report,
-            show=lesson.show,
+            guard=training.guard(),
+            report=training.report,
+            show=training.show,
         )
         if context.world.rank == 0:
             facts = {"style": Path(inputs[0]).name, "steps": state.step, "digest": state.digest()}
-            write_generator(folder / RESULT, lesson.generator, facts)
+            write_generator(folder / RESULT, training.generator, facts)
 
 
 def photographs(folder: str) -> list[str]:
-    """Return the photographs of a folder and of those in it. Raises BadInput."""
+    """Return the photographs of a folder and its subfolders. Raises BadInput."""
     path = Path(folder)
     if not path.is_dir():
-        raise BadInput(folder, "no such folder of photographs")
-    found = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in _PICTURES)
-    if not found:
-        raise BadInput(folder, "this folder has no photograph")
-    return found
+        raise BadInput(folder, "this folder of photographs does not exist")
+    paths = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES)
+    if not paths:
+        raise BadInput(folder, "this folder contains no photographs")
+    return paths
 
 
 class _StyleTraining:
-    """What one run learns: the style's statistics, the photographs, and a step."""
+    """One run: the network to train, the targets of the style, the photographs and the losses."""
 
     def __init__(self, style: str, params: TrainStyleParams, context: Context) -> None:
         import torch
@@ -126,14 +127,14 @@ class _StyleTraining:
 
         self._params, self._context = params, context
         self._network: Network = context.network(params.network, params.weights)
-        usual = targets.usual(self._network)
-        self._style = usual.style
-        known = {*_CONTENT} <= {*self._network.layers}
-        self._content = _CONTENT if known else usual.content
+        defaults = targets.default_layers(self._network)
+        self._style = defaults.style
+        has_layer = {*_CONTENT} <= {*self._network.layers}
+        self._content = _CONTENT if has_layer else defaults.content
         self._photos = photographs(params.photos)
-        self._left_out: dict[str, BadInput] = {}
+        self._unreadable: dict[str, BadInput] = {}
         self._schedule = Schedule(params.steps)
-        self._read: Callable[[str], Tensor] = lru_cache(_KEPT)(self._shrunk)
+        self._read: Callable[[str], Tensor] = lru_cache(_CACHED_PHOTOS)(self._read_shrunk)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(context.seed)
             self.generator = Generator(params.width, params.blocks)
@@ -141,10 +142,10 @@ class _StyleTraining:
         self._extractor = self._network.extractor(
             tuple(dict.fromkeys((*self._style, *self._content)))
         )
-        painting = _sized(targets.read_style(style, context), params.style_side)
+        picture = _sized(targets.read_style(style, context), params.style_side)
         with torch.no_grad():
-            found = self._extractor(painting.float())
-        self._goals = {layer: _gram(found[layer]) for layer in self._style}
+            features = self._extractor(picture.float())
+        self._goals = {layer: _gram(features[layer]) for layer in self._style}
 
     def state(self) -> "TrainState":
         import torch
@@ -165,14 +166,14 @@ class _StyleTraining:
         return CollapseDetector(mean=(0.5, 0.5, 0.5), span=(-0.05, 1.05))
 
     def show(self) -> "Tensor":
-        """Paint the first photograph."""
+        """Return the first photograph, stylised."""
         import torch
 
         self.generator.eval()
         with torch.no_grad():
-            painted: Tensor = self.generator(self._photo(0).float() / 255)
+            stylised: Tensor = self.generator(self._photo(0).float() / 255)
         self.generator.train()
-        return painted
+        return stylised
 
     def step(self, state: "TrainState", rows: range) -> "StepResult":
         import torch
@@ -180,29 +181,30 @@ class _StyleTraining:
         from farm.engine.training.loop import StepResult, descend
 
         crops = [self._crop(state, row) for row in rows]
-        seen = torch.cat(crops).contiguous(memory_format=torch.channels_last)
-        painted = self.generator(seen)
-        losses = self._losses(seen, painted)
+        batch = torch.cat(crops).contiguous(memory_format=torch.channels_last)
+        stylised = self.generator(batch)
+        losses = self._losses(batch, stylised)
         total = torch.stack(list(losses.values())).sum()
         rate = self._params.rate * self._schedule.share(state.step)
         descend(state.optimizers["generator"], total, rate, self._context.world)
-        return StepResult(losses, painted)
+        return StepResult(losses, stylised)
 
-    def _losses(self, seen: "Tensor", painted: "Tensor") -> dict[str, "Tensor"]:
-        """Return each loss summed over the rows, in parts of the whole batch."""
+    def _losses(self, photos: "Tensor", stylised: "Tensor") -> dict[str, "Tensor"]:
+        """Return each loss: the sum over these rows, divided by the size of the whole batch."""
         import torch
 
-        found = self._extractor(painted)
+        features = self._extractor(stylised)
         with torch.no_grad():
-            kept = self._extractor(seen)
+            content_goals = self._extractor(photos)
         style = sum(
-            weight * _far(_gram(found[layer]), self._goals[layer])
+            weight * _relative_distance(_gram(features[layer]), self._goals[layer])
             for layer, weight in self._style.items()
         )
         content = sum(
-            weight * _far(found[layer], kept[layer]) for layer, weight in self._content.items()
+            weight * _relative_distance(features[layer], content_goals[layer])
+            for layer, weight in self._content.items()
         )
-        down, right = painted.diff(dim=2), painted.diff(dim=3)
+        down, right = stylised.diff(dim=2), stylised.diff(dim=3)
         rough = down.square().mean((1, 2, 3)) + right.square().mean((1, 2, 3))
         batch = self._params.batch
         return {
@@ -212,7 +214,7 @@ class _StyleTraining:
         }
 
     def _crop(self, state: "TrainState", row: int) -> "Tensor":
-        """Return a square of a photograph, of any size and either way round."""
+        """Return a random square crop of a photograph, of random size and maybe mirrored."""
         import torch
 
         from farm.engine.pyramid import resize
@@ -231,24 +233,24 @@ class _StyleTraining:
         return sized.flip(3) if draw[3] < 0.5 else sized
 
     def _photo(self, first: int) -> "Tensor":
-        """Return a photograph; in place of one that cannot be read, the next. Raises BadInput."""
+        """Return a photograph, or the next readable one. Raises BadInput if none is readable."""
         for path in (*self._photos[first:], *self._photos[:first]):
-            if path not in self._left_out:
+            if path not in self._unreadable:
                 try:
                     return self._read(path)
                 except BadInput as error:
-                    self._left_out[path] = error
-        raise self._left_out[self._photos[first]]
+                    self._unreadable[path] = error
+        raise self._unreadable[self._photos[first]]
 
     def report(self, done: float, note: str) -> None:
-        """Say how far it is, and which photographs are left out."""
-        if self._left_out:
-            why = next(iter(self._left_out.values()))
-            note += f"; {len(self._left_out)} photographs left out, such as {why}"
+        """Report progress, and skipped photographs."""
+        if self._unreadable:
+            error = next(iter(self._unreadable.values()))
+            note += f"; unreadable photographs skipped: {len(self._unreadable)}, such as {error}"
         self._context.progress(done, note)
 
-    def _shrunk(self, path: str) -> "Tensor":
-        """Return a photograph, no larger than it need be, as whole numbers 0..255."""
+    def _read_shrunk(self, path: str) -> "Tensor":
+        """Return a photograph, no larger than crops need, as integers in 0..255."""
         import torch
 
         picture = self._context.read(path)
@@ -267,12 +269,12 @@ def _sized(picture: "Tensor", shorter: int) -> "Tensor":
 
 
 def _gram(features: "Tensor") -> "Tensor":
-    """Return second moments of the features of each picture: [batch, channels, channels]."""
+    """Return the Gram matrix of each picture's features: [batch, channels, channels]."""
     flat = features.flatten(2)
     return flat @ flat.transpose(1, 2) / flat.shape[2]
 
 
-def _far(found: "Tensor", goal: "Tensor") -> "Tensor":
-    """Return the squared distance of each picture in parts of its goal's squared size: [batch]."""
-    apart = (found - goal).square().flatten(1).sum(1)
-    return apart / goal.square().flatten(1).sum(1)
+def _relative_distance(values: "Tensor", goal: "Tensor") -> "Tensor":
+    """Return each squared distance relative to the squared norm of the goal: [batch]."""
+    distance = (values - goal).square().flatten(1).sum(1)
+    return distance / goal.square().flatten(1).sum(1)

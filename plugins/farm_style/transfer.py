@@ -1,10 +1,9 @@
-"""Style transfer by optimisation, from small to large.
+"""Style transfer by optimisation, from small sizes to large.
 
-Source: Gatys, Ecker, Bethge 2015, arXiv 1508.06576. Multi-scale, with the optimiser's state
-carried from one size to the next, and the average of its steps: Crowson 2021,
-style-transfer-pytorch.
-Differs: distances are relative to the targets' own size, and smoothness is part of the loss
-itself, so that the solver's values and gradients belong together.
+Source: Gatys, Ecker, Bethge 2015, arXiv 1508.06576. Multiple scales, optimiser state carried from
+one size to the next, and averaged steps: Crowson 2021, style-transfer-pytorch.
+Differs: distances are relative to the norm of the targets, and smoothness is part of the loss, so
+that the loss and its gradient agree.
 """
 
 from math import log, sqrt
@@ -22,37 +21,37 @@ from farm_style.solvers import SOLVERS, Loss
 from farm_style.targets import StyleTargets
 
 RATIO: Final = sqrt(2)
-"""Of neighbouring sizes."""
+"""Ratio between one size and the next."""
 
 SMALLEST: Final = 128
-"""Pixels of the longer side at which a transfer begins, unless told otherwise."""
+"""Longer side of the first size, in pixels, by default."""
 
 
 def transfer(image: Tensor, params: StyleParams, context: Context) -> Tensor:
-    """Return the image painted in the styles."""
+    """Return the image in the styles of the parameters."""
     network = context.network(params.network, params.weights)
     content = image
     if params.keep_colours == "luminance":
-        content = colours.lightness(image).expand_as(image)
+        content = colours.luminance(image).expand_as(image)
     targets = StyleTargets(content, params, network, context)
     sizes = _sizes(content, params, network, targets)
-    painted = _start(content, params, context)
+    result = _start(content, params, context)
     if context.previous:
-        painted = painted.lerp(context.previous.image, context.previous.trust)
+        result = result.lerp(context.previous.image, context.previous.trust)
         sizes = sizes[-1:]
     solver = SOLVERS[params.optimizer](params)
     for number, size in enumerate(sizes):
         small = pyramid.resize(content, *size)
-        solver.begin(pyramid.resize(painted, *size))
+        solver.begin(pyramid.resize(result, *size))
         loss = _loss(targets, small, params, network, context)
         for step in range(params.iterations):
             solver.step(loss)
             done = (number + (step + 1) / params.iterations) / len(sizes)
             context.progress(done, f"size {number + 1}/{len(sizes)}")
-        painted = solver.result()
+        result = solver.result()
     if params.keep_colours == "luminance":
-        painted = colours.with_colours_of(image, painted)
-    return painted.clamp(0, 1)
+        result = colours.with_colours_of(image, result)
+    return result.clamp(0, 1)
 
 
 def _loss(
@@ -60,34 +59,35 @@ def _loss(
 ) -> Loss:
     """Return the loss and its gradient as a function of the picture at the content's size.
 
-    Both are multiplied by the number of pixels, so that a pixel's slope does not depend on it.
+    Both are multiplied by the number of pixels, so that the gradient of a pixel does not depend on
+    it.
     """
     objectives = targets.objectives(content)
     pixels = content.shape[2] * content.shape[3]
 
     def loss(picture: Tensor) -> tuple[Tensor, Tensor]:
-        value, slope = context.gradient(picture.detach(), network, *objectives)
+        value, gradient = context.gradient(picture.detach(), network, *objectives)
         leaf = picture.detach().requires_grad_()
         with torch.enable_grad():
             smooth = params.tv * roughness(leaf)
-            rough = torch.autograd.grad(smooth, leaf)[0]
+            smooth_gradient = torch.autograd.grad(smooth, leaf)[0]
         total = smooth.detach().double() - value
         if not total.isfinite():
             raise BadParameter(
                 "step",
-                f"the loss became {float(total)}; take a smaller one, smaller weights, or "
+                f"the loss became {float(total)}; use a smaller step, smaller weights or "
                 "--precision float32",
             )
-        return total * pixels, (rough - slope) * pixels
+        return total * pixels, (smooth_gradient - gradient) * pixels
 
     return loss
 
 
 def roughness(picture: Tensor) -> Tensor:
-    """Return the mean square of steps down plus that of steps to the right.
+    """Return the mean squared difference of vertical neighbours plus that of horizontal ones.
 
     Source: Mahendran & Vedaldi 2014, arXiv 1412.0035, equation 3 with beta 2.
-    Differs: the last row and column count too; a mean, not a sum.
+    Differs: includes the last row and column; a mean, not a sum.
     """
     down, right = picture.diff(dim=2), picture.diff(dim=3)
     return down.square().mean() + right.square().mean()
@@ -107,7 +107,7 @@ def _start(content: Tensor, params: StyleParams, context: Context) -> Tensor:
 def _sizes(
     content: Tensor, params: StyleParams, network: Network, targets: StyleTargets
 ) -> list[tuple[int, int]]:
-    """Return the sizes that the network can take, smallest first."""
+    """Return the sizes that the network accepts, smallest first."""
     height, width = content.shape[2:]
     most = 1 + max(0, round(log(max(height, width) / SMALLEST, RATIO)))
     extractor = network.extractor((*targets.layers.style, *targets.layers.content))
@@ -116,6 +116,7 @@ def _sizes(
     if not fitting:
         extractor.shapes(height, width)
         raise BadParameter(
-            "style_layers", f"no features in a picture of {width}x{height}; take a larger one"
+            "style_layers",
+            f"a picture of {width}x{height} is too small for these layers; use a larger one",
         )
     return fitting

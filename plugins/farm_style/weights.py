@@ -1,4 +1,4 @@
-"""A generator's file: half-precision tensors and what they were learnt from, in safetensors."""
+"""Files of trained style networks: half-precision tensors and facts, as safetensors."""
 
 import json
 from collections.abc import Mapping
@@ -17,26 +17,28 @@ _HEADER: Final = "farm-style"
 
 
 def write_generator(path: Path, generator: Generator, facts: Mapping[str, object]) -> None:
-    """Write a generator's file, whole or not at all."""
+    """Write a trained style network to a file, whole or not at all."""
     write_whole(path, to_bytes(generator, facts))
 
 
 def to_bytes(generator: Generator, facts: Mapping[str, object]) -> bytes:
-    """Return the file of a generator. facts: of its making, anything JSON holds."""
-    made = {"width": generator.width, "blocks": generator.blocks, **facts}
+    """Return the bytes of the file. facts: how the network was trained, as JSON values."""
+    header = {"width": generator.width, "blocks": generator.blocks, **facts}
     tensors = {name: value.half().contiguous() for name, value in generator.state_dict().items()}
-    return save(tensors, {_HEADER: json.dumps(made, sort_keys=True)})
+    return save(tensors, {_HEADER: json.dumps(header, sort_keys=True)})
 
 
 def read_generator(path: Path) -> Generator:
-    """Return the generator of a file. Raises BadInput where it holds none."""
+    """Return the trained style network in a file. Raises BadInput if there is none."""
     try:
         with safe_open(path, "pt") as file:
-            made = json.loads((file.metadata() or {})[_HEADER])
+            header = json.loads((file.metadata() or {})[_HEADER])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        generator = Generator(int(made["width"]), int(made["blocks"]))
+        generator = Generator(int(header["width"]), int(header["blocks"]))
         generator.load_state_dict(tensors)
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise BadInput(str(path), f"holds no painter ({reason}); see `farm train-style`") from error
+        raise BadInput(
+            str(path), f"not a trained style network ({reason}); see `farm train-style`"
+        ) from error
     return generator.to(torch.float32)

@@ -1,9 +1,9 @@
-"""What painting in one pass costs: seconds at two sizes; memory, time and seams of large pictures.
+"""Measure style transfer in one pass: time at two sizes; memory, time and seams of large pictures.
 
     python tests/benchmarks/fast.py [--style eddies] [--threads 1] [--large 4096] [--both 2048]
 
-Seconds are told after a warm-up. Memory is the peak resident size of a process of its own,
-everything included. The border figure is that of style.py.
+Times exclude a warm-up. Memory is the peak resident size of a separate process, everything
+included. style.py explains the border ratio.
 """
 
 import argparse
@@ -31,12 +31,12 @@ from farm_style import fast
 from farm_style.generator import STRIDE, Generator
 from farm_style.params import StyleParams
 
-WHOLE = 2**60
+NO_LIMIT = 2**60
 BORDER_TILE = 512
 
 
 class Tiles(FakeContext):
-    """A context that cuts pictures into tiles."""
+    """A context that processes pictures in tiles."""
 
     def apply(self, module, image, until=None):
         return apply(module, image, AUTO_TILE)
@@ -53,22 +53,22 @@ def generator(style: StyleParams) -> Generator:
 
 
 @torch.inference_mode()
-def paint(style: StyleParams, side: int, whole: int) -> Tensor:
-    return fast.paint(scene(side, side), generator(style), Tiles(), whole)
+def stylise(style: StyleParams, side: int, limit: int) -> Tensor:
+    return fast.stylise(scene(side, side), generator(style), Tiles(), limit)
 
 
 @torch.inference_mode()
 def compare(style: StyleParams, side: int) -> None:
     picture = scene(side, side)
-    frozen = fast.freeze(generator(style), fast.shrunk(picture, fast.WHOLE))
+    frozen = fast.freeze(generator(style), fast.shrink(picture, fast.UNTILED_PIXELS))
     whole, tiled = frozen(picture), apply(frozen, picture, BORDER_TILE)
-    own = paint(style, side, WHOLE)
-    apart = 255 * (tiled - own).abs()
-    told = partial(border_ratio, tile=BORDER_TILE, stride=STRIDE)
-    print(f"  {side}x{side} in tiles of {BORDER_TILE}, against untiled:")
-    print(f"    same norms: {255 * float((tiled - whole).abs().max()):.3f} / 255 at most")
-    print(f"    its own norms: {float(apart.mean()):.2f} / 255 on average")
-    print(f"    borders {told(tiled) / told(whole):.4f} of 1", flush=True)
+    untiled = stylise(style, side, NO_LIMIT)
+    difference = 255 * (tiled - untiled).abs()
+    measure = partial(border_ratio, tile=BORDER_TILE, stride=STRIDE)
+    print(f"  {side}x{side} in tiles of {BORDER_TILE}, compared with untiled:")
+    print(f"    same norms: at most {255 * float((tiled - whole).abs().max()):.3f} / 255")
+    print(f"    norms of the untiled picture: {float(difference.mean()):.2f} / 255 on average")
+    print(f"    border ratio: {measure(tiled) / measure(whole):.4f} (1: invisible)", flush=True)
 
 
 def main() -> None:
@@ -78,24 +78,28 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=4096)
     parser.add_argument("--both", type=int, default=2048)
     parser.add_argument("--child", nargs=2, type=int)
-    given = parser.parse_args()
-    set_up("cpu", given.threads)
-    style = StyleParams(fast=given.style)
-    if given.child:
+    options = parser.parse_args()
+    set_up("cpu", options.threads)
+    style = StyleParams(fast=options.style)
+    if options.child:
         start = time.perf_counter()
-        paint(style, *given.child)
+        stylise(style, *options.child)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(f"{time.perf_counter() - start:.0f} s, {peak:.2f} GiB")
         return
-    print(f"farm style --fast {given.style}, {given.threads} threads")
+    print(f"farm style --fast {options.style}, {options.threads} threads")
+    tiled = fast.UNTILED_PIXELS
     for side in (256, 512):
         print(f"  {side}x{side}: {seconds(style, side):.2f} s", flush=True)
-    for side, whole in ((given.large, fast.WHOLE), (given.both, fast.WHOLE), (given.both, WHOLE)):
-        command = [sys.executable, __file__, "--style", given.style]
-        command += ["--threads", str(given.threads), "--child", str(side), str(whole)]
-        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-        print(f"  {side}x{side} {'whole' if whole == WHOLE else 'tiled'}: {found}", flush=True)
-    compare(style, given.both)
+    runs = ((options.large, tiled), (options.both, tiled), (options.both, NO_LIMIT))
+    for side, limit in runs:
+        command = [sys.executable, __file__, "--style", options.style]
+        command += ["--threads", str(options.threads), "--child", str(side), str(limit)]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        print(
+            f"  {side}x{side} {'untiled' if limit == NO_LIMIT else 'tiled'}: {output}", flush=True
+        )
+    compare(style, options.both)
 
 
 if __name__ == "__main__":

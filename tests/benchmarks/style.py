@@ -1,11 +1,11 @@
-"""What solving for a style costs: a step of Gatys' method beside a plain torch loop, and its tiles.
+"""Measure style transfer by optimisation: one step, against a plain torch loop and with tiles.
 
     python tests/benchmarks/style.py [--size 320x240] [--tile 160] [--threads 2] [--border 512x384]
 
 The plain loop is the classic recipe on the same network at the same size: a forward pass with
-hooks at the layers, Gram matrices, mean squares, Adam. The border figure is how much neighbouring
-pixels differ across tile borders, in parts of how much they do at other lines of the network's
-grid, over the same figure of the untiled picture: 1 means that the borders cannot be told.
+hooks at the layers, Gram matrices, mean squares, Adam. The border ratio compares differences
+between neighbouring pixels across tile borders with those at other lines of the network's grid, and
+is divided by the ratio of the untiled picture: 1 means that borders are invisible.
 """
 
 import argparse
@@ -37,7 +37,7 @@ CONTENT = ("conv3", "inception3b")
 BORDER_TILE, STRIDE = 128, 16
 
 
-def make_context(networks: NetworkCache, plan: Plan, painting: Tensor) -> FrameContext:
+def make_context(networks: NetworkCache, plan: Plan, style: Tensor) -> FrameContext:
     return FrameContext(
         device="cpu",
         plan=plan,
@@ -45,16 +45,16 @@ def make_context(networks: NetworkCache, plan: Plan, painting: Tensor) -> FrameC
         frame="style",
         report=lambda *_: None,
         is_cancelled=lambda: False,
-        read=lambda _: painting[0].permute(1, 2, 0).numpy(),
+        read=lambda _: style[0].permute(1, 2, 0).numpy(),
     )
 
 
 class Engine:
-    """One step of the plugin's own solver and loss."""
+    """One step of the solver and the loss of the plugin."""
 
-    def __init__(self, networks: NetworkCache, plan: Plan, image: Tensor, painting: Tensor) -> None:
-        params = StyleParams(styles=("painting",))
-        context = make_context(networks, plan, painting)
+    def __init__(self, networks: NetworkCache, plan: Plan, image: Tensor, style: Tensor) -> None:
+        params = StyleParams(styles=("style",))
+        context = make_context(networks, plan, style)
         network = context.network(params.network)
         self._loss = _loss(
             StyleTargets(image, params, network, context), image, params, network, context
@@ -69,24 +69,24 @@ class Engine:
 class Plain:
     """The classic recipe: hooks, Gram matrices, mean squares, Adam."""
 
-    def __init__(self, image: Tensor, painting: Tensor) -> None:
+    def __init__(self, image: Tensor, style: Tensor) -> None:
         spec = Registry.load().networks["starter"]
         self._module = load_weights(spec, None)[0].eval().requires_grad_(requires_grad=False)
         self._mean, self._std = (torch.tensor(v).view(1, 3, 1, 1) for v in (spec.mean, spec.std))
-        self._found: dict[str, Tensor] = {}
+        self._features: dict[str, Tensor] = {}
         for name in STYLE:
             self._module.get_submodule(name).register_forward_hook(self._keep(name))
         with torch.no_grad():
-            self._run(painting)
-            self._goals = {name: gram(self._found[name]) for name in STYLE}
+            self._run(style)
+            self._goals = {name: gram(self._features[name]) for name in STYLE}
             self._run(image)
-            self._content = {name: self._found[name] for name in CONTENT}
+            self._content = {name: self._features[name] for name in CONTENT}
         self._picture = image.clone().requires_grad_()
         self._adam = torch.optim.Adam([self._picture], lr=0.02)
 
     def _keep(self, name: str):
-        def hook(_module, _given, made: Tensor) -> None:
-            self._found[name] = made
+        def hook(_module, _inputs, output: Tensor) -> None:
+            self._features[name] = output
 
         return hook
 
@@ -96,8 +96,10 @@ class Plain:
     def __call__(self) -> None:
         self._adam.zero_grad()
         self._run(self._picture)
-        content = ((self._found[n] - kept).square().mean() for n, kept in self._content.items())
-        style = ((gram(self._found[n]) - goal).square().mean() for n, goal in self._goals.items())
+        content = ((self._features[n] - goal).square().mean() for n, goal in self._content.items())
+        style = (
+            (gram(self._features[n]) - goal).square().mean() for n, goal in self._goals.items()
+        )
         smooth = (self._picture.diff(dim=axis).square().mean() for axis in (2, 3))
         sum((*content, *style, *smooth)).backward()
         self._adam.step()
@@ -110,15 +112,15 @@ def gram(features: Tensor) -> Tensor:
 
 
 def border(networks: NetworkCache, threads: int, height: int, width: int) -> float:
-    image, painting = scene(height, width), scene(width, height).flip(1)
-    params = StyleParams(styles=("painting",), scales=1, iterations=10)
+    image, style = scene(height, width), scene(width, height).flip(1)
+    params = StyleParams(styles=("style",), scales=1, iterations=10)
     with torch.no_grad():
         tiled, whole = (
-            transfer(image, params, make_context(networks, plan, painting))
+            transfer(image, params, make_context(networks, plan, style))
             for plan in (Plan(tile=BORDER_TILE, threads=threads), Plan(tile=0, threads=threads))
         )
-    told = partial(border_ratio, tile=BORDER_TILE, stride=STRIDE)
-    return told(tiled) / told(whole)
+    measure = partial(border_ratio, tile=BORDER_TILE, stride=STRIDE)
+    return measure(tiled) / measure(whole)
 
 
 def main() -> None:
@@ -128,31 +130,34 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--border", default="512x384")
-    given = parser.parse_args()
-    set_up("cpu", given.threads)
-    width, height = map(int, given.size.split("x"))
+    options = parser.parse_args()
+    set_up("cpu", options.threads)
+    width, height = map(int, options.size.split("x"))
     torch.manual_seed(0)
-    image, painting = torch.rand(1, 3, height, width), torch.rand(1, 3, height, width)
+    image, style = torch.rand(1, 3, height, width), torch.rand(1, 3, height, width)
     networks = NetworkCache(Registry.load().network, "cpu")
-    whole, tiled = Plan(tile=0, threads=given.threads), Plan(tile=given.tile, threads=given.threads)
+    whole, tiled = (
+        Plan(tile=0, threads=options.threads),
+        Plan(tile=options.tile, threads=options.threads),
+    )
     seconds = time_in_turn(
         {
-            "plain": Plain(image, painting),
-            "whole": Engine(networks, whole, image, painting),
-            "tiled": Engine(networks, tiled, image, painting),
+            "plain": Plain(image, style),
+            "whole": Engine(networks, whole, image, style),
+            "tiled": Engine(networks, tiled, image, style),
         },
-        given.rounds,
+        options.rounds,
     )
-    print(f"a step of Gatys' method at {given.size}, starter, {given.threads} threads")
+    print(f"a step of Gatys' method at {options.size}, starter, {options.threads} threads")
+    print(f"  speed relative to the plain loop: {ratio(seconds['plain'], seconds['whole']):.2f}")
     print(
-        f"  against the plain loop: {ratio(seconds['plain'], seconds['whole']):.2f} times as fast"
+        f"  time with tiles of {options.tile}, relative to untiled: {ratio(seconds['tiled'], seconds['whole']):.2f}"
     )
+    width, height = map(int, options.border.split("x"))
+    value = border(networks, options.threads, height, width)
     print(
-        f"  tiles of {given.tile}: {ratio(seconds['tiled'], seconds['whole']):.2f} times the time"
+        f"  border ratio, tiles of {BORDER_TILE} at {options.border}, float32: {value:.4f} (1: invisible)"
     )
-    width, height = map(int, given.border.split("x"))
-    found = border(networks, given.threads, height, width)
-    print(f"  borders of tiles of {BORDER_TILE} at {given.border}, float32: {found:.4f} of 1")
 
 
 if __name__ == "__main__":

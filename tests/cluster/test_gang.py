@@ -1,4 +1,4 @@
-"""Workers that do one unit together: the same still as on one, and runs that go on on any number."""
+"""The gang: it renders the same bytes as one worker, and resumes runs with any number of workers."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def draw(path: Path, seed: int, side: int = 96) -> str:
 def still(tmp_path: Path) -> Order:
     """A dream of four tiles."""
     source = draw(tmp_path / "still.png", 1, side=150)
-    unit = Unit("job", "still", source, str(tmp_path / "alone" / "still.png"))
+    unit = Unit("job", "still", source, str(tmp_path / "one" / "still.png"))
     return Order(unit, 1, "lease", "dream", {"octaves": 2, "iterations": 2}, Plan(tile=80))
 
 
@@ -43,8 +43,8 @@ def still(tmp_path: Path) -> Order:
 def training(tmp_path: Path) -> Order:
     for seed in range(3):
         draw(tmp_path / "photos" / f"{seed}.png", seed)
-    work = Train((draw(tmp_path / "painting.png", 9),))
-    unit = Unit("job", "train", "", str(tmp_path / "alone" / "generator.safetensors"), work=work)
+    work = Train((draw(tmp_path / "style.png", 9),))
+    unit = Unit("job", "train", "", str(tmp_path / "one" / "generator.safetensors"), work=work)
     quick = {"width": 4, "blocks": 1, "side": 64, "style_side": 96, "batch": 3, "every": 2}
     params = {**quick, "steps": 4, "photos": str(tmp_path / "photos")}
     return Order(unit, 1, "lease", "train-style", params, Plan())
@@ -58,16 +58,16 @@ def gang(ray_cluster: Any) -> Any:
     return Gang(ExecutorOptions(workers=2))
 
 
-def into(order: Order, folder: Path) -> Order:
+def with_target_in(order: Order, folder: Path) -> Order:
     target = str(folder / Path(order.unit.target).name)
     return replace(order, unit=replace(order.unit, target=target))
 
 
-def alone(order: Order) -> Figures:
+def run_on_one(order: Order) -> Figures:
     return Worker(Registry.load(), "cpu", 1).run(order, lambda *_: None, lambda: False)
 
 
-def together(gang: Any, order: Order) -> Figures:
+def run_on_gang(gang: Any, order: Order) -> Figures:
     return gang.run(order, lambda *_: None, lambda: False)
 
 
@@ -76,48 +76,46 @@ def losses(folder: Path) -> list[dict[str, float]]:
 
 
 def members() -> list[psutil.Process]:
-    """Return the processes that belong to a gang of the tests' cluster."""
-    found = psutil.Process().children(recursive=True)
-    return [process for process in found if process.name().startswith("ray::RayTrainW")]
+    """Return the worker processes of gangs on the tests' cluster."""
+    children = psutil.Process().children(recursive=True)
+    return [process for process in children if process.name().startswith("ray::RayTrainW")]
 
 
-def test_a_still_of_two_workers_has_the_bytes_of_one(
-    gang: Any, still: Order, tmp_path: Path
-) -> None:
-    one, heard = alone(still), []
-    both = into(still, tmp_path / "together")
-    two = gang.run(both, lambda *told: heard.append(told), lambda: False)
+def test_two_workers_render_the_same_bytes_as_one(gang: Any, still: Order, tmp_path: Path) -> None:
+    one, progress = run_on_one(still), []
+    both = with_target_in(still, tmp_path / "gang")
+    two = gang.run(both, lambda *args: progress.append(args), lambda: False)
     assert two.target_sha256 == one.target_sha256
     assert Path(both.unit.target).read_bytes() == Path(still.unit.target).read_bytes()
     assert (two.tiles, two.overlap_pixels) == (one.tiles, one.overlap_pixels)
-    assert 0 < heard[-1][0] <= 1
-    assert not list((tmp_path / "together").glob(".*")), "it tidies up"
+    assert 0 < progress[-1][0] <= 1
+    assert not list((tmp_path / "gang").glob(".*")), "temporary files remain"
 
 
-def test_two_workers_go_on_with_what_one_began(gang: Any, training: Order, tmp_path: Path) -> None:
-    alone(training)
-    first, second = tmp_path / "alone", tmp_path / "together"
+def test_two_workers_resume_a_run_of_one(gang: Any, training: Order, tmp_path: Path) -> None:
+    run_on_one(training)
+    first, second = tmp_path / "one", tmp_path / "gang"
     (second / "checkpoints").mkdir(parents=True)
-    begun = first / "checkpoints" / "step-00000002.safetensors"
-    (second / "checkpoints" / begun.name).write_bytes(begun.read_bytes())
+    checkpoint = first / "checkpoints" / "step-00000002.safetensors"
+    (second / "checkpoints" / checkpoint.name).write_bytes(checkpoint.read_bytes())
     (second / "log.jsonl").write_bytes((first / "log.jsonl").read_bytes())
 
-    together(gang, into(training, second))
+    run_on_gang(gang, with_target_in(training, second))
 
     assert (second / "generator.safetensors").is_file()
-    assert not list(second.glob(".*")), "it tidies up"
+    assert not list(second.glob(".*")), "temporary files remain"
     ours, theirs = losses(second), losses(first)
     assert [line["step"] for line in ours] == [1, 2, 3, 4]
     for mine, other in zip(ours, theirs, strict=True):
         for name in ("style", "content", "smoothness", "deviation"):
             assert mine[name] == pytest.approx(other[name], rel=1e-3)
 
-    changed = replace(into(training, second), params={**training.params, "rate": 0.5})
+    changed = replace(with_target_in(training, second), params={**training.params, "rate": 0.5})
     with pytest.raises(BadInput, match=r"is of another run: facts rate was 0\.002, is now 0\.5"):
-        together(gang, changed)
+        run_on_gang(gang, changed)
 
 
-def test_one_that_is_killed_is_a_worker_that_died(gang: Any, training: Order) -> None:
+def test_a_killed_worker_raises_worker_died(gang: Any, training: Order) -> None:
     killed: list[int] = []
 
     def kill(_done: float, note: str, _tiles: int) -> None:
@@ -126,17 +124,20 @@ def test_one_that_is_killed_is_a_worker_that_died(gang: Any, training: Order) ->
             os.kill(killed[0], signal.SIGKILL)
 
     long = replace(training, params={**training.params, "steps": 100_000})
-    with pytest.raises(WorkerDied, match="gang"):
+    with pytest.raises(WorkerDied, match="worker of a gang died"):
         gang.run(long, kill, lambda: False)
     assert killed
     folder = Path(training.unit.target).parent
-    before = len(losses(folder))
-    alone(replace(training, params={**training.params, "steps": before + 4}))
-    assert [line["step"] for line in losses(folder)] == list(range(1, before + 5))
+    steps = len(losses(folder))
+    run_on_one(replace(training, params={**training.params, "steps": steps + 4}))
+    assert [line["step"] for line in losses(folder)] == list(range(1, steps + 5))
 
 
-def test_more_workers_than_there_are_places_are_refused(ray_cluster: Any) -> None:
+def test_more_workers_than_fit_are_refused(ray_cluster: Any) -> None:
     from farm_cluster.gang import Gang
 
-    with pytest.raises(UserError, match=r"64 workers of 1 threads .* has places for \d+; give"):
+    reason = (
+        r"no room for 64 workers with --threads 1; at most \d+ fit: lower --workers or --threads"
+    )
+    with pytest.raises(UserError, match=reason):
         Gang(ExecutorOptions(workers=64))

@@ -11,7 +11,7 @@ from farm.model.messages import WorkerJoined, WorkerLost
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
-def test_workers_come_and_go_with_their_nodes(
+def test_workers_join_and_leave_with_their_nodes(
     ray_cluster: Any,
     start_pool: Callable[..., AbstractContextManager[Executor]],
     effects: Path,

@@ -27,17 +27,17 @@ def bench(start_pool: StartPool, effects: Path, bench_of: BenchOf) -> Iterator[A
         yield bench_of(pool)
 
 
-def test_killing_the_process_mid_frame_changes_nothing_in_the_result(
+def test_a_process_killed_in_a_frame_does_not_change_the_result(
     bench: Any, make_order: MakeOrder, tmp_path: Path
 ) -> None:
-    began, go_on = tmp_path / "began", tmp_path / "until"
-    order = make_order("wait", began=str(began), until=str(go_on))
+    began, until = tmp_path / "began", tmp_path / "until"
+    order = make_order("wait", began=str(began), until=str(until))
     bench.assign(order)
     bench.until(UnitProgress)
     os.kill(int(began.read_text()), signal.SIGKILL)
     bench.wait_for_successor()
     assert not list(Path(order.unit.target).parent.glob("*"))
-    go_on.touch()
+    until.touch()
     digests = set()
     for _ in range(2):
         bench.assign(order)
@@ -45,7 +45,7 @@ def test_killing_the_process_mid_frame_changes_nothing_in_the_result(
     assert len(digests) == 1
 
 
-def test_a_frame_that_takes_its_process_along_may_be_tried_again(
+def test_a_frame_that_crashes_its_process_can_be_retried(
     bench: Any, make_order: MakeOrder, tmp_path: Path
 ) -> None:
     order = make_order("crash", marker=str(tmp_path / "marker"))
@@ -58,17 +58,17 @@ def test_a_frame_that_takes_its_process_along_may_be_tried_again(
 def test_the_death_of_an_idle_worker_is_noticed(
     bench: Any, make_order: MakeOrder, tmp_path: Path
 ) -> None:
-    began, go_on = tmp_path / "began", tmp_path / "until"
-    go_on.touch()
-    bench.assign(make_order("wait", began=str(began), until=str(go_on)))
+    began, until = tmp_path / "began", tmp_path / "until"
+    until.touch()
+    bench.assign(make_order("wait", began=str(began), until=str(until)))
     bench.until(UnitSucceeded)
     os.kill(int(began.read_text()), signal.SIGKILL)
     bench.wait_for_successor()
 
 
 def test_a_worker_too_large_for_every_node_is_refused(start_pool: StartPool) -> None:
-    told = r"no node .* has 64 cores .* give --threads 2 or less"
-    with pytest.raises(UserError, match=told), start_pool(threads=64):
+    reason = r"no node .* has 64 cores for a worker; the largest has 2; use --threads 2 or less"
+    with pytest.raises(UserError, match=reason), start_pool(threads=64):
         pass
 
 
@@ -77,7 +77,7 @@ import os
 from farm import Effect, hookimpl
 
 class Own(Effect):
-    """Keeps the picture."""
+    """Returns the picture unchanged."""
     name = "own"
     def render(self, image, context):
         return image
@@ -88,7 +88,7 @@ def farm_tasks():
 '''
 
 
-def test_a_worker_with_other_plugins_is_refused_by_name(
+def test_a_worker_with_different_plugins_is_refused_by_name(
     ray_cluster: Any, tmp_path: Path, bench_of: BenchOf
 ) -> None:
     from farm_cluster import make_pool
@@ -98,20 +98,20 @@ def test_a_worker_with_other_plugins_is_refused_by_name(
     pool = make_pool(ExecutorOptions(workers=1, plugins_dir=tmp_path))
     plugin.write_text(PLUGIN + "# changed\n")
     pool.start()
-    told = r"worker [a-z]+-\d on node .* differs from this process: plugin own \w+ loaded there, plugin own"
-    with pytest.raises(UserError, match=told):
+    reason = r"worker [a-z]+-\d on node .* differs from this process: plugin own \w+ loaded there, plugin own"
+    with pytest.raises(UserError, match=reason):
         bench_of(pool)
     pool.close()
 
 
-def test_workers_that_cannot_start_end_the_wait(
+def test_workers_that_cannot_start_raise_an_error(
     start_pool: StartPool, tmp_path: Path, bench_of: BenchOf
 ) -> None:
     fatal = f"if os.getpid() != {os.getpid()}: os._exit(3)\n"
     (tmp_path / "own.py").write_text(PLUGIN + fatal)
     with (
         start_pool(workers=1, plugins_dir=tmp_path) as pool,
-        pytest.raises(WorkerError, match="no worker can start on the cluster: its process ended"),
+        pytest.raises(WorkerError, match="no worker can start on the cluster: its process exited"),
     ):
         bench_of(pool)
 
@@ -157,7 +157,7 @@ def run_script(*arguments: object, **environment: str) -> "subprocess.CompletedP
     )
 
 
-def test_a_private_cluster_is_silent_and_keeps_signals_and_home(
+def test_a_private_cluster_prints_nothing_and_leaves_signals_and_home_alone(
     effects: Path, tmp_path: Path, short_folder: str
 ) -> None:
     target = tmp_path / "one.png"
@@ -166,7 +166,7 @@ def test_a_private_cluster_is_silent_and_keeps_signals_and_home(
     assert target.exists()
 
 
-def test_a_cluster_is_joined_by_its_address(
+def test_a_pool_joins_a_cluster_by_address(
     ray_cluster: Any, effects: Path, tmp_path: Path, short_folder: str
 ) -> None:
     target = tmp_path / "one.png"
@@ -178,7 +178,7 @@ def test_a_cluster_is_joined_by_its_address(
 
 @pytest.fixture
 def short_folder() -> Iterator[str]:
-    """A folder whose name is short enough for Ray's sockets in it."""
+    """A folder with a path short enough for Ray's sockets."""
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory(prefix="farm-", ignore_cleanup_errors=True) as folder:

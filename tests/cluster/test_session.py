@@ -12,7 +12,7 @@ from farm_cluster.session import connect
 
 @pytest.fixture
 def unconnected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever cluster other tests are on, this process is on none."""
+    """Pretend that this process is not connected to a cluster."""
     import ray
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
@@ -34,11 +34,11 @@ def test_an_unknown_host_is_refused(unconnected: None) -> None:
 
 
 @pytest.mark.parametrize("address", ["auto", "ray://10.0.0.1:10001", "10.0.0.1", "host:99999"])
-def test_an_address_is_a_host_and_a_port(unconnected: None, address: str) -> None:
+def test_an_address_without_host_and_port_is_refused(unconnected: None, address: str) -> None:
     with pytest.raises(UserError, match=r"--address .*: give HOST:PORT, for example"):
         connect(ExecutorOptions(address=address))
 
 
-def test_offering_the_pool_imports_no_ray() -> None:
+def test_importing_the_package_does_not_import_ray() -> None:
     code = "import sys, farm_cluster; sys.exit('ray' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

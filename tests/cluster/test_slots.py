@@ -26,30 +26,30 @@ def node(name: str, *, alive: bool = True, cpus: int = 0, gpus: int = 0) -> dict
 
 
 @given(NODES, st.integers(1, 8))
-def test_no_node_holds_more_workers_than_it_has_cores_for(nodes: list[dict], threads: int) -> None:
-    found = Counter(slot.node for slot in slots(nodes, "cpu", threads))
+def test_a_node_has_one_slot_per_group_of_cores(nodes: list[dict], threads: int) -> None:
+    counts = Counter(slot.node for slot in slots(nodes, "cpu", threads))
     for one in nodes:
         cores = one["Resources"].get("CPU", 0) if one["Alive"] else 0
-        assert found[one["NodeID"]] == cores // threads
+        assert counts[one["NodeID"]] == cores // threads
 
 
 @given(NODES)
-def test_each_gpu_holds_one_worker(nodes: list[dict]) -> None:
+def test_each_gpu_has_one_slot(nodes: list[dict]) -> None:
     alive = sum(one["Resources"].get("GPU", 0) for one in nodes if one["Alive"])
     found = slots(nodes, "gpu", 8)
     assert len(found) == len(set(found)) == alive
 
 
-def test_workers_are_spread_over_nodes_first() -> None:
+def test_slots_alternate_between_nodes() -> None:
     found = slots([node("a", cpus=4), node("b", cpus=4)], "cpu", 2)
     assert [slot.node for slot in found] == ["a", "b", "a", "b"]
 
 
-def test_a_cluster_with_a_gpu_computes_on_gpus_only() -> None:
+def test_a_cluster_with_a_gpu_uses_only_gpus() -> None:
     nodes = [node("head", cpus=8), node("worker", cpus=8, gpus=2)]
     assert kind_of(nodes) == "gpu"
     assert {slot.node for slot in slots(nodes, "gpu", 1)} == {"worker"}
 
 
-def test_a_dead_gpu_counts_for_nothing() -> None:
+def test_a_gpu_on_a_dead_node_does_not_count() -> None:
     assert kind_of([node("head", cpus=8), node("gone", alive=False, gpus=2)]) == "cpu"

@@ -1,4 +1,4 @@
-"""Effects that behave, wait, break and die, for tests of whatever runs effects."""
+"""Effects that work, wait, fail and crash, for tests of everything that runs effects."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ class Invert(Effect):
 
 
 class Grain(Effect):
-    """Noise of the frame's own seed, smoothed by a convolution."""
+    """Smoothed noise, seeded per frame."""
 
     name = "grain"
 
@@ -43,7 +43,7 @@ class Grain(Effect):
 
 
 class Wait(Effect):
-    """Says that it began by a file, with its process in it, then waits for another file."""
+    """Writes its process id to a file, then waits for another file to appear."""
 
     name = "wait"
 
@@ -60,7 +60,7 @@ class Wait(Effect):
 
 
 class Crash(Effect):
-    """Takes its process along, until a file is there that the first time leaves behind."""
+    """Crashes its process the first time, and leaves a file so that it succeeds the next."""
 
     name = "crash"
 
@@ -76,7 +76,7 @@ class Crash(Effect):
 
 
 class Faulty(Effect):
-    """Breaks in the way it is told."""
+    """Fails in the given way."""
 
     name = "faulty"
 
@@ -109,7 +109,7 @@ class Faulty(Effect):
 
 
 class Half(Effect):
-    """A picture of half the size."""
+    """Returns a picture of half the size."""
 
     name = "half"
 
@@ -118,7 +118,7 @@ class Half(Effect):
 
 
 class Look(Effect):
-    """Looks through a network, and changes nothing."""
+    """Loads a network and returns the picture unchanged."""
 
     name = "look"
     Params = NetworkParams

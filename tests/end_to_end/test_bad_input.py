@@ -82,7 +82,7 @@ WRONG = {
     "precision": (("--precision", "half"), r".*'half' is not one of 'float32', 'float64'"),
     "together": (
         ("--class", "1", "--channel", "2"),
-        r"dream: --channel and --class do not go together; choose one; see `farm dream --help`",
+        r"dream: --channel and --class cannot be combined; choose one; see `farm dream --help`",
     ),
     "input missing": (("gone.png",), r"/.*/here/gone\.png: no such file or folder"),
     "folder empty": (

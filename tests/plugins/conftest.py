@@ -1,4 +1,4 @@
-"""Dream without a farm: an effect, its context, and pictures drawn here."""
+"""Fixtures that dream without a farm: an effect, its context and generated pictures."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What a dreamer relies on, shown with the starter network."""
+"""The dream: tiles, masks, objectives and checks, with the starter network."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ FLOAT64 = Plan(tile=0, precision="float64")
 
 
 @pytest.mark.slow
-def test_a_whole_dream_in_float64_is_the_same_in_tiles(render: Render, scene: Scene) -> None:
+def test_a_dream_in_float64_is_the_same_with_tiles(render: Render, scene: Scene) -> None:
     image = scene(300, 380)
     whole = render(image, FLOAT64)
     tiled = render(image, Plan(tile=256, precision="float64"))
@@ -28,7 +28,7 @@ def test_a_whole_dream_in_float64_is_the_same_in_tiles(render: Render, scene: Sc
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["scene", "flat sky"])
-def test_no_seam_shows_in_float32(render: Render, scene: Scene, kind: str) -> None:
+def test_tiles_leave_no_seams_in_float32(render: Render, scene: Scene, kind: str) -> None:
     sky = torch.linspace(0.75, 0.45, 960).view(1, 1, 960, 1).expand(1, 3, 960, 1280).clone()
     image = scene(960, 1280) if kind == "scene" else sky
     dreamt = render(
@@ -38,14 +38,14 @@ def test_no_seam_shows_in_float32(render: Render, scene: Scene, kind: str) -> No
     assert border_ratio(dreamt, 64) == pytest.approx(1, abs=0.02)
 
 
-def test_a_seam_would_be_seen(render: Render, scene: Scene) -> None:
+def test_border_ratio_detects_a_seam(render: Render, scene: Scene) -> None:
     image = scene(256, 256)
     image[..., 64::64, :] += 0.05
     assert border_ratio(image, 64) > 1.05
 
 
 @pytest.mark.slow
-def test_the_dream_raises_its_own_objective(
+def test_dreaming_raises_the_objective(
     render: Render, scene: Scene, networks: NetworkCache
 ) -> None:
     from farm.engine import gradient, objectives
@@ -59,7 +59,7 @@ def test_the_dream_raises_its_own_objective(
 
 
 @pytest.mark.slow
-def test_same_seed_same_bytes_other_seed_other_dream(render: Render, scene: Scene) -> None:
+def test_the_seed_decides_the_dream(render: Render, scene: Scene) -> None:
     image = scene(96, 112)
     once, again = (render(image, octaves=1, iterations=3) for _ in range(2))
     other = render(image, Plan(tile=0, seed=1), octaves=1, iterations=3)
@@ -76,7 +76,7 @@ def test_step_is_the_mean_change_in_levels_of_255(render: Render) -> None:
 
 
 @pytest.mark.slow
-def test_nothing_moves_where_the_mask_is_black(render: Render, scene: Scene) -> None:
+def test_black_areas_of_the_mask_stay_unchanged(render: Render, scene: Scene) -> None:
     image = scene(96, 96)
     mask = torch.zeros(1, 3, 96, 96)
     mask[..., :48] = 1
@@ -100,7 +100,7 @@ def test_nothing_moves_where_the_mask_is_black(render: Render, scene: Scene) -> 
     ],
     ids=str,
 )
-def test_every_way_of_dreaming_gives_a_picture(
+def test_every_method_and_objective_gives_a_valid_picture(
     render: Render, scene: Scene, params: dict[str, Any]
 ) -> None:
     image = scene(96, 96)
@@ -112,7 +112,7 @@ def test_every_way_of_dreaming_gives_a_picture(
 
 
 @pytest.mark.slow
-def test_a_guide_decides_what_is_dreamt(render: Render, scene: Scene) -> None:
+def test_different_guides_give_different_dreams(render: Render, scene: Scene) -> None:
     image = scene(96, 96)
     guides = {"/a.png": scene(80, 64), "/b.png": 1 - scene(64, 96)}
     one, other = (
@@ -122,7 +122,7 @@ def test_a_guide_decides_what_is_dreamt(render: Render, scene: Scene) -> None:
 
 
 @pytest.mark.slow
-def test_enhance_comes_closer_to_the_amplified_features(
+def test_enhance_approaches_the_amplified_features(
     render: Render, scene: Scene, networks: NetworkCache
 ) -> None:
     from farm.engine import gradient
@@ -141,12 +141,12 @@ def test_enhance_comes_closer_to_the_amplified_features(
 
 
 @pytest.mark.slow
-def test_octaves_too_small_for_the_network_are_left_out(render: Render, scene: Scene) -> None:
+def test_octaves_too_small_for_the_network_are_skipped(render: Render, scene: Scene) -> None:
     image = scene(40, 40)
     assert render(image, octaves=12, iterations=1).shape == image.shape
 
 
-def test_unknown_names_are_refused_before_work(render: Render, scene: Scene) -> None:
+def test_unknown_names_are_refused_before_rendering(render: Render, scene: Scene) -> None:
     image = scene(64, 64)
     with pytest.raises(UnknownName, match=r"layer of starter 'inception4z'; did you mean"):
         render(image, layers=("inception4z",))
@@ -161,41 +161,42 @@ def test_unknown_names_are_refused_before_work(render: Render, scene: Scene) -> 
 @pytest.mark.parametrize(
     ("params", "reason"),
     [
-        ({"layers": ("a=x",)}, "is no number"),
-        ({"neuron": (0.5, 0.5)}, "needs a channel"),
-        ({"neuron": (0.5, 2), "channels": (1,)}, "fractions of the picture"),
-        ({"channels": (1,), "guide": "g.png"}, "`channels` and `guide` do not go together"),
-        ({"method": "enhance", "classes": ("1",)}, "give `layers` alone"),
+        ({"layers": ("a=x",)}, "is not a number; give, for example, NAME=0.5"),
+        ({"neuron": (0.5, 0.5)}, "needs a channel; give `channels` too"),
+        ({"neuron": (0.5, 2), "channels": (1,)}, "fractions of the picture, from 0 to 1"),
+        (
+            {"channels": (1,), "guide": "g.png"},
+            "`channels` and `guide` cannot be combined; choose one",
+        ),
+        ({"method": "enhance", "classes": ("1",)}, "give only `layers`"),
         ({"scale": 1.0}, "greater than 1"),
     ],
 )
-def test_what_does_not_fit_together_is_refused(params: dict[str, Any], reason: str) -> None:
+def test_invalid_combinations_are_refused(params: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         DreamParams(**params)
 
 
 @pytest.mark.slow
-def test_a_frame_that_goes_on_dreams_on_what_is_trusted_of_the_one_before(
+def test_a_coherent_frame_continues_the_trusted_areas_of_the_previous_frame(
     render: Render, scene: Scene
 ) -> None:
     image, quick = scene(96, 128), {"octaves": 2, "iterations": 10}
-    before = render(image, **quick)
+    previous = render(image, **quick)
     trust = torch.zeros(1, 1, 96, 128)
     trust[..., :64] = 1
-    after = render(image, previous=Previous(before, trust), **quick)
+    after = render(image, previous=Previous(previous, trust), **quick)
     change = (after - image).abs().mean(dim=(0, 1, 2))
-    stays = (after - before).abs().mean(dim=(0, 1, 2))
+    drift = (after - previous).abs().mean(dim=(0, 1, 2))
     assert float(change[:48].mean()) > 2 * float(change[80:].mean())
-    assert float(stays[:48].mean()) < 0.5 * float((before - image).abs().mean())
+    assert float(drift[:48].mean()) < 0.5 * float((previous - image).abs().mean())
 
 
 @pytest.mark.slow
-def test_a_dream_that_goes_on_and_on_grows_neither_stronger_nor_weaker(
-    render: Render, scene: Scene
-) -> None:
+def test_a_coherent_dream_keeps_its_strength(render: Render, scene: Scene) -> None:
     image, trust = scene(96, 128), torch.ones(1, 1, 96, 128)
     dream = render(image, octaves=2)
-    still = float((dream - image).abs().mean())
+    strength = float((dream - image).abs().mean())
     for _ in range(20):
         dream = render(image, previous=Previous(dream, trust), octaves=2)
-    assert 0.6 * still < float((dream - image).abs().mean()) < 1.6 * still
+    assert 0.6 * strength < float((dream - image).abs().mean()) < 1.6 * strength

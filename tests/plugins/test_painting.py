@@ -1,4 +1,4 @@
-"""The painting is the same each time, and is no flat thing."""
+"""The generated painting: reproducible, with strokes and colours."""
 
 import numpy as np
 import pytest
@@ -8,13 +8,13 @@ from farm_style.painting import paint
 pytestmark = pytest.mark.slow
 
 
-def test_a_seed_gives_a_painting_again_and_another_gives_another() -> None:
+def test_the_seed_decides_the_painting() -> None:
     first, again, other = paint(64), paint(64), paint(64, seed=8)
     assert np.array_equal(first, again)
     assert np.abs(first - other).mean() > 0.05
 
 
-def test_it_has_strokes_and_both_warm_and_cold_colours() -> None:
+def test_the_painting_has_strokes_and_warm_and_cold_colours() -> None:
     picture = paint(96)
     assert picture.shape == (96, 96, 3)
     assert 0 <= picture.min() < 0.15

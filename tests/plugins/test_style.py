@@ -1,4 +1,4 @@
-"""A style is seen, the picture is recognised, tiles change nothing, and what cannot be is refused."""
+"""Style transfer by optimisation: results, tiles, masks and checks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,19 +20,19 @@ from farm_style.task import Style
 from ..seams import border_ratio  # noqa: TID252 - shared with the dream
 from .conftest import Scene
 
-Paint = Callable[..., Tensor]
+Stylise = Callable[..., Tensor]
 
 QUICK = {"iterations": 12, "scales": 2}
 CANVAS = (384, 512)
-"""Height and width of what is looked at for borders of tiles."""
+"""Height and width of the pictures in which seams are measured."""
 
 TILE, STRIDE = 128, 16
-"""Pixels from border to border; those of the grid of the starter's usual layers."""
+"""Pixels between borders of tiles, and between lines of the grid of the starter's default layers."""
 
 
 @pytest.fixture
-def paint(networks: NetworkCache) -> Paint:
-    """Paint: ``paint(image, {"/style": picture}, plan=Plan(...), **params)``."""
+def stylise(networks: NetworkCache) -> Stylise:
+    """Stylise: ``stylise(image, {"/style": picture}, plan=Plan(...), **params)``."""
 
     def run(
         image: Tensor, reads: dict[str, Tensor], plan: Plan | None = None, **params: Any
@@ -57,7 +57,7 @@ def paint(networks: NetworkCache) -> Paint:
 
 @pytest.fixture
 def stripes() -> Tensor:
-    """A style: orange stripes on blue."""
+    """A style picture: orange stripes on blue."""
     columns = (torch.arange(120.0) / 4).sin().expand(100, 120)[None, None]
     blue, orange = torch.tensor([0.1, 0.2, 0.6]), torch.tensor([0.9, 0.5, 0.1])
     return torch.lerp(blue.view(1, 3, 1, 1), orange.view(1, 3, 1, 1), columns * 0.5 + 0.5)
@@ -75,25 +75,27 @@ def likeness(one: Tensor, other: Tensor) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, {"optimizer": "lbfgs"}, {"statistic": "w2"}])
-def test_the_style_is_seen_and_the_picture_recognised(
-    paint: Paint, scene: Scene, stripes: Tensor, more: dict[str, Any]
+def test_the_result_has_the_colours_of_the_style_and_the_content_of_the_picture(
+    stylise: Stylise, scene: Scene, stripes: Tensor, more: dict[str, Any]
 ) -> None:
     image = scene(96, 128)
-    painted = paint(image, {"/style": stripes}, **{**QUICK, "iterations": 40, **more})
-    before, after = ((x.mean((0, 2, 3)) - stripes.mean((0, 2, 3))).norm() for x in (image, painted))
+    stylised = stylise(image, {"/style": stripes}, **{**QUICK, "iterations": 40, **more})
+    before, after = (
+        (x.mean((0, 2, 3)) - stripes.mean((0, 2, 3))).norm() for x in (image, stylised)
+    )
     assert float(after) < 0.8 * float(before), "the colours are not the style's"
-    assert likeness(painted, image) > 0.4
-    assert float(painted.std((2, 3)).min()) > 0.05, "a channel is nearly blank"
+    assert likeness(stylised, image) > 0.4
+    assert float(stylised.std((2, 3)).min()) > 0.05, "a channel is nearly blank"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("statistic", ["gram", "w2"])
-def test_in_float64_tiles_give_the_same_picture(
-    paint: Paint, scene: Scene, stripes: Tensor, statistic: str
+def test_a_result_in_float64_is_the_same_with_tiles(
+    stylise: Stylise, scene: Scene, stripes: Tensor, statistic: str
 ) -> None:
     image, reads = scene(150, 190), {"/style": stripes}
     whole, tiled = (
-        paint(image, reads, Plan(tile=tile, precision="float64"), statistic=statistic)
+        stylise(image, reads, Plan(tile=tile, precision="float64"), statistic=statistic)
         for tile in (0, 80)
     )
     assert float((whole - tiled).abs().max()) < 1 / 255
@@ -101,8 +103,8 @@ def test_in_float64_tiles_give_the_same_picture(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["scene", "photograph"])
-def test_no_border_shows_in_float32(
-    paint: Paint, scene: Scene, stripes: Tensor, kind: str, request: pytest.FixtureRequest
+def test_tiles_leave_no_seams_in_float32(
+    stylise: Stylise, scene: Scene, stripes: Tensor, kind: str, request: pytest.FixtureRequest
 ) -> None:
     image, style = scene(*CANVAS), stripes
     if kind == "photograph":
@@ -110,23 +112,21 @@ def test_no_border_shows_in_float32(
         image = photograph(shared / "photos" / "tubingen.jpg", *CANVAS)
         style = photograph(shared / "paintings" / "starry_night.jpg", 320, 512)
     whole, tiled = (
-        paint(image, {"/style": style}, Plan(tile=tile), scales=1, iterations=10)
+        stylise(image, {"/style": style}, Plan(tile=tile), scales=1, iterations=10)
         for tile in (0, TILE)
     )
     assert float((tiled - image).abs().mean()) > 0.02
-    ratios = [border_ratio(painted, TILE, STRIDE) for painted in (tiled, whole)]
+    ratios = [border_ratio(stylised, TILE, STRIDE) for stylised in (tiled, whole)]
     assert ratios[0] / ratios[1] == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.slow
-def test_tiles_painted_one_by_one_would_show_their_borders(
-    paint: Paint, scene: Scene, stripes: Tensor
-) -> None:
+def test_independent_tiles_show_seams(stylise: Stylise, scene: Scene, stripes: Tensor) -> None:
     image = scene(*CANVAS)
     bands = [
         torch.cat(
             [
-                paint(piece, {"/style": stripes}, scales=1, iterations=10)
+                stylise(piece, {"/style": stripes}, scales=1, iterations=10)
                 for piece in band.split(TILE, dim=3)
             ],
             dim=3,
@@ -137,7 +137,7 @@ def test_tiles_painted_one_by_one_would_show_their_borders(
 
 
 @pytest.mark.slow
-def test_a_mask_keeps_a_style_to_its_place(paint: Paint, scene: Scene, stripes: Tensor) -> None:
+def test_a_mask_limits_a_style_to_its_area(stylise: Stylise, scene: Scene, stripes: Tensor) -> None:
     image = scene(96, 128)
     left = torch.zeros(1, 3, 96, 128)
     left[..., :64] = 1
@@ -146,7 +146,7 @@ def test_a_mask_keeps_a_style_to_its_place(paint: Paint, scene: Scene, stripes: 
         "/green": scene(90, 90) * torch.tensor([0.2, 1, 0.3]).view(1, 3, 1, 1),
     }
     reads |= {"/left": left, "/right": 1 - left}
-    painted = paint(
+    stylised = stylise(
         image,
         reads,
         styles=["/style", "/green"],
@@ -154,57 +154,64 @@ def test_a_mask_keeps_a_style_to_its_place(paint: Paint, scene: Scene, stripes: 
         iterations=30,
         content_weight=0.05,
     )
-    excess = painted[:, 1] - painted[:, (0, 2)].mean(1)
+    excess = stylised[:, 1] - stylised[:, (0, 2)].mean(1)
     assert float(excess[..., 80:].mean()) > float(excess[..., :48].mean())
 
 
 @pytest.mark.slow
-def test_luminance_keeps_the_pictures_colours(paint: Paint, scene: Scene, stripes: Tensor) -> None:
+def test_luminance_keeps_the_colours_of_the_picture(
+    stylise: Stylise, scene: Scene, stripes: Tensor
+) -> None:
     image = scene(96, 128)
-    kept = paint(image, {"/style": stripes}, keep_colours="luminance")
-    taken = paint(image, {"/style": stripes})
-    apart = [float((x.mean((2, 3)) - image.mean((2, 3))).abs().max()) for x in (kept, taken)]
-    assert apart[0] < apart[1]
+    kept = stylise(image, {"/style": stripes}, keep_colours="luminance")
+    free = stylise(image, {"/style": stripes})
+    changes = [float((x.mean((2, 3)) - image.mean((2, 3))).abs().max()) for x in (kept, free)]
+    assert changes[0] < changes[1]
 
 
 @pytest.mark.slow
-def test_bfloat16_gives_a_picture(paint: Paint, scene: Scene, stripes: Tensor) -> None:
-    painted = paint(scene(64, 96), {"/style": stripes}, Plan(tile=0, precision="bfloat16"))
-    assert bool(painted.isfinite().all())
+def test_bfloat16_gives_a_valid_picture(stylise: Stylise, scene: Scene, stripes: Tensor) -> None:
+    stylised = stylise(scene(64, 96), {"/style": stripes}, Plan(tile=0, precision="bfloat16"))
+    assert bool(stylised.isfinite().all())
 
 
 @pytest.mark.parametrize(
-    ("params", "told"),
+    ("params", "reason"),
     [
-        ({"styles": []}, "give a picture to paint like: `styles`"),
+        ({"styles": []}, "give a style picture with `styles`, or a trained style network"),
         ({"masks": ["/a", "/b"]}, "2 `masks` for 1 `styles`; give one for each"),
-        ({"style_weight": 0}, "`style_weight` 0 paints nothing"),
+        ({"style_weight": 0}, "`style_weight` 0 changes nothing; give a value above 0"),
     ],
 )
-def test_what_does_not_fit_together_is_refused(params: dict[str, Any], told: str) -> None:
-    with pytest.raises(BadParameter, match=told):
+def test_invalid_combinations_are_refused(params: dict[str, Any], reason: str) -> None:
+    with pytest.raises(BadParameter, match=reason):
         validate_params(Style, {"styles": ["/style"], **params})
 
 
 @pytest.mark.slow
-def test_a_style_without_texture_is_refused(paint: Paint, scene: Scene, stripes: Tensor) -> None:
-    with pytest.raises(BadInput, match="20x20 is too small for a style; take 32x32 pixels"):
-        paint(scene(64, 64), {"/style": stripes[..., :20, :20]})
+def test_a_tiny_style_picture_is_refused(stylise: Stylise, scene: Scene, stripes: Tensor) -> None:
+    with pytest.raises(
+        BadInput, match="20x20 is too small for a style picture; use at least 32x32"
+    ):
+        stylise(scene(64, 64), {"/style": stripes[..., :20, :20]})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("mask", "told"),
+    ("mask", "reason"),
     [
         (
             torch.ones(1, 3, 64, 200),
-            "the mask is 200x64, of another shape than the picture's 96x64",
+            "the mask is 200x64 but the picture is 96x64; crop the mask to the same aspect ratio",
         ),
-        (torch.zeros(1, 3, 64, 96), "the mask is black everywhere"),
+        (
+            torch.zeros(1, 3, 64, 96),
+            "the mask is black everywhere, so its style has no effect; add white areas",
+        ),
     ],
 )
-def test_a_mask_that_does_not_fit_is_refused(
-    paint: Paint, scene: Scene, stripes: Tensor, mask: Tensor, told: str
+def test_an_unusable_mask_is_refused(
+    stylise: Stylise, scene: Scene, stripes: Tensor, mask: Tensor, reason: str
 ) -> None:
-    with pytest.raises(BadInput, match=told):
-        paint(scene(64, 96), {"/style": stripes, "/mask": mask}, masks=["/mask"])
+    with pytest.raises(BadInput, match=reason):
+        stylise(scene(64, 96), {"/style": stripes, "/mask": mask}, masks=["/mask"])

@@ -1,4 +1,4 @@
-"""A painter learns, stops and goes on as if it had not, and what cannot be learnt from is refused."""
+"""`farm train-style`: training, resuming, and refusing inputs that it cannot train on."""
 
 import json
 from collections.abc import Callable
@@ -39,8 +39,8 @@ def save(path: Path, picture: Tensor) -> str:
 
 
 @pytest.fixture
-def painting(tmp_path: Path, scene: Scene) -> str:
-    return save(tmp_path / "painting.png", scene(120, 150).roll(1, 1))
+def style_picture(tmp_path: Path, scene: Scene) -> str:
+    return save(tmp_path / "style.png", scene(120, 150).roll(1, 1))
 
 
 @pytest.fixture
@@ -53,17 +53,17 @@ def photos(tmp_path: Path, scene: Scene) -> str:
 @pytest.fixture
 def make_context(networks: NetworkCache) -> MakeContext:
     def make(stop_after: int | None = None) -> FrameContext:
-        told: list[str] = []
+        notes: list[str] = []
 
         def is_cancelled() -> bool:
-            return stop_after is not None and len(told) >= stop_after
+            return stop_after is not None and len(notes) >= stop_after
 
         return FrameContext(
             device="cpu",
             plan=Plan(),
             networks=networks,
             frame="train-style",
-            report=lambda _done, note, _tiles: told.append(note),
+            report=lambda _done, note, _tiles: notes.append(note),
             is_cancelled=is_cancelled,
             read=lambda source: read_still(source).pixels,
         )
@@ -80,100 +80,107 @@ def losses(folder: Path) -> list[float]:
     return [line["style"] for line in lines]
 
 
-def test_a_run_that_was_stopped_is_the_run_that_was_not(
-    tmp_path: Path, painting: str, photos: str, make_context: MakeContext
+def test_a_resumed_run_gives_the_same_bytes(
+    tmp_path: Path, style_picture: str, photos: str, make_context: MakeContext
 ) -> None:
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    make_run(photos, every=20).train((painting,), straight, make_context())
+    make_run(photos, every=20).train((style_picture,), straight, make_context())
     with pytest.raises(Cancelled):
-        make_run(photos, every=20).train((painting,), stopped, make_context(stop_after=10))
+        make_run(photos, every=20).train((style_picture,), stopped, make_context(stop_after=10))
     assert not (stopped / fast.RESULT).exists()
-    make_run(photos, every=20).train((painting,), stopped, make_context())
+    make_run(photos, every=20).train((style_picture,), stopped, make_context())
     assert (straight / fast.RESULT).read_bytes() == (stopped / fast.RESULT).read_bytes()
     assert losses(straight) == losses(stopped)
     assert len(losses(straight)) == QUICK["steps"]
 
 
-def test_it_learns(tmp_path: Path, painting: str, photos: str, make_context: MakeContext) -> None:
-    make_run(photos, steps=60, rate=0.005).train((painting,), tmp_path / "run", make_context())
-    found = losses(tmp_path / "run")
-    assert np.mean(found[-10:]) < 0.7 * np.mean(found[:5])
+def test_training_lowers_the_loss(
+    tmp_path: Path, style_picture: str, photos: str, make_context: MakeContext
+) -> None:
+    make_run(photos, steps=60, rate=0.005).train((style_picture,), tmp_path / "run", make_context())
+    values = losses(tmp_path / "run")
+    assert np.mean(values[-10:]) < 0.7 * np.mean(values[:5])
 
 
-def test_its_result_paints(
-    tmp_path: Path, painting: str, photos: str, make_context: MakeContext, scene: Scene
+def test_the_result_stylises_pictures(
+    tmp_path: Path, style_picture: str, photos: str, make_context: MakeContext, scene: Scene
 ) -> None:
     folder = tmp_path / "run"
-    make_run(photos, steps=2).train((painting,), folder, make_context())
+    make_run(photos, steps=2).train((style_picture,), folder, make_context())
     params = fast.StyleParams(fast=str(folder))
-    painted = fast.render(scene(64, 80), params, make_context())
-    assert painted.shape == (1, 3, 64, 80)
+    stylised = fast.render(scene(64, 80), params, make_context())
+    assert stylised.shape == (1, 3, 64, 80)
 
 
-def test_a_photograph_that_cannot_be_read_is_left_out_and_named(
-    tmp_path: Path, painting: str, photos: str, make_context: MakeContext
+def test_an_unreadable_photograph_is_skipped_and_named(
+    tmp_path: Path, style_picture: str, photos: str, make_context: MakeContext
 ) -> None:
-    (tmp_path / "photos" / "0.png").write_bytes(b"no picture")
+    (tmp_path / "photos" / "0.png").write_bytes(b"not a picture")
     context, notes = make_context(), list[str]()
     context._report = lambda _done, note, _tiles: notes.append(note)
-    make_run(photos, steps=3).train((painting,), tmp_path / "run", context)
-    assert "1 photographs left out, such as" in notes[-1]
+    make_run(photos, steps=3).train((style_picture,), tmp_path / "run", context)
+    assert "; unreadable photographs skipped: 1, such as" in notes[-1]
     assert "0.png" in notes[-1]
 
 
-def test_photographs_none_of_which_can_be_read_end_the_run(
-    tmp_path: Path, painting: str, photos: str, make_context: MakeContext
+def test_a_run_without_readable_photographs_fails(
+    tmp_path: Path, style_picture: str, photos: str, make_context: MakeContext
 ) -> None:
     for path in (tmp_path / "photos").iterdir():
-        path.write_bytes(b"no picture")
+        path.write_bytes(b"not a picture")
     with pytest.raises(BadInput, match=r"\d\.png: "):
-        make_run(photos).train((painting,), tmp_path / "run", make_context())
+        make_run(photos).train((style_picture,), tmp_path / "run", make_context())
 
 
-def test_training_touches_nobodys_random_numbers(
-    tmp_path: Path, painting: str, photos: str, make_context: MakeContext
+def test_training_leaves_the_global_random_state_alone(
+    tmp_path: Path, style_picture: str, photos: str, make_context: MakeContext
 ) -> None:
     before = torch.get_rng_state()
-    make_run(photos, steps=2).train((painting,), tmp_path / "run", make_context())
+    make_run(photos, steps=2).train((style_picture,), tmp_path / "run", make_context())
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_a_folder_of_another_run_is_refused(
-    tmp_path: Path, painting: str, photos: str, make_context: MakeContext
+def test_the_folder_of_a_different_run_is_refused(
+    tmp_path: Path, style_picture: str, photos: str, make_context: MakeContext
 ) -> None:
     folder = tmp_path / "run"
-    make_run(photos, steps=2).train((painting,), folder, make_context())
+    make_run(photos, steps=2).train((style_picture,), folder, make_context())
     with pytest.raises(BadInput, match=r"is of another run: facts rate was 0\.002, is now 0\.1"):
-        make_run(photos, steps=2, rate=0.1).train((painting,), folder, make_context())
+        make_run(photos, steps=2, rate=0.1).train((style_picture,), folder, make_context())
 
 
 @pytest.mark.parametrize(
-    ("inside", "told"),
-    [(None, "no such folder of photographs"), ("notes.txt", "this folder has no photograph")],
+    ("content", "reason"),
+    [
+        (None, "this folder of photographs does not exist"),
+        ("notes.txt", "this folder contains no photographs"),
+    ],
 )
 def test_a_folder_without_photographs_is_refused(
-    tmp_path: Path, make_context: MakeContext, inside: str | None, told: str
+    tmp_path: Path, make_context: MakeContext, content: str | None, reason: str
 ) -> None:
     folder = tmp_path / "empty"
-    if inside:
+    if content:
         folder.mkdir()
-        (folder / inside).touch()
-    with pytest.raises(BadInput, match=told):
+        (folder / content).touch()
+    with pytest.raises(BadInput, match=reason):
         make_run(str(folder)).check(make_context())
 
 
-def test_several_paintings_are_refused(
-    tmp_path: Path, painting: str, photos: str, make_context: MakeContext
+def test_several_style_pictures_are_refused(
+    tmp_path: Path, style_picture: str, photos: str, make_context: MakeContext
 ) -> None:
-    with pytest.raises(BadInput, match="2 pictures to paint like; give one"):
-        make_run(photos).train((painting, painting), tmp_path / "run", make_context())
+    with pytest.raises(BadInput, match="2 style pictures given; give only one"):
+        make_run(photos).train((style_picture, style_picture), tmp_path / "run", make_context())
 
 
-def test_a_network_whose_style_nobody_knows_is_refused(photos: str) -> None:
+def test_a_network_without_default_layers_is_refused(photos: str) -> None:
     from farm.engine.networks import Network
     from farm_style import targets
 
     spec = torchvision_spec("resnet18")
     network = Network(spec, spec.build(), "", "cpu", "float32")
-    with pytest.raises(BadParameter, match="no usual layers of style are known for resnet18"):
-        targets.usual(network)
+    with pytest.raises(
+        BadParameter, match="resnet18 has no default style layers; use starter or vgg19"
+    ):
+        targets.default_layers(network)

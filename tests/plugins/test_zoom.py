@@ -1,4 +1,4 @@
-"""The endless dream draws nearer, turns and moves as it is told, and lets classes take turns."""
+"""The endless dream: zoom, rotation and shift of the camera, and cues for classes."""
 
 import numpy as np
 import pytest
@@ -12,22 +12,22 @@ from farm.engine.networks import NetworkCache
 from farm.errors import BadParameter, UnknownName
 from farm.host.vetting import validate_params
 from farm.model.job import Plan
-from farm_dream.zoom import Turn, Zoom, draw_near, read_turn, turn_weights
+from farm_dream.zoom import Cue, Zoom, class_weights, move_camera, parse_cue
 
-TURNS = st.lists(
-    st.builds(Turn, st.floats(0, 100), st.sampled_from(["cat", "dog", "volcano"])), max_size=5
+CUES = st.lists(
+    st.builds(Cue, st.floats(0, 100), st.sampled_from(["cat", "dog", "volcano"])), max_size=5
 )
 
 
 def spot(y: int, x: int) -> Tensor:
     """Return a dark picture with one soft spot."""
     rows, columns = torch.arange(80.0)[:, None], torch.arange(120.0)
-    far = (rows - y) ** 2 + (columns - x) ** 2
-    return torch.exp(-far / 18).expand(1, 3, -1, -1).contiguous()
+    squared_distance = (rows - y) ** 2 + (columns - x) ** 2
+    return torch.exp(-squared_distance / 18).expand(1, 3, -1, -1).contiguous()
 
 
-def place(image: Tensor) -> tuple[float, float]:
-    """Return where the light is: its row and its column."""
+def centroid(image: Tensor) -> tuple[float, float]:
+    """Return the row and the column of the centroid of light."""
     light = image[0, 0] / image[0, 0].sum()
     rows, columns = torch.arange(80.0)[:, None], torch.arange(120.0)
     return float((light * rows).sum()), float((light * columns).sum())
@@ -42,46 +42,44 @@ def place(image: Tensor) -> tuple[float, float]:
         ((1.0, 90.0, 0.0, 0.0), (50, 69)),
     ],
 )
-def test_a_picture_is_drawn_near_about_its_centre(
+def test_the_camera_zooms_rotates_and_shifts_about_the_centre(
     motion: tuple[float, float, float, float], to: tuple[float, float]
 ) -> None:
-    assert place(draw_near(spot(30, 70), *motion)) == pytest.approx(to, abs=0.3)
+    assert centroid(move_camera(spot(30, 70), *motion)) == pytest.approx(to, abs=0.3)
 
 
-def test_what_comes_in_is_the_picture_mirrored() -> None:
+def test_areas_beyond_the_edges_are_mirrored() -> None:
     grey = torch.full((1, 3, 20, 30), 0.4)
-    assert torch.allclose(draw_near(grey, 0.5, 20, 7, 3), grey)
+    assert torch.allclose(move_camera(grey, 0.5, 20, 7, 3), grey)
 
 
-@given(TURNS, st.floats(0, 200), st.floats(0.01, 9))
-def test_the_classes_of_a_time_share_all_of_it(
-    turns: list[Turn], seconds: float, fade: float
-) -> None:
-    weights = turn_weights(turns, seconds, fade)
-    assert bool(weights) == any(turn.seconds <= seconds for turn in turns)
+@given(CUES, st.floats(0, 200), st.floats(0.01, 9))
+def test_class_weights_add_up_to_one(cues: list[Cue], seconds: float, fade: float) -> None:
+    weights = class_weights(cues, seconds, fade)
+    assert bool(weights) == any(cue.seconds <= seconds for cue in cues)
     assert sum(weights.values()) == pytest.approx(float(bool(weights)))
     assert all(0 <= weight <= 1 for weight in weights.values())
 
 
-def test_a_class_fades_in_from_its_turn_on() -> None:
-    turns = [Turn(0, "cat"), Turn(4, "volcano")]
-    assert turn_weights(turns, 3.9, 2) == {"cat": 1}
-    assert turn_weights(turns, 5, 2) == {"cat": 0.5, "volcano": 0.5}
-    assert turn_weights(turns, 6, 2) == {"volcano": 1}
+def test_a_class_fades_in_from_its_cue() -> None:
+    cues = [Cue(0, "cat"), Cue(4, "volcano")]
+    assert class_weights(cues, 3.9, 2) == {"cat": 1}
+    assert class_weights(cues, 5, 2) == {"cat": 0.5, "volcano": 0.5}
+    assert class_weights(cues, 6, 2) == {"volcano": 1}
 
 
-def test_a_turn_is_read() -> None:
-    assert read_turn("2.5=tabby, tabby cat") == Turn(2.5, "tabby, tabby cat")
+def test_a_cue_is_parsed() -> None:
+    assert parse_cue("2.5=tabby, tabby cat") == Cue(2.5, "tabby, tabby cat")
 
 
 @pytest.mark.parametrize("at", ["tabby", "x=tabby", "-1=tabby", "4="])
-def test_what_is_no_turn_is_refused(at: str) -> None:
-    with pytest.raises(BadParameter, match="give SECONDS=CLASS, such as 4=volcano"):
+def test_an_invalid_cue_is_refused(at: str) -> None:
+    with pytest.raises(BadParameter, match="give SECONDS=CLASS, for example 4=volcano"):
         validate_params(Zoom, {"turns": [at]})
 
 
 @pytest.mark.slow
-def test_a_turn_of_an_unknown_class_is_refused(networks: NetworkCache) -> None:
+def test_a_cue_for_an_unknown_class_is_refused(networks: NetworkCache) -> None:
     context = FrameContext(
         device="cpu",
         plan=Plan(),
