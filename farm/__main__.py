@@ -1,4 +1,4 @@
-"""``python -m farm``: the same as the ``farm`` command."""
+"""Run the ``farm`` command as ``python -m farm``."""
 
 from farm.cli import main
 

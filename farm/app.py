@@ -1,9 +1,9 @@
-"""The composition root: joins registry, executor, ledger and observers into a working farm.
+"""The composition root: join registry, executor, ledger and observers into a farm that runs jobs.
 
-The only module that knows every room. The command line calls it, and so will the service.
+The only module that knows every room.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,10 +23,10 @@ from farm.planning.sharing import is_shared_by_all_workers
 from farm.settings import Settings
 
 POOL: Final = "ray"
-"""The executor of --workers and --address, which gives each worker a unit of its own."""
+"""Name of the executor, and of its plugin, for --workers and --address: one unit per worker."""
 
 GANG: Final = "ray-gang"
-"""The executor for work that all workers share."""
+"""Name of the executor whose workers share one unit."""
 
 
 @dataclass(frozen=True)
@@ -45,56 +45,56 @@ def open_farm(
     observers: Sequence[Observer] = (),
     metrics_port: int | None = None,
 ) -> Iterator[Farm]:
-    """Open a farm on the ledger of the settings; close it and its executor at the end.
+    """Open the ledger of the settings and yield a farm; at the end, close it and the executor.
 
-    metrics_port: serve Prometheus metrics on this port of 127.0.0.1. Raises UserError.
+    metrics_port: serve Prometheus metrics on this port of 127.0.0.1. Raises UserError if the
+    ledger cannot be opened or the port is taken.
     """
     with ExitStack() as stack:
         ledger = Ledger.open(Settings().ledger_url)
         stack.callback(ledger.close)
-        metrics, watching = None, [*observers]
+        metrics = None
         if metrics_port is not None:
-            metrics = _serve_metrics(registry, metrics_port, stack.callback)
-            watching.append(metrics)
+            metrics = _serve_metrics(registry, metrics_port, stack)
+            observers = [*observers, metrics]
         check = task_check(registry, partial(check_context, registry))
-        controller = Controller(registry, executor, ledger, observers=watching, check=check)
+        controller = Controller(registry, executor, ledger, observers=observers, check=check)
         if metrics:
             metrics.watch(controller.scheduler)
-        stack.callback(executor.close)  # first of all: workers may still use the rest
+        stack.callback(executor.close)  # closed first: its workers may still use the rest
         yield Farm(controller, ledger)
 
 
-def make_executor(
-    registry: Registry, spec: JobSpec, threads: int, pool: ExecutorOptions | None
-) -> Executor:
-    """Return the executor for a job: in this process where pool is None, else on a cluster.
+def make_executor(registry: Registry, spec: JobSpec, pool: ExecutorOptions | None) -> Executor:
+    """Return the executor for a job: in this process if pool is None, else on a cluster.
 
-    Raises UserError where no plugin offers a pool.
+    Raises UserError if no plugin provides it.
     """
     if pool is None:
         from farm.execution.threads import LocalExecutor
 
-        return LocalExecutor(registry, threads)
+        return LocalExecutor(registry, spec.plan.threads)
     task = registry.task(spec.task)
     is_gang = pool.workers != 1 and is_shared_by_all_workers(task, spec)
     name = GANG if is_gang else POOL
     if name not in registry.executors:
-        raise _no_executor(registry, name)
+        raise _missing_executor(registry, name)
     return registry.executors[name](pool)
 
 
-def _no_executor(registry: Registry, name: str) -> UserError:
-    plugin = next((p for p in registry.plugins if p.name == POOL and p.reason), None)
-    if plugin:
-        return UserError(f"no pool: plugin {POOL} is {plugin.state}: {plugin.reason}")
+def _missing_executor(registry: Registry, name: str) -> UserError:
+    for plugin in registry.plugins:
+        if plugin.name == POOL and plugin.reason:
+            return UserError(
+                f"--workers and --address need plugin {POOL}, which is {plugin.state}: "
+                f"{plugin.reason}; see `farm plugins`"
+            )
     return UnknownName("executor", name, registry.executors)
 
 
-def _serve_metrics(
-    registry: Registry, port: int, callback: Callable[[Callable[[], None]], object]
-) -> Metrics:
-    failed = sum(plugin.state == "failed" for plugin in registry.plugins)
-    metrics = Metrics(SystemClock(), failed)
+def _serve_metrics(registry: Registry, port: int, stack: ExitStack) -> Metrics:
+    failed_plugins = sum(plugin.state == "failed" for plugin in registry.plugins)
+    metrics = Metrics(SystemClock(), failed_plugins)
     _, close = metrics.serve(port)
-    callback(close)
+    stack.callback(close)
     return metrics

@@ -1,4 +1,4 @@
-"""Settings from the environment, and the paths that follow from them."""
+"""Settings from environment variables, and what follows from them."""
 
 import os
 from pathlib import Path
@@ -9,17 +9,17 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """Every variable the farm reads, as ``FARM_`` and the field's name in capitals."""
+    """Every variable the farm reads: ``FARM_`` plus the field's name in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="FARM_", env_ignore_empty=True, frozen=True)
 
     plugins_dir: Path | None = Field(
-        None, description="Folder of single-file plugins, like --plugins-dir."
+        None, description="Folder of single-file plugins, as --plugins-dir."
     )
     block_plugins: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), description="Names of plugins not to load, separated by commas."
     )
-    ledger: str = Field("", description="Where jobs are recorded: a file or a database URL.")
+    ledger: str = Field("", description="Ledger of jobs: a file or a database URL.")
 
     @field_validator("block_plugins", mode="before")
     @classmethod
@@ -30,7 +30,7 @@ class Settings(BaseSettings):
 
     @property
     def ledger_path(self) -> Path | None:
-        """The ledger's file, or None if FARM_LEDGER is a database URL."""
+        """The ledger's file; None if FARM_LEDGER is a database URL."""
         if "://" in self.ledger:
             return None
         if self.ledger:
@@ -47,7 +47,7 @@ class Settings(BaseSettings):
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

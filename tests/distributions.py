@@ -1,4 +1,4 @@
-"""A distribution on sys.path without pip, and the farm's command as people run it."""
+"""Put distributions on sys.path without pip, and run the farm's command."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ HEAD = "from farm import Effect, Field, TaskParams, hookimpl\n"
 
 
 def effect(name: str) -> str:
-    """Return the source of a plugin that offers one effect of this name."""
+    """Return the source of a plugin with one effect of this name."""
     return HEAD + dedent(f'''
         class Fake(Effect):
             """Keeps the picture."""
@@ -32,7 +32,7 @@ def effect(name: str) -> str:
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Put a distribution with one module and one entry point on sys.path."""
+    """Return a function that puts a distribution of one module and one entry point on sys.path."""
     site = tmp_path / "site"
     site.mkdir()
     monkeypatch.syspath_prepend(str(site))
@@ -56,7 +56,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 @pytest.fixture
 def farm(tmp_path: Path) -> Farm:
-    """Run the farm's command in a process of its own, in tmp_path, with its own ledger."""
+    """Return a function that runs the farm's command in tmp_path, with its own ledger."""
 
     def run(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""README, ARCHITECTURE and CHANGELOG name what there is, and what they name is there."""
+"""README, ARCHITECTURE and CHANGELOG agree with the code."""
 
 import ast
 import re
@@ -17,12 +17,12 @@ ROOT = Path(__file__).parents[1]
 README, ARCHITECTURE, CHANGELOG = (
     (ROOT / name).read_text() for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")
 )
-SHOWN = re.findall(r"^ {4}(?:\.venv/bin/)?farm (.+?)(?: +#.*)?$", README, re.MULTILINE)
-"""Every command line of the README, without its first word and its comment."""
+COMMAND_LINES = re.findall(r"^ {4}(?:\.venv/bin/)?farm (.+?)(?: +#.*)?$", README, re.MULTILINE)
+"""Every command line in the README, without "farm" and the comment."""
 
 
 def signatures() -> dict[str, str]:
-    """Return every hook as it is declared: ``name(argument: type) -> type``."""
+    """Return the declaration of every hook: ``name(argument: type) -> type``."""
     tree = ast.parse(Path(hookspecs.__file__).read_text())
     return {
         node.name: f"{node.name}({ast.unparse(node.args)}) -> {ast.unparse(node.returns)}".replace(
@@ -34,26 +34,26 @@ def signatures() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_every_hook_is_written_down_with_its_signature(hook: str) -> None:
+def test_every_hook_is_documented_with_its_signature(hook: str) -> None:
     assert signatures()[hook] in " ".join((README + ARCHITECTURE).split())
 
 
 @pytest.mark.parametrize("variable", ENVIRONMENT)
-def test_every_variable_is_in_the_readme(variable: str) -> None:
+def test_the_readme_documents_every_variable(variable: str) -> None:
     assert f"`{variable}`" in README
 
 
-def test_every_variable_in_the_readme_is_read() -> None:
+def test_the_readme_names_no_other_variables() -> None:
     assert set(re.findall(r"\bFARM_[A-Z_]+", README)) <= set(ENVIRONMENT)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_is_in_the_readme(command: str) -> None:
+def test_the_readme_shows_every_command(command: str) -> None:
     assert re.search(rf"\bfarm {command}\b", README)
 
 
-@pytest.mark.parametrize("line", SHOWN)
-def test_every_command_line_in_the_readme_is_taken(
+@pytest.mark.parametrize("line", COMMAND_LINES)
+def test_every_command_line_in_the_readme_parses(
     line: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "plugins").symlink_to(ROOT / "plugins" / "examples")
@@ -66,15 +66,15 @@ def test_every_command_line_in_the_readme_is_taken(
         command.make_context(name, rest, parent=context)
 
 
-def test_the_readme_shows_how_to_run_the_farm() -> None:
-    assert len(SHOWN) > 10
+def test_the_readme_has_command_lines() -> None:
+    assert len(COMMAND_LINES) > 10
 
 
 @pytest.mark.parametrize("text", [README, ARCHITECTURE], ids=["README", "ARCHITECTURE"])
-def test_every_link_leads_to_a_file(text: str) -> None:
+def test_every_link_points_to_a_file(text: str) -> None:
     links = re.findall(r"\]\(([^)#:]+)\)", text)
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_the_changelog_has_a_section_to_write_in() -> None:
+def test_the_changelog_has_a_version_heading() -> None:
     assert re.search(r"^## (Unreleased|\d+\.\d+\.\d+)", CHANGELOG, re.MULTILINE)

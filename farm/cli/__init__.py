@@ -1,7 +1,7 @@
-"""The ``farm`` command: parses, calls and shows; decides nothing.
+"""The ``farm`` command line: parse options, call the farm, show the results.
 
-A task's command is made from its parameters when it is asked for. Commands import what they
-need when they run, so that help and listings stay fast.
+Each command is loaded when it is used and imports what it needs when it runs, so that help and
+listings stay fast.
 """
 
 import os
@@ -29,12 +29,12 @@ COMMANDS: Final = {
     "plugins": ("farm.cli.inspect", "plugins"),
     "show": ("farm.cli.inspect", "show"),
 }
-"""The farm's own commands: module and name."""
+"""Module and attribute of each of the farm's own commands."""
 
 
 @contextmanager
-def _telling(find: Callable[[], click.Context | None]) -> Iterator[None]:
-    """Say whose option was misused, where click's parser does not."""
+def _add_context(find: Callable[[], click.Context | None]) -> Iterator[None]:
+    """Set the context of a misused option, which click's parser may leave out."""
     try:
         yield
     except click.BadOptionUsage as error:
@@ -43,7 +43,7 @@ def _telling(find: Callable[[], click.Context | None]) -> Iterator[None]:
 
 
 class FarmGroup(click.Group):
-    """The farm's own commands, and one for each task that a plugin offers."""
+    """The farm's own commands, and one for each task of the plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*sorted(registry_of(ctx).tasks), *COMMANDS]
@@ -53,20 +53,20 @@ class FarmGroup(click.Group):
             module, name = COMMANDS[cmd_name]
             command: click.Command = getattr(import_module(module), name)
             return command
-        from farm.cli.run import task_command
+        from farm.cli.task_command import task_command
 
         return task_command(registry_of(ctx).task(cmd_name))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        with _telling(lambda: ctx):
+        with _add_context(lambda: ctx):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        with _telling(lambda: self._invoked(ctx)):
+        with _add_context(lambda: self._subcommand_context(ctx)):
             return super().invoke(ctx)
 
-    def _invoked(self, ctx: click.Context) -> click.Context | None:
-        """Return a context that names the command that was asked for."""
+    def _subcommand_context(self, ctx: click.Context) -> click.Context | None:
+        """Return a context that names the invoked command."""
         name = ctx.invoked_subcommand
         command = self.get_command(ctx, name) if name else None
         return click.Context(command, ctx, name) if command else None
@@ -108,18 +108,18 @@ class FarmGroup(click.Group):
     type=click.Path(path_type=Path),
     is_eager=True,
     metavar="FOLDER",
-    help="Load each .py file of this folder as a plugin too.",
+    help="Also load every .py file in this folder as a plugin.",
 )
 @click.version_option(package_name="neural-render-farm", prog_name="farm")
 @click.pass_context
-def group(context: click.Context, plugins_dir: Path | None) -> None:  # noqa: ARG001 - see root
-    """Render neural effects: dream through pictures on whatever this machine or cluster has."""
+def group(context: click.Context, plugins_dir: Path | None) -> None:  # noqa: ARG001 - read in root
+    """Render neural effects on pictures and films, on this machine or a cluster."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit with one of the codes in farm.cli.exits."""
+    """Run the command and exit with a code from farm.cli.exits."""
     try:
         code = group.main(arguments, prog_name="farm", standalone_mode=False)
     except BrokenPipeError:

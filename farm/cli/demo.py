@@ -1,4 +1,4 @@
-"""``farm demo``: draws a sky, dreams it through a few layers, says where the pictures are."""
+"""``farm demo``: draw a sky, dream it at a few layers, and list the pictures."""
 
 from pathlib import Path
 from typing import Final
@@ -7,17 +7,17 @@ import click
 
 from farm.cli.exits import Exit
 from farm.cli.root import registry_of
-from farm.cli.run import task_command
+from farm.cli.task_command import task_command
 
 FOLDER: Final = Path("demo")
 LAYERS: Final = ("inception3b", "inception4c", "inception4e")
-"""From shallow to deep: textures first, then things."""
+"""From shallow to deep: textures first, then objects."""
 
 
 @click.command()
 @click.pass_context
 def demo(context: click.Context) -> int:
-    """Draw a sky, dream it, and say where the pictures are."""
+    """Draw a sky, dream it, and list the pictures."""
     command = task_command(registry_of(context).task("dream"))
     sky = _draw(FOLDER / "sky.png")
     pictures = [sky]

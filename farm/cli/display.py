@@ -1,4 +1,4 @@
-"""Who shows a job while it runs: a bar at a terminal, lines in a pipe, JSON for machines."""
+"""Show a job while it runs: bars on a terminal, lines in a pipe, or JSON."""
 
 import json
 import sys
@@ -25,32 +25,32 @@ from farm.model.unit import UnitState
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-SHOWN: Final = 8
-"""Frames in work that get a bar of their own."""
+MAX_BARS: Final = 8
+"""Number of running frames that have a bar of their own."""
 
 QUIET_SECONDS: Final = 30.0
-"""How long lines stay away while there is progress to tell."""
+"""Time without a line after which LineDisplay prints progress."""
 
 
 class Display(Protocol):
-    """Shows what it hears of; an observer of the controller."""
+    """Shows events as they happen; an observer of the controller."""
 
     def on_event(self, event: News) -> None:
-        """Hear what happened; the tally has heard it already."""
+        """Show an event. The tally has already counted it."""
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
 
 
 def make_display(tally: Tally, *, is_json: bool) -> Display:
-    """Return the display that fits who is looking."""
+    """Return the display for JSON, for a terminal or for a pipe."""
     if is_json:
         return JsonDisplay()
     return BarDisplay(tally) if sys.stderr.isatty() else LineDisplay(tally)
 
 
 class JsonDisplay:
-    """One JSON object per event on standard output, and nothing else there."""
+    """Prints one JSON object per event to standard output, and nothing else."""
 
     def on_event(self, event: News) -> None:
         click.echo(json.dumps(as_dict(event)))
@@ -60,10 +60,10 @@ class JsonDisplay:
 
 
 class LineDisplay:
-    """One line on standard error for each frame that is done or tried again.
+    """Prints a line to standard error for each frame that is rendered or will be retried.
 
-    Where nothing ends for a while, one on how far a frame is. Those that failed are listed when
-    the job ends. clock: seconds from anywhere.
+    After QUIET_SECONDS without a line, it prints the progress of a frame. Failed frames are listed
+    when the job ends. clock: in seconds.
     """
 
     def __init__(self, tally: Tally, clock: Callable[[], float] = time.monotonic) -> None:
@@ -93,25 +93,25 @@ class LineDisplay:
                 return ""
 
     def _unit(self, event: UnitChanged) -> str:
-        place = f"[{self._tally.ended}/{self._tally.total or '?'}] {event.unit.name}"
+        label = f"[{self._tally.ended}/{self._tally.total or '?'}] {event.unit.name}"
         match event.state:
             case UnitState.SUCCEEDED:
                 seconds = sum(event.figures.seconds.values()) if event.figures else 0.0
                 target = "" if event.unit.is_working else f" -> {event.unit.target}"
-                return f"{place}{target}  {seconds:.1f} s"
+                return f"{label}{target}  {seconds:.1f} s"
             case UnitState.RETRY_WAIT:
-                return f"{place} will be tried again: {event.reason}"
+                return f"{label} will be retried: {event.reason}"
             case _:
                 return ""
 
     def _reading(self, event: ReadProgress) -> str:
-        """Return a line when a film begins to be read."""
+        """Return a line when the farm starts to read another film."""
         is_new, self._url = event.url != self._url, event.url
         return f"reading {event.url}" if is_new else ""
 
 
 class BarDisplay:
-    """Bars on standard error: the whole job, and the frames in work."""
+    """Draws bars on standard error: one for the job, and one for each running frame."""
 
     def __init__(self, tally: Tally) -> None:
         from rich.console import Console
@@ -121,22 +121,22 @@ class BarDisplay:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
-            TextColumn("{task.fields[told]}", markup=False),
+            TextColumn("{task.fields[status]}", markup=False),
             console=Console(stderr=True),
             transient=True,
         )
-        self._all = self._progress.add_task("frames", told="starting", total=None)
+        self._all = self._progress.add_task("frames", status="starting", total=None)
         self._bars: dict[str, TaskID] = {}
         self._progress.start()
 
     def on_event(self, event: News) -> None:
         if isinstance(event, UnitChanged) and event.state is UnitState.RETRY_WAIT:
-            self._say(f"{event.unit.name} will be tried again: {event.reason}")
+            self._print_above(f"{event.unit.name} will be retried: {event.reason}")
         if isinstance(event, Notice):
-            self._say(f"{event.url}: {event.note}")
+            self._print_above(f"{event.url}: {event.note}")
         if isinstance(event, ReadProgress):
-            told = f"reading {event.url}  {event.done:.0%}"
-            self._progress.update(self._all, completed=0, total=None, told=told)
+            status = f"reading {event.url}  {event.done:.0%}"
+            self._progress.update(self._all, completed=0, total=None, status=status)
             return
         if isinstance(event, Progressed):
             self._show_frame(event)
@@ -147,37 +147,37 @@ class BarDisplay:
     def close(self) -> None:
         self._progress.stop()
 
-    def _say(self, line: str) -> None:
-        """Leave a line above the bars."""
+    def _print_above(self, line: str) -> None:
+        """Print a line above the bars."""
         self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _show_frame(self, event: Progressed) -> None:
         name, done = event.unit.name, event.progress.done
         if name not in self._bars:
-            if len(self._bars) >= SHOWN:
+            if len(self._bars) >= MAX_BARS:
                 return
-            self._bars[name] = self._progress.add_task(name, told="", total=1.0)
-        told = f"{done:.0%}  {event.progress.note}"
-        self._progress.update(self._bars[name], completed=done, told=told)
+            self._bars[name] = self._progress.add_task(name, status="", total=1.0)
+        status = f"{done:.0%}  {event.progress.note}"
+        self._progress.update(self._bars[name], completed=done, status=status)
 
     def _show_all(self) -> None:
         tally, elapsed = self._tally, time.monotonic() - self._began
         parts = [f"{tally.ended}/{tally.total}", f"{tally.tiles_so_far} tiles"]
         if tally.pixels:
             parts.append(f"{tally.megapixels_per_second(elapsed):.2f} Mpx/s")
-        left = tally.seconds_left(elapsed)
-        if left is not None:
-            parts.append(f"{duration(left)} left")
+        seconds = tally.seconds_left(elapsed)
+        if seconds is not None:
+            parts.append(f"{duration(seconds)} left")
         self._progress.update(
             self._all,
             completed=tally.ended + sum(tally.running.values()),
             total=tally.total or None,
-            told="  ".join(parts),
+            status="  ".join(parts),
         )
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as a person says them: 8 s, 1:05, 2:00:00."""
+    """Return a duration as people write it: 8 s, 1:05, 2:00:00."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -192,11 +192,11 @@ _NAMES: Final[dict[type[News], str]] = {
     StaleReport: "stale",
     WorkerChanged: "worker",
 }
-"""Of events that are told as they are."""
+"""Names of the events whose fields are printed unchanged."""
 
 
 def as_dict(event: News) -> dict[str, Any]:
-    """Return an event as machines read it; "event" says which one it is."""
+    """Return an event for JSON; "event" is its name."""
     match event:
         case JobChanged(job):
             return {

@@ -1,18 +1,17 @@
-"""``farm doctor``: what this machine has, what is wrong with it, and what to do about it.
+"""``farm doctor``: check this machine, report what is wrong and how to fix it.
 
-Every check looks at one thing and never raises: what fails becomes a finding.
+A check that raises becomes a finding.
 """
 
 import importlib
 import platform
-import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
@@ -22,15 +21,18 @@ from farm.cli.table import show_json, show_table
 from farm.host.registry import Registry
 from farm.settings import Settings, available_cores
 
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
 GIB: Final = 2**30
-LITTLE_MEMORY: Final = 2 * GIB
-LITTLE_DISK: Final = 1 * GIB
-LITTLE_SHM: Final = 1 * GIB
+MIN_MEMORY: Final = 2 * GIB
+MIN_DISK: Final = 1 * GIB
+MIN_SHM: Final = 1 * GIB
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. advice: what to do where the state is not ok."""
+    """The result of a check. advice: what to do if the state is not ok."""
 
     check: str
     state: Literal["ok", "warning", "problem"]
@@ -45,28 +47,29 @@ Check = Callable[[Registry], Iterator[Finding]]
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def doctor(context: click.Context, *, is_json: bool) -> int:
-    """Say what this machine has and what is wrong with it."""
-    findings = [found for check in CHECKS for found in _guarded(check, registry_of(context))]
+    """Check this machine, and say how to fix what is wrong."""
+    registry = registry_of(context)
+    findings = [finding for check in CHECKS for finding in _guarded(check, registry)]
     rows = [asdict(finding) for finding in findings]
     if is_json:
         show_json(rows)
     else:
         show_table(rows, ("check", "state", "found", "advice"))
-    is_ill = any(finding.state == "problem" for finding in findings)
-    return Exit.FAILED if is_ill else Exit.DONE
+    has_problem = any(finding.state == "problem" for finding in findings)
+    return Exit.FAILED if has_problem else Exit.DONE
 
 
 def _guarded(check: Check, registry: Registry) -> Iterator[Finding]:
     name = check.__name__.strip("_")
     try:
         yield from check(registry)
-    except Exception as error:  # noqa: BLE001 - a sick machine may raise anything
-        told = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        yield Finding(name, "problem", told, "this check itself failed; please report it")
+    except Exception as error:  # noqa: BLE001 - a broken machine may raise anything
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        yield Finding(name, "problem", reason, "this check itself failed; please report it")
 
 
-def _enough(name: str, free: int, little: int, found: str, advice: str) -> Finding:
-    if free < little:
+def _check_amount(name: str, amount: int, minimum: int, found: str, advice: str) -> Finding:
+    if amount < minimum:
         return Finding(name, "warning", found, advice)
     return Finding(name, "ok", found)
 
@@ -82,39 +85,59 @@ def _memory(_: Registry) -> Iterator[Finding]:
 
     memory = psutil.virtual_memory()
     found = f"{memory.available / GIB:.1f} GiB free of {memory.total / GIB:.1f} GiB"
-    yield _enough("memory", memory.available, LITTLE_MEMORY, found, "use a smaller --tile")
+    yield _check_amount("memory", memory.available, MIN_MEMORY, found, "use a smaller --tile")
 
 
 def _disk(_: Registry) -> Iterator[Finding]:
     free = shutil.disk_usage(".").free
-    yield _enough("disk", free, LITTLE_DISK, f"{free / GIB:.1f} GiB free here", "make room")
+    yield _check_amount(
+        "disk", free, MIN_DISK, f"{free / GIB:.1f} GiB free here", "free some space"
+    )
 
 
 def _shared_memory(_: Registry) -> Iterator[Finding]:
-    folder = Path("/dev/shm")  # noqa: S108 - its size is looked at, nothing is written
+    folder = Path("/dev/shm")  # noqa: S108 - only its size is read
     if folder.is_dir():
         size = shutil.disk_usage(folder).total
-        advice = "a pool is slow with so little; in Docker give --shm-size=2g"
-        yield _enough("shared memory", size, LITTLE_SHM, f"{size / GIB:.1f} GiB", advice)
+        advice = "pools are slow with this little; in Docker, add --shm-size=2g"
+        yield _check_amount("shared memory", size, MIN_SHM, f"{size / GIB:.1f} GiB", advice)
 
 
 def _packages(_: Registry) -> Iterator[Finding]:
-    for line in requires("neural-render-farm") or ():
-        name = re.split(r"[^\w.-]", line, maxsplit=1)[0]
-        try:
-            yield Finding(name, "ok", version(name))
-        except PackageNotFoundError:
-            yield Finding(name, "problem", "not installed", f"pip install '{line}'")
+    yield from _check_packages(requires("neural-render-farm") or ())
+
+
+def _check_packages(lines: Iterable[str]) -> Iterator[Finding]:
+    """Check requirements, skipping those whose markers do not apply to this environment."""
+    from packaging.requirements import Requirement
+
+    for line in lines:
+        requirement = Requirement(line)
+        if requirement.marker is None or requirement.marker.evaluate():
+            yield _check_package(requirement)
+
+
+def _check_package(requirement: "Requirement") -> Finding:
+    name, extras = requirement.name, ",".join(sorted(requirement.extras))
+    advice = f"pip install '{name}{f'[{extras}]' if extras else ''}{requirement.specifier}'"
+    try:
+        installed = version(name)
+    except PackageNotFoundError:
+        return Finding(name, "problem", "not installed", advice)
+    if not requirement.specifier.contains(installed, prereleases=True):
+        found = f"{installed} is installed; the farm needs {requirement.specifier}"
+        return Finding(name, "problem", found, advice)
+    return Finding(name, "ok", installed)
 
 
 def _torch(_: Registry) -> Iterator[Finding]:
     try:
         torch = importlib.import_module("torch")
-    except Exception as error:  # noqa: BLE001 - a broken build raises what it likes
+    except Exception as error:  # noqa: BLE001 - a broken build may raise anything
         yield Finding("torch", "problem", f"cannot be imported: {error}", "reinstall torch")
         return
     if not torch.cuda.is_available():
-        yield Finding("devices", "ok", "cpu; no CUDA device")
+        yield Finding("devices", "ok", "CPU only; no CUDA device")
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
         yield Finding("devices", "ok", f"{device.name}, {device.total_memory / GIB:.0f} GiB")
@@ -123,22 +146,23 @@ def _torch(_: Registry) -> Iterator[Finding]:
 def _pool(registry: Registry) -> Iterator[Finding]:
     try:
         importlib.import_module("ray")
-    except Exception as error:  # noqa: BLE001 - a broken build raises what it likes
-        advice = "reinstall ray; rendering in process works without it"
+    except Exception as error:  # noqa: BLE001 - a broken build may raise anything
+        advice = "reinstall ray; only --workers and --address need it"
         yield Finding("pool", "warning", f"ray cannot be imported: {error}", advice)
         return
-    offered = ", ".join(registry.executors)
-    if offered:
-        yield Finding("pool", "ok", offered)
+    executors = ", ".join(registry.executors)
+    if executors:
+        yield Finding("pool", "ok", executors)
     else:
-        yield Finding("pool", "warning", "no executor", "--workers needs the plugin ray")
+        advice = "--workers and --address need plugin ray; see `farm plugins`"
+        yield Finding("pool", "warning", "no executor", advice)
 
 
 def _plugins(registry: Registry) -> Iterator[Finding]:
     for plugin in registry.plugins:
         found = f"{plugin.name} {plugin.version}: {plugin.state}".replace(" :", ":")
         if plugin.state == "failed":
-            advice = f"repair or uninstall {plugin.source}"
+            advice = f"fix or uninstall {plugin.source}"
             yield Finding("plugin", "problem", f"{found}: {plugin.reason}", advice)
         else:
             yield Finding("plugin", "ok", found)
@@ -148,30 +172,31 @@ def _ledger(_: Registry) -> Iterator[Finding]:
     from farm.ledger import Ledger
 
     settings = Settings()
-    place = str(settings.ledger_path or "the database in FARM_LEDGER")
+    location = str(settings.ledger_path or "the database in FARM_LEDGER")
     try:
         Ledger.open(settings.ledger_url)
-    except Exception as error:  # noqa: BLE001 - databases raise what they like
-        told = " ".join(str(error).split())[:200]
-        advice = "set FARM_LEDGER to a file in a folder you may write to"
-        yield Finding("ledger", "problem", f"{place}: {told}", advice)
+    except Exception as error:  # noqa: BLE001 - a database driver may raise anything
+        reason = " ".join(str(error).split())[:200]
+        advice = "set FARM_LEDGER to a file in a folder that you can write to"
+        yield Finding("ledger", "problem", f"{location}: {reason}", advice)
         return
-    yield Finding("ledger", "ok", place)
+    yield Finding("ledger", "ok", location)
 
 
 def _weights(registry: Registry) -> Iterator[Finding]:
     from farm.engine.weights import find_weights
 
     specs = registry.networks
-    here = [name for name, spec in specs.items() if find_weights(spec)]
-    missing = [name for name in specs if name not in here]
-    if here:
-        yield Finding("weights", "ok", f"here: {', '.join(here)}")
+    present = [name for name, spec in specs.items() if find_weights(spec)]
+    missing = [name for name in specs if name not in present]
+    if present:
+        yield Finding("weights", "ok", f"present: {', '.join(present)}")
     else:
-        yield Finding("weights", "problem", "none here", "reinstall the farm, or give --weights")
+        advice = "reinstall the farm, or use --weights FILE"
+        yield Finding("weights", "problem", "none present", advice)
     if missing:
-        advice = "fetched when first used; offline, give --weights FILE"
-        yield Finding("weights", "warning", f"not here: {', '.join(missing)}", advice)
+        advice = "downloaded on first use; offline, use --weights FILE"
+        yield Finding("weights", "warning", f"not present: {', '.join(missing)}", advice)
 
 
 CHECKS: Final[tuple[Check, ...]] = (

@@ -1,4 +1,4 @@
-"""How the command ends: one table from errors to exit codes, and one line for each error."""
+"""Exit codes and one-line messages for expected errors."""
 
 from enum import IntEnum
 from typing import Final
@@ -9,7 +9,7 @@ from farm.errors import Cancelled, FarmError, UnknownName, UserError
 
 
 class Exit(IntEnum):
-    """What the command's exit code means."""
+    """Exit codes of the command."""
 
     DONE = 0
     FAILED = 1
@@ -25,22 +25,22 @@ EXITS: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
     (UserError, Exit.WRONG_REQUEST),
     (FarmError, Exit.FAILED),
 )
-"""The first row that fits decides; anything else is a bug and keeps its traceback."""
+"""The first matching row applies. Any other error is a bug and shows its traceback."""
 
 EXPECTED: Final = tuple(kind for kind, _ in EXITS)
 
 
 def exit_code(error: BaseException) -> Exit:
-    """Return the exit code for an expected error."""
+    """Return the exit code of an expected error."""
     return next(code for kind, code in EXITS if isinstance(error, kind))
 
 
 def one_line(error: BaseException) -> str:
-    """Say an expected error in one line; empty where there is nothing to say."""
+    """Return an expected error as one line, which may be empty for click.Abort."""
     if isinstance(error, click.NoSuchOption):
         return _unknown_option(error)
     if isinstance(error, click.UsageError):
-        return _hinted(error.format_message().rstrip("."), error.ctx)
+        return _with_hint(error.format_message().rstrip("."), error.ctx)
     if isinstance(error, click.ClickException):
         return " ".join(error.format_message().split())
     return " ".join(str(error).split()) or ("" if isinstance(error, click.Abort) else "interrupted")
@@ -52,9 +52,9 @@ def _unknown_option(error: click.NoSuchOption) -> str:
     options = error.ctx.command.get_params(error.ctx)
     known = [word for option in options for word in (*option.opts, *option.secondary_opts)]
     flags = [word for word in known if word.startswith("--")]
-    return _hinted(str(UnknownName("option", error.option_name, flags)), error.ctx)
+    return _with_hint(str(UnknownName("option", error.option_name, flags)), error.ctx)
 
 
-def _hinted(message: str, context: click.Context | None) -> str:
+def _with_hint(message: str, context: click.Context | None) -> str:
     hint = f"; see `{context.command_path} --help`" if context else ""
     return " ".join(message.split()) + hint

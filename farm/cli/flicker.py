@@ -1,4 +1,4 @@
-"""``farm flicker``: how much a film flickers, beside what its source does."""
+"""``farm flicker``: measure how much a rendered film flickers, compared with its source."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
@@ -10,8 +10,8 @@ from farm.cli.table import show_json
 if TYPE_CHECKING:
     from farm.media.flicker import Flicker
 
-_STILL: Final = 1e-4
-"""A source that flickers less stands still; its noise is no measure."""
+_NEGLIGIBLE: Final = 1e-4
+"""Flicker, 0..1, below which the source counts as steady: a ratio to its noise says nothing."""
 
 
 @click.command()
@@ -19,21 +19,24 @@ _STILL: Final = 1e-4
 @click.argument("rendered")
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 def flicker(source: str, rendered: str, *, is_json: bool) -> None:
-    """Measure how much the film RENDERED flickers, made frame for frame from SOURCE."""
+    """Measure how much film RENDERED flickers, compared with its SOURCE.
+
+    The films must match frame for frame.
+    """
     from farm.media.flicker import measure_flicker
 
-    found = measure_flicker(source, rendered)
+    measured = measure_flicker(source, rendered)
     if is_json:
-        show_json(
-            asdict(found) | {"ratio": found.rendered / found.source if found.source else None}
-        )
+        ratio = measured.rendered / measured.source if measured.source else None
+        show_json(asdict(measured) | {"ratio": ratio})
     else:
-        click.echo(told(found))
+        click.echo(describe_flicker(measured))
 
 
-def told(found: "Flicker") -> str:
-    """Return the line that says how much a film flickers."""
-    own = "its source stands still"
-    if found.source > _STILL:
-        own = f"{found.rendered / found.source:.2f} times the source's own"
-    return f"flicker {255 * found.rendered:.2f} of 255, {own} ({found.pairs} pairs of frames)"
+def describe_flicker(flicker: "Flicker") -> str:
+    """Return one line on how much a film flickers."""
+    comparison = "its source is steady"
+    if flicker.source > _NEGLIGIBLE:
+        comparison = f"{flicker.rendered / flicker.source:.2f} times its source's"
+    pairs = f"{flicker.pairs} pairs of frames compared"
+    return f"flicker {255 * flicker.rendered:.2f} of 255, {comparison} ({pairs})"

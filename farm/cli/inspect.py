@@ -1,4 +1,4 @@
-"""Commands that only look: plugins, networks, and the record inside a picture."""
+"""Read-only commands: plugins, networks, and the record in a rendered file."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,13 +16,13 @@ AS_JSON = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 @AS_JSON
 @click.pass_context
 def plugins(context: click.Context, *, is_json: bool) -> None:
-    """List the plugins: where they come from, what they offer, what is wrong with them."""
-    found = registry_of(context).plugins
+    """List the plugins: source, tasks, state, and why any failed."""
+    listed = registry_of(context).plugins
     columns = ("name", "version", "source", "tasks", "state", "reason")
     if is_json:
-        show_json([{key: getattr(p, key) for key in (*columns, "traceback")} for p in found])
+        show_json([{key: getattr(p, key) for key in (*columns, "traceback")} for p in listed])
     else:
-        show_table(({key: getattr(p, key) for key in columns} for p in found), columns)
+        show_table(({key: getattr(p, key) for key in columns} for p in listed), columns)
 
 
 @click.command()
@@ -30,7 +30,7 @@ def plugins(context: click.Context, *, is_json: bool) -> None:
 @AS_JSON
 @click.pass_context
 def networks(context: click.Context, name: str | None, *, is_json: bool) -> None:
-    """List the networks, or the layers of the network NAME with stride and reach."""
+    """List the networks, or the layers of NAME with stride and reach."""
     from farm.engine import catalogue
 
     registry = registry_of(context)
@@ -45,13 +45,13 @@ def networks(context: click.Context, name: str | None, *, is_json: bool) -> None
 @click.argument("file")
 @AS_JSON
 def show(file: str, *, is_json: bool) -> None:
-    """Show how FILE was made: task, parameters, seed, network and weights."""
+    """Show how FILE was rendered: task, parameters, seed, network and weights."""
     from farm.media import is_film, read_record
     from farm.media.film import read_film_record
 
     record = read_film_record(file) if is_film(file) else read_record(file)
     if record is None:
-        raise BadInput(file, "carries no record; the farm did not write it, or it was edited")
+        raise BadInput(file, "has no record; the farm did not write it, or it was edited since")
     if is_json:
         show_json(record)
     else:

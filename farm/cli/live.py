@@ -1,11 +1,19 @@
-"""Watching frames as they are made: MJPEG over HTTP, on the loopback address alone."""
+"""Show frames in a browser while a job runs: MJPEG over HTTP, on the loopback address only."""
 
-from collections.abc import Callable
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from io import BytesIO
-from threading import Condition, Thread
+from socket import create_server, socket
+from threading import Thread
 from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.routing import Route
+from uvicorn import Config, Server
 
 from farm.errors import FarmError, UserError
 from farm.model.events import News, UnitChanged
@@ -13,65 +21,123 @@ from farm.model.unit import Role, UnitState
 
 _LOOPBACK: Final = "127.0.0.1"
 _BOUNDARY: Final = "frame"
-_QUALITY: Final = 90
-_PAGE: Final = b"""<!doctype html><meta charset=utf-8><title>farm</title>
+_JPEG_QUALITY: Final = 90
+_CLOSE_SECONDS: Final = 1
+"""How long closing waits for viewers that have stopped reading."""
+
+_PAGE: Final = """<!doctype html><meta charset=utf-8><title>farm</title>
 <style>body{margin:0;background:#000}img{width:100vw;height:100vh;object-fit:contain}</style>
 <img src=stream alt="The latest frame">
 """
 
 
-class Live:
-    """Shows each frame to whoever looks, as soon as it is there; an observer of the controller.
+class LiveView:
+    """Sends each rendered frame to every viewer; an observer of the controller.
 
-    Who comes late begins with the latest frame; who is slow misses some.
+    A new viewer starts with the latest frame, and a slow one skips frames. loop: runs the viewers'
+    streams. Only on_event may be called from another thread.
     """
 
-    def __init__(self) -> None:
-        self._fresh = Condition()
+    def __init__(self, loop: asyncio.AbstractEventLoop, port: int) -> None:
+        self.port = port
+        self._loop = loop
         self._latest, self._count, self._is_open = b"", 0, True
-
-    def serve(self, port: int) -> tuple[int, Callable[[], None]]:
-        """Answer at this port of the loopback address; return the port and what ends it.
-
-        port: 0 for any free one. Raises UserError where the port is taken.
-        """
-        try:
-            server = ThreadingHTTPServer((_LOOPBACK, port), _handler(self))
-        except OSError as error:
-            raise UserError(
-                f"cannot show frames on port {port}: {error.strerror}; choose another"
-            ) from error
-        server.daemon_threads = True
-        thread = Thread(target=server.serve_forever, name="farm-live", daemon=True)
-        thread.start()
-
-        def close() -> None:
-            with self._fresh:
-                self._is_open = False
-                self._fresh.notify_all()
-            server.shutdown()
-            server.server_close()
-            thread.join()
-
-        return server.server_port, close
+        self._changed = asyncio.Event()
 
     def on_event(self, event: News) -> None:
         if not isinstance(event, UnitChanged) or event.state is not UnitState.SUCCEEDED:
             return
         if event.unit.role is Role.RENDER:
-            with suppress(FarmError):  # it may be used up and gone already
-                self._show(_jpeg(event.unit.target))
+            with suppress(FarmError):  # a working picture may be removed by now
+                self._loop.call_soon_threadsafe(self.show, _jpeg(event.unit.target))
 
-    def _show(self, picture: bytes) -> None:
-        with self._fresh:
-            self._latest, self._count = picture, self._count + 1
-            self._fresh.notify_all()
+    def show(self, jpeg: bytes) -> None:
+        """Make this the latest frame."""
+        self._latest, self._count = jpeg, self._count + 1
+        self._wake_streams()
 
-    def next_after(self, seen: int) -> tuple[bytes, int]:
-        """Wait for a frame later than the seen-th; empty bytes where no more will come."""
-        with self._fresh:
-            self._fresh.wait_for(lambda: self._count > seen or not self._is_open)
-            return (self._latest if self._count > seen else b""), self._count
+    def end(self) -> None:
+        """End every stream after the latest frame."""
+        self._is_open = False
+        self._wake_streams()
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """Yield the latest frame and those that follow, as parts of a multipart response."""
+        seen = 0
+        while self._is_open or seen < self._count:
+            if seen < self._count:
+                seen = self._count
+                yield _part(self._latest)
+            else:
+                await self._changed.wait()
+
+    def _wake_streams(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+
+@contextmanager
+def serve_live_view(port: int) -> Iterator[LiveView]:
+    """Serve frames on this port of 127.0.0.1, in a thread, until the block ends.
+
+    port: 0 picks a free one. Raises UserError if the port cannot be used.
+    """
+    with (
+        _listen(port) as listener,
+        asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner,
+    ):
+        loop = runner.get_loop()
+        view = LiveView(loop, listener.getsockname()[1])
+        server = Server(_config(view))
+        # off the main thread, uvicorn leaves signal handlers as they are
+        thread = Thread(target=runner.run, args=(_serve(server, listener),), name="farm-live")
+        thread.start()
+        try:
+            yield view
+        finally:
+            loop.call_soon_threadsafe(view.end)
+            server.should_exit = True
+            thread.join()
+
+
+async def _serve(server: Server, listener: socket) -> None:
+    await server.serve(sockets=[listener])
+    for connection in server.server_state.connections:  # viewers that have stopped reading
+        connection.transport.abort()
+
+
+def _listen(port: int) -> socket:
+    try:
+        return create_server((_LOOPBACK, port))
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise UserError(
+            f"cannot show frames on port {port}: {reason}; choose another port"
+        ) from error
+
+
+def _config(view: LiveView) -> Config:
+    """Return uvicorn's settings: no lifespan, no websockets and no logs."""
+
+    async def page(_: Request) -> Response:
+        return HTMLResponse(_PAGE)
+
+    async def stream(_: Request) -> Response:
+        kind = f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
+        headers = {"Content-Type": kind, "Cache-Control": "no-store"}
+        return StreamingResponse(view.stream(), headers=headers)
+
+    app = Starlette(routes=[Route("/", page), Route("/stream", stream)])
+    app.router.redirect_slashes = False
+    return Config(
+        app,
+        lifespan="off",
+        ws="none",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        timeout_graceful_shutdown=_CLOSE_SECONDS,
+    )
 
 
 def _jpeg(target: str) -> bytes:
@@ -80,41 +146,11 @@ def _jpeg(target: str) -> bytes:
     from farm.media import read_still, to_levels
 
     file = BytesIO()
-    Image.fromarray(to_levels(read_still(target).pixels, 8)).save(file, "JPEG", quality=_QUALITY)
+    picture = Image.fromarray(to_levels(read_still(target).pixels, 8))
+    picture.save(file, "JPEG", quality=_JPEG_QUALITY)
     return file.getvalue()
 
 
-def _handler(live: Live) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/stream":
-                with suppress(ConnectionError):
-                    self._stream()
-            elif self.path == "/":
-                self._answer("text/html", _PAGE)
-            else:
-                self.send_error(404)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as inherited
-            """Say nothing: the terminal shows the job."""
-
-        def _answer(self, kind: str, body: bytes) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def _stream(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
-            self.send_header("Cache-Control", "no-store")
-            self.end_headers()
-            picture, seen = live.next_after(0)
-            while picture:
-                head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\n"
-                self.wfile.write(f"{head}Content-Length: {len(picture)}\r\n\r\n".encode())
-                self.wfile.write(picture + b"\r\n")
-                picture, seen = live.next_after(seen)
-
-    return Handler
+def _part(jpeg: bytes) -> bytes:
+    head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+    return head.encode() + jpeg + b"\r\n"

@@ -1,7 +1,7 @@
-"""A task's parameters as options of its command: one declaration, nothing per task.
+"""Options of a task's command, generated from the task's parameters.
 
-Options carry texts; the parameters' own model converts and refuses them, so that every way
-of asking (command, schema, form) has the same rules and the same messages.
+Options pass text on. The parameters' model converts and validates it, so that every front end
+has the same rules and messages.
 """
 
 import json
@@ -22,14 +22,17 @@ from farm.host.task import TaskParams
 from farm.host.vetting import EFFECT_FLAGS, FLAGS, flag_of, negated
 
 PREFIX: Final = "param_"
-"""Keeps parameters apart from the command's own options, whatever their names."""
+"""Prevents clashes between the names of parameters and of the command's own options."""
 
 METAVARS: Final[dict[object, str]] = {int: "INTEGER", float: "NUMBER", str: "TEXT"}
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """How one value is written: on how many words, how often, and which words are allowed."""
+    """How a parameter is written on the command line.
+
+    count: words per value. choices: allowed words and the values they stand for.
+    """
 
     metavar: str
     count: int = 1
@@ -39,24 +42,24 @@ class _Shape:
 
 
 def options_of(params: type[TaskParams]) -> list[click.Option]:
-    """Return one option for each parameter, in the order they are declared."""
+    """Return an option for each parameter, in order of declaration."""
     return [_option(name, field) for name, field in params.model_fields.items()]
 
 
-def values_of(params: type[TaskParams], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters that were given, ready to be validated."""
+def values_of(params: type[TaskParams], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that were set, ready for validation."""
     values = {}
     for name, field in params.model_fields.items():
-        value = given.get(PREFIX + name)
+        value = options.get(PREFIX + name)
         if value is not None and value != ():
             values[name] = _plain(value, _shape(field.annotation))
     return values
 
 
-def refused_flag(params: type[TaskParams], error: BadParameter) -> str:
-    """Say a refusal as the command line knows it: by flag instead of by name.
+def describe_refusal(params: type[TaskParams], error: BadParameter) -> str:
+    """Return the message of a refusal with flags in place of parameter names.
 
-    In the reason, parameters are those in backquotes.
+    In the reason, names in backquotes are parameters.
     """
 
     def flag(name: str) -> str:
@@ -65,7 +68,7 @@ def refused_flag(params: type[TaskParams], error: BadParameter) -> str:
             return flag_of(name, field)
         return common if common in FLAGS | EFFECT_FLAGS else ""
 
-    reason = re.sub(r"`(\w+)`", lambda found: flag(found[1]) or found[0], error.reason)
+    reason = re.sub(r"`(\w+)`", lambda match: flag(match[1]) or match[0], error.reason)
     return f"{flag(error.name) or error.name}: {reason}"
 
 
@@ -88,13 +91,13 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         multiple=shape.is_repeated,
         nargs=shape.count,
         metavar=None if shape.choices else shape.metavar,
-        **_alone(field),
+        **_optional_value(field),
         **shared,
     )
 
 
-def _alone(field: FieldInfo) -> dict[str, Any]:
-    """Return what lets a flag stand without a value: json_schema_extra={"alone": "value"}."""
+def _optional_value(field: FieldInfo) -> dict[str, Any]:
+    """Let a flag omit its value if the field has json_schema_extra={"alone": "value"}."""
     extra = field.json_schema_extra
     value = extra.get("alone") if isinstance(extra, dict) else None
     return {"is_flag": False, "flag_value": value} if value else {}
@@ -118,7 +121,7 @@ def _shape(annotation: Any) -> _Shape:
 
 
 def _choices(annotation: Any) -> dict[str, object] | None:
-    """Return the allowed words of a Literal or an Enum, with what each stands for."""
+    """Return the words of a Literal or an Enum and the value that each stands for."""
     if get_origin(annotation) is Literal:
         return {str(word): word for word in get_args(annotation)}
     if isinstance(annotation, type) and issubclass(annotation, Enum):
@@ -143,9 +146,9 @@ def _without_none(annotation: Any) -> Any:
     if get_origin(annotation) is Annotated:
         return _without_none(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
-        left = [argument for argument in get_args(annotation) if argument is not NoneType]
-        if len(left) == 1:
-            return _without_none(left[0])
+        others = [argument for argument in get_args(annotation) if argument is not NoneType]
+        if len(others) == 1:
+            return _without_none(others[0])
     return annotation
 
 
@@ -164,19 +167,19 @@ def _plain(value: Any, shape: _Shape) -> Any:
 
 
 def _help(field: FieldInfo) -> str:
-    told = "; ".join(note for note in (_range(field.metadata), _default(field)) if note)
-    return f"{field.description or ''}{f'  [{told}]' if told else ''}".strip()
+    notes = "; ".join(note for note in (_range(field.metadata), _default(field)) if note)
+    return f"{field.description or ''}{f'  [{notes}]' if notes else ''}".strip()
 
 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
-        return ""  # click says so
+        return ""  # click adds [required]
     default = field.get_default(call_default_factory=True, validated_data={})
     return "" if default is None or default in ((), []) else f"default: {_written(default)}"
 
 
 def _range(metadata: Sequence[object]) -> str:
-    """Return the field's bounds as "1 <= x < 8"; empty where it has none."""
+    """Return the field's bounds as "1 <= x < 8", or an empty string."""
     low = high = ""
     for bound in metadata:
         match bound:
@@ -192,7 +195,7 @@ def _range(metadata: Sequence[object]) -> str:
 
 
 def _written(default: object) -> str:
-    """Return a default as it would be typed."""
+    """Return a default as a person would type it."""
     if isinstance(default, bool):
         return "on" if default else "off"
     if isinstance(default, Enum):

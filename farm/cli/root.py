@@ -1,4 +1,4 @@
-"""The registry of one run of the command, loaded when the first command asks for it."""
+"""The plugin registry of a command, loaded when first needed."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ from farm.settings import Settings
 
 
 def plugins_dir_of(context: click.Context) -> Path | None:
-    """Return the folder of --plugins-dir, or else of the environment."""
-    given: Path | None = context.find_root().params.get("plugins_dir")
-    return given or Settings().plugins_dir
+    """Return the folder from --plugins-dir, or else from FARM_PLUGINS_DIR."""
+    option: Path | None = context.find_root().params.get("plugins_dir")
+    return option or Settings().plugins_dir
 
 
 def registry_of(context: click.Context) -> Registry:
-    """Return the registry, loading it at most once."""
+    """Return the registry; it is loaded once per command."""
     root = context.find_root()
     if not isinstance(root.obj, Registry):
         root.obj = Registry.load(plugins_dir_of(context))

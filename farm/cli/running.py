@@ -1,4 +1,4 @@
-"""How and where a job runs. Nothing here changes what it renders."""
+"""How and where a job runs. Nothing here affects its output."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from farm.host.executor import ExecutorOptions
 
 @dataclass(frozen=True)
 class Running:
-    """Options of a task's command that are not part of the job."""
+    """The options of a task's command that are not part of the job."""
 
     workers: int | None = None
     address: str | None = None
@@ -20,11 +20,11 @@ class Running:
 
     @property
     def is_pooled(self) -> bool:
-        """Whether the job runs on a pool, instead of in this process."""
+        """Whether the job runs on a pool instead of in this process."""
         return self.workers is not None or self.address is not None
 
     def pool(self, threads: int) -> ExecutorOptions | None:
-        """Return the pool's options; None for this process. threads: per worker."""
+        """Return the pool's options, or None to run in this process. threads: per worker."""
         if not self.is_pooled:
             return None
         return ExecutorOptions(self.workers, threads, self.address, self.plugins_dir)

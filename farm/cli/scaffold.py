@@ -1,4 +1,4 @@
-"""``farm new-plugin``: a working effect in one file, to begin from."""
+"""``farm new-plugin``: write a working effect in one file, to start from."""
 
 from pathlib import Path
 from typing import Final
@@ -10,7 +10,7 @@ from farm.errors import BadOutput, UserError
 from farm.host.vetting import COMMANDS, NAME
 
 _FOLDER: Final = Path("plugins")
-"""Of its own: every file in a folder of plugins is loaded."""
+"""A folder of its own, because every .py file in a plugins folder is loaded."""
 
 TEMPLATE: Final = '''\
 from farm import Effect, Field, TaskParams, hookimpl
@@ -33,17 +33,17 @@ def farm_tasks():
 @click.argument("name")
 @click.pass_context
 def new_plugin(context: click.Context, name: str) -> None:
-    """Write plugins/NAME.py: a working effect to begin from."""
+    """Write plugins/NAME.py, a working effect to start from."""
     if not NAME.fullmatch(name):
         raise UserError(
-            f"{name!r} is no task name; use 1 to 32 lower-case letters, digits and dashes, "
-            "beginning with a letter"
+            f"{name!r} is not a valid task name; use 1 to 32 lower-case letters, digits and dashes, "
+            "starting with a letter"
         )
     if name in COMMANDS or name in registry_of(context).tasks:
-        raise UserError(f"`farm {name}` exists already; choose another name")
+        raise UserError(f"`farm {name}` already exists; choose another name")
     path = _FOLDER / f"{name.replace('-', '_')}.py"
     if path.exists():
-        raise BadOutput(str(path), "it exists already; choose another name or remove it")
+        raise BadOutput(str(path), "it already exists; choose another name or remove it")
     title = name.title().replace("-", "")
     _FOLDER.mkdir(exist_ok=True)
     path.write_text(TEMPLATE.format(name=name, title=title), encoding="utf-8")

@@ -1,7 +1,4 @@
-"""A sky to dream on: clouds of fractal noise over hills at sunset, drawn from a seed.
-
-Pure arithmetic on arrays; knows nothing of files or the farm.
-"""
+"""Draw the demo's picture: clouds of fractal noise over hills at sunset, from a seed."""
 
 from typing import Final
 
@@ -19,7 +16,7 @@ HILLS: Final = ((0.45, 0.42, 0.53), (0.29, 0.30, 0.38), (0.13, 0.16, 0.20))
 
 
 def draw_sky(height: int = 480, width: int = 640, seed: int = 5) -> Field:
-    """Return a picture [height, width, 3] in 0..1; the same for the same seed."""
+    """Return a picture [height, width, 3], 0..1. Equal seeds give equal pictures."""
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) / height
     picture = _air(y, x)
@@ -32,7 +29,7 @@ def draw_sky(height: int = 480, width: int = 640, seed: int = 5) -> Field:
 
 
 def _air(y: Field, x: Field) -> Field:
-    """Return a clear sky, with the glow of a low sun on the right."""
+    """Return a clear sky with the glow of a low sun on the right."""
     low = _smooth(0.0, 0.45, y)
     sky = _mix(_mix(np.asarray(ZENITH), np.asarray(MIDDLE), low), HORIZON, _smooth(0.3, 0.75, y))
     distance = np.hypot(x - 1.0, (y - 0.62) * 1.2)
@@ -41,7 +38,7 @@ def _air(y: Field, x: Field) -> Field:
 
 
 def _clouds(picture: Field, y: Field, x: Field, generator: np.random.Generator) -> Field:
-    """Lay clouds over the sky, flatter and closer together towards the horizon."""
+    """Blend clouds over the sky, flatter and denser towards the horizon."""
     depth = 1 / (0.95 - np.minimum(y, 0.8))
     rows, columns = depth * 1.6, (x - 0.6) * depth * 0.9 + 4
     lattices = [generator.random((64, 64), dtype=np.float32) for _ in range(6)]
@@ -69,7 +66,7 @@ def _hill(
 
 
 def _bird(picture: Field, y: Field, x: Field, generator: np.random.Generator) -> Field:
-    """Draw a far bird: two raised wings, thin at the tips."""
+    """Draw a distant bird: two raised wings, thin at the tips."""
     top, left = 0.16 + 0.14 * generator.random(), 0.30 + 0.45 * generator.random()
     span = 0.012 + 0.012 * generator.random()
     along = np.abs(x - left) / span
@@ -79,7 +76,7 @@ def _bird(picture: Field, y: Field, x: Field, generator: np.random.Generator) ->
 
 
 def _fractal(rows: Field, columns: Field, lattices: list[Field], octaves: int) -> Field:
-    """Return fractal value noise in 0..1: octaves of lattice noise, each finer and fainter."""
+    """Return fractal value noise, 0..1: octaves of lattice noise, each finer and fainter."""
     total, weight = np.zeros_like(rows), 0.0
     for octave, lattice in enumerate(lattices[:octaves]):
         total += _noise(rows * 2**octave, columns * 2**octave, lattice) * 0.5**octave
@@ -88,7 +85,7 @@ def _fractal(rows: Field, columns: Field, lattices: list[Field], octaves: int) -
 
 
 def _noise(rows: Field, columns: Field, lattice: Field) -> Field:
-    """Return lattice values smoothly interpolated; the lattice repeats."""
+    """Return smoothly interpolated values of the lattice, which repeats."""
     top, left = np.floor(rows).astype(int), np.floor(columns).astype(int)
     down, right = _ease(rows - top), _ease(columns - left)
     size = lattice.shape[0]
@@ -106,11 +103,11 @@ def _ease(fraction: Field) -> Field:
 
 
 def _smooth(low: float, high: float, values: Field) -> Field:
-    """Return 0 below low, 1 above high, and an S between."""
+    """Return 0 below low, 1 above high, and a smooth step between."""
     return _ease(np.clip((values - low) / (high - low), 0, 1))
 
 
 def _mix(below: NDArray[np.floating], above: object, cover: NDArray[np.floating]) -> Field:
-    """Lay one colour or picture over another; cover 0 keeps what is below."""
+    """Blend a colour or picture over another. cover: 0 keeps the one below, 1 hides it."""
     weight = cover[..., None]
     return np.asarray(below * (1 - weight) + np.asarray(above) * weight, np.float32)

@@ -1,4 +1,4 @@
-"""Rows for people at a terminal, for pipes, and for machines."""
+"""Print rows as a table, as tab-separated lines or as JSON."""
 
 import json
 import sys
@@ -8,12 +8,12 @@ import click
 
 
 def show_json(value: object) -> None:
-    """Print one JSON document; what JSON has no form for is written as text."""
+    """Print a JSON document; values that JSON does not support become text."""
     click.echo(json.dumps(value, indent=2, default=str))
 
 
 def show_table(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> None:
-    """Print a table at a terminal, and tab-separated lines with a heading into a pipe."""
+    """Print a table to a terminal, or tab-separated lines with a heading to a pipe."""
     lines = [[_cell(row.get(column)) for column in columns] for row in rows]
     if not sys.stdout.isatty():
         for line in ([*columns], *lines):

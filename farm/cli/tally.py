@@ -1,4 +1,4 @@
-"""What the displays show of a job, kept from the controller's news. Reads no clock."""
+"""Counts of a job for the displays, kept from the controller's events. Reads no clock."""
 
 from dataclasses import dataclass, field
 
@@ -8,9 +8,10 @@ from farm.model.unit import Role, UnitState
 
 @dataclass
 class Tally:
-    """Counts of one run. done: frames finished in it. failed: reasons by unit.
+    """Counts of one job; an observer of the controller.
 
-    running: fraction 0..1 of each frame in work. tiles: of finished frames.
+    total, done, skipped: frames. pixels, tiles: of done frames. failed: reason by unit name.
+    running: progress 0..1 by name of a unit in progress.
     """
 
     total: int = 0
@@ -34,24 +35,24 @@ class Tally:
 
     @property
     def ended(self) -> int:
-        """Frames that need no more work."""
+        """Number of frames that are done, skipped or failed."""
         return min(self.done + self.skipped + len(self.failed), self.total or 2**63)
 
     @property
     def tiles_so_far(self) -> int:
-        """Tiles of finished frames and of those in work."""
+        """Number of tiles of done frames and of those in progress."""
         return self.tiles + sum(self._tiles_running.values())
 
     def megapixels_per_second(self, elapsed: float) -> float:
-        """Return the speed of finished frames. elapsed: seconds since the first began."""
+        """Return the average speed of done frames. elapsed: seconds since the job started."""
         return self.pixels / 1e6 / elapsed if elapsed > 0 else 0.0
 
     def seconds_left(self, elapsed: float) -> float | None:
-        """Return the seconds left at the speed so far; None before there is one."""
-        worked = self.done + len(self.failed) + sum(self.running.values())
-        if worked <= 0:
+        """Return an estimate of the seconds left; None before there is any progress."""
+        progress = self.done + len(self.failed) + sum(self.running.values())
+        if progress <= 0:
             return None
-        return elapsed / worked * max(0.0, self.total - self.skipped - worked)
+        return elapsed / progress * max(0.0, self.total - self.skipped - progress)
 
     def _change(self, event: UnitChanged) -> None:
         name = event.unit.name

@@ -1,4 +1,4 @@
-"""Distributions on sys.path, and the farm's command."""
+"""Fixtures for distributions on sys.path and for the farm's command."""
 
 from ..distributions import (  # noqa: TID252 - shared between rooms
     farm,

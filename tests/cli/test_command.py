@@ -1,4 +1,4 @@
-"""The command as people run it: fast help, one-line errors, exit codes."""
+"""The command line: fast help, one-line errors and exit codes."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import pytest
 
 from farm.cli import COMMANDS, group
 from farm.cli.exits import EXITS, Exit, exit_code, one_line
-from farm.cli.run import common_options
+from farm.cli.job_options import effect_options, run_options
 from farm.errors import (
     BadInput,
     Cancelled,
@@ -31,15 +31,25 @@ TUNED = effect("tuned").replace(
     "        octaves: int = Field(4, ge=1, le=20, description='Sizes.')\n"
     "        look: str = Field('soft', description='Look.')",
 )
-HEAVY = {"torch", "ray", "sqlalchemy", "PIL", "numpy", "psutil", "rich"}
+HEAVY = {
+    "PIL",
+    "numpy",
+    "psutil",
+    "ray",
+    "rich",
+    "sqlalchemy",
+    "starlette",
+    "torch",
+    "uvicorn",
+}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    place = tmp_path / "plugins"
-    place.mkdir()
-    (place / "tuned.py").write_text(TUNED)
-    return place
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    (folder / "tuned.py").write_text(TUNED)
+    return folder
 
 
 @pytest.mark.slow
@@ -47,7 +57,7 @@ def folder(tmp_path: Path) -> Path:
     "words",
     [["--help"], ["plugins"], ["plugins", "--json"], ["--version"], ["dream", "--help"], []],
 )
-def test_looking_imports_nothing_heavy(words: list[str]) -> None:
+def test_help_and_listings_import_nothing_heavy(words: list[str]) -> None:
     code = (
         "import sys\nfrom farm.cli import main\n"
         f"try: main({words})\n"
@@ -58,8 +68,9 @@ def test_looking_imports_nothing_heavy(words: list[str]) -> None:
     assert done.stderr.splitlines()[-1] == "[]"
 
 
-def test_commands_and_flags_of_the_farm_are_reserved() -> None:
-    words = {word for option in (*common_options(), *group.params) for word in option.opts}
+def test_the_farms_commands_and_flags_are_reserved() -> None:
+    options = (*effect_options(), *run_options(), *group.params)
+    words = {word for option in options for word in option.opts}
     assert {word for word in words if word.startswith("--")} <= FLAGS | EFFECT_FLAGS
     assert set(COMMANDS) <= RESERVED
 
@@ -74,7 +85,7 @@ WRONG = {
         ["tuned", "a.png", "-o"],
         "Option '-o' requires an argument; see `farm tuned --help`",
     ),
-    "value that is not taken": (
+    "value for a flag without one": (
         ["tuned", "a.png", "-o", "b.png", "--resume=3"],
         "Option '--resume' does not take a value; see `farm tuned --help`",
     ),
@@ -82,15 +93,18 @@ WRONG = {
         ["--plugins-dir"],
         "Option '--plugins-dir' requires an argument; see `farm --help`",
     ),
-    "far option": (["tuned", "a.png", "--qqq"], "unknown option '--qqq'; choose one of"),
-    "unknown global": (["--plugin-dir", "x"], "did you mean --plugins-dir?"),
+    "option that resembles none": (
+        ["tuned", "a.png", "--qqq"],
+        "unknown option '--qqq'; choose one of",
+    ),
+    "unknown global option": (["--plugin-dir", "x"], "did you mean --plugins-dir?"),
     "no input": (["tuned", "-o", "b.png"], "Missing argument 'INPUT...'; see `farm tuned --help`"),
     "no output": (["tuned", "a.png"], "Missing option '-o' / '--output'"),
     "out of range": (
         ["tuned", "a.png", "-o", "b.png", "--octaves", "0"],
         "--octaves: should be greater than or equal to 1, not '0'; see `farm tuned --help`",
     ),
-    "no number": (
+    "not a number": (
         ["tuned", "a.png", "-o", "b.png", "--octaves", "few"],
         "--octaves: should be a valid integer",
     ),
@@ -109,14 +123,22 @@ WRONG = {
     "missing input": (["tuned", "not-there.png", "-o", "b.png"], "not-there.png"),
     "missing record": (["show", "not-there.png"], "not-there.png"),
     "unknown network": (["networks", "nett"], "unknown network 'nett'"),
-    "new plugin's name": (["new-plugin", "My Plugin"], "'My Plugin' is no task name"),
-    "new plugin taken": (["new-plugin", "tuned"], "`farm tuned` exists already"),
+    "new plugin's name": (
+        ["new-plugin", "My Plugin"],
+        "'My Plugin' is not a valid task name; use 1 to 32",
+    ),
+    "new plugin taken": (
+        ["new-plugin", "tuned"],
+        "`farm tuned` already exists; choose another name",
+    ),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_request_is_one_line_and_exit_code_2(case: str, farm: Farm, folder: Path) -> None:
+def test_a_wrong_request_prints_one_line_and_exits_with_2(
+    case: str, farm: Farm, folder: Path
+) -> None:
     words, message = WRONG[case]
     done = farm(*words, FARM_PLUGINS_DIR=str(folder))
     assert message in done.stderr
@@ -127,7 +149,7 @@ def test_wrong_request_is_one_line_and_exit_code_2(case: str, farm: Farm, folder
 
 
 @pytest.mark.slow
-def test_missing_plugins_folder_is_a_wrong_request(farm: Farm) -> None:
+def test_a_missing_plugins_folder_is_a_wrong_request(farm: Farm) -> None:
     done = farm("--plugins-dir", "nowhere", "plugins")
     assert done.stderr == "farm: --plugins-dir nowhere: no such folder\n"
     assert done.returncode == Exit.WRONG_REQUEST
@@ -144,16 +166,18 @@ def test_help_lists_tasks_commands_and_failed_plugins(farm: Farm, folder: Path) 
 
 
 @pytest.mark.slow
-def test_help_of_a_task_shows_its_parameters_before_the_common_ones(
+def test_the_help_of_a_task_lists_its_parameters_before_the_common_options(
     farm: Farm, folder: Path
 ) -> None:
-    told = farm("--plugins-dir", folder, "tuned", "--help").stdout
-    assert "[1 <= x <= 20; default: 4]" in told
-    assert told.index("--octaves") < told.index("Running:") < told.index("--tile")
+    text = farm("--plugins-dir", folder, "tuned", "--help").stdout
+    assert "[1 <= x <= 20; default: 4]" in text
+    assert text.index("--octaves") < text.index("Running:") < text.index("--tile")
 
 
 @pytest.mark.slow
-def test_plugins_lists_state_and_reason(farm: Farm, folder: Path, install: Install) -> None:
+def test_plugins_are_listed_with_state_and_reason(
+    farm: Farm, folder: Path, install: Install
+) -> None:
     (folder / "sick.py").write_text(HEAD + "@hookimpl\ndef farm_task(): return []")
     install("farm-far", effect("far"))
     listed = json.loads(farm("--plugins-dir", folder, "plugins", "--json").stdout)
@@ -169,7 +193,7 @@ def test_plugins_lists_state_and_reason(farm: Farm, folder: Path, install: Insta
 
 
 @pytest.mark.slow
-def test_output_may_be_closed_early() -> None:
+def test_closing_standard_output_early_prints_no_error() -> None:
     code = f"{sys.executable} -m farm --help | true"
     done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == ""
@@ -183,13 +207,13 @@ CODES = {
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_errors_have_exit_codes_and_one_line(code: Exit) -> None:
+def test_every_expected_error_has_an_exit_code_and_a_one_line_message(code: Exit) -> None:
     for error in CODES[code]:
         assert exit_code(error) == code
         assert one_line(error)
         assert "\n" not in one_line(error)
 
 
-def test_no_row_of_the_exit_table_is_hidden_by_an_earlier_one() -> None:
+def test_every_row_of_the_exit_table_can_match() -> None:
     for index, (kind, _) in enumerate(EXITS):
         assert not any(issubclass(kind, earlier) for earlier, _ in EXITS[:index])

@@ -1,4 +1,4 @@
-"""What is told off a terminal while a frame takes long."""
+"""LineDisplay reports the progress of a frame that takes long."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def progressed(done: float, note: str) -> Progressed:
     return Progressed(UNIT, UnitProgress("local-1", "token", done, note))
 
 
-def test_progress_is_a_line_where_nothing_was_told_for_a_while(
+def test_progress_is_printed_after_a_while_without_a_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     now = 0.0

@@ -1,7 +1,8 @@
-"""The doctor finds what is wrong, says what to do, and never falls ill itself."""
+"""farm doctor finds problems, says how to fix them, and survives checks that raise."""
 
 import json
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from ..distributions import Farm  # noqa: TID252 - shared between rooms
 
 
 @pytest.mark.slow
-def test_doctor_names_a_failed_plugin_and_ends_with_1(farm: Farm, tmp_path: Path) -> None:
+def test_doctor_reports_a_failed_plugin_and_exits_with_1(farm: Farm, tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "sick.py").write_text("raise RuntimeError('no licence')")
     done = farm("--plugins-dir", "plugins", "doctor", "--json")
@@ -30,7 +31,7 @@ def test_doctor_names_a_failed_plugin_and_ends_with_1(farm: Farm, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_doctor_names_a_ledger_that_cannot_be_written(farm: Farm) -> None:
+def test_doctor_reports_a_ledger_that_cannot_be_written(farm: Farm) -> None:
     done = farm("doctor", "--json", FARM_LEDGER="/proc/nowhere/ledger.db")
     rows = [row for row in json.loads(done.stdout) if row["check"] == "ledger"]
     assert [row["state"] for row in rows] == ["problem"]
@@ -42,14 +43,45 @@ def test_a_check_that_raises_is_a_finding() -> None:
         yield Finding("spout", "ok", "short")
         raise RuntimeError("and\nstout")
 
-    found = list(doctor._guarded(_teapot, Registry()))
-    assert [f.state for f in found] == ["ok", "problem"]
-    assert found[1].check == "teapot"
-    assert found[1].found == "RuntimeError: and stout"
+    ok, problem = doctor._guarded(_teapot, Registry())
+    assert (ok.state, problem.state) == ("ok", "problem")
+    assert problem.check == "teapot"
+    assert problem.found == "RuntimeError: and stout"
 
 
 @pytest.mark.parametrize(("free", "state"), [(9, "warning"), (10, "ok")])
 def test_too_little_is_a_warning_with_advice(free: int, state: str) -> None:
-    found = doctor._enough("disk", free, 10, "9 GiB", "make room")
-    assert found.state == state
-    assert bool(found.advice) == (state == "warning")
+    finding = doctor._check_amount("disk", free, 10, "9 GiB", "free some space")
+    assert finding.state == state
+    assert bool(finding.advice) == (state == "warning")
+
+
+CLICK = version("click")
+PACKAGES = {
+    "click>=8": Finding("click", "ok", CLICK),
+    "click>=999": Finding(
+        "click",
+        "problem",
+        f"{CLICK} is installed; the farm needs >=999",
+        "pip install 'click>=999'",
+    ),
+    "no-such-package[b,a]>=1,<3": Finding(
+        "no-such-package",
+        "problem",
+        "not installed",
+        "pip install 'no-such-package[a,b]<3,>=1'",
+    ),
+    "no-such-package; python_version >= '3'": Finding(
+        "no-such-package", "problem", "not installed", "pip install 'no-such-package'"
+    ),
+}
+
+
+@pytest.mark.parametrize("line", PACKAGES)
+def test_a_missing_or_unsuitable_package_is_a_problem(line: str) -> None:
+    assert list(doctor._check_packages([line])) == [PACKAGES[line]]
+
+
+def test_requirements_with_markers_that_do_not_apply_are_skipped() -> None:
+    lines = ["no-such-package; python_version < '3'", "no-such-package; extra == 'gpu'"]
+    assert list(doctor._check_packages(lines)) == []

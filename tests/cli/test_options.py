@@ -1,4 +1,4 @@
-"""Every kind of parameter becomes an option that says what is allowed, and keeps its meaning."""
+"""Parameters of every type become options, with their ranges and defaults in the help."""
 
 from enum import Enum, IntEnum
 from pathlib import Path
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import create_model
 
 from farm import BadParameter, Effect, Field, TaskParams
-from farm.cli.options import options_of, refused_flag, values_of
+from farm.cli.options import describe_refusal, options_of, values_of
 from farm.host.vetting import task_fault, validate_params
 
 
@@ -31,21 +31,21 @@ class Inner(TaskParams):
 
 
 def make(annotation: Any, default: Any = ..., **extra: Any) -> type[Effect]:
-    """Return an effect with the one parameter some_thing."""
+    """Return an effect with one parameter, some_thing."""
     field = Field(default, description="What it does.", **extra)
     params = create_model("Params", __base__=TaskParams, some_thing=(annotation, field))
     return type("Fake", (Effect,), {"name": "fake", "Params": params, "__doc__": "Fake."})
 
 
 def ask(task: type[Effect], *words: str) -> Any:
-    """Return some_thing as a task would see it after these words on its command line."""
+    """Return the value of some_thing for these words on the command line."""
     seen: list[Any] = []
 
-    def run(**found: Any) -> None:
-        values = values_of(task.Params, found)
+    def callback(**options: Any) -> None:
+        values = values_of(task.Params, options)
         seen.append(validate_params(task, values).some_thing)  # type: ignore[attr-defined]
 
-    command = click.Command("fake", callback=run, params=list(options_of(task.Params)))
+    command = click.Command("fake", callback=callback, params=list(options_of(task.Params)))
     command.main(list(words), standalone_mode=False)
     return seen[0]
 
@@ -85,21 +85,21 @@ KINDS: dict[str, tuple[Any, Any, list[str], Any]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_given_value_reaches_the_task_in_its_own_type(kind: str) -> None:
+def test_a_value_reaches_the_task_with_its_type(kind: str) -> None:
     annotation, default, words, value = KINDS[kind]
-    found = ask(make(annotation, default), *words)
-    assert found == value
-    assert type(found) is type(value)
+    parsed = ask(make(annotation, default), *words)
+    assert parsed == value
+    assert type(parsed) is type(value)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_value_not_given_is_the_declared_default(kind: str) -> None:
+def test_an_omitted_value_is_the_declared_default(kind: str) -> None:
     annotation, default, _, _ = KINDS[kind]
     assert ask(make(annotation, default)) == default
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_any_number_arrives_unchanged(number: float) -> None:
+def test_every_number_is_parsed_exactly(number: float) -> None:
     assert ask(make(float, 0.0), f"{F}={number!r}") == number
 
 
@@ -128,27 +128,27 @@ HELP: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("kind", HELP)
-def test_help_shows_what_is_allowed_and_the_default(kind: str) -> None:
+def test_help_shows_allowed_values_and_the_default(kind: str) -> None:
     annotation, default, extra, expected = HELP[kind]
     assert expected in help_of(make(annotation, default, **extra))
 
 
-def test_parameter_may_choose_its_flag() -> None:
+def test_a_parameter_may_choose_its_flag() -> None:
     task = make(tuple[str, ...], ("x",), json_schema_extra={"cli": "--layer"})
     assert ask(task, "--layer", "a") == ("a",)
-    assert refused_flag(task.Params, BadParameter("some_thing", "no")) == "--layer: no"
+    assert describe_refusal(task.Params, BadParameter("some_thing", "no")) == "--layer: no"
 
 
-def test_parameters_in_a_reason_are_told_as_flags() -> None:
+def test_parameters_in_a_reason_are_shown_as_flags() -> None:
     task = make(tuple[str, ...], ("x",), json_schema_extra={"cli": "--layer"})
     refusal = BadParameter("fake", "`some_thing` and `tile` do not go together, nor `x`; a tile")
-    told = "fake: --layer and --tile do not go together, nor `x`; a tile"
-    assert refused_flag(task.Params, refusal) == told
+    message = "fake: --layer and --tile do not go together, nor `x`; a tile"
+    assert describe_refusal(task.Params, refusal) == message
 
 
 REFUSED: dict[str, tuple[Any, Any, dict[str, Any], list[str], str]] = {
     "too small": (int, 4, {"ge": 1}, ["0"], "some_thing: should be greater than or equal to 1"),
-    "no number": (float, 4, {}, ["four"], "some_thing: should be a valid number.*not 'four'"),
+    "not a number": (float, 4, {}, ["four"], "some_thing: should be a valid number.*not 'four'"),
     "item": (tuple[int, ...], (), {}, ["1", "--some-thing", "b"], "valid integer.*not 'b'"),
     "infinite": (float, 1, {}, ["inf"], "some_thing: should be a finite number"),
     "json": (dict[str, int], {}, {}, ["{oops"], "some_thing: should be a valid dictionary"),
@@ -156,20 +156,20 @@ REFUSED: dict[str, tuple[Any, Any, dict[str, Any], list[str], str]] = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_wrong_value_is_refused_with_name_and_rule(kind: str) -> None:
+def test_a_wrong_value_is_refused_with_its_name_and_rule(kind: str) -> None:
     annotation, default, extra, words, message = REFUSED[kind]
     with pytest.raises(BadParameter, match=message):
         ask(make(annotation, default, **extra), F, *words)
 
 
-def test_unknown_parameter_is_refused_naming_those_there_are() -> None:
+def test_refusing_an_unknown_parameter_lists_the_known_ones() -> None:
     with pytest.raises(
         BadParameter, match="octave: fake has no such parameter; choose one of some_thing"
     ):
         validate_params(make(int, 4), {"octave": 3})
 
 
-def test_missing_parameter_is_named() -> None:
+def test_a_missing_parameter_is_named() -> None:
     with pytest.raises(BadParameter, match="some_thing: is required"):
         validate_params(make(int), {})
 
@@ -186,7 +186,7 @@ def test_two_parameters_cannot_share_a_flag() -> None:
 
 
 @pytest.mark.parametrize("is_first", [True, False])
-def test_negation_of_a_flag_cannot_hide_another_parameter(*, is_first: bool) -> None:
+def test_the_negation_of_a_flag_cannot_hide_another_parameter(*, is_first: bool) -> None:
     fields: list[tuple[str, Any]] = [
         ("no_blur", (int, Field(1, description="Times not to blur."))),
         ("blur", (bool, Field(default=True, description="Whether to."))),

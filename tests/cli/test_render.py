@@ -1,9 +1,11 @@
-"""A task's command from flags to files: displays, exit codes, interruption and resuming."""
+"""A task's command, from flags to files: displays, exit codes, interrupt and resume."""
 
 import json
 import os
 import pty
+import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +30,7 @@ import time
 from pathlib import Path
 
 class Dim(Effect):
-    """Dims; waits at white pictures until the file go is there."""
+    """Dims; waits at white pictures until the file go exists."""
     name = "dim"
     class Params(TaskParams):
         amount: float = Field(0.5, ge=0, le=1, description="0 is black.")
@@ -37,7 +39,7 @@ class Dim(Effect):
     def check(self, context):
         if self.params.amount == 0.25:
             from farm import BadParameter
-            raise BadParameter("amount", "a quarter is not for dimming")
+            raise BadParameter("amount", "a quarter is not allowed")
     def render(self, image, context):
         if self.params.broken and image.min() == 1:
             raise ValueError("too bright")
@@ -66,18 +68,18 @@ def events(stdout: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stdout.splitlines()]
 
 
-def states(found: list[dict[str, Any]], frame: str) -> list[str]:
-    return [e["state"] for e in found if e["event"] == "frame" and frame in e["frame"]]
+def states(printed: list[dict[str, Any]], frame: str) -> list[str]:
+    return [e["state"] for e in printed if e["event"] == "frame" and frame in e["frame"]]
 
 
-def test_pictures_are_written_and_said_one_line_each(farm: Farm, tmp_path: Path) -> None:
+def test_each_picture_written_is_one_line(farm: Farm, tmp_path: Path) -> None:
     done = farm("dim", WHITE, BLACK, "-o", "out/", "--amount", "0.3", "--seed", "5")
     assert done.returncode == Exit.DONE, done.stderr
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert len(written) == 2
     lines = done.stderr.splitlines()
     assert [line.split()[0] for line in lines] == ["[1/2]", "[2/2]"]
-    assert done.stdout.startswith("2 done: ")
+    assert done.stdout == f"rendered 2; output: {tmp_path}/out/\n"
     record = json.loads(farm("show", f"out/{written[0]}", "--json").stdout)
     assert record["task"] == "dim"
     assert record["params"]["amount"] == 0.3
@@ -85,25 +87,25 @@ def test_pictures_are_written_and_said_one_line_each(farm: Farm, tmp_path: Path)
     assert "params.amount\t0.3\n" in farm("show", f"out/{written[0]}").stdout
 
 
-def test_json_is_one_object_per_event_and_nothing_else(farm: Farm, tmp_path: Path) -> None:
+def test_json_prints_one_object_per_event_and_nothing_else(farm: Farm, tmp_path: Path) -> None:
     done = farm("dim", WHITE, "-o", "one.png", "--json")
-    assert done.stderr.startswith("1 done: ")
-    found = events(done.stdout)
-    assert states(found, "ffffff") == ["leased", "running", "succeeded"]
-    assert [e["state"] for e in found if e["event"] == "job"][-1] == "completed"
-    (end,) = (e for e in found if e.get("state") == "succeeded")
+    assert done.stderr == f"rendered 1; output: {tmp_path}/one.png\n"
+    printed = events(done.stdout)
+    assert states(printed, "ffffff") == ["leased", "running", "succeeded"]
+    assert [e["state"] for e in printed if e["event"] == "job"][-1] == "completed"
+    (end,) = (e for e in printed if e.get("state") == "succeeded")
     assert end["target"] == str(tmp_path / "one.png")
     assert end["figures"]["pixels"] == 96
 
 
-def test_failed_frame_is_listed_and_the_rest_goes_on(farm: Farm, tmp_path: Path) -> None:
+def test_a_failed_frame_is_listed_and_the_others_are_rendered(farm: Farm, tmp_path: Path) -> None:
     done = farm("dim", WHITE, BLACK, "-o", "out/", "--broken")
     assert done.returncode == Exit.FAILED
-    told = [line for line in done.stderr.splitlines() if "ffffff" in line]
-    (line,) = (line for line in told if "will be tried again" not in line)
+    lines = [line for line in done.stderr.splitlines() if "ffffff" in line]
+    (line,) = (line for line in lines if "will be retried: " not in line)
     assert line.startswith("failed: ")
     assert "ValueError: too bright" in line
-    assert done.stdout.startswith("1 done, 1 failed: ")
+    assert done.stdout == f"rendered 1, 1 failed; output: {tmp_path}/out/\n"
     assert len(list((tmp_path / "out").iterdir())) == 1
     assert "Traceback" not in done.stderr
 
@@ -112,7 +114,7 @@ NOTE = "sound track 1 is left out: .gif cannot store sound"
 
 
 def film_with_sound(path: Path) -> None:
-    """Write six black frames and a little silence."""
+    """Write six black frames with a moment of silence."""
     with av.open(path, "w") as out:
         video, sound = out.add_stream("libx264", rate=25), out.add_stream("aac", rate=48000)
         video.width, video.height, video.pix_fmt = 32, 24, "yuv420p"
@@ -125,31 +127,31 @@ def film_with_sound(path: Path) -> None:
         out.mux(video.encode(None))
 
 
-def test_what_a_film_loses_is_said_once_before_work(farm: Farm, tmp_path: Path) -> None:
+def test_what_a_film_loses_is_printed_once_before_rendering(farm: Farm, tmp_path: Path) -> None:
     source = tmp_path / "clip.mp4"
     film_with_sound(source)
-    said = farm("dim", "clip.mp4", "-o", "out.gif", "--frames", "2").stderr.splitlines()
-    assert said[:2] == [f"reading {source}", f"{source}: {NOTE}"]
-    assert all(line.startswith("[") for line in said[2:])
-    heard = events(farm("dim", "clip.mp4", "-o", "again.gif", "--frames", "2", "--json").stdout)
-    noted = {"event": "note", "url": str(source), "note": NOTE}
-    assert next(e for e in heard if e["event"] not in {"reading", "worker"}) == noted
-    assert heard.count(noted) == 1
+    lines = farm("dim", "clip.mp4", "-o", "out.gif", "--frames", "2").stderr.splitlines()
+    assert lines[:2] == [f"reading {source}", f"{source}: {NOTE}"]
+    assert all(line.startswith("[") for line in lines[2:])
+    printed = events(farm("dim", "clip.mp4", "-o", "again.gif", "--frames", "2", "--json").stdout)
+    notice = {"event": "note", "url": str(source), "note": NOTE}
+    assert next(e for e in printed if e["event"] not in {"reading", "worker"}) == notice
+    assert printed.count(notice) == 1
 
 
-def test_what_only_the_task_can_refuse_is_refused_before_work(farm: Farm, tmp_path: Path) -> None:
+def test_a_tasks_own_check_refuses_before_rendering(farm: Farm, tmp_path: Path) -> None:
     done = farm("dim", WHITE, "-o", "one.png", "--amount", "0.25")
-    expected = "farm: --amount: a quarter is not for dimming; see `farm dim --help`\n"
+    expected = "farm: --amount: a quarter is not allowed; see `farm dim --help`\n"
     assert done.stderr == expected
     assert done.returncode == Exit.WRONG_REQUEST
     assert not (tmp_path / "one.png").exists()
 
 
 def interrupted(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command, press Ctrl-C when the white frame is in work, and wait for its end."""
+    """Run the command, press Ctrl-C while the white frame is rendered, and wait for the exit."""
     command = [sys.executable, "-m", "farm", *words, "--json"]
     environment = os.environ | {"FARM_LEDGER": str(folder / "ledger.db")}
-    heard = []
+    printed = []
     with subprocess.Popen(
         command,
         cwd=folder,
@@ -161,21 +163,21 @@ def interrupted(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]"
         assert process.stdout is not None
         assert process.stderr is not None
         for line in process.stdout:
-            heard.append(line)
+            printed.append(line)
             event = json.loads(line)
             if event["event"] == "progress" and "ffffff" in event["frame"]:
                 process.send_signal(signal.SIGINT)
                 break
-        heard.extend(process.stdout)
+        printed.extend(process.stdout)
         stderr = process.stderr.read()
-    return subprocess.CompletedProcess(command, process.returncode, "".join(heard), stderr)
+    return subprocess.CompletedProcess(command, process.returncode, "".join(printed), stderr)
 
 
-def test_ctrl_c_drops_the_frame_in_work_and_resume_goes_on(farm: Farm, tmp_path: Path) -> None:
+def test_ctrl_c_drops_the_running_frame_and_resume_renders_it(farm: Farm, tmp_path: Path) -> None:
     words = ("dim", WHITE, BLACK, "-o", "out/", "--go", "go")
     stopped = interrupted(tmp_path, *words)
     assert stopped.returncode == Exit.INTERRUPTED, stopped.stderr
-    hint = "interrupted; to go on: farm " + " ".join(words).replace(WHITE, f"'{WHITE}'").replace(
+    hint = "interrupted; resume with: farm " + " ".join(words).replace(WHITE, f"'{WHITE}'").replace(
         BLACK, f"'{BLACK}'"
     )
     assert stopped.stderr == f"{hint} --json --resume\n"
@@ -187,12 +189,12 @@ def test_ctrl_c_drops_the_frame_in_work_and_resume_goes_on(farm: Farm, tmp_path:
     assert resumed.returncode == Exit.DONE, resumed.stderr
     assert states(events(resumed.stdout), "000000") == ["skipped"]
     assert states(events(resumed.stdout), "ffffff")[-1] == "succeeded"
-    assert "1 done, 1 finished before" in resumed.stderr
+    assert resumed.stderr == f"rendered 1, skipped 1 already finished; output: {tmp_path}/out/\n"
     assert first.stat().st_mtime_ns == stamp
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
-def test_a_terminal_is_shown_bars_and_left_clean(tmp_path: Path) -> None:
+def test_a_terminal_shows_bars_and_is_restored(tmp_path: Path) -> None:
     leader, follower = pty.openpty()
     environment = os.environ | {
         "FARM_LEDGER": str(tmp_path / "ledger.db"),
@@ -239,13 +241,45 @@ def test_a_pool_writes_the_same_bytes(farm: Farm, tmp_path: Path) -> None:
     assert len(here) == 2
 
 
-def test_taken_metrics_port_is_a_wrong_request(farm: Farm) -> None:
-    import socket
-
+@pytest.mark.parametrize(
+    ("option", "purpose"), [("--metrics-port", "serve metrics"), ("--live", "show frames")]
+)
+def test_a_taken_port_is_a_wrong_request(
+    farm: Farm, tmp_path: Path, option: str, purpose: str
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = farm("dim", WHITE, "-o", "a.png", "--metrics-port", port)
+        done = farm("dim", WHITE, "-o", "a.png", option, port)
     assert done.returncode == Exit.WRONG_REQUEST
-    assert f"cannot serve metrics on port {port}" in done.stderr
+    assert done.stderr.startswith(f"farm: cannot {purpose} on port {port}: ")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_live_prints_its_address_and_ends_with_the_job(farm: Farm) -> None:
+    done = farm("dim", WHITE, "-o", "a.png", "--live", "0")
+    assert done.returncode == Exit.DONE, done.stderr
+    first, frame = done.stderr.splitlines()
+    assert re.fullmatch(r"watch the frames at http://127\.0\.0\.1:\d+/", first)
+    assert frame.startswith("[1/1] ")
+
+
+def test_the_web_server_is_imported_only_for_live(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom farm.cli import main\n"
+        f"try: main(['dim', {WHITE!r}, '-o', 'a.png'])\n"
+        "except SystemExit as end: assert end.code == 0, end.code\n"
+        "print(sorted({'starlette', 'uvicorn'} & set(sys.modules)), file=sys.stderr)"
+    )
+    environment = os.environ | {"FARM_LEDGER": str(tmp_path / "ledger.db")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.splitlines()[-1] == "[]"

@@ -1,4 +1,4 @@
-"""A new plugin works as it is written."""
+"""A new plugin works unchanged."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from ..distributions import Farm  # noqa: TID252 - shared between rooms
 
 
 @pytest.mark.slow
-def test_new_plugin_is_short_works_and_keeps_the_contract(farm: Farm, tmp_path: Path) -> None:
+def test_a_new_plugin_is_short_and_keeps_the_contract(farm: Farm, tmp_path: Path) -> None:
     done = farm("new-plugin", "soft-glow")
     assert done.stdout.startswith(
         "wrote plugins/soft_glow.py; try: farm --plugins-dir plugins soft-glow "
@@ -25,10 +25,10 @@ def test_new_plugin_is_short_works_and_keeps_the_contract(farm: Farm, tmp_path: 
 
 
 @pytest.mark.slow
-def test_new_plugin_overwrites_nothing(farm: Farm, tmp_path: Path) -> None:
+def test_new_plugin_never_overwrites_a_file(farm: Farm, tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "glow.py").write_text("precious")
     done = farm("new-plugin", "glow")
     assert done.returncode == Exit.WRONG_REQUEST
-    assert done.stderr.startswith("farm: cannot write plugins/glow.py: it exists already")
+    assert done.stderr.startswith("farm: cannot write plugins/glow.py: it already exists")
     assert (tmp_path / "plugins" / "glow.py").read_text() == "precious"

@@ -1,4 +1,4 @@
-"""The demo's sky is a picture, always the same one."""
+"""The demo's sky is a valid picture and depends only on its seed."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,13 @@ import pytest
 from farm.cli.sky import draw_sky
 
 
-def test_same_seed_same_sky() -> None:
+def test_equal_seeds_draw_equal_skies() -> None:
     assert np.array_equal(draw_sky(36, 48, seed=3), draw_sky(36, 48, seed=3))
     assert not np.array_equal(draw_sky(36, 48, seed=3), draw_sky(36, 48, seed=4))
 
 
 @pytest.mark.parametrize(("height", "width"), [(48, 64), (37, 91)])
-def test_sky_is_a_picture_of_the_size_asked_for(height: int, width: int) -> None:
+def test_a_sky_has_the_requested_size(height: int, width: int) -> None:
     sky = draw_sky(height, width)
     assert sky.shape == (height, width, 3)
     assert sky.dtype == np.float32
@@ -20,7 +20,7 @@ def test_sky_is_a_picture_of_the_size_asked_for(height: int, width: int) -> None
     assert sky.max() <= 1
 
 
-def test_sky_is_blue_above_warm_at_the_horizon_and_dark_below() -> None:
+def test_a_sky_is_blue_above_warm_at_the_horizon_and_dark_below() -> None:
     sky = draw_sky(120, 160, seed=1)
     zenith, horizon, ground = sky[:8].mean((0, 1)), sky[72:78].mean((0, 1)), sky[-8:].mean((0, 1))
     assert zenith[2] > zenith[0]

@@ -1,4 +1,4 @@
-"""What the displays show: counts that add up, speed, and a fair guess of the time left."""
+"""The displays' numbers: counts that add up, speed, and an estimate of the time left."""
 
 import json
 
@@ -38,58 +38,58 @@ def progressed(name: str, done: float, tiles: int = 0) -> Progressed:
 
 
 def tally(*events: News, total: int = 4) -> Tally:
-    made = Tally(total=total)
+    counts = Tally(total=total)
     for event in events:
-        made.on_event(event)
-    return made
+        counts.on_event(event)
+    return counts
 
 
 def test_failed_and_cancelled_frames_are_listed_by_name() -> None:
-    made = tally(
+    counts = tally(
         UnitChanged(unit("a"), S.QUARANTINED, 3, "no picture"),
         UnitChanged(unit("b"), S.CANCELLED, 0, "it needs a, which failed"),
         UnitChanged(unit("c"), S.RETRY_WAIT, 1, "for now"),
         ended("d"),
     )
-    assert made.failed == {"a": "no picture", "b": "it needs a, which failed"}
-    assert (made.ended, made.done) == (3, 1)
+    assert counts.failed == {"a": "no picture", "b": "it needs a, which failed"}
+    assert (counts.ended, counts.done) == (3, 1)
 
 
-def test_a_frame_that_is_tried_again_gives_its_progress_back() -> None:
-    made = tally(
+def test_a_retried_frame_loses_its_progress() -> None:
+    counts = tally(
         progressed("a", 0.5, tiles=7),
         UnitChanged(unit("a"), S.RETRY_WAIT, 1, "worker died"),
     )
-    assert made.running == {}
-    assert made.tiles_so_far == 0
+    assert counts.running == {}
+    assert counts.tiles_so_far == 0
 
 
-def test_time_left_counts_what_is_in_work_and_not_what_was_skipped() -> None:
-    made = tally(UnitChanged(unit("a"), S.SKIPPED, 0), ended("b"), progressed("c", 0.5, tiles=2))
-    assert made.seconds_left(30.0) == pytest.approx(30.0)
-    assert made.megapixels_per_second(4.0) == pytest.approx(0.5)
-    assert made.tiles_so_far == 5
+def test_time_left_counts_frames_in_progress_but_not_skipped_ones() -> None:
+    counts = tally(UnitChanged(unit("a"), S.SKIPPED, 0), ended("b"), progressed("c", 0.5, tiles=2))
+    assert counts.seconds_left(30.0) == pytest.approx(30.0)
+    assert counts.megapixels_per_second(4.0) == pytest.approx(0.5)
+    assert counts.tiles_so_far == 5
 
 
-def test_time_left_is_not_guessed_before_anything_is_done() -> None:
+def test_time_left_is_unknown_before_any_progress() -> None:
     assert tally().seconds_left(9.0) is None
     assert tally().megapixels_per_second(0.0) == 0
 
 
 @given(st.lists(st.sampled_from([S.SUCCEEDED, S.SKIPPED, S.QUARANTINED, S.CANCELLED])))
-def test_every_ended_frame_is_counted_once(ends: list[UnitState]) -> None:
-    made = tally(
+def test_every_final_frame_is_counted_once(ends: list[UnitState]) -> None:
+    counts = tally(
         *(UnitChanged(unit(str(i)), state, 1) for i, state in enumerate(ends)), total=len(ends)
     )
-    assert made.ended == len(ends)
-    assert made.seconds_left(1.0) in (None, 0.0)
+    assert counts.ended == len(ends)
+    assert counts.seconds_left(1.0) in (None, 0.0)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(0.2, "0 s"), (59.4, "59 s"), (65, "1:05"), (7200, "2:00:00")]
+    ("seconds", "text"), [(0.2, "0 s"), (59.4, "59 s"), (65, "1:05"), (7200, "2:00:00")]
 )
-def test_durations_are_said_as_people_say_them(seconds: float, told: str) -> None:
-    assert duration(seconds) == told
+def test_durations_are_formatted_for_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 SPEC = JobSpec(task="dim", inputs=("a.png",), output="b.png")
@@ -107,5 +107,5 @@ EVENTS: dict[str, News] = {
 
 
 @pytest.mark.parametrize("name", EVENTS)
-def test_every_event_is_json_and_says_what_it_is(name: str) -> None:
+def test_every_event_becomes_json_with_its_name(name: str) -> None:
     assert json.loads(json.dumps(as_dict(EVENTS[name])))["event"] == name

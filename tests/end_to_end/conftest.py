@@ -1,4 +1,4 @@
-"""The farm's command in processes of its own, as people run it, on pictures drawn here."""
+"""Run the farm's command in its own process, on pictures drawn here."""
 
 import json
 import os
@@ -18,24 +18,24 @@ Event = dict[str, Any]
 Done = subprocess.CompletedProcess[str]
 
 QUICK = ("--iterations", "1", "--octaves", "1", "--layer", "conv3", "--threads", "1")
-"""A dream that takes no time."""
+"""A dream that takes almost no time."""
 
 DREAM = ("--iterations", "6", "--octaves", "2", "--threads", "1")
-"""A dream that a test can interrupt."""
+"""A dream long enough to interrupt."""
 
 LARGE = "picture3"
-"""The picture of a folder that takes longest."""
+"""The picture that takes longest."""
 
 
 class Command:
-    """Runs the command in a folder, with a ledger of its own beside it."""
+    """Runs the command in a folder, with a ledger of its own next to it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.ledger = folder, folder.with_name(f"{folder.name}-ledger.db")
         self.environment = os.environ | {"FARM_LEDGER": str(self.ledger)}
 
     def run(self, *words: object, **environment: str) -> Done:
-        """Run the command to its end."""
+        """Run the command and wait for its exit."""
         return subprocess.run(
             [sys.executable, "-m", "farm", *map(str, words)],
             cwd=self.folder,
@@ -47,7 +47,7 @@ class Command:
 
     @contextmanager
     def start(self, *words: object, **environment: str) -> "Iterator[Started]":
-        """Start the command with --json; at the end of the block it is no more."""
+        """Start the command with --json; it is killed at the end of the block."""
         stderr = self.folder.with_name(f"{self.folder.name}-stderr.txt")
         with stderr.open("w") as sink:
             process = subprocess.Popen(
@@ -67,33 +67,33 @@ class Command:
 
 @dataclass(frozen=True)
 class Started:
-    """A running command. heard: its events so far."""
+    """A running command. events: those read so far."""
 
     process: "subprocess.Popen[str]"
     stderr: Path
-    heard: list[Event]
+    events: list[Event]
 
     def until(self, fits: Callable[[Event], bool]) -> Event:
         """Return the next event that fits."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self.heard.append(json.loads(line))
-            if fits(self.heard[-1]):
-                return self.heard[-1]
-        raise AssertionError(f"no such event, but {self.heard}\n{self.stderr.read_text()}")
+            self.events.append(json.loads(line))
+            if fits(self.events[-1]):
+                return self.events[-1]
+        raise AssertionError(f"no such event, but {self.events}\n{self.stderr.read_text()}")
 
     def wait(self) -> Done:
-        """Hear the rest and return how the command ended; stdout holds nothing."""
+        """Read the remaining events and return the finished command, with an empty stdout."""
         assert self.process.stdout is not None
-        self.heard.extend(map(json.loads, self.process.stdout))
+        self.events.extend(map(json.loads, self.process.stdout))
         return Done(self.process.args, self.process.wait(), "", self.stderr.read_text())
 
     def frames(self, state: str) -> list[str]:
-        return frames(self.heard, state)
+        return frames(self.events, state)
 
 
 def frames(events: list[Event], state: str) -> list[str]:
-    """Return the frames that came into a state, in their order."""
+    """Return the frames that entered a state, in order."""
     return [e["frame"] for e in events if e["event"] == "frame" and e["state"] == state]
 
 
@@ -102,7 +102,7 @@ def events_of(done: Done) -> list[Event]:
 
 
 def draw(path: Path, height: int = 64, width: int = 96, seed: int = 0, mode: str = "RGB") -> Path:
-    """Draw soft blots in bright colours. mode: of Pillow, RGB or RGBA."""
+    """Draw soft blots in bright colours. mode: RGB or RGBA."""
     path.parent.mkdir(exist_ok=True)
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, len(mode)), dtype=np.uint8)
     picture = Image.fromarray(coarse, mode).resize((width, height), Image.Resampling.BICUBIC)
@@ -111,7 +111,7 @@ def draw(path: Path, height: int = 64, width: int = 96, seed: int = 0, mode: str
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
-    """Return every file of a folder by its name, hidden ones too."""
+    """Return the bytes of every file in a folder by name, hidden files included."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
@@ -124,7 +124,7 @@ def command(tmp_path: Path) -> Command:
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of six pictures, of which one is large."""
+    """A folder of six pictures, one of them large."""
     folder = tmp_path_factory.mktemp("pictures")
     for number in range(1, 7):
         name = f"picture{number}"
@@ -135,7 +135,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> dict[str, bytes]:
-    """The dreamt pictures, by a run in process that nothing disturbed."""
+    """The dreamt pictures of an undisturbed job in one process."""
     command = Command(tmp_path_factory.mktemp("undisturbed"))
     done = command.run("dream", pictures, "-o", "out/", *DREAM)
     assert done.returncode == 0, done.stderr
@@ -144,5 +144,5 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> dic
 
 @pytest.fixture(scope="session")
 def cluster(ray_cluster: Any) -> tuple[str, str]:
-    """The words that send a job to the tests' cluster."""
+    """The options that send a job to the tests' cluster."""
     return ("--address", str(ray_cluster.address))

@@ -1,4 +1,4 @@
-"""Whatever is wrong is said in one line, and nothing half-done is left behind."""
+"""Every error is one line and leaves no half-written files."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from .conftest import QUICK, Command, bytes_of, draw, events_of
 pytestmark = pytest.mark.slow
 
 
-def test_three_bad_files_among_ten_good_ones(command: Command) -> None:
+def test_bad_files_are_listed_and_good_ones_are_rendered(command: Command) -> None:
     folder = command.folder / "in"
     for number in range(10):
         draw(folder / f"good{number}.png", 40, 56, number)
@@ -27,7 +27,7 @@ def test_three_bad_files_among_ten_good_ones(command: Command) -> None:
 
     done = command.run("dream", "in", "-o", "out/", *QUICK)
     assert done.returncode == 1
-    assert done.stdout.startswith("10 done, 3 failed: ")
+    assert done.stdout == f"rendered 10, 3 failed; output: {command.folder}/out/\n"
     failed = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
     for line, (name, reason) in zip(
         failed,
@@ -54,20 +54,20 @@ def test_every_awkward_picture_is_rendered_or_refused_in_one_line(
     done = command.run("dream", *awkward, "-o", "out/", *words, "--json")
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
-    ended = {
+    final = {
         event["source"]: event
         for event in events_of(done)
         if event["event"] == "frame" and event["state"] in {"succeeded", "quarantined"}
     }
-    assert ended.keys() == set(map(str, awkward))
-    rendered = {e["target"] for e in ended.values() if e["state"] == "succeeded"}
+    assert final.keys() == set(map(str, awkward))
+    rendered = {e["target"] for e in final.values() if e["state"] == "succeeded"}
     assert rendered == {str(path) for path in (command.folder / "out").iterdir()}
     *lines, summary = done.stderr.splitlines()
-    refused = [source for source, event in ended.items() if event["state"] == "quarantined"]
-    assert summary.startswith(f"{len(rendered)} done, {len(refused)} failed: ")
+    refused = [source for source, event in final.items() if event["state"] == "quarantined"]
+    assert summary.startswith(f"rendered {len(rendered)}, {len(refused)} failed; output: ")
     for source in refused:
         (line,) = (line for line in lines if f" {source}: " in line)
-        assert line.startswith(f"failed: {ended[source]['frame']}: {source}: ")
+        assert line.startswith(f"failed: {final[source]['frame']}: {source}: ")
     assert len(lines) == len(refused)
 
 
@@ -144,16 +144,16 @@ def test_a_wrong_request_changes_nothing(command: Command, case: str) -> None:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 64 KiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    options = ["-t", "tmpfs", "-o", "size=64k", "tmpfs", str(place)]
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
     if os.geteuid() or subprocess.run(["mount", *options], check=False).returncode:
-        pytest.skip("no right to mount a small disk")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+        pytest.skip("no permission to mount a small disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_place_that_may_not_be_written_is_refused(command: Command, disk: Path) -> None:
+def test_a_read_only_folder_is_refused(command: Command, disk: Path) -> None:
     draw(command.folder / "one.png")
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     for output in (f"{disk}/", f"{disk}/new/one.png"):
@@ -161,7 +161,7 @@ def test_a_place_that_may_not_be_written_is_refused(command: Command, disk: Path
         assert_refused(command, words, f"cannot write {output}: no permission to write in {disk}")
 
 
-def test_a_full_disk_fails_what_does_not_fit(command: Command, disk: Path) -> None:
+def test_a_full_disk_fails_only_what_does_not_fit(command: Command, disk: Path) -> None:
     draw(command.folder / "in" / "small.png", 16, 16)
     draw(command.folder / "in" / "wide.png", 256, 320)
     done = command.run("dream", "in", "-o", f"{disk}/", *QUICK, "--json")
@@ -171,11 +171,11 @@ def test_a_full_disk_fails_what_does_not_fit(command: Command, disk: Path) -> No
         f"failed: wide: cannot write {disk}/wide.png: no space left on device; "
         "choose another path with -o"
     )
-    assert summary.startswith("1 done, 1 failed: ")
+    assert summary == f"rendered 1, 1 failed; output: {disk}/"
     assert [path.name for path in disk.iterdir()] == ["small.png"]
 
 
-def test_a_ledger_on_a_full_disk_is_said_in_one_line(command: Command, disk: Path) -> None:
+def test_a_ledger_on_a_full_disk_is_reported_in_one_line(command: Command, disk: Path) -> None:
     draw(command.folder / "one.png")
     with (disk / "filler").open("wb") as file, pytest.raises(OSError, match="No space left"):
         file.write(bytes(2**17))

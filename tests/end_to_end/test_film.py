@@ -1,4 +1,4 @@
-"""A film goes in and a film comes out: whole, in time, with its sound, whatever happens."""
+"""A rendered film keeps its frames, times and sound, even if the job is killed."""
 
 import random
 import shutil
@@ -16,7 +16,7 @@ from .conftest import QUICK, Command, Done, events_of, frames
 pytestmark = pytest.mark.slow
 
 COUNT = 40
-"""Frames of the clip; at 25 a second."""
+"""Frames of the clip, at 25 per second."""
 
 PLUGIN = '''
 from pathlib import Path
@@ -25,7 +25,7 @@ from farm import Effect, Field, TaskParams, hookimpl
 
 
 class Tint(Effect):
-    """Redder, and late or broken where a file says so."""
+    """Adds noise, and fails at the frames given."""
 
     name = "tint"
 
@@ -50,7 +50,7 @@ def farm_tasks():
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two shots of moving stripes, 96x64, H.264 with AAC, a second and a half."""
+    """Two shots of moving stripes, 96x64, H.264 with AAC, 1.6 seconds."""
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
     with av.open(path, "w") as container:
         video = container.add_stream("libx264", rate=25, options={"g": "12"})
@@ -101,32 +101,32 @@ def sound(path: Path) -> list[bytes]:
         return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
 
 
-def ended(done: Done) -> Done:
+def succeeded(done: Done) -> Done:
     assert done.returncode == 0, done.stderr
     return done
 
 
 def test_a_film_keeps_its_frames_times_and_sound(tint: Command) -> None:
-    ended(tint.run("tint", "clip.mp4", "-o", "out.mp4"))
+    succeeded(tint.run("tint", "clip.mp4", "-o", "out.mp4"))
     source, out = tint.folder / "clip.mp4", tint.folder / "out.mp4"
     assert times(out) == times(source)
     assert sound(out) == sound(source)
     assert not list(tint.folder.glob(".out*"))
 
 
-def test_a_films_making_can_be_read_back(tint: Command) -> None:
-    ended(tint.run("tint", "clip.mp4", "-o", "out.mp4", "--frames", "3", "--seed", "5"))
-    told = ended(tint.run("show", "out.mp4")).stdout
-    assert "tint" in told
-    assert "plan.seed\t5" in told
+def test_show_prints_the_record_of_a_film(tint: Command) -> None:
+    succeeded(tint.run("tint", "clip.mp4", "-o", "out.mp4", "--frames", "3", "--seed", "5"))
+    record = succeeded(tint.run("show", "out.mp4")).stdout
+    assert "task\ttint\n" in record
+    assert "plan.seed\t5\n" in record
 
 
 @pytest.mark.parametrize("coherence", ["none", "flow"])
-def test_killed_again_and_again_a_film_is_what_it_would_have_been(
+def test_a_film_killed_repeatedly_is_the_same_and_little_is_rendered_twice(
     tint: Command, coherence: str
 ) -> None:
     words = ("tint", "clip.mp4", "--threads", "1", "--coherence", coherence)
-    ended(tint.run(*words, "-o", "whole.mp4"))
+    succeeded(tint.run(*words, "-o", "whole.mp4"))
     chance, done = random.Random(7), list[str]()
     for number in range(5):
         resume = ("--resume",) if number else ()
@@ -136,41 +136,41 @@ def test_killed_again_and_again_a_film_is_what_it_would_have_been(
             job.process.kill()
             assert job.wait().returncode in {-signal.SIGKILL, 0}
         done += job.frames("succeeded")
-    last = ended(tint.run(*words, "-o", "out.mp4", "--resume", "--json"))
+    last = succeeded(tint.run(*words, "-o", "out.mp4", "--resume", "--json"))
     done += frames(events_of(last), "succeeded")
     assert decoded(tint.folder / "out.mp4") == decoded(tint.folder / "whole.mp4")
     again = len(done) - len(set(done))
-    assert again <= 5, f"{again} of {len(done)} units were done twice"
+    assert again <= 5, f"{again} of {len(done)} units were rendered twice"
     assert not list(tint.folder.glob(".out*"))
 
 
-def test_a_frame_that_fails_is_listed_and_its_neighbour_stands_in(tint: Command) -> None:
+def test_a_failed_frame_is_listed_and_replaced_by_its_neighbour(tint: Command) -> None:
     done = tint.run("tint", "clip.mp4", "-o", "out.mp4", "--broken", "7", "--codec", "h264")
     assert done.returncode == 1
     assert "failed: clip/000008: plugin tint: ValueError: this frame is broken" in done.stderr
     out = tint.folder / "out.mp4"
     assert times(out) == times(tint.folder / "clip.mp4")
-    ended(tint.run("tint", "clip.mp4", "-o", "ff.mkv", "--codec", "ffv1", "--frames", "7"))
+    succeeded(tint.run("tint", "clip.mp4", "-o", "ff.mkv", "--codec", "ffv1", "--frames", "7"))
 
 
-def test_a_strict_film_does_without_no_frame(tint: Command) -> None:
+def test_a_strict_film_is_not_written_if_a_frame_fails(tint: Command) -> None:
     done = tint.run("tint", "clip.mp4", "-o", "out.mp4", "--broken", "7", "--strict")
     assert done.returncode == 1
     assert not (tint.folder / "out.mp4").exists()
     assert "clip/part0001: depends on clip/000008, which was quarantined" in done.stderr
 
 
-def test_every_second_frame_of_a_range_as_a_lossless_film(tint: Command) -> None:
-    ended(tint.run("tint", "clip.mp4", "-o", "o.mkv", "--codec", "ffv1", "--frames", "5-14x2"))
-    found, source = times(tint.folder / "o.mkv"), times(tint.folder / "clip.mp4")
-    assert found == [time - source[4] for time in source[4:14:2]]
+def test_every_second_frame_of_a_range_becomes_a_lossless_film(tint: Command) -> None:
+    succeeded(tint.run("tint", "clip.mp4", "-o", "o.mkv", "--codec", "ffv1", "--frames", "5-14x2"))
+    written, source = times(tint.folder / "o.mkv"), times(tint.folder / "clip.mp4")
+    assert written == [time - source[4] for time in source[4:14:2]]
 
 
-def test_frames_are_written_as_numbered_pictures_and_read_again(tint: Command) -> None:
-    ended(tint.run("tint", "clip.mp4", "-o", "seq/f_%03d.png", "--frames", "10"))
+def test_frames_are_written_as_numbered_pictures_and_read_back(tint: Command) -> None:
+    succeeded(tint.run("tint", "clip.mp4", "-o", "seq/f_%03d.png", "--frames", "10"))
     names = sorted(path.name for path in (tint.folder / "seq").iterdir())
     assert names == [f"f_{number:03d}.png" for number in range(1, 11)]
-    ended(tint.run("tint", "seq/f_%03d.png", "-o", "again.webm", "--rate", "10"))
+    succeeded(tint.run("tint", "seq/f_%03d.png", "-o", "again.webm", "--rate", "10"))
     assert len(decoded(tint.folder / "again.webm")) == 10
     assert times(tint.folder / "again.webm")[-1] == Fraction(9, 10)
 
@@ -179,33 +179,33 @@ def test_a_coherent_film_is_the_same_on_one_worker_and_on_two(
     tint: Command, cluster: tuple[str, str]
 ) -> None:
     words = ("dream", "clip.mp4", "--coherence", "flow", "--frames", "24", *QUICK)
-    ended(tint.run(*words, "-o", "one.mp4"))
-    ended(tint.run(*words, "-o", "two.mp4", *cluster))
+    succeeded(tint.run(*words, "-o", "one.mp4"))
+    succeeded(tint.run(*words, "-o", "two.mp4", *cluster))
     assert decoded(tint.folder / "one.mp4") == decoded(tint.folder / "two.mp4")
 
 
-def test_a_film_in_a_folder_of_pictures_stays_a_film(tint: Command) -> None:
+def test_a_film_in_a_folder_stays_a_film(tint: Command) -> None:
     folder = tint.folder / "in"
     folder.mkdir()
     shutil.copy(tint.folder / "clip.mp4", folder)
-    ended(tint.run("tint", "in", "-o", "out/", "--frames", "4"))
+    succeeded(tint.run("tint", "in", "-o", "out/", "--frames", "4"))
     assert [path.name for path in (tint.folder / "out").iterdir()] == ["clip.mp4"]
 
 
-def test_the_endless_dream_goes_on_where_it_was(command: Command) -> None:
+def test_a_killed_zoom_resumes_where_it_stopped(command: Command) -> None:
     words = ("zoom", "blank:64x48:#705030", "--frames", "6", *QUICK)
-    ended(command.run(*words, "-o", "whole.mp4"))
+    succeeded(command.run(*words, "-o", "whole.mp4"))
     with command.start(*words, "-o", "out.mp4") as job:
         for _ in range(3):
             job.until(lambda event: event.get("state") == "succeeded")
         job.process.kill()
-    resumed = ended(command.run(*words, "-o", "out.mp4", "--resume", "--json"))
+    resumed = succeeded(command.run(*words, "-o", "out.mp4", "--resume", "--json"))
     assert len(frames(events_of(resumed), "skipped")) >= 3
     assert decoded(command.folder / "out.mp4") == decoded(command.folder / "whole.mp4")
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("empty.mp4", "-o", "out.mp4"), r"empty.mp4: the file is empty"),
         (("text.mp4", "-o", "out.mp4"), r"text.mp4: "),
@@ -222,13 +222,13 @@ def test_the_endless_dream_goes_on_where_it_was(command: Command) -> None:
         ),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(
-    tint: Command, words: tuple[str, ...], told: str
+def test_an_impossible_film_is_refused_in_one_line(
+    tint: Command, words: tuple[str, ...], message: str
 ) -> None:
     (tint.folder / "empty.mp4").touch()
     (tint.folder / "text.mp4").write_text("no film at all" * 99)
     done = tint.run("tint", *words)
     assert done.returncode == 2, done.stderr
-    assert told in done.stderr
-    said = [line for line in done.stderr.splitlines() if not line.startswith("reading ")]
-    assert len(said) == 1, done.stderr
+    assert message in done.stderr
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("reading ")]
+    assert len(lines) == 1, done.stderr

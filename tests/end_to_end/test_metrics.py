@@ -1,4 +1,4 @@
-"""A job answers scrapes while it runs, and at its end has counted what the ledger has."""
+"""A running job serves metrics, and its final counters match the ledger."""
 
 import json
 import os
@@ -29,7 +29,7 @@ from farm import hookimpl
 seen = []
 
 def wait_at(gate):
-    """Tell the test that the controller waits here, until the test opens the gate."""
+    """Notify the test, and wait until it opens the gate."""
     open(gate + "-reached", "w").close()
     open(gate).close()
 
@@ -46,27 +46,27 @@ def farm_job_finished(job):
 
 
 class Gate:
-    """A place in a job where the controller waits for the test."""
+    """A point in a job where the controller waits for the test."""
 
-    def __init__(self, place: Path) -> None:
-        self.place, self._reached = place, Path(f"{place}-reached")
-        os.mkfifo(self.place)
+    def __init__(self, path: Path) -> None:
+        self.path, self._reached = path, Path(f"{path}-reached")
+        os.mkfifo(self.path)
         os.mkfifo(self._reached)
 
     def wait_until_reached(self) -> None:
         self._reached.read_bytes()
 
     def open(self) -> None:
-        self.place.write_bytes(b"")
+        self.path.write_bytes(b"")
 
 
 @pytest.fixture
 def gates(command: Command) -> tuple[Gate, Gate]:
-    """Gates after the second frame and at the job's end, in a plugin of the command."""
+    """Gates after the second frame and at the end of the job, set by a plugin."""
     (command.folder / "own").mkdir()
     (command.folder / "own" / "gate.py").write_text(GATE)
     mid, end = Gate(command.folder / "mid"), Gate(command.folder / "end")
-    command.environment |= {"GATE_MID": str(mid.place), "GATE_END": str(end.place)}
+    command.environment |= {"GATE_MID": str(mid.path), "GATE_END": str(end.path)}
     return mid, end
 
 
@@ -82,7 +82,7 @@ def free_port() -> int:
 
 
 def scrape(port: int) -> Samples:
-    """Return every sample by its name and the values of its labels."""
+    """Return every sample by name and label values."""
     with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         text = answer.read().decode()
     return {
@@ -96,7 +96,7 @@ def sums(samples: Samples, name: str) -> float:
     return sum(value for key, value in samples.items() if key[0] == name)
 
 
-def test_counters_are_the_ledgers(command: Command, gates: tuple[Gate, Gate], port: int) -> None:
+def test_counters_match_the_ledger(command: Command, gates: tuple[Gate, Gate], port: int) -> None:
     for number in range(4):
         draw(command.folder / "in" / f"good{number}.png", 32 + 16 * number, 48, number)
     (command.folder / "in" / "bad.png").write_bytes(b"no picture")
@@ -151,17 +151,17 @@ scrape_configs:
 
 
 def ask(server: int, query: str) -> list[tuple[dict[str, str], float]]:
-    """Return what Prometheus answers to a query; nothing while it is not there yet."""
+    """Return Prometheus' answer to a query; empty until it is up."""
     try:
         with urlopen(f"http://127.0.0.1:{server}/api/v1/query?query={quote(query)}") as answer:
-            found = json.load(answer)["data"]["result"]
+            samples = json.load(answer)["data"]["result"]
     except URLError:
         return []
-    return [(one["metric"], float(one["value"][1])) for one in found]
+    return [(one["metric"], float(one["value"][1])) for one in samples]
 
 
 @pytest.mark.skipif(not shutil.which("prometheus"), reason="no prometheus on PATH")
-def test_prometheus_itself_scrapes_a_job(
+def test_prometheus_scrapes_a_job(
     command: Command, gates: tuple[Gate, Gate], port: int, tmp_path: Path
 ) -> None:
     draw(command.folder / "in" / "a.png")
@@ -184,13 +184,13 @@ def test_prometheus_itself_scrapes_a_job(
             mid.wait_until_reached()
             mid.open()
             end.wait_until_reached()
-            while not (found := ask(server, 'farm_units_total{outcome="succeeded"} == 2')):
+            while not (samples := ask(server, 'farm_units_total{outcome="succeeded"} == 2')):
                 assert scraper.poll() is None
             up = ask(server, "up")
         finally:
             scraper.terminate()
         end.open()
         assert job.wait().returncode == 0
-    ((labels, _),) = found
+    ((labels, _),) = samples
     assert labels["plugin"] == "dream"
     assert [value for _, value in up] == [1]

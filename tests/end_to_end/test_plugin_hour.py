@@ -1,4 +1,4 @@
-"""A plugin author's first hour: one file in a folder, and everything comes with it."""
+"""A plugin author's first hour: one file in a folder gets every feature of the farm."""
 
 import json
 import re
@@ -16,7 +16,7 @@ EXAMPLE = Path(__file__).parents[2] / "plugins" / "examples" / "invert.py"
 
 @pytest.fixture
 def author(command: Command) -> Command:
-    """A folder own with the plugin in it, and beside it one that does not even parse."""
+    """A folder, own, with the plugin and another one that does not parse."""
     own = command.folder / "own"
     own.mkdir()
     shutil.copy(EXAMPLE, own)
@@ -28,9 +28,9 @@ def author(command: Command) -> Command:
 def test_help_shows_the_parameter_with_its_range(author: Command) -> None:
     done = author.run("--plugins-dir", "own", "invert", "--help")
     assert done.returncode == 0
-    told = " ".join(done.stdout.split())
-    assert "Photographic negative." in told
-    assert "--amount NUMBER 0 keeps the picture, 1 inverts it. [0 <= x <= 1; default: 1.0]" in told
+    text = " ".join(done.stdout.split())
+    assert "Photographic negative." in text
+    assert "--amount NUMBER 0 keeps the picture, 1 inverts it. [0 <= x <= 1; default: 1.0]" in text
 
 
 def test_a_value_out_of_range_is_refused_in_one_line(author: Command, pictures: Path) -> None:
@@ -43,7 +43,7 @@ def test_a_value_out_of_range_is_refused_in_one_line(author: Command, pictures: 
     assert not (author.folder / "out").exists()
 
 
-def test_the_listing_says_what_is_wrong_with_the_other(author: Command) -> None:
+def test_the_listing_says_what_is_wrong_with_the_other_plugin(author: Command) -> None:
     done = author.run("--plugins-dir", "own", "plugins", "--json")
     assert done.returncode == 0
     rows = {row["name"]: row for row in json.loads(done.stdout)}
@@ -54,12 +54,12 @@ def test_the_listing_says_what_is_wrong_with_the_other(author: Command) -> None:
 
 
 @pytest.mark.ray
-def test_it_runs_over_a_folder_here_and_on_a_cluster(
+def test_a_folder_gives_the_same_bytes_here_and_on_a_cluster(
     author: Command, pictures: Path, cluster: tuple[str, str]
 ) -> None:
     words = ("--plugins-dir", "own", "invert", pictures, "--amount", "0.8", "--threads", "1")
     here = author.run(*words, "-o", "here/")
-    assert (here.returncode, here.stdout.split(": ")[0]) == (0, "6 done"), here.stderr
+    assert (here.returncode, here.stdout.split("; ")[0]) == (0, "rendered 6"), here.stderr
     there = author.run(*words, "-o", "there/", *cluster)
-    assert (there.returncode, there.stdout.split(": ")[0]) == (0, "6 done"), there.stderr
+    assert (there.returncode, there.stdout.split("; ")[0]) == (0, "rendered 6"), there.stderr
     assert bytes_of(author.folder / "here") == bytes_of(author.folder / "there")

@@ -1,4 +1,4 @@
-"""However a run ends, the next one goes on from there and gives what it would have given."""
+"""However a job stops, resuming it gives the same bytes and redoes only what is needed."""
 
 import re
 import secrets
@@ -18,7 +18,7 @@ def stamps(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.png")}
 
 
-def test_a_killed_run_goes_on_where_it_was(
+def test_a_killed_job_resumes_where_it_stopped(
     command: Command, pictures: Path, undisturbed: dict[str, bytes]
 ) -> None:
     words, out = ("dream", pictures, "-o", "out/", *DREAM), command.folder / "out"
@@ -27,7 +27,7 @@ def test_a_killed_run_goes_on_where_it_was(
             job.until(lambda event: event.get("state") == "succeeded")
         job.process.kill()
         assert job.wait().returncode == -signal.SIGKILL
-    told, before = job.frames("succeeded"), stamps(out)
+    finished, before = job.frames("succeeded"), stamps(out)
     half_written = out / f".farm-{secrets.token_hex(8)}.part"
     half_written.write_bytes(b"half a picture")
 
@@ -35,16 +35,17 @@ def test_a_killed_run_goes_on_where_it_was(
         done = job.wait()
     assert done.returncode == 0, done.stderr
     skipped = job.frames("skipped")
-    assert {*told} <= {*skipped}
+    assert {*finished} <= {*skipped}
     assert len(skipped) < 6
     assert sorted(skipped + job.frames("succeeded")) == [f"picture{n}" for n in range(1, 7)]
-    assert f"{6 - len(skipped)} done, {len(skipped)} finished before: " in done.stderr
+    counts = f"rendered {6 - len(skipped)}, skipped {len(skipped)} already finished"
+    assert done.stderr == f"{counts}; output: {out}/\n"
     after = stamps(out)
     assert all(after[f"{name}.png"] == before[f"{name}.png"] for name in skipped)
     assert bytes_of(out) == undisturbed
 
 
-def test_ctrl_c_says_how_to_go_on_and_that_is_so(
+def test_ctrl_c_prints_a_command_that_resumes(
     command: Command, pictures: Path, undisturbed: dict[str, bytes]
 ) -> None:
     out = command.folder / "out"
@@ -54,19 +55,17 @@ def test_ctrl_c_says_how_to_go_on_and_that_is_so(
         job.process.send_signal(signal.SIGINT)
         done = job.wait()
     assert done.returncode == 130
-    said = re.fullmatch(r"interrupted; to go on: farm (.*)\n", done.stderr)
-    assert said, done.stderr
+    hint = re.fullmatch(r"interrupted; resume with: farm (.*)\n", done.stderr)
+    assert hint, done.stderr
     assert {*bytes_of(out)} == {f"{name}.png" for name in job.frames("succeeded")}
 
-    resumed = command.run(*shlex.split(said[1]))
+    resumed = command.run(*shlex.split(hint[1]))
     assert resumed.returncode == 0, resumed.stderr
     assert {*frames(events_of(resumed), "skipped")} == {*job.frames("succeeded")}
     assert bytes_of(out) == undisturbed
 
 
-def test_what_has_changed_since_is_redone_and_nothing_else(
-    command: Command, pictures: Path
-) -> None:
+def test_only_what_has_changed_is_rendered_again(command: Command, pictures: Path) -> None:
     folder, out = command.folder / "in", command.folder / "out"
     shutil.copytree(pictures, folder)
     words = ("dream", "in", "-o", "out/", *QUICK, "--resume", "--json")

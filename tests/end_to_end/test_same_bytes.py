@@ -1,4 +1,4 @@
-"""Workers, their number and their deaths change no byte of the result."""
+"""The output is the same, byte for byte, however many workers render and die."""
 
 import os
 import signal
@@ -13,13 +13,13 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
 def renderers() -> set[int]:
-    """Return the workers of the tests' cluster that render: those that have loaded torch."""
-    found = psutil.Process().children(recursive=True)
-    workers = [process for process in found if process.name().startswith("ray::Farm")]
-    return {worker.pid for worker in workers if _has_torch(worker)}
+    """Return the process ids of the cluster's rendering workers: those that have loaded torch."""
+    processes = psutil.Process().children(recursive=True)
+    workers = [process for process in processes if process.name().startswith("ray::Farm")]
+    return {worker.pid for worker in workers if _has_loaded_torch(worker)}
 
 
-def _has_torch(process: psutil.Process) -> bool:
+def _has_loaded_torch(process: psutil.Process) -> bool:
     try:
         return any("libtorch" in loaded.path for loaded in process.memory_maps())
     except psutil.NoSuchProcess:
@@ -39,11 +39,11 @@ def test_two_workers_started_for_the_job_give_the_same_bytes(
 ) -> None:
     done = command.run("dream", pictures, "-o", "out/", *DREAM, "--workers", 2)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("6 done: ")
+    assert done.stdout == f"rendered 6; output: {command.folder}/out/\n"
     assert bytes_of(command.folder / "out") == undisturbed
 
 
-def test_two_workers_of_one_picture_give_the_same_bytes(
+def test_two_workers_sharing_a_picture_give_the_same_bytes(
     command: Command, pictures: Path, cluster: tuple[str, str]
 ) -> None:
     words = ("dream", pictures / f"{LARGE}.png", *DREAM, "--tile", 160)
@@ -55,21 +55,21 @@ def test_two_workers_of_one_picture_give_the_same_bytes(
     ).read_bytes()
 
 
-def test_killing_a_worker_mid_frame_changes_nothing(
+def test_killing_a_worker_in_the_middle_of_a_frame_gives_the_same_bytes(
     command: Command, pictures: Path, undisturbed: dict[str, bytes], cluster: tuple[str, str]
 ) -> None:
-    def is_at_work(event: Event) -> bool:
+    def is_rendering(event: Event) -> bool:
         return event.get("frame") == LARGE and event["state"] == "running"
 
     before = renderers()
     words = ("dream", pictures, "-o", "out/", *DREAM, "--workers", 1, *cluster)
     with command.start(*words) as job:
-        job.until(is_at_work)
+        job.until(is_rendering)
         (victim,) = renderers() - before
         os.kill(victim, signal.SIGKILL)
         done = job.wait()
     assert done.returncode == 0, done.stderr
-    ended = {e["frame"]: e for e in job.heard if e.get("state") == "succeeded"}
-    assert ended[LARGE]["attempt"] == 2
-    assert ended[LARGE]["worker"] != ended["picture1"]["worker"]
+    final = {e["frame"]: e for e in job.events if e.get("state") == "succeeded"}
+    assert final[LARGE]["attempt"] == 2
+    assert final[LARGE]["worker"] != final["picture1"]["worker"]
     assert bytes_of(command.folder / "out") == undisturbed

@@ -1,4 +1,4 @@
-"""A picture carries how it was made, and stays the kind of picture that it was."""
+"""A rendered picture contains its record, and keeps alpha, depth and orientation."""
 
 import json
 
@@ -23,7 +23,7 @@ ORIENTATION = 274
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """One job over every kind of picture, from the folder in to the folder out."""
+    """A job over every kind of picture, from folder in to folder out."""
     command = Command(tmp_path_factory.mktemp("show"))
     folder = command.folder / "in"
     for suffix in SUFFIXES:
@@ -41,7 +41,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Command:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_picture_says_how_it_was_made(shown: Command, suffix: str) -> None:
+def test_a_picture_contains_its_record(shown: Command, suffix: str) -> None:
     name = f"plain{suffix.strip('.')}"
     record = json.loads(shown.run("show", f"out/{name}{suffix}", "--json").stdout)
     assert record["task"] == "dream"
@@ -53,24 +53,24 @@ def test_a_picture_says_how_it_was_made(shown: Command, suffix: str) -> None:
     assert record["networks"] == {"starter": sha256_file(WEIGHTS)}
 
 
-def test_people_read_it_a_line_each(shown: Command) -> None:
+def test_show_prints_one_field_per_line(shown: Command) -> None:
     done = shown.run("show", "out/plainjpg.jpg")
     assert done.returncode == 0
-    told = dict(line.split("\t") for line in done.stdout.splitlines())
-    assert told["task"] == "dream"
-    assert told["params.step"] == "0.5"
-    assert told["plan.seed"] == "7"
+    fields = dict(line.split("\t") for line in done.stdout.splitlines())
+    assert fields["task"] == "dream"
+    assert fields["params.step"] == "0.5"
+    assert fields["plan.seed"] == "7"
 
 
-def test_a_picture_of_another_maker_is_refused(shown: Command) -> None:
+def test_a_picture_without_a_record_is_refused(shown: Command) -> None:
     done = shown.run("show", "in/plainpng.png")
     assert done.returncode == 2
     assert done.stderr == (
-        "farm: in/plainpng.png: carries no record; the farm did not write it, or it was edited\n"
+        "farm: in/plainpng.png: has no record; the farm did not write it, or it was edited since\n"
     )
 
 
-def test_alpha_is_carried_through(shown: Command) -> None:
+def test_alpha_is_kept(shown: Command) -> None:
     before, after = (np.asarray(Image.open(shown.folder / f / CLEAR)) for f in ("in", "out"))
     assert np.array_equal(after[..., 3], before[..., 3])
     assert not np.array_equal(after[..., :3], before[..., :3])
@@ -78,12 +78,12 @@ def test_alpha_is_carried_through(shown: Command) -> None:
 
 def test_16_bits_stay_16_bits(shown: Command) -> None:
     written = shown.folder / "out" / DEEP
-    assert written.read_bytes()[24] == 16, "bits a channel in the header"
+    assert written.read_bytes()[24] == 16, "bits per channel in the header"
     levels = read_still(str(written)).pixels * 255
     assert np.abs(levels - levels.round()).mean() == pytest.approx(0.25, abs=0.02)
 
 
-def test_a_turned_photograph_comes_out_upright(shown: Command) -> None:
+def test_a_rotated_photograph_is_written_upright(shown: Command) -> None:
     turned = Image.open(shown.folder / "in" / UPRIGHT)
     written = Image.open(shown.folder / "out" / UPRIGHT)
     assert (turned.size, written.size) == ((96, 64), (64, 96))

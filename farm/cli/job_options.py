@@ -1,0 +1,171 @@
+"""The options that every task's command has besides the task's own parameters."""
+
+from typing import Final, get_args
+
+import click
+
+from farm.model.film import Coherence, Quality
+from farm.model.job import AUTO_TILE, Precision
+
+TILES: Final = {"auto": AUTO_TILE, "none": 0}
+
+
+def effect_options() -> list[click.Parameter]:
+    """Return the options of every effect's command."""
+    return [*_output_options(), *_film_options(), *_common_options()]
+
+
+def run_options() -> list[click.Parameter]:
+    """Return the options of every run's command."""
+    output = click.Option(["-o", "--output"], required=True, help="Folder for the run's files.")
+    return [output, *_common_options()]
+
+
+def tile_side(text: str) -> int:
+    """Return the tile side in pixels for a value of --tile; 0 renders the whole picture at once."""
+    if text in TILES:
+        return TILES[text]
+    if not text.isdecimal() or int(text) == 0:
+        raise click.BadParameter(f"{text!r} is not auto, none, or a number of pixels")
+    return int(text)
+
+
+def _output_options() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["-o", "--output"],
+            required=True,
+            help="Picture, film, numbered pictures such as frame_%05d.png, or a folder (a name "
+            "that ends with / or has no suffix).",
+        ),
+        click.Option(
+            ["--tile"],
+            type=tile_side,
+            default="auto",
+            metavar="auto|none|PIXELS",
+            help=f"Side of the tiles that large pictures are cut into; auto is {AUTO_TILE}.",
+        ),
+        click.Option(
+            ["--live"],
+            type=click.IntRange(0, 65535),
+            metavar="PORT",
+            help="Show frames in a browser while they are rendered, on this port of 127.0.0.1; "
+            "0 picks a free one.",
+        ),
+    ]
+
+
+def _film_options() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["--frames"],
+            metavar="RANGE",
+            help="Frames of a film to render, counted from 1: 1-240, 1-240x2 for every second "
+            "one, 240 for the first 240, 100- for the 100th and all that follow.",
+        ),
+        click.Option(
+            ["--coherence"],
+            type=click.Choice(get_args(Coherence)),
+            default="none",
+            show_default=True,
+            help="flow avoids flicker: each frame of a film starts from the previous one, warped "
+            "by optical flow.",
+        ),
+        click.Option(
+            ["--codec"],
+            metavar="NAME",
+            help="Codec of films: h264, hevc, av1, vp9, ffv1 (lossless).",
+        ),
+        click.Option(
+            ["--quality"],
+            type=click.Choice(get_args(Quality)),
+            default="good",
+            show_default=True,
+            help="Quality of films.",
+        ),
+        *_sample_options(),
+    ]
+
+
+def _sample_options() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["--depth"],
+            type=click.Choice(["8", "10", "16"]),
+            help="Bits per sample of the output.  [default: the source's; 8 with h264]",
+        ),
+        click.Option(
+            ["--rate"],
+            type=click.FloatRange(0, 1000, min_open=True),
+            default=25.0,
+            show_default=True,
+            metavar="NUMBER",
+            help="Frames per second of a film rendered from pictures.",
+        ),
+        click.Option(
+            ["--strict"],
+            is_flag=True,
+            help="Write no film if a frame fails, instead of filling the gap.",
+        ),
+    ]
+
+
+def _common_options() -> list[click.Parameter]:
+    inputs = click.Argument(["inputs"], nargs=-1, required=True, metavar="INPUT...")
+    return [inputs, *_plan_options(), *_execution_options()]
+
+
+def _plan_options() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["--seed"],
+            type=click.IntRange(0, 2**63 - 1),
+            default=0,
+            show_default=True,
+            metavar="INTEGER",
+            help="Seed of every random choice; equal seeds give equal pictures.",
+        ),
+        click.Option(
+            ["--threads"],
+            type=click.IntRange(1),
+            metavar="INTEGER",
+            help="Threads per worker.  [default: 1 on a pool, otherwise all cores]",
+        ),
+        click.Option(
+            ["--precision"],
+            type=click.Choice(get_args(Precision)),
+            default="float32",
+            show_default=True,
+            help="Number format of pictures and sums; use bfloat16 on GPUs that are fast at it.",
+        ),
+    ]
+
+
+def _execution_options() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["--workers"],
+            type=click.IntRange(1),
+            metavar="INTEGER",
+            help="Use a pool of this many workers.",
+        ),
+        click.Option(["--address"], help="Use the Ray cluster at this address."),
+        click.Option(
+            ["--resume"], is_flag=True, help="Continue an earlier job; skip what it has finished."
+        ),
+        click.Option(["--json"], is_flag=True, help="Print one JSON object per event."),
+        click.Option(
+            ["--metrics-port"],
+            type=click.IntRange(1, 65535),
+            metavar="PORT",
+            help="Serve Prometheus metrics while the job runs, on this port of 127.0.0.1.",
+        ),
+        click.Option(
+            ["--priority"],
+            type=click.IntRange(0, 100),
+            default=50,
+            show_default=True,
+            metavar="INTEGER",
+            help="Jobs with a higher priority run first.",
+        ),
+    ]

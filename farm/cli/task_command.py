@@ -1,0 +1,109 @@
+"""The command of a task: turn its options into a job, and run that."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+
+from farm.cli.job_options import effect_options, run_options
+from farm.cli.options import describe_refusal, options_of, values_of
+from farm.cli.root import plugins_dir_of, registry_of
+from farm.cli.running import Running
+from farm.errors import BadParameter, UserError
+from farm.host.task import Run, Task
+from farm.host.vetting import validate_params
+from farm.model.job import FilmOptions, JobSpec, Plan
+from farm.settings import available_cores
+
+INPUT: Final = (
+    "INPUT is a picture, a film, a folder, a glob, numbered pictures such as frame_%05d.png, or "
+    "blank:WIDTHxHEIGHT[:#rrggbb] for a plain picture. The suffix of OUTPUT sets its format."
+)
+
+
+class TaskCommand(click.Command):
+    """A command that lists the task's own options before the common ones in its help."""
+
+    own: Sequence[click.Option] = ()
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        common = [param for param in self.get_params(ctx) if param not in self.own]
+        for heading, params in (("Options", self.own), ("Running", common)):
+            options = (param for param in params if isinstance(param, click.Option))
+            rows = [row for option in options if (row := option.get_help_record(ctx))]
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
+
+
+def task_command(task: type[Task]) -> click.Command:
+    """Return the command of a task, with an option for each of its parameters."""
+    own = options_of(task.Params)
+    is_run = issubclass(task, Run)
+
+    @click.pass_context
+    def callback(context: click.Context, /, **values: Any) -> int:
+        return _run(context, task, values)
+
+    command = TaskCommand(
+        task.name,
+        callback=callback,
+        params=[*(run_options() if is_run else effect_options()), *own],
+        help=inspect.cleandoc(task.__doc__ or ""),
+        epilog=None if is_run else INPUT,
+    )
+    command.own = own
+    return command
+
+
+def _run(context: click.Context, task: type[Task], values: dict[str, Any]) -> int:
+    folder = plugins_dir_of(context)
+    running = Running(
+        workers=values["workers"],
+        address=values["address"],
+        is_resumed=values["resume"],
+        is_json=values["json"],
+        metrics_port=values["metrics_port"],
+        live_port=values.get("live"),
+        plugins_dir=folder and folder.absolute(),
+    )
+    try:
+        spec = _spec(task, values, running)
+        from farm.cli.render import render
+
+        return render(registry_of(context), spec, running)
+    except BadParameter as error:
+        refusal = describe_refusal(task.Params, error)
+        raise UserError(f"{refusal}; see `{context.command_path} --help`") from None
+
+
+def _film(values: dict[str, Any]) -> FilmOptions:
+    return FilmOptions(
+        coherence=values["coherence"],
+        codec=values["codec"],
+        quality=values["quality"],
+        depth=int(values["depth"]) if values["depth"] else None,
+        rate=values["rate"],
+        is_strict=values["strict"],
+    )
+
+
+def _spec(task: type[Task], values: dict[str, Any], running: Running) -> JobSpec:
+    params = validate_params(task, values_of(task.Params, values))
+    threads = values["threads"] or (1 if running.is_pooled else available_cores())
+    return JobSpec(
+        task=task.name,
+        params=params.model_dump(mode="json"),
+        inputs=values["inputs"],
+        output=values["output"],
+        frames=values.get("frames"),
+        film=FilmOptions() if issubclass(task, Run) else _film(values),
+        plan=Plan(
+            tile=values.get("tile", 0),
+            seed=values["seed"],
+            threads=threads,
+            precision=values["precision"],
+        ),
+        priority=values["priority"],
+    )
