@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from farm.host.executor import Executor
 from farm.model.job import Plan
@@ -17,11 +18,14 @@ from farm.model.unit import Unit
 
 LEASES = count(1)
 
+settings.register_profile("farm", deadline=None)  # a busy machine is not a failure
+settings.load_profile("farm")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one process run all tests of the session's Ray cluster, so that it starts once."""
     for item in items:
-        if item.get_closest_marker("ray") or "ray_cluster" in getattr(item, "fixturenames", ()):
+        if "ray_cluster" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("ray"))
 
 

@@ -30,13 +30,16 @@ MakeExecutor = Callable[[], Executor]
 BenchOf = Callable[[Executor], Any]
 
 
+SHARED_CLUSTER = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
+
+
 @pytest.fixture(
     scope="module",
     params=[
         "fake",
         "local",
-        pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.slow]),
-        pytest.param("gang", marks=[pytest.mark.ray, pytest.mark.slow]),
+        pytest.param("ray", marks=SHARED_CLUSTER),
+        pytest.param("gang", marks=SHARED_CLUSTER),
     ],
 )
 def kind(request: pytest.FixtureRequest) -> str:
