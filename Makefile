@@ -1,4 +1,4 @@
-# One command each for people and for continuous integration; the environment is made on demand.
+# One command for each task, used by developers and CI alike; the environment is created on demand.
 
 PYTHON ?= python3.11
 VENV ?= .venv

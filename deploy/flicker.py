@@ -1,4 +1,4 @@
-"""Make the README's comparison: a pan over a picture, dreamt frame by frame, and coherently.
+"""Render the README's comparison: a pan over a picture, dreamt frame by frame and coherently.
 
 python deploy/flicker.py PICTURE -o deploy/pictures/flicker.gif [--frames 24] [--layer inception4c]
 """
@@ -16,7 +16,7 @@ WIDTH, HEIGHT = 200, 150
 
 
 def pan(picture: Path, folder: Path, frames: int) -> None:
-    """Draw what a camera sees that moves over the picture and comes nearer."""
+    """Write the frames of a camera that pans over the picture and moves closer."""
     folder.mkdir()
     image = Image.open(picture).convert("RGB")
     image = image.resize((2 * WIDTH, round(2 * WIDTH * image.height / image.width)))
@@ -35,7 +35,7 @@ def farm(*words: object) -> None:
 
 
 def main() -> None:
-    """Dream the pan twice, and put both side by side: frame by frame, and coherent."""
+    """Dream the pan frame by frame and coherently, and put both side by side."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("picture", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""Make the README's contact sheet: pictures down, layers across, dreamt by the farm itself.
+"""Render the README's contact sheet with the farm: one row per picture, one column per layer.
 
 python deploy/sheet.py PICTURE... -o deploy/pictures/sheet.jpg [--layers inception3b ...]
 """

@@ -20,8 +20,8 @@ To add an effect, subclass Effect and return it from a farm_tasks hook:
         return [Invert]
 
 Subclass Run for a task that trains, and return a NetworkSpec from farm_networks to add a network.
-farm.testing checks an effect in a plugin's own tests. Importing farm imports neither torch nor
-anything that starts work.
+farm.testing checks an effect in a plugin's own tests. Importing farm neither imports torch nor
+starts any work.
 """
 
 from typing import TYPE_CHECKING

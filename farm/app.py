@@ -45,7 +45,7 @@ def open_farm(
     observers: Sequence[Observer] = (),
     metrics_port: int | None = None,
 ) -> Iterator[Farm]:
-    """Open the ledger of the settings and yield a farm; at the end, close it and the executor.
+    """Open the ledger from the settings and yield a farm; finally close ledger and executor.
 
     metrics_port: serve Prometheus metrics on this port of 127.0.0.1. Raises UserError if the
     ledger cannot be opened or the port is taken.
@@ -61,7 +61,7 @@ def open_farm(
         controller = Controller(registry, executor, ledger, observers=observers, check=check)
         if metrics:
             metrics.watch(controller.scheduler)
-        stack.callback(executor.close)  # closed first: its workers may still use the rest
+        stack.callback(executor.close)  # closed first, because its workers may still use the rest
         yield Farm(controller, ledger)
 
 

@@ -12,7 +12,7 @@
     │   ├── WorkerDied          the process or its node is gone
     │   ├── DeviceMemory        the device ran out of memory
     │   └── StorageFailed       a file could not be read or written
-    ├── Cancelled               a person stopped the work
+    ├── Cancelled               the user stopped the work
     └── FarmBug                 the farm broke one of its own rules
 
 Errors cross process boundaries. Every field is a positional argument in ``args`` and the text is

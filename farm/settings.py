@@ -1,4 +1,4 @@
-"""Settings from environment variables, and what follows from them."""
+"""Settings from environment variables, and values derived from them."""
 
 import os
 from pathlib import Path

@@ -194,7 +194,7 @@ def _global_states() -> dict[str, object]:
 
 
 def _picture(height: int, width: int) -> "Tensor":
-    """Return a picture with smooth and busy areas: [1, 3, height, width]."""
+    """Return a picture with smooth and detailed areas: [1, 3, height, width]."""
     import torch
 
     rows = torch.linspace(0, 1, height)[:, None].expand(height, width)

@@ -1,4 +1,4 @@
-"""The worker in a process of the pool. Knows no Ray: the pool wraps it in an actor.
+"""The worker in a process of the pool. Does not know Ray: the pool wraps it in an actor.
 
 Methods return plain data, errors included; Ray reports an error only if the process dies.
 """

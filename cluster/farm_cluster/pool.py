@@ -46,7 +46,7 @@ _MOST_EARLY_DEATHS: Final = 3
 _LONGEST_BACK_OFF_SECONDS: Final = 30.0
 _NAMES: Final[dict[WorkerKind, str]] = {"cpu": "ray", "gpu": "ray", "finish": "finish"}
 _CONTROL: Final = "control"
-"""Concurrency group of the methods that run beside an order."""
+"""Concurrency group of the methods that run alongside an order."""
 
 
 @dataclass

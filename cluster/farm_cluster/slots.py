@@ -1,4 +1,4 @@
-"""Find slots for workers on the nodes of a cluster. Reads Ray's list of nodes; calls no Ray."""
+"""Find slots for workers on the nodes of a cluster. Reads Ray's list of nodes, but does not call Ray."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -29,7 +29,7 @@ MAX_BARS: Final = 8
 """Number of running frames that have a bar of their own."""
 
 QUIET_SECONDS: Final = 30.0
-"""Time without a line after which LineDisplay prints progress."""
+"""Time without output after which LineDisplay prints progress."""
 
 
 class Display(Protocol):
@@ -105,7 +105,7 @@ class LineDisplay:
                 return ""
 
     def _reading(self, event: ReadProgress) -> str:
-        """Return a line when the farm starts to read another film."""
+        """Return a line if the farm has started to read another film."""
         is_new, self._url = event.url != self._url, event.url
         return f"reading {event.url}" if is_new else ""
 
@@ -177,7 +177,7 @@ class BarDisplay:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as people write it: 8 s, 1:05, 2:00:00."""
+    """Return a duration in readable form: 8 s, 1:05, 2:00:00."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""``farm doctor``: check this machine, report what is wrong and how to fix it.
+"""``farm doctor``: check this machine, and report problems and how to fix them.
 
 A check that raises becomes a finding.
 """
@@ -47,7 +47,7 @@ Check = Callable[[Registry], Iterator[Finding]]
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def doctor(context: click.Context, *, is_json: bool) -> int:
-    """Check this machine, and say how to fix what is wrong."""
+    """Check this machine and say how to fix any problems."""
     registry = registry_of(context)
     findings = [finding for check in CHECKS for finding in _guarded(check, registry)]
     rows = [asdict(finding) for finding in findings]
@@ -99,7 +99,7 @@ def _shared_memory(_: Registry) -> Iterator[Finding]:
     folder = Path("/dev/shm")  # noqa: S108 - only its size is read
     if folder.is_dir():
         size = shutil.disk_usage(folder).total
-        advice = "pools are slow with this little; in Docker, add --shm-size=2g"
+        advice = "too little for a fast pool; in Docker, add --shm-size=2g"
         yield _check_amount("shared memory", size, MIN_SHM, f"{size / GIB:.1f} GiB", advice)
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from farm.media.flicker import Flicker
 
 _NEGLIGIBLE: Final = 1e-4
-"""Flicker, 0..1, below which the source counts as steady: a ratio to its noise says nothing."""
+"""Flicker, 0..1, below which the source counts as steady: a ratio to noise has no meaning."""
 
 
 @click.command()
@@ -19,7 +19,7 @@ _NEGLIGIBLE: Final = 1e-4
 @click.argument("rendered")
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 def flicker(source: str, rendered: str, *, is_json: bool) -> None:
-    """Measure how much film RENDERED flickers, compared with its SOURCE.
+    """Measure how much the film RENDERED flickers, compared with SOURCE.
 
     The films must match frame for frame.
     """
@@ -35,8 +35,8 @@ def flicker(source: str, rendered: str, *, is_json: bool) -> None:
 
 def describe_flicker(flicker: "Flicker") -> str:
     """Return one line on how much a film flickers."""
-    comparison = "its source is steady"
+    comparison = "the source is steady"
     if flicker.source > _NEGLIGIBLE:
-        comparison = f"{flicker.rendered / flicker.source:.2f} times its source's"
-    pairs = f"{flicker.pairs} pairs of frames compared"
+        comparison = f"{flicker.rendered / flicker.source:.2f} times that of the source"
+    pairs = f"{flicker.pairs} {'pair' if flicker.pairs == 1 else 'pairs'} of frames compared"
     return f"flicker {255 * flicker.rendered:.2f} of 255, {comparison} ({pairs})"

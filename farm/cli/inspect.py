@@ -30,7 +30,7 @@ def plugins(context: click.Context, *, is_json: bool) -> None:
 @AS_JSON
 @click.pass_context
 def networks(context: click.Context, name: str | None, *, is_json: bool) -> None:
-    """List the networks, or the layers of NAME with stride and reach."""
+    """List the networks, or the layers of NAME with their stride and reach."""
     from farm.engine import catalogue
 
     registry = registry_of(context)

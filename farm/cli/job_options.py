@@ -1,4 +1,4 @@
-"""The options that every task's command has besides the task's own parameters."""
+"""The options that every task's command has in addition to the task's own parameters."""
 
 from typing import Final, get_args
 
@@ -123,7 +123,7 @@ def _plan_options() -> list[click.Parameter]:
             default=0,
             show_default=True,
             metavar="INTEGER",
-            help="Seed of every random choice; equal seeds give equal pictures.",
+            help="Seed for all random choices; the same seed gives the same pictures.",
         ),
         click.Option(
             ["--threads"],

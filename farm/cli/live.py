@@ -23,7 +23,7 @@ _LOOPBACK: Final = "127.0.0.1"
 _BOUNDARY: Final = "frame"
 _JPEG_QUALITY: Final = 90
 _CLOSE_SECONDS: Final = 1
-"""How long closing waits for viewers that have stopped reading."""
+"""How long to wait on closing for viewers that have stopped reading."""
 
 _PAGE: Final = """<!doctype html><meta charset=utf-8><title>farm</title>
 <style>body{margin:0;background:#000}img{width:100vw;height:100vh;object-fit:contain}</style>
@@ -48,7 +48,7 @@ class LiveView:
         if not isinstance(event, UnitChanged) or event.state is not UnitState.SUCCEEDED:
             return
         if event.unit.role is Role.RENDER:
-            with suppress(FarmError):  # a working picture may be removed by now
+            with suppress(FarmError):  # a working picture may have been removed already
                 self._loop.call_soon_threadsafe(self.show, _jpeg(event.unit.target))
 
     def show(self, jpeg: bytes) -> None:
@@ -89,7 +89,7 @@ def serve_live_view(port: int) -> Iterator[LiveView]:
         loop = runner.get_loop()
         view = LiveView(loop, listener.getsockname()[1])
         server = Server(_config(view))
-        # off the main thread, uvicorn leaves signal handlers as they are
+        # outside the main thread, uvicorn installs no signal handlers
         thread = Thread(target=runner.run, args=(_serve(server, listener),), name="farm-live")
         thread.start()
         try:

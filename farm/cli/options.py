@@ -1,6 +1,6 @@
 """Options of a task's command, generated from the task's parameters.
 
-Options pass text on. The parameters' model converts and validates it, so that every front end
+Options pass text through unchanged. The parameters' model converts and validates it, so that every front end
 has the same rules and messages.
 """
 
@@ -59,7 +59,7 @@ def values_of(params: type[TaskParams], options: Mapping[str, Any]) -> dict[str,
 def describe_refusal(params: type[TaskParams], error: BadParameter) -> str:
     """Return the message of a refusal with flags in place of parameter names.
 
-    In the reason, names in backquotes are parameters.
+    In the reason, names in backticks are parameters.
     """
 
     def flag(name: str) -> str:
@@ -195,7 +195,7 @@ def _range(metadata: Sequence[object]) -> str:
 
 
 def _written(default: object) -> str:
-    """Return a default as a person would type it."""
+    """Return a default as a user would type it."""
     if isinstance(default, bool):
         return "on" if default else "off"
     if isinstance(default, Enum):

@@ -57,7 +57,7 @@ def _run(controller: Controller) -> Job:
 
 @contextmanager
 def _catch_interrupt() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says if Ctrl-C was pressed. A second Ctrl-C ends the process."""
+    """Yield a function that returns whether Ctrl-C was pressed. A second Ctrl-C ends the process."""
     interrupts: list[int] = []
 
     def on_interrupt(number: int, _frame: FrameType | None) -> None:

@@ -1,1 +1,1 @@
-"""From an order to a finished file: worker threads, rendering, training and finishing."""
+"""Turns an order into a finished file: worker threads, rendering, training and finishing."""

@@ -132,7 +132,7 @@ def _write(order: Order, frame: "Frame", record: dict[str, object]) -> str:
 
 
 def _fit_alpha(alpha: "np.ndarray | None", height: int, width: int) -> "np.ndarray | None":
-    """Return the alpha channel at the size of the rendered picture, which may be another one."""
+    """Return the alpha channel at the size of the rendered picture, which may differ."""
     if alpha is None or alpha.shape == (height, width):
         return alpha
     import numpy as np

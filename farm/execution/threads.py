@@ -23,7 +23,7 @@ from farm.model.messages import (
 __all__ = ["LocalExecutor", "ThreadExecutor"]
 
 MakeRunner = Callable[[], tuple[Runner, WorkerKind]]
-"""Creates a runner in the thread that uses it. Returns it and what it computes on."""
+"""Creates a runner, in the thread that will use it, and returns it with its kind of worker."""
 
 
 class ThreadExecutor(Executor):
@@ -91,7 +91,7 @@ class LocalExecutor(ThreadExecutor):
 
 
 def _add(messages: list[Message], item: Message | BaseException) -> None:
-    """Append a message, or raise an error. Of successive progress reports only the last is kept."""
+    """Append a message, or raise an error. Keep only the last of successive progress reports."""
     if isinstance(item, BaseException):
         raise item
     if isinstance(item, UnitProgress) and messages and isinstance(messages[-1], UnitProgress):

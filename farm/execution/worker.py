@@ -1,6 +1,6 @@
-"""Runs orders on one device, and turns the end of an attempt into a message.
+"""Runs orders on one device, and turns the outcome of an attempt into a message.
 
-Knows nothing of schedules, processes or clusters.
+Knows nothing about schedules, processes or clusters.
 """
 
 import json

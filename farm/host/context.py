@@ -44,7 +44,7 @@ class Context(Protocol):
     def previous(self) -> Previous | None:
         """The previous rendered frame of a coherent film, warped to match this one.
 
-        None for a still, where a shot or segment starts, and if the previous frame failed.
+        None for a still, at the start of a shot or segment, and if the previous frame failed.
         """
 
     @property

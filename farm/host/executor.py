@@ -1,6 +1,6 @@
 """The contract of executors, which own workers.
 
-An executor decides no retries and stores nothing. The controller assigns one order at a time to
+An executor makes no decisions about retries and stores nothing. The controller assigns one order at a time to
 an idle worker and polls for messages.
 """
 

@@ -22,7 +22,7 @@ class TaskParams(BaseModel):
 
     Give every field a description: it is the flag's help text. Instances are frozen and accept
     neither unknown names nor NaN or infinity. A validator that rejects a combination should name
-    `parameters` in backquotes; the command line shows these as flags.
+    `parameters` in backticks; the command line shows these as flags.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -59,7 +59,7 @@ class Task(ABC):
         self.params = params
 
     def check(self, context: Context) -> None:  # noqa: B027 - most tasks need no more than Params
-        """Raise a UserError for parameters that only networks or files can prove wrong.
+        """Raise a UserError for parameters that can only be checked against networks or files.
 
         Called once per job, in the submitting process, before any frame is rendered.
         """

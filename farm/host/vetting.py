@@ -1,6 +1,6 @@
 """Checks task classes before the farm offers them, and validates parameters.
 
-Knows nothing about how plugins are loaded, nor about the command line.
+Knows nothing about how plugins are loaded or about the command line.
 """
 
 import inspect
@@ -155,6 +155,8 @@ def _bad_parameter(
     if kind == "missing":
         return BadParameter(name, "is required")
     reason = message.removeprefix("Value error, ").replace("Input should", "should")
+    if kind.endswith("_parsing"):
+        reason = reason.partition(", unable to")[0]
     if name not in task.Params.model_fields:
         return BadParameter(name, reason)
     return BadParameter(name, f"{reason}, not {value!r}")

@@ -26,7 +26,7 @@ alembic_version = Table(
     Column("version_num", String(32), nullable=False),
     PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
 )
-"""As Alembic itself creates it, so that opening a ledger at the head revision can do without it."""
+"""As Alembic creates it, so that opening a ledger at the head revision does not need Alembic."""
 
 about = Table("about", metadata, Column("schema", Integer, primary_key=True))
 """The schema number from before revisions, which farms from that time still check."""

@@ -1,4 +1,4 @@
-"""Pictures in and out: reads stills, writes them, and tells stills from films and sequences."""
+"""Reads and writes stills, and tells stills from films and sequences."""
 
 from farm.media.film import is_film
 from farm.media.frame import Frame, to_levels

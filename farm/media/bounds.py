@@ -93,7 +93,7 @@ def _translated_errors(url: str, max_pixels: int) -> Iterator[None]:
         raise BadInput(url, "not a picture, damaged, or in an unsupported format") from error
     except MemoryError as error:
         raise BadInput(url, "not enough memory to decode it") from error
-    except Exception as error:  # decoders raise anything on damaged files
+    except Exception as error:  # decoders may raise anything on damaged files
         if isinstance(error, OSError) and error.errno:
             raise _storage_error(url, error) from error
         raise BadInput(url, f"damaged picture: {one_line(error)}") from error

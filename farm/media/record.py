@@ -1,6 +1,6 @@
 """The record of how a picture was rendered, as text that fits inside the file.
 
-Knows nothing of file formats.
+Knows nothing about file formats.
 """
 
 import json

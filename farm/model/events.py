@@ -1,7 +1,7 @@
 """What the scheduler takes in and gives out.
 
 Events come from the controller, and as messages from executors. Instructions are either News,
-which observers hear about, or something for the executor to do.
+which observers receive, or something for the executor to do.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from farm.model.unit import Unit, UnitState
 class JobSubmitted:
     """A job enters, new or from the ledger.
 
-    A unit that enters leased or running was held by a farm that has since ended.
+    A unit that enters leased or running was held by a farm that has since exited.
     """
 
     job: Job
@@ -25,7 +25,7 @@ class JobSubmitted:
 
 @dataclass(frozen=True)
 class WantedChanged:
-    """A person wants a job to run, pause or stop."""
+    """The user wants a job to run, pause or stop."""
 
     job: str
     wanted: Wanted
@@ -65,7 +65,7 @@ class UnitChanged:
 
 @dataclass(frozen=True)
 class JobChanged:
-    """Stored: a job is in a new state, or someone wants something else of it."""
+    """Stored: a job is in a new state, or the user wants something else of it."""
 
     job: Job
 
@@ -80,7 +80,7 @@ class ReadProgress:
 
 @dataclass(frozen=True)
 class Notice:
-    """Not stored: something about an input or output that a person should know before work starts."""
+    """Not stored: something about an input or output that the user should know before work starts."""
 
     url: str
     note: str

@@ -1,4 +1,4 @@
-"""Jobs: what a person asks for, the plan it is rendered by, and the states it passes through."""
+"""Jobs: what the user asks for, the plan for rendering it, and the states it passes through."""
 
 import hashlib
 import json
@@ -104,7 +104,7 @@ class JobState(StrEnum):
 
 
 class Wanted(StrEnum):
-    """What a person wants a job to do. It is stored, and still holds after a restart."""
+    """What the user wants a job to do. It is stored and survives a restart."""
 
     RUN = "run"
     PAUSE = "pause"

@@ -8,7 +8,7 @@ from farm.model.work import Render, Train, Work
 
 
 class UnitState(StrEnum):
-    """States of a unit. The scheduler's transition table says how one follows another."""
+    """States of a unit. The scheduler's transition table says which changes are allowed."""
 
     BLOCKED = "blocked"
     READY = "ready"

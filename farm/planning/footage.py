@@ -72,7 +72,7 @@ def _endless_sequence(spec: JobSpec, sources: Sequence[Source]) -> FrameSequence
         reason = f"{spec.task} renders many frames; give a film (.mp4) or frame_%05d.png"
         raise BadOutput(spec.output, reason)
     if spec.film.coherence != "none":
-        reason = f"{spec.task} already renders each frame from the previous one; leave it out"
+        reason = f"{spec.task} already renders each frame from the previous one; omit it"
         raise BadParameter("coherence", reason)
     asked = FrameRange.parse(spec.frames) if spec.frames else None
     if asked is None or asked.last is None or (asked.first, asked.step) != (1, 1):

@@ -1,4 +1,4 @@
-"""Lists what to render, from stills, films, folders, globs, sequences and blanks, and names it.
+"""Lists and names what to render, from stills, films, folders, globs, sequences and blanks.
 
 Looks at file names only, and opens no picture.
 """
@@ -71,7 +71,7 @@ def _find(given: str, path: Path) -> list[str]:
 def _only_pictures(given: str, paths: list[Path], kind: str) -> list[str]:
     pictures = [path for path in paths if _is_picture(path)]
     if not pictures:
-        raise BadInput(given, f"this {kind} no picture or film (entries: {len(paths)})")
+        raise BadInput(given, f"this {kind} no pictures or films (entries: {len(paths)})")
     return [_absolute(path) for path in pictures]
 
 

@@ -1,4 +1,4 @@
-"""From a spec to a job with its units: checked, planned, and with finished units skipped.
+"""Turns a spec into a job: checks it, plans its units and skips the finished ones.
 
 Stores nothing and schedules nothing, so it may be called from any thread.
 """
@@ -43,7 +43,7 @@ class History(Protocol):
         """Return the successful units of all jobs with this key, by target."""
 
     def crashes(self, key: str) -> Counter[str]:
-        """Return how often in a row a farm ended while it held a unit, by target."""
+        """Return how many farms in a row crashed while they held a unit, by target."""
 
     def jobs(self) -> Sequence[Job]:
         """Return every job, oldest first."""
@@ -62,7 +62,7 @@ class Planner:
     """Plans jobs.
 
     check: raises UserError for a spec that only the task itself can refuse. notify: receives how
-    much of a film has been read, and what a person should know before work starts.
+    much of a film has been read, and what the user should know before work starts.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Planner:
             self._explain_restart(job.spec)
         finished = finished_units(units, self._history.finished(key), _make_digest_check())
         crashes = self._history.crashes(key)
-        # A person or the frame itself may have killed the farm. Such frames come last.
+        # The user or the frame itself may have killed the farm. Such frames come last.
         ordered = sorted(units, key=lambda unit: crashes[unit.target])
         restored = (
             RestoredUnit(unit, UnitState.SKIPPED) if unit.name in finished else _new(unit)

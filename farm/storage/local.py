@@ -1,6 +1,6 @@
 """Local files: checks paths, writes files completely or not at all, and removes leftovers.
 
-Refuses every URL scheme. Knows nothing of pictures.
+Refuses every URL scheme. Knows nothing about pictures.
 """
 
 import errno

@@ -1,9 +1,9 @@
-"""A plugin of one file that adds a network: a pruned GoogLeNet published by ABM-SpConv (MIT licence).
+"""A single-file plugin that adds a network: a pruned GoogLeNet published by ABM-SpConv (MIT licence).
 
     farm --plugins-dir plugins/examples dream photo.jpg -o out.png
         --network abm-googlenet --weights FILE --layer c4
 
-FILE holds its weights as safetensors. Nothing here imports torch until the network is built, so
+FILE contains its weights as safetensors. Nothing here imports torch until the network is built, so
 that `farm --help` and `farm plugins` stay fast.
 
 Sources: Szegedy et al., "Going deeper with convolutions", 2015, arXiv:1409.4842; Ioffe and Szegedy,
@@ -72,7 +72,7 @@ def imagenet_classes() -> tuple[str, ...]:
 def build() -> nn.Module:
     """Return the network without weights, all blocks one after the other.
 
-    It maps pictures [batch, 3, height, width], at least 32 pixels a side, to the 1000 ImageNet
+    It maps pictures [batch, 3, height, width], at least 32 pixels per side, to the 1000 ImageNet
     logits [batch, 1000].
     """
     from torch import nn
@@ -104,7 +104,7 @@ AbmGoogLeNet = build
 
 
 def classifier(network: nn.Module) -> nn.Module:
-    """Return the head, which is a 1x1 convolution and so reads every position as it is."""
+    """Return the head, which is a 1x1 convolution and so applies to every position as it is."""
     return network.get_submodule("linear")
 
 

@@ -1,10 +1,10 @@
-"""A plugin of one file that adds a network: VGG-19 up to relu5_1 at a sixteenth of its size.
+"""A single-file plugin that adds a network: VGG-19 up to relu5_1 at a sixteenth of its size.
 
     farm --plugins-dir plugins/examples style photo.jpg -o out.png --style painting.jpg
         --network se5 --weights FILE
 
-FILE holds the weights that Collaborative-Distillation published (MIT licence), as safetensors.
-Layers are named as in VGG's papers, so style transfer finds its usual ones.
+FILE contains the weights that Collaborative-Distillation published (MIT licence), as safetensors.
+Layers are named as in VGG's papers, so style transfer finds its default layers.
 
 Source: Wang, Li, Wang, Hu, Yang, "Collaborative distillation for ultra-resolution universal style
 transfer", 2020, arXiv:2003.08436.
@@ -37,7 +37,7 @@ def farm_networks() -> Iterator[NetworkSpec]:
 
 
 def build() -> nn.Module:
-    """Return the network without weights; it takes RGB 0..1, at least 32 pixels a side."""
+    """Return the network without weights; it takes RGB 0..1, at least 32 pixels per side."""
     from torch import nn
 
     network, lifts = nn.Sequential(), {}
@@ -59,7 +59,7 @@ def _with_unused(network: nn.Sequential, unused: dict[str, nn.Module]) -> nn.Mod
     from torch import Tensor, nn
 
     class Chain(nn.Module):
-        """Runs the layers one after the other, and only holds the unused ones."""
+        """Runs the layers one after the other; the unused ones only receive their weights."""
 
         def __init__(self) -> None:
             super().__init__()

@@ -1,4 +1,4 @@
-"""The parameters of the dream: one declaration for flags, schema, form and validation."""
+"""The parameters of the dream: one declaration for flags, schema and validation."""
 
 from typing import Annotated, Literal, Self
 
@@ -86,9 +86,7 @@ class DreamParams(NetworkParams):
         le=10,
         description="Pull towards the mean colour in each step; useful with classes.",
     )
-    tv: float = Field(
-        0.0, ge=0, le=1000, description="Weight of smoothness, for the enhance method."
-    )
+    tv: float = Field(0.0, ge=0, le=1000, description="Smoothness weight, for the enhance method.")
     amplify: float = Field(
         2.0, gt=0, le=100, description="Factor by which the enhance method amplifies features."
     )
@@ -96,7 +94,7 @@ class DreamParams(NetworkParams):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.neuron and not self.channels:
-            raise ValueError("`neuron` needs a channel; give `channels` too")
+            raise ValueError("`neuron` needs a channel; add `channels`")
         if self.neuron and not all(0 <= f <= 1 for f in self.neuron):
             raise ValueError("`neuron` is in fractions of the picture, from 0 to 1")
         goals = [w for w in ("channels", "classes", "guide") if getattr(self, w)]

@@ -73,7 +73,7 @@ class ZoomParams(DreamParams):
                 "`turns` cannot be combined with `classes`, `channels` or `guide`; choose one"
             )
         if self.method == "enhance":
-            raise ValueError("the endless dream cannot use `method` enhance; leave it out")
+            raise ValueError("the endless dream cannot use `method` enhance; omit it")
         return self
 
 

@@ -1,4 +1,4 @@
-"""The parameters of the style: one declaration for flags, schema, form and validation."""
+"""The parameters of the style: one declaration for flags, schema and validation."""
 
 from typing import Annotated, Literal, Self
 
@@ -91,7 +91,7 @@ class StyleParams(NetworkParams):
         0.15, ge=0, le=1e6, description="How strongly to keep the content of the picture."
     )
     style_weight: float = Field(1.0, ge=0, le=1e6, description="How strongly to apply the styles.")
-    tv: float = Field(6.0, ge=0, le=1e6, description="Weight of smoothness; higher is smoother.")
+    tv: float = Field(6.0, ge=0, le=1e6, description="Smoothness weight; higher is smoother.")
     statistic: Literal["gram", "w2"] = Field(
         "gram",
         description="What to match in a style. gram: Gram matrices of features. w2: mean and "

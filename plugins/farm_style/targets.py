@@ -190,7 +190,7 @@ def _read_fitting_mask(path: str, content: Tensor, context: Context) -> Tensor:
     """Return a mask at the content's size. Raises BadInput if its aspect ratio differs."""
     mask = _read_mask(path, context)
     (height, width), (rows, columns) = content.shape[2:], mask.shape[2:]
-    # Sides are rounded to whole pixels: allow half a pixel at the smaller size.
+    # Sides are rounded to whole pixels, so allow half a pixel at the smaller size.
     if abs(columns * height - rows * width) > max(min(height, rows), min(width, columns)):
         raise BadInput(
             path,

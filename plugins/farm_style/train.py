@@ -62,7 +62,7 @@ class TrainStyleParams(NetworkParams):
     content_weight: float = Field(
         0.25, ge=0, le=1e6, description="How strongly to keep the content of the photograph."
     )
-    tv: float = Field(2.0, ge=0, le=1e6, description="Weight of smoothness; higher is smoother.")
+    tv: float = Field(2.0, ge=0, le=1e6, description="Smoothness weight; higher is smoother.")
     rate: float = Field(2e-3, gt=0, le=1, description="Learning rate of Adam.")
     every: int = Field(100, ge=1, description="Steps between checkpoints.")
 

@@ -87,7 +87,7 @@ WRONG = {
     "input missing": (("gone.png",), r"/.*/here/gone\.png: no such file or folder"),
     "folder empty": (
         ("empty",),
-        r"/.*/here/empty: this folder contains no picture or film \(entries: 0\)",
+        r"/.*/here/empty: this folder contains no pictures or films \(entries: 0\)",
     ),
     "blank": (("blank:axb",), r"blank:axb: write blank:WIDTHxHEIGHT"),
     "two into one": (("two.png",), r"cannot write .*out\.png: several inputs need a folder"),

@@ -66,9 +66,9 @@ def test_blanks_are_named_after_their_size_and_colour() -> None:
     ("given", "reason"),
     [
         ("gone.png", "gone.png: no such file or folder"),
-        ("empty", r"empty: this folder contains no picture or film \(entries: 1\)"),
-        ("*.jpg", r"\*.jpg: this glob matches no picture or film \(entries: 0\)"),
-        ("empty/*", r"this glob matches no picture or film \(entries: 1\)"),
+        ("empty", r"empty: this folder contains no pictures or films \(entries: 1\)"),
+        ("*.jpg", r"\*.jpg: this glob matches no pictures or films \(entries: 0\)"),
+        ("empty/*", r"this glob matches no pictures or films \(entries: 1\)"),
         ("x" * 300, "file name too long"),
         ("s3://bucket/a.png", "s3:// URLs are not supported; give a local path"),
         ("", "not a valid path; give a file or a folder"),

@@ -162,7 +162,7 @@ def test_unknown_names_are_refused_before_rendering(render: Render, scene: Scene
     ("params", "reason"),
     [
         ({"layers": ("a=x",)}, "is not a number; give, for example, NAME=0.5"),
-        ({"neuron": (0.5, 0.5)}, "needs a channel; give `channels` too"),
+        ({"neuron": (0.5, 0.5)}, "needs a channel; add `channels`"),
         ({"neuron": (0.5, 2), "channels": (1,)}, "fractions of the picture, from 0 to 1"),
         (
             {"channels": (1,), "guide": "g.png"},

@@ -1,4 +1,4 @@
-"""Films in and out: reads frames at exact times, writes parts, and joins them with the sound.
+"""Reads frames of films at exact times, writes parts, and joins them with the sound.
 
 Most names load on first use, so that code which only looks at suffixes does not load FFmpeg.
 """

@@ -34,8 +34,8 @@ _MIN_LOOKAHEAD: Final = 8
 class Codec:
     """How a codec encodes.
 
-    encoder: libav's name. pixel_formats: libav's names, by bits per sample. options: of the
-    encoder, and those that each quality adds; {lookahead} stands for the frames to look ahead at.
+    encoder: libav's name. pixel_formats: libav's names, by bits per sample. options: for the
+    encoder; each quality adds its own. {lookahead} stands for the frames to look ahead at.
     lookahead: frames for each quality, unless the frames are large. default_depth: None for the
     source's depth. has_even_sides: height and width are even. has_left_chroma: a chroma sample is
     at the left of its two columns, not between them.
@@ -96,7 +96,7 @@ CODECS: Final[Mapping[str, Codec]] = {
     "h264": Codec(
         "libx264",
         _YUV,
-        # without cpu-independent, AVX-512 sometimes gives different bytes for equal input
+        # without cpu-independent, AVX-512 sometimes gives different bytes for the same input
         {"x264-params": "cpu-independent=1:rc-lookahead={lookahead}"},
         _by_quality("crf", "preset", draft="26 veryfast", good="18 medium", best="14 slow"),
         {"draft": 10, "good": 40, "best": 50},
@@ -199,7 +199,7 @@ def _choose_codec(output: str, codec: str | None) -> str:
     allowed = container_of(output).codecs
     if codec is not None and codec not in allowed:
         suffix = PurePath(output).suffix.lower()
-        reason = f"{codec!r} cannot be written to {suffix}; give {_alternatives(allowed)}"
+        reason = f"{codec!r} cannot be written to {suffix}; use {_alternatives(allowed)}"
         raise BadParameter("codec", reason)
     return codec or allowed[0]
 

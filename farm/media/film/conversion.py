@@ -70,7 +70,7 @@ def _reformat(frame: VideoFrame, height: int, width: int, layout: str) -> VideoF
     """Return the frame in another layout and size, without a colour conversion."""
     is_full = colour_of(frame).is_full or frame.format.name.startswith(
         "gray"
-    )  # as swscale treats grey
+    )  # swscale treats grey this way
     range_ = ColorRange.JPEG if is_full else ColorRange.MPEG
     ranges = {"src_color_range": range_, "dst_color_range": range_}
     spaces = {"src_colorspace": 5, "dst_colorspace": 5} if _is_yuv(frame) else {}

@@ -39,12 +39,12 @@ CLOCK_RESET: Final = Fraction(1, 4)
 """Seconds; times that fall back by at least this much mean that the clock was reset."""
 
 _DEMUXERS: Final = "mov,matroska,gif,avi,mpeg,mpegts,asf,flv,ogg,mxf,mp3,wav,flac,aac,nut"
-"""Those that may open a file: none follows links to other files or hosts."""
+"""Demuxers that may open a file; none of them follows links to other files or hosts."""
 
 Packets = Iterator["Packet[Any]"]
 
 _UNREACHABLE: Final = frozenset({errno.ESTALE, errno.ETIMEDOUT})
-"""The storage failed. EIO may also mean this, but some demuxers report it for truncated files."""
+"""Errors of the storage. EIO may be one too, but some demuxers report it for truncated files."""
 
 _TRANSIENT: Final = frozenset({errno.EIO, *_UNREACHABLE})
 

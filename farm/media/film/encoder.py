@@ -38,7 +38,7 @@ _NOMINAL_RATE: Final = 25
 """Frames per second, for the encoders' rate control; frames keep their own times."""
 
 _MUXER_OPTIONS: Final = {
-    "avoid_negative_ts": "disabled",  # otherwise frames decoded early shift all times
+    "avoid_negative_ts": "disabled",  # otherwise early decoding times shift all times
     "max_interleave_delta": "1",
     "fflags": "+bitexact",
 }

@@ -1,4 +1,4 @@
-"""Reads any frame of any film; near the last one it is fast, as decoders stay open and run ahead."""
+"""Reads any frame of any film, fast near the last one read: decoders stay open and work ahead."""
 
 from collections import deque
 from collections.abc import Generator
@@ -19,7 +19,7 @@ __all__ = ["FilmReader"]
 
 _DECODERS: Final = 4
 _THREADS: Final = 2
-"""Per decoder; others run at the same time, and rendering takes far longer."""
+"""Per decoder; several run at the same time, and rendering takes far longer."""
 
 _AHEAD: Final = 4
 _BEHIND: Final = 4
@@ -32,7 +32,7 @@ _NEAR: Final = 100
 """Frames; seeking is faster than decoding further ahead than this."""
 
 _SEEK_BACK: Final = (0, 2, 10, 60)
-"""Seconds before a frame to start decoding at, in order; the last resort is the film's start."""
+"""Seconds before a frame to start decoding, tried in order; the last resort is the film's start."""
 
 
 class FilmReader:

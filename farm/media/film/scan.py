@@ -58,7 +58,7 @@ def read_film(
         scan = _Scan(opened, report, on_frame)
         film = scan.run()
     if opened.failures:
-        # The decoder's repair of damage depends on its threads: count with one, as the reader does.
+        # How a decoder repairs damage depends on its threads: count with one, as the reader does.
         with open_film(url, threads=1) as opened:
             film = _Scan(opened, report, on_frame, reported=len(scan.times)).run()
     return film
@@ -144,7 +144,7 @@ class _Scan:
         decoding_times = [time for time in self.decoding_times if time is not None]
         if _is_increasing(self.times) or not _is_increasing(decoding_times):
             return self.times
-        # Some containers store no other times, and what libav makes of them are guesses.
+        # Some containers store only decoding times, and libav's other times are guesses.
         delay = (self.decoding_times[0] or 0) - (self.times[0] or 0)
         return [None if time is None else time - delay for time in self.decoding_times]
 

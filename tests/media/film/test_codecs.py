@@ -87,14 +87,14 @@ def test_rgb_has_no_matrix_and_yuv_always_has_one() -> None:
 @pytest.mark.parametrize(
     ("output", "codec", "depth", "message"),
     [
-        ("a.webm", "h264", None, r"codec: 'h264' cannot be written to \.webm; give vp9 or av1"),
+        ("a.webm", "h264", None, r"codec: 'h264' cannot be written to \.webm; use vp9 or av1"),
         (
             "a.mp4",
             "ffv1",
             None,
-            r"codec: 'ffv1' cannot be written to \.mp4; give h264, hevc or av1",
+            r"codec: 'ffv1' cannot be written to \.mp4; use h264, hevc or av1",
         ),
-        ("a.gif", "vp9", None, r"'vp9' cannot be written to \.gif; give gif"),
+        ("a.gif", "vp9", None, r"'vp9' cannot be written to \.gif; use gif"),
         ("a.mp4", None, 16, r"depth: h264 supports 8 or 10 bits per sample, not 16"),
         ("a.webm", None, 10, r"depth: vp9 supports 8 bits per sample, not 10"),
         ("a.mkv", "ffv1", 10, r"depth: ffv1 supports 8 or 16 bits per sample, not 10"),
