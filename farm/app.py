@@ -3,7 +3,7 @@
 The only module that knows every room.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -40,14 +40,14 @@ class Farm:
 @contextmanager
 def open_farm(
     registry: Registry,
-    executor: Executor,
+    make: Callable[[], Executor],
     *,
     observers: Sequence[Observer] = (),
     metrics_port: int | None = None,
 ) -> Iterator[Farm]:
     """Open the ledger from the settings and yield a farm; finally close ledger and executor.
 
-    metrics_port: serve Prometheus metrics on this port of 127.0.0.1. Raises UserError if the
+    make: creates the executor, once everything else is open. metrics_port: serve Prometheus metrics on this port of 127.0.0.1. Raises UserError if the
     ledger cannot be opened or the port is taken.
     """
     with ExitStack() as stack:
@@ -57,11 +57,12 @@ def open_farm(
         if metrics_port is not None:
             metrics = _serve_metrics(registry, metrics_port, stack)
             observers = [*observers, metrics]
+        executor = make()
+        stack.callback(executor.close)
         check = task_check(registry, partial(check_context, registry))
         controller = Controller(registry, executor, ledger, observers=observers, check=check)
         if metrics:
             metrics.watch(controller.scheduler)
-        stack.callback(executor.close)  # closed first, because its workers may still use the rest
         yield Farm(controller, ledger)
 
 

@@ -11,7 +11,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 class Settings(BaseSettings):
     """Every variable the farm reads: ``FARM_`` plus the field's name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="FARM_", env_ignore_empty=True, frozen=True)
+    model_config = SettingsConfigDict(
+        alias_generator=lambda name: f"FARM_{name.upper()}",
+        case_sensitive=True,
+        env_ignore_empty=True,
+        frozen=True,
+    )
 
     plugins_dir: Path | None = Field(
         None, description="Folder of single-file plugins, as --plugins-dir."

@@ -90,7 +90,9 @@ def serve_live_view(port: int) -> Iterator[LiveView]:
         view = LiveView(loop, listener.getsockname()[1])
         server = Server(_config(view))
         # outside the main thread, uvicorn installs no signal handlers
-        thread = Thread(target=runner.run, args=(_serve(server, listener),), name="farm-live")
+        thread = Thread(
+            target=runner.run, args=(_serve(server, listener),), name="farm-live", daemon=True
+        )
         thread.start()
         try:
             yield view

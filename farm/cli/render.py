@@ -5,7 +5,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
@@ -22,6 +24,9 @@ from farm.ledger import Ledger
 from farm.model.job import Job, JobSpec, JobState
 from farm.planning.film_outputs import film_outputs
 
+if TYPE_CHECKING:
+    from farm.cli.live import LiveView
+
 
 def render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
     """Run a job to its end and return the exit code. Raises UserError if the job is refused."""
@@ -30,13 +35,15 @@ def render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
         display = make_display(tally, is_json=running.is_json)
         stack.callback(display.close)
         observers: list[Observer] = [tally, display]
-        if running.live_port is not None:
-            observers.append(_open_live_view(running.live_port, stack))
-        threads = spec.plan.threads
-        executor = make_executor(registry, spec, running.pool(threads))
+        view = _open_live_view(running.live_port, stack)
+        if view:
+            observers.append(view)
+        make = partial(make_executor, registry, spec, running.pool(spec.plan.threads))
         farm = stack.enter_context(
-            open_farm(registry, executor, observers=observers, metrics_port=running.metrics_port)
+            open_farm(registry, make, observers=observers, metrics_port=running.metrics_port)
         )
+        if view:
+            click.echo(f"watch the frames at http://127.0.0.1:{view.port}/", err=True)
         farm.controller.submit(spec, resume=running.is_resumed)
         tally.total = farm.controller.scheduler.frame_count()
         job = _run(farm.controller)
@@ -71,12 +78,12 @@ def _catch_interrupt() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, previous)
 
 
-def _open_live_view(port: int, stack: ExitStack) -> Observer:
+def _open_live_view(port: int | None, stack: ExitStack) -> "LiveView | None":
+    if port is None:
+        return None
     from farm.cli.live import serve_live_view
 
-    view = stack.enter_context(serve_live_view(port))
-    click.echo(f"watch the frames at http://127.0.0.1:{view.port}/", err=True)
-    return view
+    return stack.enter_context(serve_live_view(port))
 
 
 def _report_end(job: Job, tally: Tally, verb: str, *, is_json: bool) -> Exit:

@@ -9,8 +9,10 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, TypeVar, final
 
 import pluggy
 
@@ -28,6 +30,8 @@ __all__ = ["HookRelay", "Plugin", "Registry"]
 HOOKS: Final = tuple(name for name in vars(hookspecs) if name.startswith("farm_"))
 
 log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -58,16 +62,21 @@ class HookRelay:
             raise AttributeError(hook)
 
         def broadcast(**arguments: object) -> None:
-            for _ in self.ask(hook, **arguments):
+            for _ in self.ask(hook, lambda _answer: None, **arguments):
                 pass
 
         return broadcast
 
-    def ask(self, hook: str, **arguments: object) -> Iterator[Any]:
-        """Yield what each plugin returns for a hook, in the order the plugins were loaded."""
+    def ask(
+        self, hook: str, check: Callable[[Any], Answer], **arguments: object
+    ) -> Iterator[Answer]:
+        """Yield each plugin's answer to a hook, in the order the plugins were loaded.
+
+        check: returns an answer in its final form, or raises if it breaks the hook's contract.
+        """
         for name, manager in self._managers.items():
             try:
-                answer = getattr(manager.hook, hook)(**arguments)
+                answer = check(getattr(manager.hook, hook)(**arguments))
             except Exception as error:  # noqa: BLE001 - a plugin may raise anything
                 log.warning("%s", PluginError(name, f"{hook} raised {_describe(error)}"))
             else:
@@ -132,11 +141,12 @@ class Registry:
         """
         if name in self._networks:
             return self._networks[name]
-        for spec in self.hook.ask("farm_network", name=name):
-            if isinstance(spec, NetworkSpec):
+        check = partial(_check_network, name)
+        for spec in self.hook.ask("farm_network", check, name=name):
+            if spec is not None:
                 return spec
-        others = [name for names in self.hook.ask("farm_network_names") for name in _flatten(names)]
-        raise UnknownName("network", name, dict.fromkeys((*self._networks, *others)))
+        others = self.hook.ask("farm_network_names", lambda names: [*_flatten(names)])
+        raise UnknownName("network", name, dict.fromkeys((*self._networks, *chain(*others))))
 
     def _add(self, candidate: Candidate, blocked: frozenset[str]) -> None:
         plugin = candidate.plugin
@@ -217,6 +227,17 @@ def _read_offer(manager: pluggy.PluginManager) -> _Offer:
     for offered in manager.hook.farm_executors():
         executors.update(offered)
     return _Offer(tasks, networks, executors)
+
+
+def _check_network(name: str, answer: object) -> NetworkSpec | None:
+    """Return a plugin's answer to farm_network. Raises TypeError or ValueError."""
+    if answer is None:
+        return None
+    if not isinstance(answer, NetworkSpec):
+        raise TypeError(f"it returned {answer!r}; it must return a NetworkSpec or None")
+    if answer.name != name:
+        raise ValueError(f"it returned the network {answer.name!r} for the name {name!r}")
+    return answer
 
 
 def _flatten(results: list[Any]) -> Iterator[Any]:

@@ -7,7 +7,7 @@ import glob
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +41,13 @@ def list_inputs(inputs: Sequence[str]) -> list[Source]:
     Raises BadInput for an input that does not exist or contains no picture.
     """
     expanded = {url for given in inputs for url in _expand(given)}
-    urls = natsorted(sorted(expanded), alg=ns.IGNORECASE)
+    urls = natural_order(expanded)
     return [Source(name, url) for name, url in zip(_unique_names(urls), urls, strict=True)]
+
+
+def natural_order(urls: Iterable[str]) -> list[str]:
+    """Return URLs sorted so that numbers compare by value and case does not matter."""
+    return natsorted(sorted(urls), alg=ns.IGNORECASE)
 
 
 def _expand(given: str) -> list[str]:

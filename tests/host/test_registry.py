@@ -228,6 +228,33 @@ def test_a_plugin_that_raises_for_a_network_is_logged_and_skipped(
     assert message.startswith("plugin farm-a: farm_network raised ZeroDivisionError: ")
 
 
+@pytest.mark.parametrize(
+    ("answer", "names", "reason"),
+    [
+        ("'vgg'", "()", "farm_network raised TypeError: it returned 'vgg'; it must return a Netw"),
+        (
+            "NetworkSpec('other', list)",
+            "()",
+            "farm_network raised ValueError: it returned the network 'other' for the name 'hidden'",
+        ),
+        ("None", "7", "farm_network_names raised TypeError: 'int' object is not iterable"),
+        ("None", "(1 / 0 for _ in 'a')", "farm_network_names raised ZeroDivisionError: "),
+    ],
+)
+def test_a_wrong_answer_about_networks_is_logged_and_skipped(
+    install: Install, caplog: pytest.LogCaptureFixture, answer: str, names: str, reason: str
+) -> None:
+    install("farm-a", answering(answer, names))
+    install("farm-b", answering("None", "['hidden5']"))
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(UnknownName, match="unknown network 'hidden'; did you mean hidden5"),
+    ):
+        Registry.load().network("hidden")
+    (message,) = caplog.messages
+    assert message.startswith(f"plugin farm-a: {reason}")
+
+
 def test_an_unknown_network_suggests_the_names_that_plugins_answer(install: Install) -> None:
     install("farm-a", answering(spec_of("a"), "['hidden']"))
     with pytest.raises(UnknownName, match="unknown network 'hiden'; did you mean hidden"):
