@@ -1,18 +1,18 @@
-"""Film grain: seeded, so that the same job gives the same bytes on any worker."""
+"""Film grain, seeded so that a job gives the same bytes on any worker."""
 
 from farm import Effect, Field, TaskParams, hookimpl
 
 
 class Grain(Effect):
-    """Grain of one grey for all colours, strongest in the middle tones."""
+    """Monochrome film grain, strongest in the midtones."""
 
     name = "grain"
 
     class Params(TaskParams):
-        amount: float = Field(0.1, ge=0, le=1, description="Standard deviation in middle grey.")
+        amount: float = Field(0.1, ge=0, le=1, description="Standard deviation at middle grey.")
 
     def render(self, image, context):
-        import torch  # when it is needed, so that `farm plugins` stays fast
+        import torch  # imported here so that `farm plugins` stays fast
 
         noise = torch.randn(image[:, :1].shape, generator=context.generator(), dtype=image.dtype)
         grey = image.mean(dim=1, keepdim=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from PIL import Image
 
 Plane = Float[np.ndarray, "side side"]
@@ -160,7 +160,7 @@ def _clouds(side: int, cells: int, generator: np.random.Generator) -> Plane:
 
 
 def _unroll(
-    path: Float[np.ndarray, "n 2"], low: Float[np.ndarray, "2"], high: Float[np.ndarray, "2"]
+    path: Float[np.ndarray, "n 2"], low: Integer[np.ndarray, "2"], high: Integer[np.ndarray, "2"]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each pixel's distance from the path, signed, and where along it, 0..1."""
     y, x = np.mgrid[low[0] : high[0], low[1] : high[1]]

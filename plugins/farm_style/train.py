@@ -94,7 +94,7 @@ class TrainStyle(Run):
             lesson.step,
             course,
             world=context.world,
-            guard=lesson.guard(),
+            detector=lesson.detector(),
             report=lesson.report,
             show=lesson.show,
         )
@@ -159,7 +159,7 @@ class _StyleTraining:
             {"generator": self.generator}, {"generator": optimizer}, self._context.seed, facts
         )
 
-    def guard(self) -> "CollapseDetector":
+    def detector(self) -> "CollapseDetector":
         from farm.engine.training.collapse import CollapseDetector
 
         return CollapseDetector(mean=(0.5, 0.5, 0.5), span=(-0.05, 1.05))
@@ -177,7 +177,7 @@ class _StyleTraining:
     def step(self, state: "TrainState", rows: range) -> "StepResult":
         import torch
 
-        from farm.engine.training.loop import StepResult, descend
+        from farm.engine.training.loop import StepResult, optimizer_step
 
         crops = [self._crop(state, row) for row in rows]
         seen = torch.cat(crops).contiguous(memory_format=torch.channels_last)
@@ -185,7 +185,7 @@ class _StyleTraining:
         losses = self._losses(seen, painted)
         total = torch.stack(list(losses.values())).sum()
         rate = self._params.rate * self._schedule.share(state.step)
-        descend(state.optimizers["generator"], total, rate, self._context.world)
+        optimizer_step(state.optimizers["generator"], total, rate, self._context.world)
         return StepResult(losses, painted)
 
     def _losses(self, seen: "Tensor", painted: "Tensor") -> dict[str, "Tensor"]:
@@ -216,11 +216,11 @@ class _StyleTraining:
         import torch
 
         from farm.engine.pyramid import resize
-        from farm.engine.training.loop import generator, shuffled
+        from farm.engine.training.loop import row_generator, shuffled_index
 
         number = state.step * self._params.batch + row
-        photo = self._photo(shuffled(state.seed, len(self._photos), number))
-        draw = torch.rand(4, generator=generator(state.seed, state.step, row)).tolist()
+        photo = self._photo(shuffled_index(state.seed, len(self._photos), number))
+        draw = torch.rand(4, generator=row_generator(state.seed, state.step, row)).tolist()
         shortest, side = min(photo.shape[2:]), self._params.side
         least = min(side, shortest)
         length = least + int(draw[0] * (shortest - least + 1))

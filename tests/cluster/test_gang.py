@@ -113,7 +113,7 @@ def test_two_workers_go_on_with_what_one_began(gang: Any, training: Order, tmp_p
             assert mine[name] == pytest.approx(other[name], rel=1e-3)
 
     changed = replace(into(training, second), params={**training.params, "rate": 0.5})
-    with pytest.raises(BadInput, match=r"is of another run: facts rate was 0\.002, is now 0\.5"):
+    with pytest.raises(BadInput, match=r"belongs to another run: rate was 0\.002 and is now 0\.5"):
         together(gang, changed)
 
 

@@ -143,7 +143,7 @@ def test_a_folder_of_another_run_is_refused(
 ) -> None:
     folder = tmp_path / "run"
     make_run(photos, steps=2).train((painting,), folder, make_context())
-    with pytest.raises(BadInput, match=r"is of another run: facts rate was 0\.002, is now 0\.1"):
+    with pytest.raises(BadInput, match=r"belongs to another run: rate was 0\.002 and is now 0\.1"):
         make_run(photos, steps=2, rate=0.1).train((painting,), folder, make_context())
 
 
