@@ -1,4 +1,4 @@
-"""A plugin author's first hour: the examples as the README gives them."""
+"""The example plugins load, keep the contract and render what they describe."""
 
 import os
 import re
@@ -32,7 +32,7 @@ def registry() -> Registry:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> dict[str, np.ndarray]:
-    """Three pictures in a folder: every level of a colour, and two of noise."""
+    """Three pictures in a folder: one with all 256 levels, and two of noise."""
     ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
     noise = np.random.default_rng(5).integers(0, 256, (2, 19, 27, 3), dtype=np.uint8)
     drawn = {"one.png": ramp, "three.png": noise[1], "two.png": noise[0]}
@@ -44,7 +44,7 @@ def pictures(tmp_path: Path) -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def run(tmp_path: Path, pictures: dict[str, np.ndarray]) -> Run:
-    """Run an example over the folder: ``run("invert", "--amount", "0.5", into="out")``."""
+    """Render the folder with an example: ``run("invert", "--amount", "0.5", into="out")``."""
 
     def render(task: str, *flags: str, into: str) -> Path:
         words = ["--plugins-dir", str(EXAMPLES), task, "in", "-o", into, "--threads", "1", *flags]
@@ -79,13 +79,13 @@ def test_every_example_loads(registry: Registry) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", EFFECTS)
-def test_an_effect_keeps_the_contract(task: str, registry: Registry) -> None:
-    offered = registry.task(task)
-    assert issubclass(offered, Effect)
-    check_effect(offered)
+def test_an_example_effect_keeps_the_contract(task: str, registry: Registry) -> None:
+    effect = registry.task(task)
+    assert issubclass(effect, Effect)
+    check_effect(effect)
 
 
-def test_the_readme_shows_the_file_and_it_is_short() -> None:
+def test_the_readme_shows_the_smallest_example() -> None:
     (shown,) = (
         block
         for block in re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -95,12 +95,14 @@ def test_the_readme_shows_the_file_and_it_is_short() -> None:
     assert sum(bool(line.strip()) for line in shown.splitlines()) < 15
 
 
-def test_the_amount_is_bounded(registry: Registry) -> None:
+def test_an_amount_out_of_range_is_refused(registry: Registry) -> None:
     with pytest.raises(BadParameter, match=r"amount: should be less than or equal to 1, not 1\.5"):
         validate_params(registry.task("invert"), {"amount": 1.5})
 
 
-def test_grain_is_grey_as_strong_as_asked_and_the_seeds_own(registry: Registry) -> None:
+def test_grain_is_grey_has_the_requested_strength_and_depends_on_the_seed(
+    registry: Registry,
+) -> None:
     grain = registry.task("grain")
     assert issubclass(grain, Effect)
     effect = grain(validate_params(grain, {"amount": 0.2}))
@@ -123,6 +125,6 @@ def test_invert_renders_a_folder(run: Run, pictures: dict[str, np.ndarray]) -> N
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_pool_gives_the_same_bytes(run: Run) -> None:
-    here = bytes_of(run("invert", "--amount", "0.8", into="here"))
-    assert bytes_of(run("invert", "--amount", "0.8", "--workers", "1", into="pool")) == here
+def test_a_pool_renders_the_same_bytes(run: Run) -> None:
+    local = bytes_of(run("invert", "--amount", "0.8", into="local"))
+    assert bytes_of(run("invert", "--amount", "0.8", "--workers", "1", into="pool")) == local

@@ -1,5 +1,5 @@
-"""The numerics: networks, exact tiles, objectives, pyramids. The only room that imports torch.
+"""The numerics: networks, exact tiles, objectives and pyramids. Only this package imports torch.
 
-Import what is needed by module, for example ``from farm.engine import objectives``; this
-package itself imports nothing, so that naming a network costs no torch.
+Import the module you need, for example ``from farm.engine import objectives``. The package itself
+imports nothing, so it can be imported without loading torch.
 """

@@ -1,8 +1,8 @@
-"""Networks from picture to picture, tile by tile: the same picture as in one piece.
+"""Apply picture-to-picture networks tile by tile, with the same result as on the whole picture.
 
-What an output pixel depends on is measured, as it is for features (see reach): NaN goes in, and
-where it comes out says how far it was carried. Networks that shrink and grow again treat pixels by
-their place on a grid; its period is measured too, and tiles start on it.
+What an output pixel depends on is measured with NaN, as it is for features (see reach). Networks
+that downscale and upscale treat pixels by their position on a grid; the grid's period is measured
+too, and tiles start on it.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from farm.engine.gradient import Done, nothing
+from farm.engine.gradient import OnTile, ignore_tile
 from farm.engine.tiles import Reach, Segment, Tile, grid, segments
 from farm.engine.world import ALONE, World
 from farm.errors import BadParameter, PluginError
 
 Image = Float[Tensor, "1 channels height width"]
-Share = Callable[[float], None]
+Output = Float[Tensor, "1 out_channels height width"]
 
 _EXTENTS: Final = (160, 320, 640, 1280)
 _STRIP: Final = 32
@@ -38,59 +38,59 @@ def apply(
     image: Image,
     tile: int,
     *,
-    done: Done = nothing,
-    share: Share = lambda _: None,
+    on_tile: OnTile = ignore_tile,
+    on_progress: Callable[[float], None] = lambda _fraction: None,
     world: World = ALONE,
-) -> Image:
-    """Return what the module makes of the whole picture, at the same height and width.
+) -> Output:
+    """Return the module's output for the whole picture, at the same height and width.
 
-    tile: pixels a side, 0 for whole. done: hears of each tile. share: hears before what share of
-    the picture is there with it. world: as for gradients.
+    tile: pixels per side, 0 for the whole picture. on_progress: called before on_tile, with the
+    fraction of the tiles done. world: as for gradients.
 
-    Raises PluginError where the module gives another size; BadParameter where tiles cannot be
-    exact since a pixel depends on all others, as with an instance norm that is not frozen.
+    Raises PluginError if the module changes the size; BadParameter if tiles cannot be exact
+    because a pixel depends on all others, as with an instance norm that is not frozen.
     """
     height, width = image.shape[2:]
     if tile == 0 or tile >= max(height, width):
-        made = _run(module, image)
-        share(1.0)
-        done(0)
-        return made
+        whole = _run(module, image)
+        on_progress(1.0)
+        on_tile(0)
+        return whole
     if module not in _measured:
         _measured[module] = measure(module, image)
     rows, columns = _measured[module]
 
-    def paint(piece: Tile) -> dict[str, Tensor]:
-        down, _, inner_rows = _slices(piece.vertical, rows, height)
-        right, _, inner_columns = _slices(piece.horizontal, columns, width)
-        made = _run(module, image[..., down, right])
-        return {"own": made[..., inner_rows, inner_columns].contiguous()}
+    def compute(piece: Tile) -> dict[str, Tensor]:
+        crop_rows, _, inner_rows = _slices(piece.vertical, rows, height)
+        crop_columns, _, inner_columns = _slices(piece.horizontal, columns, width)
+        output = _run(module, image[..., crop_rows, crop_columns])
+        return {"owned": output[..., inner_rows, inner_columns].contiguous()}
 
-    painted: Tensor | None = None
+    output: Tensor | None = None
     pieces = tuple(grid(_cut(height, tile, rows), _cut(width, tile, columns)))
-    for number, (piece, told) in enumerate(world.deal(pieces, paint), start=1):
-        own = told["own"]
-        if painted is None:
-            painted = own.new_empty(1, own.shape[1], height, width)
-        _, own_rows, _ = _slices(piece.vertical, rows, height)
-        _, own_columns, _ = _slices(piece.horizontal, columns, width)
-        painted[..., own_rows, own_columns] = own
-        share(number / len(pieces))
-        done(piece.overlap_pixels)
-    assert painted is not None
-    return painted
+    for number, (piece, computed) in enumerate(world.deal(pieces, compute), start=1):
+        owned = computed["owned"]
+        if output is None:
+            output = owned.new_empty(1, owned.shape[1], height, width)
+        _, owned_rows, _ = _slices(piece.vertical, rows, height)
+        _, owned_columns, _ = _slices(piece.horizontal, columns, width)
+        output[..., owned_rows, owned_columns] = owned
+        on_progress(number / len(pieces))
+        on_tile(piece.overlap_pixels)
+    assert output is not None
+    return output
 
 
-def _run(module: nn.Module, image: Image) -> Image:
-    made = module(image)
-    if not isinstance(made, Tensor) or made.shape[2:] != image.shape[2:]:
-        given = list(made.shape) if isinstance(made, Tensor) else type(made).__name__
+def _run(module: nn.Module, image: Image) -> Output:
+    output = module(image)
+    if not isinstance(output, Tensor) or output.shape[2:] != image.shape[2:]:
+        shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise PluginError(
             type(module).__name__,
-            f"gave {given} for a picture of {list(image.shape)}; apply takes modules that keep "
-            "height and width",
+            f"returned {shape} for a picture of {list(image.shape)}; "
+            "a module passed to apply must keep height and width",
         )
-    return made
+    return output
 
 
 def _cut(length: int, tile: int, reach: Reach) -> tuple[Segment, ...]:
@@ -98,7 +98,7 @@ def _cut(length: int, tile: int, reach: Reach) -> tuple[Segment, ...]:
 
 
 def _slices(segment: Segment, reach: Reach, length: int) -> tuple[slice, slice, slice]:
-    """Return the crop, the pixels that are owned, and where these are in the crop."""
+    """Return the crop, the owned pixels, and the owned pixels relative to the crop."""
     owned, first = segment.owned[_BLOCK], segment.first[_BLOCK] * reach.stride
     start, stop = owned.start * reach.stride, min(owned.stop * reach.stride, length)
     crop = slice(segment.crop.start, segment.crop.stop)
@@ -107,9 +107,9 @@ def _slices(segment: Segment, reach: Reach, length: int) -> tuple[slice, slice, 
 
 @torch.no_grad()
 def measure(module: nn.Module, like: Image) -> tuple[Reach, Reach]:
-    """Return what a block of pixels depends on along rows and columns; stride: the period.
+    """Return the reach of a block of pixels along rows and columns; its stride is the period.
 
-    like: gives channels, precision and device. Raises BadParameter.
+    like: a picture with the channels, precision and device to use. Raises BadParameter.
     """
     return _measure_axis(module, like, 2), _measure_axis(module, like, 3)
 
@@ -121,40 +121,40 @@ def _measure_axis(module: nn.Module, like: Image, axis: int) -> Reach:
             return reach
     raise BadParameter(
         "tile",
-        f"each pixel of {type(module).__name__} depends on the whole picture; freeze what it takes "
-        "from all of it (norms), or use --tile none",
+        f"each pixel of {type(module).__name__} depends on the whole picture; "
+        "freeze its normalisation layers, or use --tile none",
     )
 
 
 def _measure_within(module: nn.Module, like: Image, axis: int, extent: int) -> Reach | None:
-    """Return the reach along an axis; None where so many pixels are too few to tell."""
+    """Return the reach along an axis, or None if it does not fit into extent pixels."""
     middle = extent // 2
 
     @cache
-    def spread(start: int, stop: int) -> tuple[int, int]:
+    def nan_span(start: int, stop: int) -> tuple[int, int]:
         sides = (extent, _STRIP) if axis == 2 else (_STRIP, extent)
         picture = like.new_zeros(1, like.shape[1], *sides)
         picture.narrow(axis, start, stop - start).fill_(torch.nan)
         marks = _run(module, picture).isnan().any(dim=1)[0].any(dim=3 - axis).nonzero()
         return (int(marks[0]), int(marks[-1])) if len(marks) else (extent, -1)
 
-    def ahead(row: int) -> int:
-        """Return how far before a row NaN begins to show when it starts there."""
-        return row - spread(row, extent)[0]
+    def before(row: int) -> int:
+        """Return how far NaN that starts at a row spreads before it."""
+        return row - nan_span(row, extent)[0]
 
-    def behind(row: int) -> int:
-        """Return how far after a row NaN still shows when it ends there."""
-        return spread(0, row + 1)[1] - row
+    def after(row: int) -> int:
+        """Return how far NaN that ends at a row spreads after it."""
+        return nan_span(0, row + 1)[1] - row
 
     for period in _PERIODS:
         block, next_block = (range(middle + k, middle + k + period) for k in (0, period))
         if any(
-            far(a) != far(b)
+            spread(a) != spread(b)
             for a, b in zip(block, next_block, strict=True)
-            for far in (ahead, behind)
+            for spread in (before, after)
         ):
             continue
-        last, first = max(map(ahead, block)), max(map(behind, block))
+        last, first = max(map(before, block)), max(map(after, block))
         if max(last, first) + 2 * period + _MARGIN < middle:
             return Reach(period, -first, last + period - 1)
     return None

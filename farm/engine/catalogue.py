@@ -1,4 +1,4 @@
-"""What a person may know of the networks before choosing: layers, strides, reach, weights."""
+"""Describe networks to users: their layers, strides and reach, and where their weights are."""
 
 from collections.abc import Mapping
 
@@ -11,30 +11,30 @@ from farm.model.specs import NetworkSpec
 
 Row = dict[str, object]
 
-_PROBE = 512
+_PROBE_SIDE = 512
 
 
 def rows(specs: Mapping[str, NetworkSpec]) -> list[Row]:
-    """Describe each network: where its weights are, and the names of its main layers."""
-    return [_row(spec) for spec in specs.values()]
+    """Describe each network: its weights file and the names of its main layers."""
+    return [_describe_network(spec) for spec in specs.values()]
 
 
 def layers(spec: NetworkSpec) -> list[Row]:
     """Describe each main layer: channels, stride and reach.
 
-    Reach is the measured range of pixels that a feature sees, counted from its own place.
+    Reach is the measured range of pixels that a feature sees, relative to its own position.
     """
-    network = _unweighted(spec)
+    network = _build_without_weights(spec)
     names = network.main_layers
     try:
-        together = network.extractor(names)
-        return [_layer(together, name) for name in names]
+        extractor = network.extractor(names)
+        return [_describe_layer(extractor, name) for name in names]
     except BadParameter:
-        return [_layer_alone(network, name) for name in names]
+        return [_describe_single_layer(network, name) for name in names]
 
 
-def _layer(extractor: Extractor, name: str) -> Row:
-    shape = extractor.shapes(_PROBE, _PROBE)[name]
+def _describe_layer(extractor: Extractor, name: str) -> Row:
+    shape = extractor.shapes(_PROBE_SIDE, _PROBE_SIDE)[name]
     axes = extractor.reach[name]
     strides = dict.fromkeys(str(r.stride) for r in axes)
     spans = dict.fromkeys(f"{r.first:+d}..{r.last:+d}" for r in axes)
@@ -46,15 +46,15 @@ def _layer(extractor: Extractor, name: str) -> Row:
     }
 
 
-def _layer_alone(network: Network, name: str) -> Row:
-    """Describe a layer of a network where some layer sees the whole picture."""
+def _describe_single_layer(network: Network, name: str) -> Row:
+    """Describe a layer on its own, with the error as its reach if it cannot be measured."""
     try:
-        return _layer(network.extractor((name,)), name)
+        return _describe_layer(network.extractor((name,)), name)
     except BadParameter as error:
         return {"layer": name, "channels": "", "stride": "", "reach": error.reason}
 
 
-def _row(spec: NetworkSpec) -> Row:
+def _describe_network(spec: NetworkSpec) -> Row:
     path = find_weights(spec)
     url = spec.weights.url() if spec.weights.url else ""
     return {
@@ -62,11 +62,11 @@ def _row(spec: NetworkSpec) -> Row:
         "weights": "here" if path else "to fetch" if url else "missing",
         "file": str(path or url or spec.weights.file or ""),
         "description": spec.description,
-        "layers": list(_unweighted(spec).main_layers),
+        "layers": list(_build_without_weights(spec).main_layers),
     }
 
 
-def _unweighted(spec: NetworkSpec) -> Network:
-    """Return the network without memory for its weights: shapes and reach need none."""
+def _build_without_weights(spec: NetworkSpec) -> Network:
+    """Return the network with its weights on the meta device; shapes and reach need no values."""
     with torch.device("meta"):
         return Network(spec, spec.build(), "", "meta", "float32")

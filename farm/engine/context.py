@@ -1,4 +1,4 @@
-"""What a frame's render is given: the engine, bound to one frame of one job."""
+"""The context passed to a frame's render: the engine, bound to one frame of one job."""
 
 import hashlib
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from farm.engine import gradient as exact
 from farm.engine.apply import apply
 from farm.engine.device import image_dtype
+from farm.engine.gradient import OnTile
 from farm.engine.networks import Network, NetworkCache
 from farm.engine.objectives import Objective
 from farm.engine.world import ALONE, World
@@ -19,36 +20,37 @@ from farm.model.job import Plan
 from farm.model.specs import Previous
 
 ReportProgress = Callable[[float, str, int], None]
-"""Hears the fraction done (0..1), a note, and the tile passes so far."""
+"""Called with the fraction done (0..1), a note, and the number of tile passes so far."""
 
 
 class _Shared(TypedDict):
-    done: Callable[[int], None]
+    on_tile: OnTile
     world: World
 
 
 def to_tensor(pixels: np.ndarray, device: str, plan: Plan) -> Tensor:
-    """Turn [height, width, 3] into [1, 3, height, width] on the device."""
+    """Convert [height, width, 3] to [1, 3, height, width] on the device."""
     return torch.tensor(pixels.transpose(2, 0, 1)[None], dtype=image_dtype(plan.precision)).to(
         device
     )
 
 
-def to_mask(shares: np.ndarray, device: str, plan: Plan) -> Tensor:
-    """Turn [height, width] into [1, 1, height, width] on the device."""
-    return torch.tensor(shares[None, None], dtype=image_dtype(plan.precision)).to(device)
+def to_mask(mask: np.ndarray, device: str, plan: Plan) -> Tensor:
+    """Convert [height, width] to [1, 1, height, width] on the device."""
+    return torch.tensor(mask[None, None], dtype=image_dtype(plan.precision)).to(device)
 
 
 def to_array(image: Tensor) -> np.ndarray:
-    """Turn [1, 3, height, width] into float32 [height, width, 3]."""
+    """Convert [1, 3, height, width] to float32 [height, width, 3]."""
     return image[0].permute(1, 2, 0).to("cpu", torch.float32).numpy()
 
 
 class FrameContext:
-    """The context of one frame; implements farm.task.Context.
+    """The context of one frame; implements farm.host.context.Context.
 
-    frame: a name that, with the plan's seed, makes the frame's own seed. After the render,
-    tiles and overlap_pixels say what it cost, and networks_used the digests by name.
+    frame: a name that, combined with the plan's seed, gives the frame's seed. After the render,
+    tiles and overlap_pixels are the number of tile passes and of pixels computed more than once;
+    networks_used maps each network's name to its weights' digest.
     """
 
     def __init__(
@@ -121,13 +123,13 @@ class FrameContext:
         return exact.features(image, extractor, self._plan.tile, **self._shared)[layer]
 
     def apply(self, module: nn.Module, image: Tensor, until: float | None = None) -> Tensor:
-        begun = self._done
+        start = self._done
 
-        def share(part: float) -> None:
+        def on_progress(fraction: float) -> None:
             if until is not None:
-                self._done = begun + (until - begun) * part
+                self._done = start + (until - start) * fraction
 
-        return apply(module, image, self._plan.tile, share=share, **self._shared)
+        return apply(module, image, self._plan.tile, on_progress=on_progress, **self._shared)
 
     def read(self, source: str) -> Tensor:
         return to_tensor(self._read(source), self._device, self._plan)
@@ -137,9 +139,9 @@ class FrameContext:
 
     @property
     def _shared(self) -> _Shared:
-        return {"done": self._tile_done, "world": self.world}
+        return {"on_tile": self._count_tile, "world": self.world}
 
-    def _tile_done(self, overlap_pixels: int) -> None:
+    def _count_tile(self, overlap_pixels: int) -> None:
         self.tiles += 1
         self.overlap_pixels += overlap_pixels
         self.progress(self._done, self._note)

@@ -1,4 +1,4 @@
-"""Cut a network's graph at some layers: nothing deeper runs, batch norm is folded."""
+"""Cut a network's graph at given layers, so that nothing deeper runs, and fold batch norm."""
 
 import copy
 from collections.abc import Iterable, Sequence
@@ -17,41 +17,41 @@ _NOT_FEATURES = (
 
 
 def trace(module: nn.Module, network: str) -> fx.Graph:
-    """Return the module's graph, where nothing is overwritten.
+    """Return the module's graph, without in-place operations.
 
-    Raises PluginError when torch.fx cannot follow the module.
+    Raises PluginError if torch.fx cannot trace the module.
     """
     try:
         graph = fx.Tracer().trace(module)
     except Exception as error:
         reason = " ".join(str(error).split())
         raise PluginError(network, f"torch.fx cannot trace the network: {reason}") from error
-    _overwrite_nothing(graph, module)
+    _remove_in_place(graph, module)
     return graph
 
 
-def _overwrite_nothing(graph: fx.Graph, module: nn.Module) -> None:
-    """Let in-place operations return a new value, which later readers of the old one get.
+def _remove_in_place(graph: fx.Graph, module: nn.Module) -> None:
+    """Replace in-place operations; later readers of the old value read the new one.
 
-    A tapped layer then keeps its own features, whatever follows it. torch.fx itself turns
-    ``x += y`` into ``x = x + y``.
+    A layer's features then stay intact whatever follows it. torch.fx itself turns ``x += y``
+    into ``x = x + y``.
     """
-    before: set[fx.Node] = set()
+    seen: set[fx.Node] = set()
     for node in graph.nodes:
-        before.add(node)
+        seen.add(node)
         if node.op == "call_module":
-            overwrites = getattr(module.get_submodule(str(node.target)), "inplace", False)
+            was_in_place = getattr(module.get_submodule(str(node.target)), "inplace", False)
         else:
-            overwrites = _make_plain(node)
-        if overwrites:
+            was_in_place = _make_out_of_place(node)
+        if was_in_place:
             (old, *_) = node.all_input_nodes
             for reader in tuple(old.users):
-                if reader not in before:
+                if reader not in seen:
                     reader.replace_input_with(old, node)
 
 
-def _make_plain(node: fx.Node) -> bool:
-    """Turn an in-place operation into the plain one; say whether it was one."""
+def _make_out_of_place(node: fx.Node) -> bool:
+    """Make an operation out of place; return whether it was in place."""
     name = getattr(node.target, "__name__", str(node.target))
     if name.endswith("_") and getattr(torch, name, None) is node.target:
         node.target = getattr(torch, name[:-1])
@@ -65,7 +65,7 @@ def _make_plain(node: fx.Node) -> bool:
 
 
 def layer_ends(graph: fx.Graph) -> dict[str, fx.Node]:
-    """Return the node that ends each layer (module), in the order they end."""
+    """Return the last node of each layer (module), in execution order."""
     ends: dict[str, fx.Node] = {}
     for node in graph.nodes:
         paths = [path for path, _ in node.meta.get("nn_module_stack", {}).values() if path]
@@ -78,7 +78,7 @@ def layer_ends(graph: fx.Graph) -> dict[str, fx.Node]:
 
 
 def outer_layers(layers: Iterable[str]) -> tuple[str, ...]:
-    """Return the layers that lie in no other layer, those of a plain sequence one deeper."""
+    """Return the top-level layers; those of `features` and `classifier` count as top-level."""
     names = [name for name in layers if "." in name or name not in ("features", "classifier")]
     outer = [n for n in names if n.partition(".")[0] not in names or "." not in n]
     return tuple(n for n in outer if n.count(".") <= 1 and not n.startswith(_NOT_FEATURES))
@@ -90,7 +90,7 @@ def cut(
     ends: Sequence[fx.Node],
     heads: Sequence[nn.Module | None],
 ) -> fx.GraphModule:
-    """Return a module that gives the features at ends, each through its head if it has one."""
+    """Return a module that computes the features at ends, each passed through its head if any."""
     copies: dict[fx.Node, fx.Node] = {}
     trimmed = fx.Graph()
     trimmed.graph_copy(graph, copies)
@@ -112,7 +112,7 @@ def cut(
 
 
 def _fold(root: fx.GraphModule) -> fx.GraphModule:
-    """Fold batch norms into convolutions, in double precision, and forbid in-place layers."""
+    """Fold batch norms into convolutions, in double precision, and make layers out of place."""
     for child in root.modules():
         if getattr(child, "inplace", False):
             child.inplace = False  # type: ignore[assignment]
@@ -120,24 +120,24 @@ def _fold(root: fx.GraphModule) -> fx.GraphModule:
     root.recompile()
     folded = fuse(root.to(torch.float64), inplace=True, no_trace=True)
     assert isinstance(folded, fx.GraphModule)
-    _rectify_in_place(folded)
+    _make_relu_in_place(folded)
     folded.delete_all_unused_submodules()
     return folded
 
 
 def _unshare(root: fx.GraphModule) -> None:
-    """Give each call a layer of its own: folding changes a layer for all its calls."""
+    """Give each call its own copy of a layer, since folding changes a layer for all its calls."""
     seen = set()
     for node in root.graph.nodes:
         if node.op == "call_module" and node.target in seen:
-            again = copy.deepcopy(root.get_submodule(str(node.target)))
+            duplicate = copy.deepcopy(root.get_submodule(str(node.target)))
             node.target = f"{node.target}_{node.name}"
-            root.add_submodule(node.target, again)
+            root.add_submodule(node.target, duplicate)
         seen.add(node.target)
 
 
-def _rectify_in_place(root: fx.GraphModule) -> None:
-    """Let ReLU overwrite a convolution's output where nothing else reads it: less memory."""
+def _make_relu_in_place(root: fx.GraphModule) -> None:
+    """Save memory: let ReLU overwrite a convolution's output if nothing else reads it."""
     modules = dict(root.named_modules())
     for node in root.graph.nodes:
         if node.target is not F.relu and type(modules.get(str(node.target))) is not nn.ReLU:

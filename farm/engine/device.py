@@ -1,4 +1,4 @@
-"""Which device computes, and how it is made to compute the same each time."""
+"""Choose the device, and make it compute the same result every time."""
 
 import os
 import warnings
@@ -20,14 +20,14 @@ def pick_device() -> str:
 
 
 def image_dtype(precision: Precision) -> torch.dtype:
-    """Return the precision of pictures and sums: half precision is for networks only."""
+    """Return the precision of pictures and sums; bfloat16 is for networks only."""
     return torch.float64 if precision == "float64" else torch.float32
 
 
 def set_up(device: str, threads: int) -> None:
-    """Make the calling thread compute on so many threads, with deterministic kernels.
+    """Set the number of threads and, on CUDA, select deterministic kernels.
 
-    float32 means float32: TF32 is off, bfloat16 is there for speed. A kernel that has no
+    TF32 is off, so float32 means float32; use bfloat16 for speed. A kernel without a
     deterministic version warns once, by name.
     """
     torch.set_num_threads(threads)

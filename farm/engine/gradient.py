@@ -1,8 +1,8 @@
-"""Exact gradients and features of pictures of any size, tile by tile.
+"""Exact gradients and features of pictures of any size, computed tile by tile.
 
-The result is the whole picture's: each feature is computed from all the pixels it sees, belongs
-to exactly one tile, and its pull on pixels that tiles share is added up, in a fixed order. Where
-several workers share the picture each one computes some of the tiles, and hears of the others.
+The result is that of the whole picture: each feature is computed from all the pixels it sees and
+belongs to exactly one tile, and gradients of pixels that tiles share are added in a fixed order.
+Workers that share a picture each compute some of its tiles and exchange the results.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,12 +19,13 @@ from farm.engine.tiles import Tile, grid, segments, whole
 from farm.engine.world import ALONE, World
 
 Image = Float[Tensor, "1 3 height width"]
-Done = Callable[[int], None]
-"""Hears, after each pass over a tile, how many pixels of other tiles it computed again."""
+Crop = Float[Tensor, "1 3 crop_height crop_width"]
+OnTile = Callable[[int], None]
+"""Called after each pass over a tile, with the number of pixels it shares with other tiles."""
 
 
-def nothing(_pixels: int) -> None:
-    """Hear nothing."""
+def ignore_tile(_overlap_pixels: int) -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class Layout:
 
 
 def lay_out(extractor: Extractor, height: int, width: int, tile: int) -> Layout:
-    """Cut a picture into tiles of so many pixels a side; 0 for one tile.
+    """Cut a picture into tiles of at most tile pixels per side; 0 gives one tile.
 
-    Raises BadParameter when the picture is too small, or a layer sees all of it.
+    Raises BadParameter if the picture is too small, or a layer depends on all of it.
     """
     shapes = extractor.shapes(height, width)
     rows = {layer: s.rows for layer, s in shapes.items()}
@@ -64,19 +65,20 @@ def gradient(
     objective: Objective | Sequence[Objective],
     tile: int,
     *,
-    done: Done = nothing,
+    on_tile: OnTile = ignore_tile,
     world: World = ALONE,
 ) -> tuple[float, Image]:
     """Return the objective's value and its exact gradient with respect to the image.
 
-    image: RGB in 0..1; its precision is that of the sums. objective: one, or several to add up.
-    tile: pixels a side, 0 for whole. world: the workers that give the same image, and get the same.
+    image: RGB in 0..1; sums have its precision. objective: one, or several to add up. tile:
+    pixels per side, 0 for the whole picture. world: the workers that share the picture; all pass
+    the same image and get the same result.
     """
     layout = lay_out(extractor, image.shape[2], image.shape[3], tile)
-    search = _Search(image, extractor, _Sought(objective), layout, done, world)
-    if len(layout.tiles) == 1 or search.sought.is_local:
-        return search.one_pass()
-    return search.two_passes()
+    evaluation = _Evaluation(image, extractor, _ObjectiveSum(objective), layout, on_tile, world)
+    if len(layout.tiles) == 1 or evaluation.objective.is_local:
+        return evaluation.one_pass()
+    return evaluation.two_passes()
 
 
 def statistics(
@@ -85,18 +87,23 @@ def statistics(
     objective: Objective,
     tile: int,
     *,
-    done: Done = nothing,
+    on_tile: OnTile = ignore_tile,
     world: World = ALONE,
 ) -> dict[str, Tensor]:
     """Return the objective's statistics of the whole picture by layer, in float64."""
     layout = lay_out(extractor, image.shape[2], image.shape[3], tile)
-    sums = _Search(image, extractor, _Sought(objective), layout, done, world).sum_up()
-    return {layer: found for (_, layer), found in sums.items()}
+    evaluation = _Evaluation(image, extractor, _ObjectiveSum(objective), layout, on_tile, world)
+    return {layer: sums for (_, layer), sums in evaluation.sum_statistics().items()}
 
 
 def features(
-    image: Image, extractor: Extractor, tile: int, *, done: Done = nothing, world: World = ALONE
-) -> dict[str, Features]:
+    image: Image,
+    extractor: Extractor,
+    tile: int,
+    *,
+    on_tile: OnTile = ignore_tile,
+    world: World = ALONE,
+) -> dict[str, Tensor]:
     """Return the whole picture's features by layer, computed tile by tile."""
     layout = lay_out(extractor, image.shape[2], image.shape[3], tile)
     maps = {
@@ -104,127 +111,127 @@ def features(
         for layer, s in layout.shapes.items()
     }
 
-    def see(piece: Tile) -> dict[str, Features]:
+    def compute(piece: Tile) -> dict[str, Tensor]:
         with torch.no_grad():
-            return dict(_owned(_crop(image, piece), piece, extractor))
+            return dict(_owned_features(_crop(image, piece), piece, extractor))
 
-    for piece, seen in world.deal(layout.tiles, see):
-        for layer, owned in seen.items():
+    for piece, computed in world.deal(layout.tiles, compute):
+        for layer, owned in computed.items():
             layout.window(piece, layer).crop(maps[layer]).copy_(owned)
-        done(piece.overlap_pixels)
+        on_tile(piece.overlap_pixels)
     return maps
 
 
 Name = TypeVar("Name")
 Key = tuple[int, str]
-"""An objective's number and a layer."""
+"""The index of an objective, and a layer."""
 
 
-class _Sought:
-    """Objectives that are added up."""
+class _ObjectiveSum:
+    """The sum of one or more objectives."""
 
     def __init__(self, objective: Objective | Sequence[Objective]) -> None:
         self._parts = (objective,) if isinstance(objective, Objective) else tuple(objective)
         self.is_local = all(isinstance(part, LocalObjective) for part in self._parts)
 
     def statistics(
-        self, crop: Image, tile: Tile, extractor: Extractor, layout: Layout
+        self, crop: Crop, tile: Tile, extractor: Extractor, layout: Layout
     ) -> Iterator[tuple[Key, Tensor]]:
-        """Yield what the tile adds to the statistics."""
-        for layer, owned in _owned(crop, tile, extractor):
-            for number, part in enumerate(self._parts):
+        """Yield the tile's part of the statistics."""
+        for layer, owned in _owned_features(crop, tile, extractor):
+            for index, part in enumerate(self._parts):
                 if layer in part.layers:
-                    yield (number, layer), part.statistics(layer, owned, layout.window(tile, layer))
+                    yield (index, layer), part.statistics(layer, owned, layout.window(tile, layer))
 
     def loss(self, sums: Mapping[Key, Tensor]) -> Tensor:
-        """Return the value of statistics; of those of one tile its share, where all is local."""
+        """Return the value of the statistics; local objectives also accept those of one tile."""
         values = [
-            part.loss({layer: found for (n, layer), found in sums.items() if n == number})
-            for number, part in enumerate(self._parts)
-            if any(n == number for n, _ in sums)
+            part.loss({layer: total for (i, layer), total in sums.items() if i == index})
+            for index, part in enumerate(self._parts)
+            if any(i == index for i, _ in sums)
         ]
         return torch.stack(values).sum()
 
 
 @dataclass(frozen=True)
-class _Search:
-    """One look at one picture for what is sought, tile by tile."""
+class _Evaluation:
+    """The evaluation of objectives on one picture, tile by tile."""
 
     image: Image
     extractor: Extractor
-    sought: _Sought
+    objective: _ObjectiveSum
     layout: Layout
-    done: Done
+    on_tile: OnTile
     world: World
 
     def one_pass(self) -> tuple[float, Image]:
-        """Pull back each tile's share of the value, or the whole value of the only tile."""
+        """Differentiate each tile's part of the value, or the whole value of the only tile."""
 
-        def pull(tile: Tile) -> dict[str, Tensor]:
+        def compute(tile: Tile) -> dict[str, Tensor]:
             crop = _crop(self.image, tile).requires_grad_()
-            found = self._statistics(crop, tile)
-            share = self.sought.loss({key: added.double() for key, added in found})
-            return {"share": share.detach(), "slopes": torch.autograd.grad(share, crop)[0]}
+            parts = self._statistics(crop, tile)
+            value = self.objective.loss({key: part.double() for key, part in parts})
+            return {"value": value.detach(), "gradient": torch.autograd.grad(value, crop)[0]}
 
         value, total = 0.0, torch.zeros_like(self.image)
-        for tile, pulled in self._deal(pull):
-            _crop(total, tile).add_(pulled["slopes"])
-            value += float(pulled["share"])
+        for tile, computed in self._deal(compute):
+            _crop(total, tile).add_(computed["gradient"])
+            value += float(computed["value"])
         return value, total
 
     def two_passes(self) -> tuple[float, Image]:
-        """Sum the statistics, take the loss, and pull its cotangent back tile by tile."""
-        leaves = {key: found.requires_grad_() for key, found in self.sum_up().items()}
-        loss = self.sought.loss(leaves)
-        pulls = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+        """Sum the statistics, then backpropagate the loss through them tile by tile."""
+        sums = {key: total.requires_grad_() for key, total in self.sum_statistics().items()}
+        loss = self.objective.loss(sums)
+        outer = dict(zip(sums, torch.autograd.grad(loss, list(sums.values())), strict=True))
 
-        def pull(tile: Tile) -> dict[str, Tensor]:
+        def compute(tile: Tile) -> dict[str, Tensor]:
             crop = _crop(self.image, tile).requires_grad_()
-            found = dict(self._statistics(crop, tile))
-            along = [pulls[key].to(added.dtype) for key, added in found.items()]
-            return {"slopes": torch.autograd.grad(list(found.values()), crop, along)[0]}
+            parts = dict(self._statistics(crop, tile))
+            weights = [outer[key].to(part.dtype) for key, part in parts.items()]
+            return {"gradient": torch.autograd.grad(list(parts.values()), crop, weights)[0]}
 
         total = torch.zeros_like(self.image)
-        for tile, pulled in self._deal(pull):
-            _crop(total, tile).add_(pulled["slopes"])
+        for tile, computed in self._deal(compute):
+            _crop(total, tile).add_(computed["gradient"])
         return float(loss.detach()), total
 
-    def sum_up(self) -> dict[Key, Tensor]:
+    def sum_statistics(self) -> dict[Key, Tensor]:
         """Return the statistics of the whole picture, in float64."""
 
-        def see(tile: Tile) -> dict[Key, Tensor]:
+        def compute(tile: Tile) -> dict[Key, Tensor]:
             with torch.no_grad():
                 return dict(self._statistics(_crop(self.image, tile), tile))
 
         sums: dict[Key, Tensor] = {}
-        for _, seen in self._deal(see):
-            for key, added in seen.items():
-                sums[key] = sums[key] + added if key in sums else added.double()
+        for _, computed in self._deal(compute):
+            for key, part in computed.items():
+                sums[key] = sums[key] + part if key in sums else part.double()
         return sums
 
-    def _statistics(self, crop: Image, tile: Tile) -> Iterator[tuple[Key, Tensor]]:
-        return self.sought.statistics(crop, tile, self.extractor, self.layout)
+    def _statistics(self, crop: Crop, tile: Tile) -> Iterator[tuple[Key, Tensor]]:
+        return self.objective.statistics(crop, tile, self.extractor, self.layout)
 
     def _deal(
-        self, make: Callable[[Tile], dict[Name, Tensor]]
+        self, compute: Callable[[Tile], dict[Name, Tensor]]
     ) -> Iterator[tuple[Tile, Mapping[Name, Tensor]]]:
-        for tile, made in self.world.deal(self.layout.tiles, make):
-            yield tile, made
-            self.done(tile.overlap_pixels)
+        for tile, computed in self.world.deal(self.layout.tiles, compute):
+            yield tile, computed
+            self.on_tile(tile.overlap_pixels)
 
 
-def _crop(image: Image, tile: Tile) -> Image:
+def _crop(image: Image, tile: Tile) -> Crop:
     vertical, horizontal = tile.vertical.crop, tile.horizontal.crop
     return image[..., vertical.start : vertical.stop, horizontal.start : horizontal.stop].detach()
 
 
-def _owned(crop: Image, tile: Tile, extractor: Extractor) -> Iterator[tuple[str, Features]]:
-    """Yield the features that the tile owns, in float32 or better."""
-    for layer, found in extractor(crop).items():
+def _owned_features(crop: Crop, tile: Tile, extractor: Extractor) -> Iterator[tuple[str, Features]]:
+    """Yield the features that the tile owns by layer, in the crop's precision."""
+    for layer, computed in extractor(crop).items():
         if layer not in tile.vertical.owned or layer not in tile.horizontal.owned:
             continue
         top = tile.vertical.first[layer]
         left = tile.horizontal.first[layer]
         rows, columns = tile.vertical.owned[layer], tile.horizontal.owned[layer]
-        piece = found[:, :, top : top + len(rows), left : left + len(columns)]
+        piece = computed[:, :, top : top + len(rows), left : left + len(columns)]
         yield layer, piece.to(crop.dtype)

@@ -1,4 +1,4 @@
-"""Feature extractors: networks cut at named layers, folded, frozen and kept warm."""
+"""Feature extractors: networks cut at named layers, folded, frozen and cached."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from farm.model.job import Precision
 from farm.model.specs import NetworkSpec
 
 HEAD = "logits"
-"""The layer of the class scores, one set at each position; their mean is the network's."""
+"""The layer of class scores, one set per position; their mean is the classifier's output."""
 
 
 Sides = tuple[int, ...]
@@ -34,7 +34,7 @@ class Shape:
 
 
 class Extractor(nn.Module):
-    """A network run no deeper than the layers asked for. Frozen; feeds on RGB in 0..1."""
+    """A frozen network that runs no deeper than the requested layers. Takes RGB in 0..1."""
 
     mean: Tensor
     std: Tensor
@@ -49,39 +49,39 @@ class Extractor(nn.Module):
 
     def forward(self, image: Float[Tensor, "1 3 height width"]) -> dict[str, Tensor]:
         """Return features by layer, each [1, channels, rows, columns]."""
-        fed = (image - self.mean.to(image.dtype)) / self.std.to(image.dtype)
-        dtype = next(self.body.parameters(), fed).dtype
-        fed = fed.to(dtype, memory_format=torch.channels_last)
-        features = self.body.forward(fed)  # calling it would print what goes wrong
+        x = (image - self.mean.to(image.dtype)) / self.std.to(image.dtype)
+        dtype = next(self.body.parameters(), x).dtype
+        x = x.to(dtype, memory_format=torch.channels_last)
+        features = self.body.forward(x)  # calling body itself would print errors to stderr
         return dict(zip(self.layers, features, strict=True))
 
     def shapes(self, height: int, width: int) -> Mapping[str, Shape]:
-        """Return the layers' shapes for a picture of this size, computing nothing.
+        """Return the layers' shapes for a picture of this size, without computing features.
 
-        Raises BadParameter when the picture is too small for the network.
+        Raises BadParameter if the picture is too small for the network.
         """
         if (height, width) not in self._shapes:
             self._shapes[height, width] = self._infer_shapes(height, width)
         return self._shapes[height, width]
 
     def _infer_shapes(self, height: int, width: int) -> dict[str, Shape]:
-        found = self._probe(height, width)
+        shapes = self._probe(height, width)
         if not self._shapes:
-            self._check_channels(height, width, found)
-        return {layer: Shape(*sides) for layer, sides in found.items()}
+            self._check_channels(height, width, shapes)
+        return {layer: Shape(*sides) for layer, sides in shapes.items()}
 
-    def _check_channels(self, height: int, width: int, found: Mapping[str, Sides]) -> None:
-        """Refuse layers whose first side grows with the picture."""
+    def _check_channels(self, height: int, width: int, shapes: Mapping[str, Sides]) -> None:
+        """Raise BadParameter for a layer whose first side grows with the picture."""
         try:
             larger = self._probe(2 * height, 2 * width)
         except BadParameter:
-            return  # it takes one size alone
-        for layer, sides in found.items():
+            return  # the network accepts a single size only
+        for layer, sides in shapes.items():
             if sides[0] != larger[layer][0]:
                 raise BadParameter(
                     "layers",
-                    f"{layer} of {self.network} has its channels last, which is not read; "
-                    "choose another network",
+                    f"layer {layer} of {self.network} has its channels last, which is not "
+                    "supported; choose another network",
                 )
 
     def _probe(self, height: int, width: int) -> dict[str, Sides]:
@@ -93,18 +93,20 @@ class Extractor(nn.Module):
         except (RuntimeError, AssertionError) as error:
             raise BadParameter(
                 "layers",
-                f"{self.network} cannot take a picture of {width}x{height} down to "
+                f"{self.network} cannot process a picture of {width}x{height} down to layer "
                 f"{self.layers[-1]}; choose an earlier layer or a larger picture",
             ) from error
-        for layer, found in features.items():
-            if not isinstance(found, Tensor) or found.ndim != 4:
+        for layer, feature in features.items():
+            if not isinstance(feature, Tensor) or feature.ndim != 4:
                 raise BadParameter(
-                    "layers", f"{layer} of {self.network} is no map of features; choose another"
+                    "layers",
+                    f"layer {layer} of {self.network} has no spatial features; "
+                    "choose another layer",
                 )
-        return {layer: tuple(found.shape[1:]) for layer, found in features.items()}
+        return {layer: tuple(feature.shape[1:]) for layer, feature in features.items()}
 
     def fits(self, height: int, width: int) -> bool:
-        """Say whether a picture of this size reaches all layers."""
+        """Return whether a picture of this size is large enough for all layers."""
         try:
             return all(s.rows and s.columns for s in self.shapes(height, width).values())
         except BadParameter:
@@ -120,7 +122,7 @@ class Extractor(nn.Module):
                 return reach.measure(self._on_cpu())
 
     def _on_cpu(self) -> "Extractor":
-        """Return a copy to probe with; weights that are not held here are zero in it."""
+        """Return a float32 copy on the CPU; weights on the meta device become zero."""
         probe = copy.deepcopy(self)
         if self.std.is_meta:
             probe.to_empty(device="cpu")
@@ -134,7 +136,7 @@ class Extractor(nn.Module):
 
 
 class Network:
-    """A network with its weights, ready to be cut at any of its layers.
+    """A network with its weights, which can be cut at any of its layers.
 
     digest: sha256 of the weights file.
     """
@@ -151,14 +153,14 @@ class Network:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every layer's name in the order they run, then aliases and class scores."""
+        """Names of all layers in execution order, then the aliases and the class scores."""
         head = (HEAD,) if self.spec.head else ()
         aliases = (a for a, layer in self.spec.aliases.items() if layer in self._ends)
         return (*self._ends, *aliases, *head)
 
     @property
     def main_layers(self) -> tuple[str, ...]:
-        """Aliases where there are any, else the layers that a person would name."""
+        """The aliases if there are any, otherwise the top-level layers; then the class scores."""
         named = tuple(self.spec.aliases) or tuple(cut.outer_layers(self.layers))
         return (*named, HEAD) if self.spec.head else named
 
@@ -168,7 +170,10 @@ class Network:
         return self.spec.classes()
 
     def class_index(self, name: str) -> int:
-        """Return a class's index, given its number, its name or how its name begins."""
+        """Return the index of a class, given its number, its name or the start of its name.
+
+        Raises UnknownName.
+        """
         if name.isdecimal() and int(name) < len(self.classes):
             return int(name)
         for matches in (str.__eq__, str.startswith):
@@ -198,14 +203,17 @@ class Network:
 
 
 class NetworkCache:
-    """The networks a worker has loaded, kept warm. find: returns a spec by name."""
+    """The networks that a worker has loaded. find: returns a spec by name."""
 
     def __init__(self, find: Callable[[str], NetworkSpec], device: str) -> None:
         self._find, self._device = find, device
         self._networks: dict[tuple[str, str | None, Precision], Network] = {}
 
     def get(self, name: str, weights: str | None, precision: Precision) -> Network:
-        """Return a network. Raises UnknownName, WeightsMissing or BadParameter."""
+        """Return a network, loading it on first use.
+
+        Raises UnknownName, WeightsMissing or BadParameter.
+        """
         key = (name, weights, precision)
         if key not in self._networks:
             spec = self._find(name)

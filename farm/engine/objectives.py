@@ -1,7 +1,7 @@
-"""Scalar functions of features that are sums over positions: what a picture is pulled towards.
+"""Objectives: scalar functions of features that a picture is changed to maximise.
 
-Every objective takes statistics that add up over positions, so tiles may be done one by one.
-Where the loss is the sum of the statistics themselves (LocalObjective) one pass is enough;
+Every objective uses statistics that add up over positions, so tiles can be computed one by one.
+If the value is the sum of the statistics themselves (LocalObjective), one pass is enough;
 otherwise the statistics of all tiles are summed first (see gradient).
 """
 
@@ -17,12 +17,13 @@ from farm.engine.networks import HEAD, Shape
 from farm.engine.tiles import Span
 
 Features = Float[Tensor, "1 channels rows columns"]
+Piece = Float[Tensor, "1 channels piece_rows piece_columns"]
 Scalar = Float[Tensor, ""]
 
 
 @dataclass(frozen=True)
 class Window:
-    """Where a piece of a layer's features lies in the layer's whole map."""
+    """The position of a piece of a layer's features in the layer's whole map."""
 
     rows: Span
     columns: Span
@@ -30,45 +31,45 @@ class Window:
 
     @property
     def positions(self) -> int:
-        """Positions in the whole map."""
+        """Number of positions in the whole map."""
         return self.whole.rows * self.whole.columns
 
-    def crop(self, whole_map: Features) -> Features:
-        """Return this piece of a map that covers the whole layer."""
+    def crop(self, whole_map: Features) -> Piece:
+        """Return this piece of a map of the whole layer."""
         rows, columns = self.rows, self.columns
         return whole_map[:, :, rows.start : rows.stop, columns.start : columns.stop]
 
 
 class Objective(ABC):
-    """A scalar to climb. layers: names of the layers it reads, in order."""
+    """A scalar to maximise. layers: names of the layers it reads, in execution order."""
 
     layers: tuple[str, ...]
 
     @abstractmethod
     def statistics(self, layer: str, features: Features, window: Window) -> Tensor:
-        """Return what adds up over positions; float32 or better."""
+        """Return this piece's part of the statistics, in float32 or float64."""
 
     @abstractmethod
     def loss(self, statistics: Mapping[str, Tensor]) -> Scalar:
-        """Return the value of the statistics summed over the whole picture."""
+        """Return the objective's value, given the statistics of the whole picture."""
 
 
 class LocalObjective(Objective):
-    """An objective that is itself a sum over positions: one pass gives its gradient."""
+    """An objective that is a sum over positions, so one pass gives its gradient."""
 
     @abstractmethod
     def statistics(self, layer: str, features: Features, window: Window) -> Scalar:
-        """Return this piece's share of the value."""
+        """Return this piece's part of the value."""
 
     def loss(self, statistics: Mapping[str, Tensor]) -> Scalar:
         return torch.stack(list(statistics.values())).sum()
 
 
 class Energy(LocalObjective):
-    """Half the mean square of whole layers, weighted: the classic dream.
+    """Half the mean square of whole layers, weighted; the original DeepDream objective.
 
     Source: Mordvintsev, Olah, Tyka 2015, "Inceptionism".
-    Differs: a mean, not a sum, so that weights compare layers of different size.
+    Differs: a mean instead of a sum, so that weights are comparable between layers.
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
@@ -80,7 +81,7 @@ class Energy(LocalObjective):
 
 
 class Channels(LocalObjective):
-    """Mean activation of some channels of some layers, weighted by layer.
+    """Mean activation of given channels, weighted by layer.
 
     Source: Olah, Mordvintsev, Schubert 2017, "Feature Visualization" (channel objective).
     """
@@ -94,7 +95,7 @@ class Channels(LocalObjective):
 
 
 class Neurons(LocalObjective):
-    """Activation of some channels at one place. y, x: fractions 0..1 of height and width."""
+    """Activation of given channels at one position. y, x: fractions 0..1 of height and width."""
 
     def __init__(
         self, weights: Mapping[str, float], channels: Sequence[int], y: float, x: float
@@ -112,10 +113,9 @@ class Neurons(LocalObjective):
 
 
 class Classes(LocalObjective):
-    """Sum of the unnormalised scores of some classes, weighted.
+    """Weighted sum of the unnormalised scores of given classes.
 
-    Source: Simonyan, Vedaldi, Zisserman 2013, arXiv 1312.6034, equation 1 (without its penalty,
-    which is not the network's).
+    Source: Simonyan, Vedaldi, Zisserman 2013, arXiv 1312.6034, equation 1, without its penalty.
     """
 
     layers = (HEAD,)
@@ -123,16 +123,16 @@ class Classes(LocalObjective):
     def __init__(self, weights: Mapping[int, float]) -> None:
         self._classes, self._weights = list(weights), list(weights.values())
 
-    def statistics(self, layer: str, features: Features, window: Window) -> Scalar:  # noqa: ARG002 - it has one layer
+    def statistics(self, layer: str, features: Features, window: Window) -> Scalar:  # noqa: ARG002 - there is only one layer
         scores = features[0, self._classes].sum((1, 2))
         return (scores * scores.new_tensor(self._weights)).sum() / window.positions
 
 
 class Guide(LocalObjective):
-    """Pull every position towards the guide's feature that matches it best.
+    """Similarity of each position's feature to the guide feature that matches it best.
 
-    guides: the guide picture's features by layer. block: positions matched at once, so that
-    memory stays bounded whatever the sizes. Source: Mordvintsev et al. 2015 (guided dream).
+    guides: the guide picture's features by layer. block: positions matched at once, to bound
+    memory. Source: Mordvintsev et al. 2015 (guided dream).
     """
 
     def __init__(
@@ -152,10 +152,10 @@ class Guide(LocalObjective):
 
 
 class Target(LocalObjective):
-    """Minus half the mean squared distance to given features, which cover the whole layer.
+    """Minus half the squared distance to target features, relative to the targets' squared norm.
 
-    Source: Mahendran & Vedaldi 2014, arXiv 1412.0035, equation 2.
-    Differs: normalised by the target's own energy summed over all layers, weighted.
+    targets: features of the whole layer. Source: Mahendran & Vedaldi 2014, arXiv 1412.0035,
+    equation 2. Differs: halved, weighted and summed over layers.
     """
 
     def __init__(self, weights: Mapping[str, float], targets: Mapping[str, Features]) -> None:

@@ -1,4 +1,4 @@
-"""Pictures at several sizes, and gradients in several bands. Torch tensors, no networks."""
+"""Resize and blur pictures, and split them into frequency bands. No networks."""
 
 from itertools import pairwise
 
@@ -8,28 +8,30 @@ from jaxtyping import Float
 from torch import Tensor
 
 Image = Float[Tensor, "batch channels height width"]
+Resized = Float[Tensor, "batch channels new_height new_width"]
+Band = Float[Tensor, "batch channels _ _"]
 
 
 def octave_sizes(height: int, width: int, octaves: int, scale: float) -> list[tuple[int, int]]:
-    """Return (height, width) of each octave, smallest first; the last is the picture's own.
+    """Return (height, width) of each octave, smallest first; the last is the picture's own size.
 
-    scale: ratio of neighbouring octaves, above 1. Sides are rounded and at least 1 pixel.
+    scale: size ratio of consecutive octaves, above 1. Sides are rounded, and at least 1 pixel.
     """
     ratios = [scale**-k for k in reversed(range(octaves))]
     return [(max(1, round(height * r)), max(1, round(width * r))) for r in ratios]
 
 
-def resize(image: Image, height: int, width: int) -> Image:
-    """Return the image at another size: bilinear, filtered when it shrinks."""
+def resize(image: Image, height: int, width: int) -> Resized:
+    """Return the image at another size, by bilinear interpolation with antialiasing."""
     if image.shape[2:] == (height, width):
         return image
     return F.interpolate(image, (height, width), mode="bilinear", antialias=True)
 
 
 def blur(image: Image, sigma: float) -> Image:
-    """Return the image blurred by a Gaussian of sigma pixels, edges reflected.
+    """Return the image blurred by a Gaussian of sigma pixels, with reflected edges.
 
-    Raises nothing for small images: the kernel is cut to what can be reflected.
+    In small images, the kernel is shortened to what can be reflected.
     """
     for axis in (2, 3):
         radius = min(int(3 * sigma + 0.5), image.shape[axis] - 1)
@@ -40,7 +42,7 @@ def blur(image: Image, sigma: float) -> Image:
 
 
 def _convolve(image: Image, kernel: Float[Tensor, " taps"], axis: int) -> Image:
-    """Convolve along one axis, channel by channel, edges reflected."""
+    """Convolve along one axis, per channel, with reflected edges."""
     radius = len(kernel) // 2
     padding = (0, 0, radius, radius) if axis == 2 else (radius, radius, 0, 0)
     weight = kernel.view((1, 1, -1, 1) if axis == 2 else (1, 1, 1, -1))
@@ -49,10 +51,10 @@ def _convolve(image: Image, kernel: Float[Tensor, " taps"], axis: int) -> Image:
     return F.conv2d(padded, weight.expand(channels, 1, -1, -1), groups=channels)
 
 
-def laplacian_bands(image: Image, levels: int) -> list[Image]:
-    """Split an image into levels bands, finest first, and a rest; they add up, see merge_bands.
+def laplacian_bands(image: Image, levels: int) -> list[Band]:
+    """Split an image into up to `levels` bands, finest first, and a residual.
 
-    Source: Burt & Adelson 1983, with the binomial kernel 1 4 6 4 1.
+    merge_bands is the inverse. Source: Burt & Adelson 1983, with the binomial kernel 1 4 6 4 1.
     """
     kernel = torch.tensor([1.0, 4, 6, 4, 1], dtype=image.dtype, device=image.device) / 16
     stack = [image]
@@ -65,8 +67,8 @@ def laplacian_bands(image: Image, levels: int) -> list[Image]:
     return [*fine, stack[-1]]
 
 
-def merge_bands(bands: list[Image]) -> Image:
-    """Add up bands that laplacian_bands split."""
+def merge_bands(bands: list[Band]) -> Image:
+    """Return the image that laplacian_bands split."""
     image = bands[-1]
     for band in reversed(bands[:-1]):
         image = band + resize(image, *band.shape[2:])
@@ -76,7 +78,8 @@ def merge_bands(bands: list[Image]) -> Image:
 def total_variation(image: Image, beta: float = 2.0) -> Float[Tensor, ""]:
     """Return the mean of |grad|**beta over the picture.
 
-    Source: Mahendran & Vedaldi 2014, arXiv 1412.0035, equation 3. Differs: a mean, not a sum.
+    Source: Mahendran & Vedaldi 2014, arXiv 1412.0035, equation 3. Differs: a mean instead of a
+    sum.
     """
     down = image[..., 1:, :-1] - image[..., :-1, :-1]
     right = image[..., :-1, 1:] - image[..., :-1, :-1]

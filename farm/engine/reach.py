@@ -1,7 +1,7 @@
-"""Measure what a layer sees: put NaN into the picture and look where it comes out.
+"""Measure which pixels a layer's features depend on, by putting NaN into the picture.
 
-A feature turns NaN exactly if a NaN pixel is among those it depends on, whatever the weights,
-the branches and the padding, so the reach is that of the network itself, not of a table.
+A feature becomes NaN exactly if it depends on a NaN pixel, whatever the weights, branches and
+padding. So the reach is measured on the network itself and needs no table.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,10 +26,10 @@ def measure(extract: Extract) -> dict[str, tuple[Reach, Reach]]:
     """Return each layer's reach along rows and along columns.
 
     extract: float32 function on the CPU from [1, 3, height, width] to features by layer.
-    Raises BadParameter when a layer sees the whole picture, so that tiles cannot be exact.
+    Raises BadParameter if a layer depends on the whole picture, so that tiles cannot be exact.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the strips are small: more threads only wait for each other
+    torch.set_num_threads(1)  # the strips are small, so more threads are slower
     try:
         rows, columns = (_measure_axis(extract, axis) for axis in (2, 3))
     finally:
@@ -38,9 +38,9 @@ def measure(extract: Extract) -> dict[str, tuple[Reach, Reach]]:
 
 
 class Thin(fx.Interpreter):
-    """Runs a graph with one channel for each convolution: NaN spreads alike, much faster.
+    """Run a graph with one channel per convolution: NaN spreads the same way, but much faster.
 
-    Raises RuntimeError where a layer insists on its number of channels.
+    Raises RuntimeError if a layer requires its number of channels.
     """
 
     def call_module(self, target: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -65,31 +65,31 @@ class Thin(fx.Interpreter):
 
 def _measure_axis(extract: Extract, axis: int) -> dict[str, Reach]:
     for extent in _EXTENTS:
-        probe = _Probe(extract, axis, extent)
-        if probe.is_interior():
+        probe = _NanProbe(extract, axis, extent)
+        if not probe.layers_that_do_not_fit():
             return {layer: probe.reach(layer) for layer in probe.layers}
-    names = ", ".join(probe.touching())
-    raise BadParameter("tile", f"{names} sees the whole picture, use --tile none")
+    names = probe.layers_that_do_not_fit()
+    subject = (
+        f"layer {names[0]} depends" if len(names) == 1 else f"layers {', '.join(names)} depend"
+    )
+    raise BadParameter("tile", f"{subject} on the whole picture; use --tile none")
 
 
-class _Probe:
-    """Half-pictures of NaN along one axis, each run once."""
+class _NanProbe:
+    """Runs pictures with NaN in some of their rows or columns, each picture once."""
 
     def __init__(self, extract: Extract, axis: int, extent: int) -> None:
         self.axis, self.extent = axis, extent
         self._run = partial(_run_smallest, extract, axis, extent)
-        self._seen: dict[tuple[int, int], dict[str, tuple[int, int, int]]] = {}
+        self._spans: dict[tuple[int, int], dict[str, tuple[int, int, int]]] = {}
         self._middle = extent // 2
-        self.layers = tuple(self._from(self._middle))
+        self.layers = tuple(self._nan_from(self._middle))
 
-    def is_interior(self) -> bool:
-        return not self.touching()
-
-    def touching(self) -> list[str]:
-        """Return the layers whose reach does not fit into the probe."""
+    def layers_that_do_not_fit(self) -> list[str]:
+        """Return the layers whose reach is larger than the probe."""
         step = self.extent // 4
-        after, before = self._from(self._middle), self._until(self._middle)
-        moved = self._from(self._middle + step)
+        after, before = self._nan_from(self._middle), self._nan_until(self._middle)
+        moved = self._nan_from(self._middle + step)
         return [
             layer
             for layer in self.layers
@@ -101,38 +101,40 @@ class _Probe:
 
     def reach(self, layer: str) -> Reach:
         step = self.extent // 4
-        first = self._from(self._middle)[layer][0]
-        moved = self._from(self._middle + step)[layer][0]
-        stride, rest = divmod(step, moved - first)
-        if rest:
-            raise BadParameter("layers", f"{layer} has no even stride; choose another layer")
+        first = self._nan_from(self._middle)[layer][0]
+        moved = self._nan_from(self._middle + step)[layer][0]
+        stride, remainder = divmod(step, moved - first)
+        if remainder:
+            raise BadParameter(
+                "layers", f"layer {layer} has an irregular stride; choose another layer"
+            )
         last = _largest(
-            lambda r: self._from(r)[layer][0] <= first, self._middle, self._middle + stride
+            lambda r: self._nan_from(r)[layer][0] <= first, self._middle, self._middle + stride
         )
-        final = self._until(self._middle)[layer][1]
-        begin = _largest(
-            lambda r: self._until(r)[layer][1] <= final, self._middle, self._middle + stride
+        final = self._nan_until(self._middle)[layer][1]
+        start = _largest(
+            lambda r: self._nan_until(r)[layer][1] <= final, self._middle, self._middle + stride
         )
-        return Reach(stride, first=begin - (final + 1) * stride, last=last - first * stride)
+        return Reach(stride, first=start - (final + 1) * stride, last=last - first * stride)
 
-    def _from(self, row: int) -> dict[str, tuple[int, int, int]]:
-        return self._spread(row, self.extent)
+    def _nan_from(self, row: int) -> dict[str, tuple[int, int, int]]:
+        return self._nan_between(row, self.extent)
 
-    def _until(self, row: int) -> dict[str, tuple[int, int, int]]:
-        return self._spread(0, row)
+    def _nan_until(self, row: int) -> dict[str, tuple[int, int, int]]:
+        return self._nan_between(0, row)
 
-    def _spread(self, start: int, stop: int) -> dict[str, tuple[int, int, int]]:
-        """Return first and last NaN feature and the feature count, by layer."""
-        if (start, stop) not in self._seen:
+    def _nan_between(self, start: int, stop: int) -> dict[str, tuple[int, int, int]]:
+        """Return the first and last NaN feature and the number of features, by layer."""
+        if (start, stop) not in self._spans:
             features = self._run(start, stop)
-            self._seen[start, stop] = {k: _nan_span(f, self.axis) for k, f in features.items()}
-        return self._seen[start, stop]
+            self._spans[start, stop] = {k: _nan_span(f, self.axis) for k, f in features.items()}
+        return self._spans[start, stop]
 
 
 def _run_smallest(
     extract: Extract, axis: int, extent: int, start: int, stop: int
 ) -> Mapping[str, Tensor]:
-    """Run the probe on the narrowest strip that the network takes."""
+    """Run the probe on the narrowest strip that the network accepts."""
     for width in _WIDTHS:
         picture = torch.zeros(1, 3, *((extent, width) if axis == 2 else (width, extent)))
         picture.narrow(axis, start, stop - start).fill_(torch.nan)
@@ -147,16 +149,16 @@ def _run_smallest(
 def _nan_span(features: Tensor, axis: int) -> tuple[int, int, int]:
     other = 3 if axis == 2 else 2
     marks = features.isnan().any(dim=other).any(dim=1)[0]
-    where = marks.nonzero()
+    positions = marks.nonzero()
     count = len(marks)
-    if not len(where):
+    if not len(positions):
         return count, -1, count
-    return int(where[0]), int(where[-1]), count
+    return int(positions[0]), int(positions[-1]), count
 
 
-def _largest(holds: Callable[[int], bool], low: int, high: int) -> int:
-    """Return the largest value in [low, high) that holds; it holds at low, and then no more."""
+def _largest(is_true: Callable[[int], bool], low: int, high: int) -> int:
+    """Return the largest true value in [low, high), which is true at low and up to some value."""
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
+        low, high = (middle, high) if is_true(middle) else (low, middle)
     return low

@@ -1,4 +1,4 @@
-"""What a render must be before it is written, and what it was computed with."""
+"""Check and post-process a rendered picture; name the device and the torch version."""
 
 import torch
 from torch import Tensor
@@ -9,45 +9,45 @@ from farm.model.specs import Previous
 
 
 def check_rendered(task: str, rendered: object) -> Tensor:
-    """Return what the task rendered.
+    """Return the rendered tensor.
 
-    Raises PluginError where it is no picture, or holds NaN or infinity.
+    Raises PluginError if it is not a picture, or contains NaN or infinity.
     """
     if not isinstance(rendered, Tensor):
         raise PluginError(task, f"rendered a {type(rendered).__name__}, not a tensor")
-    layout = tuple(rendered.shape)
-    if len(layout) != 4 or layout[:2] != (1, 3) or 0 in layout or not rendered.is_floating_point():
+    shape = tuple(rendered.shape)
+    if len(shape) != 4 or shape[:2] != (1, 3) or 0 in shape or not rendered.is_floating_point():
         raise PluginError(
             task,
-            f"rendered {rendered.dtype} of shape {list(layout)}; "
-            "a picture is floating point, [1, 3, height, width]",
+            f"rendered {rendered.dtype} of shape {list(shape)}; "
+            "expected floating point of shape [1, 3, height, width]",
         )
     rendered = rendered.detach()
     broken = int((~rendered.isfinite()).sum())
     if broken:
         raise PluginError(
-            task, f"rendered {broken} of {rendered.numel()} values that are no finite numbers"
+            task, f"rendered NaN or infinity in {broken} of {rendered.numel()} values"
         )
     return rendered
 
 
-def mix_in(previous: Previous, rendered: Tensor, share: float) -> Tensor:
-    """Return the rendered picture with a share (0..1) of the one before, where that is trusted.
+def mix_in(previous: Previous, rendered: Tensor, fraction: float) -> Tensor:
+    """Blend a fraction (0..1) of the previous frame into the rendered picture, where trusted.
 
-    Both are resized to what was rendered.
+    The previous frame and its trust are resized to the rendered picture.
     """
     height, width = rendered.shape[2:]
-    trust = share * resize(previous.trust, height, width)
+    trust = fraction * resize(previous.trust, height, width)
     return rendered.lerp(resize(previous.image, height, width), trust)
 
 
 def device_kind(device: str) -> str:
-    """Name what equal bytes ask to be equal: the GPU's model, or the CPU's instructions."""
+    """Return what must match for identical output: the GPU's model, or the CPU's instruction set."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     return f"cpu {torch.backends.cpu.get_cpu_capability()}"
 
 
 def torch_version() -> str:
-    """Return torch's version with its build, such as 2.11.0+cu128."""
+    """Return torch's version and build, such as 2.11.0+cu128."""
     return str(torch.__version__)

@@ -1,7 +1,7 @@
-"""What of a picture is its style: statistics of features that forget where they were.
+"""Style objectives: statistics of features that do not depend on their positions.
 
-All of them add up over positions, so tiles give the whole picture's. Distances are relative to
-the style's own size, so that a weight means the same for any layer and any network.
+The statistics add up over positions, so tiles give those of the whole picture. Distances are
+relative to the style's own magnitude, so a weight means the same for any layer and any network.
 """
 
 from abc import ABC, abstractmethod
@@ -17,83 +17,85 @@ from farm.engine.pyramid import resize
 
 Map = Float[Tensor, "1 1 rows columns"]
 Rows = Float[Tensor, "positions channels"]
-Moments = Float[Tensor, "channels columns"]
+Weights = Float[Tensor, "positions 1"] | float
+Moments = Float[Tensor, "channels moments"]
 
-REGULAR = 1e-4
-"""Added to covariances, in parts of the style's mean square: the root of 0 has no slope."""
+RIDGE = 1e-4
+"""Added to covariances, relative to the style's mean square: a root has no gradient at 0."""
 
 
 class Goal(ABC):
-    """One layer's statistics of a style, and how far others are from them."""
+    """One layer's statistics of a style, and the distance of others to them."""
 
     @abstractmethod
     def __init__(self, moments: Moments) -> None:
-        """Take the style's own moments, float64."""
+        """Set the style's own moments, in float64."""
 
     @staticmethod
     @abstractmethod
-    def moments(rows: Rows, share: Tensor | float) -> Moments:
-        """Return statistics that add up. share: of each position in the whole, or of all."""
+    def moments(rows: Rows, weights: Weights) -> Moments:
+        """Return statistics that add up over positions. weights: of each position, or of all."""
 
     @abstractmethod
-    def distance(self, found: Moments) -> Scalar:
-        """Return the squared distance in parts of the style's squared size; 0 or more."""
+    def distance(self, moments: Moments) -> Scalar:
+        """Return the squared distance, relative to the style's squared magnitude."""
 
 
 class Gram(Goal):
-    """Second moments of features: which go together, and how strongly.
+    """Gram matrix: second moments of the features.
 
     Source: Gatys, Ecker, Bethge 2015, arXiv 1508.06576, equations 3 and 4.
-    Differs: means over positions; the distance is relative to the style's own norm.
+    Differs: a mean over positions; the distance is relative to the style's own norm.
     """
 
     def __init__(self, moments: Moments) -> None:
         self._moments, self._size = moments, _at_least_tiny(moments.square().sum())
 
     @staticmethod
-    def moments(rows: Rows, share: Tensor | float) -> Moments:
-        return _second(rows, share)
+    def moments(rows: Rows, weights: Weights) -> Moments:
+        return _second_moments(rows, weights)
 
-    def distance(self, found: Moments) -> Scalar:
-        return (found - self._moments).square().sum() / self._size
+    def distance(self, moments: Moments) -> Scalar:
+        return (moments - self._moments).square().sum() / self._size
 
 
 class Gaussian(Goal):
-    """Mean and covariance of features, compared by optimal transport between Gaussians.
+    """Mean and covariance of the features, compared by optimal transport between Gaussians.
 
     Sources: Olkin & Pukelsheim 1982, "The distance between two random vectors with given
-    dispersion matrices"; as the statistic of a style: Crowson 2021, style-transfer-pytorch.
-    Differs: raw moments are summed, and the trace of the root comes from eigenvalues, with a
-    slope that holds where some are equal.
+    dispersion matrices"; as a style statistic: Crowson 2021, style-transfer-pytorch.
+    Differs: raw moments are summed, and the trace of the matrix root is computed from eigenvalues,
+    with a gradient that is valid even if some are equal.
     """
 
     def __init__(self, moments: Moments) -> None:
         self._mean, covariance = _gaussian(moments)
         self._size = _at_least_tiny(self._mean.square().sum() + covariance.trace())
         one = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
-        self._ridge = REGULAR * self._size / len(covariance)
-        self._regular = self._ridge * one
-        self._covariance = covariance + self._regular
+        self._ridge = RIDGE * self._size / len(covariance)
+        self._ridge_matrix = self._ridge * one
+        self._covariance = covariance + self._ridge_matrix
         values, vectors = torch.linalg.eigh(self._covariance)
         self._root = vectors * values.clamp(min=0).sqrt() @ vectors.T
 
     @staticmethod
-    def moments(rows: Rows, share: Tensor | float) -> Moments:
-        return torch.cat([_second(rows, share), (rows * share).sum(0)[:, None]], 1)
+    def moments(rows: Rows, weights: Weights) -> Moments:
+        return torch.cat([_second_moments(rows, weights), (rows * weights).sum(0)[:, None]], 1)
 
-    def distance(self, found: Moments) -> Scalar:
-        mean, covariance = _gaussian(found)
-        covariance = covariance + self._regular
-        both = _trace_of_root(self._root @ covariance @ self._root, self._ridge**2)
-        spread = (covariance + self._covariance).trace() - 2 * both
+    def distance(self, moments: Moments) -> Scalar:
+        mean, covariance = _gaussian(moments)
+        covariance = covariance + self._ridge_matrix
+        cross = _trace_of_root(self._root @ covariance @ self._root, self._ridge**2)
+        spread = (covariance + self._covariance).trace() - 2 * cross
         return ((mean - self._mean).square().sum() + spread) / self._size
 
 
 @dataclass(frozen=True, eq=False)
 class Style:
-    """A style to come closer to: its goals by layer, and the weight of its distance.
+    """A style to approach: its goals by layer, and the weight of its distance.
 
-    mask: how much it acts where, 0..1, of the whole picture at any size; None: everywhere.
+    mask: the style's strength at each position, 0..1, covering the whole picture at any size;
+    None applies the style everywhere.
     """
 
     goals: Mapping[str, Goal]
@@ -104,8 +106,8 @@ class Style:
 class StyleDistance(Objective):
     """Minus the weighted distance to styles, summed over layers.
 
-    kind: of the goals. weights: of the layers. styles: all with a mask, or none; without styles
-    there are only statistics, those of a picture whose style is wanted.
+    kind: the class of the goals. weights: of the layers. styles: either all have a mask, or none
+    has. Without styles, only statistics are available, to measure a style picture.
     """
 
     def __init__(
@@ -114,42 +116,42 @@ class StyleDistance(Objective):
         self.layers, self._weights = tuple(weights), dict(weights)
         self._kind, self._styles = kind, tuple(styles)
         self._masks = [style.mask for style in styles if style.mask is not None]
-        self._shares: dict[tuple[int, str], Map] = {}
+        self._weight_maps: dict[tuple[int, str], Map] = {}
 
     def statistics(
         self, layer: str, features: Features, window: Window
-    ) -> Float[Tensor, "regions channels columns"]:
+    ) -> Float[Tensor, "regions channels moments"]:
         rows = features[0].flatten(1).T
         if not self._masks:
             return self._kind.moments(rows, 1 / window.positions)[None]
-        maps = [self._share(number, layer, window) for number in range(len(self._masks))]
-        shares = [window.crop(whole).flatten()[:, None] for whole in maps]
-        return torch.stack([self._kind.moments(rows, share) for share in shares])
+        maps = [self._weight_map(number, layer, window) for number in range(len(self._masks))]
+        weights = [window.crop(whole).flatten()[:, None] for whole in maps]
+        return torch.stack([self._kind.moments(rows, column) for column in weights])
 
     def loss(self, statistics: Mapping[str, Tensor]) -> Scalar:
         terms = [
-            style.weight * weight * style.goals[layer].distance(found)
+            style.weight * weight * style.goals[layer].distance(moments)
             for layer, weight in self._weights.items()
-            for style, found in zip(self._styles, self._regions(statistics[layer]), strict=True)
+            for style, moments in zip(self._styles, self._regions(statistics[layer]), strict=True)
         ]
         return -torch.stack(terms).sum()
 
-    def _regions(self, found: Tensor) -> Tensor:
-        """Return one set of moments for each style."""
-        return found.expand(len(self._styles), -1, -1)
+    def _regions(self, moments: Tensor) -> Tensor:
+        """Return one set of moments per style."""
+        return moments.expand(len(self._styles), -1, -1)
 
-    def _share(self, number: int, layer: str, window: Window) -> Map:
-        """Return each position's share of a mask that a layer sees; they add up to 1."""
-        if (number, layer) not in self._shares:
-            there = resize(self._masks[number], window.whole.rows, window.whole.columns)
-            self._shares[number, layer] = there / _at_least_tiny(there.sum())
-        return self._shares[number, layer]
+    def _weight_map(self, number: int, layer: str, window: Window) -> Map:
+        """Return a mask at the layer's size, normalised to a sum of 1."""
+        if (number, layer) not in self._weight_maps:
+            mask = resize(self._masks[number], window.whole.rows, window.whole.columns)
+            self._weight_maps[number, layer] = mask / _at_least_tiny(mask.sum())
+        return self._weight_maps[number, layer]
 
 
-def _second(rows: Rows, share: Tensor | float) -> Tensor:
-    if isinstance(share, float):
-        return (rows.T @ rows) * share
-    return (rows * share).T @ rows
+def _second_moments(rows: Rows, weights: Weights) -> Float[Tensor, "channels channels"]:
+    if isinstance(weights, float):
+        return (rows.T @ rows) * weights
+    return (rows * weights).T @ rows
 
 
 def _at_least_tiny(value: Tensor) -> Tensor:
@@ -157,18 +159,19 @@ def _at_least_tiny(value: Tensor) -> Tensor:
 
 
 def _gaussian(moments: Moments) -> tuple[Tensor, Tensor]:
-    """Return mean and covariance."""
+    """Return the mean and the covariance."""
     mean = moments[:, -1]
     return mean, moments[:, :-1] - mean[:, None] * mean
 
 
 def _trace_of_root(matrix: Tensor, least: Tensor) -> Scalar:
-    """Return the trace of a positive matrix's root. least: no eigenvalue is taken for smaller.
+    """Return the trace of a positive matrix's square root. least: lower bound of eigenvalues.
 
-    The slope is half the inverse root: unlike an eigenvector's it divides by no difference.
+    The gradient is half the inverse root. Unlike autograd's through eigenvectors, it never divides
+    by a difference of eigenvalues.
     """
     values, vectors = torch.linalg.eigh(matrix.detach())
     roots: Tensor = values.clamp(min=least).sqrt()
-    slope = (vectors / (2 * roots)) @ vectors.T
-    trace: Scalar = roots.sum() + (slope * (matrix - matrix.detach())).sum()
+    gradient = (vectors / (2 * roots)) @ vectors.T
+    trace: Scalar = roots.sum() + (gradient * (matrix - matrix.detach())).sum()
     return trace

@@ -1,9 +1,9 @@
-"""Where tiles lie: which features each one owns and which pixels it needs. Pure geometry.
+"""The geometry of tiles: which features each tile owns and which pixels it needs.
 
-A tile owns a block of each layer's features, so every feature is owned exactly once. Its crop
-is grown by the layers' reach, so that the owned features are the whole picture's own; it starts
-on a multiple of the stride, so that pooling grids agree; and it is clipped at the picture's
-border, so that padding there is the real padding. Everything is worked out per axis.
+A tile owns a block of each layer's features, and every feature is owned exactly once. The tile's
+crop is extended by the layers' reach, so that the owned features equal those of the whole picture.
+It starts on a multiple of the stride, so that pooling grids agree, and it is clipped at the
+picture's border, so that the network pads there as usual. Each axis is computed separately.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from math import ceil, lcm
 
 @dataclass(frozen=True)
 class Reach:
-    """Which pixels a feature sees along one axis: feature i sees i*stride + first..last."""
+    """The pixels that a feature depends on along one axis: i*stride + first..last for feature i."""
 
     stride: int
     first: int
@@ -22,7 +22,7 @@ class Reach:
 
     @property
     def extent(self) -> int:
-        """Pixels that one feature sees."""
+        """Number of pixels that one feature depends on."""
         return self.last - self.first + 1
 
 
@@ -44,8 +44,8 @@ class Span:
 class Segment:
     """One tile along one axis.
 
-    own: the pixels between its borders. crop: the pixels it needs. owned: the features it owns in each layer. first: where in the
-    crop's own features the owned ones begin.
+    own: the pixels between its borders. crop: the pixels it needs. owned: the features it owns in
+    each layer. first: the index of the first owned feature among the crop's features.
     """
 
     own: Span
@@ -63,16 +63,16 @@ class Tile:
 
     @property
     def overlap_pixels(self) -> int:
-        """Pixels of the crop that are other tiles' own."""
+        """Number of pixels in the crop that belong to other tiles."""
         crop = len(self.vertical.crop) * len(self.horizontal.crop)
         return crop - len(self.vertical.own) * len(self.horizontal.own)
 
 
 def borders(length: int, tile: int, stride: int) -> tuple[int, ...]:
-    """Return the borders of equal tiles along an axis, all but the last on the stride.
+    """Return the borders of tiles along an axis; all but the last are multiples of the stride.
 
-    length, tile: pixels, at least 1; a tile of 0 or at least length gives one tile. The tiles
-    are as even as the stride allows and no longer than tile rounded up to it.
+    length, tile: pixels; if tile is 0, or at least length, there is one tile. Tiles are as equal
+    as the stride allows, and no longer than tile rounded up to a multiple of it.
     """
     if tile == 0 or tile >= length:
         return (0, length)
@@ -84,7 +84,7 @@ def borders(length: int, tile: int, stride: int) -> tuple[int, ...]:
 def segments(
     length: int, tile: int, reach: Mapping[str, Reach], counts: Mapping[str, int]
 ) -> tuple[Segment, ...]:
-    """Cut an axis into segments that together own each layer's counts[layer] features once."""
+    """Cut an axis into segments that own each layer's counts[layer] features exactly once."""
     stride = lcm(*(r.stride for r in reach.values()))
     edges = borders(length, tile, stride)
     cut = (_segment(edge, length, stride, reach, counts) for edge in pairwise(edges))
@@ -106,24 +106,24 @@ def _segment(
             owned[layer] = span
     if not owned:
         return Segment(own, own, {}, {})
-    # The network runs down to its deepest layer, so the crop holds a feature of every layer.
+    # The network always runs to its deepest layer, so the crop needs a feature of every layer.
     needed = {k: owned.get(k, Span(counts[k] - 1, counts[k])) for k in reach}
     first = min(s.start * reach[k].stride + reach[k].first for k, s in needed.items())
     last = max((s.stop - 1) * reach[k].stride + reach[k].last for k, s in needed.items())
     start = max(0, first) // stride * stride
-    begin = {k: s.start - start // reach[k].stride for k, s in owned.items()}
-    return Segment(own, Span(start, min(length, last + 1)), owned, begin)
+    offsets = {k: s.start - start // reach[k].stride for k, s in owned.items()}
+    return Segment(own, Span(start, min(length, last + 1)), owned, offsets)
 
 
 def whole(length: int, counts: Mapping[str, int]) -> tuple[Segment, ...]:
-    """Return the one segment that owns everything; no reach is needed."""
+    """Return a single segment that owns everything; it needs no reach."""
     owned = {layer: Span(0, count) for layer, count in counts.items()}
     everything = Span(0, length)
     return (Segment(everything, everything, owned, dict.fromkeys(counts, 0)),)
 
 
 def grid(vertical: Sequence[Segment], horizontal: Sequence[Segment]) -> Iterator[Tile]:
-    """Yield the tiles row by row: the fixed order in which sums are taken."""
+    """Yield the tiles row by row, the fixed order in which results are summed."""
     for v in vertical:
         for h in horizontal:
             yield Tile(v, h)

@@ -1,4 +1,7 @@
-"""Find, check and load a network's weights: packaged, given, or torchvision's. No unpickling."""
+"""Find, check and load a network's weights: packaged, downloaded or from a file of the user.
+
+Never runs code from a file.
+"""
 
 import re
 import socket
@@ -21,17 +24,17 @@ from farm.model.specs import NetworkSpec
 
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 _DIGEST = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
-_PATIENCE = 20.0
-"""Seconds without a byte after which a download has failed."""
+_TIMEOUT = 20.0
+"""Seconds without data after which a download fails."""
 
 
-def load_weights(spec: NetworkSpec, given: str | None) -> tuple[nn.Module, str]:
-    """Build the network with its weights, and return it with the weights file's sha256.
+def load_weights(spec: NetworkSpec, file: str | None) -> tuple[nn.Module, str]:
+    """Return the network with its weights, and the sha256 of the weights file.
 
-    given: a .safetensors file or a .pth state dict, instead of the network's own weights.
-    Raises WeightsMissing, or BadParameter when the file does not fit.
+    file: a .safetensors file or a .pth state dict to use instead of the network's own weights.
+    Raises WeightsMissing, or BadParameter if the file does not fit.
     """
-    path = Path(given) if given else _own(spec)
+    path = Path(file) if file else _own_weights(spec)
     state = _read(path)
     module = spec.build()
     _check_fit(spec.name, path, state, module.state_dict())
@@ -40,20 +43,23 @@ def load_weights(spec: NetworkSpec, given: str | None) -> tuple[nn.Module, str]:
 
 
 def find_weights(spec: NetworkSpec) -> Path | None:
-    """Return the file of the network's own weights, if it is on this machine."""
+    """Return the path of the network's own weights, or None if they are not on this machine."""
     path = spec.weights.file or (_hub_file(spec.weights.url()) if spec.weights.url else None)
     return path if path is not None and path.is_file() else None
 
 
-def _own(spec: NetworkSpec) -> Path:
+def _own_weights(spec: NetworkSpec) -> Path:
     path = find_weights(spec)
     if path is None and spec.weights.url:
-        path = _fetch(spec.name, spec.weights.url(), spec.weights.sha256)
+        path = _download(spec.name, spec.weights.url(), spec.weights.sha256)
     if path is None:
-        where = spec.weights.file or "it brings none"
-        raise WeightsMissing(spec.name, f"no file ({where})")
+        packaged = spec.weights.file
+        reason = f"{packaged} does not exist" if packaged else "the plugin provides none"
+        raise WeightsMissing(spec.name, reason)
     if spec.weights.sha256 and _sha256(path) != spec.weights.sha256:
-        raise WeightsMissing(spec.name, f"{path} is damaged (its sha256 differs); reinstall it")
+        raise WeightsMissing(
+            spec.name, f"{path} is damaged (its sha256 does not match); reinstall it"
+        )
     return path
 
 
@@ -61,28 +67,28 @@ def _hub_file(url: str) -> Path:
     return Path(hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
 
 
-def _fetch(network: str, url: str, sha256: str | None) -> Path:
-    """Download through torch.hub, which checks the digest and renames at the end.
+def _download(network: str, url: str, sha256: str | None) -> Path:
+    """Download with torch.hub, which checks the digest and renames the complete file.
 
-    The digest is the spec's, or else the one in the file's name, as torchvision's have it.
+    The digest is the spec's, or else the one in the file name, as in torchvision's.
     """
     target = _hub_file(url)
     in_name = _DIGEST.search(target.name)
     digest = sha256 or (in_name[1] if in_name else "")
     if not digest:
-        raise WeightsMissing(network, f"{url} has no digest in its name to check it by")
+        raise WeightsMissing(network, f"{url} cannot be verified: its name contains no digest")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _patience(_PATIENCE):
+        with _socket_timeout(_TIMEOUT):
             hub.download_url_to_file(url, str(target), hash_prefix=digest, progress=False)
     except (OSError, HTTPException, RuntimeError, ValueError) as error:
-        raise WeightsMissing(network, f"{url} cannot be fetched ({error})") from error
+        raise WeightsMissing(network, f"{url} cannot be downloaded ({error})") from error
     return target
 
 
 @contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    """Give up on sockets that stay silent; torch.hub has no option for it."""
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    """Set the default timeout of sockets; torch.hub has no option for it."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -93,20 +99,20 @@ def _patience(seconds: float) -> Iterator[None]:
 
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        what = f"{path} is a folder" if path.is_dir() else f"no such file: {path}"
-        raise BadParameter("weights", f"{what}; give a .safetensors or .pth file")
+        problem = f"{path} is a folder" if path.is_dir() else f"no such file: {path}"
+        raise BadParameter("weights", f"{problem}; give a .safetensors or .pth file")
     try:
         state = _parse(path)
     except UnpicklingError as error:
         raise BadParameter(
             "weights",
-            f"{path} is no plain state dict: it is damaged, or holds more than tensors, which "
-            "could run code; ask for it as .safetensors",
+            f"{path} is not a plain state dict: it is damaged, or contains objects that could run "
+            "code; use a .safetensors file instead",
         ) from error
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadParameter(
-            "weights", f"{path} is neither safetensors nor a plain state dict ({reason})"
+            "weights", f"{path} is neither a safetensors file nor a plain state dict ({reason})"
         ) from error
     return {
         name: value.float()
@@ -116,7 +122,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _parse(path: Path) -> Mapping[Any, Any]:
-    """Return what is in the file. A damaged file may raise anything."""
+    """Return the file's content. A damaged file may raise any exception."""
     if path.suffix.lower() == ".safetensors":
         return load_file(path)
     with warnings.catch_warnings(action="ignore"):
@@ -131,12 +137,16 @@ def _check_fit(
     missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
     extra = [k for k in state if k not in wanted]
     other = [k for k in wanted if k in state and state[k].shape != wanted[k].shape]
-    for names, fault in ((missing, "lacks"), (extra, "has also"), (other, "differs in shape at")):
+    for names, fault in (
+        (missing, "is missing"),
+        (extra, "also has"),
+        (other, "has a different shape for"),
+    ):
         if names:
             raise BadParameter(
                 "weights",
                 f"{path} does not fit {network}: it {fault} {names[0]}{_more(names)}; "
-                "give --network the name of the network that it belongs to",
+                "choose the network it belongs to with --network",
             )
 
 

@@ -1,7 +1,7 @@
-"""The workers that compute one thing together: a run's batches, or the tiles of one picture.
+"""The group of workers that compute one thing together: a training batch, or one picture's tiles.
 
-All of them run the same program. What each computes alone is told to all in a fixed order, so
-that sums, and with them every picture, are the same for any number of workers.
+All workers run the same program. They exchange their results in a fixed order, so sums, and every
+picture, are the same for any number of workers.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,48 +14,49 @@ from farm.errors import BadParameter
 
 Piece = TypeVar("Piece")
 Name = TypeVar("Name")
-Told = Mapping[Any, Tensor]
-"""What one worker computed, by name; no tensor asks for gradients."""
+Tensors = Mapping[Any, Tensor]
+"""What one worker computed, by name; no tensor requires gradients."""
 
 
-def _heard(made: Told | None, _rank: int) -> Told:
-    assert made is not None
-    return made
+def _return_own(tensors: Tensors | None, _rank: int) -> Tensors:
+    assert tensors is not None
+    return tensors
 
 
 @dataclass(frozen=True)
 class World:
-    """The workers that go through the same program.
+    """The workers that run the same program.
 
-    rank: this one's number, from 0; the first one writes. add: sums a tensor over all of them, in
-    place and in a fixed order. tell: gives everybody what the worker of a rank made; the others
-    give None.
+    rank: this worker's number, from 0; the first one writes. all_reduce: sums a tensor over all
+    workers, in place and in a fixed order. broadcast: sends the tensors of the worker of a rank
+    to all; the others pass None.
     """
 
     rank: int = 0
     size: int = 1
     all_reduce: Callable[[Tensor], object] = lambda _tensor: None
-    broadcast: Callable[[Told | None, int], Told] = _heard
+    broadcast: Callable[[Tensors | None, int], Tensors] = _return_own
 
     def rows(self, batch: int) -> range:
-        """Return this worker's rows of a batch. Raises BadParameter where some have none."""
+        """Return this worker's rows of a batch. Raises BadParameter if a worker would have none."""
         if batch < self.size:
             raise BadParameter(
                 "batch",
-                f"{batch} pictures for {self.size} workers; give more, or --workers {batch}",
+                f"{batch} pictures are too few for {self.size} workers; use a larger batch, or "
+                f"--workers {batch}",
             )
         return range(self.rank, batch, self.size)
 
     def deal(
-        self, pieces: Sequence[Piece], make: Callable[[Piece], Mapping[Name, Tensor]]
+        self, pieces: Sequence[Piece], compute: Callable[[Piece], Mapping[Name, Tensor]]
     ) -> Iterator[tuple[Piece, Mapping[Name, Tensor]]]:
-        """Yield every piece with what was made of it, in order; each worker makes its share.
+        """Yield every piece with its result, in order; each worker computes some of the pieces.
 
-        Held at a time: one piece that was made here, and one that was heard of.
+        At most two results are in memory: one computed here and one received.
         """
         for first in range(0, len(pieces), self.size):
             dealt = pieces[first : first + self.size]
-            own = make(dealt[self.rank]) if self.rank < len(dealt) else None
+            own = compute(dealt[self.rank]) if self.rank < len(dealt) else None
             for rank, piece in enumerate(dealt):
                 yield piece, self.broadcast(own if rank == self.rank else None, rank)
 

@@ -3,13 +3,13 @@
     farm --plugins-dir plugins/examples dream photo.jpg -o out.png
         --network abm-googlenet --weights FILE --layer c4
 
-FILE contains its weights as safetensors. Nothing here imports torch until the network is built, so
-that `farm --help` and `farm plugins` stay fast.
+FILE contains the weights as safetensors. torch is imported only when the network is built, so that
+`farm --help` and `farm plugins` stay fast.
 
 Sources: Szegedy et al., "Going deeper with convolutions", 2015, arXiv:1409.4842; Ioffe and Szegedy,
 "Batch normalization", 2015, arXiv:1502.03167, for the blocks.
-Differs: no pooling in the fourth branch, no ReLU after conv1 and conv2; batch norm is folded into
-the weights.
+Differs: no pooling in the fourth branch and no ReLU after conv1 and conv2; batch norm is folded
+into the weights.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Widths(NamedTuple):
-    """Channels of one block, convolution by convolution."""
+    """Output channels of each convolution of a block, by branch."""
 
     b1: tuple[int]
     b2: tuple[int, int]
@@ -70,10 +70,10 @@ def imagenet_classes() -> tuple[str, ...]:
 
 
 def build() -> nn.Module:
-    """Return the network without weights, all blocks one after the other.
+    """Return the network without weights, as one sequence of blocks.
 
-    It maps pictures [batch, 3, height, width], at least 32 pixels per side, to the 1000 ImageNet
-    logits [batch, 1000].
+    It maps pictures [batch, 3, height, width], at least 32 pixels per side, to ImageNet logits
+    [batch, 1000].
     """
     from torch import nn
 
@@ -104,7 +104,7 @@ AbmGoogLeNet = build
 
 
 def classifier(network: nn.Module) -> nn.Module:
-    """Return the head, which is a 1x1 convolution and so applies to every position as it is."""
+    """Return the head, a 1x1 convolution that already applies to every position."""
     return network.get_submodule("linear")
 
 
@@ -112,7 +112,7 @@ def _block(inputs: int, widths: Widths) -> nn.Module:
     from torch import cat, nn
 
     class Block(nn.Module):
-        """Four branches on one input, concatenated over channels."""
+        """Four branches on the same input, concatenated over channels."""
 
         def forward(self, x: Tensor) -> Tensor:
             return cat([branch(x) for branch in self.children()], 1)
@@ -124,7 +124,7 @@ def _block(inputs: int, widths: Widths) -> nn.Module:
 
 
 def _branch(inputs: int, widths: tuple[int, ...]) -> nn.Module:
-    """Return a 1x1 convolution, then 3x3 ones, each followed by ReLU."""
+    """Return a 1x1 convolution, then 3x3 convolutions, each followed by ReLU."""
     from torch import nn
 
     branch = nn.Sequential()

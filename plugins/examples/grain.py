@@ -1,4 +1,4 @@
-"""Film grain: seeded, so that the same job gives the same bytes on any worker."""
+"""Film grain, seeded so that a job gives the same bytes on any worker."""
 
 from farm import Effect, Field, TaskParams, hookimpl
 
@@ -9,10 +9,10 @@ class Grain(Effect):
     name = "grain"
 
     class Params(TaskParams):
-        amount: float = Field(0.1, ge=0, le=1, description="Standard deviation in middle grey.")
+        amount: float = Field(0.1, ge=0, le=1, description="Standard deviation at middle grey.")
 
     def render(self, image, context):
-        import torch  # imported when needed, so that `farm plugins` stays fast
+        import torch  # imported here so that `farm plugins` stays fast
 
         noise = torch.randn(image[:, :1].shape, generator=context.generator(), dtype=image.dtype)
         grey = image.mean(dim=1, keepdim=True)

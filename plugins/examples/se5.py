@@ -1,10 +1,10 @@
-"""A single-file plugin that adds a network: VGG-19 up to relu5_1 at a sixteenth of its size.
+"""A single-file plugin that adds a network: VGG-19 up to relu5_1, at a sixteenth of its size.
 
     farm --plugins-dir plugins/examples style photo.jpg -o out.png --style painting.jpg
         --network se5 --weights FILE
 
-FILE contains the weights that Collaborative-Distillation published (MIT licence), as safetensors.
-Layers are named as in VGG's papers, so style transfer finds its default layers.
+FILE contains the weights published by Collaborative-Distillation (MIT licence), as safetensors.
+Layers have the names of the VGG papers, so style transfer finds its default layers.
 
 Source: Wang, Li, Wang, Hu, Yang, "Collaborative distillation for ultra-resolution universal style
 transfer", 2020, arXiv:2003.08436.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BLOCKS = ((16, 16), (32, 32), (64,) * 4, (128,) * 4, (128,))
 FULL = (64, 128, 256, 512, 512)
-"""VGG-19's own widths: the file can lift each block's first features to them; unused here."""
+"""VGG-19's own widths. The file has layers that expand features to them, which are not used."""
 
 
 @hookimpl
@@ -37,10 +37,10 @@ def farm_networks() -> Iterator[NetworkSpec]:
 
 
 def build() -> nn.Module:
-    """Return the network without weights; it takes RGB 0..1, at least 32 pixels per side."""
+    """Return the network without weights; it takes RGB in 0..1, at least 32 pixels per side."""
     from torch import nn
 
-    network, lifts = nn.Sequential(), {}
+    network, unused = nn.Sequential(), {}
     network.add_module("conv0", nn.Conv2d(3, 3, 1))
     channels = 3
     for block, (widths, full) in enumerate(zip(BLOCKS, FULL, strict=True), start=1):
@@ -51,15 +51,15 @@ def build() -> nn.Module:
             channels = width
         if block < len(BLOCKS):
             network.add_module(f"pool{block}", nn.MaxPool2d(2))
-        lifts[f"conv{block}1_aux"] = nn.Conv2d(widths[0], full, 1)
-    return _with_unused(network, lifts)
+        unused[f"conv{block}1_aux"] = nn.Conv2d(widths[0], full, 1)
+    return _with_unused(network, unused)
 
 
 def _with_unused(network: nn.Sequential, unused: dict[str, nn.Module]) -> nn.Module:
     from torch import Tensor, nn
 
     class Chain(nn.Module):
-        """Runs the layers one after the other; the unused ones only receive their weights."""
+        """Runs the layers in sequence; the unused ones only receive their weights."""
 
         def __init__(self) -> None:
             super().__init__()

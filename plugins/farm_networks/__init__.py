@@ -1,6 +1,6 @@
-"""The networks that come with the farm: the starter, and torchvision's classification models.
+"""The farm's built-in networks: the starter, and torchvision's classification models.
 
-Imports neither torch nor torchvision until a network is asked for.
+Imports torch and torchvision only when a network is requested.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Classifiers turned into convolutions, so that they give class scores at every position."""
+"""Convert classifiers to convolutions that compute class scores at every position."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 def linear_head(model: Any, name: str) -> "nn.Module":
     """Return the linear classifier ``name`` as a 1x1 convolution.
 
-    The mean of its output over positions is the classifier of the mean feature.
+    Averaging its output over positions equals classifying the average feature.
     """
     linear = getattr(model, name)
     return as_convolution(linear, linear.in_features, 1)
 
 
 def as_convolution(linear: Any, channels: int, kernel: int) -> "nn.Module":
-    """Return a linear layer as a convolution over kernel x kernel positions; weights are shared."""
+    """Return a linear layer as a kernel x kernel convolution that shares its weights."""
     from torch import nn
 
     convolution = nn.Conv2d(channels, linear.out_features, kernel, device="meta")

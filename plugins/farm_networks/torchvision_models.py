@@ -1,4 +1,4 @@
-"""torchvision's classification models as networks: wiring, layer names and where weights are."""
+"""torchvision's classification models as networks: builders, layer names and weights URLs."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -10,22 +10,22 @@ if TYPE_CHECKING:
     from torch import nn
 
 LISTED: Final = ("googlenet", "inception_v3", "resnet50", "squeezenet1_0", "vgg16", "vgg19")
-"""The models that `farm networks` lists; any other one works by its name too."""
+"""The models that `farm networks` lists; every other model can be used by name."""
 
 _HALF: Final = (0.5, 0.5, 0.5)
 
 
 def torchvision_names() -> list[str]:
-    """Return the names of all of torchvision's classification models."""
+    """Return the names of all torchvision classification models."""
     from torchvision import models
 
     return list(models.list_models(module=models))
 
 
 def torchvision_spec(name: str) -> NetworkSpec:
-    """Describe torchvision's classification model of this name, trained on ImageNet."""
+    """Describe the torchvision classification model of this name, trained on ImageNet."""
     family = name.rstrip("0123456789_bn")
-    # torchvision scales the input of these two to 2x - 1 and undoes that inside the network.
+    # These two expect 2x - 1 as input; torchvision converts to it inside the network.
     mean_std = {"mean": _HALF, "std": _HALF} if name in ("googlenet", "inception_v3") else {}
     return NetworkSpec(
         name,
@@ -40,7 +40,7 @@ def torchvision_spec(name: str) -> NetworkSpec:
 
 
 def _build(name: str) -> "nn.Module":
-    """Build the architecture without drawing random weights, which takes longer than loading."""
+    """Build the architecture without random initialisation, which is slower than loading."""
     import torch
     from torchvision import models
 
@@ -51,7 +51,7 @@ def _build(name: str) -> "nn.Module":
     try:
         with torch.device("meta"):
             model: nn.Module = models.get_model(name, weights=None, **options)
-    except NotImplementedError:  # RegNet reads numbers from tensors while it is built
+    except NotImplementedError:  # RegNet reads tensor values in its constructor
         with torch.device("cpu"):
             model = models.get_model(name, weights=None, **options)
     model.to_empty(device=device)
@@ -76,7 +76,7 @@ def _classes(name: str) -> tuple[str, ...]:
 
 
 def _vgg_aliases(name: str) -> dict[str, str]:
-    """Return the papers' names, such as relu4_2, for torchvision's numbered layers."""
+    """Map the paper's names, such as relu4_2, to torchvision's numbered layers."""
     depths = {"vgg11": (1, 1, 2, 2, 2), "vgg13": (2, 2, 2, 2, 2), "vgg16": (2, 2, 3, 3, 3)}
     has_norm = name.endswith("_bn")
     kinds = ("conv", "bn", "relu") if has_norm else ("conv", "relu")
@@ -112,7 +112,7 @@ def _squeezenet_head(model: Any) -> "nn.Module":
 
 
 def _vgg_head(model: Any) -> "nn.Module":
-    """Return VGG's classifier applied densely.
+    """Return VGG's classifier, applied densely.
 
     Source: Simonyan & Zisserman 2014, arXiv 1409.1556, section 3.2 (dense evaluation).
     """

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 from PIL import Image
 
 Plane = Float[np.ndarray, "side side"]
@@ -149,7 +149,7 @@ def _currents(side: int, generator: np.random.Generator) -> tuple[Plane, Plane]:
     return np.clip(sky * (1 - glow) + glow * (0.62 + 0.32 * rings), 0, 1), stream
 
 
-def _mix(depth: np.ndarray) -> np.ndarray:
+def _mix(depth: np.ndarray | float) -> np.ndarray:
     """Return the palette's colours at these depths, RGB in 0..1 along a last axis."""
     stops, colours = zip(*PALETTE, strict=True)
     table = np.array(colours) / 255
@@ -164,7 +164,7 @@ def _clouds(side: int, cells: int, generator: np.random.Generator) -> Plane:
 
 
 def _unroll(
-    path: Float[np.ndarray, "n 2"], low: Float[np.ndarray, "2"], high: Float[np.ndarray, "2"]
+    path: Float[np.ndarray, "n 2"], low: Integer[np.ndarray, "2"], high: Integer[np.ndarray, "2"]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each pixel's signed distance from the path and its position along it, 0..1."""
     y, x = np.mgrid[low[0] : high[0], low[1] : high[1]]

@@ -95,7 +95,7 @@ class TrainStyle(Run):
             training.step,
             options,
             world=context.world,
-            guard=training.guard(),
+            detector=training.detector(),
             report=training.report,
             show=training.show,
         )
@@ -160,7 +160,7 @@ class _StyleTraining:
             {"generator": self.generator}, {"generator": optimizer}, self._context.seed, facts
         )
 
-    def guard(self) -> "CollapseDetector":
+    def detector(self) -> "CollapseDetector":
         from farm.engine.training.collapse import CollapseDetector
 
         return CollapseDetector(mean=(0.5, 0.5, 0.5), span=(-0.05, 1.05))
@@ -178,7 +178,7 @@ class _StyleTraining:
     def step(self, state: "TrainState", rows: range) -> "StepResult":
         import torch
 
-        from farm.engine.training.loop import StepResult, descend
+        from farm.engine.training.loop import StepResult, optimizer_step
 
         crops = [self._crop(state, row) for row in rows]
         batch = torch.cat(crops).contiguous(memory_format=torch.channels_last)
@@ -186,7 +186,7 @@ class _StyleTraining:
         losses = self._losses(batch, stylised)
         total = torch.stack(list(losses.values())).sum()
         rate = self._params.rate * self._schedule.share(state.step)
-        descend(state.optimizers["generator"], total, rate, self._context.world)
+        optimizer_step(state.optimizers["generator"], total, rate, self._context.world)
         return StepResult(losses, stylised)
 
     def _losses(self, photos: "Tensor", stylised: "Tensor") -> dict[str, "Tensor"]:
@@ -218,11 +218,11 @@ class _StyleTraining:
         import torch
 
         from farm.engine.pyramid import resize
-        from farm.engine.training.loop import generator, shuffled
+        from farm.engine.training.loop import row_generator, shuffled_index
 
         number = state.step * self._params.batch + row
-        photo = self._photo(shuffled(state.seed, len(self._photos), number))
-        draw = torch.rand(4, generator=generator(state.seed, state.step, row)).tolist()
+        photo = self._photo(shuffled_index(state.seed, len(self._photos), number))
+        draw = torch.rand(4, generator=row_generator(state.seed, state.step, row)).tolist()
         shortest, side = min(photo.shape[2:]), self._params.side
         least = min(side, shortest)
         length = least + int(draw[0] * (shortest - least + 1))

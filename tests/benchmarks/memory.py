@@ -1,9 +1,9 @@
-"""Peak memory of one dream step on a large still, tiled against whole.
+"""Compare the peak memory of one dream step on a large still, tiled and untiled.
 
     python tests/benchmarks/memory.py [--size 6000x4000] [--tile 768] [--network googlenet]
 
-Each runs in its own process; the figure is the process's peak resident size, everything
-included: Python, torch, the network, and the picture's own buffers.
+Each step runs in a process of its own. The figure is the process's peak resident set size, which
+includes Python, torch, the network and the picture.
 """
 
 import argparse
@@ -17,7 +17,7 @@ LAYER = "inception4c"
 
 
 def one_step(network: str, size: str, tile: int, threads: int) -> None:
-    """Dream one octave of one step on a grey picture with noise, as a worker would."""
+    """Do one step of one octave on a picture of noise, as a worker would."""
     from farm.engine.context import FrameContext
     from farm.engine.device import set_up
     from farm.engine.networks import Network
@@ -35,14 +35,14 @@ def one_step(network: str, size: str, tile: int, threads: int) -> None:
         if isinstance(part, torch.nn.BatchNorm2d):
             part.reset_parameters()
 
-    class Ready:
+    class LoadedNetworks:
         def get(self, *_: object) -> Network:
             return Network(spec, module, "", "cpu", "float32")
 
     context = FrameContext(
         device="cpu",
         plan=Plan(tile=tile, threads=threads),
-        networks=Ready(),
+        networks=LoadedNetworks(),
         frame="still",
         report=lambda *_: None,
         is_cancelled=lambda: False,
@@ -56,10 +56,10 @@ def one_step(network: str, size: str, tile: int, threads: int) -> None:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, context.tiles)
 
 
-def measure(given: argparse.Namespace, tile: int) -> tuple[float, int]:
-    """Return peak GB and tiles of one step in a process of its own."""
-    command = [sys.executable, __file__, "--size", given.size, "--network", given.network]
-    command += ["--threads", str(given.threads), "--step", str(tile)]
+def measure(options: argparse.Namespace, tile: int) -> tuple[float, int]:
+    """Run one step in a process of its own; return its peak memory in GB and its tiles."""
+    command = [sys.executable, __file__, "--size", options.size, "--network", options.network]
+    command += ["--threads", str(options.threads), "--step", str(tile)]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return int(out[0]) / 1e9, int(out[1])
 
@@ -71,16 +71,16 @@ def main() -> None:
     parser.add_argument("--network", default="googlenet")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--step", type=int, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.step is not None:
-        one_step(given.network, given.size, given.step, given.threads)
+    options = parser.parse_args()
+    if options.step is not None:
+        one_step(options.network, options.size, options.step, options.threads)
         return
-    tiled, tiles = measure(given, given.tile)
-    print(f"{given.network} to {LAYER}, {given.size}")
-    print(f"  --tile {given.tile}: {tiled:.2f} GB peak, {tiles} tiles", flush=True)
-    whole, _ = measure(given, 0)
+    tiled, tiles = measure(options, options.tile)
+    print(f"{options.network} to {LAYER}, {options.size}")
+    print(f"  --tile {options.tile}: {tiled:.2f} GB peak, {tiles} tiles", flush=True)
+    whole, _ = measure(options, 0)
     print(f"  --tile none: {whole:.2f} GB peak")
-    print(f"tiles take {whole / tiled:.1f} times less memory")
+    print(f"the tiled step uses {whole / tiled:.1f} times less memory")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What the farm costs: frames on one Ray worker against the engine alone in a loop.
+"""Measure the farm's overhead: frames on one Ray worker, compared with the engine in a loop.
 
     python tests/benchmarks/overhead.py [--frames 32] [--size 640x480] [--threads 2]
 
 The loop reads each frame, dreams it with the same context and writes it with Pillow, as a script
-would; half of it runs before the farm and half after, so that drift hits both alike. The farm's
-time is from the first frame handed out to the last one recorded, on a worker that is warm, as the
-loop is; what it takes to start is told apart.
+would. Half of it runs before the farm and half after, so that drift affects both equally. The
+farm's time is measured from the first lease to the last success, on a warm worker; its startup
+time is printed separately.
 """
 
 import argparse
@@ -32,7 +32,7 @@ PARAMS = {"octaves": 3, "iterations": 10}
 
 
 def draw_frames(folder: Path, count: int, width: int, height: int) -> list[Path]:
-    """Draw frames of soft noise, each its own."""
+    """Draw different frames of soft noise."""
     folder.mkdir()
     paths = []
     for number in range(count):
@@ -43,7 +43,7 @@ def draw_frames(folder: Path, count: int, width: int, height: int) -> list[Path]
 
 
 class Loop:
-    """The engine alone."""
+    """The engine without the farm."""
 
     def __init__(self, registry: Registry, plan: Plan) -> None:
         set_up("cpu", plan.threads)
@@ -67,7 +67,7 @@ class Loop:
 
 
 class Stopwatch:
-    """Hears when the first frame went out and the last came in."""
+    """Record the times of the first lease and the last success."""
 
     def __init__(self) -> None:
         self.first = self.last = 0.0
@@ -87,8 +87,8 @@ def time_loop(loop: Loop, frames: list[Path], folder: Path) -> float:
 
 
 def time_farm(registry: Registry, plan: Plan, frames: Path, folder: Path) -> tuple[float, float]:
-    """Return seconds of the frames on a warm worker, and of everything before."""
-    watch, begin = Stopwatch(), time.perf_counter()
+    """Return the seconds spent on the frames by a warm worker, and on everything before."""
+    watch, start = Stopwatch(), time.perf_counter()
     pool = registry.executors["ray"](ExecutorOptions(workers=1, threads=plan.threads))
     ledger = Ledger.open(f"sqlite:///{folder / 'ledger.db'}")
     controller = Controller(registry, pool, ledger, observers=[watch])
@@ -102,7 +102,7 @@ def time_farm(registry: Registry, plan: Plan, frames: Path, folder: Path) -> tup
         controller.run()
     pool.close()
     ledger.close()
-    return watch.last - watch.first, watch.first - begin
+    return watch.last - watch.first, watch.first - start
 
 
 def main() -> None:
@@ -110,21 +110,21 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=32)
     parser.add_argument("--size", default="640x480")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    given = parser.parse_args()
-    width, height = map(int, given.size.split("x"))
-    registry, plan = Registry.load(), Plan(threads=given.threads)
+    options = parser.parse_args()
+    width, height = map(int, options.size.split("x"))
+    registry, plan = Registry.load(), Plan(threads=options.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        frames = draw_frames(folder / "frames", given.frames, width, height)
-        loop, half = Loop(registry, plan), given.frames // 2
+        frames = draw_frames(folder / "frames", options.frames, width, height)
+        loop, half = Loop(registry, plan), options.frames // 2
         loop.render(frames[0], folder / "warm.png")
         before = time_loop(loop, frames[:half], folder)
         farm, start = time_farm(registry, plan, folder / "frames", folder)
         alone = before + time_loop(loop, frames[half:], folder)
-    print(f"{given.frames} frames of {given.size}, {given.threads} threads")
-    print(f"  engine alone       {alone:7.1f} s")
+    print(f"{options.frames} frames of {options.size}, {options.threads} threads")
+    print(f"  engine in a loop   {alone:7.1f} s")
     print(f"  one Ray worker     {farm:7.1f} s, after {start:.1f} s to start")
-    print(f"the farm takes {farm / alone - 1:+.1%} of the engine's time")
+    print(f"the farm's overhead is {farm / alone - 1:+.1%} of the engine's time")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pictures to measure on, drawn here."""
+"""Synthetic pictures for benchmarks."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from farm.engine.pyramid import resize
 
 
 def scene(height: int, width: int) -> Tensor:
-    """Return noise of all sizes, which no photograph lacks: [1, 3, height, width] in 0..1."""
+    """Return noise of all scales, as in photographs: [1, 3, height, width] in 0..1."""
     draw = torch.Generator().manual_seed(0)
     picture = torch.full((1, 3, height, width), 0.5)
     for cells in (4, 16, 64, height // 8, height // 2):

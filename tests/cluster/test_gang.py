@@ -111,7 +111,7 @@ def test_two_workers_resume_a_run_of_one(gang: Any, training: Order, tmp_path: P
             assert mine[name] == pytest.approx(other[name], rel=1e-3)
 
     changed = replace(with_target_in(training, second), params={**training.params, "rate": 0.5})
-    with pytest.raises(BadInput, match=r"is of another run: facts rate was 0\.002, is now 0\.5"):
+    with pytest.raises(BadInput, match=r"belongs to another run: rate was 0\.002 and is now 0\.5"):
         run_on_gang(gang, changed)
 
 

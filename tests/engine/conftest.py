@@ -1,6 +1,6 @@
-"""Networks with random weights, small enough to prove things on."""
+"""Networks with seeded random weights, and a single thread for every test."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
@@ -14,8 +14,11 @@ RandomNetwork = Callable[[str, Precision], Network]
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> None:
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @cache
@@ -36,5 +39,5 @@ def _network(name: str, precision: Precision) -> Network:
 
 @pytest.fixture(scope="session")
 def random_network() -> RandomNetwork:
-    """Return torchvision's network of a name with seeded random weights, in a precision."""
+    """Return a torchvision network with seeded random weights: ``random_network(name, precision)``."""
     return _network

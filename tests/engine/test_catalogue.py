@@ -1,4 +1,4 @@
-"""What `farm networks` tells is what the networks are."""
+"""`farm networks` describes the networks correctly."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def bare() -> NetworkSpec:
 
 
 @pytest.mark.slow
-def test_a_row_says_what_a_network_is_and_where_its_weights_are(torch_home: Path) -> None:
+def test_a_row_describes_a_network_and_where_its_weights_are(torch_home: Path) -> None:
     specs = {"bare": bare(), "squeezenet1_0": torchvision_spec("squeezenet1_0")}
     plain, fetched = catalogue.rows(specs)
     assert plain == {
@@ -39,14 +39,14 @@ def test_a_row_says_what_a_network_is_and_where_its_weights_are(torch_home: Path
     assert fetched["weights"] == "to fetch"
     assert str(fetched["file"]).endswith("/squeezenet1_0-b66bff10.pth")
     torch_home.mkdir(parents=True)
-    found = torch_home / "squeezenet1_0-b66bff10.pth"
-    found.touch()
+    file = torch_home / "squeezenet1_0-b66bff10.pth"
+    file.touch()
     (row,) = catalogue.rows({"squeezenet1_0": specs["squeezenet1_0"]})
-    assert (row["weights"], row["file"]) == ("here", str(found))
+    assert (row["weights"], row["file"]) == ("here", str(file))
 
 
 @pytest.mark.slow
-def test_googlenets_layers() -> None:
+def test_the_layers_of_googlenet() -> None:
     rows = {row["layer"]: row for row in catalogue.layers(torchvision_spec("googlenet"))}
     assert rows["inception4c"] == {
         "layer": "inception4c",
@@ -60,7 +60,7 @@ def test_googlenets_layers() -> None:
 
 
 @pytest.mark.slow
-def test_the_starter_is_here_and_its_layers_are_those_of_the_loaded_network() -> None:
+def test_the_starters_layers_match_the_loaded_network() -> None:
     specs = Registry.load().networks
     (row,) = catalogue.rows({"starter": specs["starter"]})
     assert (row["weights"], row["file"]) == ("here", str(WEIGHTS))
@@ -81,14 +81,14 @@ def test_the_starter_is_here_and_its_layers_are_those_of_the_loaded_network() ->
 
 
 @pytest.mark.slow
-def test_vggs_layers_bear_the_papers_names() -> None:
+def test_vggs_layers_have_the_papers_names() -> None:
     rows = {row["layer"]: row for row in catalogue.layers(torchvision_spec("vgg19"))}
     assert (rows["relu4_2"]["channels"], rows["relu4_2"]["stride"]) == (512, "8")
     assert "features.22" not in rows
 
 
 class AcrossChannels(nn.Module):
-    """Insists on its number of channels."""
+    """Requires its number of channels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class AcrossChannels(nn.Module):
 
 
 @pytest.mark.slow
-def test_networks_that_look_at_all_channels_or_all_pixels() -> None:
+def test_layers_that_cannot_be_probed_or_tiled_are_still_listed() -> None:
     def build() -> nn.Module:
         return nn.Sequential(
             nn.Conv2d(3, 4, 3, padding=1), AcrossChannels(), nn.GroupNorm(2, 4), nn.Flatten()
@@ -107,5 +107,5 @@ def test_networks_that_look_at_all_channels_or_all_pixels() -> None:
 
     rows = {row["layer"]: row for row in catalogue.layers(NetworkSpec("mixed", build))}
     assert (rows["0"]["reach"], rows["1"]["reach"]) == ("-1..+1", "-1..+1")
-    assert rows["2"]["reach"] == "2 sees the whole picture, use --tile none"
-    assert rows["3"]["reach"] == "3 of mixed is no map of features; choose another"
+    assert rows["2"]["reach"] == "layer 2 depends on the whole picture; use --tile none"
+    assert rows["3"]["reach"] == "layer 3 of mixed has no spatial features; choose another layer"

@@ -1,4 +1,4 @@
-"""A cut network gives what the plain one gives at each layer, and runs no deeper."""
+"""A cut network gives the same features as the original, and runs no deeper."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -29,27 +29,27 @@ def small_network(module: nn.Module) -> Network:
 
 
 def plain_features(network: Network, layers: Sequence[str], image: Tensor) -> dict[str, Tensor]:
-    """Run the whole unfolded network, copying what each layer returns before it is overwritten."""
+    """Run the whole unfolded network; copy each layer's output before it can be overwritten."""
     module = copy.deepcopy(network._module).double()
-    found = {}
+    features = {}
 
-    def keep(layer: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
-        found[layer] = output.clone()
+    def record(layer: str, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        features[layer] = output.clone()
 
     for layer in layers:
-        module.get_submodule(layer).register_forward_hook(partial(keep, layer))
-    fed = torch.tensor([network.spec.mean, network.spec.std], dtype=torch.float64)
-    mean, std = fed.view(2, 1, 3, 1, 1)
+        module.get_submodule(layer).register_forward_hook(partial(record, layer))
+    statistics = torch.tensor([network.spec.mean, network.spec.std], dtype=torch.float64)
+    mean, std = statistics.view(2, 1, 3, 1, 1)
     with torch.no_grad():
         module((image - mean) / std)
-    return found
+    return features
 
 
 def assert_same_as_plain(network: Network, layers: Sequence[str], image: Tensor) -> None:
     with torch.no_grad():
-        found = network.extractor(layers)(image)
+        features = network.extractor(layers)(image)
     for layer, wanted in plain_features(network, layers, image).items():
-        difference = float((found[layer] - wanted).norm() / wanted.norm())
+        difference = float((features[layer] - wanted).norm() / wanted.norm())
         assert difference < 1e-10, f"{layer} differs by {difference:.1e}"
 
 
@@ -59,7 +59,7 @@ def submodules(extractor: Extractor) -> set[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["googlenet", "resnet50", "inception_v3"])
-def test_folded_batch_norm_changes_no_layer(random_network: RandomNetwork, name: str) -> None:
+def test_folding_batch_norm_changes_no_features(random_network: RandomNetwork, name: str) -> None:
     network = random_network(name, "float64")
     layers = cut.outer_layers(network.layers)
     assert len(layers) > 7
@@ -78,14 +78,14 @@ def test_folded_batch_norm_changes_no_layer(random_network: RandomNetwork, name:
         ("squeezenet1_0", ("features.3.squeeze", "features.3.expand3x3")),
     ],
 )
-def test_layers_before_a_relu_a_sum_and_within_a_branch(
+def test_layers_before_a_relu_or_a_sum_or_within_a_branch(
     random_network: RandomNetwork, name: str, layers: tuple[str, ...]
 ) -> None:
     assert_same_as_plain(random_network(name, "float64"), layers, picture(65, 70))
 
 
 class Followed(nn.Module):
-    """A convolution whose output something overwrites, and that is read again afterwards."""
+    """A convolution whose output is overwritten and then read again."""
 
     def __init__(self, follow: Callable[[nn.Module, Tensor], Tensor | None]) -> None:
         super().__init__()
@@ -109,14 +109,14 @@ FOLLOWERS = {
     "a plain ReLU": lambda _, x: F.relu(x),
     "an in-place layer": lambda m, x: m.relu(x),
     "an in-place function": lambda _, x: F.relu(x, inplace=True),
-    "an in-place function of its own name": lambda _, x: torch.relu_(x),
+    "an in-place function with a name of its own": lambda _, x: torch.relu_(x),
     "an in-place method": lambda _, x: x.mul_(3),
-    "an in-place method that returns to nobody": relu_and_return_nothing,
+    "an in-place method whose result is unused": relu_and_return_nothing,
 }
 
 
 @pytest.mark.parametrize("follow", FOLLOWERS.values(), ids=FOLLOWERS)
-def test_whatever_follows_a_layer_leaves_it_alone(
+def test_an_operation_after_a_layer_does_not_change_its_features(
     follow: Callable[[nn.Module, Tensor], Tensor | None],
 ) -> None:
     torch.manual_seed(3)
@@ -127,7 +127,7 @@ def test_whatever_follows_a_layer_leaves_it_alone(
 
 
 class SharedConvolution(nn.Module):
-    """One convolution read through two batch norms."""
+    """One convolution used twice, followed by different batch norms."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,12 +139,12 @@ class SharedConvolution(nn.Module):
         return self.end(self.bn2(self.conv(self.bn1(self.conv(image)))))  # type: ignore[no-any-return]
 
 
-def test_a_convolution_used_twice_is_folded_once_for_each() -> None:
+def test_a_convolution_used_twice_is_folded_separately() -> None:
     torch.manual_seed(4)
     assert_same_as_plain(small_network(SharedConvolution()), ("bn1", "end"), picture(5, 5))
 
 
-def test_a_convolution_tapped_before_its_batch_norm_is_not_folded(
+def test_a_convolution_that_is_itself_a_layer_is_not_folded(
     random_network: RandomNetwork,
 ) -> None:
     network = random_network("googlenet", "float64")
@@ -160,7 +160,9 @@ def test_nothing_deeper_than_the_deepest_layer_runs(random_network: RandomNetwor
     }
 
 
-def test_within_a_branch_the_other_branches_do_not_run(random_network: RandomNetwork) -> None:
+def test_for_a_layer_within_a_branch_other_branches_do_not_run(
+    random_network: RandomNetwork,
+) -> None:
     extractor = random_network("googlenet", "float64").extractor(("inception3a.branch2.0",))
     branches = {name for name in submodules(extractor) if name.startswith("inception3a.branch")}
     assert branches == {
@@ -169,7 +171,7 @@ def test_within_a_branch_the_other_branches_do_not_run(random_network: RandomNet
 
 
 class Asserting(nn.Module):
-    """Checks, behind the layer of interest, what only a deeper layer tells."""
+    """Asserts something about a deeper layer than the one of interest."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -181,22 +183,22 @@ class Asserting(nn.Module):
         return deep  # type: ignore[no-any-return]
 
 
-def test_assertions_behind_the_layer_do_not_run() -> None:
+def test_assertions_about_deeper_layers_do_not_run() -> None:
     extractor = small_network(Asserting()).extractor(("first",))
     assert submodules(extractor) == {"", "first"}
     assert extractor(picture(4, 4))["first"].shape == (1, 2, 4, 4)
 
 
-def test_parameters_are_frozen_and_the_picture_is_not(random_network: RandomNetwork) -> None:
+def test_parameters_are_frozen_but_the_picture_is_not(random_network: RandomNetwork) -> None:
     extractor = random_network("squeezenet1_0", "float64").extractor(("features.4",))
     assert not extractor.training
     assert not any(p.requires_grad for p in extractor.parameters())
     image = picture(50, 50).requires_grad_()
-    (slope,) = torch.autograd.grad(extractor(image)["features.4"].sum(), image)
-    assert slope.abs().sum() > 0
+    (gradient,) = torch.autograd.grad(extractor(image)["features.4"].sum(), image)
+    assert gradient.abs().sum() > 0
 
 
-def test_convolutions_and_features_are_channels_last(random_network: RandomNetwork) -> None:
+def test_convolutions_and_features_use_channels_last_memory(random_network: RandomNetwork) -> None:
     extractor = random_network("squeezenet1_0", "float32").extractor(("features.4",))
     convolutions = [m for m in extractor.body.modules() if isinstance(m, nn.Conv2d)]
     assert convolutions
@@ -206,7 +208,7 @@ def test_convolutions_and_features_are_channels_last(random_network: RandomNetwo
     assert features.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_cutting_leaves_the_network_as_it_was(random_network: RandomNetwork) -> None:
+def test_cutting_does_not_change_the_network(random_network: RandomNetwork) -> None:
     module = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2), nn.ReLU(inplace=True))
     before = copy.deepcopy(module.state_dict())
     small_network(module).extractor(("2",))
@@ -223,17 +225,17 @@ def test_bfloat16_gives_finite_features_and_a_float32_gradient(
     image = picture(60, 50).float().requires_grad_()
     features = rough(image)["features.4"]
     assert features.dtype == torch.bfloat16
-    (slope,) = torch.autograd.grad(features.float().square().sum(), image)
-    assert slope.dtype == torch.float32
+    (gradient,) = torch.autograd.grad(features.float().square().sum(), image)
+    assert gradient.dtype == torch.float32
     (wanted,) = torch.autograd.grad(exact(image)["features.4"].square().sum(), image)
-    assert F.cosine_similarity(slope.flatten(), wanted.flatten(), dim=0) > 0.95
+    assert F.cosine_similarity(gradient.flatten(), wanted.flatten(), dim=0) > 0.95
 
 
-class Wavering(nn.Module):
+class DataDependent(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         return image if image.mean() > 0 else -image
 
 
-def test_a_network_that_cannot_be_traced_is_refused_by_name() -> None:
+def test_a_network_that_cannot_be_traced_is_refused() -> None:
     with pytest.raises(PluginError, match=r"plugin small: torch\.fx cannot trace the network: "):
-        small_network(Wavering())
+        small_network(DataDependent())

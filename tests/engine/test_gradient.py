@@ -1,4 +1,4 @@
-"""Tiles give the whole picture's gradient."""
+"""Tiles give the gradient of the whole picture."""
 
 from collections.abc import Mapping
 
@@ -36,7 +36,7 @@ def relative(a: Tensor, b: Tensor) -> float:
 
 
 class Gram(objectives.Objective):
-    """Squared norm of the Gram matrix: not linear in its statistics."""
+    """Squared norm of the Gram matrix, which is not linear in its statistics."""
 
     def __init__(self, layers: tuple[str, ...]) -> None:
         self.layers = layers
@@ -55,7 +55,7 @@ class Gram(objectives.Objective):
     max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(height=st.integers(90, 230), width=st.integers(90, 230), tile=st.integers(33, 128))
-def test_tiled_gradient_is_the_whole_gradient(
+def test_the_tiled_gradient_equals_the_whole_gradient(
     random_network: RandomNetwork,
     name: str,
     layers: tuple[str, ...],
@@ -109,20 +109,20 @@ def test_guide_and_target_are_exact_in_tiles(random_network: RandomNetwork) -> N
         assert relative(tiled, whole) < 1e-10
 
 
-def test_gradient_matches_finite_differences(random_network: RandomNetwork) -> None:
+def test_the_gradient_matches_finite_differences(random_network: RandomNetwork) -> None:
     extractor = random_network("squeezenet1_0", "float64").extractor(("features.5",))
     objective = objectives.Energy({"features.5": 1.0})
     image, step = picture(64, 64), 1e-6
     direction = torch.randn(image.shape, generator=torch.Generator().manual_seed(1)).double()
-    _, slope = exact.gradient(image, extractor, objective, 32)
+    _, derivative = exact.gradient(image, extractor, objective, 32)
     ahead, _ = exact.gradient(image + step * direction, extractor, objective, 0)
     behind, _ = exact.gradient(image - step * direction, extractor, objective, 0)
-    assert float((slope * direction).sum()) == pytest.approx(
+    assert float((derivative * direction).sum()) == pytest.approx(
         (ahead - behind) / (2 * step), rel=1e-5
     )
 
 
-def test_tiled_features_are_the_whole_features(random_network: RandomNetwork) -> None:
+def test_tiled_features_equal_the_whole_features(random_network: RandomNetwork) -> None:
     extractor = random_network("googlenet", "float64").extractor(("inception3b", "conv1"))
     image = picture(131, 117)
     whole, tiled = (exact.features(image, extractor, tile) for tile in (0, 40))
@@ -133,14 +133,18 @@ def test_tiled_features_are_the_whole_features(random_network: RandomNetwork) ->
 def test_a_picture_too_small_for_the_layer_is_refused(random_network: RandomNetwork) -> None:
     extractor = random_network("inception_v3", "float32").extractor(("Mixed_7c",))
     with pytest.raises(
-        BadParameter, match="inception_v3 cannot take a picture of 40x40 down to Mixed_7c"
+        BadParameter, match="inception_v3 cannot process a picture of 40x40 down to layer Mixed_7c"
     ):
         exact.lay_out(extractor, 40, 40, 0)
 
 
 @pytest.mark.slow
-def test_a_layer_that_sees_everything_is_refused_in_tiles(random_network: RandomNetwork) -> None:
+def test_a_layer_that_depends_on_the_whole_picture_cannot_be_tiled(
+    random_network: RandomNetwork,
+) -> None:
     extractor = random_network("mobilenet_v3_small", "float32").extractor(("features.3",))
     exact.lay_out(extractor, 128, 128, 0)
-    with pytest.raises(BadParameter, match=r"tile: features.3 sees the whole picture"):
+    with pytest.raises(
+        BadParameter, match=r"tile: layer features.3 depends on the whole picture; use --tile none"
+    ):
         exact.lay_out(extractor, 256, 256, 64)

@@ -1,4 +1,4 @@
-"""Networks by name: their layers, class scores, shapes, and that they stay warm."""
+"""Networks by name: their layers, class scores, shapes and caching."""
 
 import re
 from collections.abc import Callable
@@ -35,7 +35,7 @@ def network_of(module: nn.Module, **fields: object) -> Network:
 
 
 @pytest.mark.slow
-def test_the_papers_names_are_vggs_layers(random_network: RandomNetwork) -> None:
+def test_the_papers_layer_names_are_aliases_in_vgg(random_network: RandomNetwork) -> None:
     extractor = random_network("vgg19", "float32").extractor(
         ("relu4_2", "features.22", "pool1", "features.4", "conv5_4", "features.34")
     )
@@ -47,7 +47,7 @@ def test_the_papers_names_are_vggs_layers(random_network: RandomNetwork) -> None
 @pytest.mark.parametrize(
     "name", [f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")]
 )
-def test_every_alias_of_every_vgg_is_a_layer_of_its_kind(name: str) -> None:
+def test_every_alias_of_every_vgg_names_a_layer_of_its_kind(name: str) -> None:
     kinds = {"conv": nn.Conv2d, "bn": nn.BatchNorm2d, "relu": nn.ReLU, "pool": nn.MaxPool2d}
     with torch.device("meta"):
         features = models.get_model(name, weights=None).features
@@ -59,25 +59,25 @@ def test_every_alias_of_every_vgg_is_a_layer_of_its_kind(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_layers_are_named_in_the_order_they_run(random_network: RandomNetwork) -> None:
+def test_layers_are_listed_in_execution_order(random_network: RandomNetwork) -> None:
     layers = random_network("googlenet", "float32").layers
     wanted = ["conv1", "maxpool1", "inception3a", "inception4c", "inception5b", "fc", HEAD]
     assert [layer for layer in layers if layer in wanted] == wanted
 
 
-def test_an_unknown_layer_brings_close_ones(random_network: RandomNetwork) -> None:
+def test_an_unknown_layer_suggests_similar_names(random_network: RandomNetwork) -> None:
     network = random_network("googlenet", "float32")
     with pytest.raises(UnknownName, match=r"layer of googlenet 'inception4z'; did you mean incep"):
         network.extractor(("conv1", "inception4z"))
 
 
-def test_an_unknown_network_brings_close_ones_and_nothing_is_loaded() -> None:
+def test_an_unknown_network_suggests_similar_names_and_loads_nothing() -> None:
     cache = NetworkCache(Registry.load().network, "cpu")
     with pytest.raises(UnknownName, match="unknown network 'googlnet'; did you mean googlenet"):
         cache.get("googlnet", None, "float32")
 
 
-def test_any_torchvision_classifier_is_found_by_name() -> None:
+def test_every_torchvision_classifier_is_found_by_name() -> None:
     registry = Registry.load()
     assert registry.network("vgg16") is registry.networks["vgg16"]
     for name in models.list_models(module=models):
@@ -99,7 +99,7 @@ def test_any_torchvision_classifier_is_found_by_name() -> None:
         ("shufflenet_v2_x0_5", "stage2"),
     ],
 )
-def test_further_torchvision_networks_run_to_a_layer(
+def test_other_torchvision_networks_run_to_a_layer(
     random_network: RandomNetwork, name: str, layer: str
 ) -> None:
     extractor = random_network(name, "float32").extractor((layer,))
@@ -112,7 +112,7 @@ def test_further_torchvision_networks_run_to_a_layer(
 
 
 def torchvision_like(name: str, network: Network) -> nn.Module:
-    """Return torchvision's own network with the same weights, fed with ImageNet's mean and std."""
+    """Return torchvision's own network with the same weights; its input is ImageNet-normalised."""
     options = (
         {"aux_logits": False, "transform_input": True, "init_weights": False}
         if name in {"googlenet", "inception_v3"}
@@ -135,7 +135,7 @@ def torchvision_like(name: str, network: Network) -> nn.Module:
         ("inception_v3", 299),
     ],
 )
-def test_the_mean_of_the_scores_is_torchvisions_classifier(
+def test_the_mean_score_equals_torchvisions_classifier(
     random_network: RandomNetwork, name: str, side: int
 ) -> None:
     network, image = random_network(name, "float64"), picture(side, side)
@@ -146,7 +146,7 @@ def test_the_mean_of_the_scores_is_torchvisions_classifier(
     assert float((scores - wanted).norm() / wanted.norm()) < 1e-12
 
 
-def test_classes_are_found_by_name_number_and_beginning(random_network: RandomNetwork) -> None:
+def test_classes_are_found_by_name_number_and_prefix(random_network: RandomNetwork) -> None:
     network = random_network("googlenet", "float32")
     assert len(network.classes) == 1000
     assert network.class_index("281") == network.class_index("tabby") == 281
@@ -160,12 +160,12 @@ def test_an_unknown_class_is_refused(random_network: RandomNetwork, name: str) -
         random_network("googlenet", "float32").class_index(name)
 
 
-def test_an_unknown_class_brings_close_ones(random_network: RandomNetwork) -> None:
+def test_an_unknown_class_suggests_similar_names(random_network: RandomNetwork) -> None:
     with pytest.raises(UnknownName, match=r"'goldn retriever'; did you mean golden retriever"):
         random_network("googlenet", "float32").class_index("goldn retriever")
 
 
-def test_a_network_without_classifier_has_no_scores() -> None:
+def test_a_network_without_a_head_has_no_class_scores() -> None:
     network = network_of(nn.Sequential(nn.Conv2d(3, 1, 1)))
     assert HEAD not in network.layers
     with pytest.raises(UnknownName, match="layer of small 'logits'"):
@@ -187,7 +187,7 @@ SHAPES = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "layers"), SHAPES)
-def test_shapes_are_those_of_the_features(
+def test_shapes_match_the_computed_features(
     random_network: RandomNetwork, name: str, layers: tuple[str, ...]
 ) -> None:
     extractor = random_network(name, "float32").extractor(layers)
@@ -199,16 +199,18 @@ def test_shapes_are_those_of_the_features(
 
 
 @pytest.mark.slow
-def test_fits_says_whether_a_picture_reaches_the_layer(random_network: RandomNetwork) -> None:
+def test_fits_tells_whether_a_picture_is_large_enough(random_network: RandomNetwork) -> None:
     extractor = random_network("inception_v3", "float32").extractor(("Mixed_7c",))
     sides = [side for side in range(60, 90) if extractor.fits(side, 100)]
     assert sides == list(range(75, 90))
-    with pytest.raises(BadParameter, match="inception_v3 cannot take a picture of 100x74 down to"):
+    with pytest.raises(
+        BadParameter, match="inception_v3 cannot process a picture of 100x74 down to"
+    ):
         extractor.shapes(74, 100)
 
 
 class EightWide(nn.Module):
-    """Takes pictures of a multiple of eight pixels."""
+    """Accepts only pictures whose number of pixels is a multiple of eight."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -218,7 +220,7 @@ class EightWide(nn.Module):
         return self.conv(image).reshape(1, 2, -1, 8)  # type: ignore[no-any-return]
 
 
-def test_a_picture_that_does_not_go_through_is_refused_in_one_line(
+def test_a_picture_of_an_unsupported_size_prints_nothing(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     extractor = network_of(nn.Sequential(EightWide())).extractor(("0",))
@@ -228,7 +230,7 @@ def test_a_picture_that_does_not_go_through_is_refused_in_one_line(
 
 
 @pytest.mark.slow
-def test_a_dense_classifier_needs_a_picture_of_its_training_size(
+def test_a_dense_classifier_needs_at_least_its_training_size(
     random_network: RandomNetwork,
 ) -> None:
     extractor = random_network("vgg16", "float64").extractor((HEAD,))
@@ -237,14 +239,17 @@ def test_a_dense_classifier_needs_a_picture_of_its_training_size(
 
 
 @pytest.mark.slow
-def test_a_layer_without_rows_and_columns_is_refused(random_network: RandomNetwork) -> None:
+def test_a_layer_without_spatial_features_is_refused(random_network: RandomNetwork) -> None:
     extractor = random_network("resnet50", "float32").extractor(("fc",))
-    with pytest.raises(BadParameter, match="layers: fc of resnet50 is no map of features"):
+    with pytest.raises(
+        BadParameter,
+        match="layers: layer fc of resnet50 has no spatial features; choose another layer",
+    ):
         extractor.shapes(64, 64)
     assert not extractor.fits(64, 64)
 
 
-def test_channels_that_come_last_are_refused() -> None:
+def test_a_layer_with_channels_last_is_refused() -> None:
     class Last(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -256,24 +261,24 @@ def test_channels_that_come_last_are_refused() -> None:
 
     network = network_of(Last())
     with pytest.raises(
-        BadParameter, match="norm of small has its channels last, which is not read"
+        BadParameter, match="layer norm of small has its channels last, which is not supported"
     ):
         network.extractor(("norm",)).shapes(64, 48)
     assert network.extractor(("conv",)).shapes(64, 48)["conv"] == Shape(4, 64, 48)
 
 
-def test_a_layer_before_any_parameter() -> None:
+def test_a_layer_before_the_first_parameter_works() -> None:
     network = network_of(nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(3, 2, 1)), mean=(0, 0, 0))
     image = picture(8, 6)
     wanted = nn.functional.max_pool2d(image, 2) / torch.tensor(network.spec.std).view(1, 3, 1, 1)
     torch.testing.assert_close(network.extractor(("0",))(image)["0"], wanted)
 
 
-# Warm
+# Caching
 
 
 @pytest.mark.slow
-def test_a_network_and_its_extractors_stay_warm() -> None:
+def test_networks_and_extractors_are_cached() -> None:
     cache = NetworkCache(Registry.load().network, "cpu")
     network = cache.get("starter", None, "float32")
     assert cache.get("starter", None, "float32") is network
@@ -284,7 +289,7 @@ def test_a_network_and_its_extractors_stay_warm() -> None:
     assert network.extractor(("inception3a",)) is not extractor
 
 
-def test_missing_weights_are_said_once_asked_for() -> None:
+def test_missing_weights_are_reported_when_the_network_is_requested() -> None:
     cache = NetworkCache(lambda _name: NetworkSpec("bare", nn.Identity), "cpu")
     with pytest.raises(WeightsMissing, match="network 'bare' has no weights here"):
         cache.get("bare", None, "float32")

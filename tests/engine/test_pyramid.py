@@ -1,4 +1,4 @@
-"""Octaves end at the picture's size, bands add up, blur keeps the mean."""
+"""Octaves end at the picture's size, bands add up, and blur keeps flat pictures flat."""
 
 import pytest
 import torch
@@ -15,7 +15,9 @@ def noise(height: int, width: int) -> Tensor:
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 10), st.floats(1.05, 3))
-def test_octaves_grow_to_the_picture(height: int, width: int, octaves: int, scale: float) -> None:
+def test_octaves_grow_to_the_pictures_size(
+    height: int, width: int, octaves: int, scale: float
+) -> None:
     sizes = pyramid.octave_sizes(height, width, octaves, scale)
     assert len(sizes) == octaves
     assert sizes[-1] == (height, width)
@@ -23,7 +25,7 @@ def test_octaves_grow_to_the_picture(height: int, width: int, octaves: int, scal
     assert min(min(s) for s in sizes) >= 1
 
 
-def test_canonical_octaves() -> None:
+def test_octaves_of_the_original_deepdream() -> None:
     assert pyramid.octave_sizes(392, 784, 4, 1.4) == [
         (143, 286),
         (200, 400),
@@ -47,12 +49,12 @@ def test_blur_keeps_a_flat_picture_flat(height: int, width: int, sigma: float) -
     torch.testing.assert_close(pyramid.blur(flat, sigma), flat)
 
 
-def test_blur_takes_out_the_fine_grain() -> None:
+def test_blur_removes_fine_noise() -> None:
     image = noise(64, 64)
-    assert pyramid.blur(image, 3).std() < 0.25 * image.std()
+    assert pyramid.blur(image, 3.0).std() < 0.25 * image.std()
 
 
-def test_resize_to_the_same_size_is_the_same_picture() -> None:
+def test_resizing_to_the_same_size_returns_the_same_tensor() -> None:
     image = noise(9, 11)
     assert pyramid.resize(image, 9, 11) is image
 

@@ -1,4 +1,4 @@
-"""With trained weights and real photographs, where the checkout has them beside it."""
+"""The engine with trained weights and real photographs, if they are available."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from farm.engine.networks import HEAD, Network, NetworkCache
 from farm.host.registry import Registry
 from farm.media import read_still
 from farm.model.job import Precision
-from farm_networks.recipe.train import decode, look_whole
+from farm_networks.recipe.data import decode, sample_whole
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +65,7 @@ def test_tiles_give_the_whole_gradient_in_float32(
 def test_the_starters_tiles_give_the_whole_gradient_in_float64(
     cache: NetworkCache, shared_data: Path
 ) -> None:
-    """In float32 a ReLU on the fence may fall to either side; in float64 none is that close."""
+    """In float32, rounding can flip a ReLU whose input is almost 0; in float64 none is that close."""
     layers = ("conv2", "inception3b", "inception4e")
     extractor = trained(cache, shared_data, "starter", "float64").extractor(layers)
     image = photograph(shared_data, "tubingen.jpg", 331, 437).double()
@@ -76,20 +76,22 @@ def test_the_starters_tiles_give_the_whole_gradient_in_float64(
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_0", "abm-googlenet"])
-def test_bfloat16_comes_close_to_float32(cache: NetworkCache, shared_data: Path, name: str) -> None:
+def test_bfloat16_is_close_to_float32(cache: NetworkCache, shared_data: Path, name: str) -> None:
     layer = "c4" if name == "abm-googlenet" else "features.7"
     image = photograph(shared_data, "flowers.jpg", 101, 117)
-    found = []
+    results = []
     for precision in ("bfloat16", "float32"):
         extractor = trained(cache, shared_data, name, precision).extractor((layer,))
-        found.append(exact.gradient(image, extractor, objectives.Energy({layer: 1.0}), 0))
-    (rough_value, rough), (value, wanted) = found
+        results.append(exact.gradient(image, extractor, objectives.Energy({layer: 1.0}), 0))
+    (rough_value, rough), (value, wanted) = results
     assert rough_value == pytest.approx(value, rel=0.05)
     assert rough.dtype == torch.float32
     assert torch.cosine_similarity(rough.flatten(), wanted.flatten(), dim=0) > 0.8
 
 
-def test_the_starter_knows_pictures_it_has_not_seen(cache: NetworkCache, shared_data: Path) -> None:
+def test_the_starter_classifies_pictures_not_used_in_training(
+    cache: NetworkCache, shared_data: Path
+) -> None:
     """One picture of each class; chance is one in 200."""
     network = cache.get("starter", None, "float32")
     extractor = network.extractor((HEAD,))
@@ -99,7 +101,7 @@ def test_the_starter_knows_pictures_it_has_not_seen(cache: NetworkCache, shared_
         unseen = sorted(n for n in archive.namelist() if n.startswith("val/") and "." in n)[::10]
         pictures = torch.stack([decode(archive.read(name), 64) for name in unseen])
     with torch.no_grad():
-        scores = [extractor(x)[HEAD].mean((2, 3)) for x in look_whole(pictures, 96).split(1)]
+        scores = [extractor(x)[HEAD].mean((2, 3)) for x in sample_whole(pictures, 96).split(1)]
     guesses = torch.cat(scores).argmax(1).tolist()
     right = [
         network.classes[guess] == names[name.split("/")[1]]

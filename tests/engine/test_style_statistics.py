@@ -1,4 +1,4 @@
-"""Style statistics add up over tiles, and their distance is one: nought at the style, and smooth."""
+"""Style statistics add up over tiles; their distance is smooth, and 0 for the style itself."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ KINDS = [Gram, Gaussian]
 
 @pytest.fixture(scope="module", params=list(LAYERS))
 def network(request: pytest.FixtureRequest) -> Network:
-    """A network of random weights in float64."""
+    """A network with random weights, in float64."""
     torch.set_num_threads(1)
     torch.manual_seed(3)
     specs = Registry.load().networks
@@ -39,13 +39,13 @@ def picture(height: int, width: int, seed: int) -> Tensor:
     return torch.rand(1, 3, height, width, generator=generator, dtype=torch.float64)
 
 
-def wanted(network: Network, kind: type[Goal], mask: Tensor | None = None) -> StyleDistance:
+def make_objective(network: Network, kind: type[Goal], mask: Tensor | None = None) -> StyleDistance:
     weights = LAYERS[network.name]
     extractor = network.extractor(tuple(weights))
     styles = []
     for seed in (1, 2) if mask is not None else (1,):
-        found = statistics(picture(70, 90, seed), extractor, StyleDistance(kind, weights), 0)
-        goals = {layer: kind(sums[0]) for layer, sums in found.items()}
+        moments = statistics(picture(70, 90, seed), extractor, StyleDistance(kind, weights), 0)
+        goals = {layer: kind(regions[0]) for layer, regions in moments.items()}
         area = None if mask is None else (mask if seed == 1 else 1 - mask)
         styles.append(Style(goals, 0.5 + seed, area))
     return StyleDistance(kind, weights, styles)
@@ -63,7 +63,7 @@ def test_tiles_give_the_whole_pictures_gradient(
 ) -> None:
     image = picture(131, 155, 9)
     mask = (torch.arange(155.0, dtype=torch.float64) / 154).expand(1, 1, 131, 155)
-    style = wanted(network, kind, mask if is_masked else None)
+    style = make_objective(network, kind, mask if is_masked else None)
     deepest = list(LAYERS[network.name])[-1]
     extractor = network.extractor(tuple(LAYERS[network.name]))
     goal = extractor(picture(131, 155, 4))[deepest]
@@ -75,10 +75,10 @@ def test_tiles_give_the_whole_pictures_gradient(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_style_is_at_no_distance_from_itself_and_others_are(
+def test_a_style_has_distance_0_to_itself_and_not_to_others(
     network: Network, kind: type[Goal]
 ) -> None:
-    style, extractor = wanted(network, kind), network.extractor(tuple(LAYERS[network.name]))
+    style, extractor = make_objective(network, kind), network.extractor(tuple(LAYERS[network.name]))
     own, _ = gradient(picture(70, 90, 1), extractor, style, 0)
     other, _ = gradient(picture(70, 90, 7) ** 3, extractor, style, 0)
     assert own == pytest.approx(0, abs=1e-9)
@@ -87,13 +87,15 @@ def test_a_style_is_at_no_distance_from_itself_and_others_are(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_gradient_is_the_slope(network: Network, kind: type[Goal]) -> None:
-    style, extractor = wanted(network, kind), network.extractor(tuple(LAYERS[network.name]))
-    image, way = picture(60, 64, 5), picture(60, 64, 6) - 0.5
-    _, slope = gradient(image, extractor, style, 0)
+def test_the_gradient_matches_finite_differences(network: Network, kind: type[Goal]) -> None:
+    style, extractor = make_objective(network, kind), network.extractor(tuple(LAYERS[network.name]))
+    image, direction = picture(60, 64, 5), picture(60, 64, 6) - 0.5
+    _, derivative = gradient(image, extractor, style, 0)
     step = 1e-6
-    ahead, behind = (gradient(image + s * way, extractor, style, 0)[0] for s in (step, -step))
-    assert (ahead - behind) / (2 * step) == pytest.approx(float((slope * way).sum()), rel=1e-4)
+    ahead, behind = (gradient(image + s * direction, extractor, style, 0)[0] for s in (step, -step))
+    assert (ahead - behind) / (2 * step) == pytest.approx(
+        float((derivative * direction).sum()), rel=1e-4
+    )
 
 
 def _rows(make: Callable[[], Tensor]) -> Tensor:
@@ -101,7 +103,7 @@ def _rows(make: Callable[[], Tensor]) -> Tensor:
     return make()
 
 
-def test_features_that_are_all_alike_have_a_slope() -> None:
+def test_identical_features_have_a_finite_gradient() -> None:
     rows = _rows(lambda: torch.rand(50, 8, dtype=torch.float64))
     goal = Gaussian(Gaussian.moments(rows, 1 / 50))
     flat = torch.full((50, 8), 0.3, dtype=torch.float64, requires_grad=True)
@@ -110,7 +112,7 @@ def test_features_that_are_all_alike_have_a_slope() -> None:
     assert bool(flat.grad.isfinite().all())
 
 
-def test_the_distance_of_two_gaussians_is_the_known_one() -> None:
+def test_the_distance_of_two_gaussians_matches_the_closed_form() -> None:
     rows = _rows(lambda: torch.randn(4000, 3, dtype=torch.float64))
     goal = Gaussian(Gaussian.moments(rows, 1 / 4000))
     moved = goal.distance(Gaussian.moments(2 * rows + 1, 1 / 4000))

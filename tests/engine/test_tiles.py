@@ -1,4 +1,4 @@
-"""Every feature has one owner, and its owner's crop holds all it sees."""
+"""Every feature has one owner, whose crop contains all the pixels it depends on."""
 
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ LayerSet = tuple[int, dict[str, Reach], dict[str, int]]
 
 @st.composite
 def layer_sets(draw: st.DrawFn) -> LayerSet:
-    """Draw layers of one network: reach by name, and the feature count of each on an axis."""
+    """Draw a network's layers: the length of an axis, and each layer's reach and feature count."""
     length = draw(st.integers(1, 700))
     layers, counts = {}, {}
     for number in range(draw(st.integers(1, 3))):
@@ -25,7 +25,9 @@ def layer_sets(draw: st.DrawFn) -> LayerSet:
 
 
 @given(st.integers(1, 5000), st.integers(0, 2000), st.sampled_from(STRIDES))
-def test_borders_cover_the_axis_on_the_stride(length: int, tile: int, stride: int) -> None:
+def test_borders_cover_the_axis_in_multiples_of_the_stride(
+    length: int, tile: int, stride: int
+) -> None:
     edges = borders(length, tile, stride)
     assert (edges[0], edges[-1]) == (0, length)
     assert list(edges) == sorted(set(edges))
@@ -36,7 +38,7 @@ def test_borders_cover_the_axis_on_the_stride(length: int, tile: int, stride: in
 
 
 @given(layer_sets(), st.integers(1, 400))
-def test_each_feature_is_owned_once_and_seen_whole(case: LayerSet, tile: int) -> None:
+def test_each_feature_has_one_owner_whose_crop_covers_its_reach(case: LayerSet, tile: int) -> None:
     length, layers, counts = case
     cut = segments(length, tile, layers, counts)
     for name, reach in layers.items():
@@ -51,7 +53,7 @@ def test_each_feature_is_owned_once_and_seen_whole(case: LayerSet, tile: int) ->
 
 
 @given(layer_sets(), st.integers(1, 400))
-def test_crops_start_on_the_stride_and_own_pixels_add_up(case: LayerSet, tile: int) -> None:
+def test_crops_start_on_the_stride_and_own_pixels_do_not_overlap(case: LayerSet, tile: int) -> None:
     length, layers, counts = case
     cut = segments(length, tile, layers, counts)
     stride = max(r.stride for r in layers.values())
@@ -59,7 +61,7 @@ def test_crops_start_on_the_stride_and_own_pixels_add_up(case: LayerSet, tile: i
     assert sum(len(s.own) for s in cut) <= length
 
 
-def test_one_tile_needs_no_reach() -> None:
+def test_a_single_tile_needs_no_reach() -> None:
     (only,) = whole(100, {"a": 7})
     assert (only.crop, only.owned["a"]) == (Span(0, 100), Span(0, 7))
 

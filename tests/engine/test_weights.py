@@ -1,4 +1,4 @@
-"""Weights are found, checked and loaded; whatever is wrong with them is said in one line."""
+"""Weights are found, checked and loaded; every problem is reported in one line."""
 
 import hashlib
 import io
@@ -47,23 +47,23 @@ def state() -> dict[str, Tensor]:
 
 @pytest.fixture(autouse=True)
 def torch_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give every test an empty torch cache; return where its weights would lie."""
+    """Give every test an empty torch cache; return its folder of weights."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     return tmp_path / "torch" / "hub" / "checkpoints"
 
 
-def assert_loads(given: Path, state: Mapping[str, Tensor]) -> None:
-    module, digest = load_weights(spec_of(), str(given))
-    assert digest == hashlib.sha256(given.read_bytes()).hexdigest()
+def assert_loads(path: Path, state: Mapping[str, Tensor]) -> None:
+    module, digest = load_weights(spec_of(), str(path))
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
     loaded = module.state_dict()
     for name, value in state.items():
         torch.testing.assert_close(loaded[name], value, msg=name)
 
 
-# What a user gives
+# Files of the user
 
 
-def test_every_format_loads_the_same(tmp_path: Path, state: dict[str, Tensor]) -> None:
+def test_every_format_loads_the_same_weights(tmp_path: Path, state: dict[str, Tensor]) -> None:
     save_file(state, tmp_path / "a.safetensors")
     torch.save(state, tmp_path / "b.pth")
     torch.save({"state_dict": state, "epoch": 3, "best": 0.5}, tmp_path / "c.pth")
@@ -72,7 +72,7 @@ def test_every_format_loads_the_same(tmp_path: Path, state: dict[str, Tensor]) -
         assert_loads(tmp_path / name, state)
 
 
-def test_half_precision_is_loaded_as_single(tmp_path: Path, state: dict[str, Tensor]) -> None:
+def test_half_precision_is_converted_to_single(tmp_path: Path, state: dict[str, Tensor]) -> None:
     save_file({k: v.half() for k, v in state.items()}, tmp_path / "half.safetensors")
     module, _ = load_weights(spec_of(), str(tmp_path / "half.safetensors"))
     weight = module.state_dict()["0.weight"]
@@ -80,9 +80,7 @@ def test_half_precision_is_loaded_as_single(tmp_path: Path, state: dict[str, Ten
     assert torch.equal(weight, state["0.weight"].half().float())
 
 
-def test_torchvisions_auxiliary_heads_are_passed_over(
-    tmp_path: Path, state: dict[str, Tensor]
-) -> None:
+def test_torchvisions_auxiliary_heads_are_ignored(tmp_path: Path, state: dict[str, Tensor]) -> None:
     torch.save(state | {"aux1.conv.weight": torch.ones(1)}, tmp_path / "aux.pth")
     assert_loads(tmp_path / "aux.pth", state)
 
@@ -97,17 +95,19 @@ class Malicious:
         return Path.touch, (self.witness,)
 
 
-def test_code_in_a_pickle_is_refused_and_does_not_run(
+def test_a_pickle_with_code_is_refused_and_the_code_does_not_run(
     tmp_path: Path, state: dict[str, Tensor]
 ) -> None:
     witness, path = tmp_path / "ran", tmp_path / "evil.pth"
     hidden = state | {"0.bias": Malicious(witness)}
     for content in (saved(hidden), pickle.dumps(hidden), pickle.dumps(hidden, protocol=2)):
         path.write_bytes(content)
-        with pytest.raises(BadParameter, match=r"evil\.pth is no plain state dict: .*run code"):
+        with pytest.raises(
+            BadParameter, match=r"evil\.pth is not a plain state dict: .*run code; use a"
+        ):
             load_weights(spec_of(), str(path))
         assert not witness.exists()
-    pickle.loads(pickle.dumps(Malicious(witness)))  # noqa: S301 - it would have run
+    pickle.loads(pickle.dumps(Malicious(witness)))  # noqa: S301 - shows that the code would run
     assert witness.exists()
 
 
@@ -117,7 +117,7 @@ def test_code_in_a_pickle_is_refused_and_does_not_run(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(where=st.floats(0, 1, exclude_max=True), byte=st.none() | st.integers(0, 255))
-def test_a_damaged_file_is_refused_in_one_line_or_harmless(
+def test_a_damaged_file_is_refused_in_one_line(
     tmp_path: Path, suffix: str, where: float, byte: int | None
 ) -> None:
     path = tmp_path / f"damaged.{suffix}"
@@ -137,62 +137,65 @@ def test_a_damaged_file_is_refused_in_one_line_or_harmless(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"0.weight": None}, "does not fit small: it lacks 0.weight; give --network the name"),
-        ({"0.weight": None, "1.bias": None}, "it lacks 0.weight and 1 more;"),
-        ({"2.weight": torch.ones(1)}, "it has also 2.weight;"),
-        ({"0.weight": torch.ones(2, 3, 5, 5)}, "it differs in shape at 0.weight;"),
+        (
+            {"0.weight": None},
+            "does not fit small: it is missing 0.weight; choose the network it belongs to with",
+        ),
+        ({"0.weight": None, "1.bias": None}, "it is missing 0.weight and 1 more;"),
+        ({"2.weight": torch.ones(1)}, "it also has 2.weight;"),
+        ({"0.weight": torch.ones(2, 3, 5, 5)}, "it has a different shape for 0.weight;"),
     ],
 )
-def test_another_networks_weights_are_refused(
+def test_weights_of_another_network_are_refused(
     tmp_path: Path, state: dict[str, Tensor], change: dict[str, Tensor | None], message: str
 ) -> None:
-    given = {k: v for k, v in (state | change).items() if v is not None}
-    torch.save(given, tmp_path / "other.pth")
+    changed = {k: v for k, v in (state | change).items() if v is not None}
+    torch.save(changed, tmp_path / "other.pth")
     with pytest.raises(BadParameter, match=rf"other\.pth .*{message}"):
         load_weights(spec_of(), str(tmp_path / "other.pth"))
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"state_dict": 5}, {3: torch.ones(1)}, None])
-def test_a_file_without_named_tensors_lacks_them(tmp_path: Path, content: object) -> None:
+def test_a_file_without_named_tensors_does_not_fit(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "odd.pth")
-    with pytest.raises(BadParameter, match=r"it lacks 0\.weight"):
+    with pytest.raises(BadParameter, match=r"it is missing 0\.weight"):
         load_weights(spec_of(), str(tmp_path / "odd.pth"))
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadParameter, match=r"no such file: .*gone\.pth; give a \.safetensors"):
         load_weights(spec_of(), str(tmp_path / "gone.pth"))
     with pytest.raises(BadParameter, match="is a folder; give a"):
         load_weights(spec_of(), str(tmp_path))
 
 
-# What a network brings
+# Packaged weights
 
 
-def test_a_network_without_weights_says_how_to_give_them() -> None:
+def test_a_network_without_weights_suggests_the_weights_option() -> None:
     assert find_weights(spec_of()) is None
     with pytest.raises(WeightsMissing, match=r"'small' has no weights here: .*--weights FILE"):
         load_weights(spec_of(), None)
 
 
-def test_packaged_weights_load_only_with_their_digest(
-    tmp_path: Path, state: dict[str, Tensor]
-) -> None:
+def test_packaged_weights_must_match_their_digest(tmp_path: Path, state: dict[str, Tensor]) -> None:
     file = tmp_path / "packaged.safetensors"
     save_file(state, file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert load_weights(spec_of(file=file, sha256=digest), None)[1] == digest
-    with pytest.raises(WeightsMissing, match=r"is damaged \(its sha256 differs\); reinstall it"):
+    with pytest.raises(
+        WeightsMissing, match=r"is damaged \(its sha256 does not match\); reinstall it"
+    ):
         load_weights(spec_of(file=file, sha256="0" * 64), None)
 
 
-def test_packaged_weights_that_are_gone(tmp_path: Path) -> None:
-    with pytest.raises(WeightsMissing, match=r"no file \(.*gone\.safetensors\)"):
+def test_missing_packaged_weights_are_reported(tmp_path: Path) -> None:
+    with pytest.raises(WeightsMissing, match=r"gone\.safetensors does not exist"):
         load_weights(spec_of(file=tmp_path / "gone.safetensors"), None)
 
 
 @pytest.mark.slow
-def test_torchvisions_cache_is_where_weights_are_found(torch_home: Path) -> None:
+def test_weights_are_found_in_torchvisions_cache(torch_home: Path) -> None:
     spec = torchvision_spec("squeezenet1_0")
     assert find_weights(spec) is None
     torch_home.mkdir(parents=True)
@@ -202,12 +205,12 @@ def test_torchvisions_cache_is_where_weights_are_found(torch_home: Path) -> None
     assert load_weights(spec, None)[1] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-# What is fetched
+# Downloads
 
 
 @dataclass
 class Server:
-    """Serves the files it is given from this machine."""
+    """A local server of the given files."""
 
     url: str
     files: dict[str, bytes]
@@ -240,7 +243,7 @@ def served(server: Server, content: bytes, digest: str) -> NetworkSpec:
     return spec_of(url=lambda: f"{server.url}/small-{digest}.pth?from=here")
 
 
-def test_weights_are_fetched_once_and_kept(
+def test_weights_are_downloaded_once(
     torch_home: Path, server: Server, state: dict[str, Tensor]
 ) -> None:
     content = saved(state)
@@ -253,25 +256,27 @@ def test_weights_are_fetched_once_and_kept(
 
 
 @pytest.mark.parametrize("keep", [1.0, 0.5])
-def test_weights_of_another_digest_are_refused_and_not_kept(
+def test_a_download_with_a_wrong_digest_is_refused_and_removed(
     torch_home: Path, server: Server, state: dict[str, Tensor], keep: float
 ) -> None:
     content = saved(state)
     right = hashlib.sha256(content).hexdigest()[:8]
     spec = served(server, content[: int(keep * len(content))], "0badc0de" if keep == 1 else right)
-    with pytest.raises(WeightsMissing, match=r"cannot be fetched \(invalid hash value[^\n]*$"):
+    with pytest.raises(WeightsMissing, match=r"cannot be downloaded \(invalid hash value[^\n]*$"):
         load_weights(spec, None)
     assert list(torch_home.iterdir()) == []
 
 
-def test_weights_without_a_digest_are_not_fetched(torch_home: Path, server: Server) -> None:
+def test_weights_without_a_digest_are_not_downloaded(torch_home: Path, server: Server) -> None:
     spec = spec_of(url=lambda: f"{server.url}/small.pth")
-    with pytest.raises(WeightsMissing, match=r"small\.pth has no digest in its name"):
+    with pytest.raises(
+        WeightsMissing, match=r"small\.pth cannot be verified: its name contains no digest"
+    ):
         load_weights(spec, None)
     assert not torch_home.exists()
 
 
-def test_the_networks_own_digest_serves_where_the_name_has_none(
+def test_the_specs_digest_is_used_if_the_name_has_none(
     server: Server, state: dict[str, Tensor]
 ) -> None:
     server.files["/small.pth"] = content = saved(state)
@@ -280,40 +285,42 @@ def test_the_networks_own_digest_serves_where_the_name_has_none(
     assert load_weights(spec, None)[1] == digest
 
 
-def test_a_server_that_has_no_such_file(torch_home: Path, server: Server) -> None:
+def test_a_file_missing_on_the_server_is_reported(torch_home: Path, server: Server) -> None:
     spec = spec_of(url=lambda: f"{server.url}/gone-01234567.pth")
-    with pytest.raises(WeightsMissing, match=r"cannot be fetched \(HTTP Error 404: Not Found\)"):
+    with pytest.raises(WeightsMissing, match=r"cannot be downloaded \(HTTP Error 404: Not Found\)"):
         load_weights(spec, None)
     assert list(torch_home.iterdir()) == []
 
 
 @pytest.mark.timeout(30)
-def test_without_a_network_the_fetch_fails_at_once(torch_home: Path) -> None:
+def test_a_refused_connection_fails_at_once(torch_home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     spec = spec_of(url=lambda: f"http://127.0.0.1:{port}/small-01234567.pth")
-    with pytest.raises(WeightsMissing, match=r"cannot be fetched \([^\n]*refused[^\n]*$"):
+    with pytest.raises(WeightsMissing, match=r"cannot be downloaded \([^\n]*refused[^\n]*$"):
         load_weights(spec, None)
     assert list(torch_home.iterdir()) == []
 
 
 @pytest.mark.timeout(30)
-def test_a_server_that_stays_silent_is_given_up(
+def test_a_server_that_does_not_respond_times_out(
     torch_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "_PATIENCE", 0.1)
+    monkeypatch.setattr(weights, "_TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         spec = spec_of(url=lambda: f"http://127.0.0.1:{port}/small-01234567.pth")
-        with pytest.raises(WeightsMissing, match=r"cannot be fetched \([^\n]*timed out"):
+        with pytest.raises(WeightsMissing, match=r"cannot be downloaded \([^\n]*timed out"):
             load_weights(spec, None)
     assert list(torch_home.iterdir()) == []
     assert socket.getdefaulttimeout() is None
 
 
-def test_a_given_file_is_used_without_fetching(state: dict[str, Tensor], tmp_path: Path) -> None:
-    def fetch() -> str:
+def test_a_file_of_the_user_is_used_without_a_download(
+    state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    def download() -> str:
         raise AssertionError
 
     torch.save(state, tmp_path / "given.pth")
-    load_weights(spec_of(url=fetch), str(tmp_path / "given.pth"))
+    load_weights(spec_of(url=download), str(tmp_path / "given.pth"))

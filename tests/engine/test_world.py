@@ -1,4 +1,4 @@
-"""Workers that share a picture compute what one alone does, to the last bit."""
+"""Workers that share a picture compute the same bits as a single worker."""
 
 import threading
 from collections.abc import Callable
@@ -16,55 +16,55 @@ from farm.engine.gradient import features, gradient, statistics
 from farm.engine.networks import Extractor
 from farm.engine.objectives import Energy
 from farm.engine.style_statistics import Goal, Gram, Style, StyleDistance
-from farm.engine.world import Told, World
+from farm.engine.world import Tensors, World
 
 from .conftest import RandomNetwork
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 class Threads:
-    """Workers that are threads of this process, and tell each other through memory."""
+    """Workers that are threads of this process and exchange tensors in memory."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._barrier = threading.Barrier(size, timeout=60)
-        self._box: Told | None = None
+        self._box: Tensors | None = None
 
-    def run(self, program: Callable[[World], Found]) -> list[Found]:
-        """Return what each worker's program returned."""
+    def run(self, program: Callable[[World], Result]) -> list[Result]:
+        """Run the program on every worker; return their results."""
         worlds = [World(rank, self._size, broadcast=self._broadcast) for rank in range(self._size)]
         with ThreadPoolExecutor(self._size) as pool:
             return list(pool.map(program, worlds))
 
-    def _broadcast(self, made: Told | None, _rank: int) -> Told:
-        if made is not None:
-            self._box = {name: tensor.clone() for name, tensor in made.items()}
+    def _broadcast(self, tensors: Tensors | None, _rank: int) -> Tensors:
+        if tensors is not None:
+            self._box = {name: tensor.clone() for name, tensor in tensors.items()}
         self._barrier.wait()
-        heard = self._box
+        received = self._box
         self._barrier.wait()
-        assert heard is not None
-        return heard
+        assert received is not None
+        return received
 
 
 @given(count=st.integers(0, 9), size=st.integers(1, 4))
 @settings(deadline=None)
-def test_every_worker_hears_all_pieces_in_order_and_each_is_made_once(
+def test_every_worker_gets_all_results_in_order_and_each_is_computed_once(
     count: int, size: int
 ) -> None:
-    made: list[int] = []
+    computed: list[int] = []
 
-    def make(piece: int) -> dict[str, Tensor]:
-        made.append(piece)
+    def compute(piece: int) -> dict[str, Tensor]:
+        computed.append(piece)
         return {"square": torch.tensor(piece**2)}
 
     def program(world: World) -> list[tuple[int, int]]:
-        dealt = world.deal(range(count), make)
-        return [(piece, int(told["square"])) for piece, told in dealt]
+        dealt = world.deal(range(count), compute)
+        return [(piece, int(result["square"])) for piece, result in dealt]
 
-    heard = Threads(size).run(program)
-    assert heard == [[(piece, piece**2) for piece in range(count)]] * size
-    assert sorted(made) == list(range(count))
+    results = Threads(size).run(program)
+    assert results == [[(piece, piece**2) for piece in range(count)]] * size
+    assert sorted(computed) == list(range(count))
 
 
 SIZES = pytest.mark.parametrize("size", [2, 3])
@@ -82,15 +82,15 @@ def image() -> Tensor:
 
 
 def style(extractor: Extractor, painting: Tensor) -> StyleDistance:
-    found = statistics(painting, extractor, StyleDistance(Gram, LAYERS), 0)
-    goals: dict[str, Goal] = {layer: Gram(sums[0]) for layer, sums in found.items()}
+    moments = statistics(painting, extractor, StyleDistance(Gram, LAYERS), 0)
+    goals: dict[str, Goal] = {layer: Gram(regions[0]) for layer, regions in moments.items()}
     return StyleDistance(Gram, LAYERS, [Style(goals, 1.0)])
 
 
 @pytest.mark.slow
 @SIZES
 @pytest.mark.parametrize("kind", ["energy", "style"])
-def test_a_shared_gradient_is_bit_for_bit_that_of_one_worker(
+def test_a_shared_gradient_equals_that_of_a_single_worker_bit_for_bit(
     extractor: Extractor, image: Tensor, kind: str, size: int
 ) -> None:
     objective = Energy(LAYERS) if kind == "energy" else style(extractor, image.flip(2) ** 2)
@@ -104,7 +104,7 @@ def test_a_shared_gradient_is_bit_for_bit_that_of_one_worker(
 
 @pytest.mark.slow
 @SIZES
-def test_shared_features_are_those_of_one_worker(
+def test_shared_features_equal_those_of_a_single_worker(
     extractor: Extractor, image: Tensor, size: int
 ) -> None:
     alone = features(image, extractor, 48)
@@ -113,7 +113,7 @@ def test_shared_features_are_those_of_one_worker(
 
 
 @SIZES
-def test_a_shared_painting_is_that_of_one_worker(image: Tensor, size: int) -> None:
+def test_applying_a_module_together_equals_a_single_worker(image: Tensor, size: int) -> None:
     blur = nn.Conv2d(3, 3, 5, padding=2, padding_mode="reflect")
     alone = apply(blur, image, 40)
     for shared in Threads(size).run(lambda world: apply(blur, image, 40, world=world)):

@@ -126,8 +126,11 @@ def test_alpha_is_kept_and_resized(
 @pytest.mark.parametrize(
     ("how", "match"),
     [
-        ("nan", r"plugin faulty: rendered \d+ of 324 values that are no finite numbers"),
-        ("layout", r"torch.float32 of shape \[3, 9, 12\]; a picture is floating point, \[1, 3,"),
+        ("nan", r"plugin faulty: rendered NaN or infinity in \d+ of 324 values"),
+        (
+            "layout",
+            r"torch.float32 of shape \[3, 9, 12\]; expected floating point of shape \[1, 3,",
+        ),
         ("integer", r"torch.uint8 of shape \[1, 3, 9, 12\]"),
         ("nothing", "rendered a NoneType, not a tensor"),
         ("raise", r"faulty: KeyError: 'colour' \(probe.py, line \d+\)"),

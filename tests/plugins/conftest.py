@@ -63,7 +63,7 @@ def scene() -> Scene:
         image = torch.full((1, 3, height, width), 0.5)
         for cells in (3, 9, 27):
             noise = torch.randn(1, 3, cells, cells, generator=generator)
-            image += blur(resize(noise, height, width), 2) / cells**0.5 * 0.25
+            image += blur(resize(noise, height, width), 2.0) / cells**0.5 * 0.25
         return image.clamp(0, 1)
 
     return draw

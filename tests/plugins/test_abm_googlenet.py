@@ -1,4 +1,4 @@
-"""The example of a plugin that adds a network: light to name, real to dream with."""
+"""The example plugin of a pruned GoogLeNet loads without torch and has real weights."""
 
 import subprocess
 import sys
@@ -29,17 +29,17 @@ def network(cache: NetworkCache, shared_data: Path) -> Network:
 
 
 @pytest.mark.slow
-def test_the_plugins_folder_offers_the_network_and_torch_stays_out() -> None:
+def test_the_plugin_loads_without_importing_torch() -> None:
     script = (
-        "import sys; from pathlib import Path; from farm.registry import Registry;"
+        "import sys; from pathlib import Path; from farm.host.registry import Registry;"
         f"registry = Registry.load(Path({str(EXAMPLES)!r}));"
         f"print({NAME!r} in registry.networks, 'torch' in sys.modules)"
     )
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
-    assert told.stdout.split() == [b"True", b"False"], told.stderr
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert done.stdout.split() == [b"True", b"False"], done.stderr
 
 
-def test_without_a_file_the_weights_are_missing(cache: NetworkCache) -> None:
+def test_the_weights_are_missing_unless_given(cache: NetworkCache) -> None:
     with pytest.raises(WeightsMissing, match=r"'abm-googlenet' has no weights here: .*--weights"):
         cache.get(NAME, None, "float32")
 
@@ -48,15 +48,15 @@ def test_without_a_file_the_weights_are_missing(cache: NetworkCache) -> None:
 def test_the_dreams_objective_has_a_gradient(network: Network) -> None:
     image = torch.rand(1, 3, 97, 120, generator=torch.Generator().manual_seed(1))
     objective = objectives.Energy({"c4": 1.0})
-    value, slope = gradient.gradient(image, network.extractor(("c4",)), objective, 64)
+    value, derivative = gradient.gradient(image, network.extractor(("c4",)), objective, 64)
     assert value > 0
-    assert slope.isfinite().all()
-    assert slope.abs().mean() > 0
+    assert derivative.isfinite().all()
+    assert derivative.abs().mean() > 0
 
 
 @pytest.mark.slow
-def test_its_scores_name_what_is_in_a_photograph(network: Network, shared_data: Path) -> None:
-    """The classes are in torchvision's order: a cup of coffee is an espresso or a cup."""
+def test_the_class_scores_recognise_a_photograph(network: Network, shared_data: Path) -> None:
+    """A photograph of coffee is classified as such, so the classes are in torchvision's order."""
     from farm.engine.pyramid import resize
     from farm.media import read_still
 
@@ -67,8 +67,8 @@ def test_its_scores_name_what_is_in_a_photograph(network: Network, shared_data: 
 
 
 @pytest.mark.slow
-def test_the_starters_recipe_finds_its_teacher(network: Network, shared_data: Path) -> None:
-    from farm_networks.recipe.train import load_teacher
+def test_the_starters_recipe_loads_it_as_a_teacher(network: Network, shared_data: Path) -> None:
+    from farm_networks.recipe.teacher import load_teacher
 
     weights = shared_data / "weights" / "googlenet_bn_variant_fp16.safetensors"
     teacher = load_teacher(f"{EXAMPLES / 'abm_googlenet.py'}:AbmGoogLeNet", weights)
@@ -76,5 +76,5 @@ def test_the_starters_recipe_finds_its_teacher(network: Network, shared_data: Pa
     extractor = network.extractor((HEAD,))
     with torch.no_grad():
         wanted = extractor(image)[HEAD].mean((2, 3))
-        found = teacher((image - extractor.mean.float()) / extractor.std.float())
-    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
+        logits = teacher((image - extractor.mean.float()) / extractor.std.float())
+    torch.testing.assert_close(logits, wanted, rtol=1e-3, atol=1e-3)

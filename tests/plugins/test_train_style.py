@@ -145,7 +145,7 @@ def test_the_folder_of_a_different_run_is_refused(
 ) -> None:
     folder = tmp_path / "run"
     make_run(photos, steps=2).train((style_picture,), folder, make_context())
-    with pytest.raises(BadInput, match=r"is of another run: facts rate was 0\.002, is now 0\.1"):
+    with pytest.raises(BadInput, match=r"belongs to another run: rate was 0\.002 and is now 0\.1"):
         make_run(photos, steps=2, rate=0.1).train((style_picture,), folder, make_context())
 
 

@@ -1,1 +1,1 @@
-"""Training: the loop, its checkpoints, and the warning of a collapse."""
+"""Training runs: the loop, its checkpoints, and the detection of a collapse."""

@@ -1,9 +1,8 @@
-"""All that a training run must remember, and how it is written, checked and read back.
+"""The state of a training run: how it is saved, checked and loaded.
 
-A state is networks, optimisers and the number of the next step. Nothing else may differ between
-a run that was stopped and one that was not: order of data, augmentation and noise are functions
-of seed, step and row (see training), so there is no cursor and no generator to restore.
-Files hold tensors and JSON, and run no code when they are read.
+A state consists of networks, optimisers and the number of the next step. Data order, augmentation
+and noise are functions of seed, step and row (see loop), so there is no cursor and no random
+generator to restore. Files contain tensors and JSON; loading one never runs code.
 """
 
 import hashlib
@@ -26,14 +25,15 @@ Facts = Mapping[str, str | int | float | bool | None]
 
 _HEADER: Final = "farm-run"
 _FORMAT: Final = 1
+_NEXT_STEP: Final = "remove it to resume from the previous checkpoint"
 
 
 @dataclass
 class TrainState:
-    """Everything a run is, between two steps.
+    """The complete state of a run between two steps.
 
-    modules, optimizers: by name; they are changed in place. facts: what must be equal for a run to
-    be gone on with: data, networks, sizes. step: steps done. extra: further tensors, by name.
+    modules, optimizers: by name; modified in place. facts: what must not change when a run is
+    resumed, such as data, networks and sizes. step: steps done. extra: further tensors, by name.
     """
 
     modules: Mapping[str, nn.Module]
@@ -44,14 +44,14 @@ class TrainState:
     step: int = 0
 
     def digest(self) -> str:
-        """Return the sha256 of all of it."""
-        tensors, numbers = self._parts()
-        return _digest(tensors, self._header(numbers))
+        """Return the sha256 of the whole state."""
+        tensors, optimizers = self._parts()
+        return _digest(tensors, self._header(optimizers))
 
     def save(self, path: Path) -> None:
-        """Write the state to a .safetensors file, whole or not at all."""
-        tensors, numbers = self._parts()
-        header = self._header(numbers)
+        """Write the state to a .safetensors file, atomically."""
+        tensors, optimizers = self._parts()
+        header = self._header(optimizers)
         header["digest"] = _digest(tensors, header)
         header["tensors"] = sorted(tensors)
         content = save(tensors, {_HEADER: json.dumps(header, sort_keys=True)})
@@ -59,76 +59,67 @@ class TrainState:
             file.write(content)
 
     def load(self, path: Path) -> None:
-        """Become what was saved in the file.
+        """Replace the state with the one saved in the file.
 
-        Raises BadInput, with nothing changed, where the file is damaged, lacks anything, has
-        anything besides, or is of a run with other facts.
+        Raises BadInput, and changes nothing, if the file is damaged, has missing or unexpected
+        tensors, or belongs to a run with other facts.
         """
         tensors, header = _read(path)
         self._check(path, tensors, header)
         for name, module in self.modules.items():
             module.load_state_dict(_under(tensors, f"module/{name}/"), strict=True)
         for name, optimizer in self.optimizers.items():
-            kept = _under(tensors, f"optimizer/{name}/")
-            optimizer.load_state_dict(_optimizer_state(kept, header["optimizers"][name], optimizer))
+            saved = _under(tensors, f"optimizer/{name}/")
+            optimizer.load_state_dict(
+                _optimizer_state(saved, header["optimizers"][name], optimizer)
+            )
         for name, value in _under(tensors, "extra/").items():
             self.extra[name].copy_(value)
         self.step = header["step"]
 
     def _check(self, path: Path, tensors: Mapping[str, Tensor], header: dict[str, Any]) -> None:
-        """Refuse what is not a state of this very run."""
-        for name, mine, theirs in (
-            ("facts", dict(self.facts), header["facts"]),
-            ("seed", {"seed": self.seed}, {"seed": header["seed"]}),
-            ("optimisers", self._kinds(), {k: v["kind"] for k, v in header["optimizers"].items()}),
-        ):
-            for key in sorted({*mine, *theirs}):
-                if mine.get(key) != theirs.get(key):
-                    raise BadInput(
-                        str(path),
-                        f"is of another run: {name} {key} was {theirs.get(key)!r}, is now "
-                        f"{mine.get(key)!r}; give another folder with -o, or the same parameters",
-                    )
-        wanted = {k: v for k, v in self._parts()[0].items() if not k.startswith("optimizer/")}
-        found = {k: v for k, v in tensors.items() if not k.startswith("optimizer/")}
-        _check_names(path, wanted, found)
+        """Raise BadInput unless the file is a state of this run."""
+        _check_same_run(path, "", dict(self.facts), header["facts"])
+        _check_same_run(path, "", {"seed": self.seed}, {"seed": header["seed"]})
+        saved_kinds = {name: entry["kind"] for name, entry in header["optimizers"].items()}
+        _check_same_run(path, "the optimiser of ", self._optimizer_kinds(), saved_kinds)
+        wanted = _without_optimizers(self._parts()[0])
+        saved = _without_optimizers(tensors)
+        _check_names(path, wanted, saved)
         for key, value in wanted.items():
-            if value.shape != found[key].shape or value.dtype != found[key].dtype:
-                raise BadInput(str(path), f"{key} has another shape or precision; {_AGAIN}")
+            if value.shape != saved[key].shape or value.dtype != saved[key].dtype:
+                raise BadInput(str(path), f"{key} has a different shape or precision; {_NEXT_STEP}")
 
-    def _kinds(self) -> dict[str, str]:
+    def _optimizer_kinds(self) -> dict[str, str]:
         return {name: type(optimizer).__name__ for name, optimizer in self.optimizers.items()}
 
-    def _header(self, numbers: dict[str, Any]) -> dict[str, Any]:
+    def _header(self, optimizers: dict[str, Any]) -> dict[str, Any]:
         return {
             "format": _FORMAT,
             "step": self.step,
             "seed": self.seed,
             "facts": dict(self.facts),
-            "optimizers": numbers,
+            "optimizers": optimizers,
         }
 
     def _parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return every tensor by name, and every optimiser's plain numbers."""
+        """Return all tensors by name, and the optimisers' other values."""
         tensors = {f"extra/{name}": value for name, value in self.extra.items()}
         for name, module in self.modules.items():
             for key, value in module.state_dict().items():
                 tensors[f"module/{name}/{key}"] = value
-        numbers: dict[str, Any] = {}
+        optimizers: dict[str, Any] = {}
         for name, optimizer in self.optimizers.items():
-            kept = optimizer.state_dict()
+            state = optimizer.state_dict()
             plain: dict[str, dict[str, Any]] = {}
-            for index, key, value in _entries(kept["state"]):
+            for index, key, value in _entries(state["state"]):
                 if isinstance(value, Tensor):
                     tensors[f"optimizer/{name}/{index}/{key}"] = value
                 else:
                     plain.setdefault(str(index), {})[key] = value
             kind = type(optimizer).__name__
-            numbers[name] = {"kind": kind, "groups": kept["param_groups"], "plain": plain}
-        return {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, numbers
-
-
-_AGAIN: Final = "remove the file to go on from the one before"
+            optimizers[name] = {"kind": kind, "groups": state["param_groups"], "plain": plain}
+        return {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, optimizers
 
 
 def _entries(state: Mapping[int, Mapping[str, Any]]) -> Iterator[tuple[int, str, Any]]:
@@ -138,36 +129,59 @@ def _entries(state: Mapping[int, Mapping[str, Any]]) -> Iterator[tuple[int, str,
 
 
 def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
-    found = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, value in sorted(tensors.items()):
-        found.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-        found.update(value.reshape(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return tensors and header of a file whose digest is right. Raises BadInput."""
+    """Return the tensors and header of a file, verified by its digest. Raises BadInput."""
     try:
         with safe_open(path, "pt") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise BadInput(str(path), f"is no checkpoint of a run ({reason}); {_AGAIN}") from error
+        raise BadInput(
+            str(path), f"is not a training checkpoint ({reason}); {_NEXT_STEP}"
+        ) from error
     if header.get("format") != _FORMAT:
-        raise BadInput(str(path), f"is of format {header.get('format')!r}, not {_FORMAT}; {_AGAIN}")
+        raise BadInput(
+            str(path), f"has format {header.get('format')!r}, not {_FORMAT}; {_NEXT_STEP}"
+        )
     digest, names = header.pop("digest"), header.pop("tensors")
     _check_names(path, dict.fromkeys(names), tensors)
     if _digest(tensors, header) != digest:
-        raise BadInput(str(path), f"is damaged: its digest differs; {_AGAIN}")
+        raise BadInput(str(path), f"is damaged: its digest does not match; {_NEXT_STEP}")
     return tensors, header
 
 
-def _check_names(path: Path, wanted: Mapping[str, object], found: Mapping[str, object]) -> None:
-    for names, fault in ((wanted.keys() - found, "lacks"), (found.keys() - wanted, "has also")):
+def _check_same_run(
+    path: Path, label: str, current: Mapping[str, object], saved: Mapping[str, object]
+) -> None:
+    for key in sorted({*current, *saved}):
+        if current.get(key) != saved.get(key):
+            raise BadInput(
+                str(path),
+                f"belongs to another run: {label}{key} was {saved.get(key)!r} and is now "
+                f"{current.get(key)!r}; choose another folder with -o, or use the same parameters",
+            )
+
+
+def _check_names(path: Path, wanted: Mapping[str, object], saved: Mapping[str, object]) -> None:
+    for names, fault in (
+        (wanted.keys() - saved, "is missing"),
+        (saved.keys() - wanted, "also has"),
+    ):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise BadInput(str(path), f"{fault} {min(names)}{more}; {_AGAIN}")
+            raise BadInput(str(path), f"{fault} {min(names)}{more}; {_NEXT_STEP}")
+
+
+def _without_optimizers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k: v for k, v in tensors.items() if not k.startswith("optimizer/")}
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -175,14 +189,15 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _optimizer_state(
-    tensors: Mapping[str, Tensor], numbers: Mapping[str, Any], optimizer: Optimizer
+    tensors: Mapping[str, Tensor], saved: Mapping[str, Any], optimizer: Optimizer
 ) -> dict[str, Any]:
-    """Return what the optimiser's load_state_dict takes; JSON has made lists of its tuples."""
-    state: dict[int, dict[str, Any]] = {int(k): dict(v) for k, v in numbers["plain"].items()}
+    """Return the argument of the optimiser's load_state_dict; JSON turned its tuples into lists."""
+    state: dict[int, dict[str, Any]] = {int(k): dict(v) for k, v in saved["plain"].items()}
     for name, value in tensors.items():
         index, _, key = name.partition("/")
         state.setdefault(int(index), {})[key] = value
     groups = []
-    for kept, mine in zip(numbers["groups"], optimizer.state_dict()["param_groups"], strict=True):
-        groups.append({k: tuple(v) if isinstance(mine[k], tuple) else v for k, v in kept.items()})
+    own_groups = optimizer.state_dict()["param_groups"]
+    for group, own in zip(saved["groups"], own_groups, strict=True):
+        groups.append({k: tuple(v) if isinstance(own[k], tuple) else v for k, v in group.items()})
     return {"state": state, "param_groups": groups}

@@ -1,7 +1,7 @@
-"""Name a collapse while it happens: grey, blank, clipped or broken pictures from a network in training.
+"""Detect when a network in training collapses to grey, blank, clipped or broken pictures.
 
-Source of the causes: a decade of reports by users of feed-forward style networks and GANs, whose
-pictures turned to one colour hours before anybody looked.
+Source: a decade of user reports on feed-forward style networks and GANs whose pictures turned to
+a single colour hours before anybody noticed.
 """
 
 from collections.abc import Mapping
@@ -20,12 +20,13 @@ FIGURES: Final = ("deviation", "colour", "saturated")
 
 @dataclass
 class CollapseDetector:
-    """What a network's pictures must keep to.
+    """Limits that a network's pictures must stay within.
 
-    deviation: the least spread of any channel within a picture. mean: the colour that pictures
-    are on average, in 0..1. colour: the largest distance from it, of any channel. span: the least
-    and greatest value the network can give. saturated: the largest share of values in the outer
-    hundredth of it. patience: steps in a row that a fault may last.
+    deviation: the smallest standard deviation of any channel within a picture. mean: the average
+    colour of good pictures, in 0..1. colour: the largest difference from it, of any channel.
+    span: the smallest and largest value that the network can output. saturated: the largest
+    fraction of values within 1% of either end of the span. patience: steps in a row that a fault
+    may last.
     """
 
     mean: tuple[float, float, float]
@@ -36,48 +37,50 @@ class CollapseDetector:
     patience: int = 200
 
     def __post_init__(self) -> None:
-        self._lasting = 0
+        self._faulty_steps = 0
 
     def measure(self, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 7"]:
-        """Return what is judged of each picture: deviations, mean colours, saturated share."""
+        """Return per picture: 3 standard deviations, the mean colour, the saturated fraction."""
         values = pictures.detach().float()
         low, high = self.span
         margin = (high - low) / 100
-        outer = ((values < low + margin) | (values > high - margin)).float().mean((1, 2, 3))
+        saturated = ((values < low + margin) | (values > high - margin)).float().mean((1, 2, 3))
         deviations, means = torch.std_mean(values, (2, 3), correction=0)
-        return torch.cat([deviations, means, outer[:, None]], 1)
+        return torch.cat([deviations, means, saturated[:, None]], 1)
 
-    def judge(
-        self, step: int, losses: Mapping[str, float], found: Float[Tensor, "7"]
+    def check(
+        self, step: int, losses: Mapping[str, float], measured: Float[Tensor, "7"]
     ) -> tuple[dict[str, float], str]:
-        """Return the figures, and what is wrong with them; empty where nothing is.
+        """Return the step's figures, and a description of their fault or an empty string.
 
-        found: measure's, averaged over the batch. Raises UserError where a loss is no number,
-        or where a fault has lasted too long.
+        measured: the result of measure, averaged over the batch. Raises UserError if a loss is
+        not finite, or if a fault has lasted longer than patience.
         """
         for name, loss in losses.items():
             if not isfinite(loss):
+                value = str(loss).replace("nan", "NaN")
                 raise UserError(
-                    f"training broke at step {step}: {name} is {loss}; try a lower --rate"
+                    f"training diverged at step {step}: loss {name!r} is {value}; "
+                    "try a lower --rate"
                 )
-        *deviations, red, green, blue, outer = found.tolist()
-        away = max(abs(a - b) for a, b in zip((red, green, blue), self.mean, strict=True))
-        figures = dict(zip(FIGURES, (min(deviations), away, outer), strict=True))
+        *deviations, red, green, blue, saturated = measured.tolist()
+        colour = max(abs(a - b) for a, b in zip((red, green, blue), self.mean, strict=True))
+        figures = dict(zip(FIGURES, (min(deviations), colour, saturated), strict=True))
         fault = self._fault(figures)
-        self._lasting = self._lasting + 1 if fault else 0
-        if self._lasting > self.patience:
+        self._faulty_steps = self._faulty_steps + 1 if fault else 0
+        if self._faulty_steps > self.patience:
             raise UserError(
-                f"training collapsed: for {self._lasting} steps up to {step}, {fault}; begin again "
-                "in another folder with a lower --rate"
+                f"training collapsed at step {step}: {fault} ({self._faulty_steps} steps in a "
+                "row); start again in another folder with a lower --rate"
             )
         return figures, fault
 
     def _fault(self, figures: Mapping[str, float]) -> str:
-        deviation, away, outer = (figures[name] for name in FIGURES)
+        deviation, colour, saturated = (figures[name] for name in FIGURES)
         if deviation < self.deviation:
-            return f"a channel varies by {deviation:.3f} only, the least is {self.deviation:g}"
-        if away > self.colour:
-            return f"the mean colour is {away:.2f} away, the most is {self.colour:g}"
-        if outer > self.saturated:
-            return f"{outer:.0%} of the values are saturated, the most is {self.saturated:.0%}"
+            return f"a channel's standard deviation is {deviation:.3f}, below {self.deviation:g}"
+        if colour > self.colour:
+            return f"the mean colour is off by {colour:.2f}, more than {self.colour:g}"
+        if saturated > self.saturated:
+            return f"{saturated:.0%} of the values are saturated, more than {self.saturated:.0%}"
         return ""

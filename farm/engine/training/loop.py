@@ -1,9 +1,9 @@
-"""The loop that every run goes through, on one device or on many, and can be taken up again.
+"""The training loop, on one worker or several, which can resume from its checkpoints.
 
-One step is a function of the state, the step's number and the rows of the batch; all it draws
-comes from draw and shuffled, which are functions of seed, step and row. So a run that was stopped
-and gone on with is, bit for bit, the run that was not (on a CPU, with as many threads and workers).
-The batch is that of all workers together: its rows are dealt to them, and slopes are added up.
+A step is a function of the state, the step's number and the rows of the batch; its random numbers
+come from row_generator and shuffled_index, which are functions of seed, step and row. So a run
+that was stopped and resumed equals an uninterrupted one bit for bit (on a CPU, with the same
+number of threads and workers). Workers share the rows of each batch and add up their gradients.
 """
 
 import hashlib
@@ -31,27 +31,29 @@ from farm.storage import open_whole, remove_file, remove_leftovers
 CHECKPOINTS: Final = "checkpoints"
 LOG: Final = "log.jsonl"
 
+Picture = Float[Tensor, "1 3 height width"]
+
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the rate changes: up in warm_up steps, then down a cosine to its last share."""
+    """A learning rate that rises for warm_up steps, then falls along a cosine to `last`."""
 
     steps: int
     warm_up: int = 50
     last: float = 0.05
 
     def share(self, step: int) -> float:
-        """Return what part of the rate a step takes, 0..1; steps count from 0."""
-        falling = 0.5 + 0.5 * cos(pi * min(1, step / self.steps))
-        return min(1, (step + 1) / self.warm_up) * (self.last + (1 - self.last) * falling)
+        """Return a step's fraction of the peak rate, 0..1; steps count from 0."""
+        cosine = 0.5 + 0.5 * cos(pi * min(1, step / self.steps))
+        return min(1, (step + 1) / self.warm_up) * (self.last + (1 - self.last) * cosine)
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step made of this worker's rows.
+    """The result of a step on this worker's rows.
 
-    losses: sums over the rows, divided by the whole batch, so that workers' add up.
-    pictures: what came out, [rows, 3, height, width].
+    losses: summed over the rows and divided by the whole batch, so that workers' losses add up.
+    pictures: the network's output, [rows, 3, height, width].
     """
 
     losses: Mapping[str, Tensor]
@@ -59,14 +61,14 @@ class StepResult:
 
 
 Step = Callable[[TrainState, range], StepResult]
-"""Takes one step of the state, whose number is state.step, on these rows of the batch."""
+"""Performs step number state.step on these rows of the batch."""
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How far a run goes and what it leaves on the way.
+    """The length of a run, and its checkpoints.
 
-    every: steps from one checkpoint to the next. kept: how many of them stay.
+    every: steps between checkpoints. kept: number of checkpoints to keep.
     """
 
     folder: Path
@@ -76,36 +78,38 @@ class TrainingOptions:
     kept: int = 3
 
 
-def generator(seed: int, step: int, row: int, use: str = "") -> torch.Generator:
-    """Return the generator of one row of one step, on the CPU. use: tells several draws apart."""
+def row_generator(seed: int, step: int, row: int, use: str = "") -> torch.Generator:
+    """Return the CPU generator of one row of one step. use: distinguishes several per row."""
     digest = hashlib.sha256(f"{seed}/{step}/{row}/{use}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
 
 
-def shuffled(seed: int, count: int, number: int) -> int:
-    """Return which of count samples comes as number: each once, then each once in another order."""
-    around, place = divmod(number, count)
-    return int(_order(seed, count, around)[place])
+def shuffled_index(seed: int, count: int, number: int) -> int:
+    """Return which of count samples is drawn as number; every epoch has an order of its own."""
+    epoch, position = divmod(number, count)
+    return int(_order(seed, count, epoch)[position])
 
 
 @lru_cache(4)
-def _order(seed: int, count: int, around: int) -> np.ndarray:
-    return torch.randperm(count, generator=generator(seed, around, 0, "order")).numpy()
+def _order(seed: int, count: int, epoch: int) -> np.ndarray:
+    return torch.randperm(count, generator=row_generator(seed, epoch, 0, "order")).numpy()
 
 
-def descend(optimizer: Optimizer, loss: Float[Tensor, ""], rate: float, world: World) -> None:
-    """Take the optimiser's step down a loss, on slopes summed over all workers.
+def optimizer_step(
+    optimizer: Optimizer, loss: Float[Tensor, ""], rate: float, world: World
+) -> None:
+    """Take one optimiser step at this rate, on gradients summed over all workers.
 
-    rate: of this step. No parameter of another optimiser gets a slope.
+    Parameters of other optimisers get no gradient.
     """
     parameters = []
     for group in optimizer.param_groups:
         group["lr"] = rate
         parameters += group["params"]
-    slopes = torch.autograd.grad(loss, parameters)
-    together = torch.cat([slope.flatten() for slope in slopes])
-    world.all_reduce(together)
-    parts = torch.split(together, [p.numel() for p in parameters])
+    gradients = torch.autograd.grad(loss, parameters)
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    world.all_reduce(flat)
+    parts = torch.split(flat, [p.numel() for p in parameters])
     for parameter, part in zip(parameters, parts, strict=True):
         parameter.grad = part.view_as(parameter)
     optimizer.step()
@@ -115,63 +119,64 @@ def descend(optimizer: Optimizer, loss: Float[Tensor, ""], rate: float, world: W
 def train(
     state: TrainState,
     step: Step,
-    course: TrainingOptions,
+    options: TrainingOptions,
     *,
     world: World = ALONE,
-    guard: CollapseDetector | None = None,
+    detector: CollapseDetector | None = None,
     report: Callable[[float, str], None] = lambda _done, _note: None,
-    show: Callable[[], Float[Tensor, "1 3 height width"]] | None = None,
+    show: Callable[[], Picture] | None = None,
 ) -> None:
-    """Go on with the run in the course's folder, or begin it, up to its last step.
+    """Start the run in the folder, or resume it from its last checkpoint, and finish it.
 
-    tell: hears the fraction done and a note; raises Cancelled to stop, after a checkpoint.
-    show: paints the same pictures at each checkpoint, RGB in 0..1.
+    report: called after each step with the fraction done and a note; raises Cancelled to stop
+    the run, which then writes a checkpoint. show: renders the same picture at each checkpoint,
+    RGB in 0..1.
 
-    Leaves checkpoints/step-N.safetensors and .png, and log.jsonl with a line for each step.
-    Raises BadInput where the folder holds a run of another kind, UserError where training has
-    collapsed: see Guard.
+    Writes checkpoints/step-N.safetensors and .png, and one line per step to log.jsonl.
+    Raises BadInput if the folder contains a different run, UserError if training collapses.
     """
-    book = _RunLog(course, world, show)
-    book.take_up(state)
-    with book:
-        while state.step < course.steps:
-            made = step(state, world.rows(course.batch))
+    log = _RunLog(options, world, show)
+    log.resume(state)
+    with log:
+        while state.step < options.steps:
+            result = step(state, world.rows(options.batch))
             state.step += 1
-            book.write(state.step, *_sum_up(made, course.batch, state.step, world, guard))
-            if state.step % course.every == 0 or state.step == course.steps:
-                book.keep(state)
+            log.write(state.step, *_sum_up(result, options.batch, state.step, world, detector))
+            if state.step % options.every == 0 or state.step == options.steps:
+                log.save_checkpoint(state)
             try:
-                report(state.step / course.steps, book.note)
+                report(state.step / options.steps, log.note)
             except Cancelled:
-                book.keep(state)
+                log.save_checkpoint(state)
                 raise
 
 
 def _sum_up(
-    made: StepResult, batch: int, step: int, world: World, guard: CollapseDetector | None
+    result: StepResult, batch: int, step: int, world: World, detector: CollapseDetector | None
 ) -> tuple[dict[str, float], dict[str, float], str]:
-    """Return losses, the guard's figures and its complaint, the same on every worker."""
-    found = [torch.stack([loss.detach().double() for loss in made.losses.values()])]
-    if guard:
-        found.append(guard.measure(made.pictures).double().sum(0).to(found[0].device) / batch)
-    together = torch.cat(found)
-    world.all_reduce(together)
-    losses = dict(zip(made.losses, together.tolist(), strict=False))
-    if guard is None:
+    """Return losses, the detector's figures and fault, the same on every worker."""
+    values = [torch.stack([loss.detach().double() for loss in result.losses.values()])]
+    if detector:
+        measured = detector.measure(result.pictures).double().sum(0)
+        values.append(measured.to(values[0].device) / batch)
+    flat = torch.cat(values)
+    world.all_reduce(flat)
+    losses = dict(zip(result.losses, flat.tolist(), strict=False))
+    if detector is None:
         return losses, {}, ""
-    return losses, *guard.judge(step, losses, together[len(losses) :])
+    return losses, *detector.check(step, losses, flat[len(losses) :])
 
 
 class _RunLog:
-    """What a run leaves in its folder; only the first worker writes."""
+    """The log and checkpoints in a run's folder; only the first worker writes them."""
 
     def __init__(
-        self, course: TrainingOptions, world: World, show: Callable[[], Tensor] | None
+        self, options: TrainingOptions, world: World, show: Callable[[], Picture] | None
     ) -> None:
-        self._course, self._show = course, show
+        self._options, self._show = options, show
         self._writes = world.rank == 0
-        self._folder = course.folder / CHECKPOINTS
-        self._log = course.folder / LOG
+        self._folder = options.folder / CHECKPOINTS
+        self._log = options.folder / LOG
         self.note = ""
 
     def __enter__(self) -> None:
@@ -182,36 +187,35 @@ class _RunLog:
         if self._writes:
             self._file.close()
 
-    def take_up(self, state: TrainState) -> None:
-        """Load the newest checkpoint that is whole; cut the log to it.
+    def resume(self, state: TrainState) -> None:
+        """Load the newest valid checkpoint, and remove later lines from the log.
 
-        Raises BadInput where there are checkpoints and none of them can be gone on with.
+        Raises BadInput if there are checkpoints but none can be loaded.
         """
-        reason: BadInput | None = None
-        for path in reversed(checkpoints(self._course.folder)):
+        first_error: BadInput | None = None
+        for path in reversed(checkpoints(self._options.folder)):
             try:
                 state.load(path)
             except BadInput as error:
-                reason = reason or error
+                first_error = first_error or error
             else:
-                reason = None
+                first_error = None
                 break
-        if reason:
-            raise reason
+        if first_error:
+            raise first_error
         if self._writes:
             self._folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self._folder)
             lines = self._log.read_text().splitlines() if self._log.is_file() else []
             kept = [line for line in lines if _step_of(line) <= state.step]
-            with open_whole(self._log) as file:
-                file.write("".join(f"{line}\n" for line in kept).encode())
+            write_whole(self._log, "".join(f"{line}\n" for line in kept).encode())
 
     def write(
         self, step: int, losses: Mapping[str, float], figures: Mapping[str, float], fault: str
     ) -> None:
-        """Add a step to the log, at once."""
+        """Append a step to the log and flush it."""
         loss = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
-        self.note = f"step {step}: {loss}" + (f"; beware: {fault}" if fault else "")
+        self.note = f"step {step}: {loss}" + (f"; warning: {fault}" if fault else "")
         if self._writes:
             line: dict[str, Any] = {"step": step, **losses, **figures}
             if fault:
@@ -219,38 +223,38 @@ class _RunLog:
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
 
-    def keep(self, state: TrainState) -> None:
-        """Write a checkpoint and its picture, and remove the oldest."""
+    def save_checkpoint(self, state: TrainState) -> None:
+        """Write a checkpoint and its picture, and remove the oldest ones."""
         if not self._writes:
             return
         path = self._folder / f"step-{state.step:08}.safetensors"
         if self._show:
             write_picture(path.with_suffix(".png"), self._show())
         state.save(path)
-        for old in checkpoints(self._course.folder)[: -self._course.kept]:
+        for old in checkpoints(self._options.folder)[: -self._options.kept]:
             remove_file(old)
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints of a run's folder, oldest first."""
+    """Return the checkpoints in a run's folder, oldest first."""
     return sorted((folder / CHECKPOINTS).glob("step-*.safetensors"))
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all."""
+    """Write a file atomically."""
     with open_whole(path) as file:
         file.write(content)
 
 
-def write_picture(path: Path, picture: Float[Tensor, "1 3 height width"]) -> None:
-    """Write RGB in 0..1 as a PNG, whole or not at all."""
+def write_picture(path: Path, picture: Picture) -> None:
+    """Write RGB in 0..1 as a PNG, atomically."""
     values = picture[0].detach().float().clamp(0, 1).mul(255).round().byte()
     with open_whole(path) as file:
         Image.fromarray(values.permute(1, 2, 0).cpu().numpy()).save(file, "png")
 
 
 def _step_of(line: str) -> float:
-    """Return a log line's step; a line that a killed process left half-written has none."""
+    """Return a log line's step; infinity for a line that was cut short when a process died."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):

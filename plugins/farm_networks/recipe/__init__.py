@@ -1,1 +1,1 @@
-"""How the starter network was trained: ``python -m farm_networks.recipe`` does it again."""
+"""The training recipe of the starter network; run it with ``python -m farm_networks.recipe``."""

@@ -1,6 +1,6 @@
-"""The starter network: dreams without a download. CARD.md beside it says what it was trained on.
+"""The starter network, which needs no download. CARD.md describes its training.
 
-Knows where the weights are and what they must hash to; imports torch only to build the network.
+Defines the path and the sha256 of the weights; imports torch only to build the network.
 """
 
 from functools import partial

@@ -1,8 +1,8 @@
-"""The starter network: GoogLeNet with torchvision's layer names at three eighths of its width.
+"""The starter network: a GoogLeNet with torchvision's layer names at three eighths of its width.
 
-Knows the wiring and how batch norm folds into the convolutions; knows nothing of training, files or dreams.
+Defines the architecture and folds batch norm into the convolutions; contains no training or file code.
 Source: Szegedy et al., "Going deeper with convolutions", 2015, arXiv:1409.4842, table 1.
-Differs: batch norm after every convolution and 3x3 in place of 5x5, both as in torchvision; no
+Differs: batch norm after every convolution and 3x3 instead of 5x5, both as in torchvision; no
 auxiliary heads.
 """
 
@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class Widths(NamedTuple):
-    """Output channels of one Inception block, in torchvision's order of arguments."""
+    """Output channels of one Inception block, in the order of torchvision's arguments."""
 
     branch1: int
     branch2_reduce: int
@@ -46,7 +46,7 @@ BLOCKS: Final = {
 
 
 class BasicConv2d(nn.Module):
-    """Convolution, batch norm, ReLU; folded: a convolution with bias, ReLU."""
+    """Convolution, batch norm and ReLU; if folded, convolution with bias and ReLU."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, folded: bool = False
@@ -60,7 +60,7 @@ class BasicConv2d(nn.Module):
 
 
 class Inception(nn.Module):
-    """Four branches of 1x1 and 3x3 convolutions on one input, concatenated over channels."""
+    """Four branches of 1x1 and 3x3 convolutions, concatenated over channels."""
 
     def __init__(self, inputs: int, widths: Widths, *, folded: bool) -> None:
         super().__init__()
@@ -86,8 +86,8 @@ class Inception(nn.Module):
 class StarterGoogLeNet(nn.Module):
     """Map pictures [batch, 3, height, width] to logits [batch, classes].
 
-    Pictures are RGB in 0..1, normalised with ImageNet's mean and deviation, at least 32 pixels a
-    side. `folded` builds the form that is shipped: convolutions with bias and no batch norm.
+    Pictures are RGB in 0..1, normalised with ImageNet's mean and standard deviation, at least 32
+    pixels per side. folded: build the shipped form, convolutions with bias and no batch norm.
     """
 
     def __init__(self, classes: int = 200, *, folded: bool = False) -> None:
@@ -130,7 +130,7 @@ class StarterGoogLeNet(nn.Module):
 
 
 def fold(network: StarterGoogLeNet) -> StarterGoogLeNet:
-    """Return a copy for inference with every batch norm folded into its convolution."""
+    """Return a copy for inference, with every batch norm folded into its convolution."""
     folded = StarterGoogLeNet(network.fc.out_features, folded=True).eval()
     folded.fc.load_state_dict(network.fc.state_dict())
     for name, module in network.named_modules():

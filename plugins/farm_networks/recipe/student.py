@@ -1,0 +1,77 @@
+"""The network in training: its loss, its accuracy, and the file it is exported to."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from farm_networks.recipe.data import Split, normalise, sample_whole
+from farm_networks.recipe.teacher import BLOCK_PAIRS, FeatureExtractor
+from farm_networks.starter.network import BLOCKS, BasicConv2d, StarterGoogLeNet
+
+FEATURE_WEIGHT: Final = 1.5
+
+
+class Student(nn.Module):
+    """The starter network, with the layers that only its training needs.
+
+    These are projections to the teacher's features and a head for the teacher's logits.
+    """
+
+    def __init__(self, classes: int, teacher_classes: int) -> None:
+        super().__init__()
+        self.network = StarterGoogLeNet(classes)
+        self.projections = nn.ModuleDict(
+            {p.student: nn.Conv2d(BLOCKS[p.student].out, p.components, 1) for p in BLOCK_PAIRS}
+        )
+        self.head = nn.Linear(self.network.fc.in_features, teacher_classes)
+        self._extract = FeatureExtractor(self.network, [pair.student for pair in BLOCK_PAIRS])
+
+    def loss(self, x: Tensor, labels: Tensor, teacher: Mapping[str, Tensor] | None) -> Tensor:
+        """Return the cross-entropy, plus the distance to the teacher's outputs if given."""
+        logits, features = self._extract(x)
+        loss = F.cross_entropy(logits, labels, label_smoothing=0.1)
+        if teacher is None:
+            return loss
+        own = self.head(features["inception5b"].mean((2, 3))).log_softmax(1)
+        target = teacher["logits"].log_softmax(1)
+        loss = loss + F.kl_div(own, target, reduction="batchmean", log_target=True)
+        for block, projection in self.projections.items():
+            own, target = projection(features[block]), teacher[block]
+            angle = 1 - F.cosine_similarity(own, target, dim=1).mean()
+            error = F.mse_loss(own, target) / target.square().mean()
+            loss = loss + FEATURE_WEIGHT * (angle + error)
+        return loss
+
+
+@torch.inference_mode()
+def evaluate(network: StarterGoogLeNet, split: Split, side: int) -> tuple[float, dict[str, float]]:
+    """Return top-1 accuracy, and per layer the fraction of channels that are 0 on every picture."""
+    convolutions = [n for n, m in network.named_modules() if isinstance(m, BasicConv2d)]
+    extract = FeatureExtractor(network.eval(), convolutions)
+    correct, peaks = 0, dict[str, Tensor]()
+    batches = zip(torch.split(split.pictures, 100), torch.split(split.labels, 100), strict=True)
+    for pictures, labels in batches:
+        logits, features = extract(normalise(sample_whole(pictures, side)))
+        correct += int((logits.argmax(1) == labels).sum())
+        for name, feature in features.items():
+            peak = feature.amax((0, 2, 3))
+            peaks[name] = torch.maximum(peaks.get(name, peak), peak)
+    layers = defaultdict[str, list[Tensor]](list)
+    for name, peak in peaks.items():
+        layers[name.split(".")[0]].append(peak)
+    dead = {name: float((torch.cat(all_) == 0).float().mean()) for name, all_ in layers.items()}
+    return correct / len(split.labels), dead
+
+
+def save_network(network: StarterGoogLeNet, path: Path, metadata: dict[str, str]) -> None:
+    """Write the weights in half precision, atomically."""
+    tensors = {n: t.half().contiguous() for n, t in network.state_dict().items()}
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata)
+    partial.replace(path)

@@ -1,0 +1,71 @@
+"""Checkpoints restore the complete state, and invalid ones are refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from farm.engine.training import loop
+from farm.errors import BadInput
+
+from .runs import make_state, run
+
+
+def test_saving_changes_nothing_and_loading_restores_everything(tmp_path: Path) -> None:
+    state = run(tmp_path, 5)
+    before = state.digest()
+    state.save(tmp_path / "a.safetensors")
+    fresh = make_state()
+    assert fresh.digest() != before
+    fresh.load(tmp_path / "a.safetensors")
+    assert fresh.digest() == state.digest() == before
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Tensor], dict[str, Any]], None]) -> Path:
+    """Write a changed copy of a checkpoint; return its path."""
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        header = json.loads(file.metadata()["farm-run"])
+    change(tensors, header)
+    save_file(tensors, path.with_name("changed.safetensors"), {"farm-run": json.dumps(header)})
+    return path.with_name("changed.safetensors")
+
+
+def test_a_checkpoint_with_missing_or_unexpected_tensors_is_refused(tmp_path: Path) -> None:
+    state = run(tmp_path, 5)
+    path = loop.checkpoints(tmp_path)[-1]
+    with safe_open(path, "pt") as file:
+        names = list(file.keys())
+    assert any(name.startswith("optimizer/net/0/exp_avg_sq") for name in names)
+    fresh = make_state()
+    blank = fresh.digest()
+    for name in names:
+
+        def drop(tensors: dict[str, Tensor], header: dict[str, Any], name: str = name) -> None:
+            del tensors[name]
+
+        with pytest.raises(BadInput, match=f"is missing {name}"):
+            fresh.load(rewrite(path, drop))
+
+        def drop_from_header_too(
+            tensors: dict[str, Tensor], header: dict[str, Any], name: str = name
+        ) -> None:
+            del tensors[name]
+            header["tensors"].remove(name)
+
+        with pytest.raises(BadInput, match=r"is missing|digest does not match"):
+            fresh.load(rewrite(path, drop_from_header_too))
+    with pytest.raises(BadInput, match=r"also has module/net/9\.bias"):
+        fresh.load(rewrite(path, lambda t, _: t.update({"module/net/9.bias": torch.zeros(1)})))
+    with pytest.raises(BadInput, match="digest does not match"):
+        fresh.load(rewrite(path, lambda t, _: t["module/net/0.bias"].add_(1)))
+    with pytest.raises(BadInput, match="digest does not match"):
+        fresh.load(rewrite(path, lambda _, h: h.update(step=6)))
+    assert fresh.digest() == blank
+    assert state.step == 5
