@@ -47,8 +47,8 @@ class Extractor(nn.Module):
         self.requires_grad_(requires_grad=False).eval()
         self._shapes: dict[tuple[int, int], dict[str, Shape]] = {}
 
-    def forward(self, image: Float[Tensor, "1 3 height width"]) -> dict[str, Tensor]:
-        """Return features by layer, each [1, channels, rows, columns]."""
+    def forward(self, image: Float[Tensor, "batch 3 height width"]) -> dict[str, Tensor]:
+        """Return features by layer, each [batch, channels, rows, columns]."""
         x = (image - self.mean.to(image.dtype)) / self.std.to(image.dtype)
         dtype = next(self.body.parameters(), x).dtype
         x = x.to(dtype, memory_format=torch.channels_last)

@@ -121,7 +121,7 @@ def test_show_prints_the_record_of_a_film(tint: Command) -> None:
     assert "plan.seed\t5\n" in record
 
 
-@pytest.mark.parametrize("coherence", ["none", "flow"])
+@pytest.mark.parametrize("coherence", [pytest.param("none", marks=pytest.mark.proof), "flow"])
 def test_a_film_killed_repeatedly_is_the_same_and_little_is_rendered_twice(
     tint: Command, coherence: str
 ) -> None:

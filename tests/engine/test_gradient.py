@@ -18,7 +18,7 @@ CASES = [
     ("googlenet", ("inception4c",)),
     ("googlenet", ("conv2", "inception3b", "inception4c")),
     ("vgg19", ("relu3_1",)),
-    ("vgg19", ("relu2_2", "relu4_1")),
+    pytest.param("vgg19", ("relu2_2", "relu4_1"), marks=pytest.mark.proof),
     ("resnet50", ("layer1", "layer3")),
     ("squeezenet1_0", ("features.5", "features.12")),
     ("inception_v3", ("Mixed_5b",)),

@@ -131,7 +131,7 @@ def torchvision_like(name: str, network: Network) -> nn.Module:
         ("googlenet", 224),
         ("resnet50", 224),
         ("squeezenet1_0", 224),
-        ("vgg16", 224),
+        pytest.param("vgg16", 224, marks=pytest.mark.proof),
         ("inception_v3", 299),
     ],
 )
@@ -230,6 +230,7 @@ def test_a_picture_of_an_unsupported_size_prints_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.proof
 def test_a_dense_classifier_needs_at_least_its_training_size(
     random_network: RandomNetwork,
 ) -> None:

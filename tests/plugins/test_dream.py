@@ -52,9 +52,9 @@ def test_dreaming_raises_the_objective(
 
     image = scene(128, 160)
     extractor = networks.get("starter", None, "float32").extractor(("inception4c",))
-    before, _ = gradient.gradient(image, extractor, objectives.Energy({"inception4c": 1}), 0)
+    before, _ = gradient.gradient(image, extractor, objectives.Energy({"inception4c": 1.0}), 0)
     dreamt = render(image, octaves=2)
-    after, _ = gradient.gradient(dreamt, extractor, objectives.Energy({"inception4c": 1}), 0)
+    after, _ = gradient.gradient(dreamt, extractor, objectives.Energy({"inception4c": 1.0}), 0)
     assert after > 1.4 * before
 
 

@@ -102,7 +102,7 @@ def test_a_result_in_float64_is_the_same_with_tiles(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["scene", "photograph"])
+@pytest.mark.parametrize("kind", ["scene", pytest.param("photograph", marks=pytest.mark.proof)])
 def test_tiles_leave_no_seams_in_float32(
     stylise: Stylise, scene: Scene, stripes: Tensor, kind: str, request: pytest.FixtureRequest
 ) -> None:
