@@ -78,3 +78,12 @@ def test_every_link_points_to_a_file(text: str) -> None:
 
 def test_the_changelog_has_a_version_heading() -> None:
     assert re.search(r"^## (Unreleased|\d+\.\d+\.\d+)", CHANGELOG, re.MULTILINE)
+
+
+def test_every_module_and_folder_that_architecture_names_exists() -> None:
+    names = set(
+        re.findall(r"\b(?:farm|plugins|cluster|deploy|tests)/[\w./]+\w(?![\w*])", ARCHITECTURE)
+    )
+    there = {name for name in names if (ROOT / name).exists() or (ROOT / f"{name}.py").exists()}
+    assert len(names) > 20
+    assert names - there == set()
