@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.ok
 	$(BIN)/farm demo
 
-PYTEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --durations 10
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --durations 10
 
 test: $(VENV)/.ok
 	$(PYTEST) -m "not proof"

@@ -125,6 +125,7 @@ def test_invert_renders_a_folder(run: Run, pictures: dict[str, np.ndarray]) -> N
 
 @pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.proof
 def test_a_pool_renders_the_same_bytes(run: Run) -> None:
     local = bytes_of(run("invert", "--amount", "0.8", into="local"))
     assert bytes_of(run("invert", "--amount", "0.8", "--workers", "1", into="pool")) == local

@@ -232,6 +232,7 @@ def _read_all(descriptor: int) -> str:
 
 
 @pytest.mark.ray
+@pytest.mark.proof
 def test_a_pool_writes_the_same_bytes(farm: Farm, tmp_path: Path) -> None:
     words = ("dim", WHITE, BLACK, "--threads", "1")
     assert farm(*words, "-o", "here/").returncode == Exit.DONE

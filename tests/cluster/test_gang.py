@@ -81,7 +81,6 @@ def members() -> list[psutil.Process]:
     return [process for process in children if process.name().startswith("ray::RayTrainW")]
 
 
-@pytest.mark.proof
 def test_two_workers_render_the_same_bytes_as_one(gang: Any, still: Order, tmp_path: Path) -> None:
     one, progress = run_on_one(still), []
     both = with_target_in(still, tmp_path / "gang")

@@ -43,6 +43,7 @@ def test_two_workers_started_for_the_job_give_the_same_bytes(
     assert bytes_of(command.folder / "out") == undisturbed
 
 
+@pytest.mark.proof
 def test_two_workers_sharing_a_picture_give_the_same_bytes(
     command: Command, pictures: Path, cluster: tuple[str, str]
 ) -> None:
