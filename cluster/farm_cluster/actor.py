@@ -9,7 +9,8 @@ from typing import final
 
 from farm.errors import FarmBug, FarmError
 from farm.execution.finishing import Finisher
-from farm.execution.worker import Runner, Worker, attempt
+from farm.execution.runner import Runner
+from farm.execution.worker import Worker, attempt
 from farm.host.registry import Registry
 from farm.model.messages import (
     Order,

@@ -6,7 +6,6 @@ checkpoint. All nodes must share the folder of the unit.
 """
 
 import secrets
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
@@ -17,8 +16,8 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from farm.errors import FarmError, UserError, WorkerDied
+from farm.execution.runner import IsCancelled, ReportProgress, Runner
 from farm.execution.threads import ThreadExecutor
-from farm.execution.worker import ReportProgress, Runner
 from farm.host.executor import ExecutorOptions
 from farm.host.registry import Registry
 from farm.model.messages import Figures, Order, WorkerKind
@@ -79,9 +78,7 @@ class Gang(Runner):
         folder = options.plugins_dir
         self._spec = GangSpec(self.kind, options.threads, folder, inventory(Registry.load(folder)))
 
-    def run(
-        self, order: Order, report: ReportProgress, is_cancelled: Callable[[], bool]
-    ) -> Figures:
+    def run(self, order: Order, report: ReportProgress, is_cancelled: IsCancelled) -> Figures:
         """Run an order on all workers. Raises WorkerDied if one of them is lost."""
         target = output_path(order.unit.target)
         scratch = target.with_name(f".{target.name}.ray")
@@ -122,7 +119,7 @@ class Gang(Runner):
 
 
 def _relay_progress(
-    fit: "Future[Any]", relay: Any, report: ReportProgress, is_cancelled: Callable[[], bool]
+    fit: "Future[Any]", relay: Any, report: ReportProgress, is_cancelled: IsCancelled
 ) -> None:
     """Relay progress and cancellation until the workers finish. Raises their error."""
     last = None

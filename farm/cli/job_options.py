@@ -43,7 +43,8 @@ def _output_options() -> list[click.Parameter]:
             type=tile_side,
             default="auto",
             metavar="auto|none|PIXELS",
-            help=f"Side of the tiles that large pictures are cut into; auto is {AUTO_TILE}.",
+            help=f"Side of the tiles that large pictures are cut into, in pixels; auto is {AUTO_TILE}, "
+            "none renders the whole picture at once.",
         ),
         click.Option(
             ["--live"],

@@ -17,10 +17,8 @@ from farm.engine.objectives import Objective
 from farm.engine.world import ALONE, World
 from farm.errors import Cancelled
 from farm.model.job import Plan
+from farm.model.messages import ReportProgress
 from farm.model.specs import Previous
-
-ReportProgress = Callable[[float, str, int], None]
-"""Called with the fraction done (0..1), a note, and the number of tile passes so far."""
 
 
 class _Shared(TypedDict):

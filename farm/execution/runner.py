@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from farm.model.messages import Figures, Order
+from farm.model.messages import Figures, Order, ReportProgress
 
-ReportProgress = Callable[[float, str, int], None]
-"""Receives the fraction of the unit that is done (0..1), a note, and the tile passes so far."""
+__all__ = ["IsCancelled", "ReportProgress", "Runner"]
 
 IsCancelled = Callable[[], bool]
 """Returns whether the unit should stop."""

@@ -23,7 +23,7 @@ from farm.model.work import Render, Train
 if TYPE_CHECKING:
     from farm.engine.world import World
 
-__all__ = ["ReportProgress", "Runner", "Worker", "attempt"]
+__all__ = ["Worker", "attempt"]
 
 _CACHED_TASKS: Final = 8
 

@@ -1,5 +1,6 @@
 """What passes between the controller and its workers: orders out, messages back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -134,3 +135,6 @@ Message = (
     | UnitFailed
     | UnitCancelled
 )
+
+ReportProgress = Callable[[float, str, int], None]
+"""Receives the fraction of the unit that is done (0..1), a note, and the tile passes so far."""

@@ -29,7 +29,7 @@ from farm.model.film import Film
 
 __all__ = ["read_film"]
 
-ReportProgress = Callable[[float], None]
+ReportFraction = Callable[[float], None]
 OnFrame = Callable[[UInt8[np.ndarray, "height width 3"]], None]
 
 _SMALL_WIDTH: Final = 160
@@ -42,7 +42,7 @@ _MAX_SHORTFALL: Final = Fraction(1, 2)
 
 def read_film(
     url: str,
-    report: ReportProgress = lambda _: None,
+    report: ReportFraction = lambda _: None,
     on_frame: OnFrame = lambda _: None,
 ) -> Film:
     """Decode a whole film and return its description.
@@ -73,7 +73,7 @@ class _Scan:
     """
 
     film: OpenFilm
-    report: ReportProgress
+    report: ReportFraction
     on_frame: OnFrame
     reported: int = 0
     times: list[int | None] = field(default_factory=list)
