@@ -113,7 +113,11 @@ class Wanted(StrEnum):
 
 @dataclass(frozen=True)
 class Job:
-    """A submitted job as the scheduler and the ledger know it. created: Unix time in seconds."""
+    """A submitted job as the scheduler and the ledger know it.
+
+    created: Unix time in seconds. device: of the worker that took its first unit; all its units are
+    rendered on this kind of device. Empty before that.
+    """
 
     id: str
     spec: JobSpec
@@ -121,3 +125,4 @@ class Job:
     state: JobState = JobState.QUEUED
     wanted: Wanted = Wanted.RUN
     reason: str = ""
+    device: str = ""

@@ -72,11 +72,24 @@ class Failure:
 
 @dataclass(frozen=True)
 class WorkerJoined:
-    """A worker is ready for orders."""
+    """A worker is ready for orders.
+
+    device: what equal bytes depend on, such as "cpu AVX512" or the name of a GPU.
+    """
 
     worker: str
     kind: WorkerKind
     node: str = "local"
+    device: str = ""
+
+
+@dataclass(frozen=True)
+class WorkerRefused:
+    """A worker started but cannot take orders, for example because its versions differ."""
+
+    worker: str
+    kind: WorkerKind
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -128,6 +141,7 @@ class UnitCancelled:
 
 Message = (
     WorkerJoined
+    | WorkerRefused
     | WorkerLost
     | UnitStarted
     | UnitProgress

@@ -48,6 +48,7 @@ from farm.model.messages import (
     UnitSucceeded,
     WorkerJoined,
     WorkerLost,
+    WorkerRefused,
 )
 from farm.model.unit import HELD, Role, UnitState
 from farm.scheduling.jobs import ScheduledJob, UnitEntry
@@ -132,6 +133,8 @@ class Scheduler:
                 self._join(event)
             case WorkerLost():
                 self._lose(event, now)
+            case WorkerRefused():
+                self._emit(WorkerChanged(event.worker, event.kind, "refused", event.reason))
             case UnitStarted() | UnitProgress() | UnitSucceeded() | UnitFailed() | UnitCancelled():
                 self._report(event, now)
             case Stopping():
