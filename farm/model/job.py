@@ -4,11 +4,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from farm.model.film import Coherence, Quality
+from farm.model.rate import Rate
 
 Precision = Literal["float32", "float64", "bfloat16"]
 
@@ -35,7 +37,7 @@ class FilmOptions(BaseModel):
 
     coherence: flow starts each frame from the previous one, warped along the motion. codec, depth
     (bits per sample): None picks what suits the output and the source. rate: frames per second for
-    sources without timestamps. is_strict: a failed frame fails the film instead of being replaced
+    sources without timestamps, exact. is_strict: a failed frame fails the film instead of being replaced
     by its neighbour.
     """
 
@@ -45,8 +47,13 @@ class FilmOptions(BaseModel):
     codec: str | None = None
     quality: Quality = "good"
     depth: Literal[8, 10, 16] | None = None
-    rate: float = Field(25.0, gt=0, le=1000, allow_inf_nan=False)
+    rate: Rate = Fraction(25)
     is_strict: bool = False
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether a rate was given, which only a film rendered from pictures can have."""
+        return "rate" in self.model_fields_set
 
 
 class JobSpec(BaseModel):
