@@ -41,7 +41,11 @@ def _ntsc(rate: Fraction, decimals: int) -> Fraction | None:
 
 def _plain(rate: Fraction) -> float | str:
     """Return a number if it stands for the rate exactly, else the fraction as text."""
-    return float(rate) if 1000 % rate.denominator == 0 and parse_rate(float(rate)) == rate else str(rate)
+    return (
+        float(rate)
+        if 1000 % rate.denominator == 0 and parse_rate(float(rate)) == rate
+        else str(rate)
+    )
 
 
 Rate = Annotated[Fraction, BeforeValidator(parse_rate), PlainSerializer(_plain)]

@@ -116,10 +116,10 @@ def _separate_frames(
 
 
 def _written_frames(job: str, sequence: FrameSequence, depth: int | None) -> Iterator[Unit]:
-    return _separate_frames(job, sequence, lambda frame: _picture_path(sequence, frame), depth)
+    return _separate_frames(job, sequence, lambda frame: picture_path(sequence, frame), depth)
 
 
-def _picture_path(sequence: FrameSequence, frame: FilmFrame) -> str:
+def picture_path(sequence: FrameSequence, frame: FilmFrame) -> str:
     """Return the path of a numbered picture."""
     pattern = NumberedPath.parse(sequence.target)
     assert pattern
@@ -218,7 +218,7 @@ def _blend_units(
             job,
             f"{sequence.name}/{frame.number:06d}/written",
             picture.files[0][1],
-            _picture_path(sequence, frame),
+            picture_path(sequence, frame),
             tuple(name for name, _ in picture.files),
             Blend(picture, depth),
             is_tolerant=len(picture.files) > 1,

@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from farm.host.registry import Registry
 from farm.host.task import Effect, Run
 from farm.host.vetting import validate_params
+from farm.media.blank import is_blank
 from farm.model.events import Notice, ReadProgress
 from farm.model.history import RestoredUnit, UnitRecord
 from farm.model.job import Job, JobSpec, changes
@@ -30,7 +31,7 @@ from farm.storage import output_path, remove_leftovers, sha256_file
 
 Notify = Callable[[ReadProgress | Notice], None]
 
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 class History(Protocol):
@@ -105,7 +106,7 @@ class Planner:
         spec, task = job.spec, self._registry.task(job.spec.task)
         if spec.frames:
             FrameRange.parse(spec.frames)
-        sources = list_inputs(spec.inputs)
+        sources = list_inputs(spec.inputs, self._notify)
         if issubclass(task, Run):
             check_run_folder(spec.output, is_resumed=is_resumed)
         else:
@@ -163,7 +164,7 @@ def _make_digest_check() -> Callable[[str, str], bool]:
 
 def _absolute(path: str) -> str:
     """Return a local path as an absolute one, so that a job means the same in every folder."""
-    if _SCHEME.match(path):
+    if is_blank(path) or _SCHEME.match(path):
         return path
     return os.path.abspath(path) + ("/" if path.endswith("/") else "")  # noqa: PTH100 - globs
 

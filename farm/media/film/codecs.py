@@ -271,7 +271,9 @@ def describe_padding(codec: str, height: int, width: int) -> tuple[str, ...]:
         return ()
     rows = ["the last row"] * (height % 2) + ["the last column"] * (width % 2)
     reason = f"{codec} needs even sides, so {width}x{height} becomes {even_width}x{even_height}"
-    return (f"{' and '.join(rows)} of pixels {'is' if len(rows) == 1 else 'are'} doubled: {reason}",)
+    return (
+        f"{' and '.join(rows)} of pixels {'is' if len(rows) == 1 else 'are'} doubled: {reason}",
+    )
 
 
 def _choose_colour(codec: str, film: Film | None) -> Colour:

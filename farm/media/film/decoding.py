@@ -140,6 +140,8 @@ def _open_track(url: str, container: InputContainer, threads: int) -> OpenFilm:
     height, width = context.height, context.width
     if not (height and width and stream.time_base):
         raise BadInput(url, "not a film, damaged, or in an unsupported format")
+    if height * width > MAX_PIXELS:
+        raise BadInput(url, f"{width}x{height} pixels; the limit is {MAX_PIXELS:,} in all")
     context.options = {"max_pixels": str(MAX_PIXELS)}
     context.thread_type = "AUTO"
     context.thread_count = threads
