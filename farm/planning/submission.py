@@ -97,7 +97,7 @@ class Planner:
         return spec.model_copy(
             update={
                 "params": params.model_dump(mode="json"),
-                "inputs": tuple(_absolute(path) for path in spec.inputs),
+                "inputs": tuple(_absolute_input(path) for path in spec.inputs),
                 "output": _absolute(spec.output),
             }
         )
@@ -162,9 +162,13 @@ def _make_digest_check() -> Callable[[str, str], bool]:
     return lambda path, sha256: digest(path) == sha256
 
 
+def _absolute_input(path: str) -> str:
+    return path if is_blank(path) else _absolute(path)
+
+
 def _absolute(path: str) -> str:
     """Return a local path as an absolute one, so that a job means the same in every folder."""
-    if is_blank(path) or _SCHEME.match(path):
+    if _SCHEME.match(path):
         return path
     return os.path.abspath(path) + ("/" if path.endswith("/") else "")  # noqa: PTH100 - globs
 

@@ -28,9 +28,9 @@ def chapters_in(source: InputContainer, window: Window) -> "list[Chapter]":
     """Return the chapters of a film that are in the window, cut to it and shifted with it."""
     chapters: list[Chapter] = []
     for chapter in source.chapters():
-        unit = chapter["time_base"]
+        unit = chapter["time_base"] or Fraction(1)
         begin, end = window.cut(chapter["start"] * unit, chapter["end"] * unit)
-        if unit and begin < end:
+        if begin < end:
             chapters.append(
                 {
                     "id": len(chapters) + 1,
