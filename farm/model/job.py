@@ -5,10 +5,11 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from farm.errors import BadInput, BadOutput
 from farm.model.film import Coherence, Quality
 from farm.model.rate import Rate
 
@@ -73,11 +74,34 @@ class JobSpec(BaseModel):
     plan: Plan = Field(default_factory=Plan)
     priority: int = Field(50, ge=0, le=100)
 
+    @field_validator("inputs")
+    @classmethod
+    def _check_inputs(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        for path in paths:
+            if (shown := _printable(path)) != path:
+                raise BadInput(shown, _NOT_UTF8)
+        return paths
+
+    @field_validator("output")
+    @classmethod
+    def _check_output(cls, path: str) -> str:
+        if (shown := _printable(path)) != path:
+            raise BadOutput(shown, _NOT_UTF8)
+        return path
+
     @property
     def key(self) -> str:
         """Digest of everything but the priority. Jobs with equal keys write equal files."""
         content = self.model_dump(mode="json", exclude={"priority"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+_NOT_UTF8: Final = "its path must be UTF-8; rename it"
+
+
+def _printable(path: str) -> str:
+    """Return a path with the bytes that are not UTF-8 written out."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def changes(before: JobSpec, now: JobSpec) -> list[str]:

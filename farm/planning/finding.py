@@ -18,6 +18,9 @@ from farm.storage import input_path
 
 __all__ = ["Found", "find"]
 
+_SYNC_BYTE: Final = b"G"
+"""Starts every packet of a transport stream. Source: ISO/IEC 13818-1, 2.4.3.2."""
+
 _LISTED: Final = 6
 """Names or numbers that one note lists before it stops."""
 
@@ -52,6 +55,8 @@ def _find(given: str, path: Path) -> Found:
     if path.is_dir():
         return _only_pictures(given, list(path.iterdir()), "folder contains")
     if os.path.lexists(path):
+        if not _is_utf8(_absolute(path)):
+            raise BadInput(_printable(_absolute(path)), "its path must be UTF-8; rename it")
         return Found([_absolute(path)])
     if is_sequence(given):
         return _numbered(given)
@@ -63,15 +68,24 @@ def _find(given: str, path: Path) -> Found:
 def _only_pictures(given: str, paths: list[Path], kind: str) -> Found:
     files = [path for path in paths if not path.name.startswith(".") and path.is_file()]
     pictures = [path for path in files if _is_picture(path)]
-    named = [path for path in pictures if _is_utf8(path.name)]
+    named = [path for path in pictures if _is_utf8(_absolute(path))]
+    notes = [*_note_on_names(pictures), *_note_on_formats(files, pictures)]
     if not named:
-        raise BadInput(given, f"this {kind} no pictures or films (entries: {len(paths)})")
-    notes = [*_note_on_formats(files, pictures), *_note_on_names(pictures)]
+        reason = f"this {kind} no pictures or films (entries: {len(paths)})"
+        raise BadInput(given, notes[0] if pictures else reason)
     return Found([_absolute(path) for path in named], notes=notes)
 
 
 def _is_picture(path: Path) -> bool:
-    return is_readable(path) or is_film_name(path)
+    return is_readable(path) or (is_film_name(path) and not _is_typescript(path))
+
+
+def _is_typescript(path: Path) -> bool:
+    """Return whether a file named .ts does not start like a transport stream."""
+    if path.suffix.lower() != ".ts" or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(1) != _SYNC_BYTE
 
 
 def _is_utf8(name: str) -> bool:
@@ -93,10 +107,10 @@ def _note_on_formats(files: Sequence[Path], pictures: Sequence[Path]) -> Iterato
 
 def _note_on_names(pictures: Sequence[Path]) -> Iterator[str]:
     """Yield a note if names are not UTF-8, which neither the ledger nor a record can store."""
-    names = sorted(_printable(path.name) for path in pictures if not _is_utf8(path.name))
+    names = sorted(_printable(path.name) for path in pictures if not _is_utf8(_absolute(path)))
     if names:
-        reason = "rename them, because names must be UTF-8"
-        yield f"{_count(len(names), 'file')} left out: {_list(names)}; {reason}"
+        reason = "rename it, because a name" if len(names) == 1 else "rename them, because names"
+        yield f"{_count(len(names), 'file')} left out: {_list(names)}; {reason} must be UTF-8"
 
 
 def _printable(text: str) -> str:
