@@ -143,11 +143,8 @@ def _open_track(url: str, container: InputContainer, threads: int) -> OpenFilm:
         raise BadInput(url, "its codec is not supported")
     height, width = context.height, context.width
     if not (height and width and stream.time_base):
-        size = f"more than {MAX_FRAME_PIXELS:,} pixels per frame"
-        raise BadInput(url, f"not a film, damaged, in an unsupported format, or has {size}")
-    if height * width > MAX_FRAME_PIXELS:
-        reason = f"{width}x{height} pixels per frame; the limit is {MAX_FRAME_PIXELS:,} in all"
-        raise BadInput(url, reason)
+        limit = f"frames have at most {MAX_FRAME_PIXELS:,} pixels"
+        raise BadInput(url, f"not a film, damaged, or in an unsupported format ({limit})")
     context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
     context.thread_type = "AUTO"
     context.thread_count = threads

@@ -211,9 +211,11 @@ class _Scan:
             unit, first = self.film.time_base, holes[0]
             missing = sum(steps[index] - typical for index in holes)
             where = f"the first after frame {first + 1}, at {float(times[first] * unit):.2f} s"
-            what = "a stretch" if len(holes) == 1 else f"{len(holes)} stretches"
+            what = (
+                "a stretch of it has" if len(holes) == 1 else f"{len(holes)} stretches of it have"
+            )
             lost = f"{float(missing * unit):.2f} s in all, {where}"
-            yield f"{what} of it has no frames ({lost}): the frame before is shown for longer"
+            yield f"{what} no frames ({lost}): the frame before is shown for longer"
 
     def _notes_on_sizes(self, times: Sequence[int]) -> Iterator[str]:
         """Yield a note if frames have another size than the film."""
