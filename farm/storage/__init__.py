@@ -1,5 +1,6 @@
 """Files on local disks: outputs appear under their name complete, or not at all."""
 
+from farm.storage.claims import EVERYTHING, Claim, claim
 from farm.storage.local import (
     input_path,
     open_whole,
@@ -11,6 +12,9 @@ from farm.storage.local import (
 )
 
 __all__ = [
+    "EVERYTHING",
+    "Claim",
+    "claim",
     "input_path",
     "open_whole",
     "output_path",
