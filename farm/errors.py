@@ -7,6 +7,7 @@
     │   ├── BadParameter        a parameter is invalid
     │   ├── JobHeld             another farm is at work on the job
     │   ├── LedgerUnavailable   the ledger cannot be read or written at present
+    │   ├── InputChanged        a file is not what it was when the job was submitted
     │   ├── UnknownName         no such task, network, layer or class
     │   └── WeightsMissing      a network's weights are not here and cannot be downloaded
     ├── PluginError             a plugin is broken
@@ -90,6 +91,23 @@ class LedgerUnavailable(UserError):
 
     def __str__(self) -> str:
         return f"the ledger {self.ledger} {self.reason}; try again when that has passed"
+
+
+class InputChanged(UserError):
+    """A file is not what it was when the job was submitted: ``InputChanged(name, change)``.
+
+    name: its path, or what else names it. change: has changed, or was removed.
+    """
+
+    def __init__(self, name: str, change: str) -> None:
+        super().__init__(name, change)
+        self.name, self.change = name, change
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} {self.change} since the job was submitted; restore it and add --resume, "
+            "or submit the job again"
+        )
 
 
 class UnknownName(UserError):

@@ -22,6 +22,7 @@ SAMPLES: dict[str, tuple[object, ...]] = {
     "BadParameter": ("octaves", "should be at most 20, not 99"),
     "JobHeld": ("dream-1", "process 4242 on render2"),
     "LedgerUnavailable": ("/home/me/ledger.db", "is locked"),
+    "InputChanged": ("guide.jpg", "was removed"),
     "UnknownName": ("layer", "inception4z", ("conv1", "inception4c")),
     "WeightsMissing": ("vgg19", "the server did not answer"),
     "PluginError": ("dream", "KeyError: 'colour' (task.py, line 3)"),
