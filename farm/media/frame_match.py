@@ -2,13 +2,15 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from itertools import islice
 from typing import Final
 
-from farm.errors import BadInput
+from farm.errors import BadInput, BadParameter
 from farm.media.film import read_film_record
 from farm.model.film import Film
+from farm.model.frame_range import FrameRange
 
 __all__ = ["matching_frames"]
 
@@ -19,14 +21,14 @@ _CHECKED: Final = 200
 def matching_frames(source: Film, rendered: Film) -> range:
     """Return the indices of the source's frames that a film was rendered from, evenly spaced.
 
-    The film's record states the first one, and the times of its frames state the rest. Without a
-    record, the times must fit in one place only. Raises BadInput if no frames match.
+    The film's record states them. Without a record, the times of its frames must fit in one place
+    only. Raises BadInput if no frames match.
     """
     expected, count = len(source.times), len(rendered.times)
     if count == expected:
         return range(count)
-    first = _first_in_record(rendered.url)
-    starts = range(expected - count + 1) if first is None else (first,)
+    recorded = _recorded(rendered.url, expected)
+    starts = range(expected - count + 1) if recorded is None else recorded[:1]
     matches = list(islice(_matches(source, rendered, starts), 2))
     if len(matches) == 1:
         return matches[0]
@@ -35,21 +37,20 @@ def matching_frames(source: Film, rendered: Film) -> range:
     raise BadInput(rendered.url, f"{reason}; give the film it was rendered from ({why})")
 
 
-def _first_in_record(url: str) -> int | None:
-    """Return the index of a film's first frame in its source, from the name of the frame."""
-    source = (read_film_record(url) or {}).get("source")
-    name = str(source.get("name", "")) if isinstance(source, dict) else ""
-    number = name.rpartition("/")[2]
-    return int(number) - 1 if "/" in name and number.isdecimal() else None
+def _recorded(url: str, expected: int) -> range | None:
+    """Return the frames that a film's record states; None if it states none of the expected."""
+    film = (read_film_record(url) or {}).get("film")
+    text = film.get("frames") if isinstance(film, dict) else None
+    with suppress(BadParameter):
+        return FrameRange.parse(str(text)).within(expected)
+    return None
 
 
-def _matches(source: Film, rendered: Film, starts: "range | tuple[int]") -> Iterator[range]:
-    """Yield the ranges that start at one of the given frames and have the times of the film."""
+def _matches(source: Film, rendered: Film, starts: range) -> Iterator[range]:
+    """Yield the ranges that start at one of these frames and have the times of the film."""
     of_source, of_rendered = _seconds(source), _seconds(rendered)
     tolerance = max(source.duration(0) * source.time_base / 3, rendered.time_base)
     for start in starts:
-        if not 0 <= start < len(of_source):
-            continue
         chosen = _range_from(start, of_source, of_rendered, tolerance)
         if chosen is not None:
             yield chosen

@@ -7,8 +7,8 @@ from farm.errors import BadParameter
 from farm.media import check_side, is_sequence
 from farm.model.events import Notice, ReadProgress
 from farm.model.film import Film, FilmFormat
+from farm.model.frame_range import chosen_frames
 from farm.model.job import JobSpec
-from farm.planning.frame_range import chosen_frames
 from farm.planning.inputs import Source
 from farm.planning.plan import FilmFrame, FrameSequence
 from farm.planning.working_folder import working_folder

@@ -9,9 +9,9 @@ from dataclasses import replace
 from farm.errors import BadInput, BadOutput, BadParameter, StorageFailed, UserError
 from farm.media import is_film, is_sequence
 from farm.model.events import Notice, ReadProgress
+from farm.model.frame_range import FrameRange, chosen_frames
 from farm.model.job import JobSpec
 from farm.planning.film_footage import check_film_options, read_film_footage
-from farm.planning.frame_range import FrameRange, chosen_frames
 from farm.planning.inputs import Source
 from farm.planning.outputs import is_film_target, is_rendered_by_frame, target_for
 from farm.planning.picture_footage import check_still, note_older_pictures, picture_footage

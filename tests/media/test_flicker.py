@@ -101,7 +101,8 @@ def render_range(source: str, target: Path, chosen: range, *, is_recorded: bool)
     ]
     part = str(target.with_suffix(".nut"))
     encode_part(part, form, frames, {})
-    record = {"source": {"name": f"source/{chosen[0] + 1:06d}"}} if is_recorded else {}
+    text = f"{chosen[0] + 1}-{chosen[-1] + 1}x{chosen.step}"
+    record = {"film": {"frames": text}} if is_recorded else {}
     join_parts(str(target), form, [part], None, None, record)
     return str(target)
 
