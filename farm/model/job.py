@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from farm.errors import BadInput, BadOutput
 from farm.model.film import Coherence, Quality
-from farm.model.rate import Rate
+from farm.model.rate import DEFAULT_RATE, Rate
 
 Precision = Literal["float32", "float64", "bfloat16"]
 
@@ -38,7 +38,7 @@ class FilmOptions(BaseModel):
 
     coherence: flow starts each frame from the previous one, warped along the motion. codec, depth
     (bits per sample): None picks what suits the output and the source. rate: frames per second for
-    sources without timestamps, exact. is_strict: a failed frame fails the film instead of being replaced
+    sources without timestamps; None for DEFAULT_RATE. is_strict: a failed frame fails the film instead of being replaced
     by its neighbour.
     """
 
@@ -48,13 +48,13 @@ class FilmOptions(BaseModel):
     codec: str | None = None
     quality: Quality = "good"
     depth: Literal[8, 10, 16] | None = None
-    rate: Rate = Fraction(25)
+    rate: Rate = None
     is_strict: bool = False
 
     @property
-    def has_rate(self) -> bool:
-        """Whether a rate was given, which only a film rendered from pictures can have."""
-        return "rate" in self.model_fields_set
+    def frame_rate(self) -> Fraction:
+        """Frames per second of a film rendered from pictures."""
+        return self.rate or DEFAULT_RATE
 
 
 class JobSpec(BaseModel):
