@@ -21,7 +21,7 @@ _NEGLIGIBLE: Final = 1e-4
 def flicker(source: str, rendered: str, *, is_json: bool) -> None:
     """Measure how much the film RENDERED flickers, compared with SOURCE.
 
-    The films must match frame for frame.
+    RENDERED may be of all frames of SOURCE or of a range of them, as with --frames.
     """
     from farm.media.flicker import measure_flicker
 

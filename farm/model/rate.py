@@ -45,9 +45,10 @@ def _optional(given: object) -> Fraction | None:
     return None if given is None else parse_rate(given)
 
 
-def _plain(rate: Fraction | None) -> float | str:
+def _plain(rate: Fraction | None) -> float | str | None:
     """Return a number if it stands for the rate exactly, else the fraction as text."""
-    rate = rate or DEFAULT_RATE
+    if rate is None:
+        return None
     is_short = 1000 % rate.denominator == 0 and parse_rate(float(rate)) == rate
     return float(rate) if is_short else str(rate)
 
@@ -55,4 +56,4 @@ def _plain(rate: Fraction | None) -> float | str:
 Rate = Annotated[
     Fraction | None, BeforeValidator(_optional), PlainSerializer(_plain, when_used="json")
 ]
-"""A frame rate that is exact in Python and in JSON. None, in JSON the default, if none is given."""
+"""A frame rate that is exact in Python and in JSON; None if none is given."""
