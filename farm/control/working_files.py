@@ -39,7 +39,8 @@ class WorkingFiles:
         if not state.is_final:
             return
         if not state.is_done or not self._failed.isdisjoint(unit.needs):
-            self._failed.add(unit.name)
+            if unit.is_working or unit.needs:
+                self._failed.add(unit.name)
             return
         for name in unit.needs:
             self._release(self._units[name], unit)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from farm.errors import Cancelled, PluginError
+from farm.errors import BadInput, Cancelled, PluginError
 from farm.execution.contexts import ContextFactory
 from farm.execution.failures import output_errors, plugin_errors, storage_errors
 from farm.execution.frame_source import FrameSource
@@ -53,6 +53,8 @@ class Renderer:
         """
         if not isinstance(task, Effect):
             raise PluginError(order.task, "is not an Effect and cannot render a frame")
+        if work.refusal:
+            raise BadInput(order.unit.source, work.refusal)
         seconds: dict[str, float] = {}
         with timed(seconds, "load"), storage_errors(order.unit.source):
             files = self._contexts.known_files(order.files)

@@ -4,11 +4,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from farm.errors import BadInput, BadOutput
 from farm.model.film import Coherence, Quality
+from farm.model.rate import Rate
 
 Precision = Literal["float32", "float64", "bfloat16"]
 
@@ -35,7 +38,7 @@ class FilmOptions(BaseModel):
 
     coherence: flow starts each frame from the previous one, warped along the motion. codec, depth
     (bits per sample): None picks what suits the output and the source. rate: frames per second for
-    sources without timestamps. is_strict: a failed frame fails the film instead of being replaced
+    sources without timestamps, exact. is_strict: a failed frame fails the film instead of being replaced
     by its neighbour.
     """
 
@@ -45,14 +48,19 @@ class FilmOptions(BaseModel):
     codec: str | None = None
     quality: Quality = "good"
     depth: Literal[8, 10, 16] | None = None
-    rate: float = Field(25.0, gt=0, le=1000, allow_inf_nan=False)
+    rate: Rate = Fraction(25)
     is_strict: bool = False
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether a rate was given, which only a film rendered from pictures can have."""
+        return "rate" in self.model_fields_set
 
 
 class JobSpec(BaseModel):
     """One submission: task, parameters, inputs, output, plan and priority (higher runs sooner).
 
-    frames: which frames of a film, such as ``1-240x2``; see planning.frame_range. keeps_going: the
+    frames: which frames of a film, such as ``1-240x2``; see model.frame_range. keeps_going: the
     job goes on however many of its units fail. files: SHA-256 of every file that the result depends
     on and that is no frame: those that parameters name, by path, a network's own weights, by
     weights_key, and the inputs of a run. films: SHA-256 of every film among the inputs. Planning
@@ -72,6 +80,21 @@ class JobSpec(BaseModel):
     keeps_going: bool = False
     files: dict[str, str] = Field(default_factory=dict)
     films: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("inputs")
+    @classmethod
+    def _check_inputs(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        for path in paths:
+            if (shown := _printable(path)) != path:
+                raise BadInput(shown, _NOT_UTF8)
+        return paths
+
+    @field_validator("output")
+    @classmethod
+    def _check_output(cls, path: str) -> str:
+        if (shown := _printable(path)) != path:
+            raise BadOutput(shown, _NOT_UTF8)
+        return path
 
     @property
     def key(self) -> str:
@@ -95,6 +118,14 @@ _NOT_IN_KEY: Final = {"priority", "keeps_going", "films"}
 def weights_key(network: str) -> str:
     """Return what stands for a network's own weights in JobSpec.files; their path may differ by node."""
     return f"network {network}"
+
+
+_NOT_UTF8: Final = "its path must be UTF-8; rename it"
+
+
+def _printable(path: str) -> str:
+    """Return a path with the bytes that are not UTF-8 written out."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def changes(before: JobSpec, now: JobSpec) -> list[str]:
