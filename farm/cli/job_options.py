@@ -164,6 +164,12 @@ def _execution_options() -> list[click.Parameter]:
         click.Option(
             ["--resume"], is_flag=True, help="Continue an earlier job; skip what it has finished."
         ),
+        click.Option(
+            ["--keep-going"],
+            is_flag=True,
+            help="Render the other frames even if many fail. By default, a job fails when a tenth of "
+            "its frames have failed, and at least 20.",
+        ),
         click.Option(["--json"], is_flag=True, help="Print one JSON object per event."),
         click.Option(
             ["--metrics-port"],

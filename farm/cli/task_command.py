@@ -106,4 +106,5 @@ def _spec(task: type[Task], values: dict[str, Any], running: Running) -> JobSpec
             precision=values["precision"],
         ),
         priority=values["priority"],
+        keeps_going=values["keep_going"],
     )

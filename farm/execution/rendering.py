@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from farm.errors import BadInput, Cancelled, PluginError
 from farm.execution.contexts import ContextFactory
-from farm.execution.failures import plugin_errors, storage_errors
+from farm.execution.failures import output_errors, plugin_errors, storage_errors
 from farm.execution.frame_source import FrameSource
 from farm.execution.provenance import named_params, provenance
 from farm.execution.runner import IsCancelled, ReportProgress
@@ -72,7 +72,7 @@ class Renderer:
             return Figures()
         rendered = replace(rendered, depth=work.depth or rendered.depth)
         record = provenance(order, named, context, digest, rendered)
-        with timed(seconds, "write"), storage_errors(order.unit.target):
+        with timed(seconds, "write"), output_errors(order.unit.target):
             target_sha256 = _write(order, rendered, record)
         return Figures(
             seconds=seconds,

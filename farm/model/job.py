@@ -60,10 +60,11 @@ class FilmOptions(BaseModel):
 class JobSpec(BaseModel):
     """One submission: task, parameters, inputs, output, plan and priority (higher runs sooner).
 
-    frames: which frames of a film, such as ``1-240x2``; see model.frame_range. files: SHA-256 of
-    every file that the result depends on and that is no frame: those that parameters name, by path,
-    a network's own weights, by weights_key, and the inputs of a run. films: SHA-256 of every film
-    among the inputs. Planning fills both in.
+    frames: which frames of a film, such as ``1-240x2``; see model.frame_range. keeps_going: the
+    job goes on however many of its units fail. files: SHA-256 of every file that the result depends
+    on and that is no frame: those that parameters name, by path, a network's own weights, by
+    weights_key, and the inputs of a run. films: SHA-256 of every film among the inputs. Planning
+    fills both in.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +77,7 @@ class JobSpec(BaseModel):
     film: FilmOptions = Field(default_factory=FilmOptions)
     plan: Plan = Field(default_factory=Plan)
     priority: int = Field(50, ge=0, le=100)
+    keeps_going: bool = False
     files: dict[str, str] = Field(default_factory=dict)
     films: dict[str, str] = Field(default_factory=dict)
 
@@ -96,10 +98,11 @@ class JobSpec(BaseModel):
 
     @property
     def key(self) -> str:
-        """Digest of everything but the priority and what the films contain. Jobs with equal keys write equal files.
+        """Digest of what the output depends on, except what the films contain.
 
-        Films, and stills, count when their units are resumed: one that has changed costs only its
-        own frames. A file in another place makes another job, even if its content is the same.
+        Jobs with equal keys write equal files. Films, and stills, count when their units are resumed:
+        one that has changed costs only its own frames. A file in another place makes another job,
+        even if its content is the same.
         """
         content = _content(self)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -109,7 +112,7 @@ class JobSpec(BaseModel):
         return self.files | ({source: self.films[source]} if source in self.films else {})
 
 
-_NOT_IN_KEY: Final = {"priority", "films"}
+_NOT_IN_KEY: Final = {"priority", "keeps_going", "films"}
 
 
 def weights_key(network: str) -> str:
@@ -126,7 +129,7 @@ def _printable(path: str) -> str:
 
 
 def changes(before: JobSpec, now: JobSpec) -> list[str]:
-    """Return one line per setting or file in which two jobs differ, apart from their priority."""
+    """Return one line per setting or file in which the outputs of two jobs differ."""
     was, is_now = _flat(before), _flat(now)
     settings = [
         f"{name} changed from {was.get(name)} to {is_now.get(name)}"
