@@ -33,6 +33,7 @@ bench: $(VENV)/.ok
 	$(BIN)/python tests/benchmarks/engine.py
 	$(BIN)/python tests/benchmarks/memory.py
 	$(BIN)/python tests/benchmarks/overhead.py
+	$(BIN)/python tests/benchmarks/threads.py
 	$(BIN)/python tests/benchmarks/film.py
 	$(BIN)/python tests/benchmarks/style.py
 	$(BIN)/python tests/benchmarks/fast.py
