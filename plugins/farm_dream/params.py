@@ -50,7 +50,9 @@ class DreamParams(NetworkParams):
     )
     guide: FilePath | None = Field(None, description="Picture whose features the dream imitates.")
     mask: FilePath | None = Field(
-        None, description="Picture that limits the dream: full in white areas, none in black."
+        None,
+        description="Picture that limits the dream: full in white areas, none in black. It is scaled "
+        "to the picture, and must have the same aspect ratio.",
     )
     start: Literal["picture", "mean", "noise"] = Field(
         "picture",
@@ -60,7 +62,7 @@ class DreamParams(NetworkParams):
     method: Literal["ascent", "enhance"] = Field(
         "ascent",
         description="ascent: follow the gradient step by step. enhance: solve, with L-BFGS, for a "
-        "picture with amplified features.",
+        "picture with amplified features, with octaves * iterations steps at each size.",
     )
     iterations: int = Field(10, ge=1, le=10_000, description="Steps per octave.")
     octaves: int = Field(
