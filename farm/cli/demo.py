@@ -7,7 +7,7 @@ import click
 
 from farm.cli.exits import Exit
 from farm.cli.root import registry_of
-from farm.cli.task_command import task_command
+from farm.cli.task_command import COMMAND, task_command
 
 FOLDER: Final = Path("demo")
 LAYERS: Final = ("inception3b", "inception4c", "inception4e")
@@ -24,7 +24,9 @@ def demo(context: click.Context) -> int:
     for layer in LAYERS:
         picture = FOLDER / f"dream-{layer}.png"
         words = [str(sky), "--output", str(picture), "--layer", layer]
-        code = command.main(words, "farm dream", standalone_mode=False, parent=context)
+        context.meta[COMMAND] = ["farm", "dream", *words]
+        with command.make_context("dream", words, parent=context.find_root()) as dream:
+            code = command.invoke(dream)
         if code != Exit.DONE:
             return int(code)
         pictures.append(picture)

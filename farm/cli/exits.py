@@ -5,16 +5,19 @@ from typing import Final
 
 import click
 
+from farm.cli.signals import Interrupted
 from farm.errors import Cancelled, FarmError, UnknownName, UserError
 
 
 class Exit(IntEnum):
-    """Exit codes of the command."""
+    """Exit codes of the command. A signal adds its number to 128, as for any command."""
 
     DONE = 0
     FAILED = 1
     WRONG_REQUEST = 2
+    HUNG_UP = 129
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 EXITS: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
@@ -32,6 +35,8 @@ EXPECTED: Final = tuple(kind for kind, _ in EXITS)
 
 def exit_code(error: BaseException) -> Exit:
     """Return the exit code of an expected error."""
+    if isinstance(error, Interrupted):
+        return Exit(128 + error.number)
     return next(code for kind, code in EXITS if isinstance(error, kind))
 
 
