@@ -81,7 +81,7 @@ class FarmGroup(click.Group):
             return super().resolve_command(ctx, args)
         except UnknownName as error:
             known = self.list_commands(ctx)
-            raise UnknownName("task or command", error.name, known) from None
+            raise UnknownName("task or command", error.name, known, error.hint) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         tasks = sorted(registry_of(ctx).tasks)

@@ -30,13 +30,14 @@ class Signals:
 
     def __init__(self) -> None:
         self.arrived: Interrupted | None = None
+        self._handled: list[int] = []
         self._is_deferred = False
 
     def handle(self) -> None:
         """Let a signal raise Interrupted from now on."""
-        for number in _SIGNALS:
-            if signal.getsignal(number) not in {signal.SIG_IGN, None}:
-                signal.signal(number, self._on_signal)
+        self._handled = [n for n in _SIGNALS if signal.getsignal(n) not in {signal.SIG_IGN, None}]
+        for number in self._handled:
+            signal.signal(number, self._on_signal)
 
     @contextmanager
     def deferred(self) -> Iterator[Callable[[], bool]]:
@@ -55,9 +56,8 @@ class Signals:
             self._is_deferred = False
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        for other in _SIGNALS:
-            if signal.getsignal(other) == self._on_signal:
-                signal.signal(other, signal.SIG_DFL)
+        for each in self._handled:
+            signal.signal(each, signal.SIG_DFL)
         self.arrived = Interrupted(number)
         if not self._is_deferred:
             raise self.arrived
