@@ -19,7 +19,7 @@ from farm.cli.exits import EXPECTED, Exit, exit_code, one_line
 from farm.cli.root import registry_of
 from farm.cli.signals import signals
 from farm.cli.streams import OutputLost, echo, prepare_streams
-from farm.errors import UnknownName
+from farm.errors import UnknownName, UserError
 
 __all__ = ["main"]
 
@@ -119,6 +119,11 @@ def group(context: click.Context, plugins_dir: Path | None) -> None:  # noqa: AR
     """Render neural effects on pictures and films, on this machine or a cluster."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
+        return
+    try:
+        Path.cwd()
+    except OSError:
+        raise UserError("the current folder is gone; change to one that exists") from None
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
