@@ -23,6 +23,7 @@ from farm.model.unit import Unit, UnitState
 from farm.planning.footage import read_footage
 from farm.planning.frame_range import FrameRange
 from farm.planning.inputs import list_inputs
+from farm.planning.names import check_names
 from farm.planning.outputs import check_output, check_run_folder
 from farm.planning.plan import plan_run, plan_units
 from farm.planning.resume import finished_units
@@ -86,6 +87,7 @@ class Planner:
         units = self._plan_units(job, is_resumed=resume)
         for folder in {Path(unit.target).parent for unit in units}:
             remove_leftovers(folder)
+        check_names(spec, units)
         if not resume:
             return Submission(job, tuple(_new(unit) for unit in units))
         return self._resume(job, units)

@@ -1,7 +1,9 @@
 """Files on local disks: outputs appear under their name complete, or not at all."""
 
 from farm.storage.local import (
+    NOT_UTF8,
     input_path,
+    is_utf8,
     open_whole,
     output_path,
     remove_file,
@@ -11,7 +13,9 @@ from farm.storage.local import (
 )
 
 __all__ = [
+    "NOT_UTF8",
     "input_path",
+    "is_utf8",
     "open_whole",
     "output_path",
     "remove_file",
