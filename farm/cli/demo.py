@@ -43,7 +43,9 @@ def _draw(path: Path) -> Path:
     from farm.media import Frame, write_still
 
     try:
-        write_still(str(path), Frame(pixels=draw_sky(), alpha=None, depth=8), {"drawn": "farm demo"})
+        write_still(
+            str(path), Frame(pixels=draw_sky(), alpha=None, depth=8), {"drawn": "farm demo"}
+        )
     except BadOutput as error:
         reason = error.reason.partition(";")[0]
         advice = "change to a folder that you can write to"

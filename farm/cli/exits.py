@@ -1,5 +1,6 @@
 """Exit codes and one-line messages for expected errors."""
 
+from difflib import get_close_matches
 from enum import IntEnum
 from typing import Final
 
@@ -57,7 +58,9 @@ def _unknown_option(error: click.NoSuchOption) -> str:
     options = error.ctx.command.get_params(error.ctx)
     known = [word for option in options for word in (*option.opts, *option.secondary_opts)]
     flags = [word for word in known if word.startswith("--")]
-    return _with_hint(str(UnknownName("option", error.option_name, flags)), error.ctx)
+    close = get_close_matches(error.option_name.strip("-"), [flag[2:] for flag in flags], n=3)
+    likely = [f"--{name}" for name in close]
+    return _with_hint(str(UnknownName("option", error.option_name, likely or flags)), error.ctx)
 
 
 def _with_hint(message: str, context: click.Context | None) -> str:

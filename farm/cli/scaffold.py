@@ -64,7 +64,9 @@ def _write(path: Path, text: str) -> None:
         fault = "it already exists" if path.parent.is_dir() else f"{path.parent} is a file"
         raise BadOutput(str(path), f"{fault}; choose another name or remove it") from None
     except OSError as error:
-        reason = f"{(error.strerror or str(error)).lower()}; change to a folder that you can write to"
+        reason = (
+            f"{(error.strerror or str(error)).lower()}; change to a folder that you can write to"
+        )
         raise BadOutput(str(path), reason) from error
 
 

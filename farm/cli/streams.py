@@ -35,8 +35,8 @@ class _Forgiving(io.FileIO):
         except OSError as error:
             self.failure = self.failure or error
             return len(data)
-        # None: a non-blocking reader is too slow
-        return len(data) if written is None else written  # type: ignore[redundant-expr]
+        # None if the reader of a non-blocking stream is too slow
+        return len(data) if written is None else written
 
 
 def prepare_streams(*, is_json: bool) -> None:

@@ -82,8 +82,17 @@ def _download(network: str, url: str, sha256: str | None) -> Path:
         with _socket_timeout(_TIMEOUT):
             hub.download_url_to_file(url, str(target), hash_prefix=digest, progress=False)
     except (OSError, HTTPException, RuntimeError, ValueError) as error:
-        raise WeightsMissing(network, f"{url} cannot be downloaded ({error})") from error
+        reason = (
+            f"{url} cannot be downloaded ({_why(error)}); download it to {target} by other means"
+        )
+        raise WeightsMissing(network, reason) from error
     return target
+
+
+def _why(error: Exception) -> str:
+    """Return why a download failed, without the name of the library's class around it."""
+    reason = getattr(error, "reason", error)
+    return str(getattr(reason, "strerror", None) or reason)
 
 
 @contextmanager

@@ -135,7 +135,9 @@ class Registry:
             return self._tasks[name]
         for plugin in self.plugins:
             if plugin.name == name and plugin.state != "loaded":
-                raise UserError(f"plugin {name} {plugin.state}: {plugin.reason}; see `farm plugins`")
+                raise UserError(
+                    f"plugin {name} {plugin.state}: {plugin.reason}; see `farm plugins`"
+                )
         raise self._unknown("task", name, self._tasks)
 
     def network(self, name: str) -> NetworkSpec:

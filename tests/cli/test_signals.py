@@ -122,7 +122,9 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., obje
     monkeypatch.setenv("PYTHONUNBUFFERED", "1")
 
     @contextmanager
-    def run(*words: str, ignored: Sequence[signal.Signals] = (), **environment: str) -> Iterator[Started]:
+    def run(
+        *words: str, ignored: Sequence[signal.Signals] = (), **environment: str
+    ) -> Iterator[Started]:
         def ignore() -> None:
             for number in ignored:
                 signal.signal(number, signal.SIG_IGN)

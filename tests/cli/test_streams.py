@@ -83,9 +83,7 @@ def shell(folder: Path, script: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_reader_that_leaves_early_hears_nothing(
-    farm: Farm, folder: Path, command: str
-) -> None:
+def test_a_reader_that_leaves_early_hears_nothing(farm: Farm, folder: Path, command: str) -> None:
     assert farm("fake", PLAIN, "-o", "a.png").returncode == Exit.DONE
     (folder / "out.png").unlink(missing_ok=True)
     done = shell(folder, f"farm {COMMANDS[command]} | true")
@@ -131,7 +129,9 @@ def test_with_json_nothing_else_reaches_standard_output(
     printed = done.stdout if words == ("plugins",) else f"[{','.join(done.stdout.splitlines())}]"
     assert json.loads(printed)
     ways = ("python", "original", "descriptor", "library", "subprocess")
-    moments = ("imported", "asked") if words == ("plugins",) else ("imported", "rendered", "finished")
+    moments = (
+        ("imported", "asked") if words == ("plugins",) else ("imported", "rendered", "finished")
+    )
     for when in moments:
         assert [way for way in ways if f"{way} {when}\n" not in done.stderr] == []
 
