@@ -34,7 +34,7 @@ def load_weights(spec: NetworkSpec, file: str | None) -> tuple[nn.Module, str]:
     file: a .safetensors file or a .pth state dict to use instead of the network's own weights.
     Raises WeightsMissing, or BadParameter if the file does not fit.
     """
-    path = Path(file) if file else _own_weights(spec)
+    path = Path(file) if file else own_weights(spec)
     state = _read(path)
     module = spec.build()
     _check_fit(spec.name, path, state, module.state_dict())
@@ -48,7 +48,8 @@ def find_weights(spec: NetworkSpec) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-def _own_weights(spec: NetworkSpec) -> Path:
+def own_weights(spec: NetworkSpec) -> Path:
+    """Return the path of the network's own weights, downloaded if necessary. Raises WeightsMissing."""
     path = find_weights(spec)
     if path is None and spec.weights.url:
         path = _download(spec.name, spec.weights.url(), spec.weights.sha256)
@@ -91,8 +92,8 @@ def _download(network: str, url: str, sha256: str | None) -> Path:
 
 def _why(error: Exception) -> str:
     """Return why a download failed, without the name of the library's class around it."""
-    reason = getattr(error, "reason", error)
-    return str(getattr(reason, "strerror", None) or reason)
+    reason = getattr(error, "reason", None)
+    return str(reason.strerror or reason) if isinstance(reason, OSError) else str(error)
 
 
 @contextmanager

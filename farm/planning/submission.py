@@ -7,9 +7,8 @@ import os
 import re
 import secrets
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -19,15 +18,18 @@ from farm.host.vetting import validate_params
 from farm.model.events import Notice, ReadProgress
 from farm.model.history import RestoredUnit, UnitRecord
 from farm.model.job import Job, JobSpec, changes
+from farm.model.messages import Figures
 from farm.model.unit import Unit, UnitState
+from farm.planning.checking import task_needs
+from farm.planning.contents import Contents, run_inputs
 from farm.planning.footage import read_footage
 from farm.planning.frame_range import FrameRange
-from farm.planning.inputs import list_inputs
-from farm.planning.names import check_names
-from farm.planning.outputs import check_output, check_run_folder
-from farm.planning.plan import plan_run, plan_units
+from farm.planning.inputs import Source, list_inputs
+from farm.planning.outputs import Inputs, check_output, check_run_folder
+from farm.planning.plan import Footage, plan_run, plan_units
+from farm.planning.recordable import check_names
 from farm.planning.resume import finished_units
-from farm.storage import output_path, remove_leftovers, sha256_file
+from farm.storage import look_at, output_path, remove_leftovers
 
 Notify = Callable[[ReadProgress | Notice], None]
 
@@ -40,14 +42,17 @@ class History(Protocol):
     def find(self, key: str) -> Job | None:
         """Return the latest job with this key."""
 
-    def finished(self, key: str) -> Mapping[str, UnitRecord]:
-        """Return the successful units of all jobs with this key, by target."""
+    def job(self, job: str) -> Job | None:
+        """Return the job with this id."""
 
-    def crashes(self, key: str) -> Counter[str]:
-        """Return how many farms in a row crashed while they held a unit, by target."""
+    def latest(self, task: str, output: str) -> Job | None:
+        """Return the latest job with this task and output."""
 
-    def jobs(self) -> Sequence[Job]:
-        """Return every job, oldest first."""
+    def finished(self, key: str, targets: Collection[str]) -> Mapping[str, UnitRecord]:
+        """Return the latest success for each of the targets, among all jobs with this key."""
+
+    def crashes(self, key: str, targets: Collection[str]) -> Counter[str]:
+        """Return for each of the targets how many farms in a row died while they held its unit."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,9 @@ class Planner:
     """Plans jobs.
 
     check: raises UserError for a spec that only the task itself can refuse. notify: receives how
-    much of a film has been read, and what the user should know before work starts.
+    much of a film has been read, and what the user should know before work starts. claim: called
+    with the job and its units before anything on disk is changed; raises BadOutput if another job
+    writes the same files.
     """
 
     def __init__(
@@ -72,9 +79,11 @@ class Planner:
         history: History,
         notify: Notify,
         check: Callable[[JobSpec], None] | None = None,
+        claim: Callable[[str, Sequence[Unit]], None] = lambda _job, _units: None,
     ) -> None:
         self._registry, self._history = registry, history
-        self._notify, self._check = notify, check
+        self._notify, self._check_task, self._claim = notify, check, claim
+        self._contents = Contents(registry, notify)
 
     def plan(self, spec: JobSpec, created: float, *, resume: bool = False) -> Submission:
         """Return the job of a spec with its units. Raises UserError.
@@ -83,11 +92,12 @@ class Planner:
         files have not changed since.
         """
         spec = self._complete(spec)
-        job = Job(_new_id(spec.task), spec, created)
-        units = self._plan_units(job, is_resumed=resume)
+        sources = self._check(spec, is_resumed=resume)
+        job, units = self._plan_units(spec, sources, created)
+        check_names(spec, units)
+        self._claim(job.id, units)
         for folder in {Path(unit.target).parent for unit in units}:
             remove_leftovers(folder)
-        check_names(spec, units)
         if not resume:
             return Submission(job, tuple(_new(unit) for unit in units))
         return self._resume(job, units)
@@ -103,45 +113,87 @@ class Planner:
             }
         )
 
-    def _plan_units(self, job: Job, *, is_resumed: bool) -> tuple[Unit, ...]:
-        spec, task = job.spec, self._registry.task(job.spec.task)
+    def _check(self, spec: JobSpec, *, is_resumed: bool) -> list[Source]:
+        """Return the inputs of a spec that can be planned. Raises UserError for any other."""
         if spec.frames:
             FrameRange.parse(spec.frames)
         sources = list_inputs(spec.inputs)
-        if issubclass(task, Run):
+        if issubclass(self._registry.task(spec.task), Run):
             check_run_folder(spec.output, is_resumed=is_resumed)
         else:
-            check_output(spec.output, sources)
-        if self._check:
-            self._check(spec)
+            check_output(spec.output, sources, task_needs(self._registry, spec).files)
+        if self._check_task:
+            self._check_task(spec)
+        return sources
+
+    def _plan_units(
+        self, spec: JobSpec, sources: Sequence[Source], created: float
+    ) -> tuple[Job, tuple[Unit, ...]]:
+        """Return the job of a checked spec, with the digests of its files, and its units."""
+        task, new_id = self._registry.task(spec.task), _new_id(spec.task)
+        needs, films = task_needs(self._registry, spec), dict[str, str]()
+        files = needs.files
         if issubclass(task, Run):
+            files = (*files, *run_inputs(spec.inputs, sources))
             target = str(output_path(spec.output) / task.result)
-            return plan_run(job.id, task.name, spec.inputs, target)
+            units = plan_run(new_id, task.name, spec.inputs, target)
+        else:
+            footage, films = self._read_footage(spec, sources)
+            units = plan_units(new_id, footage, spec.film)
+        read = Inputs([*files, *(source.url for source in sources)])
+        read.check(unit.target for unit in units)
+        digests = self._contents.of_files(files) | self._contents.of_networks(needs.networks)
+        spec = spec.model_copy(update={"files": digests, "films": films})
+        return Job(new_id, spec, created), units
+
+    def _read_footage(
+        self, spec: JobSpec, sources: Sequence[Source]
+    ) -> tuple[Footage, dict[str, str]]:
+        """Return what an effect's job renders, and the digest of each film."""
+        task = self._registry.task(spec.task)
         is_endless = issubclass(task, Effect) and task.is_endless
+        before = {source.url: look_at(source.url) for source in sources}
         footage = read_footage(spec, sources, self._notify, is_endless=is_endless)
-        return plan_units(job.id, footage, spec.film)
+        origins = (sequence.origin for sequence in footage.sequences if sequence.origin)
+        return footage, self._contents.of_films(origins, before)
 
     def _resume(self, job: Job, units: Sequence[Unit]) -> Submission:
         key = job.spec.key
         latest = self._history.find(key)
         if latest is None:
             self._explain_restart(job.spec)
-        finished = finished_units(units, self._history.finished(key), _make_digest_check())
-        crashes = self._history.crashes(key)
+        targets = [unit.target for unit in units]
+        records = self._history.finished(key, targets)
+        finished = finished_units(units, records, self._is_unchanged)
+        crashes = self._history.crashes(key, targets)
         # The user or the frame itself may have killed the farm. Such frames come last.
         ordered = sorted(units, key=lambda unit: crashes[unit.target])
         restored = (
-            RestoredUnit(unit, UnitState.SKIPPED) if unit.name in finished else _new(unit)
+            replace(
+                RestoredUnit(unit, UnitState.SKIPPED) if unit.name in finished else _new(unit),
+                crashes=crashes[unit.target],
+                figures=_figures_of(unit, records.get(unit.target)),
+            )
             for unit in ordered
         )
-        return Submission(job, tuple(restored), latest)
+        kept = {records[unit.target].unit.job for unit in units if unit.name in finished}
+        return Submission(replace(job, device=self._device_of(kept)), tuple(restored), latest)
+
+    def _device_of(self, jobs: Collection[str]) -> str:
+        """Return the device of the latest of these jobs that has one."""
+        found = [job for name in jobs if (job := self._history.job(name))]
+        found.sort(key=lambda job: job.created)
+        return next((job.device for job in reversed(found) if job.device), "")
+
+    def _is_unchanged(self, path: str, sha256: str) -> bool:
+        """Return whether a file still has a SHA-256. A source that is no file never changes."""
+        return (self._contents.sha256(path) if Path(path).is_file() else "") == sha256
 
     def _explain_restart(self, spec: JobSpec) -> None:
         """Report why nothing can be reused of an earlier job with the same output."""
-        others = (job.spec for job in self._history.jobs())
-        earlier = [o for o in others if (o.task, o.output) == (spec.task, spec.output)]
+        earlier = self._history.latest(spec.task, spec.output)
         if earlier and not issubclass(self._registry.task(spec.task), Run):
-            reasons = "; ".join(changes(earlier[-1], spec))
+            reasons = "; ".join(changes(earlier.spec, spec))
             note = f"nothing can be reused: {reasons}; every frame will be rendered"
             self._notify(Notice(spec.output, note))
 
@@ -150,17 +202,11 @@ def _new(unit: Unit) -> RestoredUnit:
     return RestoredUnit(unit, UnitState.BLOCKED if unit.needs else UnitState.READY)
 
 
-def _make_digest_check() -> Callable[[str, str], bool]:
-    """Return a function that checks whether a file still has a SHA-256.
-
-    It hashes each file once. A generated source, such as ``blank:``, never changes.
-    """
-
-    @cache
-    def digest(path: str) -> str:
-        return sha256_file(Path(path)) if Path(path).is_file() else ""
-
-    return lambda path, sha256: digest(path) == sha256
+def _figures_of(unit: Unit, record: UnitRecord | None) -> Figures | None:
+    """Return what an earlier success of the same unit cost, which the job carries on."""
+    if record is None or replace(record.unit, job=unit.job) != unit:
+        return None
+    return record.figures
 
 
 def _absolute(path: str) -> str:
