@@ -185,8 +185,9 @@ def test_a_signal_that_is_ignored_at_the_start_stays_ignored(
 ) -> None:
     with start("wait", WHITE, "-o", "out.png", "--json", ignored=[number]) as job:
         job.until("waiting")
-        for _ in range(3):
+        for _ in range(20):  # a job that ends would soon stop to report its progress
             job.process.send_signal(number)
+            job.until("waiting")
         (tmp_path / "go").touch()
         assert job.end() == Exit.DONE, job.stderr
 

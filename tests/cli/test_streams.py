@@ -160,7 +160,7 @@ def test_a_refused_name_is_one_plain_line(folder: Path, name: str, encoding: str
     assert line.isprintable()
 
 
-@pytest.mark.parametrize("place", ["input", "folder", "output", "parameter"])
+@pytest.mark.parametrize("place", ["input", "folder", "output", "parameter", "film"])
 def test_a_name_that_is_not_utf8_is_refused_before_work_starts(
     farm: Farm, folder: Path, place: str
 ) -> None:
@@ -171,6 +171,7 @@ def test_a_name_that_is_not_utf8_is_refused_before_work_starts(
         "input": ("fake", name, "-o", "out/"),
         "folder": ("fake", "in", "-o", "out/"),
         "output": ("fake", "in/a.png", "-o", f"out/{name}"),
+        "film": ("flicker", name, name),
         "parameter": ("dream", "in/a.png", "-o", "out/", "--guide", name),
     }
     done = farm(*words[place])
