@@ -48,6 +48,11 @@ def farm_job_finished(job):
 '''
 )
 
+FAKE = effect("fake").replace(
+    "name = 'fake'",
+    "name = 'fake'\n    class Params(TaskParams):\n        note: str = Field('', description='Any.')",
+)
+
 COMMANDS = {
     "help": "--help",
     "networks": "networks",
@@ -68,7 +73,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a rendered picture a.png, whose plugins are the effects fake and noisy."""
     plugins = tmp_path / "plugged"
     plugins.mkdir()
-    (plugins / "fake.py").write_text(effect("fake"))
+    (plugins / "fake.py").write_text(FAKE)
     monkeypatch.setenv("FARM_PLUGINS_DIR", str(plugins))
     monkeypatch.setenv("FARM_LEDGER", str(tmp_path / "ledger.db"))
     return tmp_path
@@ -160,7 +165,7 @@ def test_a_refused_name_is_one_plain_line(folder: Path, name: str, encoding: str
     assert line.isprintable()
 
 
-@pytest.mark.parametrize("place", ["input", "folder", "output", "parameter", "film"])
+@pytest.mark.parametrize("place", ["input", "folder", "output", "parameter", "text", "film"])
 def test_a_name_that_is_not_utf8_is_refused_before_work_starts(
     farm: Farm, folder: Path, place: str
 ) -> None:
@@ -172,6 +177,7 @@ def test_a_name_that_is_not_utf8_is_refused_before_work_starts(
         "folder": ("fake", "in", "-o", "out/"),
         "output": ("fake", "in/a.png", "-o", f"out/{name}"),
         "film": ("flicker", name, name),
+        "text": ("fake", "in/a.png", "-o", "out/", "--note", name),
         "parameter": ("dream", "in/a.png", "-o", "out/", "--guide", name),
     }
     done = farm(*words[place])
