@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from farm.cli.streams import echo
 from farm.cli.table import show_json
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def flicker(source: str, rendered: str, *, is_json: bool) -> None:
         ratio = measured.rendered / measured.source if measured.source else None
         show_json(asdict(measured) | {"ratio": ratio})
     else:
-        click.echo(describe_flicker(measured))
+        echo(describe_flicker(measured))
 
 
 def describe_flicker(flicker: "Flicker") -> str:

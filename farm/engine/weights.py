@@ -87,7 +87,10 @@ def _download(network: str, url: str, sha256: str | None) -> Path:
             hub.download_url_to_file(url, str(complete), hash_prefix=digest, progress=False)
             complete.replace(target)
     except (OSError, HTTPException, RuntimeError, ValueError) as error:
-        raise WeightsMissing(network, f"{url} cannot be downloaded ({error})") from error
+        reason = (
+            f"{url} cannot be downloaded ({_why(error)}); download it to {target} by other means"
+        )
+        raise WeightsMissing(network, reason) from error
     return target
 
 
@@ -96,6 +99,12 @@ def _temporary_folder(target: Path) -> TemporaryDirectory[str]:
     return TemporaryDirectory(
         prefix=f"{target.name}.", dir=target.parent, ignore_cleanup_errors=True
     )
+
+
+def _why(error: Exception) -> str:
+    """Return why a download failed, without the name of the library's class around it."""
+    reason = getattr(error, "reason", None)
+    return str(reason.strerror or reason) if isinstance(reason, OSError) else str(error)
 
 
 @contextmanager

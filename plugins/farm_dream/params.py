@@ -1,10 +1,13 @@
 """The parameters of the dream: one declaration for flags, schema and validation."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from farm import FilePath, NetworkParams
+
+MAX_WEIGHT: Final = 1_000_000
+"""Largest weight of a layer, in either direction: much larger ones overflow float32."""
 
 
 def _is_layer(value: str) -> str:
@@ -13,11 +16,15 @@ def _is_layer(value: str) -> str:
         raise ValueError("give NAME or NAME=WEIGHT")
     if weight:
         try:
-            float(weight)
+            number = float(weight)
         except ValueError:
             raise ValueError(
                 f"the weight in {value!r} is not a number; give, for example, NAME=0.5"
             ) from None
+        if not abs(number) <= MAX_WEIGHT:  # NaN is refused too
+            raise ValueError(
+                f"the weight of {name} is {weight}; it must be between -{MAX_WEIGHT} and {MAX_WEIGHT}"
+            )
     return value
 
 

@@ -350,3 +350,13 @@ def test_a_file_of_the_user_is_used_without_a_download(
 
     torch.save(state, tmp_path / "given.pth")
     load_weights(spec_of(url=download), str(tmp_path / "given.pth"))
+
+
+def test_a_download_without_a_connection_says_where_to_put_the_file(torch_home: Path) -> None:
+    url = "http://nowhere.invalid/small-01234567.pth"
+    with pytest.raises(WeightsMissing) as missing:
+        load_weights(spec_of(url=lambda: url), None)
+    assert "urlopen" not in str(missing.value)
+    assert f"download it to {torch_home / 'small-01234567.pth'} by other means" in str(
+        missing.value
+    )

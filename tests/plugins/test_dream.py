@@ -216,6 +216,9 @@ def test_unknown_names_are_refused_before_rendering(render: Render, scene: Scene
     ("params", "reason"),
     [
         ({"layers": ("a=x",)}, "is not a number; give, for example, NAME=0.5"),
+        ({"layers": ("a=nan",)}, "the weight of a is nan; it must be between -1000000 and 1000000"),
+        ({"layers": ("a=-inf",)}, "the weight of a is -inf; it must be between"),
+        ({"layers": ("a=1e39",)}, "the weight of a is 1e39; it must be between"),
         ({"neuron": (0.5, 0.5)}, "needs a channel; add `channels`"),
         ({"neuron": (0.5, 2), "channels": (1,)}, "fractions of the picture, from 0 to 1"),
         (
