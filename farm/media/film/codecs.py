@@ -259,8 +259,8 @@ def check_size(output: str, codec: str, height: int, width: int) -> None:
     is_small = min(height, width) < limits.min_side
     is_large = height > limits.max_height or width > limits.max_width
     if is_small or is_large or (height + _MARGIN) * (width + _MARGIN) >= _MAX_AREA:
-        extent = f"from {limits.min_side} to {limits.max_width}x{limits.max_height} pixels"
-        reason = f"{width}x{height} pixels, but {codec} encodes {extent}, about 268 million in all"
+        extent = f"from {limits.min_side} pixels per side to {limits.max_width}x{limits.max_height}"
+        reason = f"{width}x{height} pixels, but {codec} encodes {extent}"
         raise BadOutput(output, f"{reason}; choose another --codec, or frame_%05d.png")
 
 
@@ -272,7 +272,7 @@ def describe_padding(codec: str, height: int, width: int) -> tuple[str, ...]:
     rows = ["the last row"] * (height % 2) + ["the last column"] * (width % 2)
     reason = f"{codec} needs even sides, so {width}x{height} becomes {even_width}x{even_height}"
     return (
-        f"{' and '.join(rows)} of pixels {'is' if len(rows) == 1 else 'are'} doubled: {reason}",
+        f"{' and '.join(rows)} of pixels {'is' if len(rows) == 1 else 'are'} repeated: {reason}",
     )
 
 
