@@ -220,7 +220,7 @@ def test_a_picture_too_large_for_the_output_is_refused_by_name(tmp_path: Path) -
             footage_of(tmp_path / "in", output=str(tmp_path / output))
     for codec, film in (("h264", "b.mp4"), ("av1", "b.mkv")):
         options = FilmOptions(codec=codec)
-        with pytest.raises(BadOutput, match=f"16400x1 pixels, but {codec} encodes from"):
+        with pytest.raises(BadOutput, match=f"16400x1 pixels, but {codec} allows at most"):
             footage_of(tmp_path / "in", output=str(tmp_path / film), film=options)
     draw(tmp_path / "in", "small.png")
     (tmp_path / "in" / "wide.png").rename(tmp_path / "in" / "wide.webp")
