@@ -218,9 +218,12 @@ def test_a_picture_too_large_for_the_output_is_refused_by_name(tmp_path: Path) -
     for output in ("wide.webp", "f_%d.webp"):
         with pytest.raises(BadOutput, match="16400x1 pixels, but WebP allows 16383 per side"):
             footage_of(tmp_path / "in", output=str(tmp_path / output))
-    for codec, film in (("h264", "b.mp4"), ("av1", "b.mkv")):
+    for codec, film, bound in (
+        ("h264", "b.mp4", "allows at most 16384x16384, and about 268 million in all; choose"),
+        ("av1", "b.mkv", "needs at least 4 per side; choose another --codec"),
+    ):
         options = FilmOptions(codec=codec)
-        with pytest.raises(BadOutput, match=f"16400x1 pixels, but {codec} allows at most"):
+        with pytest.raises(BadOutput, match=f"16400x1 pixels, but {codec} {bound}"):
             footage_of(tmp_path / "in", output=str(tmp_path / film), film=options)
     draw(tmp_path / "in", "small.png")
     (tmp_path / "in" / "wide.png").rename(tmp_path / "in" / "wide.webp")
