@@ -260,7 +260,9 @@ def check_size(output: str, codec: str, height: int, width: int) -> None:
     if min(height, width) < limits.min_side:
         bound = f"needs at least {limits.min_side} per side"
     elif is_large or (height + _MARGIN) * (width + _MARGIN) >= _MAX_AREA:
-        bound = f"allows at most {limits.max_width}x{limits.max_height}, and about 268 million in all"
+        bound = (
+            f"allows at most {limits.max_width}x{limits.max_height}, and about 268 million in all"
+        )
     else:
         return
     reason = f"{width}x{height} pixels, but {codec} {bound}"
