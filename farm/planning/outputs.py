@@ -177,9 +177,13 @@ def _unsupported(path: Path) -> str:
 
 
 def _check_folder(output: str, folder: Path) -> None:
-    """Raise BadOutput if a folder cannot be created or written to."""
+    """Raise BadOutput if a folder cannot be created or written to, or not under this name."""
     nearest = next(parent for parent in (folder, *folder.parents) if os.path.lexists(parent))
     if not _is_existing_folder(nearest):
         raise BadOutput(output, f"{nearest} is a file, not a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise BadOutput(output, f"no permission to write in {nearest}")
+    longest = os.pathconf(nearest, "PC_NAME_MAX")
+    if any(len(os.fsencode(name)) > longest for name in Path(output).parts):
+        reason = f"a name may have at most {longest} bytes here; choose a shorter one with -o"
+        raise BadOutput(output, reason)

@@ -145,6 +145,14 @@ def test_an_output_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
         check_output("s3://bucket/out.png", [CAT])
 
 
+@pytest.mark.parametrize("suffix", [".png", ".mp4", "_%d.png", "/", "/a.png"])
+def test_a_name_that_is_too_long_is_refused(tmp_path: Path, suffix: str) -> None:
+    """The bytes count, of which each of these letters has two."""
+    check_output(f"{tmp_path}/{'é' * 120}{suffix}", [CAT])
+    with pytest.raises(BadOutput, match="a name may have at most 255 bytes here; choose a shorter"):
+        check_output(f"{tmp_path}/{'é' * 128}{suffix}", [CAT])
+
+
 def test_checking_changes_nothing(tmp_path: Path) -> None:
     check_output(str(tmp_path / "new" / "out.png"), [CAT])
     check_output(str(tmp_path / "other"), [CAT, RAW, BLANK])
