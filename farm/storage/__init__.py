@@ -5,6 +5,7 @@ from farm.storage.digests import FileDigests, KnownFiles, Look, look_at
 from farm.storage.local import (
     NOT_UTF8,
     input_path,
+    is_own,
     is_utf8,
     open_whole,
     output_path,
@@ -24,6 +25,7 @@ __all__ = [
     "Look",
     "claim",
     "input_path",
+    "is_own",
     "is_utf8",
     "look_at",
     "open_whole",

@@ -21,6 +21,7 @@ from farm.errors import BadInput, BadOutput, FarmError, OutputStorageFailed, Sto
 __all__ = [
     "NOT_UTF8",
     "input_path",
+    "is_own",
     "is_utf8",
     "open_whole",
     "output_path",
@@ -158,6 +159,11 @@ def remove_leftovers(folder: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(file.fileno()).st_size:
                 hidden.unlink()
+
+
+def is_own(path: Path) -> bool:
+    """Return whether a file is a claim or an incomplete file, which the farm itself removes."""
+    return path.name.startswith(".farm-") and path.suffix in {".claim", ".part"}
 
 
 def remove_file(path: Path) -> None:
