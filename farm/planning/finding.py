@@ -14,7 +14,7 @@ from farm.media.blank import is_blank, parse_blank
 from farm.media.film import is_film_name
 from farm.media.sequence import NumberedPath, is_sequence
 from farm.media.still_formats import is_readable
-from farm.storage import input_path, is_utf8
+from farm.storage import NOT_UTF8, input_path, is_utf8, shown
 
 __all__ = ["Found", "find"]
 
@@ -56,7 +56,7 @@ def _find(given: str, path: Path) -> Found:
         return _only_pictures(given, list(path.iterdir()), "folder contains")
     if os.path.lexists(path):
         if not is_utf8(_absolute(path)):
-            raise BadInput(_printable(_absolute(path)), "its path must be UTF-8; rename it")
+            raise BadInput(shown(_absolute(path)), NOT_UTF8)
         return Found([_absolute(path)])
     if is_sequence(given):
         return _numbered(given)
@@ -98,19 +98,15 @@ def _note_on_formats(files: Sequence[Path], pictures: Sequence[Path]) -> Iterato
     if others:
         count = others.total()
         kinds = ", ".join(f"{suffix or 'no suffix'} ({n})" for suffix, n in others.most_common())
-        yield f"{_count(count, 'file')} left out: {_printable(kinds)}"
+        yield f"{_count(count, 'file')} left out: {shown(kinds)}"
 
 
 def _note_on_names(pictures: Sequence[Path]) -> Iterator[str]:
     """Yield a note if names are not UTF-8, which neither the ledger nor a record can store."""
-    names = sorted(_printable(path.name) for path in pictures if not is_utf8(_absolute(path)))
+    names = sorted(shown(path.name) for path in pictures if not is_utf8(_absolute(path)))
     if names:
         reason = "rename it, because a name" if len(names) == 1 else "rename them, because names"
         yield f"{_count(len(names), 'file')} left out: {_list(names)}; {reason} must be UTF-8"
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _count(number: int, noun: str) -> str:

@@ -13,6 +13,7 @@ from farm.storage.local import (
     remove_folder,
     remove_leftovers,
     sha256_file,
+    shown,
     write_error,
 )
 
@@ -34,5 +35,6 @@ __all__ = [
     "remove_folder",
     "remove_leftovers",
     "sha256_file",
+    "shown",
     "write_error",
 ]
