@@ -19,7 +19,8 @@ from random import Random
 from tempfile import mkdtemp
 from typing import Final
 
-from soaking.audit import faults_of, results
+import psutil
+from soaking.audit import faults_of, results, shared_memory
 from soaking.jobs import KINDS, Job, Kind, Start, draw_inputs, new_job
 from soaking.trouble import (
     Trouble,
@@ -50,7 +51,7 @@ class Quiet:
 
 @dataclass
 class Soak:
-    """The rounds so far. faults: what the audits found, one line each."""
+    """The rounds so far. faults: what the audits found. memory: shared memory in use before."""
 
     folder: Path
     seed: int
@@ -59,6 +60,7 @@ class Soak:
     jobs: Counter[str] = field(default_factory=Counter)
     starts: int = 0
     faults: list[str] = field(default_factory=list)
+    memory: set[str] = field(default_factory=shared_memory)
     _quiet: dict[tuple[str, int], Quiet] = field(default_factory=dict)
 
     def inputs(self, version: int) -> Path:
@@ -106,7 +108,7 @@ class Round:
 
     def __init__(self, soak: Soak, job: Job, number: int) -> None:
         self._soak, self._job, self._number = soak, job, number
-        self._version, self._changed = 0, 0.0
+        self._version, self._changed, self._crashes = 0, 0.0, 0
         self._faults: list[str] = []
 
     def run(self, troubles: list[Trouble]) -> list[str]:
@@ -126,7 +128,8 @@ class Round:
                 self._faults.append(f"wrong: exit 0 with outputs of several sources ({trouble})")
         self._finish()
         quiet = soak.quiet(job.kind, self._version)
-        self._faults += faults_of(job, quiet.outputs, self._changed)
+        self._faults += faults_of(job, quiet.outputs, self._changed, self._crashes)
+        self._faults += self._left_on_the_machine()
         soak.jobs[job.kind.name] += 1
         soak.starts += len(job.starts)
         verdict = "FAULTS" if self._faults else "ok"
@@ -139,6 +142,8 @@ class Round:
         return self._faults
 
     def _follow(self, trouble: Trouble) -> None:
+        is_crash = (trouble.name, trouble.target) == ("SIGKILL", "driver")
+        self._crashes += is_crash or trouble.target == "raylet"
         if trouble.name == "source replaced":
             self._version = (self._version + 1) % VERSIONS
             self._changed = time.time()
@@ -146,13 +151,11 @@ class Round:
             self._check_rival()
 
     def _check_rival(self) -> None:
-        """The second is refused in one line, unless the first has ended in the meantime."""
+        """Assert that a second command for the same output is refused in one line."""
         try:
             rival = run_rival(self._job)
         except subprocess.TimeoutExpired:
             self._faults.append("a rival of a running job was not refused")
-            return
-        if self._job.starts[-1].has_ended:
             return
         if rival.returncode != 2 or len(rival.stderr.splitlines()) != 1:
             self._faults.append(
@@ -178,6 +181,11 @@ class Round:
             self._faults.append(
                 f"the last resume ended with {start.process.returncode}: {start.stderr[-500:]}"
             )
+
+    def _left_on_the_machine(self) -> list[str]:
+        children = [f"process {child.pid}" for child in psutil.Process().children()]
+        memory = [f"/dev/shm/{name}" for name in shared_memory() - self._soak.memory]  # noqa: S108
+        return [f"left behind: {what}" for what in (*children, *memory)]
 
     def _is_of_one_version(self) -> bool:
         kind, written = self._job.kind, results(self._job.out)

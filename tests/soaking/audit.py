@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from soaking.jobs import Job, digests
@@ -12,14 +12,15 @@ CACHES = ("torchinductor_",)
 """Folders that libraries keep for good among the temporary files, once for each user."""
 
 
-def faults_of(job: Job, quiet: dict[str, str], changed: float) -> Iterator[str]:
+def faults_of(job: Job, quiet: dict[str, str], changed: float, crashes: int) -> Iterator[str]:
     """Yield what is wrong with a job that has ended.
 
     quiet: the digests of the undisturbed job's outputs. changed: when an input last changed, Unix
-    seconds.
+    seconds. crashes: how many starts could not tidy up.
     """
     yield from _faults_of_outputs(job, quiet)
     yield from _left_behind(job)
+    yield from _left_of_ray(job, crashes)
     yield from _redone(job.ledger, changed)
     for number, start in enumerate(job.starts):
         if "Traceback (most recent call last)" in start.stderr:
@@ -52,6 +53,25 @@ def _left_behind(job: Job) -> Iterator[str]:
                 yield f"left behind in the {label} folder: {path.relative_to(folder)}"
 
 
+def _left_of_ray(job: Job, crashes: int) -> Iterator[str]:
+    """Yield the folders of Ray's sessions, except those whose farm or whose raylet was killed."""
+    sessions = sorted(path.name for path in (job.folder / "ray").glob("**/session_2*"))
+    if len(sessions) > crashes:
+        yield f"left behind by Ray after {crashes} crashes: {', '.join(sessions)}"
+
+
+def shared_memory() -> set[str]:
+    """Return the files in shared memory that no living process has open or mapped."""
+    names = {path.name for path in Path("/dev/shm").iterdir()}  # noqa: S108 - shared by all
+    if not names:
+        return names
+    in_use = ""
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with suppress(OSError):
+            in_use += maps.read_text(errors="replace")
+    return {name for name in names if f"/dev/shm/{name}" not in in_use}
+
+
 def _redone(ledger: Path, changed: float) -> Iterator[str]:
     """Yield each unit that was leased again after it had succeeded since the last change."""
     query = """
@@ -64,7 +84,7 @@ def _redone(ledger: Path, changed: float) -> Iterator[str]:
     done: set[str] = set()
     with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
         for target, name, state, _at in connection.execute(query, (changed,)):
-            if state == "leased" and target in done:
-                yield f"redone: {name} was rendered again after it had succeeded"
+            if target in done:
+                yield f"redone: {name} was {state} after it had succeeded"
             if state == "succeeded":
                 done.add(target)

@@ -1,6 +1,7 @@
 """The jobs of the soak: small, of every kind, on inputs drawn here, by the real command."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from PIL import Image
 MARK: Final = "SOAK_MARK"
 """The environment variable by which the soak finds its own processes, and only those."""
 
-QUICK: Final = ("--iterations", "4", "--octaves", "2", "--layer", "conv3", "--threads", "1")
+QUICK: Final = ("--iterations", "6", "--octaves", "2", "--layer", "conv3", "--threads", "1")
 TILED: Final = (
     *("--iterations", "3", "--octaves", "2", "--layer", "inception3a"),
     *("--tile", "96", "--threads", "1"),
@@ -38,6 +39,11 @@ class Kind:
     workers: int = 0
 
     @property
+    def is_single(self) -> bool:
+        """Whether the job renders one frame, or trains."""
+        return self.work in {"tiled", "run"}
+
+    @property
     def work(self) -> str:
         """What the job renders, wherever it runs: the same bytes on any executor."""
         return self.name.partition(" ")[0]
@@ -47,6 +53,8 @@ _STILLS: Final = ("dream", "in/stills", "--guide", "in/guide.png", *QUICK)
 _FILM: Final = ("dream", "in/clip.mp4", "--coherence", "flow", *QUICK)
 _TILED: Final = ("dream", "in/large.png", *TILED)
 _RUN: Final = ("train-style", "in/style.png", "--photos", "in/stills", *RUN)
+
+_CHANGE: Final = re.compile(rb'"event": ?"frame"')
 
 KINDS: Final = (
     Kind("stills", _STILLS, "out/", swapped="guide.png"),
@@ -131,8 +139,8 @@ class Start:
 
     @property
     def count(self) -> int:
-        """The number of events so far."""
-        return self.events.read_bytes().count(b"\n")
+        """How often a frame has changed its state so far."""
+        return len(_CHANGE.findall(self.events.read_bytes()))
 
     @property
     def has_ended(self) -> bool:

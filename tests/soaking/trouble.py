@@ -4,8 +4,9 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +23,17 @@ RIVAL_SECONDS: Final = 60
 
 @dataclass(frozen=True)
 class Trouble:
-    """What happens to one start of a job. share: of its events that have passed by then, 0..1."""
+    """What happens to one start of a job.
+
+    share: of the frames' changes of state that have passed by then, 0..1. delay: seconds after the
+    last of them. seconds: how long it lasts, if it passes by itself.
+    """
 
     name: str
-    target: str = ""
-    share: float = 0.5
-    seconds: float = 0.0
+    target: str
+    share: float
+    delay: float
+    seconds: float
 
     def __str__(self) -> str:
         of = f" of the {self.target}" if self.target else ""
@@ -49,22 +55,30 @@ def draw_troubles(chance: Random, kind: Kind, *, has_small_disk: bool) -> list[T
     if kind.swapped:
         choices.append(("source replaced", ""))
     troubles = [
-        Trouble(*chance.choice(choices), chance.uniform(0, 0.95), chance.uniform(0.2, 3))
+        _draw(chance, *chance.choice(choices), is_single=kind.is_single)
         for _ in range(chance.randint(1, 4))
     ]
     if has_small_disk:
-        troubles.insert(0, Trouble("disk full", "", chance.uniform(0.1, 0.6), chance.uniform(1, 4)))
+        troubles.insert(0, _draw(chance, "disk full", "", is_single=kind.is_single))
     killed = [t for t in troubles if t.target in {"worker", "raylet"} and t.name != "SIGSTOP"]
     return [t for t in troubles if t not in killed[2:]]
+
+
+def _draw(chance: Random, name: str, target: str, *, is_single: bool) -> Trouble:
+    """Draw when a trouble comes, and how long it lasts; a single frame changes its state rarely."""
+    delay = chance.uniform(0, 2 if is_single else 0.3)
+    return Trouble(name, target, chance.uniform(0, 0.95), delay, chance.uniform(0.2, 4))
 
 
 def befall(trouble: Trouble, start: Start, job: Job, inputs: Path, expected: int) -> bool:
     """Wait until the job has come that far, then cause the trouble; return whether it happened.
 
-    inputs: to replace a source from. expected: number of events of the whole job.
+    inputs: to replace a source from. expected: how often frames change their state in a whole job.
     """
-    while not start.has_ended and start.count < trouble.share * expected:
+    least = 1 if trouble.name == "rival" else 0  # by then the job owns its output
+    while not start.has_ended and start.count < max(least, trouble.share * expected):
         time.sleep(POLL_SECONDS)
+    _wait(trouble.delay, start)
     if start.has_ended:
         return False
     match trouble.name:
@@ -93,17 +107,23 @@ def _fill(folder: Path, seconds: float, start: Start) -> bool:
         while True:
             file.write(bytes(2**12))
             file.flush()
-    deadline = time.monotonic() + seconds
-    while not start.has_ended and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
+    _wait(seconds, start)
     filler.unlink()
     return True
 
 
+def _wait(seconds: float, start: Start) -> None:
+    """Wait for so long, or until the command ends."""
+    deadline = time.monotonic() + seconds
+    while not start.has_ended and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+
+
 def _signal(trouble: Trouble, start: Start, mark: str) -> bool:
-    victims = _victims(trouble.target, start, mark)
-    if not victims:
-        return False
+    while not (victims := _victims(trouble.target, start, mark)):
+        if start.has_ended:
+            return False
+        time.sleep(POLL_SECONDS)
     victim = victims[round(trouble.share * 1000) % len(victims)]
     with suppress(psutil.NoSuchProcess):
         victim.send_signal(getattr(signal, trouble.name))
@@ -150,12 +170,21 @@ def wait_until_gone(mark: str, seconds: float) -> list[str]:
 
 
 def run_rival(job: Job) -> "subprocess.CompletedProcess[str]":
-    """Start the job's command again while it runs, as somebody who does not know that it does."""
+    """Run the job's command once more while it runs, which waits for as long."""
+    first = job.starts[-1].process
+    first.send_signal(signal.SIGSTOP)
+    try:
+        return _run_again(job)
+    finally:
+        first.send_signal(signal.SIGCONT)
+
+
+def _run_again(job: Job) -> "subprocess.CompletedProcess[str]":
     words = [*job.starts[-1].words]
     if "--resume" not in words:
         words.append("--resume")
     return subprocess.run(
-        [*job.starts[-1].process.args[:3], *words],  # type: ignore[index]
+        [sys.executable, "-m", "farm", *words],
         cwd=job.folder,
         env=job.environment,
         stdin=subprocess.DEVNULL,
@@ -192,6 +221,3 @@ def can_mount(folder: Path) -> bool:
         return False
     folder.rmdir()
     return True
-
-
-Report = Callable[[str], None]
