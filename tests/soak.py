@@ -116,9 +116,9 @@ class Round:
         job, soak = self._job, self._soak
         began, happened = time.monotonic(), []
         for trouble in troubles:
-            start = job.start()
             expected = soak.quiet(job.kind, self._version).events
             other = soak.inputs((self._version + 1) % VERSIONS)
+            start = job.start()
             if befall(trouble, start, job, other, expected):
                 happened.append(f"{trouble}")
                 soak.kills[trouble.kind] += 1
@@ -126,6 +126,8 @@ class Round:
             self._end(start, str(trouble))
             if start.process.returncode == 0 and not self._is_of_one_version():
                 self._faults.append(f"wrong: exit 0 with outputs of several sources ({trouble})")
+            if start.process.returncode == 0 and trouble.name != "source replaced":
+                break
         self._finish()
         quiet = soak.quiet(job.kind, self._version)
         self._faults += faults_of(job, quiet.outputs, self._changed, self._crashes)

@@ -67,25 +67,25 @@ def draw_troubles(chance: Random, kind: Kind, *, has_small_disk: bool) -> list[T
 def _draw(chance: Random, name: str, target: str, *, is_single: bool) -> Trouble:
     """Draw when a trouble comes, and how long it lasts; a single frame changes its state rarely."""
     delay = chance.uniform(0, 2 if is_single else 0.3)
-    return Trouble(name, target, chance.uniform(0, 0.95), delay, chance.uniform(0.2, 4))
+    return Trouble(name, target, chance.uniform(0, 0.75), delay, chance.uniform(0.2, 4))
 
 
 def befall(trouble: Trouble, start: Start, job: Job, inputs: Path, expected: int) -> bool:
     """Wait until the job has come that far, then cause the trouble; return whether it happened.
 
-    inputs: to replace a source from. expected: how often frames change their state in a whole job.
+    A source is also replaced if the job has ended by then. inputs: to replace a source from. expected: how often frames change their state in a whole job.
     """
     least = 1 if trouble.name == "rival" else 0  # by then the job owns its output
     while not start.has_ended and start.count < max(least, trouble.share * expected):
         time.sleep(POLL_SECONDS)
     _wait(trouble.delay, start)
+    if trouble.name == "source replaced":
+        return _replace(job.folder / "in" / job.kind.swapped, inputs / job.kind.swapped)
     if start.has_ended:
         return False
     match trouble.name:
         case "disk full":
             return _fill(job.out.resolve(), trouble.seconds, start)
-        case "source replaced":
-            return _replace(job.folder / "in" / job.kind.swapped, inputs / job.kind.swapped)
         case "rival":
             return True
         case _:
