@@ -5,6 +5,7 @@
     │   ├── BadInput            an input cannot be read
     │   ├── BadOutput           an output cannot be written
     │   ├── BadParameter        a parameter is invalid
+    │   ├── InputChanged        a file is not what it was when the job was submitted
     │   ├── UnknownName         no such task, network, layer or class
     │   └── WeightsMissing      a network's weights are not here and cannot be downloaded
     ├── PluginError             a plugin is broken
@@ -62,6 +63,23 @@ class BadParameter(UserError):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.reason}"
+
+
+class InputChanged(UserError):
+    """A file is not what it was when the job was submitted: ``InputChanged(name, change)``.
+
+    name: its path, or what else names it. change: has changed, or was removed.
+    """
+
+    def __init__(self, name: str, change: str) -> None:
+        super().__init__(name, change)
+        self.name, self.change = name, change
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} {self.change} since the job was submitted; restore it and add --resume, "
+            "or submit the job again"
+        )
 
 
 class UnknownName(UserError):

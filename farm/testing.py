@@ -7,12 +7,14 @@ import json
 import pickle
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from farm.errors import BadInput, Cancelled, UnknownName
 from farm.host.task import Effect, TaskParams
 from farm.host.vetting import task_fault, validate_params
 from farm.model.specs import Previous
+from farm.storage import FileDigests
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from farm.engine.networks import Network
     from farm.engine.objectives import Objective
     from farm.engine.world import World
+
+Loaded = TypeVar("Loaded")
 
 __all__ = ["FakeContext", "check_effect"]
 
@@ -113,6 +117,12 @@ class FakeContext:
         if source not in self._pictures:
             raise BadInput(source, "FakeContext has no such picture; add it to pictures")
         return self._pictures[source]
+
+    def load(self, path: str, read: "Callable[[Path], Loaded]") -> "Loaded":
+        return read(Path(path))
+
+    def digest(self, path: str) -> str:
+        return FileDigests().sha256(path)
 
     def mean(self, values: "Tensor") -> float:
         return float(values.double().mean())

@@ -20,6 +20,7 @@ SAMPLES: dict[str, tuple[object, ...]] = {
     "BadInput": ("a.png", "is damaged"),
     "BadOutput": ("out.gif", "its suffix must be one of .png, .jpg"),
     "BadParameter": ("octaves", "should be at most 20, not 99"),
+    "InputChanged": ("guide.jpg", "was removed"),
     "UnknownName": ("layer", "inception4z", ("conv1", "inception4c")),
     "WeightsMissing": ("vgg19", "the server did not answer"),
     "PluginError": ("dream", "KeyError: 'colour' (task.py, line 3)"),

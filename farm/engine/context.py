@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Callable
-from typing import TypedDict
+from operator import itemgetter
+from pathlib import Path
+from typing import TypedDict, TypeVar, cast
 
 import numpy as np
 import torch
@@ -10,15 +12,19 @@ from torch import Tensor, nn
 
 from farm.engine import gradient as exact
 from farm.engine.apply import apply
+from farm.engine.cache import bytes_of
 from farm.engine.device import image_dtype
 from farm.engine.gradient import OnTile
 from farm.engine.networks import Network, NetworkCache
 from farm.engine.objectives import Objective
 from farm.engine.world import ALONE, World
-from farm.errors import Cancelled
+from farm.errors import Cancelled, StorageFailed
 from farm.model.job import Plan
 from farm.model.messages import ReportProgress
 from farm.model.specs import Previous
+from farm.storage import KnownFiles
+
+Loaded = TypeVar("Loaded")
 
 
 class _Shared(TypedDict):
@@ -46,7 +52,8 @@ def to_array(image: Tensor) -> np.ndarray:
 class FrameContext:
     """The context of one frame; implements farm.host.context.Context.
 
-    frame: a name that, combined with the plan's seed, gives the frame's seed. After the render,
+    frame: a name that, combined with the plan's seed, gives the frame's seed. files: of the job,
+    with the content they had when it was submitted; read checks those it reads itself. After the render,
     tiles and overlap_pixels are the number of tile passes and of pixels computed more than once;
     networks_used maps each network's name to its weights' digest.
     """
@@ -65,11 +72,13 @@ class FrameContext:
         is_cancelled: Callable[[], bool],
         read: Callable[[str], np.ndarray],
         world: World = ALONE,
+        files: KnownFiles | None = None,
     ) -> None:
         self._device, self._plan, self._networks = device, plan, networks
         self._report, self._is_cancelled, self._read = report, is_cancelled, read
         self.number, self.seconds, self.previous = number, seconds, previous
         self.world = world
+        self._files = files or KnownFiles()
         self._done, self._note = 0.0, ""
         digest = hashlib.sha256(f"{plan.seed}/{frame}".encode()).digest()
         self._seed = int.from_bytes(digest[:8]) >> 1
@@ -99,7 +108,7 @@ class FrameContext:
         self._report(done, note, self.tiles)
 
     def network(self, name: str, weights: str | None = None) -> Network:
-        network = self._networks.get(name, weights, self._plan.precision)
+        network = self._networks.get(name, weights, self._plan.precision, self._files)
         self.networks_used[name] = network.digest
         return network
 
@@ -132,6 +141,21 @@ class FrameContext:
     def read(self, source: str) -> Tensor:
         return to_tensor(self._read(source), self._device, self._plan)
 
+    def load(self, path: str, read: Callable[[Path], Loaded]) -> Loaded:
+        digest = self._files.digest(path)
+
+        def load() -> tuple[Loaded, int]:
+            value, found = self._files.read(path, lambda: read(Path(path)))
+            if found != digest:
+                raise StorageFailed(path, "it changed while it was read")
+            return _placed(value, self.device, self.dtype), _bytes_of(value, path)
+
+        key = (digest, read, self.device, self.dtype)
+        return self._networks.loaded.get(key, load, itemgetter(1))[0]
+
+    def digest(self, path: str) -> str:
+        return self._files.digest(path)
+
     def mean(self, values: Tensor) -> float:
         return float(values.mean(dtype=torch.float64))
 
@@ -143,3 +167,16 @@ class FrameContext:
         self.tiles += 1
         self.overlap_pixels += overlap_pixels
         self.progress(self._done, self._note)
+
+
+def _placed(value: Loaded, device: torch.device, dtype: torch.dtype) -> Loaded:
+    if isinstance(value, nn.Module | Tensor):
+        return cast("Loaded", value.to(device, dtype))
+    return value
+
+
+def _bytes_of(value: object, path: str) -> int:
+    """Return the bytes that a value from a file takes; the file's own if nothing better is known."""
+    if isinstance(value, nn.Module):
+        return bytes_of(value)
+    return value.nbytes if isinstance(value, Tensor) else Path(path).stat().st_size

@@ -4,22 +4,28 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, fx, nn
 
 from farm.engine import cut, reach
+from farm.engine.cache import LoadedFiles, bytes_of
 from farm.engine.device import DTYPES
 from farm.engine.tiles import Reach
-from farm.engine.weights import load_weights
-from farm.errors import BadParameter, UnknownName
-from farm.model.job import Precision
+from farm.engine.weights import find_weights, load_weights, own_weights
+from farm.errors import BadParameter, StorageFailed, UnknownName
+from farm.model.job import Precision, weights_key
 from farm.model.specs import NetworkSpec
+from farm.storage import FileDigests, KnownFiles
 
 HEAD = "logits"
 """The layer of class scores, one set per position; their mean is the classifier's output."""
 
+EXTRACTORS: Final = 8
+"""Cuts of one network to keep; a style transfer uses four."""
 
 Sides = tuple[int, ...]
 
@@ -190,7 +196,15 @@ class Network:
                 if layer not in self.layers:
                     raise UnknownName(f"layer of {self.name}", layer, self.main_layers)
             self._extractors[key] = self._cut(key)
+        self._extractors[key] = self._extractors.pop(key)  # the latest comes last
+        while len(self._extractors) > EXTRACTORS:
+            del self._extractors[next(iter(self._extractors))]
         return self._extractors[key]
+
+    @property
+    def bytes_used(self) -> int:
+        """Bytes of its weights, and of those of its cuts that are not the same."""
+        return bytes_of(self._module, *self._extractors.values())
 
     def _cut(self, layers: tuple[str, ...]) -> Extractor:
         base, head = self.spec.head or (HEAD, None)
@@ -203,20 +217,50 @@ class Network:
 
 
 class NetworkCache:
-    """The networks that a worker has loaded. find: returns a spec by name."""
+    """The networks that a worker has loaded, by the content of their weights.
 
-    def __init__(self, find: Callable[[str], NetworkSpec], device: str) -> None:
+    find: returns a spec by name. loaded: where they stay loaded, together with other files.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[str], NetworkSpec],
+        device: str,
+        loaded: LoadedFiles | None = None,
+    ) -> None:
         self._find, self._device = find, device
-        self._networks: dict[tuple[str, str | None, Precision], Network] = {}
+        self._digests = FileDigests()
+        self.loaded = LoadedFiles() if loaded is None else loaded
 
-    def get(self, name: str, weights: str | None, precision: Precision) -> Network:
+    def get(
+        self,
+        name: str,
+        weights: str | None,
+        precision: Precision,
+        files: KnownFiles | None = None,
+    ) -> Network:
         """Return a network, loading it on first use.
 
-        Raises UnknownName, WeightsMissing or BadParameter.
+        files: of the job; weights that have changed since it was submitted are refused. Raises
+        UnknownName, WeightsMissing, BadParameter or InputChanged.
         """
-        key = (name, weights, precision)
-        if key not in self._networks:
-            spec = self._find(name)
-            module, digest = load_weights(spec, weights)
-            self._networks[key] = Network(spec, module, digest, self._device, precision)
-        return self._networks[key]
+        spec = self._find(name)
+        digest = _weights_digest(spec, weights, files or KnownFiles(digests=self._digests))
+
+        def load() -> Network:
+            module, found = load_weights(spec, weights)
+            if found != digest:
+                raise StorageFailed(weights or name, "its weights changed while they were read")
+            return Network(spec, module, digest, self._device, precision)
+
+        key = ("network", name, digest, precision)
+        return self.loaded.get(key, load, lambda network: network.bytes_used)
+
+
+def _weights_digest(spec: NetworkSpec, weights: str | None, files: KnownFiles) -> str:
+    """Return the sha256 of the weights, once it is known to be that of the job."""
+    if weights:
+        return files.digest(weights) if Path(weights).is_file() else ""
+    digest = files.digest(str(find_weights(spec) or own_weights(spec)))
+    files.check(weights_key(spec.name), digest)
+    return digest

@@ -34,7 +34,7 @@ def load_weights(spec: NetworkSpec, file: str | None) -> tuple[nn.Module, str]:
     file: a .safetensors file or a .pth state dict to use instead of the network's own weights.
     Raises WeightsMissing, or BadParameter if the file does not fit.
     """
-    path = Path(file) if file else _own_weights(spec)
+    path = Path(file) if file else own_weights(spec)
     state = _read(path)
     module = spec.build()
     _check_fit(spec.name, path, state, module.state_dict())
@@ -48,7 +48,8 @@ def find_weights(spec: NetworkSpec) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-def _own_weights(spec: NetworkSpec) -> Path:
+def own_weights(spec: NetworkSpec) -> Path:
+    """Return the path of the network's own weights, downloaded if necessary. Raises WeightsMissing."""
     path = find_weights(spec)
     if path is None and spec.weights.url:
         path = _download(spec.name, spec.weights.url(), spec.weights.sha256)

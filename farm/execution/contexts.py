@@ -1,5 +1,6 @@
 """Creates the contexts that tasks receive: for a frame, for a run, and for checking a spec."""
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from farm.execution.failures import storage_errors
@@ -7,6 +8,7 @@ from farm.execution.runner import IsCancelled, ReportProgress
 from farm.host.registry import Registry
 from farm.model.job import JobSpec, Plan
 from farm.model.specs import Previous
+from farm.storage import FileDigests, KnownFiles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +29,11 @@ class ContextFactory:
 
         self.device, self.world = device, world or World()
         self._networks = NetworkCache(registry.network, device)
+        self._digests = FileDigests()
+
+    def known_files(self, expected: Mapping[str, str]) -> KnownFiles:
+        """Return the files of an order. expected: their digests."""
+        return KnownFiles(expected, self._digests)
 
     def make(
         self,
@@ -38,10 +45,12 @@ class ContextFactory:
         number: int = 0,
         seconds: float = 0.0,
         previous: Previous | None = None,
+        files: KnownFiles | None = None,
     ) -> "FrameContext":
-        """Return a context. frame: the name that the seed is derived from."""
+        """Return a context. frame: the name that the seed is derived from. files: of the order."""
         from farm.engine.context import FrameContext
 
+        files = files or self.known_files({})
         return FrameContext(
             device=self.device,
             plan=plan,
@@ -52,8 +61,9 @@ class ContextFactory:
             previous=previous,
             report=report,
             is_cancelled=is_cancelled,
-            read=_read_pixels,
+            read=_make_read(files),
             world=self.world,
+            files=files,
         )
 
 
@@ -63,9 +73,15 @@ def check_context(registry: Registry, spec: JobSpec) -> "FrameContext":
     return contexts.make(spec.plan, "check", lambda *_: None, lambda: False)
 
 
-def _read_pixels(source: str) -> "np.ndarray":
-    """Return another picture, such as a guide, as [height, width, 3] in 0..1."""
+def _make_read(files: KnownFiles) -> "Callable[[str], np.ndarray]":
+    """Return a function that reads another picture, such as a guide: [height, width, 3] in 0..1."""
     from farm.media import read_still
+    from farm.media.blank import is_blank
 
-    with storage_errors(source):
-        return read_still(source).pixels
+    def read(source: str) -> "np.ndarray":
+        with storage_errors(source):
+            if is_blank(source):
+                return read_still(source).pixels
+            return files.read(source, lambda: read_still(source).pixels)[0]
+
+    return read

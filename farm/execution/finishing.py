@@ -4,15 +4,18 @@ Renders nothing and loads no network.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farm.errors import Cancelled, FarmBug, UserError
 from farm.execution.failures import storage_errors
+from farm.execution.provenance import film_provenance
 from farm.execution.runner import IsCancelled, ReportProgress
 from farm.execution.timing import timed
 from farm.model.messages import Figures, Order
 from farm.model.work import Blend, Encode, Join, Picture
+from farm.storage import FileDigests, KnownFiles
 
 if TYPE_CHECKING:
     from farm.media import Frame
@@ -21,27 +24,45 @@ if TYPE_CHECKING:
 class Finisher:
     """Runs the orders that need no device: to blend, encode and join."""
 
+    def __init__(self) -> None:
+        self._digests = FileDigests()
+
     def run(self, order: Order, report: ReportProgress, is_cancelled: IsCancelled) -> Figures:
         """Do the work of the order's unit. Raises FarmError only, Cancelled included."""
         seconds: dict[str, float] = {}
-        with timed(seconds, "write"), storage_errors(order.unit.target):
+        files = KnownFiles(order.files, self._digests)
+        with (
+            timed(seconds, "write"),
+            storage_errors(order.unit.target),
+            _unchanged_film(order, files) as source_sha256,
+        ):
             match order.unit.work:
                 case Blend() as work:
                     target_sha256 = _blend(order, work)
                 case Encode() as work:
                     target_sha256 = _encode(order, work, report, is_cancelled)
                 case Join() as work:
-                    target_sha256 = _join(order, work, report, is_cancelled)
+                    target_sha256 = _join(order, work, source_sha256, report, is_cancelled)
                 case _:
                     raise FarmBug(
                         f"{order.unit.name} was given to a worker that only finishes films"
                     )
-        return Figures(
-            seconds=seconds, source_sha256=_source_digest(order), target_sha256=target_sha256
-        )
+        return Figures(seconds=seconds, source_sha256=source_sha256, target_sha256=target_sha256)
 
     def close(self) -> None:
         """Do nothing: no file stays open."""
+
+
+@contextmanager
+def _unchanged_film(order: Order, files: KnownFiles) -> Iterator[str]:
+    """Yield the SHA-256 of the film that a part or a joined film is rendered from; empty if none is.
+
+    Raises InputChanged, before the block or after it, if the film is not what was planned.
+    """
+    film = "" if isinstance(order.unit.work, Blend) else order.unit.source
+    yield files.digest(film) if film else ""
+    if film:
+        files.digest(film)
 
 
 def _blend(order: Order, work: Blend) -> str:
@@ -71,23 +92,17 @@ def _encode(order: Order, work: Encode, report: ReportProgress, is_cancelled: Is
     return encode_part(order.unit.target, work.form, frames(), record)
 
 
-def _join(order: Order, work: Join, report: ReportProgress, is_cancelled: IsCancelled) -> str:
+def _join(
+    order: Order, work: Join, sha256: str, report: ReportProgress, is_cancelled: IsCancelled
+) -> str:
     from farm.media.film import join_parts, read_film_record
 
     if is_cancelled():
         raise Cancelled
     report(0.0, "joining", 0)
-    record = read_film_record(work.parts[0]) or {}
+    record = film_provenance(order, work, read_film_record(work.parts[0]) or {}, sha256)
     source = order.unit.source or None
     return join_parts(order.unit.target, work.form, work.parts, source, work.span, record)
-
-
-def _source_digest(order: Order) -> str:
-    """Return the SHA-256 of the film whose sound a join copies; empty for all other work."""
-    from farm.storage import input_path, sha256_file
-
-    reads_sound = isinstance(order.unit.work, Join) and order.unit.source
-    return sha256_file(input_path(order.unit.source)) if reads_sound else ""
 
 
 def _cross_fade(picture: Picture) -> "Frame":

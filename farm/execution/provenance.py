@@ -1,28 +1,63 @@
-"""The record inside an output: how it was rendered, and nothing that differs between equal runs."""
+"""The record inside an output: how it was rendered, and nothing that differs between equal runs.
 
+It names files by name and digest, so that it tells nobody where they are, and so that a job writes
+the same bytes wherever its files are.
+"""
+
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from farm.host.task import NetworkParams, Task
 from farm.model.messages import Order
+from farm.model.work import Join
 
 if TYPE_CHECKING:
     from farm.engine.context import FrameContext
     from farm.media import Frame
 
 
+def named_params(
+    task: Task, params: Mapping[str, object], context: "FrameContext"
+) -> dict[str, object]:
+    """Return a task's parameters for the record. context: after the render.
+
+    A parameter that names a file becomes ``{"name": ..., "sha256": ...}``. A network that was not
+    used is left out, with its weights.
+    """
+    files = task.files()
+    digests = {text: context.digest(path) for text, path in files.items()}
+    named = {name: _with_digests(value, digests) for name, value in params.items()}
+    if isinstance(task.params, NetworkParams) and task.params.network not in context.networks_used:
+        del named["network"], named["weights"]
+    return named
+
+
+def _with_digests(value: object, digests: Mapping[str, str]) -> object:
+    """Return a parameter in which each text that names a file is replaced by name and digest."""
+    if isinstance(value, str) and value in digests:
+        return {"name": PurePath(value).name, "sha256": digests[value]}
+    if isinstance(value, Mapping):
+        return {key: _with_digests(item, digests) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_digests(item, digests) for item in value]
+    return value
+
+
 def provenance(
     order: Order,
-    params: dict[str, object],
+    params: Mapping[str, object],
     context: "FrameContext",
     source_sha256: str,
     frame: "Frame",
 ) -> dict[str, object]:
-    """Return the record of a rendered frame. params: with defaults. context: after the render."""
+    """Return the record of a rendered frame. params: from named_params. context: after the render."""
     import farm
     from farm.engine.rendered import device_kind, torch_version
 
     return {
         "task": order.task,
-        "params": params,
+        "params": dict(params),
         "plan": order.plan.model_dump(mode="json"),
         "source": {"name": order.unit.name, "sha256": source_sha256},
         "seed": context.seed,
@@ -31,4 +66,24 @@ def provenance(
         "versions": {"farm": farm.__version__, "torch": torch_version()},
         "alpha": frame.alpha is not None,
         "depth": frame.depth,
+    }
+
+
+def film_provenance(
+    order: Order, work: Join, first: Mapping[str, object], source_sha256: str
+) -> dict[str, object]:
+    """Return the record of a film. first: of its first frame, from which it takes what all share."""
+    if not first:
+        return {}
+    shared = {key: value for key, value in first.items() if key not in {"seed", "alpha"}}
+    film = order.film
+    return shared | {
+        "source": {"name": order.unit.name.rpartition("/")[0], "sha256": source_sha256},
+        "depth": work.form.depth,
+        "film": {
+            "coherence": film.coherence,
+            "codec": work.form.codec,
+            "quality": work.form.quality,
+            "frames": order.frames or "all",
+        },
     }

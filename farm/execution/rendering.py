@@ -7,13 +7,14 @@ from farm.errors import Cancelled, PluginError
 from farm.execution.contexts import ContextFactory
 from farm.execution.failures import plugin_errors, storage_errors
 from farm.execution.frame_source import FrameSource
-from farm.execution.provenance import provenance
+from farm.execution.provenance import named_params, provenance
 from farm.execution.runner import IsCancelled, ReportProgress
 from farm.execution.timing import timed
 from farm.host.task import Effect, Task
 from farm.model.messages import Figures, Order
 from farm.model.specs import Previous
 from farm.model.work import Before, Render
+from farm.storage import KnownFiles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,17 +55,21 @@ class Renderer:
             raise PluginError(order.task, "is not an Effect and cannot render a frame")
         seconds: dict[str, float] = {}
         with timed(seconds, "load"), storage_errors(order.unit.source):
-            frame, digest = self._source.read(order.unit.source, work.moment)
-            previous = self._previous(order, work.before, frame) if work.before else None
-        context = self._make_context(order, work, previous, report, is_cancelled)
+            files = self._contexts.known_files(order.files)
+            frame, digest = self._source.read(order.unit.source, work.moment, files)
+            previous = self._previous(order, work.before, frame, files) if work.before else None
+        context = self._make_context(
+            order, work, previous, files, report=report, is_cancelled=is_cancelled
+        )
         with timed(seconds, "compute"), plugin_errors(order.task, self._device):
             rendered = self._render(order, task, frame, context)
+            named = named_params(task, params, context)
         if is_cancelled():
             raise Cancelled
         if self._contexts.world.rank != 0:
             return Figures()
         rendered = replace(rendered, depth=work.depth or rendered.depth)
-        record = provenance(order, params, context, digest, rendered)
+        record = provenance(order, named, context, digest, rendered)
         with timed(seconds, "write"), storage_errors(order.unit.target):
             target_sha256 = _write(order, rendered, record)
         return Figures(
@@ -81,6 +86,8 @@ class Renderer:
         order: Order,
         work: Render,
         previous: Previous | None,
+        files: KnownFiles,
+        *,
         report: ReportProgress,
         is_cancelled: IsCancelled,
     ) -> "FrameContext":
@@ -92,9 +99,12 @@ class Renderer:
             number=work.number,
             seconds=work.seconds,
             previous=previous,
+            files=files,
         )
 
-    def _previous(self, order: Order, before: Before, frame: "Frame") -> Previous | None:
+    def _previous(
+        self, order: Order, before: Before, frame: "Frame", files: KnownFiles
+    ) -> Previous | None:
         """Return the previous rendered frame, warped to match this one; None if it failed."""
         if order.missing:
             return None
@@ -102,7 +112,7 @@ class Renderer:
         from farm.media import read_still
         from farm.media.flow import motion
 
-        last, _ = self._source.read(before.source, before.moment)
+        last, _ = self._source.read(before.source, before.moment, files)
         flow = motion(last.pixels, frame.pixels)
         warped = flow.carry(read_still(before.target).pixels)
         return Previous(

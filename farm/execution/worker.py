@@ -65,7 +65,10 @@ class Worker:
                 )
             case Train() as work:
                 task, _ = self._load_task(order)
-                context = self._contexts.make(order.plan, order.unit.name, report, is_cancelled)
+                files = self._contexts.known_files(order.files)
+                context = self._contexts.make(
+                    order.plan, order.unit.name, report, is_cancelled, files=files
+                )
                 return train(order, work, task, context)
             case _:
                 return self._finisher.run(order, report, is_cancelled)

@@ -1,6 +1,8 @@
 """The context: what the farm gives a task while it renders a frame or trains."""
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from farm.model.specs import Previous
 
@@ -12,12 +14,15 @@ if TYPE_CHECKING:
     from farm.engine.objectives import Objective
     from farm.engine.world import World
 
+Loaded = TypeVar("Loaded")
+
 
 class Context(Protocol):
     """What an effect can use while it renders a frame, and a run while it trains.
 
     gradient, statistics, features and apply work on pictures of any size: the farm divides them
-    into tiles where necessary, and the result is that of the whole picture.
+    into tiles where necessary, and the result is that of the whole picture. read, load, digest and
+    network raise InputChanged for a file of the job that has changed since it was submitted.
     """
 
     @property
@@ -95,6 +100,22 @@ class Context(Protocol):
         """Return another picture, such as a guide or a mask: [1, 3, height, width] in 0..1.
 
         source: path or URL. Raises BadInput.
+        """
+
+    def load(self, path: str, read: "Callable[[Path], Loaded]") -> "Loaded":
+        """Return what a function reads from a file, such as a module. It stays loaded between frames.
+
+        read: a function of a module, not a lambda; it returns a value that nobody changes. A tensor
+        or a torch module is moved to the context's device and dtype. The farm keeps such values by
+        the content of their files, together with the networks, and drops the least recently used
+        ones beyond 2 GiB. Raises BadInput, and whatever read raises.
+        """
+
+    def digest(self, path: str) -> str:
+        """Return the SHA-256 of a file, or one that stands for a folder and every file in it.
+
+        A run puts the digests of what it trains on into the facts of its checkpoints. Raises
+        BadInput.
         """
 
     def mean(self, values: "Tensor") -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from farm.host.context import Context
+from farm.host.named_files import NAMES_FILE, named_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,8 +33,11 @@ def _absolute(path: str) -> str:
     return path if "://" in path else str(Path(path).expanduser().absolute())
 
 
-FilePath = Annotated[str, AfterValidator(_absolute)]
-"""Path or URL of a file. A path becomes absolute, so that it means the same on every worker."""
+FilePath = Annotated[str, AfterValidator(_absolute), NAMES_FILE]
+"""Path of a file or folder. It becomes absolute, so that it means the same on every worker.
+
+What is in it counts as part of the parameters; see Task.files.
+"""
 
 
 class NetworkParams(TaskParams):
@@ -57,6 +61,26 @@ class Task(ABC):
 
     def __init__(self, params: Any) -> None:
         self.params = params
+
+    def files(self) -> dict[str, str]:
+        """Return the path of every file that the parameters name, by the text that names it.
+
+        Default: each FilePath in Params, wherever it is. Extend it for files that are named in another
+        way, such as by a name without a path. The farm takes the digests of these files when a job is
+        submitted: they decide whether a job can be resumed, are part of the record in the output,
+        and a unit whose file has changed since fails. Raises UserError for a name it does not know.
+        """
+        return {path: path for path in named_files(self.params)}
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Names of the networks whose own weights the task uses, which count like files.
+
+        Default: the network of NetworkParams, unless other weights are given.
+        """
+        params = self.params
+        uses_own = isinstance(params, NetworkParams) and params.weights is None
+        return (params.network,) if uses_own else ()
 
     def check(self, context: Context) -> None:  # noqa: B027 - most tasks need no more than Params
         """Raise a UserError for parameters that can only be checked against networks or files.

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -52,7 +52,10 @@ class FilmOptions(BaseModel):
 class JobSpec(BaseModel):
     """One submission: task, parameters, inputs, output, plan and priority (higher runs sooner).
 
-    frames: which frames of a film, such as ``1-240x2``; see planning.frame_range.
+    frames: which frames of a film, such as ``1-240x2``; see planning.frame_range. files: SHA-256 of
+    every file that the result depends on and that is no frame: those that parameters name, by path,
+    a network's own weights, by weights_key, and the inputs of a run. films: SHA-256 of every film
+    among the inputs. Planning fills both in.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,26 +68,58 @@ class JobSpec(BaseModel):
     film: FilmOptions = Field(default_factory=FilmOptions)
     plan: Plan = Field(default_factory=Plan)
     priority: int = Field(50, ge=0, le=100)
+    files: dict[str, str] = Field(default_factory=dict)
+    films: dict[str, str] = Field(default_factory=dict)
 
     @property
     def key(self) -> str:
-        """Digest of everything but the priority. Jobs with equal keys write equal files."""
-        content = self.model_dump(mode="json", exclude={"priority"})
+        """Digest of everything but the priority and what the films contain. Jobs with equal keys write equal files.
+
+        Films, and stills, count when their units are resumed: one that has changed costs only its
+        own frames. A file in another place makes another job, even if its content is the same.
+        """
+        content = self.model_dump(mode="json", exclude=_NOT_IN_KEY)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def known_files(self, source: str) -> dict[str, str]:
+        """Return the digests that a unit with this source checks: all files, and its film's."""
+        return self.files | ({source: self.films[source]} if source in self.films else {})
+
+
+_NOT_IN_KEY: Final = {"priority", "films"}
+
+
+def weights_key(network: str) -> str:
+    """Return what stands for a network's own weights in JobSpec.files; their path may differ by node."""
+    return f"network {network}"
 
 
 def changes(before: JobSpec, now: JobSpec) -> list[str]:
-    """Return one line per setting in which two jobs differ, apart from their priority."""
+    """Return one line per setting or file in which two jobs differ, apart from their priority."""
     was, is_now = _flat(before), _flat(now)
-    return [
+    settings = [
         f"{name} changed from {was.get(name)} to {is_now.get(name)}"
         for name in dict.fromkeys((*was, *is_now))
         if was.get(name) != is_now.get(name)
     ]
+    files = [
+        _describe_change(path, now)
+        for path, digest in now.files.items()
+        if before.files.get(path, digest) != digest
+    ]
+    return settings + files or ["the earlier job did not record what its files contained"]
+
+
+def _describe_change(path: str, spec: JobSpec) -> str:
+    named = (*spec.params.items(), ("input", spec.inputs))
+    users = (user for user, value in named if path in json.dumps(value, ensure_ascii=False))
+    name = path.rpartition("/")[2]
+    change = f"{name} has other content than before"
+    return next((f"{user} changed: {change}" for user in users), change)
 
 
 def _flat(spec: JobSpec) -> dict[str, Any]:
-    content = spec.model_dump(mode="json", exclude={"priority"})
+    content = spec.model_dump(mode="json", exclude=_NOT_IN_KEY | {"files"})
     return {**content.pop("params"), **content.pop("film"), **content.pop("plan"), **content}
 
 

@@ -1,11 +1,11 @@
 """What passes between the controller and its workers: orders out, messages back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from farm.model.job import Plan
+from farm.model.job import FilmOptions, Plan
 from farm.model.unit import Unit
 
 
@@ -31,7 +31,9 @@ class Order:
     """One attempt at one unit.
 
     token: identifies the lease; reports with another token are stale. missing: names of needed
-    units that failed.
+    units that failed. film: how a film is encoded, for its record. frames: as in JobSpec. files:
+    SHA-256 of the files that the unit depends on when the job was submitted, as in JobSpec, with
+    the film that it reads.
     """
 
     unit: Unit
@@ -41,6 +43,9 @@ class Order:
     params: dict[str, object]
     plan: Plan
     missing: tuple[str, ...] = ()
+    film: FilmOptions = field(default_factory=FilmOptions)
+    frames: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
-"""Runs a task's own check of a spec, before anything is stored or rendered."""
+"""Asks a task about a spec, before anything is stored or rendered: its own check, and its files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from farm.errors import FarmError, PluginError
 from farm.host.context import Context
@@ -8,6 +10,25 @@ from farm.host.registry import Registry
 from farm.host.task import Task
 from farm.host.vetting import validate_params
 from farm.model.job import JobSpec
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the result of a spec depends on, apart from the spec. networks: whose own weights it uses."""
+
+    files: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+
+
+def task_needs(registry: Registry, spec: JobSpec) -> Needs:
+    """Return the files that a spec's parameters name, and its networks.
+
+    Raises the UserError of the task, or PluginError if the task itself fails.
+    """
+    with _plugin_errors(spec.task, "files"):
+        task = _task_of(registry, spec)
+        files = {str(text): str(path) for text, path in task.files().items()}
+        return Needs(tuple(dict.fromkeys(files.values())), tuple(map(str, task.networks)))
 
 
 def task_check(
@@ -19,14 +40,24 @@ def task_check(
     """
 
     def check(spec: JobSpec) -> None:
-        task = registry.task(spec.task)
-        if task.check is Task.check:
+        if registry.task(spec.task).check is Task.check:
             return
-        try:
-            task(validate_params(task, spec.params)).check(make_context(spec))
-        except FarmError:
-            raise
-        except Exception as error:
-            raise PluginError(spec.task, f"check raised {type(error).__name__}: {error}") from error
+        with _plugin_errors(spec.task, "check"):
+            _task_of(registry, spec).check(make_context(spec))
 
     return check
+
+
+def _task_of(registry: Registry, spec: JobSpec) -> Task:
+    task = registry.task(spec.task)
+    return task(validate_params(task, spec.params))
+
+
+@contextmanager
+def _plugin_errors(task: str, method: str) -> Iterator[None]:
+    try:
+        yield
+    except FarmError:
+        raise
+    except Exception as error:
+        raise PluginError(task, f"{method} raised {type(error).__name__}: {error}") from error

@@ -1,7 +1,7 @@
 """Chooses the path of each output, and checks outputs before any work."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ from farm.planning.inputs import Source
 from farm.storage import output_path
 
 __all__ = [
+    "Inputs",
     "check_output",
     "check_run_folder",
     "is_film_target",
@@ -64,25 +65,69 @@ def target_for(source: Source, output: str, many: bool) -> str:  # noqa: FBT001 
     return str(output_path(output) / (source.name if has_suffix else source.name + suffix))
 
 
-def check_output(output: str, sources: Sequence[Source]) -> None:
+_Identity = tuple[int, int]
+"""Device and inode. Paths that lead to one file, by links or by mounts, have the same."""
+
+
+class Inputs:
+    """The files that a job reads, which its outputs must not replace, by whatever path.
+
+    files: paths of sources and of whatever parameters name, folders included.
+    """
+
+    def __init__(self, files: Iterable[str]) -> None:
+        paths = [Path(file) for file in files if not is_blank(file)]
+        self._identities = {identity for path in paths if (identity := _identity(path))}
+        parents = {file.parent for path in paths for file in (path, Path(os.path.realpath(path)))}
+        self._parents = {identity for path in parents if (identity := _identity(path))}
+
+    def check(self, targets: Iterable[str]) -> None:
+        """Raise BadOutput for a target that is one of the files, or is in one of the folders."""
+        folders: set[str] = set()
+        for target in targets:
+            if _identity(target) in self._identities:
+                raise BadOutput(target, "this is also an input; choose another path")
+            folder = os.path.dirname(target)  # noqa: PTH120 - strings
+            if folder not in folders:
+                self._check_folder(target, folder)
+                folders.add(folder)
+
+    def are_in(self, folder: Path) -> bool:
+        """Return whether a folder contains one of the files."""
+        return _identity(folder) in self._parents
+
+    def _check_folder(self, target: str, folder: str) -> None:
+        real = Path(os.path.realpath(folder))
+        for path in (real, *real.parents):
+            if _identity(path) in self._identities:
+                reason = f"the folder {path} is an input; choose a path outside it"
+                raise BadOutput(target, reason)
+
+
+def _identity(path: Path | str) -> _Identity | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a path or a string
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def check_output(output: str, sources: Sequence[Source], files: Iterable[str] = ()) -> None:
     """Raise BadOutput if an output cannot be written or would replace an input.
 
-    Creates and changes nothing.
+    files: further inputs, such as those that parameters name. Creates and changes nothing. Looks at
+    the targets that need no plan; Inputs.check looks at those of a plan.
     """
     many = len(sources) > 1
     path = output_path(output)
-    inputs = {os.path.realpath(source.url) for source in sources if not is_blank(source.url)}
+    urls = [source.url for source in sources]
     if is_sequence(output) or is_film_target(output):
-        if os.path.realpath(output) in inputs:
-            raise BadOutput(output, "this is also an input; choose another path")
+        Inputs([*urls, *files]).check([output])
         if is_sequence(output):
-            _check_sequence(output, path, inputs)
+            _check_sequence(output, path, Inputs(urls))
         _check_folder(output, path.parent)
         return
-    for source in sources:
-        target = target_for(source, output, many)
-        if os.path.realpath(target) in inputs:
-            raise BadOutput(target, "this is also an input; choose another path")
+    Inputs([*urls, *files]).check(target_for(source, output, many) for source in sources)
     if _is_folder(output, many=many):
         _check_folder(output, path)
     else:
@@ -101,11 +146,10 @@ def check_run_folder(output: str, *, is_resumed: bool) -> None:
         raise BadOutput(output, "the folder is not empty; add --resume to resume the run in it")
 
 
-def _check_sequence(output: str, path: Path, inputs: set[str]) -> None:
+def _check_sequence(output: str, path: Path, inputs: Inputs) -> None:
     if path.suffix.lower() not in WRITABLE:
         raise BadOutput(output, _unsupported(path))
-    folder = os.path.realpath(path.parent)
-    if folder in {os.path.dirname(path) for path in inputs}:  # noqa: PTH120 - strings
+    if inputs.are_in(path.parent):
         raise BadOutput(output, "this folder contains inputs; choose another folder")
 
 

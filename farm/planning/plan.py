@@ -222,7 +222,8 @@ def _film_units(
         needs = tuple(dict.fromkeys(unit for picture in batch for unit, _ in picture.files))
         work = Encode(tuple(batch), form)
         name, target = f"{sequence.name}/{part}", f"{sequence.folder}/{part}.nut"
-        parts.append(Unit(job, name, "", target, needs, work, not is_strict, is_working=True))
+        unit = Unit(job, name, sequence.origin, target, needs, work, not is_strict, is_working=True)
+        parts.append(unit)
     yield from parts
     join = Join(tuple(part.target for part in parts), form, sequence.span)
     needs = tuple(part.name for part in parts)

@@ -9,7 +9,6 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -20,13 +19,15 @@ from farm.model.events import Notice, ReadProgress
 from farm.model.history import RestoredUnit, UnitRecord
 from farm.model.job import Job, JobSpec, changes
 from farm.model.unit import Unit, UnitState
+from farm.planning.checking import task_needs
+from farm.planning.contents import Contents, run_inputs
 from farm.planning.footage import read_footage
 from farm.planning.frame_range import FrameRange
-from farm.planning.inputs import list_inputs
-from farm.planning.outputs import check_output, check_run_folder
-from farm.planning.plan import plan_run, plan_units
+from farm.planning.inputs import Source, list_inputs
+from farm.planning.outputs import Inputs, check_output, check_run_folder
+from farm.planning.plan import Footage, plan_run, plan_units
 from farm.planning.resume import finished_units
-from farm.storage import output_path, remove_leftovers, sha256_file
+from farm.storage import look_at, output_path, remove_leftovers
 
 Notify = Callable[[ReadProgress | Notice], None]
 
@@ -73,7 +74,8 @@ class Planner:
         check: Callable[[JobSpec], None] | None = None,
     ) -> None:
         self._registry, self._history = registry, history
-        self._notify, self._check = notify, check
+        self._notify, self._check_task = notify, check
+        self._contents = Contents(registry, notify)
 
     def plan(self, spec: JobSpec, created: float, *, resume: bool = False) -> Submission:
         """Return the job of a spec with its units. Raises UserError.
@@ -82,8 +84,8 @@ class Planner:
         files have not changed since.
         """
         spec = self._complete(spec)
-        job = Job(_new_id(spec.task), spec, created)
-        units = self._plan_units(job, is_resumed=resume)
+        sources = self._check(spec, is_resumed=resume)
+        job, units = self._plan_units(spec, sources, created)
         for folder in {Path(unit.target).parent for unit in units}:
             remove_leftovers(folder)
         if not resume:
@@ -101,30 +103,56 @@ class Planner:
             }
         )
 
-    def _plan_units(self, job: Job, *, is_resumed: bool) -> tuple[Unit, ...]:
-        spec, task = job.spec, self._registry.task(job.spec.task)
+    def _check(self, spec: JobSpec, *, is_resumed: bool) -> list[Source]:
+        """Return the inputs of a spec that can be planned. Raises UserError for any other."""
         if spec.frames:
             FrameRange.parse(spec.frames)
         sources = list_inputs(spec.inputs)
-        if issubclass(task, Run):
+        if issubclass(self._registry.task(spec.task), Run):
             check_run_folder(spec.output, is_resumed=is_resumed)
         else:
-            check_output(spec.output, sources)
-        if self._check:
-            self._check(spec)
+            check_output(spec.output, sources, task_needs(self._registry, spec).files)
+        if self._check_task:
+            self._check_task(spec)
+        return sources
+
+    def _plan_units(
+        self, spec: JobSpec, sources: Sequence[Source], created: float
+    ) -> tuple[Job, tuple[Unit, ...]]:
+        """Return the job of a checked spec, with the digests of its files, and its units."""
+        task, new_id = self._registry.task(spec.task), _new_id(spec.task)
+        needs, films = task_needs(self._registry, spec), dict[str, str]()
+        files = needs.files
         if issubclass(task, Run):
+            files = (*files, *run_inputs(spec.inputs, sources))
             target = str(output_path(spec.output) / task.result)
-            return plan_run(job.id, task.name, spec.inputs, target)
+            units = plan_run(new_id, task.name, spec.inputs, target)
+        else:
+            footage, films = self._read_footage(spec, sources)
+            units = plan_units(new_id, footage, spec.film)
+        read = Inputs([*files, *(source.url for source in sources)])
+        read.check(unit.target for unit in units)
+        digests = self._contents.of_files(files) | self._contents.of_networks(needs.networks)
+        spec = spec.model_copy(update={"files": digests, "films": films})
+        return Job(new_id, spec, created), units
+
+    def _read_footage(
+        self, spec: JobSpec, sources: Sequence[Source]
+    ) -> tuple[Footage, dict[str, str]]:
+        """Return what an effect's job renders, and the digest of each film."""
+        task = self._registry.task(spec.task)
         is_endless = issubclass(task, Effect) and task.is_endless
+        before = {source.url: look_at(source.url) for source in sources}
         footage = read_footage(spec, sources, self._notify, is_endless=is_endless)
-        return plan_units(job.id, footage, spec.film)
+        origins = (sequence.origin for sequence in footage.sequences if sequence.origin)
+        return footage, self._contents.of_films(origins, before)
 
     def _resume(self, job: Job, units: Sequence[Unit]) -> Submission:
         key = job.spec.key
         latest = self._history.find(key)
         if latest is None:
             self._explain_restart(job.spec)
-        finished = finished_units(units, self._history.finished(key), _make_digest_check())
+        finished = finished_units(units, self._history.finished(key), self._is_unchanged)
         crashes = self._history.crashes(key)
         # The user or the frame itself may have killed the farm. Such frames come last.
         ordered = sorted(units, key=lambda unit: crashes[unit.target])
@@ -133,6 +161,10 @@ class Planner:
             for unit in ordered
         )
         return Submission(job, tuple(restored), latest)
+
+    def _is_unchanged(self, path: str, sha256: str) -> bool:
+        """Return whether a file still has a SHA-256. A source that is no file never changes."""
+        return (self._contents.sha256(path) if Path(path).is_file() else "") == sha256
 
     def _explain_restart(self, spec: JobSpec) -> None:
         """Report why nothing can be reused of an earlier job with the same output."""
@@ -146,19 +178,6 @@ class Planner:
 
 def _new(unit: Unit) -> RestoredUnit:
     return RestoredUnit(unit, UnitState.BLOCKED if unit.needs else UnitState.READY)
-
-
-def _make_digest_check() -> Callable[[str, str], bool]:
-    """Return a function that checks whether a file still has a SHA-256.
-
-    It hashes each file once. A generated source, such as ``blank:``, never changes.
-    """
-
-    @cache
-    def digest(path: str) -> str:
-        return sha256_file(Path(path)) if Path(path).is_file() else ""
-
-    return lambda path, sha256: digest(path) == sha256
 
 
 def _absolute(path: str) -> str:

@@ -371,7 +371,18 @@ class Scheduler:
         job.settle()
         spec, missing = job.job.spec, job.missing_needs(entry)
         params = dict(spec.params)
-        order = Order(entry.unit, entry.attempt, token, spec.task, params, spec.plan, missing)
+        order = Order(
+            entry.unit,
+            entry.attempt,
+            token,
+            spec.task,
+            params,
+            spec.plan,
+            missing,
+            spec.film,
+            spec.frames,
+            spec.known_files(entry.unit.source),
+        )
         self._emit(WorkerChanged(worker.name, worker.kind, "busy"))
         self._emit(Assign(worker.name, order))
 

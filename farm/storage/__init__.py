@@ -1,5 +1,6 @@
 """Files on local disks: outputs appear under their name complete, or not at all."""
 
+from farm.storage.digests import FileDigests, KnownFiles, Look, look_at
 from farm.storage.local import (
     input_path,
     open_whole,
@@ -11,7 +12,11 @@ from farm.storage.local import (
 )
 
 __all__ = [
+    "FileDigests",
+    "KnownFiles",
+    "Look",
     "input_path",
+    "look_at",
     "open_whole",
     "output_path",
     "remove_file",

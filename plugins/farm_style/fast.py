@@ -6,7 +6,6 @@ as the whole picture, so there are no seams.
 """
 
 import copy
-from functools import lru_cache
 from math import sqrt
 from pathlib import Path
 from typing import Final
@@ -17,36 +16,18 @@ from torch import Tensor, nn
 from farm import BadParameter, Context
 from farm.engine.pyramid import resize
 from farm_style.generator import SMALLEST, Generator
-from farm_style.names import RESULT
+from farm_style.names import find
 from farm_style.params import StyleParams
 from farm_style.weights import read_generator
 
-SHIPPED: Final = Path(__file__).parent / "styles"
 UNTILED_PIXELS: Final = 1536 * 1024
 """Most pixels to process without tiles. Larger pictures are shrunk to this to take statistics."""
-
-
-def shipped() -> tuple[str, ...]:
-    """Return the names of the trained style networks that come with the farm."""
-    return tuple(sorted(path.stem for path in SHIPPED.glob("*.safetensors")))
-
-
-def find(name: str) -> Path:
-    """Return the file of a trained style network: shipped, given or of a run. Raises BadParameter."""
-    for path in (SHIPPED / f"{name}.safetensors", Path(name), Path(name) / RESULT):
-        if path.is_file():
-            return path
-    raise BadParameter(
-        "fast",
-        f"no trained style network {name!r}; give {', '.join(shipped())}, a .safetensors file, or "
-        "the folder of a finished `farm train-style` run",
-    )
 
 
 def check(params: StyleParams, context: Context) -> None:
     """Refuse a trained style network that is missing or unreadable."""
     assert params.fast
-    _load(str(find(params.fast)), str(context.device), context.dtype)
+    context.load(str(find(params.fast)), _read)
 
 
 def render(image: Tensor, params: StyleParams, context: Context) -> Tensor:
@@ -58,15 +39,13 @@ def render(image: Tensor, params: StyleParams, context: Context) -> Tensor:
             "fast",
             f"a picture of {width}x{height} is too small; use at least {SMALLEST} pixels per side",
         )
-    generator = _load(str(find(params.fast)), str(context.device), context.dtype)
+    generator = context.load(str(find(params.fast)), _read)
     with torch.inference_mode():
         return stylise(image, generator, context).clamp(0, 1)
 
 
-@lru_cache(4)
-def _load(path: str, device: str, dtype: torch.dtype) -> Generator:
-    generator = read_generator(Path(path)).to(device, dtype).eval()
-    return generator.to(memory_format=torch.channels_last)
+def _read(path: Path) -> Generator:
+    return read_generator(path).eval().to(memory_format=torch.channels_last)
 
 
 def stylise(

@@ -1,6 +1,28 @@
-"""File names that training and rendering share."""
+"""Names of files that training and rendering share, and of the trained style networks."""
 
+from pathlib import Path
 from typing import Final
+
+from farm import BadParameter
 
 RESULT: Final = "generator.safetensors"
 """The trained style network in the folder of a run."""
+
+SHIPPED: Final = Path(__file__).parent / "styles"
+
+
+def shipped() -> tuple[str, ...]:
+    """Return the names of the trained style networks that come with the farm."""
+    return tuple(sorted(path.stem for path in SHIPPED.glob("*.safetensors")))
+
+
+def find(name: str) -> Path:
+    """Return the file of a trained style network: shipped, given or of a run. Raises BadParameter."""
+    for path in (SHIPPED / f"{name}.safetensors", Path(name), Path(name) / RESULT):
+        if path.is_file():
+            return path
+    raise BadParameter(
+        "fast",
+        f"no trained style network {name!r}; give {', '.join(shipped())}, a .safetensors file, or "
+        "the folder of a finished `farm train-style` run",
+    )

@@ -1,10 +1,12 @@
 """The parameters of the style: one declaration for flags, schema and validation."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from farm import FilePath, NetworkParams
+from farm_style.names import shipped
 
 Weight = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
@@ -46,12 +48,18 @@ def _is_style(text: str) -> str:
     return absolute if weight == 1 else f"{absolute}={weight:g}"
 
 
+def _is_trained(text: str) -> str:
+    is_path = text not in shipped() and Path(text).expanduser().exists()
+    return _PATH.validate_python(text) if is_path else text
+
+
 def _is_start(text: str) -> str:
     return text if text in ("content", "noise") else _PATH.validate_python(text)
 
 
 Layer = Annotated[str, AfterValidator(_is_layer)]
 StyleFile = Annotated[str, AfterValidator(_is_style)]
+Trained = Annotated[str, AfterValidator(_is_trained)]
 Start = Annotated[str, AfterValidator(_is_start)]
 
 
@@ -63,7 +71,7 @@ class StyleParams(NetworkParams):
         description="Style picture, as FILE or FILE=WEIGHT. Repeat to mix styles.",
         json_schema_extra={"cli": "--style"},
     )
-    fast: str | None = Field(
+    fast: Trained | None = Field(
         None,
         description="Stylise in one pass with a trained style network: its name, its file, or the "
         "folder of a `farm train-style` run. Without a value: the network that comes with the "

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from farm import Context, Effect
-from farm_style.params import StyleParams
+from farm_style.names import find
+from farm_style.params import StyleParams, split_weight
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +20,17 @@ class Style(Effect):
     @property
     def continues_previous(self) -> bool:
         return self.params.fast is None
+
+    def files(self) -> dict[str, str]:
+        params = self.params
+        pictures = {style: split_weight(style)[0] for style in params.styles}
+        start = {} if params.start in ("content", "noise") else {params.start: params.start}
+        trained = {params.fast: str(find(params.fast))} if params.fast else {}
+        return super().files() | pictures | start | trained
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        return () if self.params.fast else super().networks
 
     def check(self, context: Context) -> None:
         if self.params.fast:

@@ -105,14 +105,19 @@ class TrainStyle(Run):
 
 
 def photographs(folder: str) -> list[str]:
-    """Return the photographs of a folder and its subfolders. Raises BadInput."""
+    """Return the photographs of a folder and its subfolders, except hidden ones. Raises BadInput."""
     path = Path(folder)
     if not path.is_dir():
         raise BadInput(folder, "this folder of photographs does not exist")
-    paths = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES)
+    found = (p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES)
+    paths = sorted(str(p) for p in found if not _is_hidden(p.relative_to(path)))
     if not paths:
         raise BadInput(folder, "this folder contains no photographs")
     return paths
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 class _StyleTraining:
@@ -125,7 +130,7 @@ class _StyleTraining:
         from farm_style import targets
         from farm_style.generator import Generator
 
-        self._params, self._context = params, context
+        self._params, self._context, self._picture = params, context, style
         self._network: Network = context.network(params.network, params.weights)
         defaults = targets.default_layers(self._network)
         self._style = defaults.style
@@ -155,7 +160,12 @@ class _StyleTraining:
         params = self._params
         optimizer = torch.optim.Adam(self.generator.parameters(), lr=params.rate)
         facts = params.model_dump(mode="json", exclude={"photos", "every", "steps", "weights"})
-        facts |= {"photos": len(self._photos), "weights": self._network.digest}
+        facts |= {
+            "photos": len(self._photos),
+            "sha256 of the photographs": self._context.digest(params.photos),
+            "sha256 of the style picture": self._context.digest(self._picture),
+            "weights": self._network.digest,
+        }
         return TrainState(
             {"generator": self.generator}, {"generator": optimizer}, self._context.seed, facts
         )

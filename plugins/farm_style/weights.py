@@ -34,8 +34,9 @@ def read_generator(path: Path) -> Generator:
         with safe_open(path, "pt") as file:
             header = json.loads((file.metadata() or {})[_HEADER])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        generator = Generator(int(header["width"]), int(header["blocks"]))
-        generator.load_state_dict(tensors)
+        with torch.device("meta"):  # draws no random weights
+            generator = Generator(int(header["width"]), int(header["blocks"]))
+        generator.load_state_dict(tensors, assign=True)
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise BadInput(

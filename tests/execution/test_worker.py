@@ -14,6 +14,7 @@ from farm.errors import (
     Cancelled,
     DeviceMemory,
     FarmError,
+    InputChanged,
     PluginError,
     StorageFailed,
     UnknownName,
@@ -24,7 +25,7 @@ from farm.execution.failures import classify
 from farm.execution.worker import Worker, attempt
 from farm.host.registry import Registry
 from farm.media import read_record
-from farm.model.job import Plan
+from farm.model.job import Plan, weights_key
 from farm.model.messages import Figures, Order, Reason, UnitCancelled, UnitFailed
 from farm.model.unit import Unit
 from farm.storage import sha256_file
@@ -188,11 +189,12 @@ def test_cancelling_before_the_write_leaves_no_file(worker: Worker, order: Order
 
 
 def test_networks_stay_loaded(worker: Worker, order: Order, tmp_path: Path) -> None:
-    weights = Path(shutil.copy(starter.WEIGHTS, tmp_path / "copy.safetensors"))
-    order = replace(order, task="look", params={"weights": str(weights)})
-    run(worker, order)
-    weights.unlink()
-    run(worker, order)
+    loaded = worker._contexts._networks.loaded
+    run(worker, replace(order, task="look"))
+    before = len(loaded)
+    weights = shutil.copy(starter.WEIGHTS, tmp_path / "copy.safetensors")
+    run(worker, replace(order, task="look", params={"weights": str(weights)}))
+    assert len(loaded) == before, "equal weights in another file were loaded again"
 
 
 def test_progress_is_reported(worker: Worker, order: Order, tmp_path: Path) -> None:
@@ -237,3 +239,16 @@ def test_a_failure_contains_the_traceback_of_the_plugin(worker: Worker, order: O
 def test_a_cancelled_attempt_is_reported(worker: Worker, order: Order) -> None:
     message = attempt(worker, "w", order, lambda *_: None, lambda: True)
     assert message == UnitCancelled("w", "lease")
+
+
+def test_other_weights_than_those_of_the_job_are_refused(
+    worker: Worker, order: Order, tmp_path: Path
+) -> None:
+    order = replace(order, task="look")
+    run(worker, replace(order, files={weights_key("starter"): starter.SHA256}))
+    with pytest.raises(InputChanged, match="network starter has changed since the job was"):
+        run(worker, replace(order, files={weights_key("starter"): "0" * 64}))
+    weights = str(shutil.copy(starter.WEIGHTS, tmp_path / "copy.safetensors"))
+    given = replace(order, params={"weights": weights}, files={weights: "0" * 64})
+    with pytest.raises(InputChanged, match=r"copy\.safetensors has changed since the job was"):
+        run(worker, given)

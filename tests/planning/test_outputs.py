@@ -1,12 +1,13 @@
 """The paths of outputs, and outputs that are refused before any work."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from farm.errors import BadOutput
 from farm.planning.inputs import Source, list_inputs
-from farm.planning.outputs import check_output, target_for
+from farm.planning.outputs import Inputs, check_output, target_for
 
 CAT = Source("cat", "/in/cat.jpg")
 RAW = Source("raw", "/in/raw.psd")
@@ -75,6 +76,64 @@ def test_an_output_does_not_replace_an_input(tmp_path: Path) -> None:
             check_output(str(output), sources)
     check_output(str(tmp_path / "dog.png"), sources)
     check_output(str(tmp_path / "new" / "folder"), sources)
+
+
+def hard_link(folder: Path, original: Path) -> Path:
+    (folder / "hard").mkdir()
+    (folder / "hard" / original.name).hardlink_to(original)
+    return folder / "hard" / original.name
+
+
+def symlink(folder: Path, original: Path) -> Path:
+    (folder / "soft").mkdir()
+    (folder / "soft" / original.name).symlink_to(original)
+    return folder / "soft" / original.name
+
+
+def linked_folder(folder: Path, original: Path) -> Path:
+    (folder / "folder").symlink_to(original.parent, target_is_directory=True)
+    return folder / "folder" / original.name
+
+
+@pytest.mark.parametrize("reach", [hard_link, symlink, linked_folder])
+def test_an_output_does_not_replace_an_input_by_another_path(
+    tmp_path: Path, reach: Callable[[Path, Path], Path]
+) -> None:
+    """A bind mount shows the same device and inode as a hard link; a test cannot make one."""
+    original = tmp_path / "in" / "cat.png"
+    original.parent.mkdir()
+    original.touch()
+    other = reach(tmp_path, original)
+    message = "this is also an input; choose another path"
+    for output in (other, other.parent):
+        with pytest.raises(BadOutput, match=message):
+            check_output(str(output), list_inputs([str(original)]))
+        with pytest.raises(BadOutput, match=message):
+            check_output(str(output), [Source("cat", "/in/cat.png")], [str(original)])
+    with pytest.raises(BadOutput, match=message):
+        check_output(str(original), [CAT], [str(other)])
+
+
+def test_no_target_of_a_plan_replaces_an_input(tmp_path: Path) -> None:
+    mask = tmp_path / "out" / "clip_00007.png"
+    mask.parent.mkdir()
+    mask.touch()
+    (tmp_path / "mask.png").hardlink_to(mask)
+    inputs = Inputs(["blank:4x3", str(tmp_path / "mask.png"), str(tmp_path / "gone.png")])
+    inputs.check(str(tmp_path / "out" / f"clip_{n:05}.png") for n in range(7))
+    with pytest.raises(BadOutput, match=r"clip_00007\.png: this is also an input"):
+        inputs.check(str(tmp_path / "out" / f"clip_{n:05}.png") for n in range(9))
+
+
+def test_nothing_is_written_into_a_folder_that_is_an_input(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (tmp_path / "link").symlink_to(photos, target_is_directory=True)
+    inputs = Inputs([str(photos)])
+    for target in ("photos/run/out.png", "link/out.png"):
+        with pytest.raises(BadOutput, match="photos is an input; choose a path outside it"):
+            inputs.check([str(tmp_path / target)])
+    inputs.check([str(tmp_path / "photos.png"), str(tmp_path / "out" / "photos")])
 
 
 def test_an_output_that_cannot_be_created_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from farm.engine.context import FrameContext, ReportProgress
 from farm.engine.networks import NetworkCache
 from farm.model.job import Plan
 from farm.testing import FakeContext, check_effect
-from farm_style import fast
+from farm_style import fast, names
 from farm_style.generator import Generator
 from farm_style.params import StyleParams
 from farm_style.task import Style
@@ -104,8 +104,8 @@ def test_fast_style_meets_the_contract_of_effects() -> None:
 
 
 def test_the_shipped_network_is_small() -> None:
-    assert fast.shipped() == ("eddies",)
-    assert fast.find("eddies").stat().st_size < 2 * 2**20
+    assert names.shipped() == ("eddies",)
+    assert names.find("eddies").stat().st_size < 2 * 2**20
 
 
 def test_a_network_survives_writing_and_reading(tmp_path: Path) -> None:
@@ -118,15 +118,15 @@ def test_a_network_survives_writing_and_reading(tmp_path: Path) -> None:
 
 
 def test_the_folder_of_a_run_stands_for_its_network(tmp_path: Path) -> None:
-    (tmp_path / fast.RESULT).write_bytes(to_bytes(Generator(4, 1), {}))
-    assert fast.find(str(tmp_path)) == tmp_path / fast.RESULT
+    (tmp_path / names.RESULT).write_bytes(to_bytes(Generator(4, 1), {}))
+    assert names.find(str(tmp_path)) == tmp_path / names.RESULT
 
 
 def test_an_unknown_network_is_refused_with_the_known_names() -> None:
     with pytest.raises(
         BadParameter, match=r"no trained style network 'starry'; give eddies, a \.safetensors file"
     ):
-        fast.find("starry")
+        names.find("starry")
 
 
 def test_a_file_without_a_network_is_refused(tmp_path: Path) -> None:

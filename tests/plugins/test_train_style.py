@@ -1,6 +1,7 @@
 """`farm train-style`: training, resuming, and refusing inputs that it cannot train on."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from torch import Tensor
 from farm import BadInput, BadParameter
 from farm.engine.context import FrameContext
 from farm.engine.networks import NetworkCache
-from farm.errors import Cancelled
+from farm.errors import Cancelled, InputChanged
 from farm.host.vetting import validate_params
 from farm.media import read_still
 from farm.model.job import Plan
+from farm.storage import KnownFiles
 from farm_networks.torchvision_models import torchvision_spec
-from farm_style import fast
-from farm_style.train import TrainStyle
+from farm_style import fast, names
+from farm_style.train import TrainStyle, photographs
 
 from .conftest import Scene
 
@@ -87,9 +89,9 @@ def test_a_resumed_run_gives_the_same_bytes(
     make_run(photos, every=20).train((style_picture,), straight, make_context())
     with pytest.raises(Cancelled):
         make_run(photos, every=20).train((style_picture,), stopped, make_context(stop_after=10))
-    assert not (stopped / fast.RESULT).exists()
+    assert not (stopped / names.RESULT).exists()
     make_run(photos, every=20).train((style_picture,), stopped, make_context())
-    assert (straight / fast.RESULT).read_bytes() == (stopped / fast.RESULT).read_bytes()
+    assert (straight / names.RESULT).read_bytes() == (stopped / names.RESULT).read_bytes()
     assert losses(straight) == losses(stopped)
     assert len(losses(straight)) == QUICK["steps"]
 
@@ -165,6 +167,57 @@ def test_a_folder_without_photographs_is_refused(
         (folder / content).touch()
     with pytest.raises(BadInput, match=reason):
         make_run(str(folder)).check(make_context())
+
+
+@pytest.mark.parametrize(
+    ("changed", "fact"),
+    [("photos/1.png", "photographs"), ("style.png", "style picture")],
+)
+def test_a_run_whose_pictures_have_changed_is_refused(
+    changed: str,
+    fact: str,
+    tmp_path: Path,
+    style_picture: str,
+    photos: str,
+    make_context: MakeContext,
+    scene: Scene,
+) -> None:
+    folder = tmp_path / "run"
+    make_run(photos, steps=2).train((style_picture,), folder, make_context())
+    save(tmp_path / changed, scene(90, 90))
+    with pytest.raises(
+        BadInput, match=f"belongs to another run: sha256 of the {fact} was '.{{64}}' and is now '"
+    ):
+        make_run(photos, steps=4).train((style_picture,), folder, make_context())
+
+
+def test_a_run_may_be_resumed_with_its_photographs_in_another_folder(
+    tmp_path: Path, style_picture: str, photos: str, make_context: MakeContext
+) -> None:
+    folder = tmp_path / "run"
+    make_run(photos, steps=2).train((style_picture,), folder, make_context())
+    moved = Path(photos).rename(tmp_path / "moved")
+    make_run(str(moved), steps=4).train((style_picture,), folder, make_context())
+    assert len(losses(folder)) == 4
+
+
+def test_a_photograph_that_changes_during_a_run_is_not_skipped_but_ends_it(
+    tmp_path: Path, style_picture: str, photos: str, make_context: MakeContext, scene: Scene
+) -> None:
+    context = make_context()
+    files = KnownFiles({photos: context.digest(photos)})
+    context._files = files
+    context._read = lambda path: files.read(path, lambda: read_still(path).pixels)[0]
+    context._report = lambda *_: save(tmp_path / "photos" / "1.png", scene(90, 90))
+    with pytest.raises(InputChanged, match=r"1\.png has changed since the job was submitted"):
+        make_run(photos, steps=50).train((style_picture,), tmp_path / "run", context)
+
+
+def test_hidden_photographs_are_left_out(tmp_path: Path, photos: str, style_picture: str) -> None:
+    shutil.copytree(photos, tmp_path / "photos" / ".thumbnails")
+    shutil.copyfile(style_picture, tmp_path / "photos" / "._1.png")
+    names = [Path(path).name for path in photographs(photos)]
+    assert names == ["0.png", "1.png", "2.png"]
 
 
 def test_several_style_pictures_are_refused(

@@ -1,0 +1,196 @@
+"""Digests of files and folders, and a check that files are what they were when a job was submitted.
+
+A file is hashed again only when it looks different: its inode, its size or its times.
+"""
+
+import hashlib
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import Final, TypeVar
+
+from farm.errors import BadInput, InputChanged, StorageFailed
+from farm.storage.local import input_path, sha256_file
+
+__all__ = ["FileDigests", "KnownFiles", "Look", "look_at"]
+
+_REMEMBERED: Final = 100_000
+"""Most digests to remember, at about 300 bytes each; more files than this are hashed again."""
+
+_THREADS: Final = 8
+"""Threads that hash a folder. hashlib releases the interpreter, and a network disk is slow to answer."""
+
+Look = tuple[int, int, int, int, int]
+"""Device, inode, size and times of a file. While they stay the same, so does the content."""
+
+Value = TypeVar("Value")
+
+
+def look_at(path: Path | str) -> Look | None:
+    """Return what a file looks like; None if it is inaccessible."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a path or a string
+    except (OSError, ValueError):
+        return None
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return (status.st_dev, status.st_ino, status.st_size, *times)
+
+
+class FileDigests:
+    """SHA-256 of files and folders. Remembers the digest of a file until it looks different."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Path, tuple[Look | None, str]] = OrderedDict()
+
+    def sha256(self, path: str, report: Callable[[float], None] = lambda _done: None) -> str:
+        """Return the SHA-256 of a file, or one that stands for a folder.
+
+        A folder's covers the relative name and the content of every file in it and in its
+        subfolders, except hidden ones. Every file is read once, several at a time, which takes as
+        long as copying the folder. report: receives the fraction of a folder that has been read.
+
+        Raises BadInput if there is neither, StorageFailed if the storage fails.
+        """
+        found = input_path(path)
+        with _translated_errors(path):
+            mode = found.stat().st_mode
+            if S_ISDIR(mode):
+                return _joint_digest(self.contents(found, report))
+            if S_ISREG(mode):
+                return self._file(found)
+        raise BadInput(path, "neither a file nor a folder")
+
+    def contents(
+        self, folder: Path, report: Callable[[float], None] = lambda _done: None
+    ) -> dict[str, str]:
+        """Return the SHA-256 of every file in a folder that is not hidden, by relative name."""
+        paths = list(_files_in(folder))
+        with ThreadPoolExecutor(_THREADS, "farm-digest") as pool:
+            entries = pool.map(self._entry, paths)
+            found: dict[str, str] = {}
+            for number, (path, entry) in enumerate(zip(paths, entries, strict=True), start=1):
+                self._remember(path, entry)
+                found[str(path.relative_to(folder))] = entry[1]
+                report(number / len(paths))
+        return found
+
+    def _file(self, path: Path) -> str:
+        entry = self._entry(path)
+        self._remember(path, entry)
+        return entry[1]
+
+    def _entry(self, path: Path) -> tuple[Look | None, str]:
+        """Return what a file looks like, and its digest. Raises StorageFailed if it keeps changing."""
+        look = look_at(path)
+        known = self._known.get(path)
+        if known and known[0] == look:
+            return known
+        digest = sha256_file(path)
+        if look_at(path) != look:
+            raise StorageFailed(str(path), "it changed while it was read")
+        return look, digest
+
+    def _remember(self, path: Path, entry: tuple[Look | None, str]) -> None:
+        self._known[path] = entry
+        self._known.move_to_end(path)
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+
+
+@contextmanager
+def _translated_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        is_wrong = isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError)
+        raise (BadInput if is_wrong else StorageFailed)(path, reason) from error
+
+
+def _joint_digest(contents: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(sorted(contents.items())).encode()).hexdigest()
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Return the files in a folder and its subfolders, except hidden ones, in a fixed order."""
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+        found += (path for path in paths if path.is_file())
+    return found
+
+
+class KnownFiles:
+    """The files of one job, with the content they had when it was submitted.
+
+    expected: SHA-256 by path, of a file or of a folder, whose files are then expected too; and of
+    anything else that a job names, by a name without a slash. Empty if nothing is known, as while a
+    spec is checked.
+    """
+
+    def __init__(
+        self, expected: Mapping[str, str] | None = None, digests: FileDigests | None = None
+    ) -> None:
+        self._expected = expected or {}
+        self._digests = digests or FileDigests()
+        self._folders: dict[str, dict[str, str]] = {}
+
+    def digest(self, path: str) -> str:
+        """Return the SHA-256 of a file or folder.
+
+        Raises InputChanged if it is not what it was when the job was submitted, BadInput if there
+        is no such file, StorageFailed.
+        """
+        folder = self._expected_folder(path)
+        expected = self._content_of(folder).get(path, "") if folder else self._expected.get(path)
+        try:
+            found = self._digests.sha256(path)
+        except BadInput as error:
+            if expected is None or os.path.lexists(path):
+                raise
+            raise InputChanged(path, "was removed") from error
+        if expected not in {None, found}:
+            raise InputChanged(path, "has changed")
+        return found
+
+    def check(self, name: str, found: str) -> None:
+        """Raise InputChanged if something that is no file of the job has another digest than then."""
+        if self._expected.get(name, found) != found:
+            raise InputChanged(name, "has changed")
+
+    def read(self, path: str, read: Callable[[], Value]) -> tuple[Value, str]:
+        """Return what a function reads from a file, and the digest of what it has read.
+
+        Raises InputChanged as digest does, before and after the file is read, and StorageFailed if
+        the file changed in between.
+        """
+        if path in self._expected or self._expected_folder(path):
+            self.digest(path)
+        before = look_at(Path(path))
+        value = read()
+        digest = self.digest(path)
+        if look_at(Path(path)) != before:
+            raise StorageFailed(path, "it changed while it was read")
+        return value, digest
+
+    def _expected_folder(self, path: str) -> str | None:
+        """Return the folder among the expected ones that a path is in."""
+        if path in self._expected or not self._expected:
+            return None
+        return next((str(p) for p in Path(path).parents if str(p) in self._expected), None)
+
+    def _content_of(self, folder: str) -> dict[str, str]:
+        """Return the digests in an expected folder by path, once it is known to be unchanged."""
+        if folder not in self._folders:
+            with _translated_errors(folder):
+                found = self._digests.contents(input_path(folder))
+            if _joint_digest(found) != self._expected[folder]:
+                raise InputChanged(folder, "has changed")
+            self._folders[folder] = {f"{folder}/{name}": sha for name, sha in found.items()}
+        return self._folders[folder]
