@@ -1,11 +1,13 @@
 """A finished film names the source it was joined with, so that a changed one is noticed."""
 
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from farm.errors import InputChanged
 from farm.execution.finishing import Finisher
 from farm.media import Frame
 from farm.media.film import choose_format, encode_part
@@ -44,3 +46,23 @@ def test_a_join_without_a_source_reports_none(part: str) -> None:
     figures, film = join(part, "")
     assert figures.source_sha256 == ""
     assert figures.target_sha256 == sha256_file(film)
+
+
+def test_a_film_that_changes_while_it_is_joined_is_not_reported_as_done(
+    part: str, tmp_path: Path
+) -> None:
+    source = Path(shutil.copy(part, tmp_path / "source"))
+    unit = Unit(
+        "job", "clip/film", str(source), str(tmp_path / "out.mkv"), work=Join((part,), FORM)
+    )
+    files = {str(source): sha256_file(source)}
+    order = Order(unit, 1, "lease", "invert", {}, Plan(), files=files)
+
+    def replace_source(*_: object) -> None:
+        shutil.copy(part, tmp_path / "other")
+        with (tmp_path / "other").open("ab") as other:
+            other.write(b"more")
+        (tmp_path / "other").replace(source)
+
+    with pytest.raises(InputChanged, match="source has changed"):
+        Finisher().run(order, replace_source, lambda: False)
