@@ -61,6 +61,7 @@ def open_farm(
         stack.callback(executor.close)
         check = task_check(registry, partial(check_context, registry))
         controller = Controller(registry, executor, ledger, observers=observers, check=check)
+        stack.callback(controller.close)
         if metrics:
             metrics.watch(controller.scheduler)
         yield Farm(controller, ledger)

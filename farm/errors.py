@@ -5,6 +5,8 @@
     │   ├── BadInput            an input cannot be read
     │   ├── BadOutput           an output cannot be written
     │   ├── BadParameter        a parameter is invalid
+    │   ├── JobHeld             another farm is at work on the job
+    │   ├── LedgerUnavailable   the ledger cannot be read or written at present
     │   ├── InputChanged        a file is not what it was when the job was submitted
     │   ├── UnknownName         no such task, network, layer or class
     │   └── WeightsMissing      a network's weights are not here and cannot be downloaded
@@ -14,6 +16,7 @@
     │   ├── DeviceMemory        the device ran out of memory
     │   └── StorageFailed       a file could not be read or written
     ├── Cancelled               the user stopped the work
+    ├── JobTakenOver            another farm has taken the job over
     └── FarmBug                 the farm broke one of its own rules
 
 Errors cross process boundaries. Every field is a positional argument in ``args`` and the text is
@@ -63,6 +66,31 @@ class BadParameter(UserError):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.reason}"
+
+
+class JobHeld(UserError):
+    """Another farm is at work on the job: ``JobHeld(job, holder)``."""
+
+    def __init__(self, job: str, holder: str) -> None:
+        super().__init__(job, holder)
+        self.job, self.holder = job, holder
+
+    def __str__(self) -> str:
+        return f"{self.holder} is at work on job {self.job}; wait for it, or stop it"
+
+
+class LedgerUnavailable(UserError):
+    """The ledger cannot be read or written at present: ``LedgerUnavailable(ledger, reason)``.
+
+    reason: completes a sentence that begins with "the ledger". A later try may succeed.
+    """
+
+    def __init__(self, ledger: str, reason: str) -> None:
+        super().__init__(ledger, reason)
+        self.ledger, self.reason = ledger, reason
+
+    def __str__(self) -> str:
+        return f"the ledger {self.ledger} {self.reason}; try again when that has passed"
 
 
 class InputChanged(UserError):
@@ -162,6 +190,17 @@ class StorageFailed(WorkerError):
 
 class Cancelled(FarmError):
     """The unit was asked to stop; nothing was written."""
+
+
+class JobTakenOver(FarmError):
+    """Another farm has taken the job over, so this one must not: ``JobTakenOver(job, holder)``."""
+
+    def __init__(self, job: str, holder: str) -> None:
+        super().__init__(job, holder)
+        self.job, self.holder = job, holder
+
+    def __str__(self) -> str:
+        return f"job {self.job} was taken over by {self.holder}"
 
 
 class FarmBug(FarmError):

@@ -20,6 +20,8 @@ SAMPLES: dict[str, tuple[object, ...]] = {
     "BadInput": ("a.png", "is damaged"),
     "BadOutput": ("out.gif", "its suffix must be one of .png, .jpg"),
     "BadParameter": ("octaves", "should be at most 20, not 99"),
+    "JobHeld": ("dream-1", "process 4242 on render2"),
+    "LedgerUnavailable": ("/home/me/ledger.db", "is locked"),
     "InputChanged": ("guide.jpg", "was removed"),
     "UnknownName": ("layer", "inception4z", ("conv1", "inception4c")),
     "WeightsMissing": ("vgg19", "the server did not answer"),
@@ -29,6 +31,7 @@ SAMPLES: dict[str, tuple[object, ...]] = {
     "DeviceMemory": ("cuda:0", "2 GiB wanted"),
     "StorageFailed": ("out.png", "no space left on device"),
     "Cancelled": (),
+    "JobTakenOver": ("dream-1", "process 4242 on render2"),
     "FarmBug": ("a unit was lost", ("ready", "leased to ray-1")),
 }
 

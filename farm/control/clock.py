@@ -10,12 +10,18 @@ class Clock(Protocol):
     def time(self) -> float:
         """Return Unix seconds."""
 
+    def sleep(self, seconds: float) -> None:
+        """Return after this time."""
+
 
 class SystemClock:
     """The system clock."""
 
     def time(self) -> float:
         return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
 
 
 class FakeClock:
@@ -26,6 +32,9 @@ class FakeClock:
 
     def time(self) -> float:
         return self._seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
 
     def advance(self, seconds: float) -> None:
         """Move the clock forward."""

@@ -1,16 +1,22 @@
 """The control loop around planner, scheduler, ledger, executor and observers.
 
-It first stores what changed, then acts on it, then notifies observers. If the process is killed
-between two of these steps, the ledger still records at least what has been done.
+It first stores what changed, then acts on it, then notifies observers, once for all messages of a
+poll. If the process is killed between two of these steps, the ledger still records at least what has
+been done. While the ledger cannot be written, nothing is acted on and workers keep what they do.
 """
 
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final, Protocol
 
+from farm.control.claimed_outputs import ClaimedOutputs
 from farm.control.clock import Clock, SystemClock
+from farm.control.patience import Patience
 from farm.control.working_files import WorkingFiles
+from farm.errors import BadOutput, JobHeld, JobTakenOver, LedgerUnavailable, UserError
 from farm.host.executor import Executor
 from farm.host.registry import Registry
 from farm.ledger import Ledger
@@ -23,19 +29,25 @@ from farm.model.events import (
     JobSubmitted,
     KillWorker,
     News,
+    Notice,
+    Progressed,
     Stopping,
     Tick,
     UnitChanged,
     WantedChanged,
 )
 from farm.model.history import RestoredUnit
-from farm.model.job import Job, JobSpec, JobState, Wanted
-from farm.model.messages import WorkerLost
-from farm.planning.submission import Planner
+from farm.model.job import Job, JobSpec, Wanted
+from farm.model.messages import UnitCancelled, WorkerLost
+from farm.model.unit import Unit
+from farm.planning.submission import Planner, Submission
+from farm.process import BEAT_SECONDS
 from farm.scheduling.policy import Policy
 from farm.scheduling.scheduler import Scheduler
 
 POLL_SECONDS: Final = 0.5
+ADD_SECONDS: Final = 30.0
+"""How long a new job waits for a ledger that is locked."""
 STOP_SECONDS: Final = 30.0
 
 
@@ -65,10 +77,15 @@ class Controller:
     ) -> None:
         self._hook, self._executor, self._ledger = registry.hook, executor, ledger
         self._clock, self._observers = clock or SystemClock(), observers
-        self._planner = Planner(registry, ledger, self._notify, check)
+        self._patience = Patience(self._clock, self._notify)
+        self._claims = ClaimedOutputs(ledger.process)
+        self._planner = Planner(registry, ledger, self._notify, check, self._claim)
         self.scheduler = Scheduler(policy, generation=secrets.token_hex(4))
         self._jobs: list[str] = []
         self._working: dict[str, WorkingFiles] = {}
+        self._lost: dict[str, str] = {}
+        self._pending: list[Instruction] = []
+        self._last_beat = -BEAT_SECONDS
         self._is_started = False
 
     def submit(self, spec: JobSpec, *, resume: bool = False) -> Job:
@@ -76,21 +93,20 @@ class Controller:
 
         resume: skip frames that an equal job finished and whose files have not changed since.
         """
-        submission = self._planner.plan(spec, self._clock.time(), resume=resume)
-        if submission.replaces:
-            self._end_replaced(submission.replaces, by=submission.job)
-        self._ledger.add(submission.job, submission.units)
+        self._beat()
+        try:
+            submission = self._planner.plan(spec, self._clock.time(), resume=resume)
+            self._patience.insist(partial(self._add, submission), ADD_SECONDS)
+        except BaseException:
+            self._claims.release_all(but=self._working)
+            raise
         return self._start(submission.job, submission.units)
 
     def recover(self) -> list[Job]:
-        """Resume every unfinished job in the ledger, for example after a crash.
-
-        It takes over all of them, so only one farm per ledger may do this at a time.
-        """
-        unfinished = [job for job in self._ledger.jobs() if not job.state.is_final]
+        """Resume every unfinished job in the ledger whose farm is dead, for example after a crash."""
+        self._beat()
         return [
-            self._start(job, [record.restored for record in self._ledger.units(job.id)])
-            for job in unfinished
+            self._start(*taken) for job in self._ledger.unfinished() if (taken := self._take(job))
         ]
 
     def want(self, job: str, wanted: Wanted) -> None:
@@ -105,23 +121,64 @@ class Controller:
         if not self.scheduler.is_done and not self._is_started:
             self._is_started = True
             self._executor.start()
-        while not self.scheduler.is_done and not is_stopped():
+        while not self._is_done and not is_stopped():
             self._step()
-        return [self.scheduler.job(job) for job in self._jobs]
+        return [self._job(job) for job in self._jobs]
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Ask running units to stop, and wait this long for them. Their jobs can be resumed."""
         deadline = self._clock.time() + seconds
         self._handle(Stopping())
-        while self.scheduler.busy_workers() and self._clock.time() < deadline:
+        while not self._is_stopped and self._clock.time() < deadline:
             self._step()
-        for worker in self.scheduler.busy_workers():
-            self._handle(WorkerLost(worker, "did not stop in time"))
+        lost = [WorkerLost(w, "did not stop in time") for w in self.scheduler.busy_workers()]
+        self._handle(*lost)
 
-    def _end_replaced(self, job: Job, by: Job) -> None:
-        if not job.state.is_final:
-            ended = replace(job, state=JobState.CANCELLED, reason=f"resumed as {by.id}")
-            self._ledger.record([JobChanged(ended)], self._clock.time())
+    def close(self) -> None:
+        """End the workers, give up the outputs, and record that the farm ends in good order."""
+        try:
+            self._executor.close()
+        finally:
+            self._claims.release_all()
+            with suppress(UserError):
+                self._ledger.leave(self._clock.time())
+
+    @property
+    def _is_done(self) -> bool:
+        return self.scheduler.is_done and not self._pending
+
+    @property
+    def _is_stopped(self) -> bool:
+        return not self.scheduler.busy_workers() and not self._pending
+
+    def _job(self, job: str) -> Job:
+        current = self.scheduler.job(job)
+        return replace(current, reason=self._lost[job]) if job in self._lost else current
+
+    # Jobs that enter
+
+    def _add(self, submission: Submission) -> None:
+        job, units, before = submission.job, submission.units, submission.replaces
+        if before:
+            self._ledger.replace(before, job, units, self._clock.time())
+        else:
+            self._ledger.add(job, units)
+
+    def _claim(self, job: str, units: Sequence[Unit]) -> None:
+        self._claims.take(job, units, self._clock.time())
+
+    def _take(self, job: Job) -> tuple[Job, list[RestoredUnit]] | None:
+        """Own a job of a dead farm and return it with its units; None if its farm lives."""
+        if job.id in self._working:
+            return None
+        records = self._ledger.units(job.id)
+        try:
+            self._claim(job.id, [record.unit for record in records])
+            self._ledger.take(job.id, self._clock.time())
+        except (BadOutput, JobHeld):
+            self._claims.release(job.id)
+            return None
+        return job, [record.restored for record in self._ledger.units(job.id)]
 
     def _start(self, job: Job, units: Iterable[RestoredUnit]) -> Job:
         units = tuple(units)
@@ -130,27 +187,87 @@ class Controller:
         self._handle(JobSubmitted(job, units))
         return self.scheduler.job(job.id)
 
-    def _step(self) -> None:
-        for message in self._executor.poll(POLL_SECONDS):
-            self._handle(message)
-        self._handle(Tick())
+    # Jobs that are lost
 
-    def _handle(self, event: Event) -> None:
+    def _lose(self, job: str, reason: str) -> None:
+        """Drop a job that another farm has taken over, and leave its files alone."""
+        output = self.scheduler.job(job).spec.output
+        note = f"{reason}; this farm stops its work and leaves the files as they are"
+        self._lost[job] = reason
+        self._working.pop(job, None)
+        self._claims.release(job)
+        unsent = [i for i in self._pending if isinstance(i, Assign) and _job_of(i) == job]
+        self._pending = [i for i in self._pending if _job_of(i) != job]
         now = self._clock.time()
+        self._decide(WantedChanged(job, Wanted.CANCEL), now)
+        for assign in unsent:
+            self._decide(UnitCancelled(assign.worker, assign.order.token), now)
+        self._notify(Notice(output, note))
+
+    # The loop
+
+    def _step(self) -> None:
+        self._beat()
+        if self._pending:
+            self._patience.wait()
+            self._carry_out()
+            return
+        self._handle(*self._executor.poll(POLL_SECONDS), Tick())
+
+    def _beat(self) -> None:
+        """Show now and then that this farm lives."""
+        now = self._clock.time()
+        if now - self._last_beat < BEAT_SECONDS:
+            return
+        self._last_beat = now
+        with suppress(LedgerUnavailable):
+            self._ledger.beat(now)
+        for job, reason in self._claims.beat():
+            self._lose(job, reason)
+
+    def _handle(self, *events: Event) -> None:
+        """Let the scheduler decide about all events, then store, act and notify once."""
+        now = self._clock.time()
+        try:
+            for event in events:
+                self._decide(event, now)
+        finally:
+            self._carry_out()
+
+    def _decide(self, event: Event, now: float) -> None:
         instructions = self.scheduler.handle(event, now)
-        self._store([i for i in instructions if isinstance(i, UnitChanged | JobChanged)], now)
-        for instruction in instructions:
+        self._pending += [i for i in instructions if _job_of(i) not in self._lost]
+
+    def _carry_out(self) -> None:
+        """Store what was decided, act on it and notify, or nothing of it if it cannot be stored."""
+        if not self._patience.attempt(self._store):
+            return
+        pending, self._pending = self._pending, []
+        for instruction in pending:
             self._act(instruction)
-        for instruction in instructions:
+        for instruction in pending:
             if not isinstance(instruction, Assign | CancelWork | KillWorker):
                 self._notify(instruction)
 
-    def _store(self, changes: Sequence[UnitChanged | JobChanged], now: float) -> None:
-        if changes:
-            self._ledger.record(changes, now)
+    def _store(self) -> None:
+        while True:
+            changes = [i for i in self._pending if isinstance(i, UnitChanged | JobChanged)]
+            try:
+                if changes:
+                    self._ledger.record(changes, self._clock.time())
+            except JobTakenOver as error:
+                self._lose(error.job, str(error))
+            else:
+                break
         for change in changes:
-            if isinstance(change, UnitChanged):
-                self._working[change.unit.job].on_change(change)
+            self._on_stored(change)
+
+    def _on_stored(self, change: UnitChanged | JobChanged) -> None:
+        if isinstance(change, UnitChanged):
+            self._working[change.unit.job].on_change(change)
+        elif change.job.state.is_final:
+            self._working.pop(change.job.id, None)
+            self._claims.release(change.job.id)
 
     def _act(self, instruction: Instruction) -> None:
         match instruction:
@@ -176,3 +293,16 @@ class Controller:
                 state=event.state,
                 reason=event.reason,
             )
+
+
+def _job_of(instruction: Instruction) -> str | None:
+    """Return the job that an instruction is about, if it is about one."""
+    match instruction:
+        case UnitChanged(unit) | Progressed(unit):
+            return unit.job
+        case JobChanged(job):
+            return job.id
+        case Assign(_, order):
+            return order.unit.job
+        case _:
+            return None

@@ -2,13 +2,24 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from farm.errors import UserError
-from farm.ledger.migrating import migrate
+from farm.ledger.migrating import is_current, migrate
+from farm.ledger.trouble import first_line
+
+READS: Final = "farm_reads"
+"""Execution option of a connection that only reads, so that it does not wait for a writer."""
+
+_PRAGMAS: Final = (
+    "busy_timeout=3000",  # so that Ctrl-C has an effect soon
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+)
 
 
 def open_engine(url: str) -> Engine:
@@ -20,8 +31,11 @@ def open_engine(url: str) -> Engine:
         with ExitStack() as stack:
             engine = _connectable(url)
             stack.callback(engine.dispose)
-            with engine.begin() as connection:
-                migrate(connection)
+            with reading(engine) as connection:
+                is_ready = is_current(connection)
+            if not is_ready:
+                with engine.begin() as connection:
+                    migrate(connection)
             stack.pop_all()
     except ValueError:
         raise UserError(_refusal(url, "this is not a database URL")) from None
@@ -32,9 +46,16 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of an error, or of the driver's own error if it wraps one."""
-    return str(getattr(error, "orig", None) or error).splitlines()[0]
+def reading(engine: Engine) -> Connection:
+    """Return a connection that only reads, to be used in a with statement."""
+    return engine.connect().execution_options(**{READS: True})
+
+
+def address_of(engine: Engine) -> str:
+    """Return the file of the database, or its URL without the password."""
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        return engine.url.database
+    return engine.url.render_as_string(hide_password=True)
 
 
 def _connectable(url: str) -> Engine:
@@ -44,18 +65,19 @@ def _connectable(url: str) -> Engine:
         if parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", _begin_immediate)
+        event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None
-    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+def _begin_sqlite(connection: Connection) -> None:
+    is_read = connection.get_execution_options().get(READS, False)
+    connection.exec_driver_sql("BEGIN" if is_read else "BEGIN IMMEDIATE")
 
 
 def _refusal(url: str, reason: str) -> str:

@@ -19,6 +19,7 @@ def job_from(row: Any) -> Job:
         JobState(row.state),
         Wanted(row.wanted),
         row.reason,
+        row.device,
     )
 
 
@@ -35,12 +36,14 @@ def unit_record_from(row: Any) -> UnitRecord:
         row.is_working,
     )
     figures = Figures(**json.loads(row.figures)) if row.figures else None
-    return UnitRecord(unit, UnitState(row.state), row.attempts, row.reason, figures)
+    return UnitRecord(
+        unit, UnitState(row.state), row.attempts, row.reason, figures, crashes=row.crashes
+    )
 
 
 def failure_from(row: Any) -> Failure:
-    """Return the failure in a row of the table failures."""
-    return Failure(Reason(row.reason), row.message, traceback=row.traceback)
+    """Return the failure in a row of the table failures, joined with its traceback."""
+    return Failure(Reason(row.reason), row.message, traceback=row.text or "")
 
 
 def story_line_from(row: Any) -> str:

@@ -7,15 +7,17 @@ from sqlalchemy import (
     Column,
     Float,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     PrimaryKeyConstraint,
     String,
     Table,
     Text,
+    false,
 )
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 """The revision these tables are at: the newest one in migrations/versions."""
 
 metadata = MetaData()
@@ -37,17 +39,45 @@ jobs = Table(
     Column("id", String(64), primary_key=True),
     Column("key", String(64), nullable=False, index=True),
     Column("spec", Text, nullable=False),
-    Column("created", Float, nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("created", Float, nullable=False, index=True),
+    Column("state", String(16), nullable=False, index=True),
     Column("wanted", String(16), nullable=False),
     Column("reason", Text, nullable=False),
+    Column("device", Text, nullable=False, server_default=""),
+    Column("task", String(64), nullable=False, server_default=""),
+    Column("output", Text, nullable=False, server_default=""),
+    Column("is_resumed", Boolean, nullable=False, server_default=false()),
+    Column("counts", Text, nullable=False, server_default="{}"),
+    Column("owner", String(32)),
+    Column("epoch", Integer, nullable=False, server_default="0"),
+    Index("ix_jobs_task_output", "task", "output"),
 )
+"""task, output: of the spec. is_resumed: whatever earlier jobs with this key are known to have
+finished is in this job's units too. counts: of units by state, as JSON. owner: the farm that may
+change the job. epoch: how many farms have owned it."""
+
+farms = Table(
+    "farms",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("kernel", Text, nullable=False),
+    Column("space", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("start", Float, nullable=False),
+    Column("started", Float, nullable=False),
+    Column("heartbeat", Float, nullable=False),
+    Column("ended", Float),
+)
+"""Every farm that has owned a job, as in farm.process. started, heartbeat, ended: Unix seconds. A
+farm that dies leaves ended empty."""
+
 units = Table(
     "units",
     metadata,
     Column("job", ForeignKey("jobs.id"), primary_key=True),
     Column("number", Integer, primary_key=True),
-    Column("name", Text, nullable=False, index=True),
+    Column("name", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("target", Text, nullable=False),
     Column("needs", Text, nullable=False),
@@ -58,7 +88,11 @@ units = Table(
     Column("attempts", Integer, nullable=False),
     Column("reason", Text, nullable=False),
     Column("figures", Text),
+    Column("crashes", Integer, nullable=False, server_default="0"),
 )
+"""crashes: how many farms in a row had died while they held the unit when its job began, or was
+taken over."""
+
 story = Table(
     "story",
     metadata,
@@ -83,5 +117,14 @@ failures = Table(
     Column("attempt", Integer, nullable=False),
     Column("reason", String(16), nullable=False),
     Column("message", Text, nullable=False),
-    Column("traceback", Text, nullable=False),
+    Column("digest", String(64)),
 )
+"""digest: of the traceback, if there is one."""
+
+tracebacks = Table(
+    "tracebacks",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("text", Text, nullable=False),
+)
+"""Each traceback once, by its SHA-256."""

@@ -1,59 +1,146 @@
 """Converts the model's objects into rows of the ledger and writes them."""
 
+import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, Self, TypeVar
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, Text, bindparam, func, insert, select, update
 
 from farm.ledger import tables
-from farm.model.events import UnitChanged
+from farm.ledger.holding import HeldJob
+from farm.model.events import JobChanged, UnitChanged
 from farm.model.history import RestoredUnit
 from farm.model.job import Job
-from farm.model.messages import Failure
-from farm.model.unit import Unit
+from farm.model.messages import Figures
 from farm.model.work import WORK
 
+T = TypeVar("T")
 
-def insert_job(connection: Connection, job: Job, units: Iterable[RestoredUnit]) -> None:
-    """Insert a job and its units."""
-    rows = [_unit_row(restored, number) for number, restored in enumerate(units)]
-    connection.execute(insert(tables.jobs).values(key=job.spec.key, **_job_row(job)))
-    connection.execute(insert(tables.units), rows)
+_ROWS: Final = 10_000
+"""Rows of units in memory at once while a job is inserted."""
+
+_units: Final = tables.units.c
+
+_INSERT_UNITS: Final = insert(tables.units)
+_INSERT_STORY: Final = insert(tables.story)
+_INSERT_FAILURES: Final = insert(tables.failures)
+_INSERT_TRACEBACKS: Final = insert(tables.tracebacks)
+_UPDATE_JOB: Final = update(tables.jobs).where(tables.jobs.c.id == bindparam("of_job"))
+_UPDATE_UNIT: Final = (
+    update(tables.units)
+    .where(_units.job == bindparam("of_job"), _units.number == bindparam("of_number"))
+    .values(
+        state=bindparam("new_state"),
+        attempts=bindparam("new_attempts"),
+        reason=bindparam("new_reason"),
+        figures=func.coalesce(bindparam("new_figures", type_=Text), _units.figures),
+    )
+)
 
 
-def update_job(connection: Connection, job: Job) -> None:
-    """Write a job's current state."""
-    query = update(tables.jobs).where(tables.jobs.c.id == job.id)
-    connection.execute(query.values(_job_row(job)))
-
-
-def update_unit(connection: Connection, change: UnitChanged, now: float) -> None:
-    """Write a unit's new state, and add the change and any failure to its history."""
-    values: dict[str, object] = {
-        "state": change.state,
-        "attempts": change.attempt,
-        "reason": change.reason,
+def insert_job(
+    connection: Connection, job: Job, units: Iterable[RestoredUnit], **owned: object
+) -> None:
+    """Insert a job and its units. owned: values of the columns that only the ledger knows."""
+    spec = job.spec
+    fixed = {
+        "id": job.id,
+        "key": spec.key,
+        "spec": spec.model_dump_json(),
+        "created": job.created,
+        "task": spec.task,
+        "output": spec.output,
     }
-    if change.figures:
-        values["figures"] = json.dumps(asdict(change.figures))
-    units = tables.units.c
-    is_the_unit = (units.job == change.unit.job) & (units.name == change.unit.name)
-    connection.execute(update(tables.units).where(is_the_unit).values(values))
-    connection.execute(insert(tables.story).values(_story_row(change, now)))
-    if change.failure:
-        failure = _failure_row(change.unit, change.attempt, change.failure)
-        connection.execute(insert(tables.failures).values(failure))
+    connection.execute(insert(tables.jobs), fixed | _job_row(job) | owned)
+    for some in _batched(enumerate(units), _ROWS):
+        connection.execute(_INSERT_UNITS, [_unit_row(restored, n) for n, restored in some])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Changes that are stored together. jobs: each in its last state. by_job: changes of units."""
+
+    units: list[UnitChanged]
+    jobs: list[Job]
+    by_job: dict[str, list[UnitChanged]]
+
+    @classmethod
+    def of(cls, changes: Iterable[UnitChanged | JobChanged]) -> Self:
+        """Sort changes by what they change."""
+        units: list[UnitChanged] = []
+        jobs: dict[str, Job] = {}
+        by_job: dict[str, list[UnitChanged]] = {}
+        for change in changes:
+            if isinstance(change, JobChanged):
+                jobs[change.job.id] = change.job
+                by_job.setdefault(change.job.id, [])
+            else:
+                units.append(change)
+                by_job.setdefault(change.unit.job, []).append(change)
+        return cls(units, list(jobs.values()), by_job)
+
+
+def update_jobs(connection: Connection, jobs: Iterable[Job]) -> None:
+    """Write the current states of jobs."""
+    for job in jobs:
+        connection.execute(_UPDATE_JOB, {"of_job": job.id, **_job_row(job)})
+
+
+def update_units(
+    connection: Connection,
+    changes: Sequence[UnitChanged],
+    held: Mapping[str, HeldJob],
+    now: float,
+) -> None:
+    """Write the new states of units, and add the changes and any failures to their history."""
+    if not changes:
+        return
+    latest: dict[tuple[str, int], dict[str, Any]] = {}
+    for change in changes:
+        key = change.unit.job, held[change.unit.job].numbers[change.unit.name]
+        latest[key] = _changed_unit_row(change, *key, latest.get(key, {}))
+    connection.execute(_UPDATE_UNIT, list(latest.values()))
+    connection.execute(_INSERT_STORY, [_story_row(change, now) for change in changes])
+    failed = [change for change in changes if change.failure]
+    if failed:
+        _insert_tracebacks(connection, failed)
+        connection.execute(_INSERT_FAILURES, [_failure_row(change) for change in failed])
+
+
+def _insert_tracebacks(connection: Connection, failed: Iterable[UnitChanged]) -> None:
+    """Insert the tracebacks that are not there yet."""
+    texts = {_digest(c.failure.traceback): c.failure.traceback for c in failed if c.failure}
+    texts.pop(None, None)
+    digest = tables.tracebacks.c.digest
+    for some in _batched(texts, 500):
+        known = set(connection.scalars(select(digest).where(digest.in_(some))))
+        new = [{"digest": d, "text": texts[d]} for d in some if d not in known]
+        if new:
+            connection.execute(_INSERT_TRACEBACKS, new)
+
+
+def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while some := list(islice(iterator, size)):
+        yield some
+
+
+def _digest(traceback: str) -> str | None:
+    """Return the name of a traceback in the ledger; None if it is empty."""
+    if not traceback:
+        return None
+    return hashlib.sha256(traceback.encode(errors="surrogatepass")).hexdigest()
 
 
 def _job_row(job: Job) -> dict[str, object]:
     return {
-        "id": job.id,
-        "spec": job.spec.model_dump_json(),
-        "created": job.created,
         "state": job.state,
         "wanted": job.wanted,
         "reason": job.reason,
+        "device": job.device,
     }
 
 
@@ -72,7 +159,27 @@ def _unit_row(restored: RestoredUnit, number: int) -> dict[str, object]:
         "state": restored.state,
         "attempts": restored.attempt,
         "reason": "",
+        "figures": _figures(restored.figures),
+        "crashes": restored.crashes,
     }
+
+
+def _changed_unit_row(
+    change: UnitChanged, job: str, number: int, before: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the parameters of _UPDATE_UNIT. before: those of an earlier change of the unit."""
+    return {
+        "of_job": job,
+        "of_number": number,
+        "new_state": change.state,
+        "new_attempts": change.attempt,
+        "new_reason": change.reason,
+        "new_figures": _figures(change.figures) or before.get("new_figures"),
+    }
+
+
+def _figures(figures: Figures | None) -> str | None:
+    return json.dumps(figures, default=vars) if figures else None
 
 
 def _story_row(change: UnitChanged, now: float) -> dict[str, object]:
@@ -88,12 +195,13 @@ def _story_row(change: UnitChanged, now: float) -> dict[str, object]:
     }
 
 
-def _failure_row(unit: Unit, attempt: int, failure: Failure) -> dict[str, object]:
+def _failure_row(change: UnitChanged) -> dict[str, object]:
+    assert change.failure
     return {
-        "job": unit.job,
-        "unit": unit.name,
-        "attempt": attempt,
-        "reason": failure.reason,
-        "message": failure.message,
-        "traceback": failure.traceback,
+        "job": change.unit.job,
+        "unit": change.unit.name,
+        "attempt": change.attempt,
+        "reason": change.failure.reason,
+        "message": change.failure.message,
+        "digest": _digest(change.failure.traceback),
     }

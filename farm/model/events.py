@@ -80,7 +80,7 @@ class ReadProgress:
 
 @dataclass(frozen=True)
 class Notice:
-    """Not stored: something about an input or output that the user should know before work starts."""
+    """Not stored: something about an input, an output or the ledger that the user should know."""
 
     url: str
     note: str

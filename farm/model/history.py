@@ -10,20 +10,25 @@ from farm.model.unit import Unit, UnitState
 class RestoredUnit:
     """A unit as it enters the scheduler, new or from the ledger.
 
-    failures: the reasons of earlier attempts, each of which counts.
+    failures: the reasons of earlier attempts, each of which counts. crashes: how many farms in a
+    row died while they held it. figures: of its latest success in an earlier job, which may still be
+    good.
     """
 
     unit: Unit
     state: UnitState
     attempt: int = 0
     failures: tuple[Reason, ...] = ()
+    crashes: int = 0
+    figures: Figures | None = None
 
 
 @dataclass(frozen=True)
 class UnitRecord:
     """A unit as the ledger knows it.
 
-    figures: of the successful attempt. failures: of the others, oldest first.
+    figures: of the latest success, maybe in an earlier job. failures: oldest first. crashes: how many
+    farms in a row had died while they held it when its job began or was taken over.
     """
 
     unit: Unit
@@ -32,9 +37,12 @@ class UnitRecord:
     reason: str
     figures: Figures | None
     failures: tuple[Failure, ...] = ()
+    crashes: int = 0
 
     @property
     def restored(self) -> RestoredUnit:
         """The unit as it enters a farm that resumes it."""
         reasons = tuple(failure.reason for failure in self.failures)
-        return RestoredUnit(self.unit, self.state, self.attempts, reasons)
+        return RestoredUnit(
+            self.unit, self.state, self.attempts, reasons, self.crashes, self.figures
+        )

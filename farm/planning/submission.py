@@ -7,8 +7,8 @@ import os
 import re
 import secrets
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -18,6 +18,7 @@ from farm.host.vetting import validate_params
 from farm.model.events import Notice, ReadProgress
 from farm.model.history import RestoredUnit, UnitRecord
 from farm.model.job import Job, JobSpec, changes
+from farm.model.messages import Figures
 from farm.model.unit import Unit, UnitState
 from farm.planning.checking import task_needs
 from farm.planning.contents import Contents, run_inputs
@@ -40,14 +41,17 @@ class History(Protocol):
     def find(self, key: str) -> Job | None:
         """Return the latest job with this key."""
 
-    def finished(self, key: str) -> Mapping[str, UnitRecord]:
-        """Return the successful units of all jobs with this key, by target."""
+    def job(self, job: str) -> Job | None:
+        """Return the job with this id."""
 
-    def crashes(self, key: str) -> Counter[str]:
-        """Return how many farms in a row crashed while they held a unit, by target."""
+    def latest(self, task: str, output: str) -> Job | None:
+        """Return the latest job with this task and output."""
 
-    def jobs(self) -> Sequence[Job]:
-        """Return every job, oldest first."""
+    def finished(self, key: str, targets: Collection[str]) -> Mapping[str, UnitRecord]:
+        """Return the latest success for each of the targets, among all jobs with this key."""
+
+    def crashes(self, key: str, targets: Collection[str]) -> Counter[str]:
+        """Return for each of the targets how many farms in a row died while they held its unit."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,9 @@ class Planner:
     """Plans jobs.
 
     check: raises UserError for a spec that only the task itself can refuse. notify: receives how
-    much of a film has been read, and what the user should know before work starts.
+    much of a film has been read, and what the user should know before work starts. claim: called
+    with the job and its units before anything on disk is changed; raises BadOutput if another job
+    writes the same files.
     """
 
     def __init__(
@@ -72,9 +78,10 @@ class Planner:
         history: History,
         notify: Notify,
         check: Callable[[JobSpec], None] | None = None,
+        claim: Callable[[str, Sequence[Unit]], None] = lambda _job, _units: None,
     ) -> None:
         self._registry, self._history = registry, history
-        self._notify, self._check_task = notify, check
+        self._notify, self._check_task, self._claim = notify, check, claim
         self._contents = Contents(registry, notify)
 
     def plan(self, spec: JobSpec, created: float, *, resume: bool = False) -> Submission:
@@ -86,6 +93,7 @@ class Planner:
         spec = self._complete(spec)
         sources = self._check(spec, is_resumed=resume)
         job, units = self._plan_units(spec, sources, created)
+        self._claim(job.id, units)
         for folder in {Path(unit.target).parent for unit in units}:
             remove_leftovers(folder)
         if not resume:
@@ -152,15 +160,28 @@ class Planner:
         latest = self._history.find(key)
         if latest is None:
             self._explain_restart(job.spec)
-        finished = finished_units(units, self._history.finished(key), self._is_unchanged)
-        crashes = self._history.crashes(key)
+        targets = [unit.target for unit in units]
+        records = self._history.finished(key, targets)
+        finished = finished_units(units, records, self._is_unchanged)
+        crashes = self._history.crashes(key, targets)
         # The user or the frame itself may have killed the farm. Such frames come last.
         ordered = sorted(units, key=lambda unit: crashes[unit.target])
         restored = (
-            RestoredUnit(unit, UnitState.SKIPPED) if unit.name in finished else _new(unit)
+            replace(
+                RestoredUnit(unit, UnitState.SKIPPED) if unit.name in finished else _new(unit),
+                crashes=crashes[unit.target],
+                figures=_figures_of(unit, records.get(unit.target)),
+            )
             for unit in ordered
         )
-        return Submission(job, tuple(restored), latest)
+        kept = {records[unit.target].unit.job for unit in units if unit.name in finished}
+        return Submission(replace(job, device=self._device_of(kept)), tuple(restored), latest)
+
+    def _device_of(self, jobs: Collection[str]) -> str:
+        """Return the device of the latest of these jobs that has one."""
+        found = [job for name in jobs if (job := self._history.job(name))]
+        found.sort(key=lambda job: job.created)
+        return next((job.device for job in reversed(found) if job.device), "")
 
     def _is_unchanged(self, path: str, sha256: str) -> bool:
         """Return whether a file still has a SHA-256. A source that is no file never changes."""
@@ -168,16 +189,22 @@ class Planner:
 
     def _explain_restart(self, spec: JobSpec) -> None:
         """Report why nothing can be reused of an earlier job with the same output."""
-        others = (job.spec for job in self._history.jobs())
-        earlier = [o for o in others if (o.task, o.output) == (spec.task, spec.output)]
+        earlier = self._history.latest(spec.task, spec.output)
         if earlier and not issubclass(self._registry.task(spec.task), Run):
-            reasons = "; ".join(changes(earlier[-1], spec))
+            reasons = "; ".join(changes(earlier.spec, spec))
             note = f"nothing can be reused: {reasons}; every frame will be rendered"
             self._notify(Notice(spec.output, note))
 
 
 def _new(unit: Unit) -> RestoredUnit:
     return RestoredUnit(unit, UnitState.BLOCKED if unit.needs else UnitState.READY)
+
+
+def _figures_of(unit: Unit, record: UnitRecord | None) -> Figures | None:
+    """Return what an earlier success of the same unit cost, which the job carries on."""
+    if record is None or replace(record.unit, job=unit.job) != unit:
+        return None
+    return record.figures
 
 
 def _absolute(path: str) -> str:

@@ -1,5 +1,6 @@
 """Files on local disks: outputs appear under their name complete, or not at all."""
 
+from farm.storage.claims import EVERYTHING, Claim, claim
 from farm.storage.digests import FileDigests, KnownFiles, Look, look_at
 from farm.storage.local import (
     input_path,
@@ -12,9 +13,12 @@ from farm.storage.local import (
 )
 
 __all__ = [
+    "EVERYTHING",
+    "Claim",
     "FileDigests",
     "KnownFiles",
     "Look",
+    "claim",
     "input_path",
     "look_at",
     "open_whole",

@@ -401,6 +401,25 @@ def test_frames_are_reused_even_if_the_priority_differs(make_farm: MakeFarm, spe
     assert resumed(make_farm, spec.model_copy(update={"priority": 90}))[0] == []
 
 
+def record_device(ledger: Ledger, job: Job, device: str) -> None:
+    with ledger._engine.begin() as connection:
+        where = "UPDATE jobs SET device = ? WHERE id = ?"
+        connection.exec_driver_sql(where, (device, job.id))
+
+
+def test_a_job_that_keeps_frames_stays_on_their_device(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger, tmp_path: Path
+) -> None:
+    run_once(make_farm, spec)
+    record_device(ledger, ledger.jobs()[-1], "cpu AVX512")
+    (tmp_path / "out" / "b.png").unlink()
+    for _ in range(2):
+        assert make_farm().controller.submit(spec, resume=True).device == "cpu AVX512"
+    for path in (tmp_path / "out").glob("*.png"):
+        path.unlink()
+    assert make_farm().controller.submit(spec, resume=True).device == ""
+
+
 def test_a_quarantined_unit_is_retried_when_the_job_is_resumed(
     make_farm: MakeFarm, spec: JobSpec
 ) -> None:

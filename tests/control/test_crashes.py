@@ -17,8 +17,10 @@ from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobSpec, JobState
 from farm.model.messages import Message, Order
 from farm.model.unit import UnitState
+from farm.process import SILENT_SECONDS
 
-from ..fakes import FakeExecutor  # noqa: TID252 - shared with the contract suite
+from ..fakes import FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
+from ..workbench import kill  # noqa: TID252 - shared between rooms
 
 ENOUGH = 1000
 """More steps than any of these jobs takes."""
@@ -57,6 +59,11 @@ class KilledLedger(Ledger):
     def add(self, job: Job, units: Sequence[RestoredUnit]) -> None:
         self.switch.step()
         super().add(job, units)
+        self.switch.step()
+
+    def replace(self, before: Job, job: Job, units: Sequence[RestoredUnit], now: float) -> None:
+        self.switch.step()
+        super().replace(before, job, units, now)
         self.switch.step()
 
     def record(self, changes: Iterable[UnitChanged | JobChanged], now: float) -> None:
@@ -101,13 +108,15 @@ class Farms:
         executor = KilledExecutor(clock=self.clock)
         executor.switch = switch
         observers = [KilledObserver(switch)]
-        with closing(KilledLedger.open_with(self.url, switch)) as ledger, suppress(Killed):
+        with closing(KilledLedger.open_with(self.url, switch)) as ledger:
             controller = Controller(
                 self.registry, executor, ledger, clock=self.clock, observers=observers
             )
-            if not recovers or not controller.recover():
-                controller.submit(self.spec, resume=True)
-            controller.run()
+            with suppress(Killed):
+                if not recovers or not controller.recover():
+                    controller.submit(self.spec, resume=True)
+                controller.run()
+            kill(controller)
         return executor
 
 
@@ -144,7 +153,7 @@ def kills(farms: Farms, *, recovers: bool) -> Iterator[tuple[set[str], list[str]
         if switch.count < steps:
             return
         before = recorded(farms).done
-        farms.clock.advance(1)
+        farms.clock.advance(SILENT_SECONDS)
         executor = farms.run(KillSwitch(ENOUGH), recovers=recovers)
         yield before, [order.unit.name for order in executor.orders]
 
@@ -172,6 +181,7 @@ def test_after_a_kill_at_any_step_the_next_farm_renders_exactly_the_missing_fram
 def test_a_frame_that_kills_three_farms_is_quarantined(farms: Farms, ledger_url: str) -> None:
     for _ in range(3):
         kill_at_frame_a(farms)
+    farms.clock.advance(SILENT_SECONDS)
     executor = farms.run(KillSwitch(ENOUGH), recovers=True)
     assert executor.orders == []
     with closing(Ledger.open(ledger_url)) as ledger:
@@ -184,6 +194,7 @@ def test_a_frame_that_kills_three_farms_is_quarantined(farms: Farms, ledger_url:
 
 def test_a_resumed_job_starts_with_frames_that_killed_no_farm(farms: Farms) -> None:
     kill_at_frame_a(farms)
+    farms.clock.advance(SILENT_SECONDS)
     executor = farms.run(KillSwitch(ENOUGH))
     assert [order.unit.name for order in executor.orders] == ["b", "c", "a"]
     assert recorded(farms).done == {"a", "b", "c"}
@@ -198,9 +209,9 @@ def kill_at_frame_a(farms: Farms) -> None:
             if is_running and event.unit.name == "a":
                 raise Killed
 
-    farms.clock.advance(60)
+    farms.clock.advance(SILENT_SECONDS)
     with closing(Ledger.open(farms.url)) as ledger:
-        executor = FakeExecutor(clock=farms.clock)
+        executor = FakeExecutor(scripted({"a": ["hang"] * 9}), clock=farms.clock)
         controller = Controller(
             farms.registry, executor, ledger, clock=farms.clock, observers=[Observer()]
         )
@@ -208,3 +219,4 @@ def kill_at_frame_a(farms: Farms) -> None:
             controller.submit(farms.spec)
         with pytest.raises(Killed):
             controller.run()
+        kill(controller)

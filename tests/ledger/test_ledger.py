@@ -145,12 +145,12 @@ def test_the_latest_success_for_each_target_is_found(ledger: Ledger) -> None:
     later = replace(FIGURES, target_sha256="ef" * 32)
     ledger.record([succeeded("a", "old"), succeeded("b", "old")], 1.0)
     ledger.record([succeeded("a", "new", later)], 2.0)
-    finished = ledger.finished(job().spec.key)
+    finished = ledger.finished(job().spec.key, ["out/a", "out/b"])
     assert {target: record.figures for target, record in finished.items()} == {
         "out/a": later,
         "out/b": FIGURES,
     }
-    assert ledger.finished(job(output="elsewhere/").spec.key) == {}
+    assert ledger.finished(job(output="elsewhere/").spec.key, ["out/a"]) == {}
 
 
 def test_crashes_are_counted_per_target_since_its_unit_last_ended(ledger: Ledger) -> None:
@@ -160,7 +160,7 @@ def test_crashes_are_counted_per_target_since_its_unit_last_ended(ledger: Ledger
         running = [UnitChanged(unit(u, name), S.RUNNING, 1) for u in "ab"]
         ledger.record(running, number)
     ledger.record([succeeded("b", "j1")], 4.0)
-    assert ledger.crashes(job().spec.key) == {"out/a": 3, "out/b": 1}
+    assert ledger.crashes(job().spec.key, ["out/a", "out/b", "out/c"]) == {"out/a": 3, "out/b": 1}
 
 
 def test_the_story_lists_every_change_with_its_time_and_worker(ledger: Ledger) -> None:

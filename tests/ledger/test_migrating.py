@@ -1,13 +1,16 @@
 """Ledgers of older farms are brought to the head revision; those of newer farms are refused."""
 
+import json
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -17,11 +20,22 @@ from farm.errors import UserError
 from farm.ledger import Ledger
 from farm.ledger.migrating import BASELINE, alembic_config, migrate, run_migrations
 from farm.ledger.tables import HEAD, metadata
+from farm.model.events import UnitChanged
 from farm.model.history import RestoredUnit
-from farm.model.job import Job, JobSpec
+from farm.model.job import Job, JobSpec, JobState
+from farm.model.messages import Figures
 from farm.model.unit import Unit, UnitState
 
 UNIT = Unit("job", "a", "in/a.png", "out/a.png")
+
+OLD_JOB = "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, 'run', '')"
+OLD_UNIT = "INSERT INTO units VALUES (?, ?, ?, ?, ?, '[]', ?, FALSE, FALSE, ?, 1, '', ?)"
+OLD_FAILURE = (
+    "INSERT INTO failures (job, unit, attempt, reason, message, traceback)"
+    " VALUES (?, 'b', ?, 'bug', 'it broke', ?)"
+)
+RENDER = '{"kind": "render"}'
+OLD_UNITS = (("a", "succeeded", json.dumps(asdict(Figures()))), ("b", "running", None))
 
 
 @pytest.fixture
@@ -50,31 +64,109 @@ def refusal(file: Path) -> str:
     return str(caught.value)
 
 
+@pytest.fixture
+def old_file(tmp_path: Path, spec: JobSpec) -> Path:
+    """A ledger as the first revision made it, with an old job and one that was killed."""
+    file = tmp_path / "old.db"
+    engine = create_engine(f"sqlite:///{file}")
+    with engine.begin() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, BASELINE)
+        for job, created, job_state in (("old", 0.5, "completed"), ("job", 1.0, "running")):
+            connection.exec_driver_sql(
+                OLD_JOB, (job, spec.key, spec.model_dump_json(), created, job_state)
+            )
+            for number, (name, state, figures) in enumerate(OLD_UNITS):
+                unit = (job, number, name, f"in/{name}.png", f"out/{name}.png", RENDER)
+                connection.exec_driver_sql(OLD_UNIT, (*unit, state, figures))
+            for attempt, traceback in enumerate(("Traceback ...", "", "Traceback ...")):
+                connection.exec_driver_sql(OLD_FAILURE, (job, attempt, traceback))
+    engine.dispose()
+    return file
+
+
+def test_an_old_ledger_keeps_everything_that_it_knows(old_file: Path, spec: JobSpec) -> None:
+    with closing(Ledger.open(f"sqlite:///{old_file}")) as ledger:
+        old, job = ledger.jobs()
+        assert (old.id, old.spec, old.state) == ("old", spec, JobState.COMPLETED)
+        assert job == Job("job", spec, 1.0, JobState.RUNNING)
+        assert ledger.latest(spec.task, spec.output) == job
+        assert [j.id for j in ledger.unfinished()] == ["job"]
+        done, held = ledger.units("job")
+        assert (done.unit, done.figures) == (UNIT, Figures())
+        assert [f.traceback for f in held.failures] == ["Traceback ...", "", "Traceback ..."]
+        assert ledger.counts("job") == {UnitState.SUCCEEDED: 1, UnitState.RUNNING: 1}
+        targets = [done.unit.target, held.unit.target]
+        assert set(ledger.finished(spec.key, targets)) == {UNIT.target}
+        assert ledger.crashes(spec.key, targets) == {held.unit.target: 2}
+    with closing(sqlite3.connect(old_file)) as connection:
+        assert connection.execute("SELECT text FROM tracebacks").fetchall() == [("Traceback ...",)]
+
+
+def test_a_job_of_an_old_ledger_can_be_taken_and_ended(old_file: Path) -> None:
+    with closing(Ledger.open(f"sqlite:///{old_file}")) as ledger:
+        ledger.take("job", 2.0)
+        done = UnitChanged(ledger.units("job")[1].unit, UnitState.SUCCEEDED, 1)
+        ledger.record([done], 3.0)
+        assert ledger.counts("job") == {UnitState.SUCCEEDED: 2}
+
+
 def assert_opens_at_head(file: Path) -> None:
     with closing(Ledger.open(f"sqlite:///{file}")) as ledger:
-        assert [record.unit for record in ledger.units("job")] == [UNIT]
+        assert ledger.units("job")[0].unit == UNIT
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("SELECT schema FROM about").fetchall() == [(2,)]
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
 
 
-def test_a_ledger_from_before_revisions_is_adopted(file: Path) -> None:
-    before = dump(file)
-    execute(file, "DROP TABLE alembic_version")
-    assert_opens_at_head(file)
-    assert dump(file) == before
+def test_a_ledger_from_before_revisions_is_adopted_and_migrated(old_file: Path) -> None:
+    execute(old_file, "DROP TABLE alembic_version")
+    for _ in range(2):
+        assert_opens_at_head(old_file)
 
 
-def test_a_ledger_of_schema_1_is_upgraded(file: Path) -> None:
+def test_a_ledger_of_schema_1_is_upgraded(old_file: Path) -> None:
     columns = ("work", "is_tolerant", "is_working")
     execute(
-        file,
+        old_file,
         "DROP TABLE alembic_version",
         *(f"ALTER TABLE units DROP COLUMN {column}" for column in columns),
         "UPDATE about SET schema = 1",
     )
     for _ in range(2):
-        assert_opens_at_head(file)
+        assert_opens_at_head(old_file)
+
+
+@pytest.mark.parametrize("spec_text", ["{}", "not JSON"])
+def test_a_migration_that_fails_says_so_in_one_line_and_changes_nothing(
+    old_file: Path, spec_text: str
+) -> None:
+    with closing(sqlite3.connect(old_file)) as connection:
+        connection.execute("UPDATE jobs SET spec = ?", [spec_text])
+        connection.commit()
+    before = dump(old_file)
+    message = refusal(old_file)
+    assert "it could not be brought up to date: " in message
+    assert "it is unchanged; set FARM_LEDGER to another file" in message
+    assert "\n" not in message
+    assert dump(old_file) == before
+
+
+@pytest.mark.parametrize(
+    ("table", "statements"),
+    [
+        ("about", ["DROP TABLE alembic_version", "DELETE FROM about"]),
+        ("alembic_version", ["DELETE FROM alembic_version"]),
+    ],
+)
+def test_a_ledger_of_no_version_is_refused(
+    old_file: Path, table: str, statements: list[str]
+) -> None:
+    execute(old_file, *statements)
+    message = refusal(old_file)
+    assert f"its table {table} is empty, so its version is unknown; it may be damaged" in message
+    assert "None" not in message
 
 
 def test_a_ledger_of_an_unknown_schema_is_refused_and_left_unchanged(file: Path) -> None:

@@ -1,0 +1,52 @@
+"""The claims of a farm on the outputs of its jobs, held for as long as each job lives."""
+
+from collections.abc import Container, Iterable, Iterator
+from pathlib import Path
+
+from farm.errors import BadOutput
+from farm.model.unit import Unit
+from farm.model.work import Train
+from farm.process import FarmProcess
+from farm.storage import EVERYTHING, Claim, claim, output_path
+
+
+class ClaimedOutputs:
+    """Claims by job."""
+
+    def __init__(self, process: FarmProcess) -> None:
+        self._process = process
+        self._claims: dict[str, Claim] = {}
+
+    def take(self, job: str, units: Iterable[Unit], now: float) -> None:
+        """Claim what the units of a job write. Raises BadOutput if another job writes it.
+
+        now: Unix seconds.
+        """
+        self._claims[job] = claim(_paths(units), job, self._process, now)
+
+    def beat(self) -> Iterator[tuple[str, str]]:
+        """Keep the claims alive; yield each job that has lost its own, with the reason."""
+        for job, taken in list(self._claims.items()):
+            try:
+                taken.beat()
+            except BadOutput as error:
+                yield job, error.reason
+
+    def release(self, job: str) -> None:
+        """Give up the outputs of a job, if it has claimed any."""
+        if job in self._claims:
+            self._claims.pop(job).release()
+
+    def release_all(self, *, but: Container[str] = ()) -> None:
+        """Give up the outputs of all jobs. but: those that keep theirs."""
+        for job in list(self._claims):
+            if job not in but:
+                self.release(job)
+
+
+def _paths(units: Iterable[Unit]) -> list[Path]:
+    """Return the files that stay once the units are done; for a run, its whole folder."""
+    paths = [(output_path(unit.target), unit) for unit in units if not unit.is_working]
+    return [
+        path.with_name(EVERYTHING) if isinstance(unit.work, Train) else path for path, unit in paths
+    ]

@@ -1,0 +1,232 @@
+"""Two farms never work on one job or one output; a farm that is overtaken lets go."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from farm.control.clock import FakeClock
+from farm.control.controller import Controller
+from farm.errors import BadOutput
+from farm.host.registry import Registry
+from farm.ledger import Ledger
+from farm.model.events import JobChanged, Notice, WorkerChanged
+from farm.model.job import JobSpec, JobState
+from farm.model.unit import UnitState
+from farm.process import SILENT_SECONDS
+
+from ..fakes import End, FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
+from ..workbench import Farm, Log, kill  # noqa: TID252 - shared between rooms
+
+S = UnitState
+
+Open = Callable[..., Farm]
+
+
+@pytest.fixture
+def open_farm(registry: Registry, ledger_url: str) -> Iterator[Open]:
+    """Open another farm at the same time: ``open_farm({"a": ["hang"]})``. Each has a ledger object."""
+    clock, ledgers, controllers = FakeClock(), list[Ledger](), list[Controller]()
+
+    def open_farm(ends: dict[str, list[End]] | None = None, url: str = ledger_url) -> Farm:
+        ledger = Ledger.open(url)
+        ledgers.append(ledger)
+        executor, log = FakeExecutor(scripted(ends or {}), clock=clock), Log()
+        controller = Controller(registry, executor, ledger, clock=clock, observers=[log])
+        controllers.append(controller)
+        return Farm(controller, executor, log, clock)
+
+    yield open_farm
+    kill(*controllers)
+    for ledger in ledgers:
+        ledger.close()
+
+
+@pytest.fixture
+def busy(open_farm: Open, spec: JobSpec) -> Farm:
+    """A farm whose unit a is running and does not end."""
+    farm = open_farm({"a": ["hang"] * 9})
+    farm.controller.submit(spec)
+    farm.controller.run(lambda: farm.log.states("a")[-1:] == [S.RUNNING])
+    return farm
+
+
+def files(spec: JobSpec) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(spec.output).iterdir()}
+
+
+def jobs(ledger: Ledger) -> list[tuple[str, JobState]]:
+    return [(job.id, job.state) for job in ledger.jobs()]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("is_other_ledger", [False, True])
+def test_a_second_job_for_the_same_files_is_refused_and_changes_nothing(
+    busy: Farm,
+    open_farm: Open,
+    spec: JobSpec,
+    ledger: Ledger,
+    tmp_path: Path,
+    *,
+    resume: bool,
+    is_other_ledger: bool,
+) -> None:
+    before, recorded = files(spec), jobs(ledger)
+    (first, _) = recorded[0]
+    other = spec.model_copy(update={"params": {"amount": 0.5}})
+    url = f"sqlite:///{tmp_path / 'other.db'}"
+    second = open_farm(url=url) if is_other_ledger else open_farm()
+    for wanted in (spec, other):
+        with pytest.raises(BadOutput, match=f"job {first} .* is writing it; wait for it, stop it"):
+            second.controller.submit(wanted, resume=resume)
+    assert files(spec) == before
+    assert jobs(ledger) == recorded
+
+
+def test_leftovers_are_removed_only_after_the_output_is_claimed(
+    busy: Farm, open_farm: Open, spec: JobSpec
+) -> None:
+    half = Path(spec.output, ".farm-0123456789abcdef.part")
+    half.write_bytes(b"half a picture")
+    with pytest.raises(BadOutput):
+        open_farm().controller.submit(spec)
+    assert half.exists()
+
+
+def test_recovery_leaves_the_jobs_of_living_farms_alone(
+    busy: Farm, open_farm: Open, spec: JobSpec
+) -> None:
+    second = open_farm()
+    assert second.controller.recover() == []
+    busy.clock.advance(SILENT_SECONDS)
+    assert second.controller.recover() == []
+    kill(busy.controller)
+    assert [job.spec.output for job in second.controller.recover()] == [spec.output]
+    assert second.controller.recover() == []
+
+
+def test_an_ended_job_frees_its_output(open_farm: Open, spec: JobSpec) -> None:
+    open_farm_and_run(open_farm, spec)
+    open_farm_and_run(open_farm, spec)
+    assert set(files(spec)) == {"a.png", "b.png", "c.png"}
+
+
+def open_farm_and_run(open_farm: Open, spec: JobSpec) -> None:
+    farm = open_farm()
+    farm.controller.submit(spec)
+    assert farm.run().state is JobState.COMPLETED
+
+
+def test_a_closed_farm_frees_its_outputs_and_its_jobs_at_once(
+    busy: Farm, open_farm: Open, spec: JobSpec, ledger: Ledger
+) -> None:
+    busy.controller.stop()
+    busy.controller.close()
+    assert not Path(spec.output).exists()
+    (job,) = open_farm().controller.recover()
+    assert [record.crashes for record in ledger.units(job.id)] == [0, 0, 0]
+
+
+def test_a_refused_job_gives_its_output_back(
+    open_farm: Open, spec: JobSpec, pictures: Path, tmp_path: Path
+) -> None:
+    class Interrupted(Ledger):
+        def add(self, *_: object) -> None:
+            raise KeyboardInterrupt
+
+    farm = open_farm()
+    farm.controller._ledger.__class__ = Interrupted
+    with pytest.raises(KeyboardInterrupt):
+        farm.controller.submit(spec)
+    assert not Path(spec.output).exists()
+
+
+# A farm that is taken for dead
+
+
+def overtake(busy: Farm, open_farm: Open, ledger: Ledger) -> Farm:
+    """Let a second farm take the first one's job over, as after a long sleep of the first."""
+    busy.clock.advance(SILENT_SECONDS)
+    kill(busy.controller)
+    second = open_farm()
+    assert len(second.controller.recover()) == 1
+    return second
+
+
+def test_a_farm_whose_job_was_taken_over_drops_it_in_words(
+    busy: Farm, open_farm: Open, spec: JobSpec, ledger: Ledger
+) -> None:
+    second = overtake(busy, open_farm, ledger)
+    process = second.controller._ledger.process
+    before = ledger.story(ledger.jobs()[0].id)
+    busy.executor.script = scripted({})
+    (job,) = busy.controller.run()
+    assert (job.state, job.reason) == (
+        JobState.CANCELLED,
+        f"job {job.id} was taken over by {process}",
+    )
+    notes = [event.note for event in busy.log.events if isinstance(event, Notice)]
+    (note,) = notes
+    assert note == f"{job.reason}; this farm stops its work and leaves the files as they are"
+    assert ledger.story(job.id) == before
+    assert not [e for e in busy.log.events if isinstance(e, JobChanged) and e.job.state.is_final]
+    busy.controller.scheduler.validate()
+
+
+def test_the_farm_that_took_a_job_over_finishes_it(
+    busy: Farm, open_farm: Open, spec: JobSpec, ledger: Ledger
+) -> None:
+    second = overtake(busy, open_farm, ledger)
+    busy.controller.run()
+    assert second.run().state is JobState.COMPLETED
+    assert set(files(spec)) == {"a.png", "b.png", "c.png"}
+
+
+def test_other_jobs_go_on_after_one_is_lost(
+    busy: Farm, open_farm: Open, spec: JobSpec, ledger: Ledger
+) -> None:
+    overtake(busy, open_farm, ledger)
+    other = spec.model_copy(update={"output": f"{spec.output}other/"})
+    busy.controller.submit(other)
+    busy.executor.script = scripted({})
+    lost, done = busy.controller.run()
+    assert lost.state is JobState.CANCELLED
+    assert (done.spec.output, done.state) == (other.output, JobState.COMPLETED)
+    busy.controller.scheduler.validate()
+
+
+def test_an_order_that_could_not_be_stored_is_not_given(
+    open_farm: Open, spec: JobSpec, ledger: Ledger
+) -> None:
+    first = open_farm()
+    first.controller.submit(spec)
+    overtake(first, open_farm, ledger)
+    first.controller.run()
+    assert first.executor.orders == []
+    other = spec.model_copy(update={"output": f"{spec.output}other/"})
+    first.controller.submit(other)
+    assert first.controller.run()[-1].state is JobState.COMPLETED
+    first.controller.scheduler.validate()
+    workers = {event.worker for event in first.log.events if isinstance(event, WorkerChanged)}
+    assert len(workers) == 1
+
+
+def test_a_farm_that_finds_another_claim_in_place_of_its_own_drops_the_job(
+    busy: Farm, open_farm: Open, spec: JobSpec, tmp_path: Path
+) -> None:
+    (claim,) = Path(spec.output).glob(".farm-*.claim")
+    claim.unlink()
+    open_farm(url=f"sqlite:///{tmp_path / 'other.db'}").controller.submit(spec)
+    (job,) = busy.controller.run()
+    assert job.state is JobState.CANCELLED
+    assert "is writing it" in job.reason
+
+
+def test_a_farm_shows_life_while_it_runs(
+    busy: Farm, open_farm: Open, spec: JobSpec, ledger: Ledger
+) -> None:
+    began = busy.clock.time()
+    busy.controller.run(lambda: busy.clock.time() > began + 300)
+    with busy.controller._ledger._engine.connect() as connection:
+        (beat,) = connection.exec_driver_sql("SELECT heartbeat FROM farms").scalars()
+    assert busy.clock.time() - beat < 15

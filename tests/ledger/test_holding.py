@@ -1,0 +1,321 @@
+"""A job belongs to one farm at a time: another farm's writes change nothing, wherever it runs."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from farm.errors import FarmBug, JobHeld, JobTakenOver
+from farm.ledger import Ledger
+from farm.model.events import JobChanged, UnitChanged
+from farm.model.history import RestoredUnit
+from farm.model.job import Job, JobSpec, JobState
+from farm.model.messages import Failure, Figures, Reason
+from farm.model.unit import Unit, UnitState
+from farm.process import SILENT_SECONDS
+
+S = UnitState
+SPEC = JobSpec(task="copy", inputs=("in",), output="out/")
+NOW = 1000.0
+LATER = NOW + SILENT_SECONDS
+
+
+def job(name: str = "job", created: float = NOW) -> Job:
+    return Job(name, SPEC, created)
+
+
+def unit(name: str, job: str = "job") -> Unit:
+    return Unit(job, name, f"in/{name}", f"out/{name}")
+
+
+def ready(*names: str, job: str = "job") -> list[RestoredUnit]:
+    return [RestoredUnit(unit(name, job), S.READY) for name in names]
+
+
+def running(name: str, job: str = "job") -> UnitChanged:
+    return UnitChanged(unit(name, job), S.RUNNING, 1)
+
+
+def done(name: str, job: str = "job") -> UnitChanged:
+    return UnitChanged(unit(name, job), S.SUCCEEDED, 1, figures=Figures())
+
+
+@pytest.fixture
+def open_ledger(ledger_url: str) -> Iterator[Callable[[], Ledger]]:
+    """Open the same ledger as another farm."""
+    opened: list[Ledger] = []
+
+    def open_ledger() -> Ledger:
+        opened.append(Ledger.open(ledger_url))
+        return opened[-1]
+
+    yield open_ledger
+    for ledger in opened:
+        ledger.close()
+
+
+@pytest.fixture
+def first(open_ledger: Callable[[], Ledger]) -> Ledger:
+    """A farm that lives and owns a job whose unit a is running."""
+    ledger = open_ledger()
+    ledger.beat(NOW)
+    ledger.add(job(), ready("a", "b"))
+    ledger.record([running("a")], NOW)
+    return ledger
+
+
+@pytest.fixture
+def second(open_ledger: Callable[[], Ledger]) -> Ledger:
+    return open_ledger()
+
+
+def on_another_machine(ledger: Ledger) -> None:
+    """Let a ledger belong to a process that only its own machine can see."""
+    ledger.process = replace(ledger.process, kernel="another", pid=1, start=1.0)
+
+
+def test_a_job_of_a_living_farm_cannot_be_taken(first: Ledger, second: Ledger) -> None:
+    with pytest.raises(JobHeld) as caught:
+        second.take("job", LATER - 1)
+    process = first.process
+    assert str(caught.value) == (
+        f"process {process.pid} on {process.host} is at work on job job; wait for it, or stop it"
+    )
+    first.record([done("a")], LATER)
+
+
+def test_a_farm_whose_job_was_taken_over_can_store_nothing(first: Ledger, second: Ledger) -> None:
+    second.take("job", LATER)
+    first.add(job("other"), ready("a", job="other"))
+    stories = [first.story(name) for name in ("job", "other")]
+    changes = [done("a", "other"), done("a"), JobChanged(replace(job(), state=JobState.COMPLETED))]
+    with pytest.raises(JobTakenOver, match="job job was taken over by ") as caught:
+        first.record(changes, LATER)
+    assert caught.value.job == "job"
+    assert [first.story(name) for name in ("job", "other")] == stories
+    assert first.counts("other") == {S.READY: 1}
+    assert first.job("job") == job()
+    first.record([done("a", "other")], LATER)
+
+
+def test_a_farm_that_lost_a_job_to_itself_in_a_later_epoch_is_fenced_too(
+    first: Ledger, second: Ledger
+) -> None:
+    second.take("job", LATER)
+    second.process = first.process
+    second.take("job", LATER)
+    with pytest.raises(JobTakenOver):
+        first.record([done("a")], LATER)
+    second.record([done("a")], LATER)
+
+
+def test_the_next_owner_can_store(first: Ledger, second: Ledger) -> None:
+    second.take("job", LATER)
+    second.record([done("a"), running("b")], LATER)
+    assert [record.state for record in first.units("job")] == [S.SUCCEEDED, S.RUNNING]
+
+
+def test_a_farm_that_keeps_showing_life_keeps_its_job(first: Ledger, second: Ledger) -> None:
+    for moment in range(5):
+        first.beat(NOW + moment * 50)
+    with pytest.raises(JobHeld):
+        second.take("job", NOW + 250)
+
+
+def test_a_job_of_a_process_that_is_gone_can_be_taken_at_once(
+    open_ledger: Callable[[], Ledger], second: Ledger
+) -> None:
+    dead = open_ledger()
+    dead.process = replace(dead.process, start=dead.process.start + 1)
+    dead.beat(NOW)
+    dead.add(job(), ready("a"))
+    second.take("job", NOW)
+
+
+def test_on_another_machine_only_silence_tells_that_a_farm_is_dead(
+    open_ledger: Callable[[], Ledger], second: Ledger
+) -> None:
+    far = open_ledger()
+    on_another_machine(far)
+    far.beat(NOW)
+    far.add(job(), ready("a"))
+    with pytest.raises(JobHeld):
+        second.take("job", LATER - 1)
+    second.take("job", LATER)
+
+
+def test_a_job_of_a_farm_that_ended_in_good_order_can_be_taken_at_once(
+    first: Ledger, second: Ledger
+) -> None:
+    first.leave(NOW)
+    second.take("job", NOW)
+    second.beat(NOW)
+    with pytest.raises(JobTakenOver):
+        first.record([done("a")], NOW)
+
+
+def test_a_job_of_a_living_farm_cannot_be_replaced(first: Ledger, second: Ledger) -> None:
+    before = job()
+    with pytest.raises(JobHeld):
+        second.replace(before, job("next"), ready("a", job="next"), NOW)
+    assert second.jobs() == [before]
+    first.record([done("a")], NOW)
+
+
+def test_a_replaced_job_is_cancelled_and_its_old_farm_can_store_nothing(
+    first: Ledger, second: Ledger
+) -> None:
+    second.replace(job(), job("next", LATER), ready("a", job="next"), LATER)
+    before, now = second.jobs()
+    assert (before.state, before.reason) == (JobState.CANCELLED, "resumed as next")
+    assert now.id == "next"
+    with pytest.raises(JobTakenOver):
+        first.record([done("a")], LATER)
+
+
+def test_an_ended_job_is_replaced_though_its_farm_lives(first: Ledger, second: Ledger) -> None:
+    ended = replace(job(), state=JobState.COMPLETED)
+    first.record([JobChanged(ended)], NOW)
+    second.replace(ended, job("next", LATER), ready("a", job="next"), NOW)
+    assert second.job("job") == ended
+
+
+def test_only_the_jobs_that_a_farm_owns_can_be_recorded(first: Ledger, second: Ledger) -> None:
+    with pytest.raises(FarmBug, match="job job is recorded by a farm that does not own it"):
+        second.record([done("a")], NOW)
+
+
+# What a farm's death costs
+
+
+def crashes(ledger: Ledger) -> dict[str, int]:
+    return dict(ledger.crashes(SPEC.key, ["out/a", "out/b"]))
+
+
+def test_a_unit_that_a_dead_farm_held_has_crashed_and_others_have_not(
+    first: Ledger, second: Ledger
+) -> None:
+    assert crashes(second) == {"out/a": 1}
+    second.take("job", LATER)
+    assert [record.restored.crashes for record in second.units("job")] == [1, 0]
+
+
+def test_an_orderly_end_costs_nothing_even_if_units_did_not_stop_in_time(
+    first: Ledger, second: Ledger
+) -> None:
+    first.leave(NOW)
+    assert crashes(second) == {}
+    second.take("job", NOW)
+    assert [(r.state, r.crashes) for r in second.units("job")] == [(S.READY, 0), (S.READY, 0)]
+
+
+def test_crashes_add_up_until_the_unit_ends(open_ledger: Callable[[], Ledger]) -> None:
+    now = NOW
+    farm = open_ledger()
+    farm.add(job(), ready("a", "b"))
+    for count in range(1, 4):
+        farm.record([running("a")], now)
+        now += SILENT_SECONDS
+        farm = open_ledger()
+        farm.beat(now)
+        farm.take("job", now)
+        assert farm.units("job")[0].crashes == count
+        farm.record([UnitChanged(unit("a"), S.READY, count)], now)
+        assert crashes(farm) == {"out/a": count}
+    farm.record([running("a"), done("a")], now)
+    assert crashes(farm) == {}
+
+
+def test_a_resumed_job_carries_crashes_and_successes_on(first: Ledger, second: Ledger) -> None:
+    first.record([running("b"), done("b")], NOW)
+    success = first.finished(SPEC.key, ["out/b"])["out/b"]
+    carried = [
+        replace(ready("a", job="next")[0], crashes=1),
+        RestoredUnit(unit("b", "next"), S.SKIPPED, figures=success.figures),
+    ]
+    second.replace(job(), job("next", LATER), carried, LATER)
+    second.record([UnitChanged(unit("b", "next"), S.SKIPPED, 0, "already finished")], LATER)
+    assert crashes(second) == {"out/a": 1}
+    assert second.finished(SPEC.key, ["out/a", "out/b"])["out/b"].unit.job == "next"
+
+
+def test_a_success_of_a_target_that_the_resumed_job_lacks_is_found_in_an_older_job(
+    first: Ledger, second: Ledger
+) -> None:
+    first.record([done("a"), running("b"), done("b")], NOW)
+    second.replace(job(), job("next", LATER), ready("a", job="next"), LATER)
+    assert set(second.finished(SPEC.key, ["out/a", "out/b"])) == {"out/b"}
+
+
+# What is counted and stored once
+
+
+def test_units_are_counted_by_state_with_every_change(first: Ledger) -> None:
+    assert first.counts("job") == {S.RUNNING: 1, S.READY: 1}
+    first.record([done("a"), UnitChanged(unit("b"), S.LEASED, 1), running("b")], NOW)
+    assert first.counts("job") == {S.SUCCEEDED: 1, S.RUNNING: 1}
+    assert first.counts("unknown") == {}
+
+
+def test_several_changes_of_a_unit_are_stored_together(first: Ledger) -> None:
+    first.record([done("a"), UnitChanged(unit("a"), S.SUCCEEDED, 1, "again")], NOW)
+    record = first.units("job")[0]
+    assert (record.state, record.reason, record.figures) == (S.SUCCEEDED, "again", Figures())
+    assert len(first.story("job")) == 3
+
+
+def test_equal_tracebacks_are_stored_once(first: Ledger) -> None:
+    failure = Failure(Reason.PLUGIN_ERROR, "it broke", traceback="Traceback ...\n" * 100)
+    for attempt in range(3):
+        for name in "ab":
+            first.record([UnitChanged(unit(name), S.RETRY_WAIT, attempt, failure=failure)], NOW)
+    assert [record.failures for record in first.units("job")] == [(failure,) * 3] * 2
+    with first._engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM tracebacks").scalar() == 1
+
+
+def test_the_device_of_a_job_is_read_back(first: Ledger) -> None:
+    chosen = replace(job(), device="cpu AVX512")
+    first.record([JobChanged(chosen)], NOW)
+    assert first.job("job") == chosen
+
+
+def test_jobs_that_have_not_ended_are_listed(first: Ledger) -> None:
+    first.add(job("other", NOW + 1), ready("a", job="other"))
+    first.record([JobChanged(replace(job(), state=JobState.FAILED))], NOW)
+    assert [found.id for found in first.unfinished()] == ["other"]
+
+
+def test_the_latest_job_with_the_same_task_and_output_is_found(first: Ledger) -> None:
+    other = SPEC.model_copy(update={"priority": 1, "params": {"amount": 0.5}})
+    first.add(Job("newer", other, NOW + 1), ready("a", job="newer"))
+    elsewhere = SPEC.model_copy(update={"output": "elsewhere/"})
+    first.add(Job("elsewhere", elsewhere, NOW + 2), ready("a", job="elsewhere"))
+    latest = first.latest("copy", "out/")
+    assert latest is not None
+    assert latest.id == "newer"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM jobs WHERE state IN ('queued', 'running') ORDER BY created",
+        "SELECT * FROM jobs ORDER BY created",
+        "SELECT * FROM jobs WHERE task = 'copy' AND output = 'out/' ORDER BY created DESC LIMIT 1",
+        "SELECT * FROM jobs WHERE key = 'k' ORDER BY created DESC LIMIT 1",
+        "UPDATE units SET state = 'ready' WHERE job = 'job' AND number = 1",
+        "SELECT * FROM failures WHERE job = 'job'",
+    ],
+)
+def test_what_grows_with_the_ledger_is_found_by_an_index(first: Ledger, query: str) -> None:
+    with first._engine.connect() as connection:
+        plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")]
+    assert any("INDEX" in line for line in plan), plan
+    assert not any(line.startswith("SCAN") and "INDEX" not in line for line in plan), plan
+
+
+def test_readers_do_not_wait_for_the_writer(first: Ledger, second: Ledger) -> None:
+    with first._engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE jobs SET reason = 'unfinished business'")
+        assert second.jobs() == [job()]
+        assert [record.state for record in second.units("job")] == [S.RUNNING, S.READY]
