@@ -3,6 +3,7 @@
 Methods return plain data, errors included; Ray reports an error only if the process dies.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -21,17 +22,28 @@ from farm.model.messages import (
     WorkerKind,
 )
 from farm_cluster.inventory import inventory
+from farm_cluster.worker_device import name_device
 
-__all__ = ["FarmActor", "StartResult"]
+__all__ = ["FarmActor", "StartResult", "Unseen"]
 
 
 @dataclass(frozen=True)
 class StartResult:
-    """What a worker reports when it starts. refusal: why it cannot work, or empty."""
+    """What a worker reports when it starts.
+
+    device: what equal bytes depend on. refusal: why it cannot work, or empty.
+    """
 
     inventory: tuple[str, ...]
-    kind: WorkerKind = "cpu"
+    device: str = ""
     refusal: str = ""
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """The worker did not start an order, because it does not see a file that the order reads."""
+
+    path: str
 
 
 @final
@@ -45,6 +57,7 @@ class FarmActor:
         self._name, self._kind, self._threads = name, kind, threads
         self._plugins_dir = Path(plugins_dir) if plugins_dir else None
         self._runner: Runner | None = None
+        self._device = ""
         self._progress: UnitProgress | None = None
         self._cancelled = ""
 
@@ -57,20 +70,27 @@ class FarmActor:
             return StartResult((), refusal=str(error))
         except Exception as error:  # noqa: BLE001 - an installation may be broken in any way
             return StartResult((), refusal=f"{type(error).__name__}: {error}")
-        return StartResult(inventory(registry), self._kind)
+        return StartResult(inventory(registry), self._device)
 
     def _make_runner(self, registry: Registry) -> Runner:
         if self._kind == "finish":
             return Finisher()
-        worker = Worker(registry, "cpu" if self._kind == "cpu" else None, self._threads)
-        if self._kind == "gpu" and not worker.device.startswith("cuda"):
-            self._kind = "cpu"
-        return worker
+        self._device = name_device(self._kind)
+        return Worker(registry, "cpu" if self._kind == "cpu" else None, self._threads)
 
-    def run(self, order: Order) -> UnitSucceeded | UnitFailed | UnitCancelled:
-        """Run one order and return its result."""
+    def sees(self, path: str) -> bool:
+        """Return whether this file or folder exists here."""
+        return Path(path).exists()
+
+    def run(
+        self, order: Order, files: Sequence[str] = ()
+    ) -> UnitSucceeded | UnitFailed | UnitCancelled | Unseen:
+        """Run one order and return its result. files: what must exist here before it can start."""
         if self._runner is None:
             raise FarmBug(f"{self._name} was given an order before it started")
+        for path in files:
+            if not self.sees(path):
+                return Unseen(path)
 
         def report(done: float, note: str, tiles: int) -> None:
             self._progress = UnitProgress(self._name, order.token, done, note, tiles)

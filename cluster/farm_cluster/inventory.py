@@ -1,17 +1,27 @@
 """List what is installed in a process, to compare the processes of a cluster."""
 
+from collections.abc import Iterator
 from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Final
 
 import farm
 from farm.host.registry import Plugin, Registry
 
 __all__ = ["difference", "inventory"]
 
+_PACKAGES: Final = ("torch", "torchvision", "av")
+"""Packages whose version changes what is rendered or encoded."""
+
 
 def inventory(registry: Registry) -> tuple[str, ...]:
-    """Return the version of the farm, and the version and state of every plugin."""
-    return (f"farm {farm.__version__}", *sorted(_entry(plugin) for plugin in registry.plugins))
+    """Return the versions of the farm and of what it computes with, and every plugin's version and state.
+
+    Of torch's version, the build for CPUs or CUDA is left out; the device of each worker tells it.
+    """
+    plugins = sorted(_entry(plugin) for plugin in registry.plugins)
+    return (f"farm {farm.__version__}", *_packages(), *plugins)
 
 
 def difference(there: tuple[str, ...], here: tuple[str, ...]) -> str:
@@ -22,6 +32,14 @@ def difference(there: tuple[str, ...], here: tuple[str, ...]) -> str:
         f"differs from this process: {only_there} there, {only_here} here; "
         "install the same versions on both"
     )
+
+
+def _packages() -> Iterator[str]:
+    for name in _PACKAGES:
+        try:
+            yield f"{name} {version(name).partition('+')[0]}"
+        except PackageNotFoundError:
+            yield f"no {name}"
 
 
 def _entry(plugin: Plugin) -> str:

@@ -1,30 +1,39 @@
 """The program that each worker of a gang runs."""
 
-from collections.abc import Callable, Iterator, Mapping
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import ray
+from ray.exceptions import RayError
 
 from farm.errors import UserError, WorkerDied
 from farm.host.registry import Registry
 from farm.model.messages import Figures, Order
-from farm.storage import output_path, remove_file
 from farm_cluster.inventory import difference, inventory
+from farm_cluster.slots import Kind
+from farm_cluster.visibility import MARK, not_shared
+from farm_cluster.worker_device import name_device
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["GangSpec", "ProgressRelay", "work"]
 
+_WATCH_SECONDS: Final = 1.0
+
 
 @dataclass(frozen=True)
 class GangSpec:
     """What all workers of a gang have in common."""
 
-    kind: Literal["cpu", "gpu"]
+    kind: Kind
+    device: str
     threads: int
     plugins_dir: Path | None
     inventory: tuple[str, ...]
@@ -55,25 +64,34 @@ class ProgressRelay:
         self._is_cancelled = is_cancelled
         return self._progress
 
+    def is_here(self) -> bool:
+        """Return True: the gang goes on."""
+        return True
+
     def figures(self) -> Figures:
         """Return what the unit cost."""
         return self._figures
 
 
-def work(order: Order, spec: GangSpec, relay: Any) -> None:
-    """Run the order as one worker of the gang. Raises FarmError."""
+def work(order: Order, spec: GangSpec, relay: Any, files: Sequence[str]) -> None:
+    """Run the order as one worker of the gang. Raises FarmError.
+
+    files: what every worker must see. The process ends itself when the relay is gone.
+    """
     import torch.distributed as dist
     from ray.train import get_context
 
     from farm.engine.world import World
     from farm.execution.worker import Worker
 
+    threading.Thread(target=_end_with, args=(relay,), daemon=True).start()
     registry = Registry.load(spec.plugins_dir)
     rank, size = get_context().get_world_rank(), dist.get_world_size()
+    _check_inventory(inventory(registry), spec.inventory)
+    _check_device(spec)
     device = _device(spec.kind)
     with _communication():
-        _check_inventory(inventory(registry), spec.inventory)
-        _check_shared(output_path(order.unit.target).parent, order.token, rank)
+        _check_shared(files)
     worker = Worker(
         registry, device, spec.threads, World(rank, size, _all_reduce, _broadcast(device))
     )
@@ -148,22 +166,37 @@ def _check_inventory(own: tuple[str, ...], expected: tuple[str, ...]) -> None:
         raise UserError(f"{where} {difference(own, expected)}")
 
 
-def _check_shared(folder: Path, token: str, rank: int) -> None:
-    """Refuse a folder that some workers cannot see. Raises UserError on all workers."""
+def _check_device(spec: GangSpec) -> None:
+    where = f"the worker on {ray.util.get_node_ip_address()}"
+    try:
+        own = name_device(spec.kind)
+    except UserError as error:
+        raise UserError(f"{where} cannot start: {error}") from error
+    if own != spec.device:
+        raise UserError(
+            f"{where} computes on {own!r} and the gang on {spec.device!r}, which do not give equal "
+            "pictures; use nodes of one kind"
+        )
+
+
+def _check_shared(files: Sequence[str]) -> None:
+    """Refuse files that some workers cannot see. Raises UserError on all workers."""
     import torch.distributed as dist
 
-    mark = folder / f".farm-{token}.mark"
-    if rank == 0:
-        folder.mkdir(parents=True, exist_ok=True)
-        mark.touch()
-    dist.barrier()
-    seen: list[bool] = [False] * dist.get_world_size()
-    dist.all_gather_object(seen, mark.is_file())
-    if rank == 0:
-        remove_file(mark)
-    if not all(seen):
-        raise UserError(
-            f"{folder} is not shared: {seen.count(False)} of {len(seen)} workers cannot see it "
-            f"(reported by the worker on {ray.util.get_node_ip_address()}); write the output to a "
-            "disk that all nodes share"
-        )
+    unseen = next((path for path in files if not Path(path).exists()), "")
+    seen: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(seen, (unseen, f"the worker on {ray.util.get_node_ip_address()}"))
+    if missing := [path for path, _ in seen if path]:
+        path = Path(missing[0])
+        name = str(path.parent if path.suffix == MARK else path)
+        raise UserError(not_shared(name, {place for path, place in seen if path}))
+
+
+def _end_with(relay: Any) -> None:
+    """Wait until the relay is gone, then end this process, even if it waits for other workers."""
+    while True:
+        try:
+            ray.get(relay.is_here.remote())
+        except RayError:
+            os._exit(1)
+        time.sleep(_WATCH_SECONDS)

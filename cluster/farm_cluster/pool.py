@@ -1,13 +1,17 @@
 """The pool: one actor per GPU or per group of cores, and one that finishes films.
 
 Does not decide on retries. Ray never restarts an actor: a lost worker is replaced by a new one.
+What a worker does, or what is wrong with it, becomes a message; poll() raises only if no worker has
+ever joined and none can.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import Any, Final, final
 
 import ray
@@ -28,11 +32,14 @@ from farm.model.messages import (
     WorkerJoined,
     WorkerKind,
     WorkerLost,
+    WorkerRefused,
 )
-from farm_cluster.actor import FarmActor, StartResult
+from farm.storage import remove_file
+from farm_cluster.actor import FarmActor, StartResult, Unseen
 from farm_cluster.inventory import difference, inventory
 from farm_cluster.session import connect, worker_environment
-from farm_cluster.slots import Kind, Slot, kind_of, slots
+from farm_cluster.slots import Kind, Slot, count_workers, kind_of, slots
+from farm_cluster.visibility import Blindness, leave_mark, read_files
 
 __all__ = ["RayPool"]
 
@@ -44,6 +51,9 @@ _START_SECONDS: Final = 180.0
 
 _MOST_EARLY_DEATHS: Final = 3
 _LONGEST_BACK_OFF_SECONDS: Final = 30.0
+_REFUSED_SECONDS: Final = 300.0
+"""How long a node whose worker was refused gets no new one, unless it restarts Ray."""
+
 _NAMES: Final[dict[WorkerKind, str]] = {"cpu": "ray", "gpu": "ray", "finish": "finish"}
 _CONTROL: Final = "control"
 """Concurrency group of the methods that run alongside an order."""
@@ -51,15 +61,21 @@ _CONTROL: Final = "control"
 
 @dataclass
 class _Member:
-    """An actor and its pending calls: starting (None once it has joined), run and progress."""
+    """An actor and its pending calls: starting (None once it has joined), looking, run, progress.
+
+    order: the one it holds. mark: what it is looking for. folders: where it found a mark.
+    """
 
     name: str
     kind: WorkerKind
     slot: Slot
     actor: Any
     starting: Any
+    looking: Any = None
     run: Any = None
-    token: str = ""
+    order: Order | None = None
+    mark: Path | None = None
+    folders: set[Path] = field(default_factory=set)
     progress: Any = None
     last_progress: UnitProgress | None = None
 
@@ -80,21 +96,19 @@ class RayPool(Executor):
         self._messages: list[Message] = []
         self._kind: Kind = "cpu"
         self._is_owner = False
-        self._early_deaths = 0
-        self._next_check = self._next_start = 0.0
-        self._start_deadline = 0.0
+        self._blindness = Blindness()
+        self._early_deaths: Counter[str] = Counter()
+        self._resting: dict[str, float] = {}
+        self._refusal = ""
+        self._has_ever_joined = False
+        self._next_check = self._start_deadline = 0.0
 
     def start(self) -> None:
-        """Connect and start the workers. Raises UserError if none can ever fit."""
+        """Connect and start the workers. Raises UserError if they do not fit."""
         self._is_owner = connect(self._options)
         nodes = ray.nodes()
         self._kind = kind_of(nodes)
-        if not slots(nodes, self._kind, self._options.threads):
-            most = max(int(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"])
-            raise UserError(
-                f"no node of the cluster has {self._options.threads} cores for a worker; "
-                f"the largest has {most}; use --threads {max(1, most)} or less"
-            )
+        count_workers(nodes, self._kind, self._options)
         self._start_deadline = time.monotonic() + _START_SECONDS
         self._start_missing_workers(nodes)
 
@@ -102,13 +116,22 @@ class RayPool(Executor):
         member = self._members.get(worker)
         if member is None:
             return
-        if member.starting is not None or member.run is not None:
+        if member.starting is not None or member.order is not None:
             raise FarmBug(f"{worker} was given {order.unit.name} while it was not idle")
-        member.run, member.token = member.actor.run.remote(order), order.token
-        self._messages.append(UnitStarted(worker, order.token))
+        member.order = order
+        folder = Path(order.unit.target).parent
+        member.mark = None if folder in member.folders else leave_mark(order)
+        if member.mark is None:
+            self._run(member, order)
+        else:
+            member.looking = member.actor.sees.remote(str(member.mark))
+
+    def _run(self, member: _Member, order: Order) -> None:
+        member.run = member.actor.run.remote(order, read_files(order))
+        self._messages.append(UnitStarted(member.name, order.token))
 
     def poll(self, timeout: float) -> Sequence[Message]:
-        """Return what happened. Raises UserError or WorkerError if no worker can start."""
+        """Return what happened. Raises UserError or WorkerError if no worker could ever start."""
         deadline = time.monotonic() + timeout
         while True:
             self._receive(0.0 if self._messages else max(0.0, deadline - time.monotonic()))
@@ -119,8 +142,8 @@ class RayPool(Executor):
 
     def cancel(self, worker: str) -> None:
         member = self._members.get(worker)
-        if member is not None and member.run is not None:
-            _control(member.actor.cancel).remote(member.token)
+        if member is not None and member.order is not None:
+            _control(member.actor.cancel).remote(member.order.token)
 
     def kill(self, worker: str) -> None:
         if worker in self._members:
@@ -128,7 +151,7 @@ class RayPool(Executor):
 
     def close(self) -> None:
         for member in self._members.values():
-            _kill_actor(member)
+            _end(member)
         self._members.clear()
         if self._is_owner:
             self._is_owner = False
@@ -149,16 +172,17 @@ class RayPool(Executor):
                 self._handle(member, handler, ref)
 
     def _pending(self) -> dict[Any, tuple[_Member, "Callable[[_Member, Any], None]"]]:
-        members = self._members.values()
-        return (
-            {member.starting: (member, self._on_started) for member in members if member.starting}
-            | {member.run: (member, self._on_finished) for member in members if member.run}
-            | {
-                member.progress: (member, self._on_progress)
-                for member in members
-                if member.progress
-            }
-        )
+        return {
+            ref: (member, handler)
+            for member in self._members.values()
+            for ref, handler in (
+                (member.starting, self._on_started),
+                (member.looking, self._on_looked),
+                (member.run, self._on_finished),
+                (member.progress, self._on_progress),
+            )
+            if ref is not None
+        }
 
     def _handle(self, member: _Member, handler: "Callable[[_Member, Any], None]", ref: Any) -> None:
         try:
@@ -171,22 +195,44 @@ class RayPool(Executor):
             handler(member, answer)
 
     def _on_started(self, member: _Member, result: StartResult) -> None:
-        member.starting = None
-        worker = f"worker {member.name} on node {member.slot.node_name}"
+        node = member.slot.node_name
+        worker = f"worker {member.name} on node {node}"
         if result.refusal:
-            raise UserError(f"{worker} cannot start: {result.refusal}")
-        if result.inventory != self._inventory:
-            raise UserError(f"{worker} {difference(result.inventory, self._inventory)}")
-        self._early_deaths = 0
-        self._messages.append(WorkerJoined(member.name, result.kind, member.slot.node_name))
+            self._refuse(member, f"{worker} cannot start: {result.refusal}")
+        elif result.inventory != self._inventory:
+            self._refuse(member, f"{worker} {difference(result.inventory, self._inventory)}")
+        else:
+            member.starting = None
+            self._early_deaths.clear()
+            self._has_ever_joined = self._has_ever_joined or member.kind != "finish"
+            self._messages.append(WorkerJoined(member.name, member.kind, node, result.device))
 
-    def _on_finished(self, member: _Member, result: Message) -> None:
-        member.run = member.last_progress = None
+    def _on_looked(self, member: _Member, is_seen: Any) -> None:
+        assert member.order is not None
+        assert member.mark is not None
+        folder = member.mark.parent
+        _end_look(member)
+        if not is_seen:
+            self._on_finished(member, Unseen(str(folder)))
+            return
+        member.folders.add(folder)
+        self._blindness.saw(str(folder), member.name)
+        self._run(member, member.order)
+
+    def _on_finished(self, member: _Member, result: Message | Unseen) -> None:
+        assert member.order is not None
+        if isinstance(result, Unseen):
+            is_finisher = member.kind == "finish"
+            able = [m for m in self._members.values() if (m.kind == "finish") is is_finisher]
+            nodes = {m.name: m.slot.node_name for m in able}
+            failure = self._blindness.failure(result.path, member.name, nodes)
+            result = UnitFailed(member.name, member.order.token, failure)
+        member.run = member.order = member.last_progress = None
         self._messages.append(result)
 
     def _on_progress(self, member: _Member, progress: UnitProgress | None) -> None:
         member.progress = None
-        if not (member.run and progress) or progress.token != member.token:
+        if not (member.order and progress) or progress.token != member.order.token:
             return
         if progress != member.last_progress:
             member.last_progress = progress
@@ -194,13 +240,12 @@ class RayPool(Executor):
 
     def _on_error(self, member: _Member, error: RayTaskError) -> None:
         """Handle an unexpected error; workers return the expected ones as data."""
-        if member.starting is not None:
+        if member.run is None:
             self._remove(member, f"{type(error.cause).__name__}: {error.cause}")
             return
-        if member.run is None:
-            raise FarmBug(f"{member.name}: {error.cause!r}") from error
+        assert member.order is not None
         failure = Failure(Reason.BUG, repr(error.cause), traceback=str(error))
-        self._on_finished(member, UnitFailed(member.name, member.token, failure))
+        self._on_finished(member, UnitFailed(member.name, member.order.token, failure))
 
     def _check_workers(self) -> None:
         """Check nodes and workers at intervals, ask for progress and replace lost workers."""
@@ -219,17 +264,25 @@ class RayPool(Executor):
         self._check_start_deadline(now)
 
     def _start_missing_workers(self, nodes: Sequence[Mapping[str, Any]]) -> None:
-        """Start a worker in every free slot, up to the requested number."""
-        if time.monotonic() < self._next_start:
-            return
+        """Start a worker in every free slot, up to the requested number.
+
+        Raises UserError if all were refused, before any had joined.
+        """
+        now = time.monotonic()
         taken = {member.slot for member in self._members.values()}
         available = slots(nodes, self._kind, self._options.threads)
-        free = [slot for slot in available if slot not in taken]
         limit = len(available) if self._options.workers is None else self._options.workers
+        free = [slot for slot in available if slot not in taken and self._is_rested(slot, now)]
         for slot in free[: max(0, limit - len(self._renderers()))]:
             self._start_member(self._kind, slot)
-        if len(self._renderers()) == len(self._members):
-            self._start_member("finish", _finisher_slot(nodes))
+        if not self._renderers() and self._refusal and not self._has_ever_joined:
+            raise UserError(self._refusal)
+        slot = _finisher_slot(nodes)
+        if len(self._renderers()) == len(self._members) and self._is_rested(slot, now):
+            self._start_member("finish", slot)
+
+    def _is_rested(self, slot: Slot, now: float) -> bool:
+        return self._resting.get(slot.node, 0.0) <= now
 
     def _renderers(self) -> list[_Member]:
         return [member for member in self._members.values() if member.kind != "finish"]
@@ -249,30 +302,38 @@ class RayPool(Executor):
         actor = remote.remote(name, kind, threads, str(folder.absolute()) if folder else None)
         self._members[name] = _Member(name, kind, slot, actor, starting=actor.start.remote())
 
+    def _refuse(self, member: _Member, reason: str) -> None:
+        """Report a worker that cannot take orders. Its node gets no other one for a while."""
+        node = member.slot.node
+        self._refusal = self._refusal or reason
+        self._resting[node] = time.monotonic() + _REFUSED_SECONDS
+        self._messages.append(WorkerRefused(member.name, member.kind, reason))
+        for other in list(self._members.values()):
+            if other is member or (other.slot.node == node and other.starting is not None):
+                del self._members[other.name]
+                _end(other)
+
     def _remove(self, member: _Member, reason: str) -> None:
         del self._members[member.name]
-        _kill_actor(member)
+        _end(member)
+        self._next_check = 0.0
         if member.starting is None:
             self._messages.append(WorkerLost(member.name, reason))
-            self._next_check = 0.0
             return
-        self._early_deaths += 1
-        pause = min(_LONGEST_BACK_OFF_SECONDS, _CHECK_SECONDS * 2**self._early_deaths)
-        self._next_start = time.monotonic() + pause
-        if self._early_deaths >= _MOST_EARLY_DEATHS and not self._has_joined():
+        node = member.slot.node
+        self._early_deaths[node] += 1
+        pause = min(_LONGEST_BACK_OFF_SECONDS, _CHECK_SECONDS * 2 ** self._early_deaths[node])
+        self._resting[node] = time.monotonic() + pause
+        is_hopeless = self._early_deaths.total() >= _MOST_EARLY_DEATHS and not self._renderers()
+        if is_hopeless and not self._has_ever_joined:
             raise WorkerError(f"no worker can start on the cluster: {reason}")
 
     def _check_start_deadline(self, now: float) -> None:
-        if self._has_joined():
-            self._start_deadline = now + _START_SECONDS
-        elif now > self._start_deadline:
+        if not self._has_ever_joined and now > self._start_deadline:
             raise WorkerError(
                 f"no worker started within {_START_SECONDS:.0f} s; "
                 "run `ray status` to see whether the cluster has free cores or GPUs"
             )
-
-    def _has_joined(self) -> bool:
-        return any(member.starting is None for member in self._renderers())
 
 
 def _finisher_slot(nodes: Sequence[Mapping[str, Any]]) -> Slot:
@@ -285,9 +346,17 @@ def _control(method: Any) -> Any:
     return method.options(concurrency_group=_CONTROL)
 
 
-def _kill_actor(member: _Member) -> None:
+def _end(member: _Member) -> None:
+    """Kill the actor and remove its mark."""
+    _end_look(member)
     with suppress(RayError, RuntimeError, ValueError):
         ray.kill(member.actor)
+
+
+def _end_look(member: _Member) -> None:
+    if member.mark is not None:
+        remove_file(member.mark)
+    member.looking = member.mark = None
 
 
 def _describe_loss(error: RayError, slot: Slot) -> str:

@@ -1,9 +1,11 @@
-"""Join a Ray cluster, or start a private one, without output and without changing signals."""
+"""Join a Ray cluster, or start a private one, without output and without changing signals.
+
+Ctrl-C interrupts it at any time.
+"""
 
 import os
 import secrets
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from typing import Any, Final
 from farm.errors import UserError
 from farm.host.executor import ExecutorOptions
 from farm.settings import Settings
+from farm_cluster.joining import check_address
 
 __all__ = ["connect", "prepare_environment", "worker_environment"]
 
@@ -21,8 +24,13 @@ _QUIET: Final = {
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "120",
+    "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "2",
 }
-_PROBE_SECONDS: Final = 4.0
+_MOST_WORKERS_PER_CORE: Final = 4
+"""Of a private cluster: a few workers more than cores do no harm, thousands do."""
+
 _STORE_BYTES: Final = 2**27
 """Size of Ray's object store. Orders only name files, so pictures never pass through Ray."""
 
@@ -52,7 +60,7 @@ def connect(options: ExecutorOptions) -> bool:
     """Connect this process to the cluster in the options, or start a private one.
 
     Returns whether the caller must disconnect: False if the process was already connected. Raises
-    UserError if no cluster answers.
+    UserError if no cluster answers, or if this machine has too few cores for the workers.
     """
     import ray
 
@@ -61,10 +69,9 @@ def connect(options: ExecutorOptions) -> bool:
     address = options.address
     settings: dict[str, Any] = {"address": address}
     if address is None:
-        cores = max(os.cpu_count() or 1, (options.workers or 1) * options.threads)
-        settings = {"address": "local", "num_cpus": cores, "object_store_memory": _STORE_BYTES}
+        settings = _private(options)
     else:
-        _probe(address)
+        check_address(address)
     with _preserved_sigterm():
         try:
             ray.init(
@@ -79,19 +86,27 @@ def connect(options: ExecutorOptions) -> bool:
     return True
 
 
-def _probe(address: str) -> None:
-    """Check that the address answers, because Ray itself waits minutes. Raises UserError."""
-    host, colon, port = address.rpartition(":")
-    if not (colon and port.isdigit() and 0 < int(port) < 2**16) or "/" in host:
-        raise UserError(f"--address {address}: give HOST:PORT, for example 10.0.0.1:6379")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _PROBE_SECONDS).close()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+def _private(options: ExecutorOptions) -> dict[str, Any]:
+    """Return Ray's settings for a private cluster. It has no GPUs if torch cannot use them."""
+    from farm.engine.device import pick_device
+
+    settings = {"num_cpus": _cores(options), "object_store_memory": _STORE_BYTES}
+    has_gpu = pick_device() != "cpu"
+    return {"address": "local", **settings, **({} if has_gpu else {"num_gpus": 0})}
+
+
+def _cores(options: ExecutorOptions) -> int:
+    """Return the cores of a private cluster. Raises UserError if the workers need far more."""
+    cores = os.cpu_count() or 1
+    needed = (options.workers or 1) * options.threads
+    most = _MOST_WORKERS_PER_CORE * cores
+    if needed > most:
         raise UserError(
-            f"no Ray cluster answers at {address} ({reason}); start one with `ray start --head`, "
-            "or omit --address"
-        ) from error
+            f"no room for {options.workers or 1} workers with --threads {options.threads}: at most "
+            f"{most // options.threads} fit on the {cores} cores of this machine, "
+            f"{_MOST_WORKERS_PER_CORE} threads per core; lower --workers or --threads"
+        )
+    return max(cores, needed)
 
 
 def _describe_refusal(address: str | None, error: Exception) -> str:

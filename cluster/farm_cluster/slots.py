@@ -4,7 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Kind", "Slot", "kind_of", "slots"]
+from farm.errors import UserError
+from farm.host.executor import ExecutorOptions
+
+__all__ = ["Kind", "Slot", "count_workers", "kind_of", "slots"]
 
 Kind = Literal["cpu", "gpu"]
 
@@ -40,6 +43,30 @@ def slots(nodes: Iterable[Mapping[str, Any]], kind: Kind, threads: int) -> list[
         )
     ]
     return sorted(available, key=lambda slot: (slot.index, slot.node_name, slot.node))
+
+
+def count_workers(nodes: Iterable[Mapping[str, Any]], kind: Kind, options: ExecutorOptions) -> int:
+    """Return how many workers to start: those asked for, or one per slot.
+
+    Raises UserError if there is no slot, or if more workers are asked for than there are slots.
+    """
+    nodes = list(nodes)
+    available = len(slots(nodes, kind, options.threads))
+    if not available:
+        most = max(_amount(node, "CPU") for node in nodes if node["Alive"])
+        raise UserError(
+            f"no node of the cluster has {options.threads} cores for a worker; "
+            f"the largest has {most}; use --threads {max(1, most)} or less"
+        )
+    if (options.workers or 0) > available:
+        what = "GPUs" if kind == "gpu" else f"cores with --threads {options.threads}"
+        raise UserError(
+            f"the cluster has no room for {options.workers} workers: its {what} fit at most "
+            f"{available}; lower --workers"
+            + ("" if kind == "gpu" else " or --threads")
+            + ", or omit --workers to use all"
+        )
+    return options.workers or available
 
 
 def _amount(node: Mapping[str, Any], resource: str) -> int:

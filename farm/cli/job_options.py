@@ -148,7 +148,8 @@ def _execution_options() -> list[click.Parameter]:
             ["--workers"],
             type=click.IntRange(1),
             metavar="INTEGER",
-            help="Use a pool of this many workers.",
+            help="Use a pool of this many workers, at most 4 threads per core of this machine, or as "
+            "many as the cluster has room for.",
         ),
         click.Option(["--address"], help="Use the Ray cluster at this address."),
         click.Option(

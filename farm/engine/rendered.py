@@ -1,5 +1,7 @@
 """Check and post-process a rendered picture; name the device and the torch version."""
 
+import re
+
 import torch
 from torch import Tensor
 
@@ -42,10 +44,18 @@ def mix_in(previous: Previous, rendered: Tensor, fraction: float) -> Tensor:
 
 
 def device_kind(device: str) -> str:
-    """Return what must match for identical output: the GPU's model, or the CPU's instruction set."""
+    """Return what must match for identical output: the GPU's model, or what CPU kernels depend on.
+
+    For a CPU, such as "cpu AVX512 AMD bf16", that is the instruction set; the maker, by which MKL
+    chooses its kernels; and the instructions for bfloat16, by which oneDNN does.
+    """
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+    found = torch.cpu.get_capabilities()
+    maker = re.split(r"\W", str(found.get("cpu_name", "")))[0]
+    bfloat16 = "AMX" if found.get("amx_bf16") else "bf16" if found.get("avx512_bf16") else ""
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return " ".join(filter(None, ("cpu", instructions, maker, bfloat16)))
 
 
 def torch_version() -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+import torch
 from torch import Tensor
 
 from farm.errors import BadParameter
@@ -46,6 +47,13 @@ class World:
                 f"--workers {batch}",
             )
         return range(self.rank, batch, self.size)
+
+    def broadcast_text(self, text: str) -> str:
+        """Return the first worker's text on every worker; it must not be empty."""
+        own = None
+        if self.rank == 0:
+            own = {"text": torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)}
+        return bytes(self.broadcast(own, 0)["text"].tolist()).decode()
 
     def deal(
         self, pieces: Sequence[Piece], compute: Callable[[Piece], Mapping[Name, Tensor]]

@@ -22,8 +22,8 @@ from farm.model.messages import (
 
 __all__ = ["LocalExecutor", "ThreadExecutor"]
 
-MakeRunner = Callable[[], tuple[Runner, WorkerKind]]
-"""Creates a runner, in the thread that will use it, and returns it with its kind of worker."""
+MakeRunner = Callable[[], tuple[Runner, WorkerKind, str]]
+"""Creates a runner, in the thread that will use it; returns it with its kind and its device."""
 
 
 class ThreadExecutor(Executor):
@@ -83,9 +83,12 @@ class LocalExecutor(ThreadExecutor):
     """The reference executor: one worker that renders, and one that finishes films."""
 
     def __init__(self, registry: Registry, threads: int) -> None:
-        def make() -> tuple[Runner, WorkerKind]:
+        def make() -> tuple[Runner, WorkerKind, str]:
+            from farm.engine.rendered import device_kind
+
             worker = Worker(registry, None, threads)
-            return worker, "gpu" if worker.device.startswith("cuda") else "cpu"
+            kind: WorkerKind = "gpu" if worker.device.startswith("cuda") else "cpu"
+            return worker, kind, device_kind(worker.device)
 
         super().__init__({"local": make})
 
@@ -99,8 +102,8 @@ def _add(messages: list[Message], item: Message | BaseException) -> None:
     messages.append(item)
 
 
-def _make_finisher() -> tuple[Runner, WorkerKind]:
-    return Finisher(), "finish"
+def _make_finisher() -> tuple[Runner, WorkerKind, str]:
+    return Finisher(), "finish", ""
 
 
 class _WorkerThread:
@@ -144,11 +147,11 @@ class _WorkerThread:
 
     def _work(self) -> None:
         try:
-            runner, kind = self.make()
+            runner, kind, device = self.make()
         except Exception as error:  # noqa: BLE001 - poll() raises it
             self._send(error)
             return
-        self._send(WorkerJoined(self.name, kind))
+        self._send(WorkerJoined(self.name, kind, device=device))
         while order := self._orders.get():
             self._run(runner, order)
         runner.close()

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from farm.errors import BadInput, UserError, WorkerDied
+from farm.errors import BadInput, Cancelled, UserError, WorkerDied
 from farm.execution.worker import Worker
 from farm.host.executor import ExecutorOptions
 from farm.host.registry import Registry
@@ -20,6 +20,9 @@ from farm.model.job import Plan
 from farm.model.messages import Figures, Order
 from farm.model.unit import Unit
 from farm.model.work import Train
+from farm.scheduling.policy import Policy
+
+from .nodes import added_node
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -133,11 +136,67 @@ def test_a_killed_worker_raises_worker_died(gang: Any, training: Order) -> None:
     assert [line["step"] for line in losses(folder)] == list(range(1, steps + 5))
 
 
+def test_a_worker_that_computes_for_long_is_not_taken_for_dead() -> None:
+    from farm_cluster import gang
+
+    limit = Policy().silence_seconds
+    assert limit < gang._COLLECTIVE_SECONDS, "the farm's own limit on silence comes first"
+
+
+def test_a_gang_that_does_not_stop_is_ended(
+    gang: Any, training: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farm_cluster.gang._STOP_SECONDS", 1.0)
+    stopped: list[psutil.Process] = []
+
+    def stop(_done: float, note: str, _tiles: int) -> None:
+        if note.startswith("step") and not stopped:
+            stopped.extend(members())
+            stopped[-1].suspend()
+
+    long = replace(training, params={**training.params, "steps": 100_000})
+    with pytest.raises(Cancelled):
+        gang.run(long, stop, lambda: bool(stopped))
+    assert not psutil.wait_procs(stopped, 60)[1]
+
+
+def test_a_gang_that_does_not_see_the_same_folder_is_refused(
+    ray_cluster: Any, apart: Path, still: Order
+) -> None:
+    from farm_cluster.gang import Gang
+
+    wait_for_cores(4)
+    gang = Gang(ExecutorOptions(workers=4))
+    with pytest.raises(
+        UserError, match=r"apart/out is not shared: the worker on [\d.]+ cannot see"
+    ):
+        run_on_gang(gang, with_target_in(still, apart / "out"))
+    assert not list((apart / "out").glob("*")), "a file remains"
+
+
+def test_a_gang_on_different_devices_is_refused(ray_cluster: Any, still: Order) -> None:
+    from farm_cluster.gang import Gang
+
+    with added_node(ray_cluster, "old", num_cpus=2, env_vars={"ATEN_CPU_CAPABILITY": "default"}):
+        gang = Gang(ExecutorOptions(workers=4))
+        reason = (
+            r"the worker on [\d.]+ computes on 'cpu DEFAULT.*' and the gang on 'cpu .*nodes of one"
+        )
+        with pytest.raises(UserError, match=reason):
+            run_on_gang(gang, still)
+
+
+def wait_for_cores(count: int) -> None:
+    """Wait until the cluster has this many cores."""
+    import ray
+
+    while ray.cluster_resources().get("CPU", 0) < count:
+        pass
+
+
 def test_more_workers_than_fit_are_refused(ray_cluster: Any) -> None:
     from farm_cluster.gang import Gang
 
-    reason = (
-        r"no room for 64 workers with --threads 1; at most \d+ fit: lower --workers or --threads"
-    )
+    reason = "no room for 64 workers: .* --threads 1 fit at most 2; lower --workers or --threads"
     with pytest.raises(UserError, match=reason):
         Gang(ExecutorOptions(workers=64))

@@ -12,7 +12,9 @@ import pytest
 
 from farm.errors import UserError, WorkerError
 from farm.host.executor import Executor, ExecutorOptions
-from farm.model.messages import Order, UnitProgress, UnitSucceeded
+from farm.model.messages import Order, UnitProgress, UnitSucceeded, WorkerJoined
+
+from .plugin import PLUGIN
 
 BenchOf = Callable[[Executor], Any]
 StartPool = Callable[..., AbstractContextManager[Executor]]
@@ -72,22 +74,6 @@ def test_a_worker_too_large_for_every_node_is_refused(start_pool: StartPool) -> 
         pass
 
 
-PLUGIN = '''
-import os
-from farm import Effect, hookimpl
-
-class Own(Effect):
-    """Returns the picture unchanged."""
-    name = "own"
-    def render(self, image, context):
-        return image
-
-@hookimpl
-def farm_tasks():
-    return [Own]
-'''
-
-
 def test_a_worker_with_different_plugins_is_refused_by_name(
     ray_cluster: Any, tmp_path: Path, bench_of: BenchOf
 ) -> None:
@@ -102,6 +88,22 @@ def test_a_worker_with_different_plugins_is_refused_by_name(
     with pytest.raises(UserError, match=reason):
         bench_of(pool)
     pool.close()
+
+
+def test_a_worker_names_its_device(start_pool: StartPool, effects: Path) -> None:
+    from farm.engine.rendered import device_kind
+
+    with start_pool(workers=1, plugins_dir=effects) as pool:
+        joined: dict[str, str] = {}
+        while len(joined) < 2:
+            joined |= {m.kind: m.device for m in pool.poll(1.0) if isinstance(m, WorkerJoined)}
+    assert joined == {"cpu": device_kind("cpu"), "finish": ""}
+
+
+def test_more_workers_than_the_cluster_can_hold_are_refused(start_pool: StartPool) -> None:
+    reason = "no room for 100000 workers: .* fit at most 2; lower --workers or --threads"
+    with pytest.raises(UserError, match=reason), start_pool(workers=100_000):
+        pass
 
 
 def test_workers_that_cannot_start_raise_an_error(
@@ -174,12 +176,3 @@ def test_a_pool_joins_a_cluster_by_address(
     done = run_script(effects, target, ray_cluster.address, **secret)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert target.exists()
-
-
-@pytest.fixture
-def short_folder() -> Iterator[str]:
-    """A folder with a path short enough for Ray's sockets."""
-    from tempfile import TemporaryDirectory
-
-    with TemporaryDirectory(prefix="farm-", ignore_cleanup_errors=True) as folder:
-        yield folder

@@ -51,13 +51,6 @@ def make(kind: str, request: pytest.FixtureRequest, effects: Path) -> MakeExecut
     return partial(make_executor, kind, request, effects)
 
 
-@pytest.fixture
-def no_gang(kind: str) -> None:
-    """Skip claims about the order queue on a gang, which takes seconds to start for each order."""
-    if kind == "gang":
-        pytest.skip("a gang takes orders through the same threads as the local executor")
-
-
 def make_executor(kind: str, request: pytest.FixtureRequest, effects: Path) -> Executor:
     """Return an executor with one worker of one thread."""
     if kind == "fake":
@@ -114,7 +107,6 @@ def test_a_failure_gives_its_reason(bench: Any, make_order: MakeOrder) -> None:
     assert "plugin faulty: KeyError: 'colour'" in failed.failure.message
 
 
-@pytest.mark.usefixtures("no_gang")
 def test_a_worker_takes_orders_after_a_failure(bench: Any, make_order: MakeOrder) -> None:
     bench.assign(make_order("faulty", how="raise"))
     bench.until(UnitFailed)
@@ -136,7 +128,6 @@ def test_cancelling_works_before_the_first_progress(bench: Any, waiting: Order) 
     assert bench.until(UnitCancelled).token == waiting.token
 
 
-@pytest.mark.usefixtures("no_gang")
 def test_cancelling_does_not_stop_the_next_unit(
     bench: Any, waiting: Order, make_order: MakeOrder
 ) -> None:
@@ -148,14 +139,12 @@ def test_cancelling_does_not_stop_the_next_unit(
     bench.until(UnitSucceeded)
 
 
-@pytest.mark.usefixtures("no_gang")
 def test_cancelling_an_idle_worker_does_nothing(bench: Any, make_order: MakeOrder) -> None:
     bench.executor.cancel(bench.worker)
     bench.assign(make_order("invert"))
     bench.until(UnitSucceeded)
 
 
-@pytest.mark.usefixtures("no_gang")
 def test_a_busy_worker_refuses_a_second_order(
     bench: Any, waiting: Order, make_order: MakeOrder, tmp_path: Path
 ) -> None:
@@ -170,7 +159,6 @@ def test_poll_without_news_returns_no_messages(bench: Any) -> None:
     assert list(bench.executor.poll(0)) == []
 
 
-@pytest.mark.usefixtures("no_gang")
 def test_a_killed_worker_is_replaced(bench: Any, waiting: Order, make_order: MakeOrder) -> None:
     bench.assign(waiting)
     bench.until(UnitProgress)

@@ -1,10 +1,5 @@
 """Workers that share a picture compute the same bits as a single worker."""
 
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,35 +11,10 @@ from farm.engine.gradient import features, gradient, statistics
 from farm.engine.networks import Extractor
 from farm.engine.objectives import Energy
 from farm.engine.style_statistics import Goal, Gram, Style, StyleDistance
-from farm.engine.world import Tensors, World
+from farm.engine.world import World
 
 from .conftest import RandomNetwork
-
-Result = TypeVar("Result")
-
-
-class Threads:
-    """Workers that are threads of this process and exchange tensors in memory."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._barrier = threading.Barrier(size, timeout=60)
-        self._box: Tensors | None = None
-
-    def run(self, program: Callable[[World], Result]) -> list[Result]:
-        """Run the program on every worker; return their results."""
-        worlds = [World(rank, self._size, broadcast=self._broadcast) for rank in range(self._size)]
-        with ThreadPoolExecutor(self._size) as pool:
-            return list(pool.map(program, worlds))
-
-    def _broadcast(self, tensors: Tensors | None, _rank: int) -> Tensors:
-        if tensors is not None:
-            self._box = {name: tensor.clone() for name, tensor in tensors.items()}
-        self._barrier.wait()
-        received = self._box
-        self._barrier.wait()
-        assert received is not None
-        return received
+from .threads import Threads
 
 
 @given(count=st.integers(0, 9), size=st.integers(1, 4))
@@ -65,6 +35,12 @@ def test_every_worker_gets_all_results_in_order_and_each_is_computed_once(
     results = Threads(size).run(program)
     assert results == [[(piece, piece**2) for piece in range(count)]] * size
     assert sorted(computed) == list(range(count))
+
+
+@given(text=st.text(min_size=1), size=st.integers(1, 3))
+def test_every_worker_gets_the_text_of_the_first(text: str, size: int) -> None:
+    told = Threads(size).run(lambda world: world.broadcast_text(text if world.rank == 0 else "own"))
+    assert told == [text] * size
 
 
 SIZES = pytest.mark.parametrize("size", [2, 3])

@@ -4,6 +4,7 @@ A step is a function of the state, the step's number and the rows of the batch; 
 come from row_generator and shuffled_index, which are functions of seed, step and row. So a run
 that was stopped and resumed equals an uninterrupted one bit for bit (on a CPU, with the same
 number of threads and workers). Workers share the rows of each batch and add up their gradients.
+The first worker chooses the checkpoint, and the others refuse to start from any other state.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ from torch.optim import Optimizer
 from farm.engine.training.checkpoint import TrainState
 from farm.engine.training.collapse import CollapseDetector
 from farm.engine.world import ALONE, World
-from farm.errors import BadInput, Cancelled
+from farm.errors import BadInput, Cancelled, StorageFailed, UserError
 from farm.storage import open_whole, remove_file, remove_leftovers
 
 CHECKPOINTS: Final = "checkpoints"
@@ -133,7 +134,8 @@ def train(
     RGB in 0..1.
 
     Writes checkpoints/step-N.safetensors and .png, and one line per step to log.jsonl.
-    Raises BadInput if the folder contains a different run, UserError if training collapses.
+    Raises BadInput if the folder contains a different run, UserError if training collapses, and
+    StorageFailed if a worker cannot read the checkpoint that the first one resumes from.
     """
     log = _RunLog(options, world, show)
     log.resume(state)
@@ -173,10 +175,12 @@ class _RunLog:
     def __init__(
         self, options: TrainingOptions, world: World, show: Callable[[], Picture] | None
     ) -> None:
-        self._options, self._show = options, show
+        self._options, self._world, self._show = options, world, show
         self._writes = world.rank == 0
         self._folder = options.folder / CHECKPOINTS
         self._log = options.folder / LOG
+        self._fallback = ""
+        self._is_fallback_logged = False
         self.note = ""
 
     def __enter__(self) -> None:
@@ -190,19 +194,13 @@ class _RunLog:
     def resume(self, state: TrainState) -> None:
         """Load the newest valid checkpoint, and remove later lines from the log.
 
-        Raises BadInput if there are checkpoints but none can be loaded.
+        Every worker loads the one that the first worker chooses. Raises BadInput if there are
+        checkpoints but none can be loaded.
         """
-        first_error: BadInput | None = None
-        for path in reversed(checkpoints(self._options.folder)):
-            try:
-                state.load(path)
-            except BadInput as error:
-                first_error = first_error or error
-            else:
-                first_error = None
-                break
-        if first_error:
-            raise first_error
+        name = self._load_newest(state) if self._world.rank == 0 else ""
+        name, digest = json.loads(self._world.broadcast_text(json.dumps((name, state.digest()))))
+        if self._world.rank != 0:
+            self._load_same(state, name, digest)
         if self._writes:
             self._folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(self._folder)
@@ -210,16 +208,60 @@ class _RunLog:
             kept = [line for line in lines if _step_of(line) <= state.step]
             write_whole(self._log, "".join(f"{line}\n" for line in kept).encode())
 
+    def _load_newest(self, state: TrainState) -> str:
+        """Load the newest valid checkpoint; return its name, empty if there are no checkpoints."""
+        errors: list[BadInput] = []
+        for path in reversed(checkpoints(self._options.folder)):
+            try:
+                state.load(path)
+            except BadInput as error:
+                errors.append(error)
+            else:
+                if errors:
+                    refused = Path(errors[0].source).name
+                    self._fallback = (
+                        f"checkpoint {refused} {errors[0].reason.partition(';')[0]}; "
+                        f"resumed from step {state.step}"
+                    )
+                return path.name
+        if errors:
+            raise errors[0]
+        return ""
+
+    def _load_same(self, state: TrainState, name: str, digest: str) -> None:
+        """Load the first worker's checkpoint. Raises StorageFailed unless the state is the same."""
+        worker, path = f"worker {self._world.rank + 1} of {self._world.size}", self._folder / name
+        try:
+            if name:
+                state.load(path)
+        except BadInput as error:
+            raise StorageFailed(
+                str(path), f"worker 1 resumes from it, but for {worker} it {error.reason}"
+            ) from error
+        if state.digest() == digest:
+            return
+        if not name:
+            raise UserError(
+                f"{worker} starts from another state than worker 1; a run must draw its first "
+                "weights from the seed alone"
+            )
+        raise StorageFailed(
+            str(path), f"worker 1 resumes from it, but {worker} reads another file under this name"
+        )
+
     def write(
         self, step: int, losses: Mapping[str, float], figures: Mapping[str, float], fault: str
     ) -> None:
         """Append a step to the log and flush it."""
         loss = ", ".join(f"{name} {value:.4g}" for name, value in losses.items())
-        self.note = f"step {step}: {loss}" + (f"; warning: {fault}" if fault else "")
+        warnings = [text for text in (fault, self._fallback) if text]
+        self.note = "; warning: ".join((f"step {step}: {loss}", *warnings))
         if self._writes:
             line: dict[str, Any] = {"step": step, **losses, **figures}
-            if fault:
-                line["warning"] = fault
+            logged = [fault, "" if self._is_fallback_logged else self._fallback]
+            if warning := "; ".join(filter(None, logged)):
+                line["warning"] = warning
+            self._is_fallback_logged = True
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
 

@@ -2,6 +2,10 @@
 
 import json
 import multiprocessing
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +22,9 @@ from farm.engine.training.loop import (
     train,
 )
 from farm.engine.world import World
-from farm.errors import BadInput, BadParameter, Cancelled
+from farm.errors import BadInput, BadParameter, Cancelled, FarmError
 
+from ..threads import Threads  # noqa: TID252 - shared with the tests of the world
 from .runs import BATCH, STEPS, make_state, make_step, run
 
 
@@ -71,6 +76,95 @@ def test_a_killed_run_resumes_from_the_last_valid_checkpoint(tmp_path: Path) -> 
         file.write('{"step": 13, "lo')
     assert run(tmp_path, STEPS).digest() == run(tmp_path / "other", STEPS).digest()
     assert losses(tmp_path) == losses(tmp_path / "other")
+
+
+def test_a_fallback_past_a_damaged_checkpoint_is_logged_once_and_in_every_note(
+    tmp_path: Path,
+) -> None:
+    run(tmp_path, 12)
+    *_, last = loop.checkpoints(tmp_path)
+    last.write_bytes(last.read_bytes()[:-100])
+    notes: list[str] = []
+    run(tmp_path, STEPS, report=lambda _done, note: notes.append(note))
+    said = re.compile(
+        r"checkpoint step-00000012\.safetensors is (damaged|not a) .*; resumed from step 10$"
+    )
+    assert len(notes) == STEPS - 10
+    assert all(said.search(note) for note in notes)
+    lines = [json.loads(line) for line in (tmp_path / loop.LOG).read_text().splitlines()]
+    (warned,) = [line for line in lines if "warning" in line]
+    assert warned["step"] == 11
+    assert said.match(warned["warning"])
+
+
+def resume_on_all(folders: Sequence[Path]) -> list[str]:
+    """Resume with one worker per folder; return how each ended: its final digest or its error."""
+    workers = Threads(len(folders))
+
+    def program(world: World) -> str:
+        world = replace(world, all_reduce=lambda _tensor: None)
+        state = make_state()
+        options = TrainingOptions(folders[world.rank], 12, BATCH, every=5)
+        try:
+            train(state, make_step(world), options, world=world)
+        except FarmError as error:
+            return str(error)
+        return f"step {state.step}"
+
+    return workers.run(program)
+
+
+def test_all_workers_resume_from_the_checkpoint_that_the_first_one_chooses(
+    tmp_path: Path,
+) -> None:
+    run(tmp_path / "first", 10)
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    newest = loop.checkpoints(tmp_path / "first")[-1]
+    newest.write_bytes(b"damaged")
+    assert resume_on_all([tmp_path / "first", tmp_path / "second"]) == ["step 12"] * 2
+    told = (tmp_path / "first" / loop.LOG).read_text()
+    assert "resumed from step 5" in told
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "worker 1 resumes from it, but for worker 2 of 2 it is not a training checkpoint"),
+        ("other", "worker 1 resumes from it, but worker 2 of 2 reads another file under this name"),
+    ],
+)
+def test_a_worker_that_cannot_read_the_same_checkpoint_ends_the_attempt(
+    tmp_path: Path, content: str | None, reason: str
+) -> None:
+    run(tmp_path / "first", 5)
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    (copy,) = loop.checkpoints(tmp_path / "second")
+    if content is None:
+        copy.unlink()
+    else:
+        other = make_state()
+        other.step = 5
+        other.save(copy)
+    first, second = resume_on_all([tmp_path / "first", tmp_path / "second"])
+    assert first == "step 12"
+    assert second.startswith(f"{copy}: {reason}")
+
+
+def test_workers_that_start_from_different_states_are_refused(tmp_path: Path) -> None:
+    def program(world: World) -> str:
+        state = make_state()
+        with torch.no_grad():
+            next(state.modules["net"].parameters()).add_(world.rank)
+        options = TrainingOptions(tmp_path / str(world.rank), 1, BATCH)
+        try:
+            train(state, make_step(), options, world=replace(world, all_reduce=lambda _: None))
+        except FarmError as error:
+            return str(error)
+        return "done"
+
+    first, second = Threads(2).run(program)
+    assert first == "done"
+    assert second.startswith("worker 2 of 2 starts from another state than worker 1; a run must")
 
 
 def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:

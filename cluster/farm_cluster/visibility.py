@@ -1,0 +1,91 @@
+"""Find out whether a worker sees the same files as this process.
+
+Before a worker's first order into a folder, this process leaves a mark there and the worker looks
+for it. The files that an order reads are looked for before each order.
+"""
+
+import secrets
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from farm.errors import BadOutput
+from farm.model.messages import Failure, Order, Reason
+from farm.storage import output_path
+
+__all__ = ["MARK", "Blindness", "leave_mark", "not_shared", "read_files"]
+
+
+MARK: Final = ".mark"
+"""Suffix of a mark."""
+
+
+def leave_mark(order: Order) -> Path | None:
+    """Leave a mark in the folder of the order's target; None if this process cannot write there."""
+    try:
+        folder = output_path(order.unit.target).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        mark = folder / f".farm-{secrets.token_hex(8)}{MARK}"
+        mark.touch()
+    except (BadOutput, OSError):
+        return None
+    return mark
+
+
+def read_files(order: Order) -> tuple[str, ...]:
+    """Return the files and folders that an order reads, of those that this process sees."""
+    named = (order.unit.source, asdict(order.unit.work), order.params)
+    paths = dict.fromkeys(text for text in _texts(named) if text.startswith("/"))
+    target = str(output_path(order.unit.target))
+    return tuple(path for path in paths if path != target and _exists(path))
+
+
+def not_shared(path: str, places: Collection[str]) -> str:
+    """Return what to tell the user if the workers in these places do not see a path."""
+    return (
+        f"{path} is not shared: {', '.join(sorted(places))} cannot see it; keep inputs and outputs "
+        "on a disk that all nodes share, under the same path"
+    )
+
+
+class Blindness:
+    """Which workers did not see a folder or a file."""
+
+    def __init__(self) -> None:
+        self._blind: dict[str, set[str]] = {}
+
+    def saw(self, path: str, worker: str) -> None:
+        """Note that a worker sees a path."""
+        self._blind.get(path, set()).discard(worker)
+
+    def failure(self, path: str, worker: str, nodes: Mapping[str, str]) -> Failure:
+        """Return the failure of an order whose worker does not see a path.
+
+        nodes: of the workers that could run the order, by name. The unit is not to blame, and
+        other workers may run it; if none of them sees the path, no further attempt can succeed.
+        """
+        blind = self._blind.setdefault(path, set())
+        blind.add(worker)
+        if blind >= nodes.keys():
+            places = {f"node {node}" for node in nodes.values()}
+            return Failure(Reason.USER_ERROR, not_shared(path, places), is_fatal=True)
+        return Failure(Reason.WORKER_LOST, not_shared(path, [f"node {nodes[worker]}"]))
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from _texts(item)

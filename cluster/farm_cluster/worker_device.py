@@ -1,0 +1,20 @@
+"""Name the device of a worker, and refuse a GPU that torch cannot use."""
+
+from farm.errors import UserError
+from farm_cluster.slots import Kind
+
+__all__ = ["name_device"]
+
+
+def name_device(kind: Kind) -> str:
+    """Return what equal bytes depend on, of this process's device. Raises UserError."""
+    from farm.engine.device import pick_device
+    from farm.engine.rendered import device_kind
+
+    device = pick_device() if kind == "gpu" else "cpu"
+    if kind == "gpu" and device == "cpu":
+        raise UserError(
+            "it was given a GPU, but its torch finds no CUDA device; install torch for CUDA and "
+            "the driver there, or start the node without GPUs"
+        )
+    return device_kind(device)
