@@ -159,13 +159,14 @@ def run_script(*arguments: object, **environment: str) -> "subprocess.CompletedP
     )
 
 
-def test_a_private_cluster_prints_nothing_and_leaves_signals_and_home_alone(
+def test_a_private_cluster_prints_and_leaves_nothing_and_respects_signals_and_home(
     effects: Path, tmp_path: Path, short_folder: str
 ) -> None:
     target = tmp_path / "one.png"
     done = run_script(effects, target, "", HOME="/proc/nowhere", RAY_TMPDIR=short_folder)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert target.exists()
+    assert [path for path in Path(short_folder).rglob("*") if path.name != "ray"] == []
 
 
 def test_a_pool_joins_a_cluster_by_address(
