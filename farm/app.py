@@ -96,7 +96,8 @@ def _missing_executor(registry: Registry, name: str) -> UserError:
 
 def _serve_metrics(registry: Registry, port: int, stack: ExitStack) -> Metrics:
     failed_plugins = sum(plugin.state == "failed" for plugin in registry.plugins)
-    metrics = Metrics(SystemClock(), failed_plugins)
+    plugins = {task: plugin.name for plugin in registry.plugins for task in plugin.tasks}
+    metrics = Metrics(SystemClock(), plugins, failed_plugins)
     _, close = metrics.serve(port)
     stack.callback(close)
     return metrics

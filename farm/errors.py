@@ -9,12 +9,14 @@
     │   ├── LedgerUnavailable   the ledger cannot be read or written at present
     │   ├── InputChanged        a file is not what it was when the job was submitted
     │   ├── UnknownName         no such task, network, layer or class
+    │   ├── OrderRefused        a worker can run no unit of a job
     │   └── WeightsMissing      a network's weights are not here and cannot be downloaded
     ├── PluginError             a plugin is broken
     ├── WorkerError             a worker failed; another one may succeed
     │   ├── WorkerDied          the process or its node is gone
     │   ├── DeviceMemory        the device ran out of memory
     │   └── StorageFailed       a file could not be read or written
+    │       └── OutputStorageFailed   nothing can be written there: it is full or gone
     ├── Cancelled               the user stopped the work
     ├── JobTakenOver            another farm has taken the job over
     └── FarmBug                 the farm broke one of its own rules
@@ -126,6 +128,17 @@ class UnknownName(UserError):
         return f"unknown {self.kind} {self.name!r}; choose one of {listed or '(none)'}"
 
 
+class OrderRefused(UserError):
+    """A worker can run no unit of a job: ``OrderRefused(task, reason)``."""
+
+    def __init__(self, task: str, reason: str) -> None:
+        super().__init__(task, reason)
+        self.task, self.reason = task, reason
+
+    def __str__(self) -> str:
+        return f"no worker can run task {self.task!r}: {self.reason}"
+
+
 class WeightsMissing(UserError):
     """A network's weights are not available: ``WeightsMissing(network, reason)``."""
 
@@ -186,6 +199,13 @@ class StorageFailed(WorkerError):
 
     def __str__(self) -> str:
         return f"{self.url}: {self.reason}"
+
+
+class OutputStorageFailed(StorageFailed):
+    """The storage of an output is full or gone: ``OutputStorageFailed(url, reason)``.
+
+    No other file can be written there until the user, or time, has mended it.
+    """
 
 
 class Cancelled(FarmError):

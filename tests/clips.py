@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
+from PIL import Image
 
 from farm.media import Frame
 
@@ -94,6 +96,26 @@ class Clip:
             frame.pts = start + round(self.sound_delay * self.sound_rate)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
+
+
+def _png(side: int) -> bytes:
+    file = BytesIO()
+    Image.new("1", (side, side)).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_pngs(path: Path, stated: tuple[int, int], sides: Sequence[int]) -> Path:
+    """Write a film of PNG pictures whose header states another size."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_mux_stream("png", width=stated[0], height=stated[1])
+        stream.time_base = Fraction(1, 25)
+        for time, side in enumerate(sides):
+            packet = av.Packet(_png(side))
+            packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 25), True
+            packet.pts = packet.dts = time
+            packet.duration = 1
+            out.mux(packet)
+    return path
 
 
 @pytest.fixture

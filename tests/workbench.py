@@ -67,7 +67,8 @@ def failed(reason: Reason = Reason.PLUGIN_ERROR, *, is_fatal: bool = False) -> F
 class Bench:
     """A scheduler and its clock, with a short method for each event.
 
-    instructions: all that it has returned. The scheduler is validated after every event.
+    instructions: all that it has returned. validates: the scheduler is validated after
+    every event.
     """
 
     def __init__(self) -> None:
@@ -75,6 +76,7 @@ class Bench:
         self.clock = FakeClock()
         self.instructions: list[Instruction] = []
         self.held: dict[str, Order] = {}
+        self.validates = True
 
     def send(self, event: Event) -> list[Instruction]:
         """Send the scheduler an event and return its instructions."""
@@ -83,7 +85,8 @@ class Bench:
         for instruction in out:
             if isinstance(instruction, Assign):
                 self.held[instruction.worker] = instruction.order
-        self.scheduler.validate()
+        if self.validates:
+            self.scheduler.validate()
         return out
 
     def submit(
@@ -105,14 +108,29 @@ class Bench:
             job, [RestoredUnit(unit, state[bool(unit.needs)]) for unit in planned], priority
         )
 
-    def submit_restored(self, job: str, units: Sequence[RestoredUnit], priority: int = 50) -> None:
+    def submit_restored(
+        self,
+        job: str,
+        units: Sequence[RestoredUnit],
+        priority: int = 50,
+        *,
+        keeps_going: bool = False,
+        device: str = "",
+    ) -> None:
         """Submit a job whose units may have a history."""
-        spec = JobSpec(task="copy", inputs=("in",), output="out/", priority=priority)
-        self.send(JobSubmitted(Job(job, spec, self.clock.time()), tuple(units)))
+        spec = JobSpec(
+            task="copy",
+            inputs=("in",),
+            output="out/",
+            priority=priority,
+            keeps_going=keeps_going,
+        )
+        submitted = Job(job, spec, self.clock.time(), device=device)
+        self.send(JobSubmitted(submitted, tuple(units)))
 
-    def join(self, *workers: str) -> None:
+    def join(self, *workers: str, device: str = "") -> None:
         for worker in workers:
-            self.send(WorkerJoined(worker, "cpu"))
+            self.send(WorkerJoined(worker, "cpu", device=device))
 
     def start(self, worker: str) -> None:
         self.send(UnitStarted(worker, self.held[worker].token))

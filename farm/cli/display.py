@@ -20,6 +20,7 @@ from farm.model.events import (
     UnitChanged,
     WorkerChanged,
 )
+from farm.model.job import JobState
 from farm.model.unit import UnitState
 
 if TYPE_CHECKING:
@@ -83,8 +84,8 @@ class LineDisplay:
         match event:
             case ReadProgress():
                 return self._reading(event)
-            case Notice():
-                return f"{event.url}: {event.note}"
+            case Notice() | JobChanged() | WorkerChanged():
+                return remark(event)
             case UnitChanged():
                 return self._unit(event)
             case Progressed(unit, progress) if self._clock() - self._last >= QUIET_SECONDS:
@@ -132,8 +133,8 @@ class BarDisplay:
     def on_event(self, event: News) -> None:
         if isinstance(event, UnitChanged) and event.state is UnitState.RETRY_WAIT:
             self._print_above(f"{event.unit.name} will be retried: {event.reason}")
-        if isinstance(event, Notice):
-            self._print_above(f"{event.url}: {event.note}")
+        if isinstance(event, Notice | JobChanged | WorkerChanged) and (line := remark(event)):
+            self._print_above(line)
         if isinstance(event, ReadProgress):
             status = f"reading {event.url}  {event.done:.0%}"
             self._progress.update(self._all, completed=0, total=None, status=status)
@@ -174,6 +175,19 @@ class BarDisplay:
             total=tally.total or None,
             status="  ".join(parts),
         )
+
+
+def remark(event: Notice | JobChanged | WorkerChanged) -> str:
+    """Return what the user should know of an event, as one line; empty if that is nothing."""
+    match event:
+        case Notice():
+            return f"{event.url}: {event.note}"
+        case JobChanged(job) if job.state is JobState.PAUSED:
+            return f"paused: {job.reason}"
+        case WorkerChanged(state="refused"):
+            return f"worker {event.worker} was refused: {event.reason}"
+        case _:
+            return ""
 
 
 def duration(seconds: float) -> str:

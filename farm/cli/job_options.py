@@ -1,11 +1,13 @@
 """The options that every task's command has in addition to the task's own parameters."""
 
+from fractions import Fraction
 from typing import Final, get_args
 
 import click
 
 from farm.model.film import Coherence, Quality
 from farm.model.job import AUTO_TILE, Precision
+from farm.model.rate import parse_rate
 
 TILES: Final = {"auto": AUTO_TILE, "none": 0}
 
@@ -28,6 +30,14 @@ def tile_side(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise click.BadParameter(f"{text!r} is not auto, none, or a number of pixels")
     return int(text)
+
+
+def frame_rate(text: str) -> Fraction:
+    """Return the exact frame rate for a value of --rate."""
+    try:
+        return parse_rate(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def _output_options() -> list[click.Parameter]:
@@ -97,11 +107,10 @@ def _sample_options() -> list[click.Parameter]:
         ),
         click.Option(
             ["--rate"],
-            type=click.FloatRange(0, 1000, min_open=True),
-            default=25.0,
-            show_default=True,
+            type=frame_rate,
             metavar="NUMBER",
-            help="Frames per second of a film rendered from pictures.",
+            help="Frames per second of a film rendered from pictures, such as 12, 29.97 or "
+            "24000/1001.  [default: 25]",
         ),
         click.Option(
             ["--strict"],
@@ -154,6 +163,12 @@ def _execution_options() -> list[click.Parameter]:
         click.Option(["--address"], help="Use the Ray cluster at this address."),
         click.Option(
             ["--resume"], is_flag=True, help="Continue an earlier job; skip what it has finished."
+        ),
+        click.Option(
+            ["--keep-going"],
+            is_flag=True,
+            help="Render the other frames even if many fail. By default, a job fails when a tenth of "
+            "its frames have failed, and at least 20.",
         ),
         click.Option(["--json"], is_flag=True, help="Print one JSON object per event."),
         click.Option(

@@ -88,8 +88,10 @@ def _open_live_view(port: int | None, stack: ExitStack) -> "LiveView | None":
 
 def _report_end(job: Job, tally: Tally, verb: str, *, is_json: bool) -> Exit:
     """Print what failed and the closing line, and return the exit code."""
-    for name, reason in tally.failed.items():
-        click.echo(f"failed: {name}: {reason}", err=True)
+    for line in tally.failure_lines():
+        click.echo(line, err=True)
+    if job.state is JobState.FAILED:
+        click.echo(f"the job failed: {job.reason}", err=True)
     if not job.state.is_final:
         click.echo(f"interrupted; resume with: {_resume_command()}", err=True)
         return Exit.INTERRUPTED

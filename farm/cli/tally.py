@@ -1,9 +1,15 @@
 """Counts of a job for the displays, kept from the controller's events. Reads no clock."""
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from farm.model.events import News, Progressed, UnitChanged
 from farm.model.unit import Role, UnitState
+
+MOST_LISTED: Final = 20
+"""The most failed frames with the same reason that are listed by name."""
 
 
 @dataclass
@@ -32,6 +38,17 @@ class Tally:
                 self._change(event)
             case _:
                 pass
+
+    def failure_lines(self) -> Iterator[str]:
+        """Yield a line for each failed frame, and one for those beyond MOST_LISTED with a reason."""
+        counts, listed = Counter(self.failed.values()), Counter[str]()
+        for name, reason in self.failed.items():
+            listed[reason] += 1
+            if listed[reason] <= MOST_LISTED:
+                yield f"failed: {name}: {reason}"
+        for reason, count in counts.items():
+            if count > MOST_LISTED:
+                yield f"failed: {count - MOST_LISTED} more: {reason}"
 
     @property
     def ended(self) -> int:

@@ -79,13 +79,14 @@ def _run(context: click.Context, task: type[Task], values: dict[str, Any]) -> in
 
 
 def _film(values: dict[str, Any]) -> FilmOptions:
+    given = {} if values["rate"] is None else {"rate": values["rate"]}
     return FilmOptions(
         coherence=values["coherence"],
         codec=values["codec"],
         quality=values["quality"],
         depth=int(values["depth"]) if values["depth"] else None,
-        rate=values["rate"],
         is_strict=values["strict"],
+        **given,
     )
 
 
@@ -106,4 +107,5 @@ def _spec(task: type[Task], values: dict[str, Any], running: Running) -> JobSpec
             precision=values["precision"],
         ),
         priority=values["priority"],
+        keeps_going=values["keep_going"],
     )

@@ -114,8 +114,9 @@ class Controller:
         self._handle(WantedChanged(job, wanted))
 
     def run(self, is_stopped: Callable[[], bool] = lambda: False) -> list[Job]:
-        """Run until every job is in a final state or is_stopped returns true; return the jobs.
+        """Run until every job has ended or is_stopped returns true; return the jobs.
 
+        A job that no worker of this farm can run is left as it is, paused with the reason.
         Workers from an earlier call are reused, with their networks loaded.
         """
         if not self.scheduler.is_done and not self._is_started:
@@ -145,7 +146,7 @@ class Controller:
 
     @property
     def _is_done(self) -> bool:
-        return self.scheduler.is_done and not self._pending
+        return self.scheduler.is_over and not self._pending
 
     @property
     def _is_stopped(self) -> bool:

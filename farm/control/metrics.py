@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from threading import Lock
 from types import MappingProxyType
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -16,8 +17,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from farm.control.clock import Clock
 from farm.errors import UserError
 from farm.model.events import JobChanged, News, StaleReport, UnitChanged, WorkerChanged
-from farm.model.job import JobState
+from farm.model.job import Job, JobState
 from farm.model.unit import UnitState
+from farm.model.work import Render
 from farm.scheduling.scheduler import Scheduler
 
 LOOPBACK = "127.0.0.1"
@@ -39,38 +41,40 @@ METRICS = MappingProxyType(
     {
         "farm_units_total": MetricSpec(
             "counter",
-            ("plugin", "outcome"),
+            ("task", "plugin", "outcome"),
             "Units that ended or were retried: succeeded, skipped, retried, quarantined, cancelled.",
         ),
         "farm_frames_total": MetricSpec(
             "counter",
-            ("plugin", "outcome"),
-            "Units that ended: succeeded, skipped, quarantined, cancelled.",
+            ("task", "plugin", "outcome"),
+            "Frames whose rendering ended: succeeded, skipped, quarantined, cancelled.",
         ),
-        "farm_tiles_total": MetricSpec("counter", ("plugin",), "Passes over a tile."),
+        "farm_tiles_total": MetricSpec("counter", ("task", "plugin"), "Passes over a tile."),
         "farm_pixels_total": MetricSpec(
-            "counter", ("plugin",), "Pixels of finished frames, without tile overlap."
+            "counter", ("task", "plugin"), "Pixels of finished frames, without tile overlap."
         ),
         "farm_overlap_pixels_total": MetricSpec(
             "counter",
-            ("plugin",),
+            ("task", "plugin"),
             "Pixels computed again because tiles overlap, in every pass.",
         ),
         "farm_unit_duration_seconds": MetricSpec(
             "histogram",
-            ("plugin", "stage"),
+            ("task", "plugin", "stage"),
             "Duration of each stage of a unit: queue, load, compute, write.",
         ),
         "farm_unit_retries_total": MetricSpec(
-            "counter", ("plugin", "reason"), "Failed attempts that were retried."
+            "counter", ("task", "plugin", "reason"), "Failed attempts that were retried."
         ),
         "farm_unit_failures_total": MetricSpec(
             "counter",
-            ("plugin", "reason"),
+            ("task", "plugin", "reason"),
             "Quarantined units, by the reason of their last failure.",
         ),
         "farm_jobs_finished_total": MetricSpec(
-            "counter", ("plugin", "outcome"), "Jobs that ended: completed, failed, cancelled."
+            "counter",
+            ("task", "plugin", "outcome"),
+            "Jobs that ended: completed, failed, cancelled.",
         ),
         "farm_stale_reports_total": MetricSpec(
             "counter", (), "Reports dropped because their lease had expired."
@@ -111,6 +115,8 @@ _COLLECTED = frozenset(
 )
 """Counters that are computed at each scrape, as gauges are."""
 
+_NO_PLUGINS: Final[Mapping[str, str]] = MappingProxyType({})
+
 
 class _Stopwatch:
     """Total seconds per kind of worker, including intervals that are still open."""
@@ -139,13 +145,18 @@ class _Stopwatch:
 
 
 class Metrics:
-    """An observer that counts the controller's events. failed_plugins: number that failed to load."""
+    """An observer that counts the controller's events.
 
-    def __init__(self, clock: Clock, failed_plugins: int = 0) -> None:
+    plugins: the plugin that offers each task. failed_plugins: number that failed to load.
+    """
+
+    def __init__(
+        self, clock: Clock, plugins: Mapping[str, str] = _NO_PLUGINS, failed_plugins: int = 0
+    ) -> None:
         self.registry = CollectorRegistry()
-        self._clock, self._failed_plugins = clock, failed_plugins
+        self._clock, self._plugins, self._failed_plugins = clock, plugins, failed_plugins
         self._scheduler: Scheduler | None = None
-        self._tasks: dict[str, str] = {}
+        self._tasks: dict[str, tuple[str, str]] = {}
         self._latest = 0.0
         self._up, self._busy = _Stopwatch(self._now), _Stopwatch(self._now)
         self._counters = {
@@ -189,11 +200,9 @@ class Metrics:
     def on_event(self, event: News) -> None:
         match event:
             case JobChanged(job):
-                self._tasks[job.id] = job.spec.task
-                if job.state.is_final:
-                    self._count("farm_jobs_finished_total", job.spec.task, job.state)
+                self._count_job(job)
             case UnitChanged():
-                self._count_unit(event, self._tasks[event.unit.job])
+                self._count_unit(event, *self._tasks[event.unit.job])
             case WorkerChanged():
                 self._count_worker(event)
             case StaleReport():
@@ -204,23 +213,32 @@ class Metrics:
     def _count(self, name: str, *labels: str, amount: float = 1) -> None:
         self._counters[name].labels(*labels).inc(amount)
 
-    def _count_unit(self, event: UnitChanged, task: str) -> None:
+    def _count_job(self, job: Job) -> None:
+        """Count a job that has ended, and know the labels of its units until then."""
+        labels = job.spec.task, self._plugins.get(job.spec.task, "")
+        self._tasks[job.id] = labels
+        if job.state.is_final:
+            del self._tasks[job.id]
+            self._count("farm_jobs_finished_total", *labels, job.state)
+
+    def _count_unit(self, event: UnitChanged, *labels: str) -> None:
         if event.state is UnitState.LEASED:
-            self._duration.labels(task, "queue").observe(event.waited)
+            self._duration.labels(*labels, "queue").observe(event.waited)
         if event.state is UnitState.RETRY_WAIT and event.failure:
-            self._count("farm_units_total", task, "retried")
-            self._count("farm_unit_retries_total", task, event.failure.reason)
+            self._count("farm_units_total", *labels, "retried")
+            self._count("farm_unit_retries_total", *labels, event.failure.reason)
         if event.state.is_final:
-            self._count("farm_units_total", task, event.state)
-            self._count("farm_frames_total", task, event.state)
+            self._count("farm_units_total", *labels, event.state)
+            if isinstance(event.unit.work, Render):
+                self._count("farm_frames_total", *labels, event.state)
         if event.state is UnitState.QUARANTINED and event.failure:
-            self._count("farm_unit_failures_total", task, event.failure.reason)
+            self._count("farm_unit_failures_total", *labels, event.failure.reason)
         if event.figures:
-            self._count("farm_tiles_total", task, amount=event.figures.tiles)
-            self._count("farm_pixels_total", task, amount=event.figures.pixels)
-            self._count("farm_overlap_pixels_total", task, amount=event.figures.overlap_pixels)
+            self._count("farm_tiles_total", *labels, amount=event.figures.tiles)
+            self._count("farm_pixels_total", *labels, amount=event.figures.pixels)
+            self._count("farm_overlap_pixels_total", *labels, amount=event.figures.overlap_pixels)
             for stage, seconds in event.figures.seconds.items():
-                self._duration.labels(task, stage).observe(seconds)
+                self._duration.labels(*labels, stage).observe(seconds)
 
     def _count_worker(self, event: WorkerChanged) -> None:
         match event.state:

@@ -1,7 +1,6 @@
 """Removes the working files of a job as soon as no unit needs them."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from farm.model.events import UnitChanged
 from farm.model.history import RestoredUnit
@@ -12,17 +11,21 @@ from farm.storage import output_path, remove_file, remove_folder
 class WorkingFiles:
     """The files of one job that only its own units read.
 
-    The files that a failed unit needs are kept, so that a resumed job does not render them again.
+    The cost of a change does not grow with the number of units. The files that a failed unit needs are kept, so that a resumed job does not render them again.
     """
 
     def __init__(self, units: Iterable[RestoredUnit]) -> None:
         restored_units = tuple(units)
         self._units = {restored.unit.name: restored.unit for restored in restored_units}
         self._waiting: dict[str, set[str]] = {}
+        self._folders = {
+            output_path(unit.target).parent for unit in self._units.values() if unit.is_working
+        }
         self._failed: set[str] = set()
         for unit in self._units.values():
             for name in unit.needs:
                 self._waiting.setdefault(name, set()).add(unit.name)
+        self._needed = len(self._waiting)
         for restored in restored_units:
             self._end(restored.unit, restored.state)
 
@@ -36,7 +39,8 @@ class WorkingFiles:
         if not state.is_final:
             return
         if not state.is_done or not self._failed.isdisjoint(unit.needs):
-            self._failed.add(unit.name)
+            if unit.is_working or unit.needs:
+                self._failed.add(unit.name)
             return
         for name in unit.needs:
             self._release(self._units[name], unit)
@@ -44,16 +48,18 @@ class WorkingFiles:
     def _release(self, needed: Unit, by: Unit) -> None:
         """Remove a needed unit's working file if no other unit waits for it."""
         waiting = self._waiting[needed.name]
-        waiting.discard(by.name)
-        if not waiting and needed.is_working:
+        if by.name not in waiting:
+            return
+        waiting.remove(by.name)
+        if waiting:
+            return
+        self._needed -= 1
+        if needed.is_working:
             remove_file(output_path(needed.target))
 
     def _remove_folders(self) -> None:
-        """Remove the working folders if no unit waits and none failed."""
-        if self._failed or any(self._waiting.values()):
+        """Remove the working folders, once, if no unit waits and none failed."""
+        if self._failed or self._needed:
             return
-        for folder in self._folders():
-            remove_folder(folder)
-
-    def _folders(self) -> set[Path]:
-        return {output_path(u.target).parent for u in self._units.values() if u.is_working}
+        while self._folders:
+            remove_folder(self._folders.pop())

@@ -1,22 +1,28 @@
 """Turns any exception into a farm error, and a farm error into the failure of a unit."""
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 from farm.errors import (
     DeviceMemory,
     FarmBug,
     FarmError,
+    OrderRefused,
+    OutputStorageFailed,
     PluginError,
     StorageFailed,
     UserError,
     WorkerDied,
 )
-from farm.model.messages import Failure, Reason
+from farm.model.messages import Failure, Hold, Reason
+from farm.storage import write_error
 
-__all__ = ["classify", "plugin_errors", "storage_errors"]
+__all__ = ["classify", "farm_call", "output_errors", "plugin_errors", "storage_errors"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _TRACEBACK_CHARACTERS: Final = 4000
 _OUT_OF_MEMORY: Final = ("out of memory", "can't allocate memory", "not enough memory")
@@ -31,6 +37,23 @@ _REASONS: Final[tuple[tuple[type[Exception], Reason], ...]] = (
     (WorkerDied, Reason.WORKER_DIED),
 )
 
+_HOLDS: Final[tuple[tuple[type[Exception], Hold], ...]] = (
+    (OutputStorageFailed, Hold.STORAGE),
+    (OrderRefused, Hold.RESTART),
+)
+"""Errors that every unit of the job would have. One that reads its own source is not among them."""
+
+_MISTAKES: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    TypeError,
+    ValueError,
+)
+"""Errors of code, which occur again; others come from outside, such as a lost connection."""
+
 
 def classify(error: BaseException) -> Failure:
     """Return the failure that an error means for its unit. An unexpected error is a bug of the farm."""
@@ -41,12 +64,13 @@ def classify(error: BaseException) -> Failure:
         _one_line(error) if isinstance(error, FarmError) else _with_type(error),
         is_fatal=reason is Reason.USER_ERROR,
         traceback=trace[-_TRACEBACK_CHARACTERS:],
+        hold=next((hold for kind, hold in _HOLDS if isinstance(error, kind)), None),
     )
 
 
 @contextmanager
 def storage_errors(url: str) -> Iterator[None]:
-    """Turn errors of reading and writing into farm errors. Farm errors pass unchanged."""
+    """Turn errors of reading a file into farm errors. Farm errors pass unchanged."""
     try:
         yield
     except FarmError:
@@ -60,20 +84,50 @@ def storage_errors(url: str) -> Iterator[None]:
 
 
 @contextmanager
+def output_errors(url: str) -> Iterator[None]:
+    """Turn errors of writing a file into farm errors. Farm errors pass unchanged."""
+    with storage_errors(url):
+        try:
+            yield
+        except OSError as error:
+            raise write_error(url, error) from error
+
+
+def farm_call(call: Callable[P, T], device: str) -> Callable[P, T]:
+    """Return a function of the farm that a plugin may call without being blamed for its errors."""
+
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return call(*args, **kwargs)
+        except FarmError:
+            raise
+        except _MISTAKES as error:
+            raise FarmBug(_with_type(error)) from error
+        except Exception as error:
+            reason = f"lost contact with the farm: {_with_type(error)}"
+            raise WorkerDied(f"on {device}", reason) from error
+
+    return guarded
+
+
+@contextmanager
 def plugin_errors(task: str, device: str) -> Iterator[None]:
-    """Turn errors of a plugin into farm errors. Farm errors pass unchanged."""
+    """Turn errors of a plugin into farm errors, even those that would end a thread or the process.
+
+    Farm errors pass unchanged.
+    """
     try:
         yield
     except FarmError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         if _is_out_of_memory(error):
             raise DeviceMemory(device, _one_line(error)) from error
         raise PluginError(task, f"{_with_type(error)} ({_location(error)})") from error
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
+    text = _one_line(error).lower()
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(phrase in text for phrase in _OUT_OF_MEMORY)
     )
@@ -91,5 +145,8 @@ def _with_type(error: BaseException) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except BaseException:  # noqa: BLE001 - a plugin's error may be broken, too
+        text = "its message cannot be shown"
     return text if len(text) <= 300 else text[:297] + "..."

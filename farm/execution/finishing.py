@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farm.errors import Cancelled, FarmBug, UserError
-from farm.execution.failures import storage_errors
+from farm.execution.failures import output_errors, storage_errors
 from farm.execution.provenance import film_provenance
 from farm.execution.runner import IsCancelled, ReportProgress
 from farm.execution.timing import timed
@@ -33,8 +33,9 @@ class Finisher:
         files = KnownFiles(order.files, self._digests)
         with (
             timed(seconds, "write"),
-            storage_errors(order.unit.target),
+            storage_errors(order.unit.source),
             _unchanged_film(order, files) as source_sha256,
+            output_errors(order.unit.target),
         ):
             match order.unit.work:
                 case Blend() as work:

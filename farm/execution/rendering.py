@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from farm.errors import Cancelled, PluginError
+from farm.errors import BadInput, Cancelled, PluginError
 from farm.execution.contexts import ContextFactory
-from farm.execution.failures import plugin_errors, storage_errors
+from farm.execution.failures import output_errors, plugin_errors, storage_errors
 from farm.execution.frame_source import FrameSource
 from farm.execution.provenance import named_params, provenance
 from farm.execution.runner import IsCancelled, ReportProgress
@@ -53,6 +53,8 @@ class Renderer:
         """
         if not isinstance(task, Effect):
             raise PluginError(order.task, "is not an Effect and cannot render a frame")
+        if work.refusal:
+            raise BadInput(order.unit.source, work.refusal)
         seconds: dict[str, float] = {}
         with timed(seconds, "load"), storage_errors(order.unit.source):
             files = self._contexts.known_files(order.files)
@@ -70,7 +72,7 @@ class Renderer:
             return Figures()
         rendered = replace(rendered, depth=work.depth or rendered.depth)
         record = provenance(order, named, context, digest, rendered)
-        with timed(seconds, "write"), storage_errors(order.unit.target):
+        with timed(seconds, "write"), output_errors(order.unit.target):
             target_sha256 = _write(order, rendered, record)
         return Figures(
             seconds=seconds,

@@ -4,7 +4,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from farm.errors import FarmBug
+from farm.errors import FarmBug, WorkerDied
 from farm.execution.finishing import Finisher
 from farm.execution.runner import Runner
 from farm.execution.worker import Worker, attempt
@@ -147,10 +147,14 @@ class _WorkerThread:
 
     def _work(self) -> None:
         try:
-            runner, kind, device = self.make()
+            self._serve()
         except Exception as error:  # noqa: BLE001 - poll() raises it
             self._send(error)
-            return
+        except BaseException as error:  # noqa: BLE001 - poll() must not end the whole process
+            self._send(WorkerDied(self.name, f"{type(error).__name__}: {error}"))
+
+    def _serve(self) -> None:
+        runner, kind, device = self.make()
         self._send(WorkerJoined(self.name, kind, device=device))
         while order := self._orders.get():
             self._run(runner, order)

@@ -1,7 +1,7 @@
 """Carries out an order to train."""
 
 from farm.errors import PluginError
-from farm.execution.failures import plugin_errors
+from farm.execution.failures import output_errors, plugin_errors
 from farm.execution.timing import timed
 from farm.host.context import Context
 from farm.host.task import Run, Task
@@ -15,10 +15,11 @@ def train(order: Order, work: Train, task: Task, context: Context) -> Figures:
 
     target = output_path(order.unit.target)
     seconds: dict[str, float] = {}
-    with timed(seconds, "compute"), plugin_errors(order.task, str(context.device)):
-        if not isinstance(task, Run):
-            raise PluginError(order.task, "is not a Run and cannot train")
+    if not isinstance(task, Run):
+        raise PluginError(order.task, "is not a Run and cannot train")
+    with output_errors(order.unit.target):
         target.parent.mkdir(parents=True, exist_ok=True)
+    with timed(seconds, "compute"), plugin_errors(order.task, str(context.device)):
         task.train(work.inputs, target.parent, context)
         if context.world.rank != 0:
             return Figures()

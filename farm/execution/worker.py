@@ -7,9 +7,9 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from farm.errors import Cancelled, UserError
+from farm.errors import Cancelled, OrderRefused, UserError
 from farm.execution.contexts import ContextFactory
-from farm.execution.failures import classify, plugin_errors
+from farm.execution.failures import classify, farm_call, plugin_errors
 from farm.execution.finishing import Finisher
 from farm.execution.rendering import Renderer
 from farm.execution.runner import IsCancelled, ReportProgress, Runner
@@ -57,6 +57,8 @@ class Worker:
 
     def run(self, order: Order, report: ReportProgress, is_cancelled: IsCancelled) -> Figures:
         """Do the work of the order's unit. Raises FarmError only, Cancelled included."""
+        report = farm_call(report, self.device)
+        is_cancelled = farm_call(is_cancelled, self.device)
         match order.unit.work:
             case Render() as work:
                 task, params = self._load_task(order)
@@ -83,16 +85,26 @@ class Worker:
             return self._make_task(order.task, json.dumps(order.params, sort_keys=True))
 
     def _check_threads(self, order: Order) -> None:
-        """Raise UserError if the plan has other threads, since the output depends on them."""
+        """Raise OrderRefused if the plan has other threads, since the output depends on them."""
         if order.plan.threads != self._threads:
-            raise UserError(
+            raise OrderRefused(
+                order.task,
                 f"the plan needs {order.plan.threads} threads per worker, but this worker has "
-                f"{self._threads}; use the same --threads for both"
+                f"{self._threads}; use the same --threads for both",
             )
 
     def _make_task_uncached(self, name: str, params: str) -> tuple[Task, dict[str, object]]:
-        task = self._registry.task(name)
-        validated = validate_params(task, json.loads(params))
+        """Return a task and its parameters. Raises OrderRefused if the job's no longer fit."""
+        try:
+            task = self._registry.task(name)
+        except UserError as error:
+            reason = "no plugin offers it; install it and restart the farm; see `farm plugins`"
+            raise OrderRefused(name, reason) from error
+        try:
+            validated = validate_params(task, json.loads(params))
+        except UserError as error:
+            reason = f"the plugin that is installed now refuses the job's parameters: {error}"
+            raise OrderRefused(name, f"{reason}; restart the farm with the earlier one") from error
         return task(validated), validated.model_dump(mode="json")
 
 
@@ -108,6 +120,6 @@ def attempt(
         figures = runner.run(order, report, is_cancelled)
     except Cancelled:
         return UnitCancelled(name, order.token)
-    except Exception as error:  # noqa: BLE001 - every error is reported
+    except BaseException as error:  # noqa: BLE001 - every error is reported, or the job would hang
         return UnitFailed(name, order.token, classify(error))
     return UnitSucceeded(name, order.token, figures)

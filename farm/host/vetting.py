@@ -42,6 +42,7 @@ FLAGS: Final = frozenset(
         "--address",
         "--help",
         "--json",
+        "--keep-going",
         "--metrics-port",
         "--output",
         "--plugins-dir",

@@ -10,7 +10,8 @@ import numpy as np
 from farm.errors import BadInput
 from farm.media.film import FilmReader, read_film
 from farm.media.flow import motion
-from farm.media.shots import ShotFinder
+from farm.media.frame_match import matching_frames
+from farm.media.shots import ShotFinder, cuts_among
 from farm.media.still_reader import read_still
 from farm.model.film import Film, Moment
 
@@ -44,17 +45,16 @@ def frames_of(film: Film) -> list[FrameLocation]:
 
 
 def measure_flicker(source: str, rendered: str) -> Flicker:
-    """Return the flicker of a film rendered frame for frame from source.
+    """Return the flicker of a film rendered from all frames of source, or from a range of them.
 
-    Raises BadInput if either is not a film, or their lengths differ.
+    Raises BadInput if either is not a film, or the rendered frames cannot be found in the source.
     """
     shots = ShotFinder()
     source_film, rendered_film = read_film(source, on_frame=shots.add), read_film(rendered)
-    expected, count = len(source_film.times), len(rendered_film.times)
-    if count != expected:
-        reason = f"it has {count} frames, but {source} has {expected}"
-        raise BadInput(rendered, f"{reason}; give the film it was rendered from")
-    return compare(frames_of(source_film), frames_of(rendered_film), shots.cuts)
+    chosen = matching_frames(source_film, rendered_film)
+    frames = frames_of(source_film)
+    cuts = cuts_among(shots.cuts, chosen)
+    return compare([frames[index] for index in chosen], frames_of(rendered_film), cuts)
 
 
 def compare(

@@ -4,13 +4,14 @@ A cut is a large change, and far larger than the changes around it: a pan change
 alike, and a flash changes back. PySceneDetect is not used because it needs OpenCV's window system.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-__all__ = ["ShotFinder"]
+__all__ = ["ShotFinder", "cuts_among"]
 
 _MIN_CHANGE: Final = 0.05
 """Smallest change at a cut, as a share of the full range."""
@@ -62,6 +63,12 @@ class ShotFinder:
         begin = max(1, index - _NEIGHBOURS)
         around = self._changes[begin:index] + self._changes[index + 1 : index + 1 + _NEIGHBOURS]
         return float(np.mean(sorted(around)[:-1])) if len(around) > 1 else 0.0
+
+
+def cuts_among(cuts: Iterable[int], chosen: range) -> tuple[int, ...]:
+    """Return the positions among the chosen frames where a shot starts. cuts: in the whole film."""
+    starts = {next((p for p, index in enumerate(chosen) if index >= cut), None) for cut in cuts}
+    return tuple(sorted({0, *(start for start in starts if start is not None)}))
 
 
 def _difference(one: np.ndarray, other: np.ndarray) -> float:

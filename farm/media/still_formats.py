@@ -7,7 +7,16 @@ from typing import Final
 
 from PIL import Image
 
-__all__ = ["MAX_PIXELS", "WRITABLE", "StillFormat", "is_readable", "readable_formats"]
+from farm.errors import BadOutput
+
+__all__ = [
+    "MAX_PIXELS",
+    "WRITABLE",
+    "StillFormat",
+    "check_side",
+    "is_readable",
+    "readable_formats",
+]
 
 MAX_PIXELS: Final = 2**28
 """Pixels of the largest still that can be read: 268 megapixels, 3.2 GB once decoded."""
@@ -39,6 +48,14 @@ WRITABLE: Final = {
     ".tif": _TIFF,
     ".tiff": _TIFF,
 }
+
+
+def check_side(url: str, height: int, width: int) -> None:
+    """Raise BadOutput if a picture is too large for the format of its suffix."""
+    still_format = WRITABLE.get(PurePath(url).suffix.lower())
+    if still_format and max(height, width) > still_format.max_side:
+        limit = f"{still_format.name} allows {still_format.max_side} per side"
+        raise BadOutput(url, f"{width}x{height} pixels, but {limit}; write .png or .tif")
 
 
 @functools.cache

@@ -31,6 +31,9 @@ _TRANSPOSES: Final = {
 }
 """The operation that puts a picture upright, by EXIF orientation."""
 
+_QUARTER_TURNS: Final = frozenset({5, 6, 7, 8})
+"""EXIF orientations that exchange height and width."""
+
 
 def read_still(url: str, *, max_pixels: int = MAX_PIXELS) -> Frame:
     """Read a still, or draw a ``blank:`` one.
@@ -53,7 +56,7 @@ def read_still(url: str, *, max_pixels: int = MAX_PIXELS) -> Frame:
 
 
 def still_size(url: str) -> tuple[int, int]:
-    """Return a still's stored width and height without decoding it. Raises BadInput."""
+    """Return an upright still's width and height without decoding it. Raises BadInput."""
     if is_blank(url):
         blank = parse_blank(url)
         return blank.width, blank.height
@@ -61,7 +64,9 @@ def still_size(url: str) -> tuple[int, int]:
         safe_decoding(url, MAX_PIXELS) as path,
         Image.open(path, formats=readable_formats()) as image,
     ):
-        return image.size
+        width, height = image.size
+        is_on_its_side = _orientation(image)[0] in _QUARTER_TURNS
+        return (height, width) if is_on_its_side else (width, height)
 
 
 def _is_lab(path: Path) -> bool:
@@ -87,12 +92,17 @@ def _decode(image: Image.Image) -> Frame:
 
 
 def _turn_upright(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception as error:  # noqa: BLE001 - bad metadata must not refuse a picture
-        return image, (f"EXIF ignored: {one_line(error)}",)
+    orientation, notes = _orientation(image)
     transpose = _TRANSPOSES.get(orientation)
-    return (image if transpose is None else image.transpose(transpose)), ()
+    return (image if transpose is None else image.transpose(transpose)), notes
+
+
+def _orientation(image: Image.Image) -> tuple[int, tuple[str, ...]]:
+    """Return the EXIF orientation, 1 if there is none, and a note if EXIF is damaged."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1), ()
+    except Exception as error:  # noqa: BLE001 - bad metadata must not refuse a picture
+        return 1, (f"EXIF ignored: {one_line(error)}",)
 
 
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, np.ndarray | None]:

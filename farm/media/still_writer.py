@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 from farm.errors import BadOutput
 from farm.media.frame import Frame, to_levels
 from farm.media.record import to_text
-from farm.media.still_formats import WRITABLE, StillFormat
+from farm.media.still_formats import WRITABLE, StillFormat, check_side
 from farm.media.still_record import add_to_jpeg, add_to_png
 from farm.storage import open_whole, output_path
 
@@ -35,7 +35,7 @@ def write_still(url: str, frame: Frame, record: Mapping[str, object]) -> str:
     still_format = WRITABLE.get(path.suffix.lower())
     if still_format is None:
         raise BadOutput(url, f"its suffix must be one of {', '.join(WRITABLE)}")
-    _check_size(url, frame, still_format)
+    check_side(url, *frame.pixels.shape[:2])
     encoded = _ENCODERS[still_format.name](_levels(frame, still_format), to_text(record))
     with open_whole(path) as file:
         file.write(encoded)
@@ -48,13 +48,6 @@ def write_working(url: str, frame: Frame, record: Mapping[str, object]) -> str:
     with open_whole(output_path(url)) as file:
         file.write(encoded)
     return hashlib.sha256(encoded).hexdigest()
-
-
-def _check_size(url: str, frame: Frame, still_format: StillFormat) -> None:
-    height, width = frame.pixels.shape[:2]
-    if max(height, width) > still_format.max_side:
-        limit = f"{still_format.name} allows {still_format.max_side} per side"
-        raise BadOutput(url, f"{width}x{height} pixels, but {limit}; write .png or .tif")
 
 
 def _levels(frame: Frame, still_format: StillFormat) -> np.ndarray:

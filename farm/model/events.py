@@ -96,7 +96,7 @@ class Progressed:
 
 @dataclass(frozen=True)
 class WorkerChanged:
-    """Not stored: a worker is now idle, busy or gone."""
+    """Not stored: a worker is now idle, busy, gone or refused."""
 
     worker: str
     kind: WorkerKind

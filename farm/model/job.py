@@ -4,11 +4,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from farm.errors import BadInput, BadOutput
 from farm.model.film import Coherence, Quality
+from farm.model.rate import Rate
 
 Precision = Literal["float32", "float64", "bfloat16"]
 
@@ -35,7 +38,7 @@ class FilmOptions(BaseModel):
 
     coherence: flow starts each frame from the previous one, warped along the motion. codec, depth
     (bits per sample): None picks what suits the output and the source. rate: frames per second for
-    sources without timestamps. is_strict: a failed frame fails the film instead of being replaced
+    sources without timestamps, exact. is_strict: a failed frame fails the film instead of being replaced
     by its neighbour.
     """
 
@@ -45,17 +48,23 @@ class FilmOptions(BaseModel):
     codec: str | None = None
     quality: Quality = "good"
     depth: Literal[8, 10, 16] | None = None
-    rate: float = Field(25.0, gt=0, le=1000, allow_inf_nan=False)
+    rate: Rate = Fraction(25)
     is_strict: bool = False
+
+    @property
+    def has_rate(self) -> bool:
+        """Whether a rate was given, which only a film rendered from pictures can have."""
+        return "rate" in self.model_fields_set
 
 
 class JobSpec(BaseModel):
     """One submission: task, parameters, inputs, output, plan and priority (higher runs sooner).
 
-    frames: which frames of a film, such as ``1-240x2``; see planning.frame_range. files: SHA-256 of
-    every file that the result depends on and that is no frame: those that parameters name, by path,
-    a network's own weights, by weights_key, and the inputs of a run. films: SHA-256 of every film
-    among the inputs. Planning fills both in.
+    frames: which frames of a film, such as ``1-240x2``; see model.frame_range. keeps_going: the
+    job goes on however many of its units fail. files: SHA-256 of every file that the result depends
+    on and that is no frame: those that parameters name, by path, a network's own weights, by
+    weights_key, and the inputs of a run. films: SHA-256 of every film among the inputs. Planning
+    fills both in.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,15 +77,32 @@ class JobSpec(BaseModel):
     film: FilmOptions = Field(default_factory=FilmOptions)
     plan: Plan = Field(default_factory=Plan)
     priority: int = Field(50, ge=0, le=100)
+    keeps_going: bool = False
     files: dict[str, str] = Field(default_factory=dict)
     films: dict[str, str] = Field(default_factory=dict)
 
+    @field_validator("inputs")
+    @classmethod
+    def _check_inputs(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
+        for path in paths:
+            if (shown := _printable(path)) != path:
+                raise BadInput(shown, _NOT_UTF8)
+        return paths
+
+    @field_validator("output")
+    @classmethod
+    def _check_output(cls, path: str) -> str:
+        if (shown := _printable(path)) != path:
+            raise BadOutput(shown, _NOT_UTF8)
+        return path
+
     @property
     def key(self) -> str:
-        """Digest of everything but the priority and what the films contain. Jobs with equal keys write equal files.
+        """Digest of what the output depends on, except what the films contain.
 
-        Films, and stills, count when their units are resumed: one that has changed costs only its
-        own frames. A file in another place makes another job, even if its content is the same.
+        Jobs with equal keys write equal files. Films, and stills, count when their units are resumed:
+        one that has changed costs only its own frames. A file in another place makes another job,
+        even if its content is the same.
         """
         content = self.model_dump(mode="json", exclude=_NOT_IN_KEY)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -86,7 +112,7 @@ class JobSpec(BaseModel):
         return self.files | ({source: self.films[source]} if source in self.films else {})
 
 
-_NOT_IN_KEY: Final = {"priority", "films"}
+_NOT_IN_KEY: Final = {"priority", "keeps_going", "films"}
 
 
 def weights_key(network: str) -> str:
@@ -94,8 +120,16 @@ def weights_key(network: str) -> str:
     return f"network {network}"
 
 
+_NOT_UTF8: Final = "its path must be UTF-8; rename it"
+
+
+def _printable(path: str) -> str:
+    """Return a path with the bytes that are not UTF-8 written out."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
 def changes(before: JobSpec, now: JobSpec) -> list[str]:
-    """Return one line per setting or file in which two jobs differ, apart from their priority."""
+    """Return one line per setting or file in which the outputs of two jobs differ."""
     was, is_now = _flat(before), _flat(now)
     settings = [
         f"{name} changed from {was.get(name)} to {is_now.get(name)}"

@@ -17,9 +17,17 @@ class Reason(StrEnum):
     TIMEOUT = "timeout"
     WORKER_DIED = "worker_died"
     WORKER_LOST = "worker_lost"  # before the unit started, so the unit is not to blame
+    CRASH = "crash"  # of the whole farm, killed by its user or by the unit
     MEMORY = "memory"
     STORAGE = "storage"
     BUG = "bug"
+
+
+class Hold(StrEnum):
+    """What a job waits for when a failure would be the same for each of its units."""
+
+    STORAGE = "storage"  # the storage of the outputs, which is full or does not answer
+    RESTART = "restart"  # another farm, with a plugin that can run the job's task
 
 
 WorkerKind = Literal["cpu", "gpu", "finish"]
@@ -67,12 +75,17 @@ class Figures:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an attempt failed. is_fatal: no further attempt can succeed, as for a refused input."""
+    """Why an attempt failed.
+
+    is_fatal: no further attempt can succeed, as for a refused input. hold: every unit of the job
+    would fail like this one, so the job waits; None if only this unit is affected.
+    """
 
     reason: Reason
     message: str
     is_fatal: bool = False
     traceback: str = ""
+    hold: Hold | None = None
 
 
 @dataclass(frozen=True)

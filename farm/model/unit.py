@@ -23,12 +23,15 @@ class UnitState(StrEnum):
     @property
     def is_done(self) -> bool:
         """Whether the units that need this one may start."""
-        return self in (UnitState.SUCCEEDED, UnitState.SKIPPED)
+        return self in _DONE
 
     @property
     def is_final(self) -> bool:
-        return self.is_done or self in (UnitState.QUARANTINED, UnitState.CANCELLED)
+        return self in _FINAL
 
+
+_DONE: Final = frozenset({UnitState.SUCCEEDED, UnitState.SKIPPED})
+_FINAL: Final = _DONE | {UnitState.QUARANTINED, UnitState.CANCELLED}
 
 HELD: Final = (UnitState.LEASED, UnitState.RUNNING)
 """States in which a worker holds the unit."""

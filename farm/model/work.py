@@ -24,7 +24,8 @@ class Render:
     moment: the frame of the source film; None for a still. seed: the name the frame's seed is
     derived from; empty for the unit's own. number: of the frame in its film, from 0. seconds: when
     the frame is shown. depth: bits per channel to write; None for the source's. before: the frame
-    this one continues; None starts afresh.
+    this one continues; None starts afresh. refusal: why planning refused the source; the attempt
+    fails with it.
     """
 
     moment: Moment | None = None
@@ -33,6 +34,7 @@ class Render:
     seconds: float = 0.0
     depth: int | None = None
     before: Before | None = None
+    refusal: str = ""
     kind: Literal["render"] = "render"
 
 

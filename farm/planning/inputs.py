@@ -3,97 +3,97 @@
 Looks at file names only, and opens no picture.
 """
 
-import glob
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from natsort import natsorted, ns
 
 from farm.errors import BadInput
-from farm.media.blank import is_blank, parse_blank
-from farm.media.film import is_film_name
-from farm.media.sequence import is_sequence, split_pattern
-from farm.media.still_formats import is_readable
-from farm.storage import input_path
+from farm.media.blank import is_blank
+from farm.media.sequence import NumberedPath
+from farm.model.events import Notice
+from farm.planning.finding import Found, find
 
 __all__ = ["Source", "list_inputs"]
+
+Notify = Callable[[Notice], None]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A picture or film to render. name: unique among the inputs. url: absolute path, or ``blank:``."""
+    """A picture or film to render.
+
+    name: unique among the inputs. url: absolute path, or ``blank:``. number: of a picture in a
+    sequence.
+    """
 
     name: str
     url: str
+    number: int | None = None
 
 
-def list_inputs(inputs: Sequence[str]) -> list[Source]:
+def list_inputs(inputs: Sequence[str], notify: Notify = lambda _: None) -> list[Source]:
     """Return the pictures and films of the inputs, each once, in natural order (2 before 10).
 
     inputs: stills, films, folders (without their subfolders and hidden files), globs, sequences
     (``frame_%05d.png``), and ``blank:WIDTHxHEIGHT`` with an optional ``:#rrggbb``.
-    A name is the stem of the file, or as much of its path as makes it unique.
+    notify: receives a notice for whatever is left out. A name is the stem of the file, or as much
+    of its path as makes it unique.
 
     Raises BadInput for an input that does not exist or contains no picture.
     """
-    expanded = {url for given in inputs for url in _expand(given)}
-    urls = natural_order(expanded)
-    return [Source(name, url) for name, url in zip(_unique_names(urls), urls, strict=True)]
+    keys: dict[str, str] = {}
+    numbers: dict[str, int] = {}
+    for given in inputs:
+        found = find(given)
+        for note in found.notes:
+            notify(Notice(given, note))
+        keys |= zip(found.files, _sort_keys(given, found), strict=True)
+        numbers |= zip(found.files, found.numbers, strict=False)
+    kept = _reached_once(keys)
+    urls = [url for url in natural_order(keys, keys.__getitem__) if url in kept]
+    names = _unique_names(urls)
+    return [Source(name, url, numbers.get(url)) for name, url in zip(names, urls, strict=True)]
 
 
-def natural_order(urls: Iterable[str]) -> list[str]:
-    """Return URLs sorted so that numbers compare by value and case does not matter."""
-    return natsorted(sorted(urls), alg=ns.IGNORECASE)
+def natural_order(urls: Iterable[str], key: Callable[[str], str] | None = None) -> list[str]:
+    """Return URLs sorted so that numbers compare by value and case does not matter.
+
+    key: returns the text to compare; None for the URL.
+    """
+    return natsorted(sorted(urls), key, alg=ns.IGNORECASE)
 
 
-def _expand(given: str) -> list[str]:
-    if is_blank(given):
-        parse_blank(given)
-        return [given]
-    try:
-        return _find(given, input_path(given))
-    except OSError as error:
-        raise BadInput(given, (error.strerror or str(error)).lower()) from error
+def _sort_keys(given: str, found: Found) -> Sequence[str]:
+    """Return the texts by which files are sorted: their paths, unless a number is negative."""
+    pattern = NumberedPath.parse(os.path.abspath(given))  # noqa: PTH100 - strings
+    if not found.numbers or found.numbers[0] >= 0 or not pattern:
+        return found.files
+    lowest = found.numbers[0]
+    return [f"{pattern.before}{number - lowest}{pattern.after}" for number in found.numbers]
 
 
-def _find(given: str, path: Path) -> list[str]:
-    if path.is_dir():
-        return _only_pictures(given, list(path.iterdir()), "folder contains")
-    if os.path.lexists(path):
-        return [_absolute(path)]
-    if is_sequence(given):
-        return _only_pictures(given, _numbered(path), "sequence contains")
-    if glob.has_magic(given):
-        matches = [Path(match) for match in glob.glob(given, recursive=True)]  # noqa: PTH207
-        return _only_pictures(given, matches, "glob matches")
-    raise BadInput(given, "no such file or folder")
+def _reached_once(urls: Iterable[str]) -> set[str]:
+    """Return the URLs without files that links lead to again, under the same name.
 
+    The shortest path is kept. A link to a file is a picture with a name of its own.
+    """
 
-def _only_pictures(given: str, paths: list[Path], kind: str) -> list[str]:
-    pictures = [path for path in paths if _is_picture(path)]
-    if not pictures:
-        raise BadInput(given, f"this {kind} no pictures or films (entries: {len(paths)})")
-    return [_absolute(path) for path in pictures]
+    @cache
+    def identity(folder: str) -> tuple[int, int]:
+        status = os.stat(folder)  # noqa: PTH116 - strings
+        return status.st_dev, status.st_ino
 
-
-def _numbered(path: Path) -> list[Path]:
-    """Return the files that match a pattern such as frame_%05d.png."""
-    before, places, after = split_pattern(path.name)
-    name = re.compile(rf"{re.escape(before)}\d{{{places},}}{re.escape(after)}")
-    return [file for file in path.parent.iterdir() if name.fullmatch(file.name)]
-
-
-def _is_picture(path: Path) -> bool:
-    is_media = is_readable(path) or is_film_name(path)
-    return is_media and not path.name.startswith(".") and path.is_file()
-
-
-def _absolute(path: Path) -> str:
-    return os.path.abspath(path)  # noqa: PTH100 - links keep their own names
+    kept: dict[object, str] = {}
+    for url in sorted(urls, key=lambda url: (url.count(os.sep), url)):
+        folder, name = os.path.split(url)
+        kept.setdefault(url if is_blank(url) else (identity(folder), name), url)
+    return set(kept.values())
 
 
 def _unique_names(urls: Sequence[str]) -> list[str]:

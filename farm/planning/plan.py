@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from farm.media.sequence import NumberedPath
 from farm.model.film import FilmFormat, Moment
 from farm.model.job import FilmOptions
 from farm.model.unit import Unit
@@ -24,6 +25,7 @@ class FilmFrame:
     """One frame of a sequence.
 
     number: counted from 1. time, duration: in the format's time base. seconds: when it is shown.
+    label: number in the name of a written picture; None for number.
     """
 
     source: str
@@ -32,6 +34,7 @@ class FilmFrame:
     duration: int
     seconds: float
     moment: Moment | None = None
+    label: int | None = None
 
 
 @dataclass(frozen=True)
@@ -57,16 +60,23 @@ class FrameSequence:
 
 @dataclass(frozen=True)
 class Footage:
-    """What a job renders. stills: (name, source, target) of each."""
+    """What a job renders.
+
+    stills: (name, source, target) of each. refused: (name, source, target, reason) of each that
+    cannot be rendered.
+    """
 
     stills: Sequence[tuple[str, str, str]] = ()
     sequences: Sequence[FrameSequence] = field(default=())
+    refused: Sequence[tuple[str, str, str, str]] = ()
 
 
 def plan_units(job: str, footage: Footage, options: FilmOptions) -> tuple[Unit, ...]:
     """Return the units of a job, each after those it needs."""
     work = Render(depth=options.depth)
     units = [Unit(job, name, source, target, work=work) for name, source, target in footage.stills]
+    for name, source, target, reason in footage.refused:
+        units.append(Unit(job, name, source, target, work=Render(refusal=reason)))
     for sequence in footage.sequences:
         units += _sequence_units(job, sequence, options)
     return tuple(units)
@@ -106,7 +116,14 @@ def _separate_frames(
 
 
 def _written_frames(job: str, sequence: FrameSequence, depth: int | None) -> Iterator[Unit]:
-    return _separate_frames(job, sequence, lambda frame: sequence.target % frame.number, depth)
+    return _separate_frames(job, sequence, lambda frame: picture_path(sequence, frame), depth)
+
+
+def picture_path(sequence: FrameSequence, frame: FilmFrame) -> str:
+    """Return the path of a numbered picture."""
+    pattern = NumberedPath.parse(sequence.target)
+    assert pattern
+    return pattern.path(frame.number if frame.label is None else frame.label)
 
 
 def _incoherent_frames(job: str, sequence: FrameSequence) -> Iterator[Unit]:
@@ -201,7 +218,7 @@ def _blend_units(
             job,
             f"{sequence.name}/{frame.number:06d}/written",
             picture.files[0][1],
-            sequence.target % frame.number,
+            picture_path(sequence, frame),
             tuple(name for name, _ in picture.files),
             Blend(picture, depth),
             is_tolerant=len(picture.files) > 1,

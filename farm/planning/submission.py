@@ -15,7 +15,9 @@ from typing import Final, Protocol
 from farm.host.registry import Registry
 from farm.host.task import Effect, Run
 from farm.host.vetting import validate_params
+from farm.media.blank import is_blank
 from farm.model.events import Notice, ReadProgress
+from farm.model.frame_range import FrameRange
 from farm.model.history import RestoredUnit, UnitRecord
 from farm.model.job import Job, JobSpec, changes
 from farm.model.messages import Figures
@@ -23,7 +25,6 @@ from farm.model.unit import Unit, UnitState
 from farm.planning.checking import task_needs
 from farm.planning.contents import Contents, run_inputs
 from farm.planning.footage import read_footage
-from farm.planning.frame_range import FrameRange
 from farm.planning.inputs import Source, list_inputs
 from farm.planning.outputs import Inputs, check_output, check_run_folder
 from farm.planning.plan import Footage, plan_run, plan_units
@@ -32,7 +33,7 @@ from farm.storage import look_at, output_path, remove_leftovers
 
 Notify = Callable[[ReadProgress | Notice], None]
 
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 class History(Protocol):
@@ -106,7 +107,7 @@ class Planner:
         return spec.model_copy(
             update={
                 "params": params.model_dump(mode="json"),
-                "inputs": tuple(_absolute(path) for path in spec.inputs),
+                "inputs": tuple(_absolute_input(path) for path in spec.inputs),
                 "output": _absolute(spec.output),
             }
         )
@@ -115,7 +116,7 @@ class Planner:
         """Return the inputs of a spec that can be planned. Raises UserError for any other."""
         if spec.frames:
             FrameRange.parse(spec.frames)
-        sources = list_inputs(spec.inputs)
+        sources = list_inputs(spec.inputs, self._notify)
         if issubclass(self._registry.task(spec.task), Run):
             check_run_folder(spec.output, is_resumed=is_resumed)
         else:
@@ -205,6 +206,10 @@ def _figures_of(unit: Unit, record: UnitRecord | None) -> Figures | None:
     if record is None or replace(record.unit, job=unit.job) != unit:
         return None
     return record.figures
+
+
+def _absolute_input(path: str) -> str:
+    return path if is_blank(path) else _absolute(path)
 
 
 def _absolute(path: str) -> str:

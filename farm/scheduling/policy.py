@@ -3,9 +3,8 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
 
-from farm.model.messages import Reason, WorkerKind
+from farm.model.messages import Reason
 from farm.model.unit import Role
 
 _TRIES = MappingProxyType(
@@ -14,16 +13,16 @@ _TRIES = MappingProxyType(
         Reason.PLUGIN_ERROR: 3,
         Reason.WORKER_DIED: 3,
         Reason.WORKER_LOST: 10,
+        Reason.CRASH: 5,
         Reason.STORAGE: 5,
         Reason.TIMEOUT: 2,
         Reason.MEMORY: 2,
         Reason.BUG: 1,
     }
 )
-"""Many for failures that pass by themselves, three when the user or the unit may be at fault, two
+"""Many for failures that pass by themselves, more than three when users also stop farms that way,
+three when the user or the unit may be at fault, two
 when a retry is expensive, one when a retry would fail the same way."""
-
-_FINISHER: Final = "finish"
 
 _IMMEDIATE = frozenset({Reason.USER_ERROR, Reason.PLUGIN_ERROR})
 """Reasons to retry without delay: waiting does not help, but another worker may."""
@@ -38,7 +37,11 @@ class Policy:
     blocklist_failures: consecutive failures after which a worker gets no more units of a job, for
     forgive_seconds. silence_seconds: a worker whose unit sends no report for this long is killed.
     cancel_seconds: so is one that has not stopped this long after it was asked to.
-    no_workers_seconds: jobs fail after this long without workers.
+    no_workers_seconds: jobs fail after this long without workers. suspect_crashes: a unit that was
+    running when this many farms in a row died runs alone. failed_share,
+    failed_least: a job fails when this share of its rendering units is quarantined, and at least
+    this many; refused inputs do not count. hold_seconds: delay before a job that waits for storage tries one unit; it doubles
+    with each failed try, up to hold_cap_seconds.
     """
 
     tries: Mapping[Reason, int] = field(default_factory=lambda: _TRIES)
@@ -49,6 +52,11 @@ class Policy:
     silence_seconds: float = 1800.0
     cancel_seconds: float = 30.0
     no_workers_seconds: float = 300.0
+    suspect_crashes: int = 2
+    failed_share: float = 0.1
+    failed_least: int = 20
+    hold_seconds: float = 30.0
+    hold_cap_seconds: float = 300.0
 
     def is_spent(self, reason: Reason, failures: int) -> bool:
         """Return whether this many failures for a reason use up its budget."""
@@ -60,24 +68,37 @@ class Policy:
             return 0.0
         return float(min(self.backoff_seconds * 2 ** (failures - 1), self.backoff_cap_seconds))
 
-    def is_blocked(self, failures: int, seconds_ago: float) -> bool:
-        """Return whether this many consecutive failures still block a worker from a job.
+    def is_suspect(self, crashes: int) -> bool:
+        """Return whether a unit may have killed farms, after this many in a row died while it ran."""
+        return crashes >= self.suspect_crashes
 
-        seconds_ago: since the last of them.
-        """
-        return failures >= self.blocklist_failures and seconds_ago < self.forgive_seconds
+    def is_broken(self, failed: int, total: int) -> bool:
+        """Return whether a job fails with this many of its rendering units quarantined."""
+        return failed >= max(self.failed_least, self.failed_share * total)
+
+    def hold_delay(self, failures: int) -> float:
+        """Return the seconds until a job that waits for storage tries again."""
+        return float(min(self.hold_seconds * 2 ** (failures - 1), self.hold_cap_seconds))
+
+    def is_blocked(self, failures: int) -> bool:
+        """Return whether this many consecutive failures block a worker from a job for a while."""
+        return failures >= self.blocklist_failures
 
 
-def serves(kind: WorkerKind, role: Role, kinds: Collection[WorkerKind]) -> bool:
-    """Return whether a worker of this kind may run units of this role.
+def serves(*, is_finisher: bool, role: Role, has_finishers: bool) -> bool:
+    """Return whether a worker may run units of this role.
 
-    kinds: of all workers. Rendering workers run finishing units only if no worker of kind finish
-    exists.
+    has_finishers: any worker of kind finish exists. Rendering workers run finishing units only if
+    none does.
     """
-    is_finisher = kind == _FINISHER
     if role is Role.RENDER:
         return not is_finisher
-    return is_finisher or _FINISHER not in kinds
+    return is_finisher or not has_finishers
+
+
+def is_same_device(job: str, worker: str) -> bool:
+    """Return whether a worker may render units of a job. Empty: not known, which suits every one."""
+    return not job or not worker or job == worker
 
 
 def allowed(workers: Collection[str], blocked: Collection[str]) -> frozenset[str]:

@@ -10,6 +10,7 @@ from farm.storage.local import (
     remove_folder,
     remove_leftovers,
     sha256_file,
+    write_error,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "remove_folder",
     "remove_leftovers",
     "sha256_file",
+    "write_error",
 ]

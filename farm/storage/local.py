@@ -13,9 +13,10 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
-from farm.errors import BadInput, BadOutput, FarmError, StorageFailed
+from farm.errors import BadInput, BadOutput, FarmError, OutputStorageFailed, StorageFailed
 
 __all__ = [
     "input_path",
@@ -25,25 +26,46 @@ __all__ = [
     "remove_folder",
     "remove_leftovers",
     "sha256_file",
+    "write_error",
 ]
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _USER_ERRORS = frozenset(
     {
         errno.EACCES,
-        errno.EDQUOT,
         errno.EEXIST,
         errno.EISDIR,
         errno.ELOOP,
         errno.ENAMETOOLONG,
         errno.ENOENT,
-        errno.ENOSPC,
         errno.ENOTDIR,
         errno.EPERM,
-        errno.EROFS,
     }
 )
-"""Errors that the user must fix; any other may be transient."""
+"""Errors of the path that was asked for; any other may be transient."""
+
+_TROUBLE = MappingProxyType(
+    {
+        errno.ENOSPC: "the disk is full; free some space",
+        errno.EDQUOT: "the disk quota is used up; free some space",
+        errno.EROFS: "the disk can only be read now; mount it for writing again",
+        **dict.fromkeys(
+            (errno.EIO, errno.ENODEV, errno.ENXIO),
+            "the disk reports errors; check it",
+        ),
+        **dict.fromkeys(
+            (
+                errno.EHOSTDOWN,
+                errno.EHOSTUNREACH,
+                errno.ENOTCONN,
+                errno.ESTALE,
+                errno.ETIMEDOUT,
+            ),
+            "the storage does not answer; check that it is mounted",
+        ),
+    }
+)
+"""Errors of a whole disk, with what the user can do: no other file can be written there either."""
 
 
 def input_path(url: str) -> Path:
@@ -75,7 +97,8 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
     disk and renamed at the end of the block, or removed if the block raises. The hidden file stays
     locked, so that remove_leftovers can recognise those of killed processes.
 
-    Raises BadOutput if the path cannot be written or the disk is full, StorageFailed on I/O errors.
+    Raises BadOutput if the path cannot be written, OutputStorageFailed if nothing can be written
+    there, and StorageFailed on other I/O errors.
     """
     hidden = path.with_name(f".farm-{secrets.token_hex(8)}.part")
     try:
@@ -89,7 +112,7 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
             hidden.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise _translate(path, error) from error
+        raise write_error(str(path), error) from error
 
 
 @contextmanager
@@ -134,13 +157,16 @@ def remove_folder(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _translate(path: Path, error: OSError) -> FarmError:
+def write_error(path: str, error: OSError) -> FarmError:
+    """Return the farm error for an error of the system that occurred while a path was written."""
     reason = error.strerror or str(error)
+    if trouble := _TROUBLE.get(error.errno or 0):
+        return OutputStorageFailed(path, f"{trouble} ({reason.lower()})")
     if error.errno in {errno.EEXIST, errno.ENOTDIR}:
         reason = "a parent folder is a file"
     if error.errno in _USER_ERRORS:
-        return BadOutput(str(path), f"{reason.lower()}; choose another path with -o")
-    return StorageFailed(str(path), f"{reason.lower()} while writing; no partial file remains")
+        return BadOutput(path, f"{reason.lower()}; choose another path with -o")
+    return StorageFailed(path, f"{reason.lower()} while writing; no partial file remains")
 
 
 def sha256_file(path: Path) -> str:

@@ -1,10 +1,13 @@
-"""LineDisplay reports the progress of a frame that takes long."""
+"""The displays say why nothing happens, and how far a frame is that takes long."""
+
+from dataclasses import replace
 
 import pytest
 
-from farm.cli.display import QUIET_SECONDS, LineDisplay
+from farm.cli.display import QUIET_SECONDS, BarDisplay, JsonDisplay, LineDisplay
 from farm.cli.tally import Tally
-from farm.model.events import Progressed
+from farm.model.events import JobChanged, News, Progressed, WorkerChanged
+from farm.model.job import Job, JobSpec, JobState
 from farm.model.messages import UnitProgress
 from farm.model.unit import Unit
 
@@ -24,3 +27,30 @@ def test_progress_is_printed_after_a_while_without_a_line(
         now += seconds
         display.on_event(progressed(0.25, note))
     assert capsys.readouterr().err == "train 25%  step 3\n"
+
+
+FULL = "out/a: the disk is full; free some space; the job tries again in 30 s"
+JOB = Job("job", JobSpec(task="copy", inputs=("in",), output="out/"), 0.0)
+PAUSED = JobChanged(replace(JOB, state=JobState.PAUSED, reason=FULL))
+REFUSED = WorkerChanged("ray-1", "cpu", "refused", "it has torch 2.1")
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [(PAUSED, f"paused: {FULL}"), (REFUSED, "worker ray-1 was refused: it has torch 2.1")],
+)
+def test_the_reason_of_a_pause_and_of_a_refusal_is_shown(
+    capsys: pytest.CaptureFixture[str], event: News, line: str
+) -> None:
+    bars = BarDisplay(Tally())
+    for display in (LineDisplay(Tally()), bars):
+        display.on_event(event)
+        display.close()
+        assert line in " ".join(capsys.readouterr().err.split())
+    JsonDisplay().on_event(event)
+    assert event_reason(event) in capsys.readouterr().out
+
+
+def event_reason(event: News) -> str:
+    assert isinstance(event, JobChanged | WorkerChanged)
+    return event.job.reason if isinstance(event, JobChanged) else event.reason

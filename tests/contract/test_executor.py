@@ -107,6 +107,14 @@ def test_a_failure_gives_its_reason(bench: Any, make_order: MakeOrder) -> None:
     assert "plugin faulty: KeyError: 'colour'" in failed.failure.message
 
 
+@pytest.mark.parametrize("how", ["interrupt", "exit", "base"])
+def test_an_error_that_would_end_a_process_is_a_failure_of_the_plugin(
+    bench: Any, make_order: MakeOrder, how: str
+) -> None:
+    bench.assign(make_order("faulty", how=how))
+    assert bench.until(UnitFailed).failure.reason is Reason.PLUGIN_ERROR
+
+
 def test_a_worker_takes_orders_after_a_failure(bench: Any, make_order: MakeOrder) -> None:
     bench.assign(make_order("faulty", how="raise"))
     bench.until(UnitFailed)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import JobChanged, News, Notice, Progressed, UnitChanged, WorkerChanged
 from farm.model.job import Job, JobSpec, JobState, Wanted
-from farm.model.messages import Order, Reason
+from farm.model.messages import Hold, Order, Reason
 from farm.model.unit import UnitState
 from farm.scheduling.policy import Policy
 
@@ -146,6 +146,46 @@ def test_plugins_are_notified_of_finished_units_and_may_raise(
     with caplog.at_level(logging.WARNING):
         assert farm.run().state is JobState.COMPLETED
     assert [f"cannot handle {name}" in caplog.text for name in "abc"] == [True] * 3
+
+
+FULL = replace(failed(Reason.STORAGE), message="out/a: the disk is full", hold=Hold.STORAGE)
+GONE = replace(failed(Reason.USER_ERROR), message="no plugin offers it", hold=Hold.RESTART)
+
+
+def test_a_job_waits_while_the_disk_is_full_and_then_renders_everything(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
+) -> None:
+    farm = make_farm({"a": [FULL] * 5})
+    job = farm.controller.submit(spec)
+    began = farm.clock.time()
+    assert farm.run().state is JobState.COMPLETED
+    assert farm.clock.time() - began >= 30 + 60 + 120 + 240 + 300
+    assert [len(record.failures) for record in ledger.units(job.id)] == [0, 0, 0]
+    paused = [e.job.reason for e in farm.log.events if isinstance(e, JobChanged) and e.job.reason]
+    assert paused[0] == "out/a: the disk is full; the job tries again in 30 s"
+
+
+def test_a_job_whose_disk_stays_full_waits_until_the_farm_is_stopped(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
+) -> None:
+    farm = make_farm({name: [FULL] * 99 for name in "abc"})
+    submitted = farm.controller.submit(spec)
+    turns = iter(range(3000))
+    (job,) = farm.controller.run(lambda: next(turns, None) is None)
+    assert job.state is JobState.PAUSED
+    farm.controller.stop()
+    assert states(ledger, submitted) == dict.fromkeys("abc", S.READY)
+
+
+def test_a_farm_does_not_wait_for_a_job_that_it_cannot_run(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
+) -> None:
+    farm = make_farm({"a": [GONE]})
+    submitted = farm.controller.submit(spec)
+    job = farm.run()
+    assert (job.state, job.reason) == (JobState.PAUSED, "no plugin offers it")
+    assert ledger.job(job.id) == job
+    assert states(ledger, submitted) == dict.fromkeys("abc", S.READY)
 
 
 # The order of store, act and notify

@@ -178,17 +178,30 @@ def test_after_a_kill_at_any_step_the_next_farm_renders_exactly_the_missing_fram
     assert seen > 30
 
 
-def test_a_frame_that_kills_three_farms_is_quarantined(farms: Farms, ledger_url: str) -> None:
+@pytest.mark.parametrize("recovers", [False, True], ids=["resumed", "recovered"])
+def test_three_restarts_of_the_farm_cost_a_frame_nothing(farms: Farms, *, recovers: bool) -> None:
     for _ in range(3):
-        kill_at_frame_a(farms)
+        kill_at_frame_a(farms, recovers=recovers)
     farms.clock.advance(SILENT_SECONDS)
-    executor = farms.run(KillSwitch(ENOUGH), recovers=True)
+    executor = farms.run(KillSwitch(ENOUGH), recovers=recovers)
+    assert [order.unit.name for order in executor.orders] == ["a"]
+    assert recorded(farms).done == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("recovers", [False, True], ids=["resumed", "recovered"])
+def test_a_frame_that_kills_five_farms_in_a_row_is_quarantined(
+    farms: Farms, ledger_url: str, *, recovers: bool
+) -> None:
+    for _ in range(5):
+        kill_at_frame_a(farms, recovers=recovers)
+    farms.clock.advance(SILENT_SECONDS)
+    executor = farms.run(KillSwitch(ENOUGH), recovers=recovers)
     assert executor.orders == []
     with closing(Ledger.open(ledger_url)) as ledger:
-        (job,) = ledger.jobs()
-        quarantined = ledger.units(job.id)[0]
+        job = ledger.jobs()[-1]
+        quarantined = next(r for r in ledger.units(job.id) if r.unit.name == "a")
     assert quarantined.state is UnitState.QUARANTINED
-    assert quarantined.reason == "killed 3 workers; last failure: the farm exited"
+    assert quarantined.reason.startswith("5 farms in a row died while they ran this unit; ")
     assert (job.state, job.reason) == (JobState.COMPLETED, "1 of 3 failed")
 
 
@@ -200,7 +213,7 @@ def test_a_resumed_job_starts_with_frames_that_killed_no_farm(farms: Farms) -> N
     assert recorded(farms).done == {"a", "b", "c"}
 
 
-def kill_at_frame_a(farms: Farms) -> None:
+def kill_at_frame_a(farms: Farms, *, recovers: bool = False) -> None:
     """Run a farm until frame a is running, then kill it."""
 
     class Observer:
@@ -215,8 +228,8 @@ def kill_at_frame_a(farms: Farms) -> None:
         controller = Controller(
             farms.registry, executor, ledger, clock=farms.clock, observers=[Observer()]
         )
-        if not controller.recover():
-            controller.submit(farms.spec)
+        if not recovers or not controller.recover():
+            controller.submit(farms.spec, resume=True)
         with pytest.raises(Killed):
             controller.run()
         kill(controller)

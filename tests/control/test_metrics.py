@@ -20,10 +20,12 @@ from farm.control.metrics import BUCKETS, METRICS, Metrics
 from farm.errors import UserError
 from farm.host.registry import Registry
 from farm.ledger import Ledger
-from farm.model.events import News, StaleReport, UnitChanged, WorkerChanged
-from farm.model.job import JobSpec, JobState
+from farm.model.events import JobChanged, News, StaleReport, UnitChanged, WorkerChanged
+from farm.model.film import FilmFormat
+from farm.model.job import Job, JobSpec, JobState
 from farm.model.messages import Reason
-from farm.model.unit import UnitState
+from farm.model.unit import Unit, UnitState
+from farm.model.work import Blend, Encode, Join, Picture, Render, Train
 
 from ..fakes import FIGURES, End, FakeExecutor, scripted  # noqa: TID252 - shared
 from ..workbench import failed  # noqa: TID252 - shared between rooms
@@ -98,7 +100,7 @@ ENDS: dict[str, Sequence[End]] = {
 @pytest.fixture
 def watched(registry: Registry, ledger: Ledger) -> Iterator[Watched]:
     clock = FakeClock()
-    metrics = Metrics(clock, failed_plugins=2)
+    metrics = Metrics(clock, {"copy": "copying"}, failed_plugins=2)
     executor = FakeExecutor(scripted(ENDS), clock=clock)
     controller = Controller(registry, executor, ledger, clock=clock, observers=[metrics])
     metrics.watch(controller.scheduler)
@@ -123,20 +125,29 @@ def test_counters_equal_the_ledger(watched: Watched, spec: JobSpec) -> None:
     assert scraped.by("farm_units_total", "outcome") == ended + Counter(retried=retried.total())
     assert scraped.by("farm_unit_retries_total", "reason") == retried
     assert scraped.by("farm_unit_failures_total", "reason") == quarantined
-    assert scraped.value("farm_jobs_finished_total", plugin="copy", outcome="completed") == 1
+    assert (
+        scraped.value(
+            "farm_jobs_finished_total", task="copy", plugin="copying", outcome="completed"
+        )
+        == 1
+    )
     figures = [record.figures for record in records if record.figures]
     assert len(figures) == 2
-    assert scraped.value("farm_pixels_total", plugin="copy") == sum(f.pixels for f in figures)
-    assert scraped.value("farm_tiles_total", plugin="copy") == sum(f.tiles for f in figures)
-    assert scraped.value("farm_overlap_pixels_total", plugin="copy") == sum(
+    assert scraped.value("farm_pixels_total", task="copy", plugin="copying") == sum(
+        f.pixels for f in figures
+    )
+    assert scraped.value("farm_tiles_total", task="copy", plugin="copying") == sum(
+        f.tiles for f in figures
+    )
+    assert scraped.value("farm_overlap_pixels_total", task="copy", plugin="copying") == sum(
         f.overlap_pixels for f in figures
     )
     leases = [line for line in watched.ledger.story(job.id) if " leased " in line]
     durations = "farm_unit_duration_seconds_count"
-    assert scraped.value(durations, plugin="copy", stage="queue") == len(leases)
-    assert scraped.value(durations, plugin="copy", stage="compute") == 2
+    assert scraped.value(durations, task="copy", plugin="copying", stage="queue") == len(leases)
+    assert scraped.value(durations, task="copy", plugin="copying", stage="compute") == 2
     assert scraped.value(
-        "farm_unit_duration_seconds_sum", plugin="copy", stage="write"
+        "farm_unit_duration_seconds_sum", task="copy", plugin="copying", stage="write"
     ) == pytest.approx(2 * FIGURES.seconds["write"])
 
 
@@ -152,8 +163,31 @@ def test_skipped_frames_are_counted_and_add_no_pixels(watched: Watched, spec: Jo
     watched.controller.submit(spec, resume=True)
     watched.controller.run()
     scraped = scrape(watched.port)
-    assert scraped.value("farm_units_total", plugin="copy", outcome="skipped") == 2
-    assert scraped.value("farm_pixels_total", plugin="copy") == 2 * FIGURES.pixels
+    assert scraped.value("farm_units_total", task="copy", plugin="copying", outcome="skipped") == 2
+    assert scraped.value("farm_pixels_total", task="copy", plugin="copying") == 2 * FIGURES.pixels
+
+
+def test_a_frame_is_counted_once_and_the_rest_of_a_film_is_not(
+    watched: Watched, spec: JobSpec
+) -> None:
+    watched.metrics.on_event(JobChanged(Job("film", spec, 0.0)))
+    form = FilmFormat("h264")
+    picture = Picture((("a", "a.tif"),), 0, 1)
+    works = (
+        Render(),
+        Blend(picture, 8),
+        Encode((picture,), form),
+        Join((), form),
+        Train(("in",)),
+    )
+    for number, work in enumerate(works):
+        unit = Unit("film", f"u{number}", "s", "t", work=work)
+        watched.metrics.on_event(UnitChanged(unit, UnitState.SUCCEEDED, 1))
+    scraped = scrape(watched.port)
+    assert scraped.by("farm_frames_total", "outcome") == {"succeeded": 1}
+    assert scraped.by("farm_units_total", "outcome") == {"succeeded": 5}
+    assert scraped.by("farm_frames_total", "task") == {"copy": 1}
+    assert scraped.by("farm_frames_total", "plugin") == {"copying": 1}
 
 
 def test_gauges_show_the_current_state(watched: Watched, spec: JobSpec) -> None:
@@ -192,7 +226,11 @@ def test_a_scrape_during_a_job_is_answered(
         def on_event(self, event: News) -> None:
             if isinstance(event, UnitChanged) and event.state is UnitState.SUCCEEDED:
                 scraped = scrape(watched.port)
-                seen.append(scraped.value("farm_units_total", plugin="copy", outcome="succeeded"))
+                seen.append(
+                    scraped.value(
+                        "farm_units_total", task="copy", plugin="copying", outcome="succeeded"
+                    )
+                )
 
     observers = [watched.metrics, Scraper()]
     executor = FakeExecutor(clock=watched.clock)

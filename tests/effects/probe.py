@@ -75,6 +75,17 @@ class Crash(Effect):
         return image
 
 
+class Unprintable(BaseException):
+    """An error that is no Exception and cannot be turned into text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def throw(error: BaseException) -> None:
+    raise error
+
+
 class Faulty(Effect):
     """Fails in the given way."""
 
@@ -88,6 +99,10 @@ class Faulty(Effect):
             "nothing",
             "raise",
             "exit",
+            "interrupt",
+            "generator",
+            "stop",
+            "base",
             "memory",
             "torch-memory",
         ]
@@ -102,6 +117,10 @@ class Faulty(Effect):
             "nothing": lambda: None,
             "raise": lambda: {}["colour"],
             "exit": lambda: sys.exit(3),
+            "interrupt": lambda: throw(KeyboardInterrupt()),
+            "generator": lambda: throw(GeneratorExit()),
+            "stop": lambda: throw(StopIteration(7)),
+            "base": lambda: throw(Unprintable()),
             "memory": lambda: [0] * 10**17,
             "torch-memory": lambda: torch.empty(10**14),
         }

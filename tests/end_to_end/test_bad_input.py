@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -161,18 +162,23 @@ def test_a_read_only_folder_is_refused(command: Command, disk: Path) -> None:
         assert_refused(command, words, f"cannot write {output}: no permission to write in {disk}")
 
 
-def test_a_full_disk_fails_only_what_does_not_fit(command: Command, disk: Path) -> None:
+def test_a_full_disk_pauses_the_job_until_there_is_space(command: Command, disk: Path) -> None:
     draw(command.folder / "in" / "small.png", 16, 16)
     draw(command.folder / "in" / "wide.png", 256, 320)
-    done = command.run("dream", "in", "-o", f"{disk}/", *QUICK, "--json")
-    assert done.returncode == 1
-    failed, summary = done.stderr.splitlines()
-    assert failed == (
-        f"failed: wide: cannot write {disk}/wide.png: no space left on device; "
-        "choose another path with -o"
-    )
-    assert summary == f"rendered 1, 1 failed; output: {disk}/"
+    words = ("dream", "in", "-o", f"{disk}/", *QUICK)
+    with command.start(*words, "--json") as job:
+        paused = job.until(lambda e: e["event"] == "job" and e["state"] == "paused")
+        job.process.send_signal(signal.SIGINT)
+        done = job.wait()
+    assert paused["reason"].startswith(f"{disk}/wide.png: the disk is full; free some space (")
+    assert paused["reason"].endswith("; the job tries again in 30 s")
+    assert done.returncode == 130
+    assert "failed" not in done.stderr
     assert [path.name for path in disk.iterdir()] == ["small.png"]
+    subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+    done = command.run(*words, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"rendered 1, skipped 1 already finished; output: {disk}/\n"
 
 
 def test_a_ledger_on_a_full_disk_is_reported_in_one_line(command: Command, disk: Path) -> None:

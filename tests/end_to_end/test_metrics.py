@@ -112,8 +112,8 @@ def test_counters_match_the_ledger(command: Command, gates: tuple[Gate, Gate], p
         done = job.wait()
     assert done.returncode == 1, done.stderr
 
-    assert half["farm_units_total", "quarantined", "dream"] == 1
-    assert half["farm_units_total", "succeeded", "dream"] == 1
+    assert half["farm_units_total", "quarantined", "dream", "dream"] == 1
+    assert half["farm_units_total", "succeeded", "dream", "dream"] == 1
     assert sums(half, "farm_units_in_state") == 3
     assert half["farm_jobs", "running"] == 1
     assert sums(half, "farm_workers") == 1
@@ -125,19 +125,19 @@ def test_counters_match_the_ledger(command: Command, gates: tuple[Gate, Gate], p
     records = ledger.units(finished.id)
     ledger.close()
     for outcome, count in Counter(record.state for record in records).items():
-        assert last["farm_units_total", outcome, "dream"] == count
+        assert last["farm_units_total", outcome, "dream", "dream"] == count
     figures = [record.figures for record in records if record.figures]
     assert len(figures) == 4
     for name in ("pixels", "tiles", "overlap_pixels"):
         total = sum(getattr(one, name) for one in figures)
-        assert last[f"farm_{name}_total", "dream"] == total > 0
+        assert last[f"farm_{name}_total", "dream", "dream"] == total > 0
     for stage in ("load", "compute", "write"):
-        assert last["farm_unit_duration_seconds_count", "dream", stage] == 4
-        assert last["farm_unit_duration_seconds_sum", "dream", stage] == pytest.approx(
+        assert last["farm_unit_duration_seconds_count", "dream", stage, "dream"] == 4
+        assert last["farm_unit_duration_seconds_sum", "dream", stage, "dream"] == pytest.approx(
             sum(one.seconds[stage] for one in figures)
         )
-    assert last["farm_unit_failures_total", "dream", "user_error"] == 1
-    assert last["farm_jobs_finished_total", "completed", "dream"] == 1
+    assert last["farm_unit_failures_total", "dream", "user_error", "dream"] == 1
+    assert last["farm_jobs_finished_total", "completed", "dream", "dream"] == 1
     assert sums(last, "farm_units_in_state") == 0
 
 

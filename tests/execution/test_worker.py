@@ -1,6 +1,10 @@
 """A worker renders an order into a file, and turns every error into a farm error."""
 
+import errno
+import os
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,23 +14,22 @@ from PIL import Image
 
 from farm.errors import (
     BadInput,
-    BadParameter,
     Cancelled,
     DeviceMemory,
     FarmError,
     InputChanged,
+    OrderRefused,
+    OutputStorageFailed,
     PluginError,
     StorageFailed,
-    UnknownName,
-    UserError,
     WorkerDied,
 )
-from farm.execution.failures import classify
+from farm.execution.failures import classify, output_errors, storage_errors
 from farm.execution.worker import Worker, attempt
 from farm.host.registry import Registry
 from farm.media import read_record
 from farm.model.job import Plan, weights_key
-from farm.model.messages import Figures, Order, Reason, UnitCancelled, UnitFailed
+from farm.model.messages import Figures, Hold, Order, Reason, UnitCancelled, UnitFailed
 from farm.model.unit import Unit
 from farm.storage import sha256_file
 from farm_networks import starter
@@ -136,6 +139,10 @@ def test_alpha_is_kept_and_resized(
         ("nothing", "rendered a NoneType, not a tensor"),
         ("raise", r"faulty: KeyError: 'colour' \(probe.py, line \d+\)"),
         ("exit", "faulty: SystemExit: 3"),
+        ("interrupt", "faulty: KeyboardInterrupt"),
+        ("generator", "faulty: GeneratorExit"),
+        ("stop", "faulty: StopIteration: 7"),
+        ("base", "faulty: Unprintable: its message cannot be shown"),
     ],
 )
 def test_a_broken_effect_raises_plugin_error_and_writes_nothing(
@@ -158,22 +165,35 @@ def test_running_out_of_memory_raises_device_memory(worker: Worker, order: Order
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "match"),
+    ("changes", "match"),
     [
-        ({"task": "inverrt"}, UnknownName, "did you mean invert"),
-        ({"params": {"amount": 2}}, BadParameter, "amount: should be less than or equal to 1"),
+        (
+            {"task": "inverrt"},
+            (
+                "no worker can run task 'inverrt': no plugin offers it; install it and restart the "
+                "farm; see `farm plugins`"
+            ),
+        ),
+        (
+            {"params": {"amount": 2}},
+            (
+                "refuses the job's parameters: amount: should be less than or equal to 1, not 2; "
+                "restart the farm with the earlier one"
+            ),
+        ),
         (
             {"plan": Plan(threads=2)},
-            UserError,
             "the plan needs 2 threads per worker, but this worker has 1; use the same --threads",
         ),
     ],
 )
-def test_an_invalid_order_is_refused(
-    worker: Worker, order: Order, changes: dict, error: type, match: str
+def test_an_order_that_no_unit_of_the_job_could_pass_holds_the_job(
+    worker: Worker, order: Order, changes: dict, match: str
 ) -> None:
-    with pytest.raises(error, match=match):
-        run(worker, replace(order, **changes))
+    message = attempt(worker, "w", replace(order, **changes), lambda *_: None, lambda: False)
+    assert isinstance(message, UnitFailed)
+    assert match in message.failure.message
+    assert message.failure.hold is Hold.RESTART
 
 
 def test_a_missing_picture_raises_bad_input(worker: Worker, order: Order) -> None:
@@ -215,7 +235,9 @@ def test_progress_is_reported(worker: Worker, order: Order, tmp_path: Path) -> N
         (BadInput("a.png", "damaged"), Reason.USER_ERROR, True),
         (PluginError("dream", "broke"), Reason.PLUGIN_ERROR, False),
         (DeviceMemory("cuda:0", "2 GiB"), Reason.MEMORY, False),
-        (StorageFailed("a.png", "no space left"), Reason.STORAGE, False),
+        (StorageFailed("a.png", "timed out"), Reason.STORAGE, False),
+        (OutputStorageFailed("a.png", "the disk is full"), Reason.STORAGE, False),
+        (OrderRefused("dream", "no plugin offers it"), Reason.USER_ERROR, True),
         (WorkerDied("ray-1", "killed"), Reason.WORKER_DIED, False),
         (FarmError("strange"), Reason.BUG, False),
         (ZeroDivisionError("by zero"), Reason.BUG, False),
@@ -239,6 +261,66 @@ def test_a_failure_contains_the_traceback_of_the_plugin(worker: Worker, order: O
 def test_a_cancelled_attempt_is_reported(worker: Worker, order: Order) -> None:
     message = attempt(worker, "w", order, lambda *_: None, lambda: True)
     assert message == UnitCancelled("w", "lease")
+
+
+class LostConnection(Exception):
+    """What a cluster raises if the farm's process is gone."""
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "says"),
+    [
+        (ConnectionError("reset"), Reason.WORKER_DIED, "lost contact with the farm: Connection"),
+        (LostConnection("gone"), Reason.WORKER_DIED, "lost contact with the farm: LostConn"),
+        (KeyError("token"), Reason.BUG, "farm bug: KeyError: 'token'"),
+    ],
+)
+@pytest.mark.parametrize("part", ["report", "is_cancelled"])
+def test_the_plugin_is_not_blamed_for_errors_of_the_farms_own_calls(
+    worker: Worker,
+    order: Order,
+    tmp_path: Path,
+    error: Exception,
+    reason: Reason,
+    says: str,
+    part: str,
+) -> None:
+    def fail(*_: object) -> bool:
+        raise error
+
+    params = {"began": str(tmp_path / "began"), "until": str(tmp_path / "until")}
+    order = replace(order, task="wait", params=params)
+    calls = {"report": lambda *_: None, "is_cancelled": lambda: False} | {part: fail}
+    message = attempt(worker, "w", order, calls["report"], calls["is_cancelled"])
+    assert isinstance(message, UnitFailed)
+    assert message.failure.reason is reason
+    assert says in message.failure.message
+
+
+def test_a_full_disk_holds_the_job(
+    worker: Worker, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    message = attempt(worker, "w", order, lambda *_: None, lambda: False)
+    assert isinstance(message, UnitFailed)
+    assert (message.failure.reason, message.failure.hold) == (Reason.STORAGE, Hold.STORAGE)
+    assert message.failure.message.startswith(
+        f"{order.unit.target}: the disk is full; free some space"
+    )
+
+
+@pytest.mark.parametrize(("kind", "hold"), [(storage_errors, None), (output_errors, Hold.STORAGE)])
+def test_an_error_of_the_disk_holds_the_job_only_if_it_occurs_while_an_output_is_written(
+    kind: Callable[[str], AbstractContextManager[None]], hold: Hold | None
+) -> None:
+    with pytest.raises(StorageFailed) as caught, kind("a.png"):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    failure = classify(caught.value)
+    assert (failure.reason, failure.hold) == (Reason.STORAGE, hold)
+    assert failure.message.startswith("a.png: ")
 
 
 def test_other_weights_than_those_of_the_job_are_refused(

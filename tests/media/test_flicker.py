@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from farm.errors import BadInput
+from farm.media import Frame
+from farm.media.film import choose_format, encode_part, join_parts, read_film
 from farm.media.flicker import measure_flicker
+from farm.media.frame_match import matching_frames
 
 from .test_flow import texture
 
@@ -15,13 +18,14 @@ pytestmark = pytest.mark.slow
 
 COUNT = 14
 LENGTHS_DIFFER = (
-    r"short\.mkv: it has 5 frames, but .*source\.mkv has 14; give the film it was rendered from"
+    r"short\.mkv: it has 5 frames, but .*source\.mkv has 14; "
+    r"give the film it was rendered from \(several ranges of frames fit it\)"
 )
 
 
-def write(path: Path, frames: list[np.ndarray]) -> str:
+def write(path: Path, frames: list[np.ndarray], rate: int = 25) -> str:
     with av.open(path, "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
+        stream = container.add_stream("ffv1", rate=rate)
         stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], "bgr0"
         for frame in frames:
             levels = (frame.clip(0, 1) * 255).round().astype(np.uint8)
@@ -78,3 +82,53 @@ def test_films_of_different_lengths_are_refused(source: str, tmp_path: Path) -> 
     shorter = write(tmp_path / "short.mkv", pan()[:5])
     with pytest.raises(BadInput, match=LENGTHS_DIFFER):
         measure_flicker(source, shorter)
+
+
+def render_range(source: str, target: Path, chosen: range, *, is_recorded: bool) -> str:
+    """Write chosen frames of a source, with noise, as the farm does, with a record or without."""
+    film = read_film(source)
+    form = choose_format(str(target), "ffv1", "good", None, film=film)
+    rng, unit = np.random.default_rng(0), film.times[1]
+    frames = [
+        (
+            film.times[index] - film.times[chosen[0]],
+            unit * chosen.step,
+            Frame(
+                (pan()[index] + 0.05 * rng.normal(size=(120, 160, 3)).astype(np.float32)).clip(0, 1)
+            ),
+        )
+        for index in chosen
+    ]
+    part = str(target.with_suffix(".nut"))
+    encode_part(part, form, frames, {})
+    text = f"{chosen[0] + 1}-{chosen[-1] + 1}x{chosen.step}"
+    record = {"film": {"frames": text}} if is_recorded else {}
+    join_parts(str(target), form, [part], None, None, record)
+    return str(target)
+
+
+@pytest.mark.parametrize("chosen", [range(4, 11), range(1, 14, 3), range(9, 14)])
+def test_a_film_of_some_frames_is_compared_with_those_frames(
+    source: str, tmp_path: Path, chosen: range
+) -> None:
+    rendered = render_range(source, tmp_path / "some.mkv", chosen, is_recorded=True)
+    assert matching_frames(read_film(source), read_film(rendered)) == chosen
+    flicker = measure_flicker(source, rendered)
+    assert flicker.pairs == len(chosen) - 1
+    assert flicker.source < 0.03 < flicker.rendered
+
+
+def test_without_a_record_the_times_find_the_frames_if_they_fit_one_place_only(
+    source: str, tmp_path: Path
+) -> None:
+    every_third = render_range(source, tmp_path / "a.mkv", range(0, 14, 3), is_recorded=False)
+    with pytest.raises(BadInput, match="several ranges of frames fit it"):
+        measure_flicker(source, every_third)
+    fourth = render_range(source, tmp_path / "b.mkv", range(0, 14, 13), is_recorded=False)
+    assert matching_frames(read_film(source), read_film(fourth)) == range(0, 14, 13)
+
+
+def test_a_film_of_another_source_is_refused(source: str, tmp_path: Path) -> None:
+    slow = write(tmp_path / "slow.mkv", pan()[:3], rate=7)
+    with pytest.raises(BadInput, match="no range of frames has its times"):
+        measure_flicker(source, slow)

@@ -7,15 +7,17 @@ from typing import Any
 
 import av
 import pytest
+from PIL import ExifTags, Image
 
-from farm.errors import BadParameter
+from farm.errors import BadInput, BadOutput, BadParameter
 from farm.media import Frame
 from farm.media.film import encode_part, join_parts
 from farm.model.events import Notice, ReadProgress
 from farm.model.job import FilmOptions, JobSpec
+from farm.model.work import Render
 from farm.planning.footage import read_footage
 from farm.planning.inputs import list_inputs
-from farm.planning.plan import FrameSequence
+from farm.planning.plan import Footage, FrameSequence, plan_units
 
 Make = Callable[..., str]
 Pictures = Callable[..., list[tuple[int, int, Frame]]]
@@ -108,3 +110,178 @@ def test_a_refused_film_gives_no_notice(clip: Make, tmp_path: Path) -> None:
     with pytest.raises(BadParameter, match="starts at 90, but there are only 30 frames"):
         read_footage(spec, list_inputs(inputs), events.append, is_endless=False)
     assert not any(isinstance(event, Notice) for event in events)
+
+
+def draw(folder: Path, *names: str, height: int = 64, width: int = 96) -> None:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        Image.new("RGB", (width, height)).save(folder / name)
+
+
+def footage_of(*inputs: Path | str, output: str, **more: Any) -> tuple[Footage, list[str]]:
+    """Return what a job renders, and the text of its notices."""
+    events: list[ReadProgress | Notice] = []
+    given = tuple(str(path) for path in inputs)
+    spec = JobSpec(task="dim", inputs=given, output=output, **more)
+    footage = read_footage(spec, list_inputs(given), events.append, is_endless=False)
+    return footage, [event.note for event in events if isinstance(event, Notice)]
+
+
+def targets(footage: Footage) -> list[str]:
+    units = plan_units("job", footage, FilmOptions())
+    return [Path(unit.target).name for unit in units if not unit.is_working]
+
+
+def test_a_sequence_that_is_written_keeps_the_numbers_it_was_read_with(tmp_path: Path) -> None:
+    draw(tmp_path / "in", "f_0101.png", "f_0103.png", "f_-001.png")
+    output = str(tmp_path / "out" / "g_%d.png")
+    footage, _ = footage_of(tmp_path / "in" / "f_%04d.png", output=output)
+    assert targets(footage) == ["g_-1.png", "g_101.png", "g_103.png"]
+    footage, _ = footage_of(tmp_path / "in" / "f_####.png", output=output, frames="2-")
+    assert targets(footage) == ["g_101.png", "g_103.png"]
+
+
+def test_pictures_of_a_folder_are_numbered_from_1(tmp_path: Path) -> None:
+    draw(tmp_path / "in", "f_0101.png", "f_0103.png")
+    footage, _ = footage_of(tmp_path / "in", output=str(tmp_path / "100%" / "g_%03d.png"))
+    assert targets(footage) == ["g_001.png", "g_002.png"]
+
+
+def test_older_pictures_beside_a_shorter_sequence_are_reported_and_stay(tmp_path: Path) -> None:
+    draw(tmp_path / "in", "a.png", "b.png")
+    output = str(tmp_path / "out" / "f_%02d.png")
+    draw(tmp_path / "out", "f_01.png", "f_02.png")
+    assert footage_of(tmp_path / "in", output=output)[1] == []
+    draw(tmp_path / "out", "f_03.png")
+    (note,) = footage_of(tmp_path / "in", output=output)[1]
+    assert note == (
+        "another numbered picture in this folder will stay: f_03.png; is it still needed?"
+    )
+    draw(tmp_path / "out", "f_10.png", "f_100.png")
+    (note,) = footage_of(tmp_path / "in", output=output)[1]
+    assert note.startswith("3 other numbered pictures in this folder will stay: f_03.png to f_100")
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "note"),
+    [
+        (
+            65,
+            96,
+            "the last row of pixels is doubled: h264 needs even sides, so 96x65 becomes 96x66",
+        ),
+        (64, 97, "the last column of pixels is doubled: h264 needs even sides, so 97x64 becomes"),
+        (65, 97, "the last row and the last column of pixels are doubled: h264 needs even sides"),
+    ],
+)
+def test_odd_sizes_that_are_padded_are_reported(
+    clip: Make, tmp_path: Path, height: int, width: int, note: str
+) -> None:
+    source = clip("a.mkv", codec="ffv1", pixels="bgr0", height=height, width=width, times=(0, 1))
+    (said,) = sequence_of(source, str(tmp_path / "b.mp4"))[1]
+    assert said.startswith(note)
+    assert sequence_of(source, str(tmp_path / "b.webm"))[1] == []
+    draw(tmp_path / "in", "1.png", height=height, width=width)
+    (said,) = footage_of(tmp_path / "in", output=str(tmp_path / "c.mp4"))[1]
+    assert said.startswith(note)
+
+
+def test_pictures_of_several_sizes_are_refused_as_one_film(tmp_path: Path) -> None:
+    draw(tmp_path / "in", "1.png", "2.png")
+    draw(tmp_path / "in", "3.png", height=48)
+    reason = r"3\.png: 96x48 pixels, but .*1\.png has 96x64; all pictures of one film must have"
+    for output, film in (("b.mp4", {}), ("f_%d.png", {"coherence": "flow"})):
+        with pytest.raises(BadInput, match=reason):
+            footage_of(tmp_path / "in", output=str(tmp_path / output), film=FilmOptions(**film))
+    footage_of(tmp_path / "in", output=str(tmp_path / "f_%d.png"))
+    footage_of(tmp_path / "in", output=str(tmp_path / "b.mp4"), frames="2")
+
+
+def test_the_size_of_a_picture_is_that_after_its_rotation(tmp_path: Path) -> None:
+    draw(tmp_path / "in", "1.jpg")
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (64, 96)).save(tmp_path / "in" / "2.jpg", exif=exif)
+    footage_of(tmp_path / "in", output=str(tmp_path / "b.mp4"))
+
+
+def test_a_damaged_picture_does_not_refuse_a_film(tmp_path: Path) -> None:
+    draw(tmp_path / "in", "2.png")
+    (tmp_path / "in" / "1.png").write_bytes(b"no picture")
+    footage, _ = footage_of(tmp_path / "in", output=str(tmp_path / "b.mp4"))
+    assert len(footage.sequences[0].frames) == 2
+
+
+def test_a_picture_too_large_for_the_output_is_refused_by_name(tmp_path: Path) -> None:
+    draw(tmp_path / "in", "wide.png", height=1, width=16400)
+    reason = "wide.webp: 16400x1 pixels, but WebP allows 16383 per side; write .png or .tif"
+    for output in ("wide.webp", "f_%d.webp"):
+        with pytest.raises(BadOutput, match="16400x1 pixels, but WebP allows 16383 per side"):
+            footage_of(tmp_path / "in", output=str(tmp_path / output))
+    for codec, film in (("h264", "b.mp4"), ("av1", "b.mkv")):
+        options = FilmOptions(codec=codec)
+        with pytest.raises(BadOutput, match=f"16400x1 pixels, but {codec} encodes from"):
+            footage_of(tmp_path / "in", output=str(tmp_path / film), film=options)
+    draw(tmp_path / "in", "small.png")
+    (tmp_path / "in" / "wide.png").rename(tmp_path / "in" / "wide.webp")
+    footage, _ = footage_of(tmp_path / "in", output=f"{tmp_path}/out/")
+    ((name, _, target, refusal),) = footage.refused
+    assert (name, Path(target).name) == ("wide", "wide.webp")
+    assert f"{Path(target).name}: {refusal}" == reason
+    assert [still[0] for still in footage.stills] == ["small"]
+
+
+def test_one_bad_film_in_a_folder_is_listed_and_the_others_are_rendered(
+    clip: Make, tmp_path: Path
+) -> None:
+    clip("a.mp4", times=(0, 1, 2))
+    clip("b.mp4", times=(0,))
+    (tmp_path / "c.mp4").write_bytes(b"no film")
+    footage, _ = footage_of(tmp_path, output=f"{tmp_path}/out/", frames="2-")
+    assert [sequence.name for sequence in footage.sequences] == ["a"]
+    assert [(name, reason[:32]) for name, _, _, reason in footage.refused] == [
+        ("b", "starts at 2, but there are only "),
+        ("c", "not a film, damaged, or in an un"),
+    ]
+    refused = [u for u in plan_units("job", footage, FilmOptions()) if u.name in {"b", "c"}]
+    assert [isinstance(u.work, Render) and u.work.refusal for u in refused] == [
+        reason for *_, reason in footage.refused
+    ]
+    with pytest.raises(BadInput, match="not a film"):
+        footage_of(tmp_path / "c.mp4", output=f"{tmp_path}/out/")
+
+
+def test_a_rate_is_refused_for_an_input_that_is_a_film(clip: Make, tmp_path: Path) -> None:
+    source, options = clip("a.mp4", times=(0, 1)), FilmOptions.model_validate({"rate": "25"})
+    for output in ("b.mp4", "f_%d.png", "out/"):
+        with pytest.raises(BadParameter, match="rate: an input is a film, which keeps its own"):
+            footage_of(source, output=f"{tmp_path}/{output}", film=options)
+    with pytest.raises(BadParameter, match="rate: only applies to films"):
+        footage_of("blank:8x8", output=f"{tmp_path}/b.png", film=options)
+
+
+def test_the_rate_of_a_film_from_pictures_is_exact(tmp_path: Path) -> None:
+    options = FilmOptions.model_validate({"rate": "23.976"})
+    footage, _ = footage_of("blank:8x8", output=f"{tmp_path}/b.mp4", film=options)
+    form = footage.sequences[0].form
+    assert form
+    assert form.time_base == (1001, 24000)
+
+
+def test_a_codec_is_refused_for_numbered_pictures(clip: Make, tmp_path: Path) -> None:
+    with pytest.raises(BadParameter, match="codec: numbered pictures have none"):
+        sequence_of(clip("a.mp4", times=(0, 1)), f"{tmp_path}/f_%d.png", codec="h264")
+
+
+def test_the_working_folder_of_a_long_name_fits_on_the_disk(tmp_path: Path) -> None:
+    draw(tmp_path / "in", "1.png")
+    long, other = ("ü" * 124 + end + ".mp4" for end in ("aaa", "bbb"))
+    folders = {
+        footage_of(tmp_path / "in", output=f"{tmp_path}/{name}")[0].sequences[0].folder
+        for name in (long, other)
+    }
+    assert len(folders) == 2
+    for folder in folders:
+        Path(folder).mkdir()
+    short = footage_of(tmp_path / "in", output=f"{tmp_path}/b.mp4")[0].sequences[0].folder
+    assert short == f"{tmp_path}/.b.mp4.farm"

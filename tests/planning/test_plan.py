@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from farm.errors import BadParameter
 from farm.model.film import FilmFormat, Moment
+from farm.model.frame_range import FrameRange
 from farm.model.job import FilmOptions
 from farm.model.unit import Unit
 from farm.model.work import Blend, Encode, Join, Render
-from farm.planning.frame_range import FrameRange
 from farm.planning.plan import (
     OVERLAP,
     PART,

@@ -21,10 +21,11 @@ from farm.model.events import (
 )
 from farm.model.film import FilmFormat
 from farm.model.history import RestoredUnit
-from farm.model.job import Job, JobSpec, Wanted
+from farm.model.job import Job, JobSpec, JobState, Wanted
 from farm.model.messages import (
     Failure,
     Figures,
+    Hold,
     Order,
     Reason,
     UnitCancelled,
@@ -38,10 +39,11 @@ from farm.model.messages import (
 )
 from farm.model.unit import HELD, Unit, UnitState
 from farm.model.work import Join, Render
-from farm.scheduling.policy import Policy
+from farm.scheduling.policy import Policy, is_same_device
 from farm.scheduling.scheduler import Scheduler
 
 JOIN = Join((), FilmFormat("h264"))
+DEVICES = st.sampled_from(["", "cpu AVX2", "cpu AVX512"])
 STATES = st.sampled_from([UnitState.READY, UnitState.RUNNING, UnitState.SKIPPED])
 
 
@@ -50,8 +52,9 @@ class Anything(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scheduler, self.clock = Scheduler(Policy(), "any"), FakeClock()
+        self.scheduler, self.clock = Scheduler(Policy(failed_least=2), "any"), FakeClock()
         self.workers: list[str] = []
+        self.devices: dict[str, str] = {}
         self.held: dict[str, Order] = {}
         self.running: set[str] = set()
         self.states: dict[tuple[str, str], UnitState] = {}
@@ -82,6 +85,9 @@ class Anything(RuleBasedStateMachine):
         finishers = any(other.startswith("finish") for other in self.workers)
         is_rendering = isinstance(order.unit.work, Render)
         assert not is_finisher if is_rendering else is_finisher or not finishers
+        if is_rendering:
+            device = self.scheduler.job(order.unit.job).device
+            assert is_same_device(device, self.devices[worker])
         ends = {name: self.states[order.unit.job, name] for name in order.unit.needs}
         assert all(end.is_final for end in ends.values())
         assert order.missing == tuple(name for name, end in ends.items() if not end.is_done)
@@ -100,25 +106,43 @@ class Anything(RuleBasedStateMachine):
         states=st.lists(STATES, min_size=1, max_size=4),
         priority=st.integers(0, 2),
         is_tolerant=st.booleans(),
+        keeps_going=st.booleans(),
+        crashes=st.integers(0, 5),
+        device=DEVICES,
     )
-    def submit(self, states: Sequence[UnitState], priority: int, *, is_tolerant: bool) -> None:
+    def submit(
+        self,
+        states: Sequence[UnitState],
+        priority: int,
+        crashes: int,
+        device: str,
+        *,
+        is_tolerant: bool,
+        keeps_going: bool,
+    ) -> None:
+        """Submit units and a film that needs them all; farms have died while they ran the first."""
         name = f"job{len(self.jobs)}"
         self.jobs.append(name)
-        spec = JobSpec(task="copy", inputs=("in",), output="out/", priority=priority)
+        spec = JobSpec(
+            task="copy", inputs=("in",), output="out/", priority=priority, keeps_going=keeps_going
+        )
         units = [
-            RestoredUnit(Unit(name, f"u{n}", "s", "t"), state) for n, state in enumerate(states)
+            RestoredUnit(Unit(name, f"u{n}", "s", "t"), state, crashes=0 if n else crashes)
+            for n, state in enumerate(states)
         ]
         needs = tuple(e.unit.name for e in units)
         last = Unit(name, "last", "s", "t", needs, JOIN, is_tolerant)
         units.append(RestoredUnit(last, UnitState.BLOCKED))
-        self.send(JobSubmitted(Job(name, spec, self.clock.time()), tuple(units)))
+        job = Job(name, spec, self.clock.time(), device=device)
+        self.send(JobSubmitted(job, tuple(units)))
 
     @precondition(lambda self: len(self.workers) < 4)
-    @rule(kind=st.sampled_from(["cpu", "finish"]))
-    def join(self, kind: WorkerKind) -> None:
+    @rule(kind=st.sampled_from(["cpu", "finish"]), device=DEVICES)
+    def join(self, kind: WorkerKind, device: str) -> None:
         self.joined += 1
         self.workers.append(f"{kind}{self.joined}")
-        self.send(WorkerJoined(self.workers[-1], kind))
+        self.devices[self.workers[-1]] = device
+        self.send(WorkerJoined(self.workers[-1], kind, device=device))
 
     @precondition(lambda self: self.workers)
     @rule(number=st.integers(0, 3))
@@ -139,8 +163,9 @@ class Anything(RuleBasedStateMachine):
         number=st.integers(0, 3),
         end=st.sampled_from(["succeed", "cancel", *Reason]),
         is_fatal=st.booleans(),
+        hold=st.sampled_from([None, None, *Hold]),
     )
-    def report(self, number: int, end: str, *, is_fatal: bool) -> None:
+    def report(self, number: int, end: str, hold: Hold | None, *, is_fatal: bool) -> None:
         worker = sorted(self.held)[number % len(self.held)]
         token = self.held.pop(worker).token
         self.running.discard(worker)
@@ -150,7 +175,8 @@ class Anything(RuleBasedStateMachine):
             case "cancel":
                 self.send(UnitCancelled(worker, token))
             case _:
-                self.send(UnitFailed(worker, token, Failure(Reason(end), "failed", is_fatal)))
+                failure = Failure(Reason(end), "failed", is_fatal, hold=hold)
+                self.send(UnitFailed(worker, token, failure))
 
     @precondition(lambda self: self.workers)
     @rule(number=st.integers(0, 3))
@@ -180,27 +206,37 @@ class Anything(RuleBasedStateMachine):
 
     @invariant()
     def no_ready_unit_waits_while_the_workers_are_idle(self) -> None:
-        wanted = [self.scheduler.job(job) for job in self.jobs]
         ready = {job for (job, _), state in self.states.items() if state is UnitState.READY}
-        if any(worker.startswith("cpu") for worker in self.workers) and not self.held:
-            assert not [j.id for j in wanted if j.id in ready and j.wanted is Wanted.RUN]
+        devices = [self.devices[name] for name in self.workers if name.startswith("cpu")]
+        for job in (self.scheduler.job(name) for name in ready):
+            may_run = job.wanted is Wanted.RUN and job.state is not JobState.PAUSED
+            if may_run and not self.held:
+                assert not [own for own in devices if is_same_device(job.device, own)]
+
+    @invariant()
+    def the_counts_are_those_of_all_jobs(self) -> None:
+        states = Counter(self.scheduler.job(job).state for job in self.jobs)
+        assert +self.scheduler.job_counts() == states
+        assert self.scheduler.is_done == all(state.is_final for state in states)
 
     def teardown(self) -> None:
-        """Let workers succeed: every job finishes."""
+        """Let workers succeed: every job finishes, or waits for another farm."""
         for job in self.jobs:
             self.send(WantedChanged(job, Wanted.RUN))
         for _ in range(500):
-            if self.scheduler.is_done:
+            if self.scheduler.is_over:
                 break
-            if not any(worker.startswith("cpu") for worker in self.workers):
-                self.join("cpu")
+            if not any(w.startswith("cpu") and not self.devices[w] for w in self.workers):
+                self.join("cpu", "")
             self.clock.advance(60)
             self.send(Tick())
             for worker, order in list(self.held.items()):
                 del self.held[worker]
                 self.send(UnitSucceeded(worker, order.token, Figures()))
-        assert self.scheduler.is_done
+        assert self.scheduler.is_over
         self.scheduler.validate()
+        waiting = [job for job in self.jobs if not self.scheduler.job(job).state.is_final]
+        assert all(self.scheduler.job(job).state is JobState.PAUSED for job in waiting)
 
 
 TestAnything = pytest.mark.slow(Anything.TestCase)

@@ -36,10 +36,24 @@ def test_a_plugin_error_is_retried_without_delay() -> None:
     assert Policy().delay(Reason.PLUGIN_ERROR, 2) == 0
 
 
-def test_a_block_expires() -> None:
-    assert Policy().is_blocked(3, seconds_ago=1799)
-    assert not Policy().is_blocked(3, seconds_ago=1800)
-    assert not Policy().is_blocked(2, seconds_ago=0)
+def test_three_failures_in_a_row_block_a_worker() -> None:
+    assert Policy().is_blocked(3)
+    assert not Policy().is_blocked(2)
+
+
+@pytest.mark.parametrize(
+    ("failed", "total", "is_broken"),
+    [(19, 20, False), (20, 20, True), (20, 200, True), (20, 201, False), (21, 201, True)],
+)
+def test_a_job_is_broken_at_a_tenth_of_its_units_and_at_least_twenty(
+    failed: int, total: int, *, is_broken: bool
+) -> None:
+    assert Policy().is_broken(failed, total) is is_broken
+
+
+def test_the_delay_of_a_held_job_doubles_up_to_five_minutes() -> None:
+    waits = [Policy().hold_delay(failures) for failures in range(1, 7)]
+    assert waits == [30, 60, 120, 240, 300, 300]
 
 
 @given(NAMES, NAMES)

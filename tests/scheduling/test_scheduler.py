@@ -1,25 +1,44 @@
 """The scheduler's guarantees: events in, instructions out."""
 
+import gc
+import weakref
+
 import pytest
 
 from farm.errors import FarmBug, UnknownName
 from farm.model.events import (
     CancelWork,
+    JobChanged,
     KillWorker,
+    Notice,
     Progressed,
     StaleReport,
     Stopping,
     Tick,
+    UnitChanged,
     WantedChanged,
+    WorkerChanged,
 )
+from farm.model.film import FilmFormat
 from farm.model.history import RestoredUnit
 from farm.model.job import JobState, Wanted
-from farm.model.messages import Figures, Reason, UnitProgress, UnitStarted, UnitSucceeded
+from farm.model.messages import (
+    Failure,
+    Figures,
+    Hold,
+    Reason,
+    UnitProgress,
+    UnitStarted,
+    UnitSucceeded,
+    WorkerRefused,
+)
 from farm.model.unit import Unit, UnitState
+from farm.model.work import Join, Render, Work
 
 from ..workbench import Bench, failed  # noqa: TID252 - shared between rooms
 
 S = UnitState
+JOIN = Join((), FilmFormat("h264"))
 
 
 def test_units_are_assigned_in_order_one_per_worker(bench: Bench) -> None:
@@ -401,6 +420,14 @@ def test_a_unit_waits_for_all_units_that_it_needs(bench: Bench) -> None:
     assert bench.units_of("w1") == ["mux"]
 
 
+def test_a_unit_that_finishes_a_film_comes_before_the_next_frame(bench: Bench) -> None:
+    film = RestoredUnit(Unit("job", "film", "s", "film", ("a",), JOIN), S.BLOCKED)
+    bench.submit_restored("job", [restored("a", S.READY), restored("b", S.READY), film])
+    bench.join("w1")
+    bench.succeed("w1")
+    assert bench.units_of("w1") == ["film"]
+
+
 def test_a_failed_unit_cancels_the_units_that_depend_on_it_and_is_named_in_the_reason(
     bench: Bench,
 ) -> None:
@@ -417,6 +444,353 @@ def test_a_failed_unit_cancels_the_units_that_depend_on_it_and_is_named_in_the_r
 def test_a_need_outside_the_job_is_a_bug(bench: Bench) -> None:
     with pytest.raises(FarmBug, match="unit mux needs z, which the job does not contain"):
         bench.submit("job", "mux", needs={"mux": ["z"]})
+
+
+LONG = 100_000
+
+
+def submit_chain(bench: Bench) -> list[str]:
+    """Submit units of which each needs the one before it, without validating after each event."""
+    names = [f"u{number:06d}" for number in range(LONG)]
+    units = [
+        RestoredUnit(Unit("job", name, "s", name, needs), S.BLOCKED if needs else S.READY)
+        for name, needs in zip(names, [(), *((name,) for name in names)], strict=False)
+    ]
+    bench.validates = False
+    bench.submit_restored("job", units)
+    return names
+
+
+def cancelled(bench: Bench) -> list[str]:
+    changes = [i for i in bench.instructions if isinstance(i, UnitChanged)]
+    return [change.unit.name for change in changes if change.state is S.CANCELLED]
+
+
+def test_the_failure_of_the_first_of_many_units_in_a_chain_cancels_the_others_in_order(
+    bench: Bench,
+) -> None:
+    names = submit_chain(bench)
+    bench.join("w1")
+    bench.fail("w1", failed(is_fatal=True))
+    assert cancelled(bench) == names[1:]
+    assert bench.last(names[-1]).reason == f"depends on {names[-2]}, which was cancelled"
+    assert bench.job() == (JobState.FAILED, "no unit succeeded")
+
+
+def test_a_job_with_many_units_in_a_chain_can_be_cancelled(bench: Bench) -> None:
+    names = submit_chain(bench)
+    bench.send(WantedChanged("job", Wanted.CANCEL))
+    assert cancelled(bench) == names
+    assert bench.job() == (JobState.CANCELLED, "cancelled")
+
+
+def test_units_are_cancelled_before_the_next_one_that_needed_the_same(bench: Bench) -> None:
+    needs = {"b": "a", "c": "b", "d": "a", "e": "d"}
+    bench.submit("job", "a", "b", "d", "c", "e", needs=needs)
+    bench.join("w1")
+    bench.fail("w1", failed(is_fatal=True))
+    assert cancelled(bench) == ["b", "c", "d", "e"]
+
+
+# Jobs that fail
+
+
+def submit_many(bench: Bench, count: int, *, keeps_going: bool = False) -> None:
+    units = [restored(f"u{number}", S.READY) for number in range(count)]
+    bench.submit_restored("job", units, keeps_going=keeps_going)
+
+
+def test_a_job_fails_when_a_tenth_of_its_units_and_at_least_twenty_have_failed(
+    bench: Bench,
+) -> None:
+    submit_many(bench, 200)
+    bench.join("w1", "w2")
+    for _ in range(19):
+        bench.fail("w1", failed(is_fatal=True))
+    assert not bench.job()[0].is_final
+    assert CancelWork("w2") in bench.fail("w1", failed(is_fatal=True))
+    assert "w1" not in bench.held
+    bench.confirm_cancel("w2")
+    state, reason = bench.job()
+    assert state is JobState.FAILED
+    assert reason.startswith("20 of 200 units failed; ")
+    assert "--keep-going" in reason
+    assert reason.endswith("; 200 of 200 units not finished")
+    assert bench.last("u199").reason.startswith("the job failed: 20 of 200 units failed; ")
+    assert bench.last("u1").state is S.CANCELLED
+
+
+def test_a_failed_unit_of_a_job_that_has_failed_is_not_retried(bench: Bench) -> None:
+    submit_many(bench, 30)
+    bench.join("w1", "w2")
+    for _ in range(20):
+        bench.fail("w1", failed(is_fatal=True))
+    bench.fail("w2", failed())
+    assert bench.job()[0] is JobState.FAILED
+
+
+def test_a_job_that_keeps_going_runs_all_its_units(bench: Bench) -> None:
+    submit_many(bench, 30, keeps_going=True)
+    bench.join("w1")
+    for _ in range(29):
+        bench.fail("w1", failed(is_fatal=True))
+    bench.succeed("w1")
+    assert bench.job() == (JobState.COMPLETED, "29 of 30 failed")
+
+
+def test_refused_inputs_are_no_part_of_the_share(bench: Bench) -> None:
+    submit_many(bench, 30)
+    bench.join("w1")
+    for _ in range(29):
+        bench.fail("w1", failed(Reason.USER_ERROR, is_fatal=True))
+    bench.succeed("w1")
+    assert bench.job() == (JobState.COMPLETED, "29 of 30 failed")
+
+
+def test_units_that_finish_films_are_no_part_of_the_share(bench: Bench) -> None:
+    units = [RestoredUnit(Unit("job", f"j{n}", "s", f"j{n}", (), JOIN), S.READY) for n in range(30)]
+    bench.submit_restored("job", [restored("a", S.READY), *units])
+    bench.join("w1")
+    for _ in range(30):
+        bench.fail("w1", failed(is_fatal=True))
+    bench.succeed("w1")
+    assert bench.job() == (JobState.COMPLETED, "30 of 31 failed")
+
+
+# Jobs that wait
+
+FULL = Failure(Reason.STORAGE, "out/a: the disk is full; free some space", hold=Hold.STORAGE)
+GONE = Failure(Reason.USER_ERROR, "no plugin offers it", is_fatal=True, hold=Hold.RESTART)
+
+
+def wait(bench: Bench, seconds: float) -> None:
+    bench.clock.advance(seconds)
+    bench.send(Tick())
+
+
+def test_a_full_disk_pauses_the_job_at_no_cost_and_others_go_on(bench: Bench) -> None:
+    bench.submit("job", "a", "b")
+    bench.submit("other", "x", priority=0)
+    bench.join("w1")
+    bench.fail("w1", FULL)
+    assert bench.last("a").state is S.READY
+    assert bench.last("a").reason == FULL.message
+    assert bench.last("a").failure is None
+    reason = "out/a: the disk is full; free some space; the job tries again in 30 s"
+    assert bench.job() == (JobState.PAUSED, reason)
+    assert bench.units_of("w1") == ["x"]
+    assert not bench.scheduler.is_over
+
+
+def test_a_job_that_waits_for_storage_tries_one_unit_and_goes_on_when_it_succeeds(
+    bench: Bench,
+) -> None:
+    bench.submit("job", *"abcd")
+    bench.join("w1", "w2")
+    bench.fail("w1", FULL)
+    bench.fail("w2", FULL)
+    assert bench.held == {}
+    wait(bench, 29)
+    assert bench.held == {}
+    wait(bench, 1)
+    assert [order.unit.name for order in bench.held.values()] == ["a"]
+    assert bench.job()[0] is JobState.PAUSED
+    (probing,) = bench.held
+    bench.succeed(probing)
+    assert sorted(order.unit.name for order in bench.held.values()) == ["b", "c"]
+    assert bench.job() == (JobState.RUNNING, "")
+
+
+def test_the_time_between_tries_doubles_and_no_unit_ever_pays(bench: Bench) -> None:
+    bench.submit("job", "a", "b")
+    bench.join("w1")
+    bench.fail("w1", FULL)
+    for seconds in (30, 60, 120, 240, 300, 300, 300):
+        assert bench.job()[1].endswith(f"; the job tries again in {seconds} s")
+        wait(bench, seconds - 1)
+        assert bench.held == {}
+        wait(bench, 1)
+        bench.fail("w1", FULL)
+    wait(bench, 300)
+    bench.succeed("w1")
+    bench.succeed("w1")
+    assert bench.job() == (JobState.COMPLETED, "")
+
+
+def test_a_try_that_fails_for_another_reason_is_followed_by_another_try(bench: Bench) -> None:
+    bench.submit("job", "a", "b")
+    bench.join("w1")
+    bench.fail("w1", FULL)
+    wait(bench, 30)
+    bench.fail("w1", failed(is_fatal=True))
+    assert bench.units_of("w1") == ["b"]
+    assert bench.job()[0] is JobState.PAUSED
+    bench.succeed("w1")
+    assert bench.job() == (JobState.COMPLETED, "1 of 2 failed")
+
+
+def test_a_unit_that_was_already_running_may_show_that_the_disk_has_space_again(
+    bench: Bench,
+) -> None:
+    bench.submit("job", "a", "b")
+    bench.join("w1", "w2")
+    bench.fail("w1", FULL)
+    bench.succeed("w2")
+    assert [order.unit.name for order in bench.held.values()] == ["a"]
+
+
+def test_a_job_that_waits_can_be_cancelled(bench: Bench) -> None:
+    bench.submit("job", "a", "b")
+    bench.join("w1")
+    bench.fail("w1", FULL)
+    bench.send(WantedChanged("job", Wanted.CANCEL))
+    assert bench.job() == (JobState.CANCELLED, "cancelled")
+    wait(bench, 30)
+
+
+def test_a_source_that_cannot_be_read_does_not_pause_the_job(bench: Bench) -> None:
+    bench.submit("job", "a", "b")
+    bench.join("w1")
+    bench.fail("w1", failed(Reason.STORAGE))
+    assert bench.units_of("w1") == ["b"]
+    assert bench.job()[0] is JobState.RUNNING
+
+
+def test_a_job_whose_task_is_gone_waits_for_another_farm_at_no_cost(bench: Bench) -> None:
+    bench.submit("job", "a", "b")
+    bench.join("w1")
+    bench.fail("w1", GONE)
+    assert bench.job() == (JobState.PAUSED, GONE.message)
+    assert bench.last("a").state is S.READY
+    assert bench.scheduler.is_over
+    assert not bench.scheduler.is_done
+    wait(bench, 100_000)
+    assert bench.held == {}
+    bench.submit("other", "x")
+    assert not bench.scheduler.is_over
+    bench.succeed("w1")
+    assert bench.scheduler.is_over
+
+
+# Devices
+
+
+def test_a_job_stays_on_the_device_of_its_first_frame(bench: Bench) -> None:
+    bench.submit("job", *"abc")
+    bench.join("new", device="cpu AVX512")
+    assert bench.scheduler.job("job").device == "cpu AVX512"
+    stored = [i.job.device for i in bench.instructions if isinstance(i, JobChanged)]
+    assert stored == ["", "cpu AVX512"]
+    bench.join("old", device="cpu AVX2")
+    bench.succeed("new")
+    assert list(bench.held) == ["new"]
+    bench.submit("other", "x")
+    assert bench.held["old"].unit.job == "other"
+
+
+def test_workers_on_another_device_are_named_once_per_job_and_device(bench: Bench) -> None:
+    bench.submit("job", *"abcdef")
+    bench.join("new", device="cpu AVX512")
+    bench.join("old1", "old2", device="cpu AVX2")
+    bench.succeed("new")
+    notices = [i for i in bench.instructions if isinstance(i, Notice)]
+    assert notices == [
+        Notice(
+            "out/",
+            "worker old1 computes on cpu AVX2, but job job began on cpu AVX512; it gets no units "
+            "of this job",
+        )
+    ]
+
+
+def test_workers_that_are_there_when_a_job_gets_its_device_are_named(bench: Bench) -> None:
+    bench.join("old", device="cpu AVX2")
+    bench.join("new", device="cpu AVX512")
+    bench.submit("job", "a", "b")
+    assert list(bench.held) == ["old"]
+    (notice,) = (i for i in bench.instructions if isinstance(i, Notice))
+    assert notice.note.startswith("worker new computes on cpu AVX512, but job job began on ")
+
+
+def test_any_worker_finishes_films(bench: Bench) -> None:
+    films = [
+        RestoredUnit(Unit("job", name, "s", name, ("a",), JOIN), S.BLOCKED) for name in ("x", "y")
+    ]
+    bench.submit_restored("job", [restored("a", S.READY), *films])
+    bench.join("new", device="cpu AVX512")
+    bench.join("old", device="cpu AVX2")
+    bench.succeed("new")
+    assert bench.units_of("new", "old") == ["x", "y"]
+
+
+def test_a_resumed_job_keeps_its_device(bench: Bench) -> None:
+    bench.submit_restored("job", [restored("a", S.READY)], device="cpu AVX512")
+    bench.join("old", device="cpu AVX2")
+    assert bench.held == {}
+    bench.join("new", device="cpu AVX512")
+    assert list(bench.held) == ["new"]
+
+
+def test_a_job_fails_after_five_minutes_without_a_worker_on_its_device(bench: Bench) -> None:
+    bench.submit("job", "a", "b")
+    bench.join("new", device="cpu AVX512")
+    bench.succeed("new")
+    bench.lose("new")
+    bench.join("old", device="cpu AVX2")
+    wait(bench, 299)
+    assert not bench.job()[0].is_final
+    wait(bench, 1)
+    assert bench.job() == (JobState.FAILED, "no workers left; 1 of 2 units not finished")
+    assert bench.last("b").reason == (
+        "no worker that computes on cpu AVX512, as for the first frames, for 300 s; start one, or "
+        "submit the job again without --resume"
+    )
+
+
+def test_workers_and_jobs_without_a_device_match_all(bench: Bench) -> None:
+    bench.submit("job", "a", "b")
+    bench.join("new", device="cpu AVX512")
+    bench.join("plain")
+    assert bench.units_of("new", "plain") == ["a", "b"]
+
+
+def test_a_refused_worker_is_reported_and_named_when_no_other_comes(bench: Bench) -> None:
+    bench.submit("job", "a")
+    refused = WorkerRefused("w1", "cpu", "it has torch 2.1, and the farm has torch 2.13")
+    assert bench.send(refused) == [WorkerChanged("w1", "cpu", "refused", refused.reason)]
+    bench.send(Tick())
+    wait(bench, 300)
+    assert bench.last("a").reason == (
+        "no workers for 300 s; worker w1 was refused: it has torch 2.1, and the farm has torch 2.13"
+    )
+
+
+# Jobs that have ended
+
+
+def test_an_ended_job_can_still_be_asked_for(bench: Bench) -> None:
+    bench.submit("job", "a")
+    bench.join("w1")
+    bench.succeed("w1")
+    assert bench.job() == (JobState.COMPLETED, "")
+    assert bench.scheduler.unit_counts()[S.SUCCEEDED] == 1
+    assert bench.scheduler.job_counts()[JobState.COMPLETED] == 1
+    assert bench.scheduler.frame_count() == 1
+    assert bench.send(WantedChanged("job", Wanted.CANCEL)) == []
+    with pytest.raises(FarmBug, match="job job was submitted twice"):
+        bench.submit("job")
+
+
+def test_the_units_of_an_ended_job_are_forgotten(bench: Bench) -> None:
+    bench.submit("job", "a", "b")
+    bench.join("w1")
+    entries = [weakref.ref(entry) for entry in bench.scheduler._state.jobs["job"].entries]
+    bench.fail("w1", failed())
+    bench.succeed("w1")
+    bench.succeed("w1")
+    wait(bench, 2000)
+    gc.collect()
+    assert [entry() for entry in entries] == [None, None]
 
 
 # Pause and cancel
@@ -508,26 +882,68 @@ def restored(name: str, state: UnitState, *failures: Reason, needs: str = "") ->
     return RestoredUnit(Unit("job", name, name, name, tuple(needs)), state, len(failures), failures)
 
 
-def test_a_unit_that_was_running_when_the_farm_exited_is_retried(bench: Bench) -> None:
+def crashed(name: str, state: UnitState, crashes: int, work: Work | None = None) -> RestoredUnit:
+    return RestoredUnit(Unit("job", name, name, name, (), work or Render()), state, crashes=crashes)
+
+
+def test_the_units_of_a_farm_that_died_are_ready_again_at_no_cost(bench: Bench) -> None:
     bench.submit_restored(
-        "job", [restored("a", S.RUNNING), restored("b", S.SUCCEEDED), restored("c", S.RETRY_WAIT)]
+        "job", [restored("a", S.RUNNING), restored("b", S.LEASED), restored("c", S.RETRY_WAIT)]
     )
+    assert bench.states("a") == bench.states("b") == [S.READY]
+    assert bench.last("a").failure is None
+    assert bench.last("a").reason == "the farm ended while it ran this unit"
     bench.join("w1")
-    assert bench.states("a") == [S.RETRY_WAIT]
-    assert bench.units_of("w1") == ["c"]
-    bench.clock.advance(1)
-    bench.succeed("w1")
     assert bench.units_of("w1") == ["a"]
-    assert bench.states("b") == []
 
 
-def test_a_unit_that_was_running_when_three_farms_exited_is_quarantined(bench: Bench) -> None:
-    died = Reason.WORKER_DIED
-    bench.submit_restored("job", [restored("a", S.RUNNING, died, died), restored("b", S.READY)])
-    assert bench.last("a").state is S.QUARANTINED
-    assert bench.last("a").reason == "killed 3 workers; last failure: the farm exited"
+def test_units_that_were_running_when_a_crash_come_last(bench: Bench) -> None:
+    units = [crashed("a", S.READY, 1), crashed("b", S.RUNNING, 1), crashed("c", S.READY, 0)]
+    bench.submit_restored("job", units)
+    bench.join("w1", "w2")
+    assert bench.units_of("w1", "w2") == ["c", "a"]
+
+
+def test_three_restarts_of_the_farm_do_not_quarantine_a_unit(bench: Bench) -> None:
+    bench.submit_restored("job", [crashed("a", S.RUNNING, 3), restored("b", S.READY)])
+    bench.join("w1")
+    bench.succeed("w1")
+    bench.succeed("w1")
+    assert bench.job() == (JobState.COMPLETED, "")
+
+
+def test_a_unit_that_was_running_when_two_farms_died_runs_alone(bench: Bench) -> None:
+    units = [crashed("a", S.RUNNING, 2), restored("b", S.READY), crashed("j", S.READY, 0, JOIN)]
+    bench.submit_restored("job", units)
+    bench.join("w1", "w2", "w3")
+    assert bench.units_of("w1", "w2") == ["j", "b"]
+    assert "w3" not in bench.held
+    bench.succeed("w1")
+    assert list(bench.held) == ["w2"]
+    bench.submit("other", "x", "y")
+    bench.succeed("w2")
+    alone = [order.unit.name for order in bench.held.values() if order.unit.job == "job"]
+    assert alone == ["a"]
+
+
+def test_many_units_that_were_running_when_two_farms_died_run_together(bench: Bench) -> None:
+    bench.submit_restored("job", [crashed("a", S.RUNNING, 2), crashed("b", S.RUNNING, 2)])
+    bench.join("w1", "w2")
+    assert bench.units_of("w1", "w2") == ["a", "b"]
+
+
+def test_a_unit_that_was_running_when_five_farms_in_a_row_died_is_quarantined(bench: Bench) -> None:
+    bench.submit_restored("job", [crashed("a", S.RUNNING, 5), restored("b", S.READY)])
     bench.join("w1")
     assert bench.units_of("w1") == ["b"]
+    bench.succeed("w1")
+    assert bench.last("a").state is S.QUARANTINED
+    assert bench.last("a").reason == (
+        "5 farms in a row died while they ran this unit; --resume tries it again"
+    )
+    assert bench.last("a").failure
+    assert bench.last("a").failure.reason is Reason.CRASH
+    assert bench.job() == (JobState.COMPLETED, "1 of 2 failed")
 
 
 def test_a_skipped_unit_counts_as_done(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """Files are complete or absent, whatever happens while they are written."""
 
+import errno
 import hashlib
 import os
 import signal
@@ -11,8 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from farm.errors import BadInput, BadOutput
-from farm.storage import input_path, open_whole, output_path, remove_leftovers, sha256_file
+from farm.errors import BadInput, BadOutput, OutputStorageFailed, StorageFailed
+from farm.storage import (
+    input_path,
+    open_whole,
+    output_path,
+    remove_leftovers,
+    sha256_file,
+    write_error,
+)
 
 
 def write(path: Path, content: bytes) -> None:
@@ -124,9 +132,33 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_leaves_no_partial_file(small_disk: Path) -> None:
     write(small_disk / "fits", bytes(1000))
-    with pytest.raises(BadOutput, match="no space left on device; choose another path"):
+    with pytest.raises(OutputStorageFailed, match="large: the disk is full; free some space"):
         write(small_disk / "large", bytes(200_000))
     assert [path.name for path in small_disk.iterdir()] == ["fits"]
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "advice"),
+    [
+        (errno.ENOSPC, OutputStorageFailed, "the disk is full; free some space"),
+        (errno.EDQUOT, OutputStorageFailed, "the disk quota is used up; free some space"),
+        (errno.EROFS, OutputStorageFailed, "the disk can only be read now"),
+        (errno.EIO, OutputStorageFailed, "the disk reports errors; check it"),
+        (errno.ESTALE, OutputStorageFailed, "does not answer; check that it is mounted"),
+        (errno.ENOTCONN, OutputStorageFailed, "does not answer; check that it is mounted"),
+        (errno.ETIMEDOUT, OutputStorageFailed, "does not answer; check that it is mounted"),
+        (errno.EFBIG, StorageFailed, "while writing; no partial file remains"),
+        (errno.EACCES, BadOutput, "permission denied; choose another path with -o"),
+    ],
+)
+def test_trouble_of_a_whole_disk_is_told_from_that_of_one_path(
+    number: int, error: type, advice: str
+) -> None:
+    translated = write_error("out/a.png", OSError(number, os.strerror(number)))
+    assert type(translated) is error
+    assert "out/a.png" in str(translated)
+    assert advice in str(translated)
+    assert "\n" not in str(translated)
 
 
 LIMITED = """

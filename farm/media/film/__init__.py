@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from farm.media.film.suffixes import FILM_SUFFIXES, WRITABLE_FILMS, is_film, is_film_name
 
 if TYPE_CHECKING:
-    from farm.media.film.codecs import choose_format, describe_depth_change
+    from farm.media.film.codecs import (
+        check_size,
+        choose_format,
+        describe_depth_change,
+        describe_padding,
+    )
     from farm.media.film.encoder import encode_part
+    from farm.media.film.extras import describe_lost_extras
     from farm.media.film.film_record import read_film_record
     from farm.media.film.join import join_parts
     from farm.media.film.reader import FilmReader
@@ -21,8 +27,11 @@ __all__ = [
     "FILM_SUFFIXES",
     "WRITABLE_FILMS",
     "FilmReader",
+    "check_size",
     "choose_format",
     "describe_depth_change",
+    "describe_lost_extras",
+    "describe_padding",
     "describe_sound_changes",
     "encode_part",
     "is_film",
@@ -34,8 +43,11 @@ __all__ = [
 
 _MODULES: Final = {
     "FilmReader": "reader",
+    "check_size": "codecs",
     "choose_format": "codecs",
     "describe_depth_change": "codecs",
+    "describe_lost_extras": "extras",
+    "describe_padding": "codecs",
     "describe_sound_changes": "sound",
     "encode_part": "encoder",
     "join_parts": "join",

@@ -15,9 +15,11 @@ __all__ = [
     "CONTAINERS",
     "Codec",
     "Container",
+    "check_size",
     "choose_format",
     "container_of",
     "describe_depth_change",
+    "describe_padding",
 ]
 
 _THREADS: Final = 4
@@ -25,6 +27,10 @@ _X265: Final = "log-level=none:open-gop=0:wpp=1:pools=4:frame-threads=2:rc-looka
 
 _LOOKAHEAD_BYTES: Final = 2**28
 """Most memory for the frames that an encoder looks ahead at."""
+
+_MAX_AREA: Final = 2**28
+_MARGIN: Final = 128
+"""FFmpeg refuses frames whose sides plus a margin of 128 span 2**28 pixels or more."""
 
 _MIN_LOOKAHEAD: Final = 8
 """Frames; with fewer, encoders run out of frames to predict from both sides."""
@@ -38,7 +44,8 @@ class Codec:
     encoder; each quality adds its own. {lookahead} stands for the frames to look ahead at.
     lookahead: frames for each quality, unless the frames are large. default_depth: None for the
     source's depth. has_even_sides: height and width are even. has_left_chroma: a chroma sample is
-    at the left of its two columns, not between them.
+    at the left of its two columns, not between them. min_side, max_width, max_height: in pixels, as
+    the encoders accept them.
     """
 
     encoder: str
@@ -49,6 +56,9 @@ class Codec:
     default_depth: int | None = None
     has_even_sides: bool = False
     has_left_chroma: bool = False
+    min_side: int = 1
+    max_width: int = 65535
+    max_height: int = 65535
     threads: int = _THREADS
 
     @property
@@ -103,6 +113,8 @@ CODECS: Final[Mapping[str, Codec]] = {
         default_depth=8,
         has_even_sides=True,
         has_left_chroma=True,
+        max_width=16384,
+        max_height=16384,
     ),
     "hevc": Codec(
         "libx265",
@@ -112,12 +124,16 @@ CODECS: Final[Mapping[str, Codec]] = {
         {"draft": 15, "good": 20, "best": 25},
         has_even_sides=True,
         has_left_chroma=True,
+        min_side=15,
     ),
     "av1": Codec(
         "libsvtav1",
         _YUV,
         {"svtav1-params": "lp=2"},
         _by_quality("crf", "preset", draft="42 10", good="24 7", best="18 5"),
+        min_side=4,
+        max_width=16384,
+        max_height=8704,
     ),
     "vp9": Codec(
         "libvpx-vp9",
@@ -133,9 +149,15 @@ CODECS: Final[Mapping[str, Codec]] = {
         {"draft": 25, "good": 25, "best": 25},
     ),
     "ffv1": Codec(
-        "ffv1", _RGB, {"level": "3", "slices": "12", "slicecrc": "1", "g": "1"}, _LOSSLESS
+        "ffv1",
+        _RGB,
+        {"level": "3", "slices": "12", "slicecrc": "1", "g": "1"},
+        _LOSSLESS,
+        min_side=4,
     ),
-    "gif": Codec("ffv1", {8: "bgr0"}, {"level": "3", "slices": "12", "g": "1"}, _LOSSLESS),
+    "gif": Codec(
+        "ffv1", {8: "bgr0"}, {"level": "3", "slices": "12", "g": "1"}, _LOSSLESS, min_side=4
+    ),
 }
 """Codecs by name. The parts of a GIF are lossless, as its palette needs all frames."""
 
@@ -229,6 +251,29 @@ def describe_depth_change(film: Film, film_format: FilmFormat) -> tuple[str, ...
     deepest = max(CODECS[film_format.codec].pixel_formats)
     hint = f"; --depth {deepest} keeps more" if deepest > film_format.depth else ""
     return (f"{film.depth} bits per sample are reduced to {film_format.depth}{hint}",)
+
+
+def check_size(output: str, codec: str, height: int, width: int) -> None:
+    """Raise BadOutput if a codec cannot encode pictures of this size."""
+    limits = CODECS[codec]
+    is_small = min(height, width) < limits.min_side
+    is_large = height > limits.max_height or width > limits.max_width
+    if is_small or is_large or (height + _MARGIN) * (width + _MARGIN) >= _MAX_AREA:
+        extent = f"from {limits.min_side} to {limits.max_width}x{limits.max_height} pixels"
+        reason = f"{width}x{height} pixels, but {codec} encodes {extent}, about 268 million in all"
+        raise BadOutput(output, f"{reason}; choose another --codec, or frame_%05d.png")
+
+
+def describe_padding(codec: str, height: int, width: int) -> tuple[str, ...]:
+    """Return a note if the codec repeats a row or a column, because it needs even sides."""
+    even_height, even_width = height + height % 2, width + width % 2
+    if not CODECS[codec].has_even_sides or (even_height, even_width) == (height, width):
+        return ()
+    rows = ["the last row"] * (height % 2) + ["the last column"] * (width % 2)
+    reason = f"{codec} needs even sides, so {width}x{height} becomes {even_width}x{even_height}"
+    return (
+        f"{' and '.join(rows)} of pixels {'is' if len(rows) == 1 else 'are'} doubled: {reason}",
+    )
 
 
 def _choose_colour(codec: str, film: Film | None) -> Colour:

@@ -20,11 +20,11 @@ from av.video.stream import VideoStream
 
 from farm.errors import BadInput, FarmError, StorageFailed
 from farm.media.bounds import one_line
-from farm.media.still_formats import MAX_PIXELS
 from farm.storage import input_path
 
 __all__ = [
     "CLOCK_RESET",
+    "MAX_FRAME_PIXELS",
     "OpenFilm",
     "Packets",
     "decode",
@@ -37,6 +37,9 @@ __all__ = [
 
 CLOCK_RESET: Final = Fraction(1, 4)
 """Seconds; times that fall back by at least this much mean that the clock was reset."""
+
+MAX_FRAME_PIXELS: Final = 2**27
+"""Pixels of the largest frame that can be read, such as 16384x8192: 1.6 GB once decoded."""
 
 _DEMUXERS: Final = "mov,matroska,gif,avi,mpeg,mpegts,asf,flv,ogg,mxf,mp3,wav,flac,aac,nut"
 """Demuxers that may open a file; none of them follows links to other files or hosts."""
@@ -88,6 +91,7 @@ def _open(url: str, path: Path) -> InputContainer:
         raise BadInput(url, "the file is empty")
     return av.open(
         os.path.abspath(path),  # noqa: PTH100 - an absolute path cannot start with a protocol
+        options={"max_pixels": str(MAX_FRAME_PIXELS)},  # opening a file decodes its first frames
         container_options={"format_whitelist": _DEMUXERS, "protocol_whitelist": "file"},
         metadata_errors="replace",
     )
@@ -139,8 +143,9 @@ def _open_track(url: str, container: InputContainer, threads: int) -> OpenFilm:
         raise BadInput(url, "its codec is not supported")
     height, width = context.height, context.width
     if not (height and width and stream.time_base):
-        raise BadInput(url, "not a film, damaged, or in an unsupported format")
-    context.options = {"max_pixels": str(MAX_PIXELS)}
+        limit = f"frames have at most {MAX_FRAME_PIXELS:,} pixels"
+        raise BadInput(url, f"not a film, damaged, or in an unsupported format ({limit})")
+    context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}
     context.thread_type = "AUTO"
     context.thread_count = threads
     origin = round(origin_of(container) / stream.time_base)

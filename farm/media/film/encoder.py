@@ -60,7 +60,8 @@ def encode_part(
     path cannot be written, StorageFailed if the storage fails.
     """
     with open_whole(output_path(target)) as file:
-        with av.open(file.name, "w", "nut", container_options=_MUXER_OPTIONS) as part:
+        path = os.path.abspath(file.name)  # noqa: PTH100 - an absolute path has no protocol
+        with av.open(path, "w", "nut", container_options=_MUXER_OPTIONS) as part:
             _write(target, part, film_format, pictures, record)
         _release_memory()
         return sha256_file(Path(file.name))

@@ -1,5 +1,6 @@
 """Joins parts into a film: copies their packets and adds the source's sound."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
@@ -10,15 +11,18 @@ from typing import Any, Final
 import av
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from farm.media.film.codecs import Container, container_of
 from farm.media.film.decoding import open_container
+from farm.media.film.extras import chapters_in
 from farm.media.film.film_record import COMMENT
 from farm.media.film.gif import write_gif
 from farm.media.film.matroska_aspect import PLACEHOLDER, write_aspect
 from farm.media.film.sound import add_sound
 from farm.media.film.timeline import Timeline, packets_of, read_timeline
+from farm.media.film.window import Window
 from farm.media.record import to_text
 from farm.model.film import FilmFormat
 from farm.storage import open_whole, output_path, sha256_file
@@ -26,9 +30,12 @@ from farm.storage import open_whole, output_path, sha256_file
 __all__ = ["join_parts"]
 
 _CONTAINER_TAGS: Final = frozenset(
-    {"compatible_brands", "creation_time", "duration", "encoder", "major_brand", "minor_version"}
+    {
+        *("compatible_brands", "creation_time", "duration", "encoder", "major_brand"),
+        *("minor_version", "timecode"),
+    }
 )
-"""Metadata about a container, not about its film."""
+"""Metadata about a container or about single frames, not about its film."""
 
 _CODEC_TAGS: Final = {"hevc": "hvc1"}
 """Codec tags in MP4 that every player supports, if libav's differ."""
@@ -77,13 +84,13 @@ def _write_film(  # noqa: PLR0917 - the fields of a join
     with ExitStack() as stack:
         source = stack.enter_context(open_container(sound)) if sound else None
         options = _muxer_options(container, timeline.unit)
-        out = av.open(path, "w", container.name, container_options=options)
+        out = av.open(os.path.abspath(path), "w", container.name, container_options=options)  # noqa: PTH100 - no protocol
         stack.enter_context(out)
         out.metadata.update(_metadata(source, comment))
         stream = _add_stream(out, container, film_format, parts[0])
         stream.codec_context.framerate = timeline.rate()
         pictures = _assign(stream, packets_of(parts, timeline))
-        sounds = add_sound(out, container, source, span) if source else iter(())
+        sounds = _add_rest(out, container, source, span) if source else iter(())
         for packet in merge(pictures, sounds, key=_decoding_time):
             out.mux(packet)
     if _needs_aspect(container, film_format):
@@ -91,10 +98,23 @@ def _write_film(  # noqa: PLR0917 - the fields of a join
         write_aspect(Path(path), *size, Fraction(*film_format.aspect))
 
 
+def _add_rest(
+    out: OutputContainer,
+    container: Container,
+    source: InputContainer,
+    span: tuple[float, float] | None,
+) -> Iterator["Packet[Any]"]:
+    """Add the source's chapters, and return the packets of its sound and subtitles."""
+    window = Window.of(source, span)
+    out.set_chapters(chapters_in(source, window))
+    return add_sound(out, container, source, window)
+
+
 def _muxer_options(container: Container, unit: Fraction) -> dict[str, str]:
     if container.name not in {"mp4", "mov"}:
         # otherwise sound that starts before 0 (priming) would shift the pictures
-        return {"avoid_negative_ts": "disabled", "fflags": "+bitexact"}
+        shared = {"avoid_negative_ts": "disabled", "fflags": "+bitexact"}
+        return shared | {"default_mode": "passthrough"}  # otherwise the first track is made default
     scale = str(unit.denominator)
     scales = {"video_track_timescale": scale, "movie_timescale": scale}
     return {"movflags": "+faststart", "fflags": "+bitexact", **scales}
@@ -119,6 +139,7 @@ def _add_stream(
         stream = out.add_stream_from_template(first.streams.video[0], opaque=True)
     context, colour = stream.codec_context, film_format.colour
     stream.time_base = Fraction(*film_format.time_base)
+    stream.disposition = Disposition.default
     if _needs_aspect(container, film_format):
         stream.metadata["title"] = PLACEHOLDER
     context.sample_aspect_ratio = Fraction(*film_format.aspect)

@@ -1,6 +1,6 @@
 """Reads a film once from the first frame to the last: times, size, colours, and notes on damage."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -36,6 +36,17 @@ _SMALL_WIDTH: Final = 160
 _NO_KEY_FRAMES: Final = frozenset({"gif", "apng"})
 """Codecs whose frames need all earlier frames, although a demuxer may mark each as a key frame."""
 
+_HOLE: Final = 1.8
+"""Typical steps between frames; a step of at least this many is a hole."""
+
+_STEADY: Final = 1.3
+"""Typical steps; in a film with a steady rate, no step but a hole is longer."""
+
+_MAX_HOLES: Final = 0.05
+"""Largest share of holes among all steps; with more, the film has no steady rate."""
+
+_MIN_STEPS: Final = 12
+
 _MAX_SHORTFALL: Final = Fraction(1, 2)
 """Seconds that a film may be shorter than its header states, without a note."""
 
@@ -69,7 +80,8 @@ class _Scan:
     """The findings of one pass over a film.
 
     reported: frames that an earlier pass gave to on_frame. times, decoding_times: of each frame,
-    as in the container. end: of the last packet, in seconds.
+    as in the container. sizes: stored height and width, by the first frame of each run of one size.
+    end: of the last packet, in seconds.
     """
 
     film: OpenFilm
@@ -78,6 +90,7 @@ class _Scan:
     reported: int = 0
     times: list[int | None] = field(default_factory=list)
     decoding_times: list[int | None] = field(default_factory=list)
+    sizes: dict[int, tuple[int, int]] = field(default_factory=dict)
     last: VideoFrame | None = None
     first: VideoFrame | None = None
     has_sound: bool = False
@@ -88,6 +101,8 @@ class _Scan:
         for frame in decode(self.film, self._packets()):
             if self.first is None:
                 self.first = frame
+            if self.last is None or _size(frame) != _size(self.last):
+                self.sizes[len(self.times)] = _size(frame)
             self.last = frame
             self.times.append(None if frame.pts is None else frame.pts - self.film.origin)
             self.decoding_times.append(frame.dts)
@@ -136,7 +151,7 @@ class _Scan:
             colour_of(self.first),
             depth_of(self.first),
             self.has_sound,
-            notes=tuple(self._notes()),
+            notes=tuple(self._notes(times)),
         )
 
     def _clock(self) -> list[int | None]:
@@ -149,8 +164,11 @@ class _Scan:
         return [None if time is None else time - delay for time in self.decoding_times]
 
     def _is_seekable(self, times: tuple[int, ...]) -> bool:
-        has_key_frames = self.film.stream.codec_context.name not in _NO_KEY_FRAMES
-        return times == tuple(self.times) and has_key_frames and not self.film.failures
+        return times == tuple(self.times) and not self._is_animation and not self.film.failures
+
+    @property
+    def _is_animation(self) -> bool:
+        return self.film.stream.codec_context.name in _NO_KEY_FRAMES
 
     def _last_duration(self, times: tuple[int, ...]) -> int:
         """Return the duration of the last frame: the rest of the track, or the frame's own.
@@ -171,18 +189,45 @@ class _Scan:
         rate = stream.guessed_rate or Fraction(25)
         return max(1, round(1 / rate / self.film.time_base))
 
-    def _notes(self) -> Iterator[str]:
+    def _notes(self, times: Sequence[int]) -> Iterator[str]:
         """Yield what is damaged, and what a rendered film leaves out or changes."""
         yield from self._notes_on_damage()
+        yield from self._notes_on_holes(times)
+        yield from self._notes_on_sizes(times)
         yield from self._notes_on_pictures()
-        container = self.film.container
-        others = len(video_tracks(container)) - 1
-        for count, kind in (
-            (others, "other video"),
-            (len(container.streams.subtitles), "subtitle"),
-        ):
-            if count:
-                yield f"left out: {count} {kind} track{'s' if count > 1 else ''}"
+        others = len(video_tracks(self.film.container)) - 1
+        if others:
+            yield f"left out: {others} other video track{'s' if others > 1 else ''}"
+
+    def _notes_on_holes(self, times: Sequence[int]) -> Iterator[str]:
+        """Yield a note if a steady film has a few steps in time that are far longer than the rest."""
+        steps = [after - before for before, after in pairwise(times)]
+        if len(steps) < _MIN_STEPS or self._is_animation:
+            return
+        typical = median_low(steps)
+        long = [index for index, step in enumerate(steps) if step > _STEADY * typical]
+        holes = [index for index in long if steps[index] >= _HOLE * typical]
+        if holes and holes == long and len(holes) <= max(1, _MAX_HOLES * len(steps)):
+            unit, first = self.film.time_base, holes[0]
+            missing = sum(steps[index] - typical for index in holes)
+            where = f"the first after frame {first + 1}, at {float(times[first] * unit):.2f} s"
+            what = (
+                "a stretch of it has" if len(holes) == 1 else f"{len(holes)} stretches of it have"
+            )
+            lost = f"{float(missing * unit):.2f} s in all, {where}"
+            yield f"{what} no frames ({lost}): the frame before is shown for longer"
+
+    def _notes_on_sizes(self, times: Sequence[int]) -> Iterator[str]:
+        """Yield a note if frames have another size than the film."""
+        height, width = self.film.height, self.film.width
+        for first, size in self.sizes.items():
+            if size != (height, width):
+                seconds = float(times[first] * self.film.time_base)
+                change = (
+                    f"from frame {first + 1}, at {seconds:.2f} s, it is {size[1]}x{size[0]} pixels"
+                )
+                yield f"its size changes: {change}, and is scaled to {width}x{height}"
+                return
 
     def _notes_on_damage(self) -> Iterator[str]:
         container = self.film.container
@@ -212,6 +257,10 @@ class _Scan:
         is_tagged = stream.metadata.get("alpha_mode") == "1"
         has_channel = any(component.is_alpha for component in self.first.format.components)
         return is_tagged or (has_channel and stream.codec_context.name not in _NO_KEY_FRAMES)
+
+
+def _size(frame: VideoFrame) -> tuple[int, int]:
+    return frame.height, frame.width
 
 
 def _is_increasing(times: list[int | None] | list[int]) -> bool:

@@ -16,7 +16,7 @@ FILM_SUFFIXES: Final = frozenset(
     {
         *WRITABLE_FILMS,
         *(".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".m2ts", ".m4v", ".mpeg", ".mpg"),
-        *(".mts", ".mxf", ".ogv", ".vob", ".wmv"),
+        *(".m2t", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".wmv"),
     }
 )
 """Suffixes of films that can be read."""

@@ -12,6 +12,8 @@ from farm.errors import BadInput
 from farm.media.film import FilmReader, is_film, read_film
 from farm.model.film import Colour
 
+from ...clips import write_pngs  # noqa: TID252 - shared between rooms
+
 WriteClip = Callable[..., str]
 
 HUNDREDTH = Fraction(1, 100)
@@ -249,3 +251,38 @@ def test_all_frames_of_real_films_are_found(shared_data: Path, name: str) -> Non
     assert len(film.times) == COUNTS[name]
     assert film.is_seekable == (name != "newtonscradle.gif")
     assert not any(note.startswith(("damaged", "cut short")) for note in film.notes)
+
+
+def test_a_change_of_size_is_said_and_the_frames_are_scaled(tmp_path: Path) -> None:
+    path = str(write_pngs(tmp_path / "a.mov", (64, 64), (64, 64, 32, 32, 64)))
+    film = read_film(path)
+    assert (len(film.times), film.height, film.width) == (5, 64, 64)
+    assert film.notes == (
+        "its size changes: from frame 3, at 0.08 s, it is 32x32 pixels, and is scaled to 64x64",
+    )
+    assert FilmReader().read(path, film.moment(2)).pixels.shape == (64, 64, 3)
+
+
+ONE_HOLE = (
+    "a stretch of it has no frames (0.04 s in all, the first after frame 10, at 0.36 s): "
+    "the frame before is shown for longer"
+)
+TWO_HOLES = (
+    "2 stretches of it have no frames (0.16 s in all, the first after frame 10, at 0.36 s): "
+    "the frame before is shown for longer"
+)
+
+
+@pytest.mark.parametrize(
+    ("missing", "notes"),
+    [((), ()), ((10,), (ONE_HOLE,)), ((10, 11, 12, 30), (TWO_HOLES,))],
+)
+def test_holes_are_said(clip: WriteClip, missing: tuple[int, ...], notes: tuple[str, ...]) -> None:
+    times = tuple(time for time in range(60) if time not in missing)
+    assert read_film(clip("a.mkv", times=times)).notes == notes
+
+
+def test_a_film_without_a_steady_rate_has_no_holes(clip: WriteClip) -> None:
+    assert read_film(clip("a.mp4", times=IRREGULAR, unit=HUNDREDTH)).notes == ()
+    slow = (*range(30), *range(32, 60, 2))
+    assert read_film(clip("b.mp4", times=slow)).notes == ()

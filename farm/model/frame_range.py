@@ -37,3 +37,8 @@ class FrameRange:
                 "frames", f"starts at {self.first}, but there are only {count} frames"
             )
         return chosen
+
+
+def chosen_frames(text: str | None, count: int) -> range:
+    """Return the indices of the frames to render: those of a range, or all. Raises BadParameter."""
+    return FrameRange.parse(text).within(count) if text else range(count)

@@ -1,0 +1,123 @@
+"""Reads a film into the frames of a sequence, and notes what the output loses or changes."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from farm.errors import BadParameter
+from farm.media import check_side, is_sequence
+from farm.model.events import Notice, ReadProgress
+from farm.model.film import Film, FilmFormat
+from farm.model.frame_range import chosen_frames
+from farm.model.job import JobSpec
+from farm.planning.inputs import Source
+from farm.planning.plan import FilmFrame, FrameSequence
+from farm.planning.working_folder import working_folder
+
+__all__ = ["check_film_options", "read_film_footage"]
+
+Notify = Callable[[ReadProgress | Notice], None]
+
+
+def check_film_options(spec: JobSpec, target: str) -> None:
+    """Raise BadParameter or BadOutput for options that no film can be rendered with."""
+    from farm.media.film import choose_format
+
+    options = spec.film
+    if options.has_rate:
+        reason = "an input is a film, which keeps its own times; omit it"
+        raise BadParameter("rate", reason)
+    if not is_sequence(target):
+        choose_format(target, options.codec, options.quality, options.depth, film=None)
+
+
+def read_film_footage(spec: JobSpec, source: Source, target: str, notify: Notify) -> FrameSequence:
+    """Return the chosen frames of a film.
+
+    notify: receives how much of it has been read, then a notice for whatever the output loses.
+
+    Raises BadInput if the film cannot be read, BadOutput if the target cannot be written in its
+    format, BadParameter if it has none of the chosen frames, StorageFailed if the storage fails.
+    """
+    from farm.media.film import read_film
+    from farm.media.shots import ShotFinder, cuts_among
+
+    shots = ShotFinder()
+    film = read_film(source.url, lambda done: notify(ReadProgress(source.url, done)), shots.add)
+    film = replace(film, cuts=shots.cuts)
+    form = _form(spec, film, target)
+    chosen = chosen_frames(spec.frames, len(film.times))
+    for note in _notes(spec, film, target, form):
+        notify(Notice(source.url, note))
+    is_whole = len(chosen) == len(film.times)
+    start = 0 if is_whole else film.times[chosen[0]]
+    return FrameSequence(
+        source.name,
+        _film_frames(film, chosen, start),
+        target,
+        working_folder(target),
+        form,
+        cuts_among(film.cuts, chosen),
+        origin=source.url,
+        span=None if is_whole else _span(film, chosen),
+    )
+
+
+def _form(spec: JobSpec, film: Film, target: str) -> FilmFormat | None:
+    """Return the format to write the film in, or None for numbered pictures."""
+    from farm.media.film import check_size, choose_format
+
+    if is_sequence(target):
+        check_side(target, film.height, film.width)
+        return None
+    options = spec.film
+    form = choose_format(target, options.codec, options.quality, options.depth, film=film)
+    check_size(target, form.codec, film.height, film.width)
+    return form
+
+
+def _notes(spec: JobSpec, film: Film, target: str, form: FilmFormat | None) -> Iterator[str]:
+    """Yield a note for everything that the output loses or changes."""
+    from farm.media.film import (
+        describe_depth_change,
+        describe_lost_extras,
+        describe_padding,
+        describe_sound_changes,
+    )
+
+    yield from film.notes
+    if form:
+        yield from describe_sound_changes(film.url, target)
+        yield from describe_padding(form.codec, film.height, film.width)
+        if spec.film.depth is None:
+            yield from describe_depth_change(film, form)
+    elif film.has_sound:
+        yield "sound is left out: numbered pictures cannot contain it"
+    yield from describe_lost_extras(film.url, target if form else None)
+
+
+def _film_frames(film: Film, chosen: range, start: int) -> list[FilmFrame]:
+    ends = [*(film.times[index] for index in chosen[1:]), _end(film, chosen)]
+    return [
+        FilmFrame(
+            film.url,
+            index + 1,
+            film.times[index] - start,
+            end - film.times[index],
+            float((film.times[index] - film.times[chosen[0]]) * film.time_base),
+            film.moment(index),
+        )
+        for index, end in zip(chosen, ends, strict=True)
+    ]
+
+
+def _end(film: Film, chosen: range) -> int:
+    """Return when the last chosen frame ends, which is when the next one would start."""
+    following = chosen[-1] + chosen.step
+    if following < len(film.times):
+        return film.times[following]
+    return film.times[-1] + film.last
+
+
+def _span(film: Film, chosen: range) -> tuple[float, float]:
+    start, end = film.times[chosen[0]], _end(film, chosen)
+    return float(start * film.time_base), float(end * film.time_base)

@@ -1,0 +1,210 @@
+"""Finds the pictures and films that one input stands for, and notes which files it leaves out."""
+
+import glob
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from farm.errors import BadInput
+from farm.media.blank import is_blank, parse_blank
+from farm.media.film import is_film_name
+from farm.media.sequence import NumberedPath, is_sequence
+from farm.media.still_formats import is_readable
+from farm.storage import input_path
+
+__all__ = ["Found", "find"]
+
+_SYNC_BYTE: Final = b"G"
+"""Starts every packet of a transport stream. Source: ISO/IEC 13818-1, 2.4.3.2."""
+
+_LISTED: Final = 6
+"""Names or numbers that one note lists before it stops."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an input stands for. files: absolute paths, or ``blank:``.
+
+    numbers: of each file, in order, if the input is a sequence. notes: what was left out.
+    """
+
+    files: Sequence[str]
+    numbers: Sequence[int] = ()
+    notes: Sequence[str] = ()
+
+
+def find(given: str) -> Found:
+    """Find a still, a film, or the pictures and films of a folder, a glob or a sequence.
+
+    Raises BadInput for an input that does not exist or contains no picture.
+    """
+    if is_blank(given):
+        parse_blank(given)
+        return Found([given])
+    try:
+        return _find(given, input_path(given))
+    except OSError as error:
+        raise BadInput(given, (error.strerror or str(error)).lower()) from error
+
+
+def _find(given: str, path: Path) -> Found:
+    if path.is_dir():
+        return _only_pictures(given, list(path.iterdir()), "folder contains")
+    if os.path.lexists(path):
+        if not _is_utf8(_absolute(path)):
+            raise BadInput(_printable(_absolute(path)), "its path must be UTF-8; rename it")
+        return Found([_absolute(path)])
+    if is_sequence(given):
+        return _numbered(given)
+    if glob.has_magic(given):
+        return _only_pictures(given, _glob(given), "glob matches")
+    raise BadInput(given, "no such file or folder")
+
+
+def _only_pictures(given: str, paths: list[Path], kind: str) -> Found:
+    files = [path for path in paths if not path.name.startswith(".") and path.is_file()]
+    pictures = [path for path in files if _is_picture(path)]
+    named = [path for path in pictures if _is_utf8(_absolute(path))]
+    notes = [*_note_on_names(pictures), *_note_on_formats(files, pictures)]
+    if not named:
+        reason = f"this {kind} no pictures or films (entries: {len(paths)})"
+        raise BadInput(given, notes[0] if pictures else reason)
+    return Found([_absolute(path) for path in named], notes=notes)
+
+
+def _is_picture(path: Path) -> bool:
+    return is_readable(path) or (is_film_name(path) and not _is_typescript(path))
+
+
+def _is_typescript(path: Path) -> bool:
+    """Return whether a file named .ts does not start like a transport stream."""
+    if path.suffix.lower() != ".ts" or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(1) != _SYNC_BYTE
+
+
+def _is_utf8(name: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
+def _absolute(path: Path | str) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 - links keep their own names
+
+
+def _note_on_formats(files: Sequence[Path], pictures: Sequence[Path]) -> Iterator[str]:
+    """Yield a note if files are in no format that the farm reads."""
+    others = Counter(path.suffix.lower() for path in set(files).difference(pictures))
+    if others:
+        count = others.total()
+        kinds = ", ".join(f"{suffix or 'no suffix'} ({n})" for suffix, n in others.most_common())
+        yield f"{_count(count, 'file')} left out: {_printable(kinds)}"
+
+
+def _note_on_names(pictures: Sequence[Path]) -> Iterator[str]:
+    """Yield a note if names are not UTF-8, which neither the ledger nor a record can store."""
+    names = sorted(_printable(path.name) for path in pictures if not _is_utf8(_absolute(path)))
+    if names:
+        reason = "rename it, because a name" if len(names) == 1 else "rename them, because names"
+        yield f"{_count(len(names), 'file')} left out: {_list(names)}; {reason} must be UTF-8"
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun} was" if number == 1 else f"{number} {noun}s were"
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+
+
+def _numbered(given: str) -> Found:
+    """Find the files of a sequence, in the order of their numbers."""
+    folder = Path(given).parent
+    entries = list(folder.iterdir())
+    names = NumberedPath.parse(Path(given).name)
+    assert names
+    by_number: defaultdict[int, list[Path]] = defaultdict(list)
+    for entry in entries:
+        number = names.number_of(entry.name)
+        if number is not None and _is_picture(entry) and entry.is_file():
+            by_number[number].append(entry)
+    if not by_number:
+        raise BadInput(
+            given, f"this sequence contains no pictures or films (entries: {len(entries)})"
+        )
+    numbers = sorted(by_number)
+    repeated: list[str] = []
+    files: list[str] = []
+    for number in numbers:
+        first, *others = sorted(
+            by_number[number], key=lambda path: (path.name != names.path(number), path.name)
+        )
+        files.append(_absolute(first))
+        repeated += (f"{other.name} (its number is that of {first.name})" for other in others)
+    notes = [*_note_on_gaps(numbers), *_note_on_repeats(repeated)]
+    return Found(files, numbers, notes)
+
+
+def _note_on_gaps(numbers: Sequence[int]) -> Iterator[str]:
+    """Yield a note if numbers are missing."""
+    gaps = [range(a + 1, b) for a, b in pairwise(numbers) if b - a > 1]
+    if gaps:
+        count = sum(len(gap) for gap in gaps)
+        listed = _list([f"{g[0]} to {g[-1]}" if len(g) > 1 else str(g[0]) for g in gaps])
+        what = "number is" if count == 1 else "numbers are"
+        yield f"{count} {what} missing between {numbers[0]} and {numbers[-1]}: {listed}"
+
+
+def _note_on_repeats(repeated: Sequence[str]) -> Iterator[str]:
+    if repeated:
+        yield f"{_count(len(repeated), 'file')} left out: {_list(repeated)}"
+
+
+def _glob(pattern: str) -> list[Path]:
+    """Return the paths that match; ``**`` follows a link only where it leads to no parent folder."""
+    head, star, tail = _split(pattern)
+    if not star:
+        return [Path(match) for match in glob.glob(pattern)]  # noqa: PTH207
+    bases = glob.glob(head) if head else [os.curdir]  # noqa: PTH207
+    folders = (folder for base in bases for folder in _folders_below(base, frozenset()))
+    rest = tail or "*"
+    return [
+        path
+        for folder in folders
+        for path in _glob(os.path.join(glob.escape(folder), rest))  # noqa: PTH118
+    ]
+
+
+def _split(pattern: str) -> tuple[str, str, str]:
+    """Return the pattern before its first part ``**``, that part if there is one, and the rest."""
+    parts = pattern.split("/")
+    if "**" not in parts:
+        return pattern, "", ""
+    at = parts.index("**")
+    head = "/".join(parts[:at])
+    return head or ("/" if at else ""), "**", "/".join(parts[at + 1 :])
+
+
+def _folders_below(folder: str, parents: frozenset[tuple[int, int]]) -> Iterator[str]:
+    """Yield a folder and the folders in it, without hidden ones and without links to a parent."""
+    try:
+        status = os.stat(folder)  # noqa: PTH116 - strings
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - strings
+    except OSError:
+        return
+    identity = (status.st_dev, status.st_ino)
+    if identity in parents:
+        return
+    yield folder
+    for name in names:
+        inner = os.path.join(folder, name)  # noqa: PTH118 - strings
+        if not name.startswith(".") and os.path.isdir(inner):  # noqa: PTH112 - strings
+            yield from _folders_below(inner, parents | {identity})

@@ -1,0 +1,128 @@
+"""Turns pictures into the frames of a sequence with a constant rate, and checks their sizes."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from farm.errors import BadInput, FarmError
+from farm.media import WRITABLE, check_side, is_sequence, still_size
+from farm.media.sequence import NumberedPath
+from farm.model.events import Notice
+from farm.model.film import FilmFormat
+from farm.model.job import JobSpec
+from farm.planning.inputs import Source
+from farm.planning.plan import FilmFrame, FrameSequence, picture_path
+from farm.planning.working_folder import working_folder
+
+__all__ = ["check_still", "note_older_pictures", "picture_footage"]
+
+Notify = Callable[[Notice], None]
+
+_UNLIMITED: Final = 2**28
+"""Pixels per side; formats that allow more can store every picture that can be read."""
+
+
+def picture_footage(
+    spec: JobSpec, sources: Sequence[Source], numbers: Sequence[int], notify: Notify
+) -> FrameSequence:
+    """Return pictures as a sequence. numbers: of each frame, counted from 1.
+
+    notify: receives a notice for whatever the output changes. If all pictures are from one
+    sequence, numbered pictures that are written keep its numbers.
+
+    Raises BadInput if the pictures of a film differ in size, BadOutput if the output cannot be
+    written at this size, BadParameter for an unsupported choice.
+    """
+    rate = spec.film.rate
+    frames = [
+        FilmFrame(source.url, number, index, 1, float(index / rate), label=label)
+        for index, (source, number, label) in enumerate(
+            zip(sources, numbers, _labels(sources), strict=True)
+        )
+    ]
+    if is_sequence(spec.output):
+        form = None
+        for source in sources:
+            check_still(source, spec.output)
+        if spec.film.coherence != "none":
+            _common_size(source.url for source in sources)
+    else:
+        form = _form(spec, sources, notify)
+    stem = os.path.splitext(os.path.basename(spec.output))[0]  # noqa: PTH119, PTH122 - also for URLs
+    return FrameSequence(stem, frames, spec.output, working_folder(spec.output), form)
+
+
+def _labels(sources: Sequence[Source]) -> Sequence[int | None]:
+    """Return the numbers of the pictures in their sequence, if each has its own."""
+    numbers = [source.number for source in sources]
+    is_one_sequence = None not in numbers and len(set(numbers)) == len(numbers)
+    return numbers if is_one_sequence else [None] * len(numbers)
+
+
+def _form(spec: JobSpec, sources: Sequence[Source], notify: Notify) -> FilmFormat:
+    from farm.media.film import check_size, choose_format, describe_padding
+
+    options = spec.film
+    form = choose_format(
+        spec.output, options.codec, options.quality, options.depth, film=None, rate=options.rate
+    )
+    if size := _common_size(source.url for source in sources):
+        check_size(spec.output, form.codec, *size)
+        for note in describe_padding(form.codec, *size):
+            notify(Notice(spec.output, note))
+    return form
+
+
+def _common_size(urls: Iterable[str]) -> tuple[int, int] | None:
+    """Return the height and width of all pictures; None if none can be read. Raises BadInput.
+
+    A picture that cannot be read is passed over, because rendering it reports why.
+    """
+    sizes = {url: size for url in dict.fromkeys(urls) if (size := _size(url))}
+    if not sizes:
+        return None
+    first, (height, width) = next(iter(sizes.items()))
+    for url, size in sizes.items():
+        if size != (height, width):
+            reason = f"{size[1]}x{size[0]} pixels, but {first} has {width}x{height}"
+            raise BadInput(url, f"{reason}; all pictures of one film must have the same size")
+    return height, width
+
+
+def _size(url: str) -> tuple[int, int] | None:
+    """Return a picture's height and width from its header, or None if it cannot be read."""
+    try:
+        width, height = still_size(url)
+    except FarmError:
+        return None
+    return height, width
+
+
+def check_still(source: Source, target: str) -> None:
+    """Raise BadOutput if a picture is too large for the format of its target."""
+    still_format = WRITABLE.get(Path(target).suffix.lower())
+    if still_format is None or still_format.max_side >= _UNLIMITED:
+        return
+    if size := _size(source.url):
+        check_side(target, *size)
+
+
+def note_older_pictures(sequence: FrameSequence) -> Iterator[str]:
+    """Yield a note if numbered pictures of a longer run are beside those that will be written."""
+    pattern = NumberedPath.parse(sequence.target)
+    folder = Path(sequence.target).parent
+    if sequence.form or pattern is None or not folder.is_dir():
+        return
+    written = {picture_path(sequence, frame) for frame in sequence.frames}
+    beside = (str(entry) for entry in folder.iterdir())
+    older = {path: n for path in beside if (n := pattern.number_of(path)) is not None}
+    names = [Path(path).name for path in sorted(older.keys() - written, key=older.__getitem__)]
+    if len(names) == 1:
+        yield f"another numbered picture in this folder will stay: {names[0]}; is it still needed?"
+    elif names:
+        which = f"{names[0]} to {names[-1]}"
+        yield (
+            f"{len(names)} other numbered pictures in this folder will stay: {which}; "
+            "are they still needed?"
+        )

@@ -1,0 +1,145 @@
+"""What the end of an attempt means for its unit, its job and its worker."""
+
+from farm.model.job import Wanted
+from farm.model.messages import (
+    Failure,
+    Figures,
+    Reason,
+    UnitCancelled,
+    UnitFailed,
+    UnitSucceeded,
+)
+from farm.model.unit import UnitState
+from farm.scheduling.holds import hold_after
+from farm.scheduling.jobs import ScheduledJob
+from farm.scheduling.state import SchedulerState
+from farm.scheduling.units import UnitEntry
+from farm.scheduling.workers import Lease, Worker
+
+S = UnitState
+
+
+class Attempts:
+    """Ends attempts: frees the worker, moves the unit and updates the job."""
+
+    def __init__(self, state: SchedulerState) -> None:
+        self._state, self._policy = state, state.policy
+
+    def end(
+        self,
+        worker: Worker,
+        lease: Lease,
+        event: UnitSucceeded | UnitFailed | UnitCancelled,
+        now: float,
+    ) -> None:
+        """End an attempt as its worker reports."""
+        match event:
+            case UnitSucceeded():
+                self._succeed(worker, lease, event.figures, now)
+            case UnitFailed():
+                self._fail_on(worker, lease, event.failure, now)
+            case UnitCancelled():
+                self._state.free(worker)
+                self._stop(lease.job, lease.entry, now)
+
+    def take_back(self, worker: Worker, lease: Lease, why: str, now: float) -> None:
+        """Take back the unit of a worker that is gone, and decide what that costs the unit."""
+        entry = lease.entry
+        if self._state.is_stopping:
+            self._stop(lease.job, entry, now)
+            return
+        reason, message = Reason.WORKER_DIED, f"worker {worker.name} died: {why}"
+        if worker.is_being_killed:
+            reason, message = Reason.TIMEOUT, f"worker {worker.name} stopped responding"
+        elif entry.state is S.LEASED:
+            reason = Reason.WORKER_LOST
+        entry.tried_on.add(worker.name)
+        self._fail(lease.job, entry, Failure(reason, message), now, worker.name)
+
+    def quarantine_suspect(self, job: ScheduledJob, entry: UnitEntry, now: float) -> None:
+        """Set a ready unit aside that was running each time when farms died."""
+        reason = (
+            f"{entry.crashes} farms in a row died while they ran this unit; --resume tries it again"
+        )
+        failure = Failure(Reason.CRASH, reason)
+        job.move(entry, S.QUARANTINED, now, reason=reason, failure=failure)
+        self._check_share(job, now)
+        self._state.settle(job)
+
+    def _succeed(self, worker: Worker, lease: Lease, figures: Figures, now: float) -> None:
+        job = lease.job
+        self._state.blocklist.clear(job.job.id, worker.name)
+        job.move(lease.entry, S.SUCCEEDED, now, worker=worker.name, figures=figures)
+        job.end_hold_for_storage()
+        self._state.free(worker)
+        self._state.settle(job)
+
+    def _fail_on(self, worker: Worker, lease: Lease, failure: Failure, now: float) -> None:
+        job = lease.job
+        self._state.free(worker)
+        if failure.hold and not job.is_ending:
+            self._hold(job, lease.entry, failure, now, worker.name)
+            return
+        lease.entry.tried_on.add(worker.name)
+        if not failure.is_fatal:
+            self._state.block(job, worker, now)
+        self._fail(job, lease.entry, failure, now, worker.name)
+
+    def _stop(self, job: ScheduledJob, entry: UnitEntry, now: float) -> None:
+        """Cancel a unit that stopped, or make it ready again at no cost."""
+        if job.job.wanted is Wanted.CANCEL:
+            job.move(entry, S.CANCELLED, now, reason="cancelled", by="user")
+        elif job.given_up:
+            job.move(entry, S.CANCELLED, now, reason="the job failed")
+        else:
+            job.move(entry, S.READY, now, reason="stopped", by="user")
+        job.drop_probe(entry)
+        self._state.settle(job)
+
+    def _hold(
+        self, job: ScheduledJob, entry: UnitEntry, failure: Failure, now: float, worker: str
+    ) -> None:
+        """Make a unit ready at no cost, and let its job wait."""
+        job.move(entry, S.READY, now, reason=failure.message, worker=worker)
+        hold = hold_after(job.hold, entry, failure, self._policy, now)
+        if hold is not job.hold and hold.due is not None:
+            self._state.try_again_at(hold.due, job, hold)
+        job.hold = hold
+        self._state.settle(job)
+
+    def _fail(
+        self, job: ScheduledJob, entry: UnitEntry, failure: Failure, now: float, worker: str
+    ) -> None:
+        """Count a failed attempt of a unit that no worker holds; retry it later or quarantine it."""
+        entry.failures[failure.reason] += 1
+        failures = entry.failures[failure.reason]
+        state, reason, retry_at = S.RETRY_WAIT, failure.message, 0.0
+        if job.is_ending:
+            state = S.CANCELLED
+        elif failure.is_fatal or self._policy.is_spent(failure.reason, failures):
+            state, reason = S.QUARANTINED, _quarantine_reason(failure, failures)
+        else:
+            retry_at = now + self._policy.delay(failure.reason, failures)
+            self._state.wake_at(retry_at, job)
+        job.move(
+            entry, state, now, reason=reason, worker=worker, failure=failure, retry_at=retry_at
+        )
+        job.drop_probe(entry)
+        self._check_share(job, now)
+        self._state.settle(job)
+
+    def _check_share(self, job: ScheduledJob, now: float) -> None:
+        """Fail a job if too many of its rendering units have failed."""
+        is_broken = self._policy.is_broken(job.failed_frames, job.frames)
+        if not is_broken or job.job.spec.keeps_going or job.is_ending or not job.left:
+            return
+        failed = f"{job.failed_frames} of {job.frames} units failed"
+        why = f"{failed}; mend the cause and use --resume, or --keep-going to go on regardless"
+        reason = f"the job failed: {failed}; --keep-going goes on regardless"
+        self._state.give_up(job, why, reason, now)
+
+
+def _quarantine_reason(failure: Failure, failures: int) -> str:
+    if failure.reason is Reason.WORKER_DIED and not failure.is_fatal:
+        return f"killed {failures} workers; last failure: {failure.message}"
+    return failure.message

@@ -1,0 +1,160 @@
+"""Measure the control plane: units per second, without any rendering.
+
+    python tests/benchmarks/control.py [--large]
+
+First the scheduler alone, for many jobs and many workers, and after many jobs have ended. Then the
+whole controller with its ledger in a file, and an executor that ends every unit at once. --large
+adds 100,000 units. Each row should be as fast as the first of its table.
+"""
+
+import argparse
+import tempfile
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from farm.control.controller import Controller
+from farm.host.executor import Executor
+from farm.host.registry import Registry
+from farm.ledger import Ledger
+from farm.model.events import Assign, Event, JobSubmitted
+from farm.model.history import RestoredUnit
+from farm.model.job import Job, JobSpec
+from farm.model.messages import (
+    Figures,
+    Message,
+    Order,
+    UnitStarted,
+    UnitSucceeded,
+    WorkerJoined,
+)
+from farm.model.unit import Unit, UnitState
+from farm.scheduling.policy import Policy
+from farm.scheduling.scheduler import Scheduler
+
+SPEC = JobSpec(task="invert", inputs=("in",), output="out/")
+SECONDS = 3.0
+"""How long a row of the scheduler's table is measured."""
+
+EFFECT = '''
+from farm import Effect, hookimpl
+
+class Copy(Effect):
+    """Leave the picture as it is."""
+    name = "copy"
+
+    def render(self, image, context):
+        return image
+
+@hookimpl
+def farm_tasks():
+    return [Copy]
+'''
+
+
+class Bench:
+    """A scheduler whose workers end every unit at once. time: of its fake clock, in seconds."""
+
+    def __init__(self, workers: int) -> None:
+        self.scheduler, self.time, self.orders = Scheduler(Policy(), "bench"), 0.0, deque()
+        for number in range(workers):
+            self.send(WorkerJoined(f"w{number}", "cpu", device="cpu"))
+
+    def send(self, event: Event) -> None:
+        self.time += 0.001
+        for instruction in self.scheduler.handle(event, self.time):
+            if isinstance(instruction, Assign):
+                self.orders.append((instruction.worker, instruction.order.token))
+
+    def submit(self, name: str, units: int) -> None:
+        planned = (Unit(name, f"u{number}", "s", f"t{number}") for number in range(units))
+        restored = tuple(RestoredUnit(unit, UnitState.READY) for unit in planned)
+        self.send(JobSubmitted(Job(name, SPEC, self.time), restored))
+
+    def finish(self, limit: float) -> tuple[int, float]:
+        """End units for this many seconds; return how many, and the seconds that took."""
+        began, done = time.perf_counter(), 0
+        while self.orders and time.perf_counter() - began < limit:
+            worker, token = self.orders.popleft()
+            self.send(UnitStarted(worker, token))
+            self.send(UnitSucceeded(worker, token, Figures()))
+            done += 1
+        return done, time.perf_counter() - began
+
+
+def scheduler_speed(jobs: int, workers: int, ended: int = 0) -> float:
+    """Return the units per second of a scheduler with this many live jobs."""
+    bench = Bench(workers)
+    for number in range(ended):
+        bench.submit(f"ended{number}", 1)
+        bench.finish(SECONDS)
+    for number in range(jobs):
+        bench.submit(f"job{number}", max(60, 100_000 // jobs))
+    done, seconds = bench.finish(SECONDS)
+    return done / seconds
+
+
+class InstantExecutor(Executor):
+    """Workers that end every unit as soon as they are polled, without doing anything."""
+
+    def __init__(self, workers: int) -> None:
+        self._messages: list[Message] = [WorkerJoined(f"w{n}", "cpu") for n in range(workers)]
+
+    def start(self) -> None:
+        pass
+
+    def assign(self, worker: str, order: Order) -> None:
+        self._messages += [
+            UnitStarted(worker, order.token),
+            UnitSucceeded(worker, order.token, Figures({"compute": 0.01}, pixels=64)),
+        ]
+
+    def poll(self, timeout: float) -> Sequence[Message]:
+        messages, self._messages = self._messages, []
+        return messages
+
+    def cancel(self, worker: str) -> None:
+        pass
+
+    def kill(self, worker: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def controller_speed(units: int) -> float:
+    """Return the units per second of a controller with a ledger in a file, planning included."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "copying.py").write_text(EFFECT)
+        registry = Registry.load(folder)
+        ledger = Ledger.open(f"sqlite:///{folder / 'ledger.db'}")
+        controller = Controller(registry, InstantExecutor(8), ledger)
+        sources = tuple(f"blank:8x8:#{number:06x}" for number in range(units))
+        began = time.perf_counter()
+        controller.submit(JobSpec(task="copy", inputs=sources, output=f"{folder / 'out'}/"))
+        controller.run()
+        seconds = time.perf_counter() - began
+        ledger.close()
+    return units / seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--large", action="store_true", help="add 100,000 units")
+    args = parser.parse_args()
+    print("scheduler alone\n  jobs  ended  workers   units/s")
+    rows = [(1, 0, 8), (100, 0, 8), (1000, 0, 8), (1, 3000, 8), (1000, 3000, 8)]
+    rows += [(1, 0, 100), (1, 0, 10_000), (1000, 0, 10_000)]
+    for jobs, ended, workers in rows:
+        speed = scheduler_speed(jobs, workers, ended)
+        print(f"{jobs:6,} {ended:6,} {workers:8,} {speed:9,.0f}", flush=True)
+    print("controller and ledger, an executor that does nothing\n   units   units/s")
+    for units in (1000, 10_000, *([100_000] if args.large else [])):
+        print(f"{units:8,} {controller_speed(units):9,.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
