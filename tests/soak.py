@@ -8,6 +8,7 @@ depends on the machine.
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -93,6 +94,7 @@ class Soak:
                 out = stack.enter_context(small_disk(disk)) / "out"
                 out.mkdir()
             job = new_job(kind, self.folder / f"round{number}", self.inputs(0), out)
+            stack.callback(wait_until_gone, job.mark, 0)
             if has_small_disk and chance.random() < 0.5:
                 job.ledger = disk / "ledger.db"
             found = Round(self, job, number).run(troubles)
@@ -204,6 +206,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--round", type=int, help="run only this round of the seed")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     folder = Path(mkdtemp(prefix="soak-", dir="/tmp"))
     soak = Soak(folder, options.seed)
     soak.can_mount = can_mount(folder / "probe")
