@@ -14,6 +14,7 @@ from farm.control.controller import Controller, Observer
 from farm.control.metrics import Metrics
 from farm.errors import UnknownName, UserError
 from farm.execution.contexts import check_context
+from farm.execution.own_thread import in_own_thread
 from farm.host.executor import Executor, ExecutorOptions
 from farm.host.registry import Registry
 from farm.ledger import Ledger
@@ -59,7 +60,7 @@ def open_farm(
             observers = [*observers, metrics]
         executor = make()
         stack.callback(executor.close)
-        check = task_check(registry, partial(check_context, registry))
+        check = in_own_thread(task_check(registry, partial(check_context, registry)))
         controller = Controller(registry, executor, ledger, observers=observers, check=check)
         stack.callback(controller.close)
         if metrics:

@@ -113,19 +113,23 @@ class InputChanged(UserError):
 
 
 class UnknownName(UserError):
-    """A name is not known: ``UnknownName(kind, name, known)``. The message suggests close matches."""
+    """A name is not known: ``UnknownName(kind, name, known)``. The message suggests close matches.
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    hint: where else the name could come from, said if no match is close.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         known = tuple(known)
-        super().__init__(kind, name, known)
-        self.kind, self.name, self.known = kind, name, known
+        super().__init__(kind, name, known, hint)
+        self.kind, self.name, self.known, self.hint = kind, name, known, hint
 
     def __str__(self) -> str:
         close = get_close_matches(self.name, self.known, n=3)
         if close:
             return f"unknown {self.kind} {self.name!r}; did you mean {', '.join(close)}?"
         listed = ", ".join(self.known[:24]) + (", ..." if len(self.known) > 24 else "")
-        return f"unknown {self.kind} {self.name!r}; choose one of {listed or '(none)'}"
+        hint = f"; {self.hint}" if self.hint else ""
+        return f"unknown {self.kind} {self.name!r}; choose one of {listed or '(none)'}{hint}"
 
 
 class OrderRefused(UserError):

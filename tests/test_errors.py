@@ -23,7 +23,7 @@ SAMPLES: dict[str, tuple[object, ...]] = {
     "JobHeld": ("dream-1", "process 4242 on render2"),
     "LedgerUnavailable": ("/home/me/ledger.db", "is locked"),
     "InputChanged": ("guide.jpg", "was removed"),
-    "UnknownName": ("layer", "inception4z", ("conv1", "inception4c")),
+    "UnknownName": ("layer", "inception4z", ("conv1", "inception4c"), "not loaded: plugin x"),
     "OrderRefused": ("dream", "no plugin offers it"),
     "WeightsMissing": ("vgg19", "the server did not answer"),
     "PluginError": ("dream", "KeyError: 'colour' (task.py, line 3)"),

@@ -82,7 +82,7 @@ def connect(options: ExecutorOptions) -> Disconnect:
         settings = _private(options)
     else:
         check_address(address)
-    with _preserved_sigterm():
+    with _own_signals():
         try:
             cluster = ray.init(
                 namespace="farm",
@@ -142,13 +142,25 @@ def _describe_refusal(address: str | None, error: Exception) -> str:
 
 
 @contextmanager
-def _preserved_sigterm() -> Iterator[None]:
-    """Restore the SIGTERM handler, which ray.init() replaces."""
+def _own_signals() -> Iterator[None]:
+    """Keep this process's handling of signals during ray.init(), and SIGHUP from Ray's processes.
+
+    ray.init() replaces the SIGTERM handler by one that raises SystemExit. SIGHUP goes to every process of
+    a terminal that closes, but Ray's must live until the job has ended in order; Ray itself
+    shields them from Ctrl-C.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.getsignal(signal.SIGTERM)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    is_terminated = False
     try:
         yield
+    except SystemExit:
+        is_terminated = True
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    if is_terminated:
+        signal.raise_signal(signal.SIGTERM)

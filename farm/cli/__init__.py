@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -16,7 +17,9 @@ import click
 
 from farm.cli.exits import EXPECTED, Exit, exit_code, one_line
 from farm.cli.root import registry_of
-from farm.errors import UnknownName
+from farm.cli.signals import signals
+from farm.cli.streams import OutputLost, echo, prepare_streams
+from farm.errors import UnknownName, UserError
 
 __all__ = ["main"]
 
@@ -78,7 +81,7 @@ class FarmGroup(click.Group):
             return super().resolve_command(ctx, args)
         except UnknownName as error:
             known = self.list_commands(ctx)
-            raise UnknownName("task or command", error.name, known) from None
+            raise UnknownName("task or command", error.name, known, error.hint) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         tasks = sorted(registry_of(ctx).tasks)
@@ -116,16 +119,45 @@ def group(context: click.Context, plugins_dir: Path | None) -> None:  # noqa: AR
     """Render neural effects on pictures and films, on this machine or a cluster."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
+        return
+    try:
+        Path.cwd()
+    except OSError:
+        raise UserError("the current folder is gone; change to one that exists") from None
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit with a code from farm.cli.exits."""
+    words = sys.argv[1:] if arguments is None else [*arguments]
+    prepare_streams(is_json=_wants_json(words))
+    signals.handle()
+    code: object = Exit.FAILED
     try:
-        code = group.main(arguments, prog_name="farm", standalone_mode=False)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = Exit.FAILED
+        code = _run(words)
+    except OutputLost as lost:
+        if str(lost):
+            echo(f"farm: cannot write to standard output: {lost}", err=True)
     except EXPECTED as error:
-        click.echo(f"farm: {one_line(error)}", err=True)
+        echo(f"farm: {one_line(error)}", err=True)
         code = exit_code(error)
     sys.exit(code if isinstance(code, int) else Exit.DONE)
+
+
+def _run(words: Sequence[str]) -> object:
+    """Run the command and return its exit code, if it has one.
+
+    click's own main() would report signals and closed pipes in other words.
+    """
+    if "_FARM_COMPLETE" in os.environ:
+        group.main(prog_name="farm")
+    try:
+        with group.make_context("farm", [*words]) as context:
+            return group.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+
+
+def _wants_json(words: Sequence[str]) -> bool:
+    """Return whether the command prints JSON for a program, and not help."""
+    flags = {*takewhile(lambda word: word != "--", words)}
+    return "--json" in flags and not flags & {"--help", "-h", "--version"}

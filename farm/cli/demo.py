@@ -7,7 +7,9 @@ import click
 
 from farm.cli.exits import Exit
 from farm.cli.root import registry_of
-from farm.cli.task_command import task_command
+from farm.cli.streams import echo
+from farm.cli.task_command import COMMAND, task_command
+from farm.errors import BadOutput
 
 FOLDER: Final = Path("demo")
 LAYERS: Final = ("inception3b", "inception4c", "inception4e")
@@ -24,13 +26,15 @@ def demo(context: click.Context) -> int:
     for layer in LAYERS:
         picture = FOLDER / f"dream-{layer}.png"
         words = [str(sky), "--output", str(picture), "--layer", layer]
-        code = command.main(words, "farm dream", standalone_mode=False, parent=context)
+        context.meta[COMMAND] = ["farm", "dream", *words]
+        with command.make_context("dream", words, parent=context.find_root()) as dream:
+            code = command.invoke(dream)
         if code != Exit.DONE:
             return int(code)
         pictures.append(picture)
-    click.echo("The pictures are:")
+    echo("The pictures are:")
     for picture in pictures:
-        click.echo(f"  {picture}")
+        echo(f"  {picture}")
     return Exit.DONE
 
 
@@ -38,6 +42,12 @@ def _draw(path: Path) -> Path:
     from farm.cli.sky import draw_sky
     from farm.media import Frame, write_still
 
-    path.parent.mkdir(exist_ok=True)
-    write_still(str(path), Frame(pixels=draw_sky(), alpha=None, depth=8), {"drawn": "farm demo"})
+    try:
+        write_still(
+            str(path), Frame(pixels=draw_sky(), alpha=None, depth=8), {"drawn": "farm demo"}
+        )
+    except BadOutput as error:
+        reason = error.reason.partition(";")[0]
+        advice = "change to a folder that you can write to"
+        raise BadOutput(str(path), f"{reason}; {advice}") from error
     return path

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import click
-
+from farm.cli.streams import OutputLost, echo
 from farm.cli.tally import Tally
+from farm.cli.text import plain
 from farm.model.events import (
     JobChanged,
     News,
@@ -51,13 +51,25 @@ def make_display(tally: Tally, *, is_json: bool) -> Display:
 
 
 class JsonDisplay:
-    """Prints one JSON object per event to standard output, and nothing else."""
+    """Prints one JSON object per event to standard output, and nothing else.
+
+    Raises OutputLost once if nobody reads them any longer.
+    """
+
+    def __init__(self) -> None:
+        self._is_lost = False
 
     def on_event(self, event: News) -> None:
-        click.echo(json.dumps(as_dict(event)))
+        if self._is_lost:
+            return
+        try:
+            echo(json.dumps(as_dict(event)))
+        except OutputLost:
+            self._is_lost = True
+            raise
 
     def close(self) -> None:
-        sys.stdout.flush()
+        """Nothing to restore: every line has been flushed."""
 
 
 class LineDisplay:
@@ -75,10 +87,10 @@ class LineDisplay:
         line = self._line(event)
         if line:
             self._last = self._clock()
-            click.echo(line, err=True)
+            echo(line, err=True)
 
     def close(self) -> None:
-        sys.stderr.flush()
+        """Nothing to restore: every line has been flushed."""
 
     def _line(self, event: News) -> str:
         match event:
@@ -136,7 +148,7 @@ class BarDisplay:
         if isinstance(event, Notice | JobChanged | WorkerChanged) and (line := remark(event)):
             self._print_above(line)
         if isinstance(event, ReadProgress):
-            status = f"reading {event.url}  {event.done:.0%}"
+            status = plain(f"reading {event.url}  {event.done:.0%}")
             self._progress.update(self._all, completed=0, total=None, status=status)
             return
         if isinstance(event, Progressed):
@@ -150,15 +162,15 @@ class BarDisplay:
 
     def _print_above(self, line: str) -> None:
         """Print a line above the bars."""
-        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._progress.console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
 
     def _show_frame(self, event: Progressed) -> None:
         name, done = event.unit.name, event.progress.done
         if name not in self._bars:
             if len(self._bars) >= MAX_BARS:
                 return
-            self._bars[name] = self._progress.add_task(name, status="", total=1.0)
-        status = f"{done:.0%}  {event.progress.note}"
+            self._bars[name] = self._progress.add_task(plain(name), status="", total=1.0)
+        status = plain(f"{done:.0%}  {event.progress.note}")
         self._progress.update(self._bars[name], completed=done, status=status)
 
     def _show_all(self) -> None:

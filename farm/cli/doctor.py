@@ -174,7 +174,7 @@ def _ledger(_: Registry) -> Iterator[Finding]:
     settings = Settings()
     location = str(settings.ledger_path or "the database in FARM_LEDGER")
     try:
-        Ledger.open(settings.ledger_url)
+        Ledger.open(settings.ledger_url).close()
     except Exception as error:  # noqa: BLE001 - a database driver may raise anything
         reason = " ".join(str(error).split())[:200]
         advice = "set FARM_LEDGER to a file in a folder that you can write to"
@@ -196,7 +196,7 @@ def _weights(registry: Registry) -> Iterator[Finding]:
         yield Finding("weights", "problem", "none present", advice)
     if missing:
         advice = "downloaded on first use; offline, use --weights FILE"
-        yield Finding("weights", "warning", f"not present: {', '.join(missing)}", advice)
+        yield Finding("weights", "warning", f"to download: {', '.join(missing)}", advice)
 
 
 CHECKS: Final[tuple[Check, ...]] = (

@@ -1,20 +1,24 @@
 """Exit codes and one-line messages for expected errors."""
 
+from difflib import get_close_matches
 from enum import IntEnum
 from typing import Final
 
 import click
 
+from farm.cli.signals import Interrupted
 from farm.errors import Cancelled, FarmError, UnknownName, UserError
 
 
 class Exit(IntEnum):
-    """Exit codes of the command."""
+    """Exit codes of the command. A signal adds its number to 128, as for any command."""
 
     DONE = 0
     FAILED = 1
     WRONG_REQUEST = 2
+    HUNG_UP = 129
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 EXITS: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
@@ -32,6 +36,8 @@ EXPECTED: Final = tuple(kind for kind, _ in EXITS)
 
 def exit_code(error: BaseException) -> Exit:
     """Return the exit code of an expected error."""
+    if isinstance(error, Interrupted):
+        return Exit(128 + error.number)
     return next(code for kind, code in EXITS if isinstance(error, kind))
 
 
@@ -52,7 +58,9 @@ def _unknown_option(error: click.NoSuchOption) -> str:
     options = error.ctx.command.get_params(error.ctx)
     known = [word for option in options for word in (*option.opts, *option.secondary_opts)]
     flags = [word for word in known if word.startswith("--")]
-    return _with_hint(str(UnknownName("option", error.option_name, flags)), error.ctx)
+    close = get_close_matches(error.option_name.strip("-"), [flag[2:] for flag in flags], n=3)
+    likely = [f"--{name}" for name in close]
+    return _with_hint(str(UnknownName("option", error.option_name, likely or flags)), error.ctx)
 
 
 def _with_hint(message: str, context: click.Context | None) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from farm.cli.streams import echo
 from farm.cli.table import show_json
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _NEGLIGIBLE: Final = 1e-4
 def flicker(source: str, rendered: str, *, is_json: bool) -> None:
     """Measure how much the film RENDERED flickers, compared with SOURCE.
 
-    The films must match frame for frame.
+    RENDERED may be of all frames of SOURCE or of a range of them, as with --frames.
     """
     from farm.media.flicker import measure_flicker
 
@@ -30,7 +31,7 @@ def flicker(source: str, rendered: str, *, is_json: bool) -> None:
         ratio = measured.rendered / measured.source if measured.source else None
         show_json(asdict(measured) | {"ratio": ratio})
     else:
-        click.echo(describe_flicker(measured))
+        echo(describe_flicker(measured))
 
 
 def describe_flicker(flicker: "Flicker") -> str:

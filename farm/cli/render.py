@@ -1,21 +1,16 @@
 """Run one job: show its progress, and report how it ends."""
 
-import shlex
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, suppress
 from functools import partial
-from types import FrameType
 from typing import TYPE_CHECKING
 
-import click
-
 from farm.app import make_executor, open_farm
-from farm.cli.display import make_display
-from farm.cli.exits import Exit
+from farm.cli.display import Display, make_display
+from farm.cli.exits import Exit, exit_code
 from farm.cli.flicker import describe_flicker
 from farm.cli.running import Running
+from farm.cli.signals import Interrupted, signals
+from farm.cli.streams import OutputLost, echo
 from farm.cli.tally import Tally
 from farm.control.controller import Controller, Observer
 from farm.host.registry import Registry
@@ -30,6 +25,13 @@ if TYPE_CHECKING:
 
 def render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
     """Run a job to its end and return the exit code. Raises UserError if the job is refused."""
+    try:
+        return _render(registry, spec, running)
+    except Interrupted as interrupted:
+        return _report_interrupted(interrupted, running)
+
+
+def _render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
     tally = Tally()
     with ExitStack() as stack:
         display = make_display(tally, is_json=running.is_json)
@@ -43,39 +45,36 @@ def render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
             open_farm(registry, make, observers=observers, metrics_port=running.metrics_port)
         )
         if view:
-            click.echo(f"watch the frames at http://127.0.0.1:{view.port}/", err=True)
+            echo(f"watch the frames at http://127.0.0.1:{view.port}/", err=True)
         farm.controller.submit(spec, resume=running.is_resumed)
         tally.total = farm.controller.scheduler.frame_count()
-        job = _run(farm.controller)
-        is_run = issubclass(registry.task(spec.task), Run)
-        code = _report_end(job, tally, "trained" if is_run else "rendered", is_json=running.is_json)
+        job = _run(farm.controller, display)
+        code = _report_end(job, tally, running, _verb(registry, spec))
         if job.state is JobState.COMPLETED and spec.film.coherence != "none":
-            _report_flicker(farm.ledger, job)
+            try:
+                _report_flicker(farm.ledger, job)
+            except Interrupted as interrupted:
+                echo("interrupted; the film is complete, its flicker was not measured", err=True)
+                code = exit_code(interrupted)
     return code
 
 
-def _run(controller: Controller) -> Job:
-    with _catch_interrupt() as is_interrupted:
-        (job,) = controller.run(is_interrupted)
+def _run(controller: Controller, display: Display) -> Job:
+    """Run the only job until it ends or a signal arrives. Raises OutputLost once it has stopped."""
+    with signals.deferred() as has_arrived:
+        try:
+            (job,) = controller.run(has_arrived)
+        except OutputLost:
+            controller.stop()
+            raise
         if not job.state.is_final:
+            display.close()  # a second signal ends the process, which restores no terminal
             controller.stop()
     return controller.scheduler.job(job.id)
 
 
-@contextmanager
-def _catch_interrupt() -> Iterator[Callable[[], bool]]:
-    """Yield a function that returns whether Ctrl-C was pressed. A second Ctrl-C ends the process."""
-    interrupts: list[int] = []
-
-    def on_interrupt(number: int, _frame: FrameType | None) -> None:
-        interrupts.append(number)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    previous = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield lambda: bool(interrupts)
-    finally:
-        signal.signal(signal.SIGINT, previous)
+def _verb(registry: Registry, spec: JobSpec) -> str:
+    return "trained" if issubclass(registry.task(spec.task), Run) else "rendered"
 
 
 def _open_live_view(port: int | None, stack: ExitStack) -> "LiveView | None":
@@ -86,20 +85,28 @@ def _open_live_view(port: int | None, stack: ExitStack) -> "LiveView | None":
     return stack.enter_context(serve_live_view(port))
 
 
-def _report_end(job: Job, tally: Tally, verb: str, *, is_json: bool) -> Exit:
+def _report_end(job: Job, tally: Tally, running: Running, verb: str) -> Exit:
     """Print what failed and the closing line, and return the exit code."""
     for line in tally.failure_lines():
-        click.echo(line, err=True)
+        echo(line, err=True)
     if job.state is JobState.FAILED:
-        click.echo(f"the job failed: {job.reason}", err=True)
-    if not job.state.is_final:
-        click.echo(f"interrupted; resume with: {_resume_command()}", err=True)
-        return Exit.INTERRUPTED
+        echo(f"the job failed: {job.reason}", err=True)
+    if not job.state.is_final and signals.arrived:
+        return _report_interrupted(signals.arrived, running)
+    if job.state is JobState.PAUSED:
+        echo(f"the job is paused: {job.reason}", err=True)
     skipped = f", skipped {tally.skipped} already finished" if tally.skipped else ""
     failed = f", {len(tally.failed)} failed" if tally.failed else ""
-    click.echo(f"{verb} {tally.done}{skipped}{failed}; output: {job.spec.output}", err=is_json)
+    with suppress(OutputLost):  # the files are written all the same
+        closing = f"{verb} {tally.done}{skipped}{failed}; output: {job.spec.output}"
+        echo(closing, err=running.is_json)
     is_complete = job.state is JobState.COMPLETED and not tally.failed
     return Exit.DONE if is_complete else Exit.FAILED
+
+
+def _report_interrupted(interrupted: Interrupted, running: Running) -> Exit:
+    echo(f"{interrupted}; resume with: {running.resume_command}", err=True)
+    return exit_code(interrupted)
 
 
 def _report_flicker(ledger: Ledger, job: Job) -> None:
@@ -113,9 +120,4 @@ def _report_flicker(ledger: Ledger, job: Job) -> None:
         if len(film.frames) > 1 and film.target in written:
             rendered = frames_of(read_film(film.target))
             flicker = compare(film.frames, rendered, film.cuts)
-            click.echo(describe_flicker(flicker), err=True)
-
-
-def _resume_command() -> str:
-    words = ["farm", *sys.argv[1:]]
-    return shlex.join(words if "--resume" in words else [*words, "--resume"])
+            echo(describe_flicker(flicker), err=True)

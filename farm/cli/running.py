@@ -1,14 +1,19 @@
 """How and where a job runs. Nothing here affects its output."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from farm.cli.text import one_word
 from farm.host.executor import ExecutorOptions
 
 
 @dataclass(frozen=True)
 class Running:
-    """The options of a task's command that are not part of the job."""
+    """The options of a task's command that are not part of the job.
+
+    command: the words the user typed.
+    """
 
     workers: int | None = None
     address: str | None = None
@@ -17,6 +22,7 @@ class Running:
     metrics_port: int | None = None
     live_port: int | None = None
     plugins_dir: Path | None = None
+    command: Sequence[str] = ()
 
     @property
     def is_pooled(self) -> bool:
@@ -28,3 +34,12 @@ class Running:
         if not self.is_pooled:
             return None
         return ExecutorOptions(self.workers, threads, self.address, self.plugins_dir)
+
+    @property
+    def resume_command(self) -> str:
+        """The command that continues the job, to be copied from a terminal."""
+        words = [*self.command]
+        if "--resume" not in words:
+            end = words.index("--") if "--" in words else len(words)
+            words.insert(end, "--resume")
+        return " ".join(map(one_word, words))

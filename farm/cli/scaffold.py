@@ -1,11 +1,14 @@
 """``farm new-plugin``: write a working effect in one file, to start from."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import click
 
 from farm.cli.root import registry_of
+from farm.cli.streams import echo
 from farm.errors import BadOutput, UserError
 from farm.host.vetting import COMMANDS, NAME
 
@@ -33,7 +36,7 @@ def farm_tasks():
 @click.argument("name")
 @click.pass_context
 def new_plugin(context: click.Context, name: str) -> None:
-    """Write plugins/NAME.py, a working effect to start from."""
+    """Write plugins/NAME.py, a working effect to start from: it inverts pictures."""
     if not NAME.fullmatch(name):
         raise UserError(
             f"{name!r} is not a valid task name; use 1 to 32 lower-case letters, digits and dashes, "
@@ -42,9 +45,35 @@ def new_plugin(context: click.Context, name: str) -> None:
     if name in COMMANDS or name in registry_of(context).tasks:
         raise UserError(f"`farm {name}` already exists; choose another name")
     path = _FOLDER / f"{name.replace('-', '_')}.py"
-    if path.exists():
-        raise BadOutput(str(path), "it already exists; choose another name or remove it")
     title = name.title().replace("-", "")
-    _FOLDER.mkdir(exist_ok=True)
-    path.write_text(TEMPLATE.format(name=name, title=title), encoding="utf-8")
-    click.echo(f"wrote {path}; try: farm --plugins-dir {_FOLDER} {name} PICTURE -o OUTPUT")
+    _write(path, TEMPLATE.format(name=name, title=title))
+    echo(
+        f"wrote {path}, a template that inverts the picture until you change it; "
+        f"try: farm --plugins-dir {_FOLDER} {name} PICTURE -o OUTPUT"
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a new file, and its folder. Raises BadOutput, and leaves no part of the file."""
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with path.open("x", encoding="utf-8") as file, _removed_on_error(path):
+            file.write(text)
+            file.flush()
+    except FileExistsError:
+        fault = "it already exists" if path.parent.is_dir() else f"{path.parent} is a file"
+        raise BadOutput(str(path), f"{fault}; choose another name or remove it") from None
+    except OSError as error:
+        reason = (
+            f"{(error.strerror or str(error)).lower()}; change to a folder that you can write to"
+        )
+        raise BadOutput(str(path), reason) from error
+
+
+@contextmanager
+def _removed_on_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

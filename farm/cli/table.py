@@ -1,23 +1,23 @@
 """Print rows as a table, as tab-separated lines or as JSON."""
 
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 
-import click
+from farm.cli.streams import check_results, results, write
+from farm.cli.text import plain
 
 
 def show_json(value: object) -> None:
     """Print a JSON document; values that JSON does not support become text."""
-    click.echo(json.dumps(value, indent=2, default=str))
+    write(json.dumps(value, indent=2, default=str))
 
 
 def show_table(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> None:
     """Print a table to a terminal, or tab-separated lines with a heading to a pipe."""
     lines = [[_cell(row.get(column)) for column in columns] for row in rows]
-    if not sys.stdout.isatty():
+    if not results().isatty():
         for line in ([*columns], *lines):
-            click.echo("\t".join(line))
+            write("\t".join(line))
         return
     from rich import box
     from rich.console import Console
@@ -27,7 +27,8 @@ def show_table(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> 
     table = Table(*columns, box=box.SIMPLE_HEAD)
     for line in lines:
         table.add_row(*map(Text, line))
-    Console().print(table)
+    Console(file=results()).print(table)
+    check_results()
 
 
 def _cell(value: object) -> str:
@@ -35,4 +36,4 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, list | tuple):
         return ", ".join(map(_cell, value))
-    return " ".join(str(value).split())
+    return plain(" ".join(str(value).split()))

@@ -1,6 +1,7 @@
 """The command of a task: turn its options into a job, and run that."""
 
 import inspect
+import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -15,6 +16,9 @@ from farm.host.task import Run, Task
 from farm.host.vetting import validate_params
 from farm.model.job import FilmOptions, JobSpec, Plan
 from farm.settings import available_cores
+
+COMMAND: Final = "farm.command"
+"""Key in a context's meta of the words that run this command, if the user typed others."""
 
 INPUT: Final = (
     "INPUT is a picture, a film, a folder, a glob, numbered pictures such as frame_%05d.png, or "
@@ -67,6 +71,7 @@ def _run(context: click.Context, task: type[Task], values: dict[str, Any]) -> in
         metrics_port=values["metrics_port"],
         live_port=values.get("live"),
         plugins_dir=folder and folder.absolute(),
+        command=context.meta.get(COMMAND) or ["farm", *sys.argv[1:]],
     )
     try:
         spec = _spec(task, values, running)
@@ -79,14 +84,13 @@ def _run(context: click.Context, task: type[Task], values: dict[str, Any]) -> in
 
 
 def _film(values: dict[str, Any]) -> FilmOptions:
-    given = {} if values["rate"] is None else {"rate": values["rate"]}
     return FilmOptions(
         coherence=values["coherence"],
         codec=values["codec"],
         quality=values["quality"],
         depth=int(values["depth"]) if values["depth"] else None,
+        rate=values["rate"],
         is_strict=values["strict"],
-        **given,
     )
 
 

@@ -59,7 +59,7 @@ def _describe_network(spec: NetworkSpec) -> Row:
     url = spec.weights.url() if spec.weights.url else ""
     return {
         "name": spec.name,
-        "weights": "here" if path else "to fetch" if url else "missing",
+        "weights": "present" if path else "to download" if url else "missing",
         "file": str(path or url or spec.weights.file or ""),
         "description": spec.description,
         "layers": list(_build_without_weights(spec).main_layers),

@@ -12,6 +12,7 @@ from hashlib import file_digest
 from http.client import HTTPException
 from pathlib import Path
 from pickle import UnpicklingError
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlparse
 
@@ -69,9 +70,10 @@ def _hub_file(url: str) -> Path:
 
 
 def _download(network: str, url: str, sha256: str | None) -> Path:
-    """Download with torch.hub, which checks the digest and renames the complete file.
+    """Download with torch.hub, which checks the digest, and rename the complete file.
 
-    The digest is the spec's, or else the one in the file name, as in torchvision's.
+    The digest is the spec's, or else the one in the file name, as in torchvision's. The temporary
+    folder is removed even if the process ends while a thread of it downloads.
     """
     target = _hub_file(url)
     in_name = _DIGEST.search(target.name)
@@ -80,11 +82,29 @@ def _download(network: str, url: str, sha256: str | None) -> Path:
         raise WeightsMissing(network, f"{url} cannot be verified: its name contains no digest")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _socket_timeout(_TIMEOUT):
-            hub.download_url_to_file(url, str(target), hash_prefix=digest, progress=False)
+        with _temporary_folder(target) as folder, _socket_timeout(_TIMEOUT):
+            complete = Path(folder) / target.name
+            hub.download_url_to_file(url, str(complete), hash_prefix=digest, progress=False)
+            complete.replace(target)
     except (OSError, HTTPException, RuntimeError, ValueError) as error:
-        raise WeightsMissing(network, f"{url} cannot be downloaded ({error})") from error
+        reason = (
+            f"{url} cannot be downloaded ({_why(error)}); download it to {target} by other means"
+        )
+        raise WeightsMissing(network, reason) from error
     return target
+
+
+def _temporary_folder(target: Path) -> TemporaryDirectory[str]:
+    """Return a folder beside the target, which a thread may still write to while it is removed."""
+    return TemporaryDirectory(
+        prefix=f"{target.name}.", dir=target.parent, ignore_cleanup_errors=True
+    )
+
+
+def _why(error: Exception) -> str:
+    """Return why a download failed, without the name of the library's class around it."""
+    reason = getattr(error, "reason", None)
+    return str(reason.strerror or reason) if isinstance(reason, OSError) else str(error)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Finds plugins: the entry points of installed distributions, and the files of a folder.
 
-Imports none of them.
+Imports none of them. A distribution that is damaged is listed as failed, and all others are found.
 """
 
 import importlib.util
@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from types import ModuleType
 from typing import Final, Literal
 
-from farm.errors import UserError
+from farm.errors import PluginError, UserError
 
 GROUP: Final = "farm.plugins"
 DISTRIBUTION: Final = "neural-render-farm"
@@ -41,22 +41,77 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A plugin that was found but not imported yet. load: imports it."""
+    """A plugin that was found but not imported yet.
+
+    load: imports it. Raises PluginError if its distribution is damaged.
+    """
 
     plugin: Plugin
     load: Callable[[], object]
 
 
 def installed() -> Iterator[Candidate]:
-    """Yield the plugins of installed distributions, the farm's own first."""
+    """Yield the plugins of installed distributions: the farm's own first, damaged ones last."""
 
-    def rank(point: EntryPoint) -> tuple[bool, str, str]:
-        source = point.dist.name if point.dist else ""
-        return source != DISTRIBUTION, source, point.name
+    def rank(candidate: Candidate) -> tuple[bool, bool, str, str]:
+        plugin = candidate.plugin
+        is_damaged = os.sep in plugin.source  # a folder instead of a name
+        return plugin.source != DISTRIBUTION, is_damaged, plugin.source, plugin.name
 
-    for point in sorted(entry_points(group=GROUP), key=rank):
-        source, version = (point.dist.name, point.dist.version) if point.dist else ("?", "")
-        yield Candidate(Plugin(point.name, version, source), point.load)
+    found = [candidate for each in _unshadowed() for candidate in _candidates(*each)]
+    yield from sorted(found, key=rank)
+
+
+def _unshadowed() -> Iterator[tuple[Distribution, str]]:
+    """Yield distributions as imports find them: the first of each name on sys.path.
+
+    With each comes what is wrong with it: another one of its name in the same folder.
+    """
+    found = [(distribution, _folder(distribution)) for distribution in distributions()]
+    order = list(dict.fromkeys(folder.parent for _, folder in found))
+    found.sort(key=lambda item: (order.index(item[1].parent), item[1].name))
+    first: dict[str, Path] = {}
+    for distribution, folder in found:
+        name = folder.name.partition("-")[0].lower()
+        other = first.setdefault(name, folder)
+        if other == folder:
+            yield distribution, ""
+        elif other.parent == folder.parent:
+            yield distribution, f"it is installed twice, as {other} too; install it again"
+
+
+def _folder(distribution: Distribution) -> Path:
+    """Return the folder of the distribution's metadata, which has no public name."""
+    return Path(str(getattr(distribution, "_path", distribution.locate_file("unknown"))))
+
+
+def _candidates(distribution: Distribution, fault: str) -> list[Candidate]:
+    """Return the distribution's plugins, failed ones if it is damaged."""
+    folder = _folder(distribution)
+    try:
+        if f"[{GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
+            return []
+        points = list(distribution.entry_points.select(group=GROUP))
+    except Exception as error:  # noqa: BLE001 - a damaged file may raise anything
+        name = folder.name.partition("-")[0]
+        reason = f"its entry_points.txt cannot be read ({type(error).__name__}); install it again"
+        return [_damaged(name, "", folder, reason)]
+    try:
+        name, version = str(distribution.metadata["Name"] or ""), str(distribution.version or "")
+    except Exception:  # noqa: BLE001 - a damaged file may raise anything
+        name = version = ""
+    if not (name and version):
+        fault = fault or "its METADATA is missing or damaged; install it again"
+    if fault:
+        return [_damaged(point.name, version, folder, fault) for point in points]
+    return [Candidate(Plugin(point.name, version, name), point.load) for point in points]
+
+
+def _damaged(name: str, version: str, folder: Path, reason: str) -> Candidate:
+    def load() -> object:
+        raise PluginError(name, reason)
+
+    return Candidate(Plugin(name, version, str(folder)), load)
 
 
 def files_in(folder: Path | None) -> Iterator[Candidate]:

@@ -6,7 +6,7 @@ as failed with the reason, and all others still work. Knows no plugin by name.
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
@@ -20,6 +20,7 @@ from farm.errors import PluginError, UnknownName, UserError
 from farm.host import hookspecs
 from farm.host.discovery import Candidate, Plugin, files_in, installed
 from farm.host.executor import ExecutorFactory
+from farm.host.interrupts import signals_pass
 from farm.host.task import Task
 from farm.host.vetting import task_fault
 from farm.model.specs import NetworkSpec
@@ -75,12 +76,13 @@ class HookRelay:
         check: returns an answer in its final form, or raises if it breaks the hook's contract.
         """
         for name, manager in self._managers.items():
-            try:
-                answer = check(getattr(manager.hook, hook)(**arguments))
-            except Exception as error:  # noqa: BLE001 - a plugin may raise anything
-                log.warning("%s", PluginError(name, f"{hook} raised {_describe(error)}"))
-            else:
-                yield answer
+            answers: list[Answer] = []
+            with signals_pass():
+                try:
+                    answers.append(check(getattr(manager.hook, hook)(**arguments)))
+                except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
+                    log.warning("%s", PluginError(name, f"{hook} raised {_describe(error)}"))
+            yield from answers
 
 
 @final
@@ -106,6 +108,8 @@ class Registry:
         blocked = Settings().block_plugins
         for candidate in (*installed(), *files_in(plugins_dir)):
             registry._add(candidate, blocked)
+        for name in sorted(blocked - registry._plugins.keys()):
+            log.warning("%s", _describe_misspelt(name, registry._plugins))
         return registry
 
     @property
@@ -129,10 +133,12 @@ class Registry:
         """Return a task by name. Raises UnknownName, or UserError if its plugin is not loaded."""
         if name in self._tasks:
             return self._tasks[name]
-        plugin = self._plugins.get(name)
-        if plugin is not None and plugin.state != "loaded":
-            raise UserError(f"plugin {name} {plugin.state}: {plugin.reason}; see `farm plugins`")
-        raise UnknownName("task", name, self._tasks)
+        for plugin in self.plugins:
+            if plugin.name == name and plugin.state != "loaded":
+                raise UserError(
+                    f"plugin {name} {plugin.state}: {plugin.reason}; see `farm plugins`"
+                )
+        raise self._unknown("task", name, self._tasks)
 
     def network(self, name: str) -> NetworkSpec:
         """Return a network by name: one that a plugin lists, or the first answer to farm_network.
@@ -146,7 +152,18 @@ class Registry:
             if spec is not None:
                 return spec
         others = self.hook.ask("farm_network_names", lambda names: [*_flatten(names)])
-        raise UnknownName("network", name, dict.fromkeys((*self._networks, *chain(*others))))
+        raise self._unknown("network", name, dict.fromkeys((*self._networks, *chain(*others))))
+
+    def _unknown(self, kind: str, name: str, known: Iterable[str]) -> UnknownName:
+        """Return the error for an unknown name, with the plugins that may have offered it."""
+        absent = [
+            f"{plugin.name} ({plugin.state}: {plugin.reason})"
+            for plugin in self.plugins
+            if plugin.state != "loaded"
+        ]
+        listed = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
+        hint = f"not loaded: plugin {listed}; see `farm plugins`" if absent else ""
+        return UnknownName(kind, name, known, hint)
 
     def _add(self, candidate: Candidate, blocked: frozenset[str]) -> None:
         plugin = candidate.plugin
@@ -165,13 +182,14 @@ class Registry:
 
     def _load(self, candidate: Candidate) -> Plugin:
         plugin = candidate.plugin
-        try:
-            manager = _make_manager(plugin.name, candidate.load())
-            offer = _read_offer(manager)
-            self._register(plugin, offer)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise anything
-            trace = "" if isinstance(error, PluginError) else traceback.format_exc()
-            return replace(plugin, state="failed", reason=_describe(error), traceback=trace)
+        with signals_pass():
+            try:
+                manager = _make_manager(plugin.name, candidate.load())
+                offer = _read_offer(manager)
+                self._register(plugin, offer)
+            except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
+                trace = "" if isinstance(error, PluginError) else traceback.format_exc()
+                return replace(plugin, state="failed", reason=_describe(error), traceback=trace)
         self.hook.add(plugin.name, manager)
         return replace(plugin, tasks=tuple(offer.tasks))
 
@@ -192,6 +210,12 @@ class Registry:
         self._tasks.update(offer.tasks)
         self._networks.update(offer.networks)
         self._executors.update(offer.executors)
+
+
+def _describe_misspelt(blocked: str, plugins: Iterable[str]) -> str:
+    close = get_close_matches(blocked, plugins, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else "`farm plugins` lists those that are"
+    return f"FARM_BLOCK_PLUGINS names {blocked!r}, which is not installed; {hint}"
 
 
 def _make_manager(name: str, plugin: object) -> pluggy.PluginManager:
@@ -256,5 +280,8 @@ def _describe(error: BaseException) -> str:
     """Return an error as one line that starts with its type, unless it is a PluginError."""
     if isinstance(error, PluginError):
         return error.reason
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - a plugin's error may raise anything
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from farm.errors import BadInput, BadOutput
 from farm.model.film import Coherence, Quality
-from farm.model.rate import Rate
+from farm.model.rate import DEFAULT_RATE, Rate
 
 Precision = Literal["float32", "float64", "bfloat16"]
 
@@ -38,8 +38,8 @@ class FilmOptions(BaseModel):
 
     coherence: flow starts each frame from the previous one, warped along the motion. codec, depth
     (bits per sample): None picks what suits the output and the source. rate: frames per second for
-    sources without timestamps, exact. is_strict: a failed frame fails the film instead of being replaced
-    by its neighbour.
+    sources without timestamps; None for DEFAULT_RATE. is_strict: a failed frame fails the film
+    instead of being replaced by its neighbour.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,13 +48,13 @@ class FilmOptions(BaseModel):
     codec: str | None = None
     quality: Quality = "good"
     depth: Literal[8, 10, 16] | None = None
-    rate: Rate = Fraction(25)
+    rate: Rate = None
     is_strict: bool = False
 
     @property
-    def has_rate(self) -> bool:
-        """Whether a rate was given, which only a film rendered from pictures can have."""
-        return "rate" in self.model_fields_set
+    def frame_rate(self) -> Fraction:
+        """Frames per second of a film rendered from pictures."""
+        return self.rate or DEFAULT_RATE
 
 
 class JobSpec(BaseModel):
@@ -104,7 +104,7 @@ class JobSpec(BaseModel):
         one that has changed costs only its own frames. A file in another place makes another job,
         even if its content is the same.
         """
-        content = self.model_dump(mode="json", exclude=_NOT_IN_KEY)
+        content = _content(self)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def known_files(self, source: str) -> dict[str, str]:
@@ -152,8 +152,17 @@ def _describe_change(path: str, spec: JobSpec) -> str:
     return next((f"{user} changed: {change}" for user in users), change)
 
 
+def _content(spec: JobSpec) -> dict[str, Any]:
+    """Return what a job's files depend on, as JSON. The default rate counts as if it were given."""
+    content = spec.model_dump(mode="json", exclude=_NOT_IN_KEY)
+    if content["film"]["rate"] is None:
+        content["film"]["rate"] = float(DEFAULT_RATE)
+    return content
+
+
 def _flat(spec: JobSpec) -> dict[str, Any]:
-    content = spec.model_dump(mode="json", exclude=_NOT_IN_KEY | {"files"})
+    content = _content(spec)
+    content.pop("files")
     return {**content.pop("params"), **content.pop("film"), **content.pop("plan"), **content}
 
 

@@ -6,7 +6,9 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, PlainSerializer
 
-__all__ = ["Rate", "parse_rate"]
+__all__ = ["DEFAULT_RATE", "Rate", "parse_rate"]
+
+DEFAULT_RATE: Final = Fraction(25)
 
 _MAX: Final = 1000
 _MAX_DENOMINATOR: Final = 10**6
@@ -39,14 +41,19 @@ def _ntsc(rate: Fraction, decimals: int) -> Fraction | None:
     return next(fits, None)
 
 
-def _plain(rate: Fraction) -> float | str:
+def _optional(given: object) -> Fraction | None:
+    return None if given is None else parse_rate(given)
+
+
+def _plain(rate: Fraction | None) -> float | str | None:
     """Return a number if it stands for the rate exactly, else the fraction as text."""
-    return (
-        float(rate)
-        if 1000 % rate.denominator == 0 and parse_rate(float(rate)) == rate
-        else str(rate)
-    )
+    if rate is None:
+        return None
+    is_short = 1000 % rate.denominator == 0 and parse_rate(float(rate)) == rate
+    return float(rate) if is_short else str(rate)
 
 
-Rate = Annotated[Fraction, BeforeValidator(parse_rate), PlainSerializer(_plain)]
-"""A frame rate that is exact in Python and in JSON."""
+Rate = Annotated[
+    Fraction | None, BeforeValidator(_optional), PlainSerializer(_plain, when_used="json")
+]
+"""A frame rate that is exact in Python and in JSON; None if none is given."""

@@ -23,7 +23,7 @@ def check_film_options(spec: JobSpec, target: str) -> None:
     from farm.media.film import choose_format
 
     options = spec.film
-    if options.has_rate:
+    if options.rate is not None:
         reason = "an input is a film, which keeps its own times; omit it"
         raise BadParameter("rate", reason)
     if not is_sequence(target):

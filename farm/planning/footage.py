@@ -95,7 +95,7 @@ def _refuse_film_options(spec: JobSpec) -> None:
         ("frames", spec.frames is not None),
         ("coherence", spec.film.coherence != "none"),
         ("codec", spec.film.codec is not None),
-        ("rate", spec.film.has_rate),
+        ("rate", spec.film.rate is not None),
         ("strict", spec.film.is_strict),
     ):
         if is_set:

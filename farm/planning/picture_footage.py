@@ -34,7 +34,7 @@ def picture_footage(
     Raises BadInput if the pictures of a film differ in size, BadOutput if the output cannot be
     written at this size, BadParameter for an unsupported choice.
     """
-    rate = spec.film.rate
+    rate = spec.film.frame_rate
     frames = [
         FilmFrame(source.url, number, index, 1, float(index / rate), label=label)
         for index, (source, number, label) in enumerate(
@@ -65,7 +65,12 @@ def _form(spec: JobSpec, sources: Sequence[Source], notify: Notify) -> FilmForma
 
     options = spec.film
     form = choose_format(
-        spec.output, options.codec, options.quality, options.depth, film=None, rate=options.rate
+        spec.output,
+        options.codec,
+        options.quality,
+        options.depth,
+        film=None,
+        rate=options.frame_rate,
     )
     if size := _common_size(source.url for source in sources):
         check_size(spec.output, form.codec, *size)

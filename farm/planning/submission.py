@@ -28,6 +28,7 @@ from farm.planning.footage import read_footage
 from farm.planning.inputs import Source, list_inputs
 from farm.planning.outputs import Inputs, check_output, check_run_folder
 from farm.planning.plan import Footage, plan_run, plan_units
+from farm.planning.recordable import check_names
 from farm.planning.resume import finished_units
 from farm.storage import look_at, output_path, remove_leftovers
 
@@ -94,6 +95,7 @@ class Planner:
         spec = self._complete(spec)
         sources = self._check(spec, is_resumed=resume)
         job, units = self._plan_units(spec, sources, created)
+        check_names(spec, units)
         self._claim(job.id, units)
         for folder in {Path(unit.target).parent for unit in units}:
             remove_leftovers(folder)

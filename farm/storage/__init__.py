@@ -3,7 +3,9 @@
 from farm.storage.claims import EVERYTHING, Claim, claim
 from farm.storage.digests import FileDigests, KnownFiles, Look, look_at
 from farm.storage.local import (
+    NOT_UTF8,
     input_path,
+    is_utf8,
     open_whole,
     output_path,
     remove_file,
@@ -15,12 +17,14 @@ from farm.storage.local import (
 
 __all__ = [
     "EVERYTHING",
+    "NOT_UTF8",
     "Claim",
     "FileDigests",
     "KnownFiles",
     "Look",
     "claim",
     "input_path",
+    "is_utf8",
     "look_at",
     "open_whole",
     "output_path",

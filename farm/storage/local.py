@@ -19,7 +19,9 @@ from typing import BinaryIO
 from farm.errors import BadInput, BadOutput, FarmError, OutputStorageFailed, StorageFailed
 
 __all__ = [
+    "NOT_UTF8",
     "input_path",
+    "is_utf8",
     "open_whole",
     "output_path",
     "remove_file",
@@ -29,6 +31,7 @@ __all__ = [
     "write_error",
 ]
 
+NOT_UTF8 = "its name is not UTF-8; rename it"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _USER_ERRORS = frozenset(
     {
@@ -85,8 +88,19 @@ def output_path(url: str) -> Path:
 def _path_error(url: str) -> str:
     if not url or "\0" in url:
         return "not a valid path; give a file or a folder"
+    if not is_utf8(url):
+        return NOT_UTF8
     scheme = _SCHEME.match(url)
     return f"{scheme[1]}:// URLs are not supported; give a local path" if scheme else ""
+
+
+def is_utf8(path: str) -> bool:
+    """Return whether a path can be written as UTF-8, as in records and in the ledger."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from farm import BadParameter, Context
 from farm.engine import pyramid
-from farm.engine.networks import Network
+from farm.engine.masks import fit_mask, read_mask
+from farm.engine.networks import Extractor, Network
 from farm.engine.objectives import Objective
 from farm_dream.objective import build_objective
 from farm_dream.params import DreamParams
@@ -34,7 +35,7 @@ def ascend(
     """Dream towards the given objective; see dream()."""
     ascent = _Ascent(params, network, objective, context)
     original = ascent.start(image)
-    mask = _mask(image, params, context)
+    mask = mask_of(params, image, context)
     sizes = _sizes(image, params, network, objective)
     detail = torch.zeros_like(original[..., :1, :1])
     for number, size in enumerate(sizes):
@@ -107,8 +108,12 @@ def _sizes(
     image: Tensor, params: DreamParams, network: Network, objective: Objective
 ) -> list[tuple[int, int]]:
     """Return the octave sizes that the network accepts, smallest first."""
-    extractor = network.extractor(objective.layers)
     sizes = pyramid.octave_sizes(image.shape[2], image.shape[3], params.octaves, params.scale)
+    return fitting_sizes(sizes, network.extractor(objective.layers))
+
+
+def fitting_sizes(sizes: list[tuple[int, int]], extractor: Extractor) -> list[tuple[int, int]]:
+    """Return the sizes that the network accepts. Raises BadParameter if there are none."""
     fitting = [size for size in sizes if extractor.fits(*size)]
     if not fitting:
         extractor.shapes(*sizes[-1])
@@ -120,8 +125,9 @@ def _sizes(
     return fitting
 
 
-def _mask(image: Tensor, params: DreamParams, context: Context) -> Tensor | None:
+def mask_of(params: DreamParams, image: Tensor, context: Context) -> Tensor | None:
+    """Return the mask at the image's size, if there is one. Raises BadInput if it does not fit."""
     if params.mask is None:
         return None
-    grey = context.read(params.mask).mean(dim=1, keepdim=True)
-    return pyramid.resize(grey, *image.shape[2:])
+    mask = read_mask(params.mask, context.read(params.mask))
+    return fit_mask(params.mask, mask, *image.shape[2:])

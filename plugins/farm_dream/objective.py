@@ -2,6 +2,7 @@
 
 from farm import BadParameter, Context
 from farm.engine import objectives
+from farm.engine.masks import read_mask
 from farm.engine.networks import HEAD, Network
 from farm_dream.params import DreamParams
 
@@ -28,9 +29,10 @@ def check_objective(params: DreamParams, context: Context) -> None:
                 raise BadParameter(
                     "channels", f"{layer} has channels 0 to {shape.channels - 1}, not {channel}"
                 )
-    for source in (params.guide, params.mask):
-        if source:
-            context.read(source)
+    if params.guide:
+        context.read(params.guide)
+    if params.mask:
+        read_mask(params.mask, context.read(params.mask))
 
 
 def build_objective(

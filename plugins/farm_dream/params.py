@@ -1,10 +1,13 @@
 """The parameters of the dream: one declaration for flags, schema and validation."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from farm import FilePath, NetworkParams
+
+MAX_WEIGHT: Final = 1_000_000
+"""Largest weight of a layer, in either direction: much larger ones overflow float32."""
 
 
 def _is_layer(value: str) -> str:
@@ -13,11 +16,15 @@ def _is_layer(value: str) -> str:
         raise ValueError("give NAME or NAME=WEIGHT")
     if weight:
         try:
-            float(weight)
+            number = float(weight)
         except ValueError:
             raise ValueError(
                 f"the weight in {value!r} is not a number; give, for example, NAME=0.5"
             ) from None
+        if not abs(number) <= MAX_WEIGHT:  # NaN is refused too
+            raise ValueError(
+                f"the weight of {name} is {weight}; it must be between -{MAX_WEIGHT} and {MAX_WEIGHT}"
+            )
     return value
 
 
@@ -50,7 +57,9 @@ class DreamParams(NetworkParams):
     )
     guide: FilePath | None = Field(None, description="Picture whose features the dream imitates.")
     mask: FilePath | None = Field(
-        None, description="Picture that limits the dream: full in white areas, none in black."
+        None,
+        description="Picture that limits the dream: full in white areas, none in black. It is scaled "
+        "to the picture, and must have the same aspect ratio.",
     )
     start: Literal["picture", "mean", "noise"] = Field(
         "picture",
@@ -60,7 +69,7 @@ class DreamParams(NetworkParams):
     method: Literal["ascent", "enhance"] = Field(
         "ascent",
         description="ascent: follow the gradient step by step. enhance: solve, with L-BFGS, for a "
-        "picture with amplified features.",
+        "picture with amplified features, with octaves * iterations steps at each size.",
     )
     iterations: int = Field(10, ge=1, le=10_000, description="Steps per octave.")
     octaves: int = Field(

@@ -80,8 +80,8 @@ class StyleParams(NetworkParams):
     )
     masks: tuple[FilePath, ...] = Field(
         (),
-        description="Picture that limits a style to its white areas. Give one for each --style, "
-        "in the same order.",
+        description="Picture that limits a style to its white areas. It is scaled to the picture, "
+        "and must have the same aspect ratio. Give one for each --style, in the same order.",
         json_schema_extra={"cli": "--mask"},
     )
     style_scale: float = Field(

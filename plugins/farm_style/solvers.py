@@ -26,6 +26,9 @@ HISTORY: Final = 10
 TRIALS: Final = 25
 """Most evaluations in one line search."""
 
+FIRST: Final = 1 / 255
+"""Mean change of a pixel that L-BFGS tries first, before it knows the scale of the loss."""
+
 
 class Solver(ABC):
     """Improves a picture step by step. Call begin() with the first picture and each larger one."""
@@ -115,6 +118,9 @@ class LBFGS(Solver):
 
     def step(self, loss: Loss) -> None:
         assert self._optimizer
+        (group,) = self._optimizer.param_groups
+        # The first trial is the gradient, divided by the sum of its sizes, times lr.
+        group["lr"] = 1 if self._optimizer.state else FIRST * self._picture.numel()
         self._optimizer.step(lambda: self._evaluate(loss))  # type: ignore[no-untyped-call]
 
     def result(self) -> Tensor:

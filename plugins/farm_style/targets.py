@@ -9,6 +9,7 @@ from torch import Tensor
 
 from farm import BadInput, BadParameter, Context
 from farm.engine import pyramid
+from farm.engine.masks import fit_mask, read_mask
 from farm.engine.networks import Network
 from farm.engine.objectives import Objective, Target
 from farm.engine.style_statistics import Gaussian, Goal, Gram, Style, StyleDistance
@@ -93,7 +94,7 @@ def check(params: StyleParams, context: Context) -> None:
     for path, _ in style_paths(params):
         read_style(path, context)
     for path in params.masks:
-        _read_mask(path, context)
+        read_mask(path, context.read(path))
     if params.start not in ("content", "noise"):
         context.read(params.start)
 
@@ -116,15 +117,6 @@ def read_style(path: str, context: Context) -> Tensor:
     return picture
 
 
-def _read_mask(path: str, context: Context) -> Tensor:
-    mask = context.read(path).mean(dim=1, keepdim=True)
-    if not mask.any():
-        raise BadInput(
-            path, "the mask is black everywhere, so its style has no effect; add white areas"
-        )
-    return mask
-
-
 class StyleTargets:
     """The style pictures and masks of one transfer, and the objectives they give at any size."""
 
@@ -138,7 +130,10 @@ class StyleTargets:
             (colours.prepare(read_style(path, context), content, params.keep_colours), weight)
             for path, weight in style_paths(params)
         ]
-        self._masks = [_read_fitting_mask(path, content, context) for path in params.masks]
+        self._masks = [
+            fit_mask(path, read_mask(path, context.read(path)), *content.shape[2:])
+            for path in params.masks
+        ]
 
     def objectives(self, content: Tensor) -> Sequence[Objective]:
         """Return the objectives at the size of this smaller version of the content."""
@@ -184,17 +179,3 @@ class StyleTargets:
         ratio = self._params.style_scale * sqrt(pixels / (style.shape[2] * style.shape[3]))
         height, width = (max(SMALLEST, round(side * ratio)) for side in style.shape[2:])
         return height, width
-
-
-def _read_fitting_mask(path: str, content: Tensor, context: Context) -> Tensor:
-    """Return a mask at the content's size. Raises BadInput if its aspect ratio differs."""
-    mask = _read_mask(path, context)
-    (height, width), (rows, columns) = content.shape[2:], mask.shape[2:]
-    # Sides are rounded to whole pixels, so allow half a pixel at the smaller size.
-    if abs(columns * height - rows * width) > max(min(height, rows), min(width, columns)):
-        raise BadInput(
-            path,
-            f"the mask is {columns}x{rows} but the picture is {width}x{height}; crop the mask to the "
-            "same aspect ratio",
-        )
-    return pyramid.resize(mask, height, width)

@@ -81,6 +81,10 @@ WRONG = {
         ["tuned", "a.png", "--octave", "3"],
         "unknown option '--octave'; did you mean --octaves?; see `farm tuned --help`",
     ),
+    "option that resembles only by its dashes": (
+        ["tuned", "a.png", "--octavs", "3"],
+        "unknown option '--octavs'; did you mean --octaves?; see `farm tuned --help`",
+    ),
     "option without its value": (
         ["tuned", "a.png", "-o"],
         "Option '-o' requires an argument; see `farm tuned --help`",

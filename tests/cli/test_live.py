@@ -12,6 +12,7 @@ from time import monotonic
 from typing import BinaryIO
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -124,6 +125,13 @@ def test_a_frame_that_is_already_removed_is_skipped(tmp_path: Path) -> None:
         view.on_event(finished(tmp_path, 2, LIGHT))
         with open_url(view, "/stream") as stream:
             assert red_of(next_picture(stream)) == pytest.approx(LIGHT, abs=3)
+
+
+def test_the_socket_listens_on_the_loopback_address_only() -> None:
+    with serve_live_view(0) as view:
+        own = psutil.Process().net_connections("inet")
+        listening = [c.laddr.ip for c in own if c.status == "LISTEN" and c.laddr.port == view.port]
+    assert listening == ["127.0.0.1"]
 
 
 def test_only_the_loopback_address_answers() -> None:

@@ -36,13 +36,13 @@ def test_a_row_describes_a_network_and_where_its_weights_are(torch_home: Path) -
         "description": "one convolution",
         "layers": ["0"],
     }
-    assert fetched["weights"] == "to fetch"
+    assert fetched["weights"] == "to download"
     assert str(fetched["file"]).endswith("/squeezenet1_0-b66bff10.pth")
     torch_home.mkdir(parents=True)
     file = torch_home / "squeezenet1_0-b66bff10.pth"
     file.touch()
     (row,) = catalogue.rows({"squeezenet1_0": specs["squeezenet1_0"]})
-    assert (row["weights"], row["file"]) == ("here", str(file))
+    assert (row["weights"], row["file"]) == ("present", str(file))
 
 
 @pytest.mark.slow
@@ -63,7 +63,7 @@ def test_the_layers_of_googlenet() -> None:
 def test_the_starters_layers_match_the_loaded_network() -> None:
     specs = Registry.load().networks
     (row,) = catalogue.rows({"starter": specs["starter"]})
-    assert (row["weights"], row["file"]) == ("here", str(WEIGHTS))
+    assert (row["weights"], row["file"]) == ("present", str(WEIGHTS))
     torch.set_num_threads(1)
     network = NetworkCache(specs.__getitem__, "cpu").get("starter", None, "float32")
     names = ("conv1", "inception4c", HEAD)

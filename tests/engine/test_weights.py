@@ -4,6 +4,8 @@ import hashlib
 import io
 import pickle
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -316,6 +318,30 @@ def test_a_server_that_does_not_respond_times_out(
     assert socket.getdefaulttimeout() is None
 
 
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from threading import Thread
+
+from farm import NetworkSpec, Weights
+from farm.engine.weights import load_weights
+
+url, folder = sys.argv[1], Path(sys.argv[2])
+spec = NetworkSpec("small", build=lambda: None, weights=Weights(url=lambda: url))
+Thread(target=load_weights, args=(spec, None), daemon=True).start()
+while not any(folder.rglob("*.partial")):
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_a_download_leaves_nothing_behind_when_the_process_ends(torch_home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/small-01234567.pth"
+        subprocess.run([sys.executable, "-c", INTERRUPTED, url, str(torch_home)], check=True)
+    assert list(torch_home.iterdir()) == []
+
+
 def test_a_file_of_the_user_is_used_without_a_download(
     state: dict[str, Tensor], tmp_path: Path
 ) -> None:
@@ -324,3 +350,13 @@ def test_a_file_of_the_user_is_used_without_a_download(
 
     torch.save(state, tmp_path / "given.pth")
     load_weights(spec_of(url=download), str(tmp_path / "given.pth"))
+
+
+def test_a_download_without_a_connection_says_where_to_put_the_file(torch_home: Path) -> None:
+    url = "http://nowhere.invalid/small-01234567.pth"
+    with pytest.raises(WeightsMissing) as missing:
+        load_weights(spec_of(url=lambda: url), None)
+    assert "urlopen" not in str(missing.value)
+    assert f"download it to {torch_home / 'small-01234567.pth'} by other means" in str(
+        missing.value
+    )

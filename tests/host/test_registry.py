@@ -1,6 +1,7 @@
 """A broken plugin is listed with the reason, and everything else still works."""
 
 import logging
+import signal
 from pathlib import Path
 from textwrap import dedent
 
@@ -37,6 +38,16 @@ def test_an_installed_plugin_is_loaded_with_its_version_and_tasks(install: Insta
 BROKEN = {
     "raises": ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
     "exits": ("raise SystemExit(3)", "SystemExit: 3"),
+    "interrupts": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "base": ("class Halt(BaseException): pass\nraise Halt('now')", "Halt: now"),
+    "speechless": (
+        "class Mute(Exception):\n    def __str__(self): raise ValueError\nraise Mute",
+        "Mute",
+    ),
+    "halting-hook": (
+        HEAD + "@hookimpl\ndef farm_tasks(): raise GeneratorExit('enough')",
+        "GeneratorExit: enough",
+    ),
     "imports": ("import not_there_at_all", "No module named 'not_there_at_all'"),
     "syntax": ("def (", "SyntaxError"),
     "hookless": ("answer = 42", "implements no hook"),
@@ -169,6 +180,57 @@ def test_a_blocked_plugin_is_not_imported(
     assert (blocked.state, blocked.reason) == ("blocked", "listed in FARM_BLOCK_PLUGINS")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("wrap", ["{}", "try: {}\nexcept BaseException: pass"])
+def test_a_signal_from_the_user_ends_the_loading_whatever_the_plugin_does(
+    install: Install, number: signal.Signals, wrap: str
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt("from the user")
+
+    press = f"import os; os.kill(os.getpid(), {int(number)}); [n for n in range(10**6)]"
+    install("farm-slow", wrap.format(press))
+    before = signal.signal(number, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt, match="from the user"):
+            Registry.load()
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_plugin_cannot_take_over_the_signals_of_the_command(install: Install) -> None:
+    install("farm-deaf", "import signal; signal.signal(signal.SIGINT, print)")
+    before = signal.getsignal(signal.SIGINT)
+    assert plugin(Registry.load(), "farm-deaf").state == "failed"
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_misspelt_name_of_a_blocked_plugin_is_said(
+    install: Install, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    install("farm-fine", FINE)
+    monkeypatch.setenv("FARM_BLOCK_PLUGINS", "farm-fin,style,???")
+    Registry.load()
+    assert caplog.messages == [
+        "FARM_BLOCK_PLUGINS names '???', which is not installed; `farm plugins` lists those that are",
+        "FARM_BLOCK_PLUGINS names 'farm-fin', which is not installed; did you mean 'farm-fine'?",
+    ]
+
+
+@pytest.mark.parametrize("state", ["failed", "blocked"])
+def test_an_unknown_name_names_the_plugins_that_are_not_loaded(
+    install: Install, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    install("farm-nets", "raise RuntimeError('no licence')")
+    if state == "blocked":
+        monkeypatch.setenv("FARM_BLOCK_PLUGINS", "farm-nets")
+    reason = {"failed": "RuntimeError: no licence", "blocked": "listed in FARM_BLOCK_PLUGINS"}
+    with pytest.raises(UnknownName) as unknown:
+        Registry.load().network("qqq")
+    said = f"; not loaded: plugin farm-nets ({state}: {reason[state]}); see `farm plugins`"
+    assert str(unknown.value).endswith(said)
+
+
 def test_the_task_of_a_failed_plugin_is_refused_with_the_reason(install: Install) -> None:
     install("farm-x", "raise RuntimeError('no licence')", point="glow")
     with pytest.raises(
@@ -261,10 +323,11 @@ def test_an_unknown_network_suggests_the_names_that_plugins_answer(install: Inst
         Registry.load().network("hiden")
 
 
+@pytest.mark.parametrize("kind", ["OSError", "SystemExit", "KeyboardInterrupt", "BaseException"])
 def test_an_observer_that_raises_does_not_stop_the_others(
-    install: Install, caplog: pytest.LogCaptureFixture
+    install: Install, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
-    raising = OBSERVER.replace("finished.append(job.id)", "raise OSError('bell is broken')")
+    raising = OBSERVER.replace("finished.append(job.id)", f"raise {kind}('bell is broken')")
     install("farm-a", HEAD + OBSERVER, module="host_first")
     install("farm-b", HEAD + raising)
     install("farm-c", HEAD + OBSERVER, module="host_last")
@@ -276,7 +339,7 @@ def test_an_observer_that_raises_does_not_stop_the_others(
     import host_last  # type: ignore[import-not-found]
 
     assert host_first.finished == host_last.finished == ["j1"]
-    assert caplog.messages == ["plugin farm-b: farm_job_finished raised OSError: bell is broken"]
+    assert caplog.messages == [f"plugin farm-b: farm_job_finished raised {kind}: bell is broken"]
 
 
 def test_the_relay_has_only_the_farms_hooks() -> None:

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from farm.model.job import FilmOptions, JobSpec
+from farm.model.job import FilmOptions, JobSpec, changes
 from farm.model.rate import parse_rate
 
 
@@ -43,6 +43,9 @@ def test_a_job_knows_whether_a_rate_was_given_and_keeps_its_key() -> None:
     def spec(**film: object) -> JobSpec:
         return JobSpec(task="dim", inputs=("a",), output="b", film=FilmOptions.model_validate(film))
 
-    assert [spec().film.has_rate, spec(rate=25).film.has_rate] == [False, True]
+    assert [spec().film.rate, spec(rate=25).film.rate] == [None, 25]
+    assert JobSpec.model_validate(spec().model_dump()) == spec()
+    assert spec().film.frame_rate == 25
     assert spec().key == spec(rate="25").key != spec(rate="12.5").key
-    assert spec().model_dump(mode="json")["film"]["rate"] == 25.0
+    assert JobSpec.model_validate_json(spec().model_dump_json()) == spec()
+    assert not any("rate" in line for line in changes(spec(), spec(rate=25)))

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
-from farm import BadParameter, Previous, UnknownName
+from farm import BadInput, BadParameter, Previous, UnknownName
 from farm.engine.networks import NetworkCache
+from farm.engine.pyramid import resize
 from farm.model.job import Plan
 from farm_dream.params import DreamParams
 
@@ -86,6 +88,37 @@ def test_black_areas_of_the_mask_stay_unchanged(render: Render, scene: Scene) ->
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method", ["ascent", "enhance"])
+def test_a_mask_of_another_size_is_scaled_to_the_picture(
+    render: Render, scene: Scene, method: str
+) -> None:
+    image, quick = scene(96, 128), {"octaves": 1, "iterations": 3, "method": method}
+    large = torch.zeros(1, 3, 193, 256)
+    large[..., :128] = 1
+    dreamt = render(image, mask="/m.png", reads={"/m.png": large}, **quick)
+    assert torch.equal(dreamt[..., 65:], image[..., 65:])
+    assert float((dreamt[..., :64] - image[..., :64]).abs().mean()) > 0.001
+
+
+@pytest.mark.parametrize("method", ["ascent", "enhance"])
+@pytest.mark.parametrize(
+    ("mask", "reason"),
+    [
+        (
+            torch.ones(1, 3, 64, 200),
+            "the mask is 200x64 but the picture is 96x64; crop the mask to the same aspect ratio",
+        ),
+        (torch.zeros(1, 3, 64, 96), "the mask is black everywhere, so it hides all"),
+    ],
+)
+def test_an_unusable_mask_is_refused(
+    render: Render, scene: Scene, mask: Tensor, reason: str, method: str
+) -> None:
+    with pytest.raises(BadInput, match=reason):
+        render(scene(64, 96), mask="/m.png", reads={"/m.png": mask}, method=method)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "params",
     [
@@ -141,6 +174,27 @@ def test_enhance_approaches_the_amplified_features(
 
 
 @pytest.mark.slow
+def test_enhance_changes_a_picture_equally_at_every_size(render: Render, scene: Scene) -> None:
+    drawn = scene(384, 576)
+    changes = []
+    for size in ((128, 192), (256, 384), (384, 576)):
+        image = resize(drawn, *size)
+        enhanced = render(image, method="enhance", octaves=1, iterations=20)
+        changes.append(255 * float((enhanced - image).abs().mean()))
+    assert changes == pytest.approx([changes[0]] * 3, rel=0.12)
+
+
+@pytest.mark.slow
+def test_enhancement_in_float64_is_the_same_with_tiles(render: Render, scene: Scene) -> None:
+    image, quick = scene(150, 230), {"method": "enhance", "octaves": 1, "iterations": 4}
+    whole, tiled = (
+        render(image, Plan(tile=tile, precision="float64"), **quick) for tile in (0, 128)
+    )
+    assert float((whole - tiled).abs().max()) < 1 / 255
+    assert float((whole - image).abs().mean()) > 0.001
+
+
+@pytest.mark.slow
 def test_octaves_too_small_for_the_network_are_skipped(render: Render, scene: Scene) -> None:
     image = scene(40, 40)
     assert render(image, octaves=12, iterations=1).shape == image.shape
@@ -162,6 +216,9 @@ def test_unknown_names_are_refused_before_rendering(render: Render, scene: Scene
     ("params", "reason"),
     [
         ({"layers": ("a=x",)}, "is not a number; give, for example, NAME=0.5"),
+        ({"layers": ("a=nan",)}, "the weight of a is nan; it must be between -1000000 and 1000000"),
+        ({"layers": ("a=-inf",)}, "the weight of a is -inf; it must be between"),
+        ({"layers": ("a=1e39",)}, "the weight of a is 1e39; it must be between"),
         ({"neuron": (0.5, 0.5)}, "needs a channel; add `channels`"),
         ({"neuron": (0.5, 2), "channels": (1,)}, "fractions of the picture, from 0 to 1"),
         (

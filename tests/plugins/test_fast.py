@@ -87,6 +87,11 @@ def test_frozen_norms_change_nothing_for_the_picture_they_come_from(
     assert torch.allclose(fast.freeze(generator, image)(image), generator(image), atol=1e-10)
 
 
+def test_the_network_computes_in_the_faster_layout() -> None:
+    weights = FakeContext().load(str(names.find("eddies")), fast._read).state_dict().values()
+    assert all(weight.is_contiguous() for weight in weights)
+
+
 @pytest.mark.slow
 def test_the_shipped_network_stylises_a_recognisable_picture(scene: Scene) -> None:
     image = scene(120, 160)
