@@ -254,6 +254,10 @@ class RayPool(Executor):
         self._next_check = now + _CHECK_SECONDS
         nodes = ray.nodes()
         alive = {node["NodeID"] for node in nodes if node["Alive"]}
+        if not alive and self._options.address is None:
+            raise WorkerError(
+                "Ray has ended on this machine, and the workers with it; use --resume"
+            )
         for member in list(self._members.values()):
             if member.slot.node not in alive:
                 self._remove(member, f"node {member.slot.node_name} left the cluster")
