@@ -113,8 +113,7 @@ def _add_rest(
 def _muxer_options(container: Container, unit: Fraction) -> dict[str, str]:
     if container.name not in {"mp4", "mov"}:
         # otherwise sound that starts before 0 (priming) would shift the pictures
-        shared = {"avoid_negative_ts": "disabled", "fflags": "+bitexact"}
-        return shared | {"default_mode": "passthrough"}  # otherwise the first track is made default
+        return {"avoid_negative_ts": "disabled", "fflags": "+bitexact"}
     scale = str(unit.denominator)
     scales = {"video_track_timescale": scale, "movie_timescale": scale}
     return {"movflags": "+faststart", "fflags": "+bitexact", **scales}
