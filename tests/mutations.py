@@ -86,8 +86,10 @@ class Tree:
             [sys.executable, *PYTEST, f"--timeout={TEST_SECONDS}", *tests],
             cwd=self.folder,
             env=os.environ | environment,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
+            errors="backslashreplace",
             check=False,
         )
 
@@ -117,13 +119,13 @@ def try_out(mutation: Mutation, trees: "SimpleQueue[Tree]") -> str:
         return ""
     if done.returncode == PASSED:
         return f"it survives {' '.join(mutation.tests)}"
-    return f"the tests could not run:\n{done.stdout}{done.stderr}"
+    return f"the tests could not run:\n{done.stdout}"
 
 
 def check_unchanged(mutations: list[Mutation], tree: Tree) -> str:
     """Return the output of the tests if they fail in the tree as it is, else an empty string."""
     done = tree.test(*dict.fromkeys(test for mutation in mutations for test in mutation.tests))
-    return "" if done.returncode == PASSED else done.stdout + done.stderr
+    return "" if done.returncode == PASSED else done.stdout
 
 
 def main(names: list[str]) -> int:
