@@ -2,7 +2,8 @@
 
 It first stores what changed, then acts on it, then notifies observers, once for all messages of a
 poll. If the process is killed between two of these steps, the ledger still records at least what has
-been done. While the ledger cannot be written, nothing is acted on and workers keep what they do.
+been done. While the ledger cannot be written, nothing is acted on, and workers finish the
+units they hold.
 """
 
 import secrets
@@ -149,7 +150,7 @@ class Controller:
 
     @property
     def _is_done(self) -> bool:
-        return self.scheduler.is_over and not self._pending
+        return not self.scheduler.has_work and not self._pending
 
     @property
     def _is_stopped(self) -> bool:
@@ -196,7 +197,7 @@ class Controller:
     def _lose(self, job: str, reason: str) -> None:
         """Drop a job that another farm has taken over, and leave its files alone."""
         output = self.scheduler.job(job).spec.output
-        note = f"{reason}; this farm stops its work and leaves the files as they are"
+        note = f"{reason}; this farm stops working on it and leaves its files alone"
         self._lost[job] = reason
         self._working.pop(job, None)
         self._claims.release(job)
@@ -219,7 +220,7 @@ class Controller:
         self._handle(*self._executor.poll(POLL_SECONDS), Tick())
 
     def _beat(self) -> None:
-        """Show now and then that this farm lives."""
+        """Renew the heartbeat of this farm and of its claims, if it is time."""
         now = self._clock.time()
         if now - self._last_beat < BEAT_SECONDS:
             return

@@ -124,7 +124,7 @@ def _describe_change(path: str, spec: JobSpec) -> str:
     named = (*spec.params.items(), ("input", spec.inputs))
     users = (user for user, value in named if path in json.dumps(value, ensure_ascii=False))
     name = path.rpartition("/")[2]
-    change = f"{name} has other content than before"
+    change = f"{name} has different content"
     return next((f"{user} changed: {change}" for user in users), change)
 
 

@@ -56,7 +56,7 @@ _TROUBLE = MappingProxyType(
     {
         errno.ENOSPC: "the disk is full; free some space",
         errno.EDQUOT: "the disk quota is used up; free some space",
-        errno.EROFS: "the disk can only be read now; mount it for writing again",
+        errno.EROFS: "the disk has become read-only; mount it for writing again",
         **dict.fromkeys(
             (errno.EIO, errno.ENODEV, errno.ENXIO),
             "the disk reports errors; check it",

@@ -84,7 +84,9 @@ def test_a_second_job_for_the_same_files_is_refused_and_changes_nothing(
     url = f"sqlite:///{tmp_path / 'other.db'}"
     second = open_farm(url=url) if is_other_ledger else open_farm()
     for wanted in (spec, other):
-        with pytest.raises(BadOutput, match=f"job {first} .* is writing it; wait for it, stop it"):
+        with pytest.raises(
+            BadOutput, match=f"job {first} .* is writing it; wait until it ends, stop it"
+        ):
             second.controller.submit(wanted, resume=resume)
     assert files(spec) == before
     assert jobs(ledger) == recorded
@@ -174,7 +176,7 @@ def test_a_farm_whose_job_was_taken_over_drops_it_in_words(
     )
     notes = [event.note for event in busy.log.events if isinstance(event, Notice)]
     (note,) = notes
-    assert note == f"{job.reason}; this farm stops its work and leaves the files as they are"
+    assert note == f"{job.reason}; this farm stops working on it and leaves its files alone"
     assert ledger.story(job.id) == before
     assert not [e for e in busy.log.events if isinstance(e, JobChanged) and e.job.state.is_final]
     busy.controller.scheduler.validate()

@@ -159,7 +159,7 @@ def test_a_changed_guide_makes_another_job_and_says_so(tmp_path: Path, farm: Far
     assert states(farm.run(spec, resume=True)) == {UnitState.SUCCEEDED}
     (note,) = farm.notes
     assert note.startswith(
-        "nothing can be reused: guide changed: guide.png has other content than before; "
+        "nothing can be reused: guide changed: guide.png has different content; "
     )
     assert levels(tmp_path / "out") == {100}
 

@@ -116,11 +116,11 @@ def test_what_has_changed_is_named_with_its_parameter() -> None:
 
     before = spec(guide="1", waves="1", net="1")
     assert changes(before, spec(guide="2", waves="1", net="1")) == [
-        "guide changed: guide.jpg has other content than before"
+        "guide changed: guide.jpg has different content"
     ]
     assert changes(before, spec(guide="1", waves="2", net="2")) == [
-        "styles changed: waves.jpg has other content than before",
-        "network starter has other content than before",
+        "styles changed: waves.jpg has different content",
+        "network starter has different content",
     ]
 
 
