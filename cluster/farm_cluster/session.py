@@ -7,16 +7,21 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from farm.errors import UserError
 from farm.host.executor import ExecutorOptions
 from farm.settings import Settings
+from farm.storage import remove_folder
 from farm_cluster.joining import check_address
 
-__all__ = ["connect", "prepare_environment", "worker_environment"]
+__all__ = ["Disconnect", "connect", "do_nothing", "prepare_environment", "worker_environment"]
+
+Disconnect = Callable[[], None]
 
 _QUIET: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -56,16 +61,21 @@ def worker_environment(threads: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(threads)} | ({"FARM_BLOCK_PLUGINS": blocked} if blocked else {})
 
 
-def connect(options: ExecutorOptions) -> bool:
+def do_nothing() -> None:
+    """Stay connected."""
+
+
+def connect(options: ExecutorOptions) -> Disconnect:
     """Connect this process to the cluster in the options, or start a private one.
 
-    Returns whether the caller must disconnect: False if the process was already connected. Raises
-    UserError if no cluster answers, or if this machine has too few cores for the workers.
+    Returns how to disconnect, which does nothing if the process was already connected, and removes
+    what a private cluster wrote. Raises UserError if no cluster answers, or if this machine has too
+    few cores for the workers.
     """
     import ray
 
     if ray.is_initialized():
-        return False
+        return do_nothing
     address = options.address
     settings: dict[str, Any] = {"address": address}
     if address is None:
@@ -74,7 +84,7 @@ def connect(options: ExecutorOptions) -> bool:
         check_address(address)
     with _own_signals():
         try:
-            ray.init(
+            cluster = ray.init(
                 namespace="farm",
                 include_dashboard=False,
                 log_to_driver=False,
@@ -83,7 +93,21 @@ def connect(options: ExecutorOptions) -> bool:
             )
         except (ray.exceptions.RayError, RuntimeError, ValueError, OSError) as error:
             raise UserError(_describe_refusal(address, error)) from error
-    return True
+    folder = cluster.address_info["session_dir"] if address is None else ""
+    return partial(_disconnect, folder)
+
+
+def _disconnect(folder: str) -> None:
+    """Disconnect, and remove the folder of Ray's logs and sockets, if one is given."""
+    import ray
+
+    ray.shutdown()
+    if folder:
+        remove_folder(Path(folder))
+        latest = Path(folder).with_name("session_latest")
+        with suppress(OSError):
+            if latest.readlink() == Path(folder):
+                latest.unlink()
 
 
 def _private(options: ExecutorOptions) -> dict[str, Any]:
@@ -119,24 +143,42 @@ def _describe_refusal(address: str | None, error: Exception) -> str:
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keep this process's handling of signals during ray.init(), and SIGHUP from Ray's processes.
+    """Keep this process's handling of signals during ray.init(), and some from Ray's processes.
 
-    ray.init() replaces the SIGTERM handler by one that raises SystemExit. SIGHUP goes to every process of
-    a terminal that closes, but Ray's must live until the job has ended in order; Ray itself
-    shields them from Ctrl-C.
+    ray.init() replaces the SIGTERM handler by one that raises SystemExit. A terminal that closes
+    sends SIGHUP to all its processes, as a service manager sends SIGTERM, but Ray's must live until the
+    job has ended in order. So they start with both blocked, as Ray itself does with SIGINT.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.getsignal(signal.SIGTERM)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     is_terminated = False
     try:
-        yield
+        with _blocked_for_children({signal.SIGHUP, signal.SIGTERM}):
+            yield
     except SystemExit:
         is_terminated = True
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     if is_terminated:
         signal.raise_signal(signal.SIGTERM)
+
+
+@contextmanager
+def _blocked_for_children(numbers: set[signal.Signals]) -> Iterator[None]:
+    """Block signals in the processes that this thread starts, but not in this process.
+
+    They inherit the thread's mask. Meanwhile another thread receives the signals, and Python calls
+    their handlers in the main thread as always.
+    """
+    is_over = threading.Event()
+    receiver = threading.Thread(target=is_over.wait, name="signals", daemon=True)
+    receiver.start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        is_over.set()
+        receiver.join()

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from farm.control.claimed_outputs import ClaimedOutputs
 from farm.control.clock import Clock, SystemClock
+from farm.control.heart import beating
 from farm.control.patience import Patience
 from farm.control.working_files import WorkingFiles
 from farm.errors import BadOutput, JobHeld, JobTakenOver, LedgerUnavailable, UserError
@@ -96,7 +97,8 @@ class Controller:
         """
         self._beat()
         try:
-            submission = self._planner.plan(spec, self._clock.time(), resume=resume)
+            with beating(self._show_life):
+                submission = self._planner.plan(spec, self._clock.time(), resume=resume)
             self._patience.insist(partial(self._add, submission), ADD_SECONDS)
         except BaseException:
             self._claims.release_all(but=self._working)
@@ -122,7 +124,8 @@ class Controller:
         """
         if not self.scheduler.is_done and not self._is_started:
             self._is_started = True
-            self._executor.start()
+            with beating(self._show_life):
+                self._executor.start()
         while not self._is_done and not is_stopped():
             self._step()
         return [self._job(job) for job in self._jobs]
@@ -222,10 +225,15 @@ class Controller:
         if now - self._last_beat < BEAT_SECONDS:
             return
         self._last_beat = now
-        with suppress(LedgerUnavailable):
-            self._ledger.beat(now)
+        self._show_life()
         for job, reason in self._claims.beat():
             self._lose(job, reason)
+
+    def _show_life(self) -> None:
+        """Show that this farm lives, from any thread."""
+        with suppress(LedgerUnavailable):
+            self._ledger.beat(self._clock.time())
+        self._claims.touch()
 
     def _handle(self, *events: Event) -> None:
         """Let the scheduler decide about all events, then store, act and notify once."""

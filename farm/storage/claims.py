@@ -83,13 +83,18 @@ class Claim:
 
         A claim whose file is gone is taken again. Raises BadOutput if another job has it by now.
         """
+        self.touch()
         for folder, (path, descriptor) in list(self._files.items()):
-            with suppress(OSError):
-                os.utime(descriptor)
             if not _is_at(path, descriptor):
                 os.close(descriptor)
                 del self._files[folder]
                 self._take(folder)
+
+    def touch(self) -> None:
+        """Show that the process lives, whether or not the claim still has its files."""
+        for _, descriptor in list(self._files.values()):
+            with suppress(OSError):
+                os.utime(descriptor)
 
     def release(self) -> None:
         """Give the outputs up, and remove the folders that were created for them and are empty."""
