@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all check lint types imports bench build clean
+.PHONY: demo test test-all soak check lint types imports bench build clean
 
 demo: $(VENV)/.ok
 	$(BIN)/farm demo
@@ -16,6 +16,12 @@ test: $(VENV)/.ok
 
 test-all: test
 	$(PYTEST) -m proof
+	$(BIN)/python tests/mutations.py
+
+MINUTES ?= 10
+
+soak: $(VENV)/.ok
+	$(BIN)/python tests/soak.py --minutes $(MINUTES)
 
 check: lint types imports
 

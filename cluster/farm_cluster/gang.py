@@ -29,7 +29,7 @@ from farm.model.messages import Figures, Order, WorkerKind
 from farm.storage import output_path, remove_file, remove_folder
 from farm_cluster.inventory import inventory
 from farm_cluster.member import GangSpec, ProgressRelay, work
-from farm_cluster.session import connect, worker_environment
+from farm_cluster.session import Disconnect, connect, do_nothing, worker_environment
 from farm_cluster.slots import Kind, count_workers, kind_of
 from farm_cluster.visibility import leave_mark, read_files
 from farm_cluster.worker_device import name_device
@@ -38,10 +38,10 @@ __all__ = ["Gang", "GangExecutor"]
 
 _POLL_SECONDS: Final = 0.3
 _COLLECTIVE_SECONDS: Final = 24 * 3600
-"""How long a worker waits for the others to finish computing, which is not a sign that they died."""
+"""How long a worker waits for the others to finish computing: a long wait does not mean they died."""
 
 _STOP_SECONDS: Final = 45.0
-"""How long the workers may go on after they were asked to stop; then their processes are ended."""
+"""How long workers that were asked to stop may take; after that, their processes are killed."""
 
 
 @final
@@ -54,18 +54,18 @@ class GangExecutor(ThreadExecutor):
             return gang, gang.kind, gang.device
 
         super().__init__({"gang": make})
-        self._options, self._is_owner = options, False
+        self._options = options
+        self._disconnect: Disconnect = do_nothing
 
     def start(self) -> None:
         """Connect to the cluster and start. Raises UserError if no cluster answers."""
-        self._is_owner = connect(self._options)
+        self._disconnect = connect(self._options)
         super().start()
 
     def close(self) -> None:
         super().close()
-        if self._is_owner:
-            self._is_owner = False
-            ray.shutdown()
+        self._disconnect()
+        self._disconnect = do_nothing
 
 
 @final

@@ -37,9 +37,9 @@ from farm.model.messages import (
 from farm.storage import remove_file
 from farm_cluster.actor import FarmActor, StartResult, Unseen
 from farm_cluster.inventory import difference, inventory
-from farm_cluster.session import connect, worker_environment
+from farm_cluster.session import Disconnect, connect, do_nothing, worker_environment
 from farm_cluster.slots import Kind, Slot, count_workers, kind_of, slots
-from farm_cluster.visibility import Blindness, leave_mark, read_files
+from farm_cluster.visibility import UnseenPaths, leave_mark, read_files
 
 __all__ = ["RayPool"]
 
@@ -95,8 +95,8 @@ class RayPool(Executor):
         self._members: dict[str, _Member] = {}
         self._messages: list[Message] = []
         self._kind: Kind = "cpu"
-        self._is_owner = False
-        self._blindness = Blindness()
+        self._disconnect: Disconnect = do_nothing
+        self._unseen = UnseenPaths()
         self._early_deaths: Counter[str] = Counter()
         self._resting: dict[str, float] = {}
         self._refusal = ""
@@ -105,7 +105,7 @@ class RayPool(Executor):
 
     def start(self) -> None:
         """Connect and start the workers. Raises UserError if they do not fit."""
-        self._is_owner = connect(self._options)
+        self._disconnect = connect(self._options)
         nodes = ray.nodes()
         self._kind = kind_of(nodes)
         count_workers(nodes, self._kind, self._options)
@@ -153,9 +153,8 @@ class RayPool(Executor):
         for member in self._members.values():
             _end(member)
         self._members.clear()
-        if self._is_owner:
-            self._is_owner = False
-            ray.shutdown()
+        self._disconnect()
+        self._disconnect = do_nothing
 
     def _receive(self, seconds: float) -> None:
         """Wait for an answer, then handle all that have arrived, results before progress."""
@@ -216,7 +215,7 @@ class RayPool(Executor):
             self._on_finished(member, Unseen(str(folder)))
             return
         member.folders.add(folder)
-        self._blindness.saw(str(folder), member.name)
+        self._unseen.note_seen(str(folder), member.name)
         self._run(member, member.order)
 
     def _on_finished(self, member: _Member, result: Message | Unseen) -> None:
@@ -225,7 +224,7 @@ class RayPool(Executor):
             is_finisher = member.kind == "finish"
             able = [m for m in self._members.values() if (m.kind == "finish") is is_finisher]
             nodes = {m.name: m.slot.node_name for m in able}
-            failure = self._blindness.failure(result.path, member.name, nodes)
+            failure = self._unseen.failure(result.path, member.name, nodes)
             result = UnitFailed(member.name, member.order.token, failure)
         member.run = member.order = member.last_progress = None
         self._messages.append(result)
@@ -255,6 +254,10 @@ class RayPool(Executor):
         self._next_check = now + _CHECK_SECONDS
         nodes = ray.nodes()
         alive = {node["NodeID"] for node in nodes if node["Alive"]}
+        if not alive and self._options.address is None:
+            raise WorkerError(
+                "Ray has ended on this machine, and the workers with it; use --resume"
+            )
         for member in list(self._members.values()):
             if member.slot.node not in alive:
                 self._remove(member, f"node {member.slot.node_name} left the cluster")

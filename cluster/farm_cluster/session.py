@@ -7,16 +7,21 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from farm.errors import UserError
 from farm.host.executor import ExecutorOptions
 from farm.settings import Settings
+from farm.storage import remove_folder
 from farm_cluster.joining import check_address
 
-__all__ = ["connect", "prepare_environment", "worker_environment"]
+__all__ = ["Disconnect", "connect", "do_nothing", "prepare_environment", "worker_environment"]
+
+Disconnect = Callable[[], None]
 
 _QUIET: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -56,16 +61,21 @@ def worker_environment(threads: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(threads)} | ({"FARM_BLOCK_PLUGINS": blocked} if blocked else {})
 
 
-def connect(options: ExecutorOptions) -> bool:
+def do_nothing() -> None:
+    """Stay connected."""
+
+
+def connect(options: ExecutorOptions) -> Disconnect:
     """Connect this process to the cluster in the options, or start a private one.
 
-    Returns whether the caller must disconnect: False if the process was already connected. Raises
-    UserError if no cluster answers, or if this machine has too few cores for the workers.
+    Returns how to disconnect, which does nothing if the process was already connected, and removes
+    what a private cluster wrote. Raises UserError if no cluster answers, or if this machine has too
+    few cores for the workers.
     """
     import ray
 
     if ray.is_initialized():
-        return False
+        return do_nothing
     address = options.address
     settings: dict[str, Any] = {"address": address}
     if address is None:
@@ -74,7 +84,7 @@ def connect(options: ExecutorOptions) -> bool:
         check_address(address)
     with _own_signals():
         try:
-            ray.init(
+            cluster = ray.init(
                 namespace="farm",
                 include_dashboard=False,
                 log_to_driver=False,
@@ -83,7 +93,21 @@ def connect(options: ExecutorOptions) -> bool:
             )
         except (ray.exceptions.RayError, RuntimeError, ValueError, OSError) as error:
             raise UserError(_describe_refusal(address, error)) from error
-    return True
+    folder = cluster.address_info["session_dir"] if address is None else ""
+    return partial(_disconnect, folder)
+
+
+def _disconnect(folder: str) -> None:
+    """Disconnect, and remove the folder of Ray's logs and sockets, if one is given."""
+    import ray
+
+    ray.shutdown()
+    if folder:
+        remove_folder(Path(folder))
+        latest = Path(folder).with_name("session_latest")
+        with suppress(OSError):
+            if latest.readlink() == Path(folder):
+                latest.unlink()
 
 
 def _private(options: ExecutorOptions) -> dict[str, Any]:

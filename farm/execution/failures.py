@@ -49,7 +49,7 @@ _HOLDS: Final[tuple[tuple[type[Exception], Hold], ...]] = (
     (OutputStorageFailed, Hold.STORAGE),
     (OrderRefused, Hold.RESTART),
 )
-"""Errors that every unit of the job would have. One that reads its own source is not among them."""
+"""Errors that every unit of the job would meet, unlike one in reading the unit's own source."""
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 

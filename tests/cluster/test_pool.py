@@ -148,9 +148,11 @@ SCRIPT = dedent("""
 """)
 
 
-def run_script(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
+def run_script(
+    *arguments: object, script: str = SCRIPT, **environment: str
+) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-c", SCRIPT, *map(str, arguments)],
+        [sys.executable, "-c", script, *map(str, arguments)],
         env={key: value for key, value in os.environ.items() if "RAY_" not in key} | environment,
         capture_output=True,
         text=True,
@@ -159,13 +161,43 @@ def run_script(*arguments: object, **environment: str) -> "subprocess.CompletedP
     )
 
 
-def test_a_private_cluster_prints_nothing_and_leaves_signals_and_home_alone(
+def test_a_private_cluster_prints_and_leaves_nothing_and_respects_signals_and_home(
     effects: Path, tmp_path: Path, short_folder: str
 ) -> None:
     target = tmp_path / "one.png"
     done = run_script(effects, target, "", HOME="/proc/nowhere", RAY_TMPDIR=short_folder)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert target.exists()
+    assert [path for path in Path(short_folder).rglob("*") if path.name != "ray"] == []
+
+
+ENDED = dedent("""
+    import psutil
+    from farm.errors import WorkerError
+    from farm.host.executor import ExecutorOptions
+    from farm.model.messages import WorkerJoined
+    from farm_cluster import make_pool
+
+    pool = make_pool(ExecutorOptions(1, 1))
+    pool.start()
+    while not any(isinstance(message, WorkerJoined) for message in pool.poll(1.0)):
+        pass
+    for process in psutil.Process().children(recursive=True):
+        if process.name() == "raylet":
+            process.terminate()
+    try:
+        while True:
+            pool.poll(1.0)
+    except WorkerError as error:
+        print(error)
+    pool.close()
+""")
+
+
+def test_a_pool_whose_private_cluster_ends_says_so_at_once(short_folder: str) -> None:
+    done = run_script(script=ENDED, RAY_TMPDIR=short_folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "Ray has ended on this machine, and the workers with it; use --resume\n"
 
 
 def test_a_pool_joins_a_cluster_by_address(

@@ -144,6 +144,38 @@ def test_a_film_killed_repeatedly_is_the_same_and_little_is_rendered_twice(
     assert not list(tint.folder.glob(".out*"))
 
 
+def with_silence(clip: Path) -> None:
+    """Replace a film's sound by silence, and keep its pictures."""
+    silent = clip.with_name("silent.mp4")
+    with av.open(clip) as source, av.open(silent, "w") as out:
+        video = out.add_stream_from_template(source.streams.video[0])
+        track = out.add_stream("aac", rate=44100, layout="mono")
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                out.mux(packet)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 44100), np.float32), "fltp", "mono")
+        silence.sample_rate, silence.pts = 44100, 0
+        out.mux([*track.encode(silence), *track.encode(None)])
+    silent.replace(clip)
+
+
+def test_a_finished_film_is_rendered_again_only_if_its_source_has_changed(tint: Command) -> None:
+    words = ("tint", "clip.mp4", "-o", "out.mp4", "--threads", "1", "--frames", "6")
+    succeeded(tint.run(*words))
+    source, out = tint.folder / "clip.mp4", tint.folder / "out.mp4"
+    before = out.read_bytes()
+    again = events_of(succeeded(tint.run(*words, "--resume", "--json")))
+    assert frames(again, "succeeded") == []
+    assert "clip/film" in frames(again, "skipped")
+    assert out.read_bytes() == before
+    with_silence(source)
+    again = events_of(succeeded(tint.run(*words, "--resume", "--json")))
+    assert "clip/film" in frames(again, "succeeded")
+    assert {*sound(out)} <= {*sound(source)}
+    assert sound(out)
+
+
 def test_a_failed_frame_is_listed_and_replaced_by_its_neighbour(tint: Command) -> None:
     done = tint.run("tint", "clip.mp4", "-o", "out.mp4", "--broken", "7", "--codec", "h264")
     assert done.returncode == 1

@@ -179,7 +179,7 @@ def test_running_out_of_memory_raises_device_memory(worker: Worker, order: Order
             {"params": {"amount": 2}},
             (
                 "refuses the job's parameters: amount: should be less than or equal to 1, not 2; "
-                "restart the farm with the earlier one"
+                "install the version that the job began with and restart the farm"
             ),
         ),
         (

@@ -239,7 +239,7 @@ class _RunLog:
                 state.load(path)
         except BadInput as error:
             raise StorageFailed(
-                str(path), f"worker 1 resumes from it, but for {worker} it {error.reason}"
+                str(path), f"worker 1 resumes from it, but {worker} finds that it {error.reason}"
             ) from error
         if state.digest() == digest:
             return
@@ -249,7 +249,9 @@ class _RunLog:
                 "weights from the seed alone"
             )
         raise StorageFailed(
-            str(path), f"worker 1 resumes from it, but {worker} reads another file under this name"
+            str(path),
+            f"worker 1 resumes from it, but {worker} reads another file under this name; keep the "
+            "run's folder on a disk that all nodes share",
         )
 
     def write(

@@ -145,7 +145,10 @@ def test_all_workers_resume_from_the_checkpoint_that_the_first_one_chooses(
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (None, "worker 1 resumes from it, but for worker 2 of 2 it is not a training checkpoint"),
+        (
+            None,
+            "worker 1 resumes from it, but worker 2 of 2 finds that it is not a training checkpoint",
+        ),
         ("other", "worker 1 resumes from it, but worker 2 of 2 reads another file under this name"),
     ],
 )

@@ -1,0 +1,90 @@
+"""What must be true after a job has ended, whatever befell it on the way."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+from soaking.jobs import Job, digests
+
+CHECKPOINTS = "checkpoints/"
+CACHES = ("torchinductor_",)
+"""Folders that libraries keep for good among the temporary files, once for each user."""
+
+
+def faults_of(job: Job, quiet: dict[str, str], changed: float, crashes: int) -> Iterator[str]:
+    """Yield what is wrong with a job that has ended.
+
+    quiet: the digests of the undisturbed job's outputs. changed: when an input last changed, Unix
+    seconds. crashes: how many starts could not tidy up.
+    """
+    yield from _faults_of_outputs(job, quiet)
+    yield from _left_behind(job)
+    yield from _left_of_ray(job, crashes)
+    yield from _redone(job.ledger, changed)
+    for number, start in enumerate(job.starts):
+        if "Traceback (most recent call last)" in start.stderr:
+            yield f"start {number} printed a traceback"
+
+
+def results(folder: Path) -> dict[str, str]:
+    """Return the digests of the outputs; which checkpoints a run keeps depends on its stops."""
+    return {n: d for n, d in digests(folder).items() if not n.startswith(CHECKPOINTS)}
+
+
+def _faults_of_outputs(job: Job, quiet: dict[str, str]) -> Iterator[str]:
+    written = results(job.out)
+    for name in sorted(quiet.keys() - written.keys()):
+        yield f"lost: {name} is not there"
+    for name in sorted(written.keys() - quiet.keys()):
+        yield f"left behind: {name}"
+    for name in sorted(written.keys() & quiet.keys()):
+        if written[name] != quiet[name]:
+            yield f"wrong: {name} differs from that of the quiet job"
+
+
+def _left_behind(job: Job) -> Iterator[str]:
+    places = {"output": job.out, "inputs": job.folder / "in", "temporary": job.folder / "tmp"}
+    for label, folder in places.items():
+        for path in sorted(folder.rglob("*")):
+            parts = path.relative_to(folder).parts
+            is_hidden = any(part.startswith(".") for part in parts)
+            if is_hidden or (label == "temporary" and not parts[0].startswith(CACHES)):
+                yield f"left behind in the {label} folder: {path.relative_to(folder)}"
+
+
+def _left_of_ray(job: Job, crashes: int) -> Iterator[str]:
+    """Yield the folders of Ray's sessions, except those whose farm or whose raylet was killed."""
+    sessions = sorted(path.name for path in (job.folder / "ray").glob("**/session_2*"))
+    if len(sessions) > crashes:
+        yield f"left behind by Ray after {crashes} crashes: {', '.join(sessions)}"
+
+
+def shared_memory() -> set[str]:
+    """Return the files in shared memory that no living process has open or mapped."""
+    names = {path.name for path in Path("/dev/shm").iterdir()}  # noqa: S108 - shared by all
+    if not names:
+        return names
+    in_use = ""
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with suppress(OSError):
+            in_use += maps.read_text(errors="replace")
+    return {name for name in names if f"/dev/shm/{name}" not in in_use}  # noqa: S108
+
+
+def _redone(ledger: Path, changed: float) -> Iterator[str]:
+    """Yield each unit that was leased again after it had succeeded since the last change."""
+    query = """
+        select units.target, units.name, story.state, story.at from story
+        join units on units.job = story.job and units.name = story.unit
+        join jobs on jobs.id = story.job
+        where jobs.created > ? and story.state in ('succeeded', 'leased')
+        order by story.id
+    """
+    done: set[str] = set()
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
+        for target, name, state, _at in connection.execute(query, (changed,)):
+            if target in done:
+                yield f"redone: {name} was {state} after it had succeeded"
+            if state == "succeeded":
+                done.add(target)
