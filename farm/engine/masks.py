@@ -23,7 +23,7 @@ def read_mask(source: str, picture: Float[Tensor, "1 3 height width"]) -> Mask:
     if not mask.any():
         raise BadInput(
             source,
-            "the mask is black everywhere, so nothing would change; make the areas white that should",
+            "the mask is black everywhere, so nothing would change; paint the areas to change white",
         )
     return mask
 

@@ -133,7 +133,7 @@ def _fill_gaps(pictures: tuple[Picture, ...], missing: tuple[str, ...]) -> list[
     available = [_without_missing(picture, missing) for picture in pictures]
     rendered = [index for index, picture in enumerate(available) if picture]
     if not rendered:
-        raise UserError(f"none of the {len(pictures)} frames in this part was rendered")
+        raise UserError("no frame of this part was rendered")
     return [
         available[min(rendered, key=lambda other: abs(other - index))]  # type: ignore[misc]
         for index in range(len(available))
