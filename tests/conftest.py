@@ -1,6 +1,7 @@
 """What every test may ask for."""
 
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -20,6 +21,17 @@ LEASES = count(1)
 
 settings.register_profile("farm", deadline=None)  # a busy machine is not a failure
 settings.load_profile("farm")
+
+
+def pytest_configure() -> None:
+    """Let signals reach the commands that tests start, also if the tests run in the background.
+
+    A shell starts background processes with SIGINT ignored, nohup with SIGHUP; a process inherits
+    that, and the farm respects it.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
