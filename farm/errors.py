@@ -5,7 +5,7 @@
     │   ├── BadInput            an input cannot be read
     │   ├── BadOutput           an output cannot be written
     │   ├── BadParameter        a parameter is invalid
-    │   ├── JobHeld             another farm is at work on the job
+    │   ├── JobHeld             another farm is working on the job
     │   ├── LedgerUnavailable   the ledger cannot be read or written at present
     │   ├── InputChanged        a file is not what it was when the job was submitted
     │   ├── UnknownName         no such task, network, layer or class
@@ -71,14 +71,14 @@ class BadParameter(UserError):
 
 
 class JobHeld(UserError):
-    """Another farm is at work on the job: ``JobHeld(job, holder)``."""
+    """Another farm is working on the job: ``JobHeld(job, holder)``."""
 
     def __init__(self, job: str, holder: str) -> None:
         super().__init__(job, holder)
         self.job, self.holder = job, holder
 
     def __str__(self) -> str:
-        return f"{self.holder} is at work on job {self.job}; wait for it, or stop it"
+        return f"{self.holder} is working on job {self.job}; wait until it ends, or stop it"
 
 
 class LedgerUnavailable(UserError):
@@ -92,7 +92,7 @@ class LedgerUnavailable(UserError):
         self.ledger, self.reason = ledger, reason
 
     def __str__(self) -> str:
-        return f"the ledger {self.ledger} {self.reason}; try again when that has passed"
+        return f"the ledger {self.ledger} {self.reason}; try again once this is resolved"
 
 
 class InputChanged(UserError):
@@ -115,7 +115,7 @@ class InputChanged(UserError):
 class UnknownName(UserError):
     """A name is not known: ``UnknownName(kind, name, known)``. The message suggests close matches.
 
-    hint: where else the name could come from, said if no match is close.
+    hint: where else the name could come from, added if no match is close.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
@@ -208,7 +208,7 @@ class StorageFailed(WorkerError):
 class OutputStorageFailed(StorageFailed):
     """The storage of an output is full or gone: ``OutputStorageFailed(url, reason)``.
 
-    No other file can be written there until the user, or time, has mended it.
+    No other file can be written there until this is fixed, or passes.
     """
 
 

@@ -38,10 +38,10 @@ __all__ = ["Gang", "GangExecutor"]
 
 _POLL_SECONDS: Final = 0.3
 _COLLECTIVE_SECONDS: Final = 24 * 3600
-"""How long a worker waits for the others to finish computing, which is not a sign that they died."""
+"""How long a worker waits for the others to finish computing: a long wait does not mean they died."""
 
 _STOP_SECONDS: Final = 45.0
-"""How long the workers may go on after they were asked to stop; then their processes are ended."""
+"""How long workers that were asked to stop may take; after that, their processes are killed."""
 
 
 @final

@@ -18,7 +18,7 @@ _PACKAGES: Final = ("torch", "torchvision", "av")
 def inventory(registry: Registry) -> tuple[str, ...]:
     """Return the versions of the farm and of what it computes with, and every plugin's version and state.
 
-    Of torch's version, the build for CPUs or CUDA is left out; the device of each worker tells it.
+    The build suffix of torch's version is left out, because each worker reports its device separately.
     """
     plugins = sorted(_entry(plugin) for plugin in registry.plugins)
     return (f"farm {farm.__version__}", *_packages(), *plugins)

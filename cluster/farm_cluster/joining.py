@@ -43,7 +43,7 @@ def _split(address: str) -> tuple[str, str]:
 
 
 def _refusal(asked: "subprocess.CompletedProcess[str]") -> str:
-    """Return why the cluster cannot be joined, with a place for its address, or nothing."""
+    """Return why the cluster cannot be joined, with {address} in place of its address; empty if it can."""
     if any(word in asked.stderr for word in _TOKEN_ERRORS):
         return (
             "the Ray cluster at {address} refuses this process's token; set RAY_AUTH_TOKEN to the "

@@ -65,7 +65,7 @@ class ProgressRelay:
         return self._progress
 
     def is_here(self) -> bool:
-        """Return True: the gang goes on."""
+        """Return True, which shows that the relay is alive."""
         return True
 
     def figures(self) -> Figures:

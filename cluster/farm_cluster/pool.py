@@ -39,7 +39,7 @@ from farm_cluster.actor import FarmActor, StartResult, Unseen
 from farm_cluster.inventory import difference, inventory
 from farm_cluster.session import Disconnect, connect, do_nothing, worker_environment
 from farm_cluster.slots import Kind, Slot, count_workers, kind_of, slots
-from farm_cluster.visibility import Blindness, leave_mark, read_files
+from farm_cluster.visibility import UnseenPaths, leave_mark, read_files
 
 __all__ = ["RayPool"]
 
@@ -96,7 +96,7 @@ class RayPool(Executor):
         self._messages: list[Message] = []
         self._kind: Kind = "cpu"
         self._disconnect: Disconnect = do_nothing
-        self._blindness = Blindness()
+        self._unseen = UnseenPaths()
         self._early_deaths: Counter[str] = Counter()
         self._resting: dict[str, float] = {}
         self._refusal = ""
@@ -215,7 +215,7 @@ class RayPool(Executor):
             self._on_finished(member, Unseen(str(folder)))
             return
         member.folders.add(folder)
-        self._blindness.saw(str(folder), member.name)
+        self._unseen.note_seen(str(folder), member.name)
         self._run(member, member.order)
 
     def _on_finished(self, member: _Member, result: Message | Unseen) -> None:
@@ -224,7 +224,7 @@ class RayPool(Executor):
             is_finisher = member.kind == "finish"
             able = [m for m in self._members.values() if (m.kind == "finish") is is_finisher]
             nodes = {m.name: m.slot.node_name for m in able}
-            failure = self._blindness.failure(result.path, member.name, nodes)
+            failure = self._unseen.failure(result.path, member.name, nodes)
             result = UnitFailed(member.name, member.order.token, failure)
         member.run = member.order = member.last_progress = None
         self._messages.append(result)

@@ -143,24 +143,42 @@ def _describe_refusal(address: str | None, error: Exception) -> str:
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keep this process's handling of signals during ray.init(), and SIGHUP from Ray's processes.
+    """Keep this process's handling of signals during ray.init(), and some from Ray's processes.
 
-    ray.init() replaces the SIGTERM handler by one that raises SystemExit. SIGHUP goes to every process of
-    a terminal that closes, but Ray's must live until the job has ended in order; Ray itself
-    shields them from Ctrl-C.
+    ray.init() replaces the SIGTERM handler by one that raises SystemExit. A terminal that closes
+    sends SIGHUP to all its processes, as a service manager sends SIGTERM, but Ray's must live until the
+    job has ended in order. So they start with both blocked, as Ray itself does with SIGINT.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.getsignal(signal.SIGTERM)
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     is_terminated = False
     try:
-        yield
+        with _blocked_for_children({signal.SIGHUP, signal.SIGTERM}):
+            yield
     except SystemExit:
         is_terminated = True
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     if is_terminated:
         signal.raise_signal(signal.SIGTERM)
+
+
+@contextmanager
+def _blocked_for_children(numbers: set[signal.Signals]) -> Iterator[None]:
+    """Block signals in the processes that this thread starts, but not in this process.
+
+    They inherit the thread's mask. Meanwhile another thread receives the signals, and Python calls
+    their handlers in the main thread as always.
+    """
+    is_over = threading.Event()
+    receiver = threading.Thread(target=is_over.wait, name="signals", daemon=True)
+    receiver.start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        is_over.set()
+        receiver.join()

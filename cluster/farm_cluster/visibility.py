@@ -14,7 +14,7 @@ from farm.errors import BadOutput
 from farm.model.messages import Failure, Order, Reason
 from farm.storage import output_path
 
-__all__ = ["MARK", "Blindness", "leave_mark", "not_shared", "read_files"]
+__all__ = ["MARK", "UnseenPaths", "leave_mark", "not_shared", "read_files"]
 
 
 MARK: Final = ".mark"
@@ -42,22 +42,22 @@ def read_files(order: Order) -> tuple[str, ...]:
 
 
 def not_shared(path: str, places: Collection[str]) -> str:
-    """Return what to tell the user if the workers in these places do not see a path."""
+    """Return the message for a path that the workers in these places do not see."""
     return (
         f"{path} is not shared: {', '.join(sorted(places))} cannot see it; keep inputs and outputs "
         "on a disk that all nodes share, under the same path"
     )
 
 
-class Blindness:
-    """Which workers did not see a folder or a file."""
+class UnseenPaths:
+    """The folders and files that workers did not see, by path."""
 
     def __init__(self) -> None:
-        self._blind: dict[str, set[str]] = {}
+        self._workers: dict[str, set[str]] = {}
 
-    def saw(self, path: str, worker: str) -> None:
+    def note_seen(self, path: str, worker: str) -> None:
         """Note that a worker sees a path."""
-        self._blind.get(path, set()).discard(worker)
+        self._workers.get(path, set()).discard(worker)
 
     def failure(self, path: str, worker: str, nodes: Mapping[str, str]) -> Failure:
         """Return the failure of an order whose worker does not see a path.
@@ -65,9 +65,9 @@ class Blindness:
         nodes: of the workers that could run the order, by name. The unit is not to blame, and
         other workers may run it; if none of them sees the path, no further attempt can succeed.
         """
-        blind = self._blind.setdefault(path, set())
-        blind.add(worker)
-        if blind >= nodes.keys():
+        unseen_by = self._workers.setdefault(path, set())
+        unseen_by.add(worker)
+        if unseen_by >= nodes.keys():
             places = {f"node {node}" for node in nodes.values()}
             return Failure(Reason.USER_ERROR, not_shared(path, places), is_fatal=True)
         return Failure(Reason.WORKER_LOST, not_shared(path, [f"node {nodes[worker]}"]))

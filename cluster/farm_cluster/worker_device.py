@@ -14,7 +14,7 @@ def name_device(kind: Kind) -> str:
     device = pick_device() if kind == "gpu" else "cpu"
     if kind == "gpu" and device == "cpu":
         raise UserError(
-            "it was given a GPU, but its torch finds no CUDA device; install torch for CUDA and "
-            "the driver there, or start the node without GPUs"
+            "it was given a GPU, but its torch finds no CUDA device; install the GPU driver and a "
+            "CUDA build of torch on its node, or start the node without GPUs"
         )
     return device_kind(device)

@@ -190,7 +190,7 @@ class BarDisplay:
 
 
 def remark(event: Notice | JobChanged | WorkerChanged) -> str:
-    """Return what the user should know of an event, as one line; empty if that is nothing."""
+    """Return an event as one line for the user; empty if there is nothing to show."""
     match event:
         case Notice():
             return f"{event.url}: {event.note}"

@@ -1,7 +1,7 @@
 """The options that every task's command has in addition to the task's own parameters."""
 
 from fractions import Fraction
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import click
 
@@ -10,6 +10,17 @@ from farm.model.job import AUTO_TILE, Precision
 from farm.model.rate import parse_rate
 
 TILES: Final = {"auto": AUTO_TILE, "none": 0}
+
+
+class Whole(click.IntRange):
+    """A whole number in a range, with a refusal in plain words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            allowed = f"{self.min} or more" if self.max is None else f"{self.min} to {self.max}"
+            self.fail(f"'{value}' is not allowed; give a whole number, {allowed}", param, ctx)
 
 
 def effect_options() -> list[click.Parameter]:
@@ -58,7 +69,7 @@ def _output_options() -> list[click.Parameter]:
         ),
         click.Option(
             ["--live"],
-            type=click.IntRange(0, 65535),
+            type=Whole(0, 65535),
             metavar="PORT",
             help="Show frames in a browser while they are rendered, on this port of 127.0.0.1; "
             "0 picks a free one.",
@@ -129,7 +140,7 @@ def _plan_options() -> list[click.Parameter]:
     return [
         click.Option(
             ["--seed"],
-            type=click.IntRange(0, 2**63 - 1),
+            type=Whole(0, 2**63 - 1),
             default=0,
             show_default=True,
             metavar="INTEGER",
@@ -137,7 +148,7 @@ def _plan_options() -> list[click.Parameter]:
         ),
         click.Option(
             ["--threads"],
-            type=click.IntRange(1),
+            type=Whole(1),
             metavar="INTEGER",
             help="Threads per worker.  [default: 1 on a pool, otherwise all cores]",
         ),
@@ -155,7 +166,7 @@ def _execution_options() -> list[click.Parameter]:
     return [
         click.Option(
             ["--workers"],
-            type=click.IntRange(1),
+            type=Whole(1),
             metavar="INTEGER",
             help="Use a pool of this many workers, at most 4 threads per core of this machine, or as "
             "many as the cluster has room for.",
@@ -173,13 +184,13 @@ def _execution_options() -> list[click.Parameter]:
         click.Option(["--json"], is_flag=True, help="Print one JSON object per event."),
         click.Option(
             ["--metrics-port"],
-            type=click.IntRange(1, 65535),
+            type=Whole(1, 65535),
             metavar="PORT",
             help="Serve Prometheus metrics while the job runs, on this port of 127.0.0.1.",
         ),
         click.Option(
             ["--priority"],
-            type=click.IntRange(0, 100),
+            type=Whole(0, 100),
             default=50,
             show_default=True,
             metavar="INTEGER",

@@ -54,7 +54,9 @@ def _render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
             try:
                 _report_flicker(farm.ledger, job)
             except Interrupted as interrupted:
-                echo("interrupted; the film is complete, its flicker was not measured", err=True)
+                echo(
+                    "interrupted; the film is complete, but its flicker was not measured", err=True
+                )
                 code = exit_code(interrupted)
     return code
 

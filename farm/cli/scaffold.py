@@ -48,7 +48,7 @@ def new_plugin(context: click.Context, name: str) -> None:
     title = name.title().replace("-", "")
     _write(path, TEMPLATE.format(name=name, title=title))
     echo(
-        f"wrote {path}, a template that inverts the picture until you change it; "
+        f"wrote {path}, a template that inverts the picture; "
         f"try: farm --plugins-dir {_FOLDER} {name} PICTURE -o OUTPUT"
     )
 

@@ -32,6 +32,11 @@ class ClaimedOutputs:
             except BadOutput as error:
                 yield job, error.reason
 
+    def touch(self) -> None:
+        """Keep the claims alive, from any thread, without a look at whether they were lost."""
+        for taken in list(self._claims.values()):
+            taken.touch()
+
     def release(self, job: str) -> None:
         """Give up the outputs of a job, if it has claimed any."""
         if job in self._claims:
@@ -45,8 +50,15 @@ class ClaimedOutputs:
 
 
 def _paths(units: Iterable[Unit]) -> list[Path]:
-    """Return the files that stay once the units are done; for a run, its whole folder."""
-    paths = [(output_path(unit.target), unit) for unit in units if not unit.is_working]
-    return [
-        path.with_name(EVERYTHING) if isinstance(unit.work, Train) else path for path, unit in paths
-    ]
+    """Return the files that stay once the units are done, and the folders of working files.
+
+    For a run, its whole folder.
+    """
+    return list(dict.fromkeys(map(_path, units)))
+
+
+def _path(unit: Unit) -> Path:
+    path = output_path(unit.target)
+    if isinstance(unit.work, Train):
+        return path.with_name(EVERYTHING)
+    return path.parent if unit.is_working else path

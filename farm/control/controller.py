@@ -2,7 +2,8 @@
 
 It first stores what changed, then acts on it, then notifies observers, once for all messages of a
 poll. If the process is killed between two of these steps, the ledger still records at least what has
-been done. While the ledger cannot be written, nothing is acted on and workers keep what they do.
+been done. While the ledger cannot be written, nothing is acted on, and workers finish the
+units they hold.
 """
 
 import secrets
@@ -14,6 +15,7 @@ from typing import Final, Protocol
 
 from farm.control.claimed_outputs import ClaimedOutputs
 from farm.control.clock import Clock, SystemClock
+from farm.control.heart import beating
 from farm.control.patience import Patience
 from farm.control.working_files import WorkingFiles
 from farm.errors import BadOutput, JobHeld, JobTakenOver, LedgerUnavailable, UserError
@@ -95,7 +97,8 @@ class Controller:
         """
         self._beat()
         try:
-            submission = self._planner.plan(spec, self._clock.time(), resume=resume)
+            with beating(self._show_life):
+                submission = self._planner.plan(spec, self._clock.time(), resume=resume)
             self._patience.insist(partial(self._add, submission), ADD_SECONDS)
         except BaseException:
             self._claims.release_all(but=self._working)
@@ -121,7 +124,8 @@ class Controller:
         """
         if not self.scheduler.is_done and not self._is_started:
             self._is_started = True
-            self._executor.start()
+            with beating(self._show_life):
+                self._executor.start()
         while not self._is_done and not is_stopped():
             self._step()
         return [self._job(job) for job in self._jobs]
@@ -146,7 +150,7 @@ class Controller:
 
     @property
     def _is_done(self) -> bool:
-        return self.scheduler.is_over and not self._pending
+        return not self.scheduler.has_work and not self._pending
 
     @property
     def _is_stopped(self) -> bool:
@@ -193,7 +197,7 @@ class Controller:
     def _lose(self, job: str, reason: str) -> None:
         """Drop a job that another farm has taken over, and leave its files alone."""
         output = self.scheduler.job(job).spec.output
-        note = f"{reason}; this farm stops its work and leaves the files as they are"
+        note = f"{reason}; this farm stops working on it and leaves its files alone"
         self._lost[job] = reason
         self._working.pop(job, None)
         self._claims.release(job)
@@ -216,15 +220,20 @@ class Controller:
         self._handle(*self._executor.poll(POLL_SECONDS), Tick())
 
     def _beat(self) -> None:
-        """Show now and then that this farm lives."""
+        """Renew the heartbeat of this farm and of its claims, if it is time."""
         now = self._clock.time()
         if now - self._last_beat < BEAT_SECONDS:
             return
         self._last_beat = now
-        with suppress(LedgerUnavailable):
-            self._ledger.beat(now)
+        self._show_life()
         for job, reason in self._claims.beat():
             self._lose(job, reason)
+
+    def _show_life(self) -> None:
+        """Show that this farm lives, from any thread."""
+        with suppress(LedgerUnavailable):
+            self._ledger.beat(self._clock.time())
+        self._claims.touch()
 
     def _handle(self, *events: Event) -> None:
         """Let the scheduler decide about all events, then store, act and notify once."""

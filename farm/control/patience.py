@@ -1,4 +1,4 @@
-"""Waits for a ledger that cannot be written at present, and says so."""
+"""Waits for a ledger that cannot be written at present, and notifies the user."""
 
 from collections.abc import Callable
 from typing import Final
@@ -30,7 +30,7 @@ class Patience:
             self._trouble = error
             return False
         if self._trouble is not None:
-            self._notify(Notice(self._trouble.ledger, "the ledger answers again"))
+            self._notify(Notice(self._trouble.ledger, "the ledger can be written again"))
         self._trouble, self._pause = None, FIRST_PAUSE
         return True
 

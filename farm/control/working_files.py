@@ -11,7 +11,8 @@ from farm.storage import output_path, remove_file, remove_folder
 class WorkingFiles:
     """The files of one job that only its own units read.
 
-    The cost of a change does not grow with the number of units. The files that a failed unit needs are kept, so that a resumed job does not render them again.
+    The cost of a change does not grow with the number of units. The files that a failed unit needs
+    are kept, so that a resumed job does not render them again.
     """
 
     def __init__(self, units: Iterable[RestoredUnit]) -> None:

@@ -21,7 +21,10 @@ def read_mask(source: str, picture: Float[Tensor, "1 3 height width"]) -> Mask:
     """
     mask = picture.mean(dim=1, keepdim=True)
     if not mask.any():
-        raise BadInput(source, "the mask is black everywhere, so it hides all; add white areas")
+        raise BadInput(
+            source,
+            "the mask is black everywhere, so nothing would change; paint the areas to change white",
+        )
     return mask
 
 

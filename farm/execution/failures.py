@@ -1,5 +1,6 @@
 """Turns any exception into a farm error, and a farm error into the failure of a unit."""
 
+import errno
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,14 @@ from farm.errors import (
 from farm.model.messages import Failure, Hold, Reason
 from farm.storage import write_error
 
-__all__ = ["classify", "farm_call", "output_errors", "plugin_errors", "storage_errors"]
+__all__ = [
+    "classify",
+    "farm_call",
+    "full_disk_errors",
+    "output_errors",
+    "plugin_errors",
+    "storage_errors",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,7 +49,9 @@ _HOLDS: Final[tuple[tuple[type[Exception], Hold], ...]] = (
     (OutputStorageFailed, Hold.STORAGE),
     (OrderRefused, Hold.RESTART),
 )
-"""Errors that every unit of the job would have. One that reads its own source is not among them."""
+"""Errors that every unit of the job would meet, unlike one in reading the unit's own source."""
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _MISTAKES: Final = (
     ArithmeticError,
@@ -91,6 +101,20 @@ def output_errors(url: str) -> Iterator[None]:
             yield
         except OSError as error:
             raise write_error(url, error) from error
+
+
+@contextmanager
+def full_disk_errors(url: str) -> Iterator[None]:
+    """Turn errors of a full disk into farm errors. Others pass: they may not come from writing.
+
+    url: what to name if the error names no file.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise write_error(error.filename or url, error) from error
 
 
 def farm_call(call: Callable[P, T], device: str) -> Callable[P, T]:

@@ -4,7 +4,6 @@ Renders nothing and loads no network.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -34,16 +33,16 @@ class Finisher:
         with (
             timed(seconds, "write"),
             storage_errors(order.unit.source),
-            _unchanged_film(order, files) as source_sha256,
             output_errors(order.unit.target),
         ):
+            source_sha256 = _film_digest(order, files)
             match order.unit.work:
                 case Blend() as work:
                     target_sha256 = _blend(order, work)
                 case Encode() as work:
                     target_sha256 = _encode(order, work, report, is_cancelled)
                 case Join() as work:
-                    target_sha256 = _join(order, work, source_sha256, report, is_cancelled)
+                    target_sha256 = _join(order, work, files, report, is_cancelled)
                 case _:
                     raise FarmBug(
                         f"{order.unit.name} was given to a worker that only finishes films"
@@ -54,16 +53,13 @@ class Finisher:
         """Do nothing: no file stays open."""
 
 
-@contextmanager
-def _unchanged_film(order: Order, files: KnownFiles) -> Iterator[str]:
-    """Yield the SHA-256 of the film that a part or a joined film is rendered from; empty if none is.
+def _film_digest(order: Order, files: KnownFiles) -> str:
+    """Return the SHA-256 of the film that a part or a joined film is rendered from; empty if none is.
 
-    Raises InputChanged, before the block or after it, if the film is not what was planned.
+    Raises InputChanged if the film is not what was planned.
     """
     film = "" if isinstance(order.unit.work, Blend) else order.unit.source
-    yield files.digest(film) if film else ""
-    if film:
-        files.digest(film)
+    return files.digest(film) if film else ""
 
 
 def _blend(order: Order, work: Blend) -> str:
@@ -94,16 +90,25 @@ def _encode(order: Order, work: Encode, report: ReportProgress, is_cancelled: Is
 
 
 def _join(
-    order: Order, work: Join, sha256: str, report: ReportProgress, is_cancelled: IsCancelled
+    order: Order, work: Join, files: KnownFiles, report: ReportProgress, is_cancelled: IsCancelled
 ) -> str:
+    """Join the parts. Raises InputChanged, and writes no film, if the source changes meanwhile."""
     from farm.media.film import join_parts, read_film_record
 
     if is_cancelled():
         raise Cancelled
+    sha256 = _film_digest(order, files)
     report(0.0, "joining", 0)
     record = film_provenance(order, work, read_film_record(work.parts[0]) or {}, sha256)
-    source = order.unit.source or None
-    return join_parts(order.unit.target, work.form, work.parts, source, work.span, record)
+    return join_parts(
+        order.unit.target,
+        work.form,
+        work.parts,
+        order.unit.source or None,
+        work.span,
+        record,
+        check=lambda: _film_digest(order, files),
+    )
 
 
 def _cross_fade(picture: Picture) -> "Frame":
@@ -128,7 +133,7 @@ def _fill_gaps(pictures: tuple[Picture, ...], missing: tuple[str, ...]) -> list[
     available = [_without_missing(picture, missing) for picture in pictures]
     rendered = [index for index, picture in enumerate(available) if picture]
     if not rendered:
-        raise UserError(f"none of the {len(pictures)} frames in this part was rendered")
+        raise UserError("no frame of this part was rendered")
     return [
         available[min(rendered, key=lambda other: abs(other - index))]  # type: ignore[misc]
         for index in range(len(available))

@@ -1,6 +1,6 @@
 """The record inside an output: how it was rendered, and nothing that differs between equal runs.
 
-It names files by name and digest, so that it tells nobody where they are, and so that a job writes
+It names files by name and digest, so that it reveals no paths, and so that a job writes
 the same bytes wherever its files are.
 """
 

@@ -1,7 +1,7 @@
 """Carries out an order to train."""
 
 from farm.errors import PluginError
-from farm.execution.failures import output_errors, plugin_errors
+from farm.execution.failures import full_disk_errors, output_errors, plugin_errors
 from farm.execution.timing import timed
 from farm.host.context import Context
 from farm.host.task import Run, Task
@@ -19,7 +19,11 @@ def train(order: Order, work: Train, task: Task, context: Context) -> Figures:
         raise PluginError(order.task, "is not a Run and cannot train")
     with output_errors(order.unit.target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    with timed(seconds, "compute"), plugin_errors(order.task, str(context.device)):
+    with (
+        timed(seconds, "compute"),
+        plugin_errors(order.task, str(context.device)),
+        full_disk_errors(order.unit.target),
+    ):
         task.train(work.inputs, target.parent, context)
         if context.world.rank != 0:
             return Figures()

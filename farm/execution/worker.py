@@ -103,8 +103,10 @@ class Worker:
         try:
             validated = validate_params(task, json.loads(params))
         except UserError as error:
-            reason = f"the plugin that is installed now refuses the job's parameters: {error}"
-            raise OrderRefused(name, f"{reason}; restart the farm with the earlier one") from error
+            reason = f"the installed version of its plugin refuses the job's parameters: {error}"
+            raise OrderRefused(
+                name, f"{reason}; install the version that the job began with and restart the farm"
+            ) from error
         return task(validated), validated.model_dump(mode="json")
 
 

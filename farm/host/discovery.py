@@ -65,7 +65,7 @@ def installed() -> Iterator[Candidate]:
 def _unshadowed() -> Iterator[tuple[Distribution, str]]:
     """Yield distributions as imports find them: the first of each name on sys.path.
 
-    With each comes what is wrong with it: another one of its name in the same folder.
+    Each comes with what is wrong with it, such as another one of its name in the same folder.
     """
     found = [(distribution, _folder(distribution)) for distribution in distributions()]
     order = list(dict.fromkeys(folder.parent for _, folder in found))
@@ -77,7 +77,10 @@ def _unshadowed() -> Iterator[tuple[Distribution, str]]:
         if other == folder:
             yield distribution, ""
         elif other.parent == folder.parent:
-            yield distribution, f"it is installed twice, as {other} too; install it again"
+            yield (
+                distribution,
+                f"it is also installed as {other}; uninstall both and install it again",
+            )
 
 
 def _folder(distribution: Distribution) -> Path:

@@ -282,6 +282,6 @@ def _describe(error: BaseException) -> str:
         return error.reason
     try:
         text = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 - a plugin's error may raise anything
+    except BaseException:  # noqa: BLE001 - a plugin's error may raise anything
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

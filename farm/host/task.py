@@ -36,7 +36,7 @@ def _absolute(path: str) -> str:
 FilePath = Annotated[str, AfterValidator(_absolute), NAMES_FILE]
 """Path of a file or folder. It becomes absolute, so that it means the same on every worker.
 
-What is in it counts as part of the parameters; see Task.files.
+Its content counts as part of the parameters; see Task.files.
 """
 
 
@@ -68,7 +68,7 @@ class Task(ABC):
         Default: each FilePath in Params, wherever it is. Extend it for files that are named in another
         way, such as by a name without a path. The farm takes the digests of these files when a job is
         submitted: they decide whether a job can be resumed, are part of the record in the output,
-        and a unit whose file has changed since fails. Raises UserError for a name it does not know.
+        and a unit fails if one of its files has changed since. Raises UserError for a name it does not know.
         """
         return {path: path for path in named_files(self.params)}
 

@@ -1,4 +1,4 @@
-"""Who owns which job, and what the owner keeps in mind of it.
+"""Who owns which job, and what the owner remembers about it.
 
 A job belongs to one farm at a time. Each change of its owner raises its epoch, and every write
 checks both, so a farm that was taken for dead and wakes up again can write nothing.
@@ -91,13 +91,13 @@ def check_owner(
     values |= {"new_counts": as_json(counts)}
     if connection.execute(_FENCE, values).rowcount == 0:
         row = _owner(connection, job)
-        raise JobTakenOver(job, _name(row) if row else "somebody who removed it")
+        raise JobTakenOver(job, _name(row) if row else "a program that removed it from the ledger")
 
 
 def take(connection: Connection, farm: FarmProcess, job: str, now: float) -> HeldJob:
     """Make a farm the owner of a job. Raises JobHeld if its owner is another farm that lives.
 
-    Units that the last owner held when it died have one more crash; those it had left when it
+    Units that the last owner held when it died have one more crash; those it still held when it
     ended in good order are ready again.
     """
     epoch, has_left = _end_ownership(connection, farm, job, now)

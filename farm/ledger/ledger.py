@@ -83,10 +83,10 @@ class Ledger:
         self._held[job.id] = held
 
     def replace(self, before: Job, job: Job, units: Sequence[RestoredUnit], now: float) -> None:
-        """Store a new job that resumes an earlier one, which ends if it has not.
+        """Store a new job that resumes an earlier one, and cancel the earlier one if it has not ended.
 
         units: each with what is known of it. now: Unix seconds. Raises JobHeld if another farm is
-        at work on the earlier job.
+        working on the earlier job.
         """
         with self._write() as connection:
             if not before.state.is_final:

@@ -1,4 +1,4 @@
-"""Tells errors of the database that pass by themselves from those that do not."""
+"""Tells passing errors of the database from permanent ones."""
 
 from types import MappingProxyType
 from typing import Final
@@ -17,11 +17,11 @@ _PASSING: Final = MappingProxyType(
         "SQLITE_READONLY_DBMOVED": "was moved or deleted",
     }
 )
-"""What is the matter with SQLite's file, by the error's name or the first two words of it."""
+"""What is wrong with SQLite's file, by the error's name or the first two words of it."""
 
 
 def passing_trouble(error: SQLAlchemyError) -> str | None:
-    """Return what is the matter with the ledger, to follow its name; None if that will not pass."""
+    """Return what is wrong with the ledger, to follow its name; None if the error is permanent."""
     if not isinstance(error, DBAPIError):
         return None
     name = getattr(error.orig, "sqlite_errorname", None)

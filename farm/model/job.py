@@ -7,9 +7,8 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from farm.errors import BadInput, BadOutput
 from farm.model.film import Coherence, Quality
 from farm.model.rate import DEFAULT_RATE, Rate
 
@@ -81,21 +80,6 @@ class JobSpec(BaseModel):
     files: dict[str, str] = Field(default_factory=dict)
     films: dict[str, str] = Field(default_factory=dict)
 
-    @field_validator("inputs")
-    @classmethod
-    def _check_inputs(cls, paths: tuple[str, ...]) -> tuple[str, ...]:
-        for path in paths:
-            if (shown := _printable(path)) != path:
-                raise BadInput(shown, _NOT_UTF8)
-        return paths
-
-    @field_validator("output")
-    @classmethod
-    def _check_output(cls, path: str) -> str:
-        if (shown := _printable(path)) != path:
-            raise BadOutput(shown, _NOT_UTF8)
-        return path
-
     @property
     def key(self) -> str:
         """Digest of what the output depends on, except what the films contain.
@@ -120,14 +104,6 @@ def weights_key(network: str) -> str:
     return f"network {network}"
 
 
-_NOT_UTF8: Final = "its path must be UTF-8; rename it"
-
-
-def _printable(path: str) -> str:
-    """Return a path with the bytes that are not UTF-8 written out."""
-    return path.encode("utf-8", "backslashreplace").decode()
-
-
 def changes(before: JobSpec, now: JobSpec) -> list[str]:
     """Return one line per setting or file in which the outputs of two jobs differ."""
     was, is_now = _flat(before), _flat(now)
@@ -148,7 +124,7 @@ def _describe_change(path: str, spec: JobSpec) -> str:
     named = (*spec.params.items(), ("input", spec.inputs))
     users = (user for user, value in named if path in json.dumps(value, ensure_ascii=False))
     name = path.rpartition("/")[2]
-    change = f"{name} has other content than before"
+    change = f"{name} has different content"
     return next((f"{user} changed: {change}" for user in users), change)
 
 

@@ -14,7 +14,7 @@ from farm.media.blank import is_blank, parse_blank
 from farm.media.film import is_film_name
 from farm.media.sequence import NumberedPath, is_sequence
 from farm.media.still_formats import is_readable
-from farm.storage import input_path
+from farm.storage import NOT_UTF8, input_path, is_utf8, shown
 
 __all__ = ["Found", "find"]
 
@@ -55,8 +55,8 @@ def _find(given: str, path: Path) -> Found:
     if path.is_dir():
         return _only_pictures(given, list(path.iterdir()), "folder contains")
     if os.path.lexists(path):
-        if not _is_utf8(_absolute(path)):
-            raise BadInput(_printable(_absolute(path)), "its path must be UTF-8; rename it")
+        if not is_utf8(_absolute(path)):
+            raise BadInput(shown(_absolute(path)), NOT_UTF8)
         return Found([_absolute(path)])
     if is_sequence(given):
         return _numbered(given)
@@ -68,7 +68,7 @@ def _find(given: str, path: Path) -> Found:
 def _only_pictures(given: str, paths: list[Path], kind: str) -> Found:
     files = [path for path in paths if not path.name.startswith(".") and path.is_file()]
     pictures = [path for path in files if _is_picture(path)]
-    named = [path for path in pictures if _is_utf8(_absolute(path))]
+    named = [path for path in pictures if is_utf8(_absolute(path))]
     notes = [*_note_on_names(pictures), *_note_on_formats(files, pictures)]
     if not named:
         reason = f"this {kind} no pictures or films (entries: {len(paths)})"
@@ -88,10 +88,6 @@ def _is_typescript(path: Path) -> bool:
         return file.read(1) != _SYNC_BYTE
 
 
-def _is_utf8(name: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in name)
-
-
 def _absolute(path: Path | str) -> str:
     return os.path.abspath(path)  # noqa: PTH100 - links keep their own names
 
@@ -102,19 +98,15 @@ def _note_on_formats(files: Sequence[Path], pictures: Sequence[Path]) -> Iterato
     if others:
         count = others.total()
         kinds = ", ".join(f"{suffix or 'no suffix'} ({n})" for suffix, n in others.most_common())
-        yield f"{_count(count, 'file')} left out: {_printable(kinds)}"
+        yield f"{_count(count, 'file')} left out: {shown(kinds)}"
 
 
 def _note_on_names(pictures: Sequence[Path]) -> Iterator[str]:
     """Yield a note if names are not UTF-8, which neither the ledger nor a record can store."""
-    names = sorted(_printable(path.name) for path in pictures if not _is_utf8(_absolute(path)))
+    names = sorted(shown(path.name) for path in pictures if not is_utf8(_absolute(path)))
     if names:
         reason = "rename it, because a name" if len(names) == 1 else "rename them, because names"
         yield f"{_count(len(names), 'file')} left out: {_list(names)}; {reason} must be UTF-8"
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _count(number: int, noun: str) -> str:

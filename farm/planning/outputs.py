@@ -11,7 +11,7 @@ from farm.media.film import WRITABLE_FILMS, is_film
 from farm.media.sequence import is_sequence
 from farm.media.still_formats import WRITABLE, is_readable
 from farm.planning.inputs import Source
-from farm.storage import output_path
+from farm.storage import is_own, output_path
 
 __all__ = [
     "Inputs",
@@ -138,17 +138,20 @@ def check_output(output: str, sources: Sequence[Source], files: Iterable[str] = 
 def check_run_folder(output: str, *, is_resumed: bool) -> None:
     """Raise BadOutput if the folder of a run cannot be created or is not empty.
 
-    is_resumed: the folder may contain an earlier run.
+    is_resumed: the folder may contain an earlier run. What a farm left when it was killed does not
+    count, nor does a claim: whether that is still alive is seen when the folder is claimed.
     """
     folder = output_path(output)
     _check_folder(output, folder)
-    if not is_resumed and _is_existing_folder(folder) and any(folder.iterdir()):
+    if is_resumed or not _is_existing_folder(folder):
+        return
+    if not all(map(is_own, folder.iterdir())):
         raise BadOutput(output, "the folder is not empty; add --resume to resume the run in it")
 
 
 def _check_sequence(output: str, path: Path, inputs: Inputs) -> None:
     if path.suffix.lower() not in WRITABLE:
-        raise BadOutput(output, _unsupported(path))
+        raise BadOutput(output, f"{_unsupported(path)} for numbered pictures")
     if inputs.are_in(path.parent):
         raise BadOutput(output, "this folder contains inputs; choose another folder")
 
@@ -177,9 +180,13 @@ def _unsupported(path: Path) -> str:
 
 
 def _check_folder(output: str, folder: Path) -> None:
-    """Raise BadOutput if a folder cannot be created or written to."""
+    """Raise BadOutput if a folder cannot be created or written to, or not under this name."""
     nearest = next(parent for parent in (folder, *folder.parents) if os.path.lexists(parent))
     if not _is_existing_folder(nearest):
         raise BadOutput(output, f"{nearest} is a file, not a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise BadOutput(output, f"no permission to write in {nearest}")
+    longest = os.pathconf(nearest, "PC_NAME_MAX")
+    if any(len(os.fsencode(name)) > longest for name in Path(output).parts):
+        reason = f"a name may have at most {longest} bytes here; choose a shorter one with -o"
+        raise BadOutput(output, reason)

@@ -124,10 +124,10 @@ def note_older_pictures(sequence: FrameSequence) -> Iterator[str]:
     older = {path: n for path in beside if (n := pattern.number_of(path)) is not None}
     names = [Path(path).name for path in sorted(older.keys() - written, key=older.__getitem__)]
     if len(names) == 1:
-        yield f"another numbered picture in this folder will stay: {names[0]}; is it still needed?"
+        yield f"another numbered picture in this folder will stay: {names[0]}; remove it if it is not needed"
     elif names:
         which = f"{names[0]} to {names[-1]}"
         yield (
             f"{len(names)} other numbered pictures in this folder will stay: {which}; "
-            "are they still needed?"
+            "remove those that are not needed"
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from farm.errors import BadInput
 from farm.model.job import JobSpec
 from farm.model.unit import Unit
-from farm.storage import NOT_UTF8, is_utf8
+from farm.storage import NOT_UTF8, is_utf8, shown
 
 __all__ = ["check_names"]
 
@@ -14,7 +14,7 @@ def check_names(spec: JobSpec, units: Iterable[Unit]) -> None:
     """Raise BadInput for the first name in a job that is not UTF-8."""
     for text in (*_texts(spec.params), *_texts([(u.source, u.target) for u in units])):
         if not is_utf8(text):
-            raise BadInput(text, NOT_UTF8)
+            raise BadInput(shown(text), NOT_UTF8)
 
 
 def _texts(value: object) -> Iterator[str]:

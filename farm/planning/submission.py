@@ -191,12 +191,16 @@ class Planner:
         return (self._contents.sha256(path) if Path(path).is_file() else "") == sha256
 
     def _explain_restart(self, spec: JobSpec) -> None:
-        """Report why nothing can be reused of an earlier job with the same output."""
+        """Report how an earlier job with the same output differs, so that none of it is skipped."""
         earlier = self._history.latest(spec.task, spec.output)
-        if earlier and not issubclass(self._registry.task(spec.task), Run):
-            reasons = "; ".join(changes(earlier.spec, spec))
-            note = f"nothing can be reused: {reasons}; every frame will be rendered"
-            self._notify(Notice(spec.output, note))
+        if earlier is None:
+            return
+        reasons = "; ".join(changes(earlier.spec, spec))
+        note = f"nothing can be reused: {reasons}; every frame will be rendered"
+        if issubclass(self._registry.task(spec.task), Run):
+            decides = f"`{spec.task}` decides whether it can be continued"
+            note = f"the earlier run in this folder differs: {reasons}; {decides}"
+        self._notify(Notice(spec.output, note))
 
 
 def _new(unit: Unit) -> RestoredUnit:

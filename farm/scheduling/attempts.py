@@ -133,9 +133,9 @@ class Attempts:
         is_broken = self._policy.is_broken(job.failed_frames, job.frames)
         if not is_broken or job.job.spec.keeps_going or job.is_ending or not job.left:
             return
-        failed = f"{job.failed_frames} of {job.frames} units failed"
-        why = f"{failed}; mend the cause and use --resume, or --keep-going to go on regardless"
-        reason = f"the job failed: {failed}; --keep-going goes on regardless"
+        failed = f"{job.failed_frames} of {job.frames} frames failed"
+        why = f"{failed}; fix the cause and use --resume, or add --keep-going to render the others"
+        reason = f"the job failed: {failed}; with --keep-going, the others are rendered"
         self._state.give_up(job, why, reason, now)
 
 

@@ -30,7 +30,7 @@ class ScheduledJob:
     emit: receives each UnitChanged and JobChanged as it happens. counts: number of units in each
     state. held: number of units that workers hold. left: number of units that have not ended.
     frames, failed_frames: number of rendering units, and of those that are quarantined, other than
-    for a refused input. given_up: why the farm will not finish the job, even if some units succeeded; empty if it may. hold: why
+    for a refused input. given_up: why the farm will not finish the job; empty if it may. hold: why
     it starts no units for now.
     """
 
@@ -68,8 +68,8 @@ class ScheduledJob:
         return self.job.wanted is Wanted.CANCEL or bool(self.given_up)
 
     @property
-    def is_stuck(self) -> bool:
-        """Whether nothing happens to the job until the farm restarts."""
+    def waits_for_restart(self) -> bool:
+        """Whether no unit of the job can start until the farm restarts."""
         return self.hold is not None and self.hold.kind is Hold.RESTART and not self.held
 
     def want(self, wanted: Wanted) -> None:

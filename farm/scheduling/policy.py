@@ -21,8 +21,8 @@ _TRIES = MappingProxyType(
     }
 )
 """Many for failures that pass by themselves, more than three when users also stop farms that way,
-three when the user or the unit may be at fault, two
-when a retry is expensive, one when a retry would fail the same way."""
+three when the user or the unit may be at fault, two when a retry is expensive, one when a retry
+would fail the same way."""
 
 _IMMEDIATE = frozenset({Reason.USER_ERROR, Reason.PLUGIN_ERROR})
 """Reasons to retry without delay: waiting does not help, but another worker may."""
@@ -38,10 +38,10 @@ class Policy:
     forgive_seconds. silence_seconds: a worker whose unit sends no report for this long is killed.
     cancel_seconds: so is one that has not stopped this long after it was asked to.
     no_workers_seconds: jobs fail after this long without workers. suspect_crashes: a unit that was
-    running when this many farms in a row died runs alone. failed_share,
-    failed_least: a job fails when this share of its rendering units is quarantined, and at least
-    this many; refused inputs do not count. hold_seconds: delay before a job that waits for storage tries one unit; it doubles
-    with each failed try, up to hold_cap_seconds.
+    running when this many farms in a row died runs alone. failed_share, failed_least: a job fails
+    when this share of its rendering units is quarantined, and at least this many; refused inputs
+    do not count. hold_seconds: delay before a job that waits for storage tries one unit; it
+    doubles with each failed try, up to hold_cap_seconds.
     """
 
     tries: Mapping[Reason, int] = field(default_factory=lambda: _TRIES)

@@ -80,9 +80,9 @@ class Scheduler:
         return not self._state.jobs
 
     @property
-    def is_over(self) -> bool:
-        """Whether every job is in a final state or waits for another farm to run it."""
-        return len(self._state.stuck) == len(self._state.jobs)
+    def has_work(self) -> bool:
+        """Whether any job has not ended and does not wait for a restart of the farm."""
+        return len(self._state.waiting_for_restart) < len(self._state.jobs)
 
     def job(self, job: str) -> Job:
         """Return a job in its current state. Raises UnknownName."""
@@ -167,7 +167,7 @@ class Scheduler:
             else:
                 job.restore(entry, restored.state, now)
         self._state.wake_at(now, job)
-        self._state.tell_devices(job)
+        self._state.emit_device_notices(job)
         if event.job.wanted is Wanted.CANCEL:
             self._state.cancel(job, now, "cancelled", by="user")
         self._state.settle(job)
@@ -226,8 +226,8 @@ class Scheduler:
         seconds = f"for {self._policy.no_workers_seconds:.0f} s"
         if self._state.workers.rendering:
             return (
-                f"no worker that computes on {device}, as for the first frames, {seconds}; start "
-                "one, or submit the job again without --resume"
+                f"no worker with the device of the first frames ({device}) {seconds}; start one, or "
+                "submit the job again without --resume"
             )
         return f"no workers {seconds}; {self._refusal or 'run `farm doctor`'}"
 
@@ -286,7 +286,7 @@ class Scheduler:
             job.hold.probe = entry
         self._state.settle(job)
         if is_first:
-            self._state.tell_devices(job)
+            self._state.emit_device_notices(job)
         self._state.emit(WorkerChanged(worker.name, worker.kind, "busy"))
         order = _order(lease, job.job.spec, job.missing_needs(entry))
         self._state.emit(Assign(worker.name, order))

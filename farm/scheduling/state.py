@@ -21,8 +21,8 @@ from farm.scheduling.workers import Lease, Worker, Workers
 class SchedulerState:
     """Jobs, units and workers.
 
-    jobs: those that have not ended. ended: the final records of the others. stuck: jobs that wait
-    for another farm. wakes: what to do at the first event after a time. checks: what to do at the
+    jobs: those that have not ended. ended: the final records of the others. waiting_for_restart:
+    jobs that wait for a restart of the farm. wakes: what to do at the first event after a time. checks: what to do at the
     first tick after it. out: the instructions of the event that is being handled.
     """
 
@@ -30,7 +30,7 @@ class SchedulerState:
         self.policy = policy
         self.jobs: dict[str, ScheduledJob] = {}
         self.ended: dict[str, Job] = {}
-        self.stuck: set[str] = set()
+        self.waiting_for_restart: set[str] = set()
         self.workers, self.blocklist = Workers(), Blocklist(policy)
         self.census, self.devices = Census(), Devices()
         self.placement = Placement(self.workers, self.jobs, self.blocklist)
@@ -51,15 +51,15 @@ class SchedulerState:
         if job.job.state.is_final:
             del self.jobs[name]
             self.ended[name] = job.job
-            self.stuck.discard(name)
+            self.waiting_for_restart.discard(name)
             self.devices.remove(job)
             self.blocklist.forget_job(name)
             return
         self.placement.touch_job(job)
-        if job.is_stuck:
-            self.stuck.add(name)
+        if job.waits_for_restart:
+            self.waiting_for_restart.add(name)
         else:
-            self.stuck.discard(name)
+            self.waiting_for_restart.discard(name)
 
     def cancel(self, job: ScheduledJob, now: float, reason: str, by: str) -> None:
         """Cancel a job's waiting units, and ask the workers that hold the others to stop."""
@@ -108,8 +108,8 @@ class SchedulerState:
             hold.is_due = True
             self.placement.touch_job(job)
 
-    def tell_devices(self, job: ScheduledJob) -> None:
-        """Say which workers get no units of a job, because they compute on another device."""
+    def emit_device_notices(self, job: ScheduledJob) -> None:
+        """Emit a notice for workers that get no units of a job because their device differs."""
         for notice in self.devices.notices_for_job(job, self.workers):
             self.emit(notice)
 
@@ -166,7 +166,9 @@ class SchedulerState:
         yield from self.blocklist.problems(self.jobs, self.workers)
         yield from self.devices.problems(self.jobs)
         yield from self.census.problems(entries)
-        if self.stuck != {name for name, job in self.jobs.items() if job.is_stuck}:
-            yield "the jobs that wait for another farm are miscounted"
+        if self.waiting_for_restart != {
+            name for name, job in self.jobs.items() if job.waits_for_restart
+        }:
+            yield "the jobs that wait for a restart are miscounted"
         if not self.is_stopping:
             yield from self.placement.problems(now)

@@ -5,6 +5,7 @@ from farm.storage.digests import FileDigests, KnownFiles, Look, look_at
 from farm.storage.local import (
     NOT_UTF8,
     input_path,
+    is_own,
     is_utf8,
     open_whole,
     output_path,
@@ -12,6 +13,7 @@ from farm.storage.local import (
     remove_folder,
     remove_leftovers,
     sha256_file,
+    shown,
     write_error,
 )
 
@@ -24,6 +26,7 @@ __all__ = [
     "Look",
     "claim",
     "input_path",
+    "is_own",
     "is_utf8",
     "look_at",
     "open_whole",
@@ -32,5 +35,6 @@ __all__ = [
     "remove_folder",
     "remove_leftovers",
     "sha256_file",
+    "shown",
     "write_error",
 ]

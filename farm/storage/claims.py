@@ -41,7 +41,7 @@ class _Lock(Enum):
 
 @dataclass(frozen=True)
 class _Content:
-    """What a claim's file says. began: Unix seconds. names: of files in its folder."""
+    """The content of a claim's file. began: Unix seconds. names: of files in its folder."""
 
     job: str
     host: str
@@ -83,13 +83,18 @@ class Claim:
 
         A claim whose file is gone is taken again. Raises BadOutput if another job has it by now.
         """
+        self.touch()
         for folder, (path, descriptor) in list(self._files.items()):
-            with suppress(OSError):
-                os.utime(descriptor)
             if not _is_at(path, descriptor):
                 os.close(descriptor)
                 del self._files[folder]
                 self._take(folder)
+
+    def touch(self) -> None:
+        """Show that the process lives, whether or not the claim still has its files."""
+        for _, descriptor in list(self._files.values()):
+            with suppress(OSError):
+                os.utime(descriptor)
 
     def release(self) -> None:
         """Give the outputs up, and remove the folders that were created for them and are empty."""
@@ -154,9 +159,7 @@ class Claim:
             other = _read(path)
             shared = _shared_name(map(spelled, self._names[folder]), map(spelled, other.names))
             if shared is not None:
-                reason = (
-                    f"{other} is writing it; wait for it, stop it, or choose another path with -o"
-                )
+                reason = f"{other} is writing it; wait until it ends, stop it, or choose another path with -o"
                 raise BadOutput(str(folder / shared), reason)
 
     def _is_living(self, path: Path, now: float) -> bool:
@@ -218,7 +221,7 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 def _read(path: Path) -> _Content:
-    """Return what a claim says. One that cannot be read claims the whole folder."""
+    """Return the content of a claim. One that cannot be read claims the whole folder."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return _Content(**{**content, "names": tuple(map(str, content["names"]))})

@@ -21,6 +21,7 @@ from farm.errors import BadInput, BadOutput, FarmError, OutputStorageFailed, Sto
 __all__ = [
     "NOT_UTF8",
     "input_path",
+    "is_own",
     "is_utf8",
     "open_whole",
     "output_path",
@@ -28,11 +29,15 @@ __all__ = [
     "remove_folder",
     "remove_leftovers",
     "sha256_file",
+    "shown",
     "write_error",
 ]
 
-NOT_UTF8 = "its name is not UTF-8; rename it"
+NOT_UTF8 = "its path must be UTF-8; rename it"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_BYTES = re.compile("[\udc80-\udcff]")
+"""What Python reads for bytes of a file name that are not UTF-8."""
+
 _USER_ERRORS = frozenset(
     {
         errno.EACCES,
@@ -51,7 +56,7 @@ _TROUBLE = MappingProxyType(
     {
         errno.ENOSPC: "the disk is full; free some space",
         errno.EDQUOT: "the disk quota is used up; free some space",
-        errno.EROFS: "the disk can only be read now; mount it for writing again",
+        errno.EROFS: "the disk has become read-only; mount it for writing again",
         **dict.fromkeys(
             (errno.EIO, errno.ENODEV, errno.ENXIO),
             "the disk reports errors; check it",
@@ -74,14 +79,14 @@ _TROUBLE = MappingProxyType(
 def input_path(url: str) -> Path:
     """Return the local path of an input. Raises BadInput for a URL or an invalid path."""
     if reason := _path_error(url):
-        raise BadInput(url, reason)
+        raise BadInput(shown(url), reason)
     return Path(url)
 
 
 def output_path(url: str) -> Path:
     """Return the local path of an output. Raises BadOutput for a URL or an invalid path."""
     if reason := _path_error(url):
-        raise BadOutput(url, reason)
+        raise BadOutput(shown(url), reason)
     return Path(url)
 
 
@@ -101,6 +106,12 @@ def is_utf8(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def shown(path: str) -> str:
+    r"""Return a path with the bytes that are not UTF-8 written out, such as \xe9."""
+    readable = _BYTES.sub(lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", path)
+    return readable.encode("utf-8", "backslashreplace").decode()
 
 
 @contextmanager
@@ -158,6 +169,11 @@ def remove_leftovers(folder: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(file.fileno()).st_size:
                 hidden.unlink()
+
+
+def is_own(path: Path) -> bool:
+    """Return whether a file is a claim or an incomplete file, which the farm itself removes."""
+    return path.name.startswith(".farm-") and path.suffix in {".claim", ".part"}
 
 
 def remove_file(path: Path) -> None:

@@ -122,7 +122,15 @@ WRONG = {
     ),
     "threads": (
         ["tuned", "a.png", "-o", "b.png", "--threads", "0"],
-        "0 is not in the range x>=1",
+        "Invalid value for '--threads': '0' is not allowed; give a whole number, 1 or more; see `farm tuned --help`",
+    ),
+    "threads that are no number": (
+        ["tuned", "a.png", "-o", "b.png", "--threads", "x"],
+        "'x' is not allowed; give a whole number, 1 or more",
+    ),
+    "priority": (
+        ["tuned", "a.png", "-o", "b.png", "--priority", "500"],
+        "'500' is not allowed; give a whole number, 0 to 100",
     ),
     "missing input": (["tuned", "not-there.png", "-o", "b.png"], "not-there.png"),
     "missing record": (["show", "not-there.png"], "not-there.png"),

@@ -19,7 +19,7 @@ from ..distributions import Farm  # noqa: TID252 - shared between rooms
 def test_a_new_plugin_is_short_and_keeps_the_contract(farm: Farm, tmp_path: Path) -> None:
     done = farm("new-plugin", "soft-glow")
     assert done.stdout == (
-        "wrote plugins/soft_glow.py, a template that inverts the picture until you change it; "
+        "wrote plugins/soft_glow.py, a template that inverts the picture; "
         "try: farm --plugins-dir plugins soft-glow PICTURE -o OUTPUT\n"
     )
     assert len((tmp_path / "plugins" / "soft_glow.py").read_text().splitlines()) < 15

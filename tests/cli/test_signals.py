@@ -232,11 +232,11 @@ def test_a_signal_ends_an_executor_that_does_not_start(
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("to_all", [None, signal.SIGHUP])
+@pytest.mark.parametrize("to_all", [None, signal.SIGHUP, signal.SIGTERM])
 def test_a_signal_ends_a_pool_and_its_processes(
     start: Start, tmp_path: Path, to_all: signal.Signals | None
 ) -> None:
-    """to_all: sent to the whole process group, as by a terminal that closes."""
+    """to_all: sent to the whole process group, as by a terminal that closes, or a service manager."""
     mark = uuid.uuid4().hex
     words = ("wait", WHITE, "-o", "out/", "--workers", "1", "--json")
     with (

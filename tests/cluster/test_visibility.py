@@ -10,25 +10,25 @@ from farm.errors import FarmBug
 from farm.model.messages import Order, Reason, UnitSucceeded
 from farm.model.work import Train
 from farm_cluster.actor import FarmActor, Unseen
-from farm_cluster.visibility import Blindness, leave_mark, read_files
+from farm_cluster.visibility import UnseenPaths, leave_mark, read_files
 
 MakeOrder = Callable[..., Order]
 
 
 def test_a_path_that_no_worker_sees_is_fatal_and_others_may_try_before() -> None:
-    blindness, nodes = Blindness(), {"ray-1": "a", "ray-2": "b"}
-    first = blindness.failure("/out", "ray-1", nodes)
+    unseen, nodes = UnseenPaths(), {"ray-1": "a", "ray-2": "b"}
+    first = unseen.failure("/out", "ray-1", nodes)
     assert (first.reason, first.is_fatal) == (Reason.WORKER_LOST, False)
-    last = blindness.failure("/out", "ray-2", nodes)
+    last = unseen.failure("/out", "ray-2", nodes)
     assert (last.reason, last.is_fatal) == (Reason.USER_ERROR, True)
     assert "/out is not shared: node a, node b cannot see it" in last.message
 
 
 def test_a_worker_that_sees_a_path_again_is_not_counted() -> None:
-    blindness, nodes = Blindness(), {"ray-1": "a", "ray-2": "b"}
-    blindness.failure("/out", "ray-1", nodes)
-    blindness.saw("/out", "ray-1")
-    assert not blindness.failure("/out", "ray-2", nodes).is_fatal
+    unseen, nodes = UnseenPaths(), {"ray-1": "a", "ray-2": "b"}
+    unseen.failure("/out", "ray-1", nodes)
+    unseen.note_seen("/out", "ray-1")
+    assert not unseen.failure("/out", "ray-2", nodes).is_fatal
 
 
 def test_the_files_of_an_order_are_its_source_its_work_and_its_parameters(

@@ -1,19 +1,26 @@
 """Two farms never work on one job or one output; a farm that is overtaken lets go."""
 
-from collections.abc import Callable, Iterator
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from farm.control.claimed_outputs import ClaimedOutputs
 from farm.control.clock import FakeClock
 from farm.control.controller import Controller
+from farm.control.heart import beating
 from farm.errors import BadOutput
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import JobChanged, Notice, WorkerChanged
+from farm.model.history import UnitRecord
 from farm.model.job import JobSpec, JobState
-from farm.model.unit import UnitState
-from farm.process import SILENT_SECONDS
+from farm.model.unit import Unit, UnitState
+from farm.process import SILENT_SECONDS, this_process
 
 from ..fakes import End, FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
 from ..workbench import Farm, Log, kill  # noqa: TID252 - shared between rooms
@@ -77,7 +84,9 @@ def test_a_second_job_for_the_same_files_is_refused_and_changes_nothing(
     url = f"sqlite:///{tmp_path / 'other.db'}"
     second = open_farm(url=url) if is_other_ledger else open_farm()
     for wanted in (spec, other):
-        with pytest.raises(BadOutput, match=f"job {first} .* is writing it; wait for it, stop it"):
+        with pytest.raises(
+            BadOutput, match=f"job {first} .* is writing it; wait until it ends, stop it"
+        ):
             second.controller.submit(wanted, resume=resume)
     assert files(spec) == before
     assert jobs(ledger) == recorded
@@ -167,7 +176,7 @@ def test_a_farm_whose_job_was_taken_over_drops_it_in_words(
     )
     notes = [event.note for event in busy.log.events if isinstance(event, Notice)]
     (note,) = notes
-    assert note == f"{job.reason}; this farm stops its work and leaves the files as they are"
+    assert note == f"{job.reason}; this farm stops working on it and leaves its files alone"
     assert ledger.story(job.id) == before
     assert not [e for e in busy.log.events if isinstance(e, JobChanged) and e.job.state.is_final]
     busy.controller.scheduler.validate()
@@ -230,3 +239,45 @@ def test_a_farm_shows_life_while_it_runs(
     with busy.controller._ledger._engine.connect() as connection:
         (beat,) = connection.exec_driver_sql("SELECT heartbeat FROM farms").scalars()
     assert busy.clock.time() - beat < 15
+
+
+def test_a_farm_keeps_its_claims_while_it_reads_large_files_to_resume(
+    open_farm: Open, spec: JobSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farm.control.controller.beating", partial(beating, seconds=0.001))
+    kept: list[bool] = []
+
+    class Slow(Ledger):
+        def finished(self, *of: Any) -> Mapping[str, UnitRecord]:
+            (claim,) = Path(spec.output).glob(".farm-*.claim")
+            os.utime(claim, (0, 0))
+            kept.append(becomes(lambda: claim.stat().st_mtime > 0))
+            return super().finished(*of)
+
+    farm = open_farm()
+    farm.controller._ledger.__class__ = Slow
+    farm.controller.submit(spec, resume=True)
+    assert kept == [True]
+
+
+def becomes(is_so: Callable[[], bool], seconds: float = 30) -> bool:
+    """Return whether something becomes true within some seconds."""
+    deadline = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < deadline:
+        pass
+    return is_so()
+
+
+def test_two_jobs_do_not_share_a_folder_of_working_files(tmp_path: Path) -> None:
+    def units(number: int) -> list[Unit]:
+        working = Unit("job", "a", "in.png", f"{tmp_path}/.f_%d.png.farm/1.tif", is_working=True)
+        return [working, Unit("job", "b", "in.png", f"{tmp_path}/f_{number}.png", ("a",))]
+
+    first, second = ClaimedOutputs(this_process()), ClaimedOutputs(this_process())
+    first.take("first", units(1), 0)
+    with pytest.raises(BadOutput, match=r"f_%d\.png\.farm: job first .* is writing it"):
+        second.take("second", units(2), 0)
+    first.release_all()
+    second.take("second", units(2), 0)
+    second.release_all()
+    assert list(tmp_path.iterdir()) == []

@@ -85,7 +85,7 @@ def test_a_locked_ledger_pauses_the_farm_which_says_so_twice(
         ]
         assert len(farm.executor.orders) == given
     assert farm.run().state is JobState.COMPLETED
-    assert notes(farm.log.events)[1:] == [(str(file), "the ledger answers again")]
+    assert notes(farm.log.events)[1:] == [(str(file), "the ledger can be written again")]
     assert [order.unit.name for order in farm.executor.orders] == ["a", "b", "c"]
     assert ledger.counts(job.id) == {S.SUCCEEDED: 3}
 
@@ -149,7 +149,7 @@ def test_a_new_job_waits_for_a_locked_ledger_and_is_then_refused(
             farm.controller.submit(spec)
         assert ADD_SECONDS <= farm.clock.time() - began <= ADD_SECONDS + LONGEST_PAUSE
     assert str(caught.value) == (
-        f"the ledger {file} is locked by another program; try again when that has passed"
+        f"the ledger {file} is locked by another program; try again once this is resolved"
     )
     assert ledger.jobs() == []
     assert not Path(spec.output).exists()
@@ -170,7 +170,7 @@ def test_a_full_disk_of_the_ledger_pauses_the_farm(
     with ledger._engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count=1000000")
     assert farm.run().state is JobState.COMPLETED
-    assert notes(farm.log.events) == [is_full, (str(file), "the ledger answers again")]
+    assert notes(farm.log.events) == [is_full, (str(file), "the ledger can be written again")]
 
 
 def fill(ledger: Ledger) -> None:

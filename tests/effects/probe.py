@@ -3,10 +3,11 @@
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from farm import Context, Effect, Field, NetworkParams, TaskParams, hookimpl
+from farm import Context, Effect, Field, NetworkParams, Run, Task, TaskParams, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -147,6 +148,19 @@ class Look(Effect):
         return image
 
 
+class Fill(Run):
+    """A run whose own writing fails with this error of the system."""
+
+    name = "fill"
+    result = "network.bin"
+
+    class Params(TaskParams):
+        error: int
+
+    def train(self, inputs: Sequence[str], folder: Path, context: Context) -> None:
+        raise OSError(self.params.error, os.strerror(self.params.error), str(folder / self.result))
+
+
 @hookimpl
-def farm_tasks() -> list[type[Effect]]:
-    return [Invert, Grain, Wait, Crash, Faulty, Half, Look]
+def farm_tasks() -> list[type[Task]]:
+    return [Invert, Grain, Wait, Crash, Faulty, Half, Look, Fill]

@@ -1,4 +1,4 @@
-"""Two commands at once: the second is refused with who is at work, and a death frees everything."""
+"""Two commands at once: the second is refused with the one that is working, and a death frees everything."""
 
 import signal
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_a_second_job_for_one_output_is_refused_with_who_writes_it(
             assert refused.returncode == 2
             assert refused.stderr.count("\n") == 1
             assert f"same.png: job {job} (process {first.process.pid} on " in refused.stderr
-            assert "wait for it, stop it, or choose another path with -o" in refused.stderr
+            assert "wait until it ends, stop it, or choose another path with -o" in refused.stderr
         first.process.send_signal(signal.SIGINT)
         assert first.wait().returncode == 130
     assert {*bytes_of(command.folder)} == {"in.png"}

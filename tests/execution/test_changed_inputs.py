@@ -10,22 +10,24 @@ from PIL import Image
 
 from farm.control.controller import Controller
 from farm.errors import InputChanged
+from farm.execution.finishing import Finisher
 from farm.execution.frame_source import FrameSource
 from farm.execution.threads import LocalExecutor
 from farm.host.registry import Registry
 from farm.ledger import Ledger
-from farm.media import read_record
-from farm.media.film import read_film, read_film_record
+from farm.media import Frame, read_record
+from farm.media.film import choose_format, encode_part, read_film, read_film_record
 from farm.model.events import News, UnitChanged
 from farm.model.history import UnitRecord
-from farm.model.job import FilmOptions, JobSpec
-from farm.model.unit import UnitState
-from farm.model.work import Render
+from farm.model.job import FilmOptions, JobSpec, Plan
+from farm.model.messages import Order
+from farm.model.unit import Unit, UnitState
+from farm.model.work import Join, Render
 from farm.storage import KnownFiles, sha256_file
 
-from ..clips import clip  # noqa: TID252 - shared between rooms
+from ..clips import clip, pictures  # noqa: TID252 - shared between rooms
 
-__all__ = ["clip"]
+__all__ = ["clip", "pictures"]
 
 MakeClip = Callable[..., str]
 Act = Callable[[], object]
@@ -157,7 +159,7 @@ def test_a_changed_guide_makes_another_job_and_says_so(tmp_path: Path, farm: Far
     assert states(farm.run(spec, resume=True)) == {UnitState.SUCCEEDED}
     (note,) = farm.notes
     assert note.startswith(
-        "nothing can be reused: guide changed: guide.png has other content than before; "
+        "nothing can be reused: guide changed: guide.png has different content; "
     )
     assert levels(tmp_path / "out") == {100}
 
@@ -248,6 +250,21 @@ def test_a_film_that_changes_after_its_frames_is_not_joined(
     )
     assert units["clip/film"].state is not UnitState.SUCCEEDED
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_film_that_changes_while_its_parts_are_joined_is_not_written(
+    tmp_path: Path, clip: MakeClip, pictures: Callable[..., list[tuple[int, int, Frame]]]
+) -> None:
+    source, other = Path(clip("clip.mp4", sound="aac")), Path(clip("other.mp4", title="other"))
+    target, part = tmp_path / "out.mp4", str(tmp_path / "part.nut")
+    form = choose_format(str(target), None, "draft", None, film=read_film(str(source)))
+    encode_part(part, form, pictures((0, 1, 2)), {})
+    unit = Unit("job", "clip/film", str(source), str(target), work=Join((part,), form))
+    files = {str(source): sha256_file(source)}
+    order = Order(unit, 1, "token", "tint", {}, Plan(), files=files)
+    with pytest.raises(InputChanged, match="has changed"):
+        Finisher().run(order, lambda *_: other.replace(source), lambda: False)
+    assert not target.exists()
 
 
 def test_an_open_film_that_is_replaced_is_opened_anew(tmp_path: Path, clip: MakeClip) -> None:

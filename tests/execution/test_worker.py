@@ -31,6 +31,7 @@ from farm.media import read_record
 from farm.model.job import Plan, weights_key
 from farm.model.messages import Figures, Hold, Order, Reason, UnitCancelled, UnitFailed
 from farm.model.unit import Unit
+from farm.model.work import Train
 from farm.storage import sha256_file
 from farm_networks import starter
 
@@ -178,7 +179,7 @@ def test_running_out_of_memory_raises_device_memory(worker: Worker, order: Order
             {"params": {"amount": 2}},
             (
                 "refuses the job's parameters: amount: should be less than or equal to 1, not 2; "
-                "restart the farm with the earlier one"
+                "install the version that the job began with and restart the farm"
             ),
         ),
         (
@@ -310,6 +311,30 @@ def test_a_full_disk_holds_the_job(
     assert message.failure.message.startswith(
         f"{order.unit.target}: the disk is full; free some space"
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "hold", "named"),
+    [
+        (errno.ENOSPC, Hold.STORAGE, "network.bin: the disk is full; free some space"),
+        (errno.EDQUOT, Hold.STORAGE, "network.bin: the disk quota is used up; free some space"),
+        (errno.ETIMEDOUT, None, "plugin fill: TimeoutError"),
+    ],
+)
+def test_a_full_disk_that_a_run_meets_in_files_of_its_own_holds_the_job(
+    worker: Worker, order: Order, error: int, hold: Hold | None, named: str
+) -> None:
+    unit = replace(order.unit, work=Train((order.unit.source,)))
+    message = attempt(
+        worker,
+        "w",
+        replace(order, unit=unit, task="fill", params={"error": error}),
+        lambda *_: None,
+        lambda: False,
+    )
+    assert isinstance(message, UnitFailed)
+    assert message.failure.hold is hold
+    assert named in message.failure.message
 
 
 @pytest.mark.parametrize(("kind", "hold"), [(storage_errors, None), (output_errors, Hold.STORAGE)])

@@ -44,6 +44,10 @@ BROKEN = {
         "class Mute(Exception):\n    def __str__(self): raise ValueError\nraise Mute",
         "Mute",
     ),
+    "silencing": (
+        "class Mute(BaseException):\n    def __str__(self): raise SystemExit\nraise Mute",
+        "Mute",
+    ),
     "halting-hook": (
         HEAD + "@hookimpl\ndef farm_tasks(): raise GeneratorExit('enough')",
         "GeneratorExit: enough",

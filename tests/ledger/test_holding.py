@@ -79,7 +79,7 @@ def test_a_job_of_a_living_farm_cannot_be_taken(first: Ledger, second: Ledger) -
         second.take("job", LATER - 1)
     process = first.process
     assert str(caught.value) == (
-        f"process {process.pid} on {process.host} is at work on job job; wait for it, or stop it"
+        f"process {process.pid} on {process.host} is working on job job; wait until it ends, or stop it"
     )
     first.record([done("a")], LATER)
 

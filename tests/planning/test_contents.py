@@ -29,9 +29,11 @@ Plan = Callable[..., Submission]
 def plan(ledger: Ledger, events: list[ReadProgress | Notice]) -> Plan:
     planner = Planner(Registry.load(), ledger, events.append)
 
-    def run(task: str, source: str, output: Path | str, **params: object) -> Submission:
+    def run(
+        task: str, source: str, output: Path | str, *, resume: bool = False, **params: object
+    ) -> Submission:
         spec = JobSpec(task=task, inputs=(source,), output=str(output), params=params)
-        return planner.plan(spec, 1.0)
+        return planner.plan(spec, 1.0, resume=resume)
 
     return run
 
@@ -114,11 +116,11 @@ def test_what_has_changed_is_named_with_its_parameter() -> None:
 
     before = spec(guide="1", waves="1", net="1")
     assert changes(before, spec(guide="2", waves="1", net="1")) == [
-        "guide changed: guide.jpg has other content than before"
+        "guide changed: guide.jpg has different content"
     ]
     assert changes(before, spec(guide="1", waves="2", net="2")) == [
-        "styles changed: waves.jpg has other content than before",
-        "network starter has other content than before",
+        "styles changed: waves.jpg has different content",
+        "network starter has different content",
     ]
 
 
@@ -154,6 +156,27 @@ def test_a_run_counts_its_inputs_and_folders_and_reports_reading_them(
     assert spec.files[str(guide)] == sha256_file(guide)
     assert spec.files[str(photos)] == FileDigests().sha256(str(photos))
     assert events == [ReadProgress(str(photos), 0.5), ReadProgress(str(photos), 1.0)]
+
+
+def test_what_has_changed_since_an_earlier_run_is_said(
+    plan: Plan,
+    ledger: Ledger,
+    guide: Path,
+    photos: Path,
+    tmp_path: Path,
+    events: list[ReadProgress | Notice],
+) -> None:
+    words = "train-style", str(guide), tmp_path / "run"
+    earlier = plan(*words, photos=str(photos), steps=100)
+    ledger.add(earlier.job, earlier.units)
+    (photos / "c.jpg").write_text("c")
+    plan(*words, resume=True, photos=str(photos), steps=200)
+    (notice,) = (event for event in events if isinstance(event, Notice))
+    assert notice == Notice(
+        str(tmp_path / "run"),
+        "the earlier run in this folder differs: steps changed from 100 to 200; photos changed: "
+        "photos has other content than before; `train-style` decides whether it can be continued",
+    )
 
 
 def test_a_run_that_is_given_a_pattern_counts_each_file(photos: Path) -> None:

@@ -155,7 +155,7 @@ def test_older_pictures_beside_a_shorter_sequence_are_reported_and_stay(tmp_path
     draw(tmp_path / "out", "f_03.png")
     (note,) = footage_of(tmp_path / "in", output=output)[1]
     assert note == (
-        "another numbered picture in this folder will stay: f_03.png; is it still needed?"
+        "another numbered picture in this folder will stay: f_03.png; remove it if it is not needed"
     )
     draw(tmp_path / "out", "f_10.png", "f_100.png")
     (note,) = footage_of(tmp_path / "in", output=output)[1]
@@ -168,10 +168,10 @@ def test_older_pictures_beside_a_shorter_sequence_are_reported_and_stay(tmp_path
         (
             65,
             96,
-            "the last row of pixels is doubled: h264 needs even sides, so 96x65 becomes 96x66",
+            "the last row of pixels is repeated: h264 needs even sides, so 96x65 becomes 96x66",
         ),
-        (64, 97, "the last column of pixels is doubled: h264 needs even sides, so 97x64 becomes"),
-        (65, 97, "the last row and the last column of pixels are doubled: h264 needs even sides"),
+        (64, 97, "the last column of pixels is repeated: h264 needs even sides, so 97x64 becomes"),
+        (65, 97, "the last row and the last column of pixels are repeated: h264 needs even sides"),
     ],
 )
 def test_odd_sizes_that_are_padded_are_reported(
@@ -218,9 +218,12 @@ def test_a_picture_too_large_for_the_output_is_refused_by_name(tmp_path: Path) -
     for output in ("wide.webp", "f_%d.webp"):
         with pytest.raises(BadOutput, match="16400x1 pixels, but WebP allows 16383 per side"):
             footage_of(tmp_path / "in", output=str(tmp_path / output))
-    for codec, film in (("h264", "b.mp4"), ("av1", "b.mkv")):
+    for codec, film, bound in (
+        ("h264", "b.mp4", "allows at most 16384x16384, and about 268 million in all; choose"),
+        ("av1", "b.mkv", "needs at least 4 per side; choose another --codec"),
+    ):
         options = FilmOptions(codec=codec)
-        with pytest.raises(BadOutput, match=f"16400x1 pixels, but {codec} encodes from"):
+        with pytest.raises(BadOutput, match=f"16400x1 pixels, but {codec} {bound}"):
             footage_of(tmp_path / "in", output=str(tmp_path / film), film=options)
     draw(tmp_path / "in", "small.png")
     (tmp_path / "in" / "wide.png").rename(tmp_path / "in" / "wide.webp")

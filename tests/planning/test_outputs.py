@@ -7,7 +7,7 @@ import pytest
 
 from farm.errors import BadOutput
 from farm.planning.inputs import Source, list_inputs
-from farm.planning.outputs import Inputs, check_output, target_for
+from farm.planning.outputs import Inputs, check_output, check_run_folder, target_for
 
 CAT = Source("cat", "/in/cat.jpg")
 RAW = Source("raw", "/in/raw.psd")
@@ -145,7 +145,26 @@ def test_an_output_that_cannot_be_created_is_refused(tmp_path: Path) -> None:
         check_output("s3://bucket/out.png", [CAT])
 
 
+@pytest.mark.parametrize("suffix", [".png", ".mp4", "_%d.png", "/", "/a.png"])
+def test_a_name_that_is_too_long_is_refused(tmp_path: Path, suffix: str) -> None:
+    """The bytes count, of which each of these letters has two."""
+    check_output(f"{tmp_path}/{'é' * 120}{suffix}", [CAT])
+    with pytest.raises(BadOutput, match="a name may have at most 255 bytes here; choose a shorter"):
+        check_output(f"{tmp_path}/{'é' * 128}{suffix}", [CAT])
+
+
 def test_checking_changes_nothing(tmp_path: Path) -> None:
     check_output(str(tmp_path / "new" / "out.png"), [CAT])
     check_output(str(tmp_path / "other"), [CAT, RAW, BLANK])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_starts_in_a_folder_that_holds_only_what_a_killed_farm_left(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    for name in (".farm-train-style-1-0a.claim", ".farm-0123456789abcdef.part"):
+        (tmp_path / name).touch()
+    check_run_folder(folder, is_resumed=False)
+    (tmp_path / ".notes").touch()
+    with pytest.raises(BadOutput, match=r"the folder is not empty; add --resume"):
+        check_run_folder(folder, is_resumed=False)
+    check_run_folder(folder, is_resumed=True)

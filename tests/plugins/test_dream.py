@@ -108,7 +108,7 @@ def test_a_mask_of_another_size_is_scaled_to_the_picture(
             torch.ones(1, 3, 64, 200),
             "the mask is 200x64 but the picture is 96x64; crop the mask to the same aspect ratio",
         ),
-        (torch.zeros(1, 3, 64, 96), "the mask is black everywhere, so it hides all"),
+        (torch.zeros(1, 3, 64, 96), "the mask is black everywhere, so nothing would change"),
     ],
 )
 def test_an_unusable_mask_is_refused(

@@ -206,7 +206,7 @@ def test_a_tiny_style_picture_is_refused(stylise: Stylise, scene: Scene, stripes
         ),
         (
             torch.zeros(1, 3, 64, 96),
-            "the mask is black everywhere, so it hides all; add white areas",
+            "the mask is black everywhere, so nothing would change; paint the areas to change white",
         ),
     ],
 )

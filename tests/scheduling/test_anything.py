@@ -224,7 +224,7 @@ class Anything(RuleBasedStateMachine):
         for job in self.jobs:
             self.send(WantedChanged(job, Wanted.RUN))
         for _ in range(500):
-            if self.scheduler.is_over:
+            if not self.scheduler.has_work:
                 break
             if not any(w.startswith("cpu") and not self.devices[w] for w in self.workers):
                 self.join("cpu", "")
@@ -233,7 +233,7 @@ class Anything(RuleBasedStateMachine):
             for worker, order in list(self.held.items()):
                 del self.held[worker]
                 self.send(UnitSucceeded(worker, order.token, Figures()))
-        assert self.scheduler.is_over
+        assert not self.scheduler.has_work
         self.scheduler.validate()
         waiting = [job for job in self.jobs if not self.scheduler.job(job).state.is_final]
         assert all(self.scheduler.job(job).state is JobState.PAUSED for job in waiting)

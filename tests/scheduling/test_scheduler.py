@@ -513,10 +513,10 @@ def test_a_job_fails_when_a_tenth_of_its_units_and_at_least_twenty_have_failed(
     bench.confirm_cancel("w2")
     state, reason = bench.job()
     assert state is JobState.FAILED
-    assert reason.startswith("20 of 200 units failed; ")
+    assert reason.startswith("20 of 200 frames failed; ")
     assert "--keep-going" in reason
     assert reason.endswith("; 200 of 200 units not finished")
-    assert bench.last("u199").reason.startswith("the job failed: 20 of 200 units failed; ")
+    assert bench.last("u199").reason.startswith("the job failed: 20 of 200 frames failed; ")
     assert bench.last("u1").state is S.CANCELLED
 
 
@@ -579,7 +579,7 @@ def test_a_full_disk_pauses_the_job_at_no_cost_and_others_go_on(bench: Bench) ->
     reason = "out/a: the disk is full; free some space; the job tries again in 30 s"
     assert bench.job() == (JobState.PAUSED, reason)
     assert bench.units_of("w1") == ["x"]
-    assert not bench.scheduler.is_over
+    assert bench.scheduler.has_work
 
 
 def test_a_job_that_waits_for_storage_tries_one_unit_and_goes_on_when_it_succeeds(
@@ -662,14 +662,14 @@ def test_a_job_whose_task_is_gone_waits_for_another_farm_at_no_cost(bench: Bench
     bench.fail("w1", GONE)
     assert bench.job() == (JobState.PAUSED, GONE.message)
     assert bench.last("a").state is S.READY
-    assert bench.scheduler.is_over
+    assert not bench.scheduler.has_work
     assert not bench.scheduler.is_done
     wait(bench, 100_000)
     assert bench.held == {}
     bench.submit("other", "x")
-    assert not bench.scheduler.is_over
+    assert bench.scheduler.has_work
     bench.succeed("w1")
-    assert bench.scheduler.is_over
+    assert not bench.scheduler.has_work
 
 
 # Devices
@@ -742,7 +742,7 @@ def test_a_job_fails_after_five_minutes_without_a_worker_on_its_device(bench: Be
     wait(bench, 1)
     assert bench.job() == (JobState.FAILED, "no workers left; 1 of 2 units not finished")
     assert bench.last("b").reason == (
-        "no worker that computes on cpu AVX512, as for the first frames, for 300 s; start one, or "
+        "no worker with the device of the first frames (cpu AVX512) for 300 s; start one, or "
         "submit the job again without --resume"
     )
 

@@ -69,7 +69,7 @@ def test_the_second_job_is_refused_with_who_writes_the_file(take: Take, folder: 
     since = time.strftime("%H:%M", time.localtime(BEGAN))
     assert str(caught.value) == (
         f"cannot write {folder / 'same.mp4'}: job dream-1 (process {process.pid} on {process.host} "
-        f"since {since}) is writing it; wait for it, stop it, or choose another path with -o"
+        f"since {since}) is writing it; wait until it ends, stop it, or choose another path with -o"
     )
     assert len(files(folder)) == 1
 

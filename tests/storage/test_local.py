@@ -142,7 +142,7 @@ def test_a_full_disk_leaves_no_partial_file(small_disk: Path) -> None:
     [
         (errno.ENOSPC, OutputStorageFailed, "the disk is full; free some space"),
         (errno.EDQUOT, OutputStorageFailed, "the disk quota is used up; free some space"),
-        (errno.EROFS, OutputStorageFailed, "the disk can only be read now"),
+        (errno.EROFS, OutputStorageFailed, "the disk has become read-only"),
         (errno.EIO, OutputStorageFailed, "the disk reports errors; check it"),
         (errno.ESTALE, OutputStorageFailed, "does not answer; check that it is mounted"),
         (errno.ENOTCONN, OutputStorageFailed, "does not answer; check that it is mounted"),

@@ -9,7 +9,8 @@ The first worker chooses the checkpoint, and the others refuse to start from any
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from math import cos, pi
@@ -27,7 +28,7 @@ from farm.engine.training.checkpoint import TrainState
 from farm.engine.training.collapse import CollapseDetector
 from farm.engine.world import ALONE, World
 from farm.errors import BadInput, Cancelled, StorageFailed, UserError
-from farm.storage import open_whole, remove_file, remove_leftovers
+from farm.storage import open_whole, remove_file, remove_leftovers, write_error
 
 CHECKPOINTS: Final = "checkpoints"
 LOG: Final = "log.jsonl"
@@ -185,11 +186,13 @@ class _RunLog:
 
     def __enter__(self) -> None:
         if self._writes:
-            self._file = self._log.open("a")
+            with _write_errors(self._log):
+                self._file = self._log.open("a")
 
     def __exit__(self, *_: object) -> None:
         if self._writes:
-            self._file.close()
+            with _write_errors(self._log):  # closing writes again what could not be written
+                self._file.close()
 
     def resume(self, state: TrainState) -> None:
         """Load the newest valid checkpoint, and remove later lines from the log.
@@ -236,7 +239,7 @@ class _RunLog:
                 state.load(path)
         except BadInput as error:
             raise StorageFailed(
-                str(path), f"worker 1 resumes from it, but for {worker} it {error.reason}"
+                str(path), f"worker 1 resumes from it, but {worker} finds that it {error.reason}"
             ) from error
         if state.digest() == digest:
             return
@@ -246,7 +249,9 @@ class _RunLog:
                 "weights from the seed alone"
             )
         raise StorageFailed(
-            str(path), f"worker 1 resumes from it, but {worker} reads another file under this name"
+            str(path),
+            f"worker 1 resumes from it, but {worker} reads another file under this name; keep the "
+            "run's folder on a disk that all nodes share",
         )
 
     def write(
@@ -262,8 +267,9 @@ class _RunLog:
             if warning := "; ".join(filter(None, logged)):
                 line["warning"] = warning
             self._is_fallback_logged = True
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
+            with _write_errors(self._log):
+                self._file.write(json.dumps(line) + "\n")
+                self._file.flush()
 
     def save_checkpoint(self, state: TrainState) -> None:
         """Write a checkpoint and its picture, and remove the oldest ones."""
@@ -280,6 +286,15 @@ class _RunLog:
 def checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints in a run's folder, oldest first."""
     return sorted((folder / CHECKPOINTS).glob("step-*.safetensors"))
+
+
+@contextmanager
+def _write_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the system while a path is written into farm errors."""
+    try:
+        yield
+    except OSError as error:
+        raise write_error(str(path), error) from error
 
 
 def write_whole(path: Path, content: bytes) -> None:

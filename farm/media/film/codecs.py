@@ -256,12 +256,17 @@ def describe_depth_change(film: Film, film_format: FilmFormat) -> tuple[str, ...
 def check_size(output: str, codec: str, height: int, width: int) -> None:
     """Raise BadOutput if a codec cannot encode pictures of this size."""
     limits = CODECS[codec]
-    is_small = min(height, width) < limits.min_side
     is_large = height > limits.max_height or width > limits.max_width
-    if is_small or is_large or (height + _MARGIN) * (width + _MARGIN) >= _MAX_AREA:
-        extent = f"from {limits.min_side} to {limits.max_width}x{limits.max_height} pixels"
-        reason = f"{width}x{height} pixels, but {codec} encodes {extent}, about 268 million in all"
-        raise BadOutput(output, f"{reason}; choose another --codec, or frame_%05d.png")
+    if min(height, width) < limits.min_side:
+        bound = f"needs at least {limits.min_side} per side"
+    elif is_large or (height + _MARGIN) * (width + _MARGIN) >= _MAX_AREA:
+        bound = (
+            f"allows at most {limits.max_width}x{limits.max_height}, and about 268 million in all"
+        )
+    else:
+        return
+    reason = f"{width}x{height} pixels, but {codec} {bound}"
+    raise BadOutput(output, f"{reason}; choose another --codec, or frame_%05d.png")
 
 
 def describe_padding(codec: str, height: int, width: int) -> tuple[str, ...]:
@@ -272,7 +277,7 @@ def describe_padding(codec: str, height: int, width: int) -> tuple[str, ...]:
     rows = ["the last row"] * (height % 2) + ["the last column"] * (width % 2)
     reason = f"{codec} needs even sides, so {width}x{height} becomes {even_width}x{even_height}"
     return (
-        f"{' and '.join(rows)} of pixels {'is' if len(rows) == 1 else 'are'} doubled: {reason}",
+        f"{' and '.join(rows)} of pixels {'is' if len(rows) == 1 else 'are'} repeated: {reason}",
     )
 
 

@@ -21,6 +21,8 @@ __all__ = ["chapters_in", "describe_lost_extras"]
 _UNIT: Final = Fraction(1, 10**6)
 """Seconds; the time base of chapters."""
 
+_TIMECODE: Final = "timecode"
+
 _NO_CHAPTERS: Final = frozenset({"", ".gif"})
 
 
@@ -78,7 +80,7 @@ def _never_kept(film: InputContainer) -> Iterator[str]:
     if film.streams.attachments:
         names = [stream.metadata.get("filename", "unnamed") for stream in film.streams.attachments]
         yield f"left out: {_count(len(names), 'attachment')} ({', '.join(names)})"
-    timecodes = [t for tags in _all_tags(film) if (t := tags.get("timecode"))]
+    timecodes = [t for tags in _all_tags(film) if (t := tags.get(_TIMECODE))]
     if timecodes:
         yield f"left out: the timecode, which starts at {timecodes[0]}"
     count = sum(_is_data(stream, film) for stream in film.streams.data)
@@ -89,13 +91,18 @@ def _never_kept(film: InputContainer) -> Iterator[str]:
 def _is_data(stream: Any, film: InputContainer) -> bool:
     """Return whether a data track is neither the timecode nor the titles of the chapters."""
     is_titles = bool(film.chapters()) and stream.metadata.get("handler_name") == "SubtitleHandler"
-    return not is_titles and "timecode" not in stream.metadata
+    return not is_titles and _TIMECODE not in _lower(stream.metadata)
 
 
 def _all_tags(film: InputContainer) -> Iterator[dict[str, str]]:
-    yield film.metadata
+    """Yield the tags of the film and of its tracks; Matroska writes their names in capitals."""
+    yield _lower(film.metadata)
     for stream in film.streams:
-        yield stream.metadata
+        yield _lower(stream.metadata)
+
+
+def _lower(tags: dict[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in tags.items()}
 
 
 def _suffix(output: str | None) -> str:

@@ -1,7 +1,7 @@
 """Joins parts into a film: copies their packets and adds the source's sound."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from heapq import merge
@@ -48,13 +48,15 @@ def join_parts(  # noqa: PLR0917 - the fields of a join
     sound: str | None,
     span: tuple[float, float] | None,
     record: Mapping[str, object],
+    check: Callable[[], object] = lambda: None,
 ) -> str:
     """Join parts into a film and return the file's SHA-256.
 
     Frames keep their times as exactly as the container allows: WebM and Matroska round to
     milliseconds, GIF to hundredths of a second. sound: a film whose sound tracks and metadata are
     added, or None. span: the seconds of it that the pictures cover; None for all. record: anything
-    JSON can represent, empty for none; read_film_record returns it.
+    JSON can represent, empty for none; read_film_record returns it. check: called once the film is
+    complete; if it raises, no film appears.
 
     Raises BadInput if a part or the sound cannot be read, BadOutput if the path cannot be written,
     StorageFailed if the storage fails.
@@ -68,6 +70,7 @@ def join_parts(  # noqa: PLR0917 - the fields of a join
             file.flush()
         else:
             _write_film(file.name, container, film_format, parts, timeline, sound, span, comment)
+        check()
         return sha256_file(Path(file.name))
 
 

@@ -232,7 +232,9 @@ class _Scan:
     def _notes_on_damage(self) -> Iterator[str]:
         container = self.film.container
         if self.film.failures:
-            yield f"damaged: {self.film.failures} packets or frames could not be decoded"
+            count = self.film.failures
+            what = "packet or frame" if count == 1 else "packets or frames"
+            yield f"damaged: {count} {what} could not be decoded"
         stated = Fraction(container.duration or 0, av.time_base)
         present = self.end - Fraction(container.start_time or 0, av.time_base)
         if stated - present > _MAX_SHORTFALL:

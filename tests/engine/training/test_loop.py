@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from farm.engine.training.loop import (
     train,
 )
 from farm.engine.world import World
-from farm.errors import BadInput, BadParameter, Cancelled, FarmError
+from farm.errors import BadInput, BadParameter, Cancelled, FarmError, OutputStorageFailed
 
 from ..threads import Threads  # noqa: TID252 - shared with the tests of the world
 from .runs import BATCH, STEPS, make_state, make_step, run
@@ -65,6 +66,21 @@ def test_a_cancelled_run_writes_a_checkpoint_of_its_last_step(tmp_path: Path) ->
     with pytest.raises(Cancelled):
         run(tmp_path, STEPS, report=report)
     assert loop.checkpoints(tmp_path)[-1].name == "step-00000007.safetensors"
+    assert run(tmp_path, STEPS).digest() == run(tmp_path / "other", STEPS).digest()
+
+
+def test_a_log_on_a_full_disk_is_an_error_of_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_full(path: Path, mode: str = "r", *args: object, **options: object) -> object:
+        is_log = path.name == loop.LOG and mode == "a"
+        return open("/dev/full", mode) if is_log else own_open(path, mode, *args, **options)  # noqa: PTH123 - Path.open is replaced
+
+    own_open: Any = Path.open
+    monkeypatch.setattr(Path, "open", open_full)
+    with pytest.raises(OutputStorageFailed, match=r"log\.jsonl: the disk is full"):
+        run(tmp_path, STEPS)
+    monkeypatch.undo()
     assert run(tmp_path, STEPS).digest() == run(tmp_path / "other", STEPS).digest()
 
 
@@ -129,7 +145,10 @@ def test_all_workers_resume_from_the_checkpoint_that_the_first_one_chooses(
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (None, "worker 1 resumes from it, but for worker 2 of 2 it is not a training checkpoint"),
+        (
+            None,
+            "worker 1 resumes from it, but worker 2 of 2 finds that it is not a training checkpoint",
+        ),
         ("other", "worker 1 resumes from it, but worker 2 of 2 reads another file under this name"),
     ],
 )

@@ -217,6 +217,19 @@ def test_a_cover_and_a_timecode_are_left_out_and_said(clip: WriteClip, tmp_path:
         assert not any("timecode" in stream.metadata for stream in film.streams)
 
 
+def test_a_timecode_in_matroska_is_reported_too(clip: WriteClip, tmp_path: Path) -> None:
+    path = str(tmp_path / "a.mkv")
+    with av.open(clip("plain.mp4")) as source, av.open(path, "w") as out:
+        video = out.add_stream_from_template(source.streams.video[0], opaque=True)
+        video.metadata["timecode"] = "01:02:03:04"
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = video
+                out.mux(packet)
+    note = "left out: the timecode, which starts at 01:02:03:04"
+    assert describe_lost_extras(path, "b.mkv") == (note,)
+
+
 @pytest.mark.parametrize(("kind", "target"), [(_CopiedTrack, "b.mkv"), (_EncodedTrack, "c.webm")])
 def test_a_packet_of_sound_without_a_time_follows_the_one_before_it(
     clip: WriteClip, tmp_path: Path, kind: type[Any], target: str

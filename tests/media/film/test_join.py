@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from farm.errors import BadInput, BadOutput
+from farm.errors import BadInput, BadOutput, InputChanged
 from farm.media import Frame
 from farm.media.film import (
     FilmReader,
@@ -351,3 +351,19 @@ def test_other_films_have_no_record_and_other_suffixes_are_refused(
     assert read_film_record(clip("a.mp4", title="Waves")) is None
     with pytest.raises(BadOutput, match=r"its suffix must be one of"):
         join_parts(str(tmp_path / "a.avi"), form_of("a.mp4", None), [], None, None, {})
+
+
+def test_a_film_whose_check_fails_never_appears(tmp_path: Path, pictures: Pictures) -> None:
+    form, folder = form_of("out.mp4", "h264"), tmp_path / "out"
+    parts = write_parts(tmp_path, form, pictures((0, 40, 80)), ())
+    target = folder / "film.mp4"
+    seen: list[set[str]] = []
+
+    def check() -> None:
+        seen.append({path.suffix for path in folder.iterdir()})
+        raise InputChanged("in.mp4", "has changed")
+
+    with pytest.raises(InputChanged):
+        join_parts(str(target), form, parts, None, None, {}, check)
+    assert seen == [{".part"}]
+    assert list(folder.iterdir()) == []
