@@ -21,7 +21,7 @@ from tempfile import mkdtemp
 from typing import Final
 
 import psutil
-from soaking.audit import faults_of, results, shared_memory
+from soaking.audit import faults_of, has_ended, new_shared_memory, results, shared_memory
 from soaking.jobs import KINDS, Job, Kind, Start, draw_inputs, new_job
 from soaking.trouble import (
     Trouble,
@@ -156,6 +156,15 @@ class Round:
 
     def _check_rival(self) -> None:
         """Assert that a second command for the same output is refused in one line."""
+        first = self._job.starts[-1].process
+        first.send_signal(signal.SIGSTOP)
+        try:
+            if not has_ended(self._job):
+                self._check_refusal()
+        finally:
+            first.send_signal(signal.SIGCONT)
+
+    def _check_refusal(self) -> None:
         try:
             rival = run_rival(self._job)
         except subprocess.TimeoutExpired:
@@ -188,7 +197,7 @@ class Round:
 
     def _left_on_the_machine(self) -> list[str]:
         children = [f"process {child.pid}" for child in psutil.Process().children()]
-        memory = [f"/dev/shm/{name}" for name in shared_memory() - self._soak.memory]  # noqa: S108
+        memory = [f"/dev/shm/{name}" for name in new_shared_memory(self._soak.memory)]  # noqa: S108
         return [f"left behind: {what}" for what in (*children, *memory)]
 
     def _is_of_one_version(self) -> bool:

@@ -1,6 +1,7 @@
 """What must be true after a job has ended, whatever befell it on the way."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -8,6 +9,9 @@ from pathlib import Path
 from soaking.jobs import Job, digests
 
 CHECKPOINTS = "checkpoints/"
+SHARED_MEMORY_SECONDS = 5
+"""Files in shared memory come and go; those that nobody uses for so long are left behind."""
+
 CACHES = ("torchinductor_",)
 """Folders that libraries keep for good among the temporary files, once for each user."""
 
@@ -30,6 +34,14 @@ def faults_of(job: Job, quiet: dict[str, str], changed: float, crashes: int) -> 
 def results(folder: Path) -> dict[str, str]:
     """Return the digests of the outputs; which checkpoints a run keeps depends on its stops."""
     return {n: d for n, d in digests(folder).items() if not n.startswith(CHECKPOINTS)}
+
+
+def has_ended(job: Job) -> bool:
+    """Return whether the ledger says that the latest job has ended."""
+    query = "select state from jobs order by created desc limit 1"
+    with closing(sqlite3.connect(f"file:{job.ledger}?mode=ro", uri=True)) as connection:
+        row = connection.execute(query).fetchone()
+    return row is not None and row[0] in {"completed", "failed", "cancelled"}
 
 
 def _faults_of_outputs(job: Job, quiet: dict[str, str]) -> Iterator[str]:
@@ -58,6 +70,16 @@ def _left_of_ray(job: Job, crashes: int) -> Iterator[str]:
     sessions = sorted(path.name for path in (job.folder / "ray").glob("**/session_2*"))
     if len(sessions) > crashes:
         yield f"left behind by Ray after {crashes} crashes: {', '.join(sessions)}"
+
+
+def new_shared_memory(before: set[str]) -> set[str]:
+    """Return the files that are new in shared memory, and that stay though no process uses them."""
+    new = shared_memory() - before
+    for _ in range(SHARED_MEMORY_SECONDS):
+        if new:
+            time.sleep(1)
+            new &= shared_memory()
+    return new
 
 
 def shared_memory() -> set[str]:

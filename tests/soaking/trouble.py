@@ -170,16 +170,7 @@ def wait_until_gone(mark: str, seconds: float) -> list[str]:
 
 
 def run_rival(job: Job) -> "subprocess.CompletedProcess[str]":
-    """Run the job's command once more while it runs, which waits for as long."""
-    first = job.starts[-1].process
-    first.send_signal(signal.SIGSTOP)
-    try:
-        return _run_again(job)
-    finally:
-        first.send_signal(signal.SIGCONT)
-
-
-def _run_again(job: Job) -> "subprocess.CompletedProcess[str]":
+    """Run a job's command once more, with --resume."""
     words = [*job.starts[-1].words]
     if "--resume" not in words:
         words.append("--resume")
