@@ -71,6 +71,8 @@ def _run(controller: Controller, display: Display) -> Job:
             raise
         if not job.state.is_final:
             display.close()  # a second signal ends the process, which restores no terminal
+            if signals.arrived:
+                echo("stopping; a second signal ends the command at once", err=True)
             controller.stop()
     return controller.scheduler.job(job.id)
 

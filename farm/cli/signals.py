@@ -1,14 +1,20 @@
 """End the command when the user or the system asks for it: Ctrl-C, SIGTERM and SIGHUP.
 
 The first signal ends the command at once, or a running job in order. A second one ends the
-process. A signal that is ignored, as by nohup or for background jobs of scripts, stays ignored.
+process, unless it comes with the first: timeout(1) and service managers signal a process and then
+its whole group. A signal that is ignored, as by nohup or for background jobs of scripts, stays
+ignored.
 """
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
+
+REPEAT_SECONDS: Final = 0.5
+"""How long after the first signal others count as the same one."""
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -56,9 +62,12 @@ class Signals:
             self._is_deferred = False
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.arrived is not None:
+            return
+        self.arrived = Interrupted(number)
+        time.sleep(REPEAT_SECONDS)
         for each in self._handled:
             signal.signal(each, signal.SIG_DFL)
-        self.arrived = Interrupted(number)
         if not self._is_deferred:
             raise self.arrived
 

@@ -102,7 +102,7 @@ class ScheduledJob:
         if self.given_up:
             return JobState.FAILED, f"{self.given_up}; {failed} of {total} units not finished"
         if failed == total:
-            return JobState.FAILED, "no unit succeeded"
+            return JobState.FAILED, "nothing was finished"
         return JobState.COMPLETED, f"{failed} of {total} failed" if failed else ""
 
     def _unfinished_state(self) -> tuple[JobState, str]:

@@ -170,7 +170,10 @@ def test_a_signal_ends_a_job_in_order_and_resume_finishes_it(
         job.until("waiting")
         job.process.send_signal(number)
         assert job.end() == code
-        assert job.stderr == f"{said}; resume with: farm {shlex.join(words)} --resume\n"
+        assert job.stderr == (
+            "stopping; a second signal ends the command at once\n"
+            f"{said}; resume with: farm {shlex.join(words)} --resume\n"
+        )
     assert not {"running", "leased"} & states(tmp_path)
     assert not [path for path in (tmp_path / "out").glob("*") if path.name.startswith(".")]
     (tmp_path / "go").touch()
@@ -190,6 +193,21 @@ def test_a_signal_that_is_ignored_at_the_start_stays_ignored(
             job.until("waiting")
         (tmp_path / "go").touch()
         assert job.end() == Exit.DONE, job.stderr
+
+
+@each_signal
+def test_a_signal_that_comes_twice_at_once_counts_once(
+    start: Start, tmp_path: Path, number: signal.Signals
+) -> None:
+    """timeout(1) signals the command, and then the group that it belongs to."""
+    code, said = SIGNALS[number]
+    with start("wait", WHITE, "-o", "out.png", "--json") as job:
+        job.until("waiting")
+        for _ in range(3):
+            job.process.send_signal(number)
+        assert job.end() == code
+        assert f"{said}; resume with: " in job.stderr
+    assert not {"running", "leased"} & states(tmp_path)
 
 
 @each_signal

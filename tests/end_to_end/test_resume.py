@@ -55,7 +55,7 @@ def test_ctrl_c_prints_a_command_that_resumes(
         job.process.send_signal(signal.SIGINT)
         done = job.wait()
     assert done.returncode == 130
-    hint = re.fullmatch(r"interrupted; resume with: farm (.*)\n", done.stderr)
+    hint = re.fullmatch(r"stopping; .*\ninterrupted; resume with: farm (.*)\n", done.stderr)
     assert hint, done.stderr
     assert {*bytes_of(out)} == {f"{name}.png" for name in job.frames("succeeded")}
 

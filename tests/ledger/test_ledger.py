@@ -96,7 +96,9 @@ def test_every_failure_is_stored_with_its_traceback(ledger: Ledger) -> None:
 def test_changes_of_a_job_are_stored(ledger: Ledger) -> None:
     added = job()
     ledger.add(added, restored("a"))
-    ended = replace(added, state=JobState.FAILED, wanted=Wanted.PAUSE, reason="no unit succeeded")
+    ended = replace(
+        added, state=JobState.FAILED, wanted=Wanted.PAUSE, reason="nothing was finished"
+    )
     ledger.record([JobChanged(ended)], 2.0)
     assert ledger.job("j1") == ended
 
