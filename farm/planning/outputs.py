@@ -99,7 +99,7 @@ class Inputs:
     def _check_folder(self, target: str, folder: str) -> None:
         real = Path(os.path.realpath(folder))
         for path in (real, *real.parents):
-            if _identity(path) in self._identities:
+            if _is_existing_folder(path) and _identity(path) in self._identities:
                 reason = f"the folder {path} is an input; choose a path outside it"
                 raise BadOutput(target, reason)
 

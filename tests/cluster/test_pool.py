@@ -184,7 +184,7 @@ ENDED = dedent("""
         pass
     for process in psutil.Process().children(recursive=True):
         if process.name() == "raylet":
-            process.terminate()
+            process.kill()
     try:
         while True:
             pool.poll(1.0)

@@ -175,7 +175,7 @@ def test_what_has_changed_since_an_earlier_run_is_said(
     assert notice == Notice(
         str(tmp_path / "run"),
         "the earlier run in this folder differs: steps changed from 100 to 200; photos changed: "
-        "photos has other content than before; `train-style` decides whether it can be continued",
+        "photos has different content; `train-style` decides whether it can be continued",
     )
 
 
