@@ -36,7 +36,8 @@ class ThreadExecutor(Executor):
 
     def __init__(self, makers: Mapping[str, MakeRunner]) -> None:
         self._makers = {**makers, "finish": _make_finisher}
-        self._messages: queue.SimpleQueue[Message | BaseException] = queue.SimpleQueue()
+        # A SimpleQueue would wait for ever if a signal arrived as its timeout ran out (CPython 3.11).
+        self._messages: queue.Queue[Message | BaseException] = queue.Queue()
         self._started = 0
         self._workers: dict[str, _WorkerThread] = {}
 
