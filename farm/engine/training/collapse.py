@@ -95,7 +95,7 @@ class DiversityDetector:
     real pictures. It does not see that pictures come in a few kinds only. Nothing stops the run but a loss that is not
     finite: the last checkpoints show whether it recovers.
 
-    spread: of real pictures; see spread. alike: the smallest share of it. blank: the smallest mean
+    spread: of real pictures; see spread_of. alike: the smallest share of it. blank: the smallest mean
     standard deviation within a picture. patience: steps in a row that a fault lasts before it is
     reported; every run begins with blank pictures.
     """
@@ -123,7 +123,7 @@ class DiversityDetector:
         measured: the result of measure, averaged over the batch. Raises UserError if a loss is
         not finite.
         """
-        _check_finite(step, losses, "resume from its last checkpoint with lower rates")
+        _check_finite(step, losses, "start again in another folder with lower rates")
         mean, square, deviation = measured.split([_VALUES, _VALUES, 1])
         variance = (square - mean.square()).clamp(min=0).mean()
         figures = {"spread": float(variance.sqrt()), "deviation": float(deviation)}
@@ -150,7 +150,7 @@ def thumbnails(
     return F.adaptive_avg_pool2d(pictures, THUMBNAIL).flatten(1)
 
 
-def spread(pictures: Float[Tensor, "batch 3 height width"]) -> float:
+def spread_of(pictures: Float[Tensor, "batch 3 height width"]) -> float:
     """Return how much pictures differ: the standard deviation of their thumbnails' pixels."""
     return float(thumbnails(pictures.double()).var(0, correction=0).mean().sqrt())
 
