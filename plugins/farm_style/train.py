@@ -122,7 +122,7 @@ class _StyleTraining:
     def __init__(self, style: str, params: TrainStyleParams, context: Context) -> None:
         import torch
 
-        from farm.engine.training import Schedule
+        from farm.engine.training import Schedule, seeded
         from farm_style import targets
         from farm_style.generator import Generator
 
@@ -136,8 +136,7 @@ class _StyleTraining:
         self._unreadable: dict[str, BadInput] = {}
         self._schedule = Schedule(params.steps)
         self._read: Callable[[str], Tensor] = lru_cache(_CACHED_PHOTOS)(self._read_shrunk)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(context.seed)
+        with seeded(context.seed):
             self.generator = Generator(params.width, params.blocks)
         self.generator.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._extractor = self._network.extractor(

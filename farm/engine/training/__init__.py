@@ -14,7 +14,7 @@ from farm.engine.training.contract import (
 )
 from farm.engine.training.optimizing import optimizer_step
 from farm.engine.training.rates import Decision, Schedule, Supervisor
-from farm.engine.training.rows import row_generator, shuffled_index
+from farm.engine.training.rows import row_generator, seeded, shuffled_index
 from farm.engine.training.run_log import write_picture, write_whole
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "optimizer_step",
     "read_facts",
     "row_generator",
+    "seeded",
     "shuffled_index",
     "write_picture",
     "write_whole",
