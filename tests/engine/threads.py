@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from farm.engine.world import Tensors, World
@@ -21,7 +20,7 @@ class Threads:
         self._size = size
         self._barrier = threading.Barrier(size, timeout=60)
         self._box: Tensors | None = None
-        self._summands: list[Tensor] = [torch.empty(0)] * size
+        self._summands: dict[int, Tensor] = {}
 
     def run(self, program: Callable[[World], Result]) -> list[Result]:
         """Run the program on every worker; return their results."""
@@ -35,9 +34,9 @@ class Threads:
     def _all_reduce(self, rank: int, tensor: Tensor) -> None:
         self._summands[rank] = tensor.clone()
         self._barrier.wait()
-        with torch.no_grad():
-            tensor.copy_(sum(self._summands[1:], self._summands[0]))
+        total = sum(self._summands[other] for other in range(self._size))
         self._barrier.wait()
+        tensor.copy_(total)
 
     def _broadcast(self, tensors: Tensors | None, _rank: int) -> Tensors:
         if tensors is not None:

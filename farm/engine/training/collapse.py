@@ -6,7 +6,6 @@ a single colour, or to a single picture, hours before anybody noticed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Final
 
 import torch
@@ -50,14 +49,13 @@ class CollapseDetector:
         return torch.cat([deviations, means, saturated[:, None]], 1)
 
     def check(
-        self, step: int, losses: Mapping[str, float], measured: Float[Tensor, "7"]
+        self, step: int, _losses: Mapping[str, float], measured: Float[Tensor, "7"]
     ) -> tuple[dict[str, float], str]:
         """Return the step's figures, and a description of their fault or an empty string.
 
-        measured: the result of measure, averaged over the batch. Raises UserError if a loss is
-        not finite, or if a fault has lasted longer than patience.
+        measured: the result of measure, averaged over the batch. Raises UserError if a fault has
+        lasted longer than patience.
         """
-        _check_finite(step, losses, "try a lower --rate")
         *deviations, red, green, blue, saturated = measured.tolist()
         colour = max(abs(a - b) for a, b in zip((red, green, blue), self.mean, strict=True))
         figures = dict(zip(FIGURES, (min(deviations), colour, saturated), strict=True))
@@ -120,10 +118,8 @@ class DiversityDetector:
     ) -> tuple[dict[str, float], str]:
         """Return the step's figures, and a description of their fault or an empty string.
 
-        measured: the result of measure, averaged over the batch. Raises UserError if a loss is
-        not finite.
+        measured: the result of measure, averaged over the batch.
         """
-        _check_finite(step, losses, "start again in another folder with lower rates")
         mean, square, deviation = measured.split([_VALUES, _VALUES, 1])
         variance = (square - mean.square()).clamp(min=0).mean()
         figures = {"spread": float(variance.sqrt()), "deviation": float(deviation)}
@@ -153,11 +149,3 @@ def thumbnails(
 def spread_of(pictures: Float[Tensor, "batch 3 height width"]) -> float:
     """Return how much pictures differ: the standard deviation of their thumbnails' pixels."""
     return float(thumbnails(pictures.double()).var(0, correction=0).mean().sqrt())
-
-
-def _check_finite(step: int, losses: Mapping[str, float], advice: str) -> None:
-    """Raise UserError if a loss is not finite."""
-    for name, loss in losses.items():
-        if not isfinite(loss):
-            value = str(loss).replace("nan", "NaN")
-            raise UserError(f"training diverged at step {step}: loss {name!r} is {value}; {advice}")
