@@ -1,4 +1,4 @@
-"""What plugins describe, and what they are given: networks, pictures, the previous frame of a film.
+"""What plugins describe or are given: networks, samplers, pictures, and the previous frame of a film.
 
 Names torch in types only, so that a plugin can list its networks without importing it.
 """
@@ -98,3 +98,26 @@ class PictureSet(Protocol):
         Transparent pixels appear on white. Raises BadInput if it cannot be decoded, InputChanged if
         it is not what it was when the job was submitted, and StorageFailed if the storage fails.
         """
+
+
+class Sampler(Protocol):
+    """What draws pictures from a checkpoint of a run.
+
+    It is in evaluation mode and uses no global random generator: equal latents give equal pictures.
+    """
+
+    def latents(self, count: int, seed: int) -> "Tensor":
+        """Return latents from the prior that the run trained with: [count, size], on the CPU.
+
+        The first latents of a seed are the same for every count.
+        """
+
+    def mix(self, first: "Tensor", second: "Tensor", share: float) -> "Tensor":
+        """Return latents between two of equal shape; a share of 0 gives the first, 1 the second.
+
+        Spherical for a normal prior, whose latents would otherwise lose length on the way; linear
+        for a uniform one.
+        """
+
+    def draw(self, latents: "Tensor") -> "Tensor":
+        """Return a picture for each latent: [count, 3, height, width], RGB in 0..1."""
