@@ -1,4 +1,4 @@
-"""What plugins describe, and what they are given: networks, samplers, pictures, the previous frame.
+"""What plugins describe or are given: networks, samplers, pictures, and the previous frame of a film.
 
 Names torch in types only, so that a plugin can list its networks without importing it.
 """
