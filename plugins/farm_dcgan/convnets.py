@@ -7,7 +7,7 @@ from typing import Final
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from farm.engine.training.batch_norm import BatchNorm2d
+from farm.engine.training import BatchNorm2d
 from farm.engine.world import ALONE, World
 from farm_dcgan.presets import Kind, Layer, Preset
 

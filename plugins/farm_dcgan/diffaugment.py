@@ -13,7 +13,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from farm.engine.training.loop import row_generator
+from farm.engine.training import row_generator
 from farm_dcgan.presets import Augmentation
 
 SHIFT: Final = 1 / 8

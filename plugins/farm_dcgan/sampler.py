@@ -10,8 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from farm import Context
-from farm.engine.training.checkpoint import load_modules
-from farm.engine.training.loop import row_generator, write_whole
+from farm.engine.training import load_modules, row_generator, seeded, write_whole
 from farm_dcgan import latent
 from farm_dcgan.convnets import Generator
 from farm_dcgan.presets import Preset
@@ -34,7 +33,7 @@ class LatentSampler:
     @classmethod
     def of_checkpoint(cls, path: Path, recipe: Preset, context: Context) -> Self:
         """Return the sampler of a checkpoint. Raises BadInput if it cannot be read."""
-        with torch.random.fork_rng(devices=[]):
+        with seeded(0):
             generator = Generator(recipe)
         load_modules(path, {AVERAGE: generator})
         return cls(generator, recipe, context.device)

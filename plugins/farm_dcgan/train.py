@@ -14,22 +14,25 @@ from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
-from farm.engine.training.feed import Feed
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from farm import Context, PictureSet
-from farm.engine.training.average import update_average
-from farm.engine.training.batch_norm import frozen_running_statistics
-from farm.engine.training.checkpoint import Facts, TrainState
-from farm.engine.training.collapse import DiversityDetector, spread_of
-from farm.engine.training.loop import (
+from farm.engine.training import (
+    DiversityDetector,
     Observation,
     StepResult,
     TrainingOptions,
+    TrainState,
+    frozen_running_statistics,
     optimizer_step,
     row_generator,
+    seeded,
+    spread_of,
+    update_average,
 )
+from farm.engine.training.checkpoint import Facts
+from farm.engine.training.feed import Feed
 from farm_dcgan import diffaugment, latent
 from farm_dcgan.convnets import Discriminator, Generator
 from farm_dcgan.params import DcganParams
@@ -78,8 +81,7 @@ class DcganTraining:
 
     def __init__(self, recipe: Preset, feed: Feed, context: Context) -> None:
         self._recipe, self._feed, self._context = recipe, feed, context
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(context.seed)
+        with seeded(context.seed):
             self.generator = Generator(recipe, context.world)
             self.discriminator = Discriminator(recipe, context.world)
             self.average = Generator(recipe)
@@ -133,7 +135,15 @@ class DcganTraining:
             fakes = self._fakes(state, rows, "generator")
         losses = {"discriminator": loss, "generator": self._train_generator(state, rows, fakes)}
         update_average(self.average, self.generator, recipe.average, state.step)
-        return StepResult(losses, fakes.detach(), figures)
+        return StepResult(losses, fakes.detach(), figures, warning=self._warning())
+
+    def _warning(self) -> str:
+        """Return which pictures cannot be read, or an empty string."""
+        unreadable = self._feed.unreadable
+        if not unreadable:
+            return ""
+        error = next(iter(unreadable.values()))
+        return f"unreadable pictures skipped: {len(unreadable)}, such as {error}"
 
     def _train_discriminator(
         self, state: TrainState, rows: range, turn: int, fakes: Tensor

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from farm.engine.training.batch_norm import BatchNorm2d
+from farm.engine.training import BatchNorm2d
 from farm_dcgan.convnets import Discriminator, Generator
 from farm_dcgan.presets import CATS128, DCGAN64, FACES256, PRESETS, Preset
 

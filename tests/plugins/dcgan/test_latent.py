@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from farm.engine.training.loop import row_generator
+from farm.engine.training import row_generator
 from farm_dcgan import latent
 from farm_dcgan.presets import Prior
 

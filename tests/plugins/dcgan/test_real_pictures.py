@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from farm.engine.training.loop import row_generator
+from farm.engine.training import row_generator
 from farm_dcgan.presets import DCGAN64, FACES256
 from farm_dcgan.real_pictures import jitter, prepare
 
