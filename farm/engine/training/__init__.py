@@ -12,15 +12,19 @@ from farm.engine.training.contract import (
     StepResult,
     TrainingOptions,
 )
+from farm.engine.training.feed import Batch, Feed
 from farm.engine.training.optimizing import optimizer_step
 from farm.engine.training.rates import Decision, Schedule, Supervisor
 from farm.engine.training.rows import row_generator, seeded, shuffled_index
 from farm.engine.training.run_log import write_picture, write_whole
+from farm.engine.training.squares import fractions, square
 
 __all__ = [
+    "Batch",
     "CollapseDetector",
     "Decision",
     "Detector",
+    "Feed",
     "Observation",
     "Schedule",
     "Step",
@@ -28,12 +32,14 @@ __all__ = [
     "Supervisor",
     "TrainState",
     "TrainingOptions",
+    "fractions",
     "load_modules",
     "optimizer_step",
     "read_facts",
     "row_generator",
     "seeded",
     "shuffled_index",
+    "square",
     "write_picture",
     "write_whole",
 ]
