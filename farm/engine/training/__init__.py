@@ -14,17 +14,21 @@ from farm.engine.training.contract import (
     StepResult,
     TrainingOptions,
 )
+from farm.engine.training.feed import Batch, Feed
 from farm.engine.training.optimizing import optimizer_step
 from farm.engine.training.rates import Decision, Schedule, Supervisor
 from farm.engine.training.rows import row_generator, seeded, shuffled_index
 from farm.engine.training.run_log import write_picture, write_whole
+from farm.engine.training.squares import fractions, square
 
 __all__ = [
+    "Batch",
     "BatchNorm2d",
     "CollapseDetector",
     "Decision",
     "Detector",
     "DiversityDetector",
+    "Feed",
     "Observation",
     "Schedule",
     "Step",
@@ -32,6 +36,7 @@ __all__ = [
     "Supervisor",
     "TrainState",
     "TrainingOptions",
+    "fractions",
     "frozen_running_statistics",
     "load_modules",
     "optimizer_step",
@@ -40,6 +45,7 @@ __all__ = [
     "seeded",
     "shuffled_index",
     "spread_of",
+    "square",
     "update_average",
     "write_picture",
     "write_whole",
