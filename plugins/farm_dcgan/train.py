@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 from farm import Context, PictureSet
 from farm.engine.training import (
     DiversityDetector,
+    Feed,
     Observation,
     StepResult,
     TrainingOptions,
@@ -32,7 +33,6 @@ from farm.engine.training import (
     update_average,
 )
 from farm.engine.training.checkpoint import Facts
-from farm.engine.training.feed import Feed
 from farm_dcgan import diffaugment, latent
 from farm_dcgan.convnets import Discriminator, Generator
 from farm_dcgan.params import DcganParams
