@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from safetensors import safe_open
 from torch import Tensor
 
 from farm import BadInput
-from farm.engine.training import DiversityDetector, StepResult, TrainState
+from farm.engine.training import StepResult, TrainState
 from farm.engine.world import World
 from farm.errors import Cancelled
 from farm_dcgan.convnets import Generator
 from farm_dcgan.task import RESULT
+from farm_dcgan.train import DcganTraining
 
 from ...engine.threads import Threads  # noqa: TID252 - shared with the tests of the world
 from .conftest import MakeContext, MakeTraining, checkpoint, make_run
@@ -145,11 +147,11 @@ def test_every_part_of_the_state_counts(
 
 
 def take(
-    step: Callable[[TrainState, range], StepResult], state: TrainState, count: int
+    step: Callable[[TrainState, range], StepResult], state: TrainState, count: int, batch: int = 4
 ) -> list[StepResult]:
     results = []
     for _ in range(count):
-        results.append(step(state, range(4)))
+        results.append(step(state, range(batch)))
         state.step += 1
     return results
 
@@ -292,9 +294,14 @@ def test_a_checkpoint_of_another_width_draws_nothing(
         make_run(width=0.05).sampler(checkpoint(tmp_path, 1), make_context())
 
 
-def test_several_sets_are_refused(tmp_path: Path, drawings: str, make_context: MakeContext) -> None:
+def test_inputs_are_refused_before_the_run_starts(
+    tmp_path: Path, drawings: str, make_context: MakeContext
+) -> None:
+    make_run().check_inputs((drawings,), make_context())
     with pytest.raises(BadInput, match="2 sets of pictures given; give one"):
-        make_run().train((drawings, drawings), tmp_path, make_context())
+        make_run().check_inputs((drawings, drawings), make_context())
+    with pytest.raises(BadInput, match="nothing"):
+        make_run().check_inputs((str(tmp_path / "nothing"),), make_context())
 
 
 def test_an_unreadable_picture_is_skipped_and_named(
@@ -318,19 +325,39 @@ def test_a_single_picture_can_be_trained_on(tmp_path: Path, make_context: MakeCo
     assert (tmp_path / "run" / RESULT).is_file()
 
 
-def warnings_of(training: Any, steps: int, spread: float) -> list[str]:
-    """Return what a detector with little patience says about each step."""
-    detector, state = DiversityDetector(spread, patience=10), training.state({})
-    found = []
-    for number, result in enumerate(take(training.step, state, steps)):
-        measured = detector.measure(result.pictures).mean(0)
-        found.append(detector.check(number, {}, measured)[1])
-    return found
+LIVELY = {"width": 0.1, "batch": 8, "generator_rate": 1e-2, "discriminator_rate": 2e-3}
+"""Rates at which such a narrow generator draws diverse pictures after a few dozen steps."""
 
 
-def test_a_generator_that_ignores_its_latents_is_reported(make_training: MakeTraining) -> None:
-    training = make_training(width=0.05)
-    with torch.no_grad():
-        training.generator.layers[0][0].weight.zero_()
-        training.generator.layers[0][0].weight.requires_grad_(False)
-    assert "all alike" in warnings_of(training, 15, training.detector().spread)[-1]
+def warning_after(training: DcganTraining, batch: int = 8, steps: int = 75) -> str:
+    """Return what the detector says in the end, if it is less patient than in a run."""
+    detector = replace(training.detector(), patience=steps - 15)
+    state = training.state({})
+    for number in range(steps):
+        (result,) = take(training.step, state, 1, batch)
+        assert result.pictures is not None
+        _, warning = detector.check(number, {}, detector.measure(result.pictures).mean(0))
+    return warning
+
+
+def test_a_healthy_run_is_no_collapse(make_training: MakeTraining) -> None:
+    assert warning_after(make_training(**LIVELY)) == ""
+
+
+def test_a_generator_that_ignores_its_latents_is_a_collapse(make_training: MakeTraining) -> None:
+    training = make_training(**LIVELY)
+    draw = training.generator.forward
+    training.generator.forward = lambda latents: draw(torch.zeros_like(latents))  # type: ignore[method-assign]
+    assert "its pictures are all alike" in warning_after(training)
+
+
+def test_a_discriminator_that_learns_far_too_fast_is_a_collapse(
+    make_training: MakeTraining,
+) -> None:
+    training = make_training(**LIVELY | {"generator_rate": 2e-3, "discriminator_rate": 0.3})
+    assert "its pictures are all alike" in warning_after(training)
+
+
+def test_a_discriminator_that_learns_nothing_is_a_collapse(make_training: MakeTraining) -> None:
+    training = make_training(**LIVELY | {"discriminator_rate": 1e-30})
+    assert "its pictures are all alike" in warning_after(training)
