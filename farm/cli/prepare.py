@@ -1,5 +1,6 @@
 """``farm prepare``: turn pictures into a dataset to train on."""
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,12 +31,14 @@ class _Size(click.ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
-        width, _, height = str(value).lower().partition("x")
-        sides = [width, height or width]
-        if not all(s.isdecimal() and 1 <= int(s) <= _MAX_SIDE for s in sides):
+        match = re.fullmatch(r"(\d{1,4})(?:x(\d{1,4}))?", str(value), re.ASCII | re.IGNORECASE)
+        width, height = (
+            (int(side) for side in (match[1], match[2] or match[1])) if match else (0, 0)
+        )
+        if not (1 <= width <= _MAX_SIDE and 1 <= height <= _MAX_SIDE):
             allowed = f"give WIDTHxHEIGHT or one number, in pixels from 1 to {_MAX_SIDE}"
             self.fail(f"{value!r} is no size; {allowed}, such as 256x256", param, ctx)
-        return int(sides[1]), int(sides[0])
+        return height, width
 
 
 @click.command()
@@ -80,6 +83,7 @@ class _Size(click.ParamType):
 @click.option("--seed", type=int, default=0, show_default=True, help="Chooses what is held out.")
 @click.option("--json", "is_json", is_flag=True, help="Print the manifest as JSON.")
 def prepare(
+    *,
     sources: tuple[str, ...],
     dataset: str,
     size: tuple[int, int],
@@ -88,7 +92,6 @@ def prepare(
     quality: int,
     val: float,
     seed: int,
-    *,
     is_json: bool,
 ) -> None:
     """Turn pictures into a dataset to train on: upright, RGB, of one size.
@@ -163,3 +166,5 @@ def _show_alike(groups: Sequence[Sequence[str]]) -> None:
         echo(f"these look the same: {', '.join(group)}", err=True)
     if len(groups) > _LISTED:
         echo(f"{len(groups)} such groups; manifest.json lists all of them", err=True)
+    if divided := sum(len({name.partition("/")[0] for name in group}) > 1 for group in groups):
+        echo(f"groups of which some are held out and some are trained on: {divided}", err=True)

@@ -27,7 +27,7 @@ class Journal:
 
     def add(self, name: str, outcome: Outcome) -> None:
         """Note that a picture is done. Raises OSError."""
-        fields = [name, outcome.total, outcome.look, outcome.unreadable]
+        fields = [name, outcome.total, outcome.hash, outcome.unreadable]
         with self._lock:
             self._file.write(json.dumps(fields).encode() + b"\n")
             self._file.flush()

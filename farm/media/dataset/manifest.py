@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from farm.media.dataset.layout import natural
-from farm.media.dataset.near_duplicates import near_duplicates
+from farm.media.dataset.near_duplicates import Look, near_duplicates
 from farm.model.specs import Part
 
 __all__ = ["JOURNAL", "MANIFEST", "Options", "Outcome", "Target", "describe", "to_json"]
@@ -52,12 +52,12 @@ class Target:
 class Outcome:
     """A picture that was prepared, or the reason why it could not be read.
 
-    total: the sum of its pixels by channel, 0..255 each. look: a perceptual hash of 64 bits.
+    total: the sum of its pixels by channel, 0..255 each. hash: perceptual, 64 bits.
     unreadable: the source and the reason; empty if the picture was prepared.
     """
 
     total: tuple[int, int, int] = (0, 0, 0)
-    look: int = 0
+    hash: int = 0
     unreadable: tuple[str, str] | tuple[()] = ()
 
 
@@ -65,7 +65,9 @@ def describe(outcomes: Mapping[Target, Outcome], options: Options, request: str)
     """Return the content of the manifest. request: stands for the sources and the options."""
     done = {target: found for target, found in outcomes.items() if not found.unreadable}
     training = [found for target, found in done.items() if target.part == "train"]
-    mean = _mean([found.total for found in training], options.height * options.width)
+    pixels = options.height * options.width
+    mean = _mean([found.total for found in training], pixels)
+    looks = {t.name: Look(f.hash, _mean([f.total], pixels)) for t, f in done.items()}
     return {
         "format": _FORMAT,
         "version": _VERSION,
@@ -74,9 +76,7 @@ def describe(outcomes: Mapping[Target, Outcome], options: Options, request: str)
         "categories": _categories(list(done)),
         "mean_rgb": mean,
         "mean_bgr": mean[::-1],
-        "near_duplicates": near_duplicates(
-            {target.name: found.look for target, found in done.items()}
-        ),
+        "near_duplicates": near_duplicates(looks),
         "unreadable": [
             {"source": found.unreadable[0], "reason": found.unreadable[1]}
             for found in outcomes.values()

@@ -28,7 +28,7 @@ from farm.media.dataset.manifest import (
     describe,
     to_json,
 )
-from farm.media.dataset.near_duplicates import look_of
+from farm.media.dataset.near_duplicates import perceptual_hash
 from farm.media.dataset.originals import Original, find_originals
 from farm.media.dataset.picture_decoder import decode
 from farm.media.dataset.planning import plan
@@ -144,7 +144,7 @@ def _prepare_one(path: Path, original: Original, options: Options) -> Outcome:
     with open_whole(path) as file:
         file.write(encode(image, options))
     red, green, blue = np.asarray(image).sum((0, 1), dtype=np.int64).tolist()
-    return Outcome((red, green, blue), look_of(image))
+    return Outcome((red, green, blue), perceptual_hash(image))
 
 
 def _check_any(folder: Path, outcomes: Mapping[Target, Outcome]) -> None:
