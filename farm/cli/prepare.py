@@ -16,29 +16,23 @@ _QUIET_SECONDS: Final = 30.0
 """Time between lines of progress where there is no terminal."""
 
 _LISTED: Final = 5
-"""Groups of near-duplicates that are shown; the manifest has all."""
+"""Groups of near-duplicates that are shown; manifest.json lists all."""
 
 _MAX_SIDE: Final = 8192
 
 Report = Callable[[int, int], None]
 
 
-class _Size(click.ParamType):
-    """WIDTHxHEIGHT or one number, as (height, width) in pixels."""
-
-    name = "size"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        match = re.fullmatch(r"(\d{1,4})(?:x(\d{1,4}))?", str(value), re.ASCII | re.IGNORECASE)
-        width, height = (
-            (int(side) for side in (match[1], match[2] or match[1])) if match else (0, 0)
-        )
-        if not (1 <= width <= _MAX_SIDE and 1 <= height <= _MAX_SIDE):
-            allowed = f"give WIDTHxHEIGHT or one number, in pixels from 1 to {_MAX_SIDE}"
-            self.fail(f"{value!r} is no size; {allowed}, such as 256x256", param, ctx)
-        return height, width
+def _sides(
+    context: click.Context | None, option: click.Parameter | None, text: str
+) -> tuple[int, int]:
+    """Return the height and width that WIDTHxHEIGHT or one number means."""
+    match = re.fullmatch(r"(\d{1,4})(?:x(\d{1,4}))?", text, re.ASCII | re.IGNORECASE)
+    width, height = (int(side) for side in (match[1], match[2] or match[1])) if match else (0, 0)
+    if not (1 <= width <= _MAX_SIDE and 1 <= height <= _MAX_SIDE):
+        allowed = f"give WIDTHxHEIGHT or one number, in pixels from 1 to {_MAX_SIDE}"
+        raise click.BadParameter(f"{text!r} is no size; {allowed}", context, option)
+    return height, width
 
 
 @click.command()
@@ -48,7 +42,7 @@ class _Size(click.ParamType):
 )
 @click.option(
     "--size",
-    type=_Size(),
+    callback=_sides,
     default="256x256",
     show_default=True,
     metavar="WIDTHxHEIGHT",

@@ -62,13 +62,13 @@ def test_prepare_refuses_in_one_line(farm: Farm, tmp_path: Path) -> None:
     ("text", "sides"), [("256", (256, 256)), ("64x32", (32, 64)), ("64X32", (32, 64))]
 )
 def test_sizes(text: str, sides: tuple[int, int]) -> None:
-    assert prepare._Size().convert(text, None, None) == sides
+    assert prepare._sides(None, None, text) == sides
 
 
 @pytest.mark.parametrize("text", ["0", "64x", "x64", "1x2x3", "9000", "-4", "many", "6.5"])
 def test_other_sizes_are_refused(text: str) -> None:
     with pytest.raises(BadParameter, match="give WIDTHxHEIGHT or one number, in pixels from 1 to"):
-        prepare._Size().convert(text, None, None)
+        prepare._sides(None, None, text)
 
 
 def test_progress_is_a_line_every_half_minute_without_a_terminal(

@@ -84,4 +84,4 @@ def _rewrite(file: BinaryIO, lines: list[str]) -> None:
 
 def _parse(line: str) -> tuple[str, Outcome]:
     name, total, look, unreadable = json.loads(line)
-    return name, Outcome(tuple(total), look, tuple(unreadable))
+    return name, Outcome(tuple(total), look, unreadable and tuple(unreadable))

@@ -53,12 +53,12 @@ class Outcome:
     """A picture that was prepared, or the reason why it could not be read.
 
     total: the sum of its pixels by channel, 0..255 each. hash: perceptual, 64 bits.
-    unreadable: the source and the reason; empty if the picture was prepared.
+    unreadable: the source and the reason; None if the picture was prepared.
     """
 
     total: tuple[int, int, int] = (0, 0, 0)
     hash: int = 0
-    unreadable: tuple[str, str] | tuple[()] = ()
+    unreadable: tuple[str, str] | None = None
 
 
 def describe(outcomes: Mapping[Target, Outcome], options: Options, request: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ __all__ = ["Look", "near_duplicates", "perceptual_hash"]
 _DISTANCE: Final = 4
 """Bits of 64 in which the hashes of pictures that look the same may differ."""
 
-_COLOUR: Final = 12.0
+_COLOUR: Final = 32.0
 """Largest difference of their mean colours, 0..255 in any channel. Flat pictures differ in nothing else."""
 
 _BLOCK: Final = 512

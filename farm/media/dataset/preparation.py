@@ -62,6 +62,8 @@ def prepare(
     folder = output_path(dataset)
     _check_outside(folder, sources)
     targets = plan(find_originals(sources), options)
+    if all(target.part == "val" for target in targets):
+        raise BadInput(sources[0], "contains no pictures to train on, only some to hold out")
     request = _digest(targets, options)
     if (finished := _finished(folder)) is not None:
         if finished.get("request") != request:
@@ -149,11 +151,11 @@ def _prepare_one(path: Path, original: Original, options: Options) -> Outcome:
 
 def _check_any(folder: Path, outcomes: Mapping[Target, Outcome]) -> None:
     """Raise BadInput if no picture to train on could be read."""
-    training = [found.unreadable for target, found in outcomes.items() if target.part == "train"]
-    if not training:
-        raise BadInput(str(folder), "the sources contain no pictures to train on")
-    if all(training):
-        remove_file(folder / JOURNAL)
-        source, reason = training[0]
-        others = f"; nor can any of the other {len(training) - 1} pictures be read"
-        raise BadInput(source, reason + (others if len(training) > 1 else ""))
+    training = [found for target, found in outcomes.items() if target.part == "train"]
+    faults = [found.unreadable for found in training if found.unreadable]
+    if len(faults) < len(training):
+        return
+    remove_file(folder / JOURNAL)
+    source, reason = faults[0]
+    others = f"; nor can any of the other {len(faults) - 1} pictures be read"
+    raise BadInput(source, reason + (others if len(faults) > 1 else ""))

@@ -264,3 +264,10 @@ def test_a_full_disk_leaves_a_preparation_that_goes_on(
     monkeypatch.setattr(os, "fsync", sync)
     prepare([source], str(tmp_path / "set"), SMALL)
     assert len(open_pictures(str(tmp_path / "set"))) == 4
+
+
+def test_a_source_with_nothing_to_train_on_is_refused(tmp_path: Path) -> None:
+    fill(tmp_path, {"a.png": png(1)})
+    (tmp_path / "val.txt").write_text("a.png 0")
+    with pytest.raises(BadInput, match=r"val\.txt: contains no pictures to train on"):
+        prepare([str(tmp_path / "val.txt")], str(tmp_path / "set"), SMALL)
