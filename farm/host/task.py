@@ -125,6 +125,12 @@ class Run(Task):
 
     result: ClassVar[str]
 
+    def check_inputs(self, inputs: tuple[str, ...], context: Context) -> None:
+        """Raise a UserError for inputs that cannot be trained on, such as a folder without pictures.
+
+        Called once per job, in the submitting process, after check.
+        """
+
     @abstractmethod
     def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:
         """Train on the inputs and write the result file into the folder, whole.

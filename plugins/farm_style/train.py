@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from farm.engine.networks import Network
-    from farm.engine.training.checkpoint import TrainState
-    from farm.engine.training.collapse import CollapseDetector
-    from farm.engine.training.loop import StepResult
+    from farm.engine.training import CollapseDetector, Observation, StepResult, TrainState
 
 _CONTENT: Final = {"relu3_3": 1.0}
 """Content layer with VGG, shallower than in transfer, so that the network also keeps edges.
@@ -81,7 +79,7 @@ class TrainStyle(Run):
         context.pictures(self.params.photos)
 
     def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:
-        from farm.engine.training.loop import TrainingOptions, train
+        from farm.engine.training import TrainingOptions
         from farm_style.weights import write_generator
 
         if len(inputs) != 1:
@@ -90,14 +88,12 @@ class TrainStyle(Run):
         state = training.state()
         options = TrainingOptions(folder, self.params.steps, self.params.batch, self.params.every)
         with training.feed:
-            train(
+            context.train(
                 state,
                 training.step,
                 options,
-                world=context.world,
+                observe=training.observe,
                 detector=training.detector(),
-                report=training.report,
-                show=training.show,
             )
         if context.world.rank == 0:
             facts = {"style": Path(inputs[0]).name, "steps": state.step, "digest": state.digest()}
@@ -110,8 +106,7 @@ class _StyleTraining:
     def __init__(self, style: str, params: TrainStyleParams, context: Context) -> None:
         import torch
 
-        from farm.engine.training.feed import Feed
-        from farm.engine.training.loop import Schedule
+        from farm.engine.training import Feed, Schedule, seeded
         from farm_style import targets
         from farm_style.generator import Generator
 
@@ -124,8 +119,7 @@ class _StyleTraining:
         self._photos = context.pictures(params.photos)
         self.feed = Feed(self._photos, context.seed, params.batch, self._crop)
         self._schedule = Schedule(params.steps)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(context.seed)
+        with seeded(context.seed):
             self.generator = Generator(params.width, params.blocks)
         self.generator.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._extractor = self._network.extractor(
@@ -139,7 +133,7 @@ class _StyleTraining:
     def state(self) -> "TrainState":
         import torch
 
-        from farm.engine.training.checkpoint import TrainState
+        from farm.engine.training import TrainState
 
         params = self._params
         optimizer = torch.optim.Adam(self.generator.parameters(), lr=params.rate)
@@ -155,26 +149,28 @@ class _StyleTraining:
         )
 
     def detector(self) -> "CollapseDetector":
-        from farm.engine.training.collapse import CollapseDetector
+        from farm.engine.training import CollapseDetector
 
         return CollapseDetector(mean=(0.5, 0.5, 0.5), span=(-0.05, 1.05))
 
-    def show(self) -> "Tensor":
-        """Return the first photograph, stylised."""
+    def observe(self) -> "Observation":
+        """Show the first photograph, stylised."""
         import torch
 
-        photo = _fractions(self.feed.picture(0)[0])
+        from farm.engine.training import Observation, fractions
+
+        photo = fractions(self.feed.picture(0)[0])[None]
         shorter = min(*photo.shape[2:], round(self._params.side / _SMALLEST_CROP))
         self.generator.eval()
         with torch.no_grad():
-            stylised: Tensor = self.generator(_sized(photo, shorter).to(self._context.device))
+            stylised = self.generator(_sized(photo, shorter).to(self._context.device))
         self.generator.train()
-        return stylised
+        return Observation({"stylised": stylised})
 
     def step(self, state: "TrainState", rows: range) -> "StepResult":
         import torch
 
-        from farm.engine.training.loop import StepResult, optimizer_step
+        from farm.engine.training import StepResult, optimizer_step
 
         crops = self.feed.batch(state.step, rows).pictures.to(self._context.device)
         batch = crops.contiguous(memory_format=torch.channels_last)
@@ -183,7 +179,7 @@ class _StyleTraining:
         total = torch.stack(list(losses.values())).sum()
         rate = self._params.rate * self._schedule.share(state.step)
         optimizer_step(state.optimizers["generator"], total, rate, self._context.world)
-        return StepResult(losses, stylised)
+        return StepResult(losses, stylised, rate=rate, warning=self.feed.warning)
 
     def _losses(self, photos: "Tensor", stylised: "Tensor") -> dict[str, "Tensor"]:
         """Return each loss: the sum over these rows, divided by the size of the whole batch."""
@@ -214,6 +210,7 @@ class _StyleTraining:
         import torch
 
         from farm.engine.pyramid import resize
+        from farm.engine.training import fractions
 
         draw = torch.rand(4, generator=generator).tolist()
         (height, width), side = photo.shape[:2], self._params.side
@@ -222,22 +219,9 @@ class _StyleTraining:
         length = least + int(draw[0] * (shortest - least + 1))
         top = int(draw[1] * (height - length + 1))
         left = int(draw[2] * (width - length + 1))
-        square = _fractions(photo[top : top + length, left : left + length])
-        sized = resize(square, side, side)[0]
+        square = fractions(photo[top : top + length, left : left + length])
+        sized = resize(square[None], side, side)[0]
         return sized.flip(2) if draw[3] < 0.5 else sized
-
-    def report(self, done: float, note: str) -> None:
-        """Report progress, and skipped photographs."""
-        if unreadable := list(self.feed.unreadable.values()):
-            note += f"; unreadable photographs skipped: {len(unreadable)}, such as {unreadable[0]}"
-        self._context.progress(done, note)
-
-
-def _fractions(levels: "np.ndarray") -> "Tensor":
-    """Convert uint8 [height, width, 3] to 0..1, [1, 3, height, width]."""
-    import torch
-
-    return torch.tensor(levels).permute(2, 0, 1)[None].float() / 255
 
 
 def _sized(picture: "Tensor", shorter: int) -> "Tensor":
