@@ -95,7 +95,8 @@ class DiversityDetector:
 
     spread: of real pictures; see spread_of. alike: the smallest share of it. blank: the smallest
     standard deviation within a picture, on average. patience: steps in a row that a fault may last
-    before it is reported; every generator draws blank pictures at first.
+    before it is reported, because every generator draws blank pictures at first; a run that is
+    resumed counts anew.
     """
 
     spread: float
