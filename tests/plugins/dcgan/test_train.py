@@ -325,8 +325,14 @@ def test_a_single_picture_can_be_trained_on(tmp_path: Path, make_context: MakeCo
     assert (tmp_path / "run" / RESULT).is_file()
 
 
-LIVELY = {"width": 0.1, "batch": 8, "generator_rate": 1e-2, "discriminator_rate": 2e-3}
-"""Rates at which such a narrow generator draws diverse pictures after a few dozen steps."""
+LIVELY = {
+    "width": 0.1,
+    "batch": 8,
+    "augment": ["colour", "translation"],
+    "generator_rate": 1e-2,
+    "discriminator_rate": 1e-3,
+}
+"""With these, so narrow a generator draws diverse pictures after 30 to 60 steps."""
 
 
 def warning_after(training: DcganTraining, batch: int = 8, steps: int = 75) -> str:
@@ -347,8 +353,8 @@ def test_a_healthy_run_is_no_collapse(make_training: MakeTraining) -> None:
 def test_a_generator_that_ignores_its_latents_is_a_collapse(make_training: MakeTraining) -> None:
     training = make_training(**LIVELY)
     draw = training.generator.forward
-    training.generator.forward = lambda latents: draw(torch.zeros_like(latents))  # type: ignore[method-assign]
-    assert "its pictures are all alike" in warning_after(training)
+    training.generator.forward = lambda latents: draw(torch.ones_like(latents))  # type: ignore[method-assign]
+    assert "the generator collapsed" in warning_after(training)
 
 
 def test_a_discriminator_that_learns_far_too_fast_is_a_collapse(
