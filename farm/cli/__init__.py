@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "networks": ("farm.cli.inspect", "networks"),
     "new-plugin": ("farm.cli.scaffold", "new_plugin"),
     "plugins": ("farm.cli.inspect", "plugins"),
+    "prepare": ("farm.cli.prepare", "prepare"),
     "show": ("farm.cli.inspect", "show"),
 }
 """Module and attribute of each of the farm's own commands."""

@@ -26,6 +26,7 @@ COMMANDS: Final = frozenset(
         "new-plugin",
         "pause",
         "plugins",
+        "prepare",
         "resume",
         "retry",
         "serve",
