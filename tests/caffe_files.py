@@ -117,7 +117,9 @@ def fill(message: Any, blob: np.ndarray, *, is_old: bool) -> None:
         message.num, message.channels, message.height, message.width = sides
     else:
         message.shape.dim.extend(blob.shape)
-    (message.double_data if blob.dtype == np.float64 else message.data).extend(blob.ravel().tolist())
+    (message.double_data if blob.dtype == np.float64 else message.data).extend(
+        blob.ravel().tolist()
+    )
     message.diff.extend([0.5] * 3)  # left by some solvers
 
 
@@ -141,12 +143,20 @@ def deploy(classes: int = 1000, classifier: str = "loss3/classifier") -> list[La
 
     def conv(bottom: str, path: str, name: str, **options: int) -> str:
         add(f"{path}/{name}", "Convolution", bottom, **options)
-        return add(f"{path}/relu_{name.removesuffix('_s2')}", "ReLU", f"{path}/{name}", top=f"{path}/{name}")
+        return add(
+            f"{path}/relu_{name.removesuffix('_s2')}",
+            "ReLU",
+            f"{path}/{name}",
+            top=f"{path}/{name}",
+        )
 
     def pool(bottom: str, name: str) -> str:
         return add(name, "Pooling", bottom, pool="MAX", kernel_size=3, stride=2)
 
-    top = pool(conv("data", "conv1", "7x7_s2", num_output=64, pad=3, kernel_size=7, stride=2), "pool1/3x3_s2")
+    top = pool(
+        conv("data", "conv1", "7x7_s2", num_output=64, pad=3, kernel_size=7, stride=2),
+        "pool1/3x3_s2",
+    )
     top = add("pool1/norm1", "LRN", top, local_size=5, alpha=0.0001, beta=0.75)
     top = conv(top, "conv2", "3x3_reduce", num_output=64, kernel_size=1)
     top = conv(top, "conv2", "3x3", num_output=192, pad=1, kernel_size=3)
@@ -192,7 +202,10 @@ def random_blobs(layers: Iterable[Layer], seed: int = 0) -> dict[str, list[np.nd
             shape = (outputs, inputs) + ((kernel, kernel) if kernel else ())
             spread = (2 / np.prod(shape[1:])) ** 0.5
             weight = random.standard_normal(shape, np.float32) * np.float32(spread)
-            blobs[layer.name] = [weight, random.standard_normal(outputs, np.float32) * np.float32(0.2)]
+            blobs[layer.name] = [
+                weight,
+                random.standard_normal(outputs, np.float32) * np.float32(0.2),
+            ]
     return blobs
 
 
@@ -204,12 +217,16 @@ def prototxt(layers: Iterable[Layer], side: int) -> str:
         "LRN": "lrn_param",
         "InnerProduct": "inner_product_param",
     }
-    lines = [f'name: "GoogleNet" input: "data" input_dim: 1 input_dim: 3 input_dim: {side} input_dim: {side}']
+    lines = [
+        f'name: "GoogleNet" input: "data" input_dim: 1 input_dim: 3 input_dim: {side} input_dim: {side}'
+    ]
     for layer in layers:
         bottoms = " ".join(f'bottom: "{bottom}"' for bottom in layer.bottoms)
         options = " ".join(f"{key}: {value}" for key, value in layer.options.items())
         options = f"{parameter[layer.kind]} {{ {options} }}" if options else ""
-        lines.append(f'layer {{ name: "{layer.name}" type: "{layer.kind}" {bottoms} top: "{layer.top}" {options} }}')
+        lines.append(
+            f'layer {{ name: "{layer.name}" type: "{layer.kind}" {bottoms} top: "{layer.top}" {options} }}'
+        )
     return "\n".join(lines)
 
 

@@ -123,8 +123,11 @@ def _build(file: Path | None) -> "nn.Module":
 
     model = read_caffemodel(file) if file else None
     facts = _facts(file, model) if file and model else _Facts()
-    with torch.device("meta"):  # random initialisation is slower than loading
-        network = CaffeGoogLeNet(facts.classes, facts.classifier)
+    try:
+        with torch.device("meta"):  # random initialisation is slower than loading
+            network = CaffeGoogLeNet(facts.classes, facts.classifier)
+    except KeyError as error:  # the name of another layer, or of a method
+        raise _not_a_googlenet(file, f"its classifier has the name {facts.classifier!r}") from error
     for name, value in network.state_dict().items():
         if (
             file
@@ -135,7 +138,7 @@ def _build(file: Path | None) -> "nn.Module":
     return network.to_empty(device=torch.get_default_device())
 
 
-def _not_a_googlenet(file: Path, reason: str) -> BadInput:
+def _not_a_googlenet(file: Path | None, reason: str) -> BadInput:
     return BadInput(
         str(file),
         f"is neither Caffe's GoogLeNet nor fine-tuned from it: {reason}; "
