@@ -24,7 +24,7 @@ LARGEST: Final = 300 * 2**20
 """Bytes of the largest file to read; a GoogLeNet has 28 to 54 million."""
 
 _MOST_FIELDS: Final = 20_000
-"""Fields to read from one file; a GoogLeNet has about 3,000. It bounds the work on hostile files."""
+"""Fields to read from one file; a GoogLeNet has some thousand. It bounds the work on hostile files."""
 
 _MOST_AXES: Final = 32
 """Axes of a blob, as in Caffe."""
