@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from farm.errors import UserError
 from farm.host.context import Context
 from farm.host.named_files import NAMES_FILE, named_files
+from farm.model.specs import Sampler
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,6 +135,12 @@ class Run(Task):
 
     result: ClassVar[str]
 
+    def check_inputs(self, inputs: tuple[str, ...], context: Context) -> None:
+        """Raise a UserError for inputs that cannot be trained on, such as a folder without pictures.
+
+        Called once per job, in the submitting process, after check.
+        """
+
     @abstractmethod
     def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:
         """Train on the inputs and write the result file into the folder, whole.
@@ -140,3 +148,11 @@ class Run(Task):
         inputs: paths or URLs. folder: exists; if it contains checkpoints of an earlier attempt,
         resume from them.
         """
+
+    def sampler(self, checkpoint: Path, context: Context) -> Sampler:  # noqa: ARG002 - for those that draw
+        """Return what draws pictures from a checkpoint of this run, for `farm sample`.
+
+        self.params are those that the run was started with. Raises UserError if the task draws no
+        pictures, which is the default, and BadInput if the checkpoint cannot be read.
+        """
+        raise UserError(f"task {self.name!r} draws no pictures; give a run that trains a generator")
