@@ -49,6 +49,7 @@ class ContextFactory:
     ) -> "FrameContext":
         """Return a context. frame: the name that the seed is derived from. files: of the order."""
         from farm.engine.context import FrameContext
+        from farm.execution.run_report import RunReport
 
         files = files or self.known_files({})
         return FrameContext(
@@ -64,6 +65,7 @@ class ContextFactory:
             read=_make_read(files),
             world=self.world,
             files=files,
+            follow=RunReport,
         )
 
 
