@@ -14,6 +14,7 @@ from farm.errors import BadInput
 
 CHECKPOINTS: Final = "checkpoints"
 FACTS: Final = "run.json"
+PAGE: Final = "index.html"
 
 _CHECKPOINT: Final = re.compile(r"step-(\d{8,})\.safetensors")
 _LISTED: Final = 8

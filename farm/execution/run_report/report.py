@@ -1,5 +1,6 @@
 """Follows a run on its first worker, and writes what a person wants to see of it."""
 
+import json
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -7,7 +8,8 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from farm.errors import BadInput, StorageFailed
+from farm.engine.training.runs import FACTS, PAGE
+from farm.errors import StorageFailed
 from farm.execution.run_report.run_history import RunHistory
 from farm.storage import open_whole
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from farm.model.messages import TrainingFigures
 
 CURVES: Final = "curves.png"
-PAGE: Final = "index.html"
 
 _SHARE: Final = 0.05
 """Largest share of the time that goes to reports while the run goes on."""
@@ -61,7 +62,7 @@ class RunReport:
         from farm.execution.run_report.transition import write_films
 
         with self._only_storage_errors():
-            write_films(self._options.folder, self._record(state))
+            write_films(self._options, self._record(state))
         with self._only_storage_errors():
             self._write(state)
 
@@ -79,13 +80,9 @@ class RunReport:
 
     def _record(self, state: "TrainState") -> dict[str, object]:
         """Return the record of a film: what was trained, and for how many steps."""
-        from farm.engine.training.runs import read_run
-
-        try:
-            facts = read_run(self._options.folder)
-        except BadInput:
-            return {"steps": state.step}
-        return {"task": facts.task, "params": dict(facts.params), "steps": state.step}
+        path = self._options.folder / FACTS
+        facts = json.loads(path.read_bytes()) if path.is_file() else {}
+        return {**facts, "steps": state.step}
 
     @contextmanager
     def _only_storage_errors(self) -> Iterator[None]:

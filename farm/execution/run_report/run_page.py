@@ -79,12 +79,12 @@ def write_page(  # noqa: PLR0917 - the parts of the page
 def _template() -> "Template":
     from jinja2 import Environment, StrictUndefined
 
-    from farm.engine.training.speed import duration
+    from farm.engine.training.speed import duration, per_second
 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["duration"] = duration
+    environment.filters |= {"duration": duration, "per_second": per_second}
     return environment.from_string(files(__package__).joinpath("run_page.html").read_text("utf-8"))
 
 
@@ -113,19 +113,22 @@ def _speed(
         rate,
         rate * options.batch,
         (options.steps - step) / rate,
-        {stage: (stages[stage] / len(recent), stages[stage] / total) for stage in sorted(stages)},
+        {
+            stage: (stages[stage] / len(recent), stages[stage] / total)
+            for stage in sorted(stages, key=stages.__getitem__, reverse=True)
+        },
     )
 
 
 def _pictures(run: Path) -> Iterator[_Shown]:
     """Yield the latest picture of each name."""
-    for name, paths in pictures_of(run).items():
+    for name, found in pictures_of(run).items():
         films = {
             film.name: quote(film.name)
             for suffix in SUFFIXES
             if (film := run / f"{name}{suffix}").is_file()
         }
-        data = b64encode(paths[-1].read_bytes()).decode()
+        data = b64encode(found[max(found)].read_bytes()).decode()
         yield _Shown(name, f"data:image/png;base64,{data}", films)
 
 

@@ -15,6 +15,7 @@ from farm.engine.training.runs import CHECKPOINTS
 from farm.storage import remove_folder
 
 if TYPE_CHECKING:
+    from farm.engine.training.contract import TrainingOptions
     from farm.media import Frame
 
 RATE: Final = 12
@@ -32,27 +33,30 @@ SUFFIXES: Final = (".mp4", ".gif")
 _PICTURE: Final = re.compile(r"step-(\d{8,})\.(.+)\.png")
 
 
-def pictures_of(run: Path) -> dict[str, list[Path]]:
-    """Return the pictures of a run's checkpoints, by name, from the first to the last."""
-    found: defaultdict[str, list[tuple[int, Path]]] = defaultdict(list)
+def pictures_of(run: Path) -> dict[str, dict[int, Path]]:
+    """Return the pictures of a run's checkpoints, by name and step, from the first to the last."""
+    found: defaultdict[str, dict[int, Path]] = defaultdict(dict)
     for path in (run / CHECKPOINTS).glob("step-*.png"):
         if match := _PICTURE.fullmatch(path.name):
-            found[match[2]].append((int(match[1]), path))
-    return {name: [path for _, path in sorted(found[name])] for name in sorted(found)}
+            found[match[2]][int(match[1])] = path
+    return {name: dict(sorted(found[name].items())) for name in sorted(found)}
 
 
-def write_films(run: Path, record: Mapping[str, object]) -> None:
+def write_films(options: "TrainingOptions", record: Mapping[str, object]) -> None:
     """Write the films of a run's pictures as NAME.mp4 and NAME.gif.
 
-    A single picture gets no film. If there are too many for 20 seconds, the film skips some, evenly.
-    Pictures of another size than the last one are left out. record: for `farm show`.
-    Raises BadInput, BadOutput and StorageFailed.
+    Pictures of checkpoints that were written because the run was stopped are left out, so that time
+    passes evenly; so are those of another size than the last one, and some, evenly, if there are too
+    many for 20 seconds. A single picture gets no film. record: for `farm show`. Raises BadInput,
+    BadOutput and StorageFailed.
     """
-    for name, paths in pictures_of(run).items():
-        chosen = _evenly(_of_one_size(paths))
+    for name, found in pictures_of(options.folder).items():
+        regular = [path for step, path in found.items() if step % options.every == 0]
+        last = found[max(found)]
+        chosen = _evenly(_of_one_size([*(path for path in regular if path != last), last]))
         if len(chosen) > 1:
             for suffix in SUFFIXES:
-                _write_film(run / f"{name}{suffix}", chosen, record)
+                _write_film(options.folder / f"{name}{suffix}", chosen, record)
 
 
 def _of_one_size(paths: Sequence[Path]) -> list[Path]:
