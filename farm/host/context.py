@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from farm.model.specs import Previous
+from farm.model.specs import Part, PictureSet, Previous
 
 if TYPE_CHECKING:
     import torch
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from farm.engine.networks import Network
     from farm.engine.objectives import Objective
+    from farm.engine.training.checkpoint import TrainState
+    from farm.engine.training.contract import Detector, Observe, Step, TrainingOptions
+    from farm.engine.training.rates import Supervisor
     from farm.engine.world import World
 
 Loaded = TypeVar("Loaded")
@@ -21,8 +24,9 @@ class Context(Protocol):
     """What an effect can use while it renders a frame, and a run while it trains.
 
     gradient, statistics, features and apply work on pictures of any size: the farm divides them
-    into tiles where necessary, and the result is that of the whole picture. read, load, digest and
-    network raise InputChanged for a file of the job that has changed since it was submitted.
+    into tiles where necessary, and the result is that of the whole picture. read, pictures, load,
+    digest and network raise InputChanged for a file of the job that has changed since it was
+    submitted.
     """
 
     @property
@@ -102,6 +106,16 @@ class Context(Protocol):
         source: path or URL. Raises BadInput.
         """
 
+    def pictures(self, source: str, part: Part = "train") -> PictureSet:
+        """Return the pictures of a source to train on, or those held out to measure with.
+
+        source: a dataset that `farm prepare` has written; a folder of pictures, or a folder per
+        category, with or without a train/ and a val/ above it; or a zip of any of these. Without a
+        val/, part "val" is empty. Pictures are in natural order, and none stays in memory:
+        farm.engine.training.feed decodes them ahead of the step. Raises BadInput if there is no
+        such source, or nothing to train on.
+        """
+
     def load(self, path: str, read: "Callable[[Path], Loaded]") -> "Loaded":
         """Return what a function reads from a file, such as a module. It stays loaded between frames.
 
@@ -116,6 +130,27 @@ class Context(Protocol):
 
         A run puts the digests of what it trains on into the facts of its checkpoints. Raises
         BadInput.
+        """
+
+    def train(
+        self,
+        state: "TrainState",
+        step: "Step",
+        options: "TrainingOptions",
+        *,
+        observe: "Observe | None" = None,
+        detector: "Detector | None" = None,
+        supervisor: "Supervisor | None" = None,
+    ) -> None:
+        """Start the run in the folder, or resume it from its last checkpoint, and finish it.
+
+        state: everything that changes while the run trains. step: performs one step; it must depend
+        on nothing but the state and the rows it is given. observe: returns pictures and figures,
+        on the first worker, at each checkpoint. detector: warns when a run goes wrong.
+        supervisor: changes the learning rate, which the step must then apply.
+        The farm writes checkpoints, a log of every step, curves, a page to look at and the film of
+        each picture, and exports metrics. Raises BadInput if the folder contains another run, and
+        UserError if training diverges.
         """
 
     def mean(self, values: "Tensor") -> float:

@@ -49,6 +49,11 @@ def checkpoints(run: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
+def checkpoint_path(run: Path, step: int) -> Path:
+    """Return where a run's checkpoint after a step is, or will be."""
+    return run / CHECKPOINTS / f"step-{step:08}.safetensors"
+
+
 def find_checkpoint(run: Path, step: int | None = None) -> Path:
     """Return a run's checkpoint after a step, or the newest. Raises BadInput if there is none."""
     if not run.is_dir():
