@@ -50,9 +50,12 @@ def nearest(pictures: Thumbnails, others: Thumbnails) -> Nearest:
     return _nearest(pictures, others, others_are_same=False)
 
 
-def nearest_other(pictures: Thumbnails) -> Nearest:
-    """Return the nearest other picture of the same set for each picture; there must be two."""
-    return _nearest(pictures, pictures, others_are_same=True)
+def nearest_other(pictures: Thumbnails, first: int | None = None) -> Nearest:
+    """Return the nearest other picture of the same set, of which there must be two.
+
+    first: for that many pictures, from the first one on; None for all.
+    """
+    return _nearest(pictures[:first], pictures, others_are_same=True)
 
 
 def duplicate_rate(pictures: Thumbnails) -> float:
@@ -61,7 +64,7 @@ def duplicate_rate(pictures: Thumbnails) -> float:
     It grows with the size of the set, so compare only sets of equal size.
     """
     is_copy = nearest_other(pictures).distance < DUPLICATE
-    return float(is_copy.float().mean())
+    return float(is_copy.double().mean())
 
 
 def _nearest(pictures: Thumbnails, others: Thumbnails, *, others_are_same: bool) -> Nearest:
