@@ -67,7 +67,7 @@ class Checkpoint:
         }
 
 
-def find(registry: Registry, argument: str) -> Checkpoint:
+def find_one(registry: Registry, argument: str) -> Checkpoint:
     """Return the checkpoint for RUN@STEP, or the newest of RUN. Raises UserError."""
     folder, step = split(argument)
     facts = read_run(folder)
@@ -77,7 +77,7 @@ def find(registry: Registry, argument: str) -> Checkpoint:
 
 def find_all(registry: Registry, argument: str) -> list[Checkpoint]:
     """Return all checkpoints of RUN, oldest first. Raises UserError."""
-    newest = find(registry, argument)
+    newest = find_one(registry, argument)
     paths: Mapping[int, Path] = checkpoints(newest.folder)
     return [Checkpoint(newest.folder, path, newest.run) for path in paths.values()]
 

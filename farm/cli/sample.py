@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from farm.cli import checkpoint as checkpoints
-from farm.cli.checkpoint import Checkpoint
 from farm.cli.job_options import Whole, frame_rate
 from farm.cli.progress import Report, progress
 from farm.cli.root import registry_of
@@ -19,6 +17,7 @@ from farm.errors import BadOutput, UserError
 from farm.model.rate import DEFAULT_RATE
 
 if TYPE_CHECKING:
+    from farm.cli.checkpoint import Checkpoint
     from farm.engine.training.sampling import Latents
     from farm.media import Frame
     from farm.model.specs import Sampler
@@ -85,11 +84,12 @@ def sample(  # noqa: PLR0917 - the options of the command
     is_json: bool,
 ) -> None:
     """Draw pictures from a run, at its newest checkpoint or at the one after STEP."""
+    from farm.cli.checkpoint import find_one
     from farm.planning.outputs import is_film_target
 
     is_film = is_film_target(output)
     _check(output, interpolate, frames or rate, is_film=is_film)
-    found = checkpoints.find(registry_of(context), run)
+    found = find_one(registry_of(context), run)
     if is_film:
         drawing = _walk(found, count or _STOPS, frames, seed)
         _write_film(output, drawing, rate or DEFAULT_RATE)
@@ -134,7 +134,7 @@ def _check(output: str, interpolate: int | None, film_option: object, *, is_film
         raise UserError("--frames and --rate are for a film; give -o film.mp4, or leave them out")
 
 
-def _walk(found: Checkpoint, stops: int, frames: int | None, seed: int) -> _Drawing:
+def _walk(found: "Checkpoint", stops: int, frames: int | None, seed: int) -> _Drawing:
     from farm.engine.training.sampling import walk
 
     sampler = found.sampler()
@@ -142,7 +142,7 @@ def _walk(found: Checkpoint, stops: int, frames: int | None, seed: int) -> _Draw
     return _Drawing(sampler, latents, found.record(seed, frames=len(latents), stops=stops))
 
 
-def _pictures(found: Checkpoint, count: int, interpolate: int | None, seed: int) -> _Drawing:
+def _pictures(found: "Checkpoint", count: int, interpolate: int | None, seed: int) -> _Drawing:
     from farm.engine.training.sampling import interpolation
 
     sampler = found.sampler()
