@@ -11,6 +11,7 @@ from farm.app import TrainedRun, open_run
 from farm.engine.training.runs import checkpoints, find_checkpoint, read_run
 from farm.errors import BadInput
 from farm.host.registry import Registry
+from farm.planning.outputs import Inputs
 from farm.storage import input_path, sha256_file
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ class Checkpoint:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise BadInput(str(self.path), f"the checkpoint cannot be read: {reason}") from error
+
+    def check_output(self, target: str) -> None:
+        """Raise BadOutput for a path among the run's checkpoints."""
+        Inputs([str(self.path.parent)]).check([target])
 
     def sampler(self) -> "Sampler":
         """Return what draws pictures from it."""

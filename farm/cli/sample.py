@@ -90,6 +90,7 @@ def sample(  # noqa: PLR0917 - the options of the command
     is_film = is_film_target(output)
     _check(output, interpolate, frames or rate, is_film=is_film)
     found = find_one(registry_of(context), run)
+    found.check_output(_first_file(output))
     if is_film:
         drawing = _walk(found, count or _STOPS, frames, seed)
         _write_film(output, drawing, rate or DEFAULT_RATE)
@@ -100,6 +101,14 @@ def sample(  # noqa: PLR0917 - the options of the command
         show_json({"output": output} | drawing.record)
     else:
         echo(f"{output}: from step {found.step} of {found.run_name}")
+
+
+def _is_folder(output: str) -> bool:
+    return output.endswith("/") or Path(output).is_dir() or not Path(output).suffix
+
+
+def _first_file(output: str) -> str:
+    return str(Path(output) / "0001.png") if _is_folder(output) else output
 
 
 @dataclass(frozen=True)
@@ -167,7 +176,7 @@ def _write_stills(output: str, drawing: _Drawing, columns: int | None) -> None:
     from farm.media import Frame, write_still
 
     with progress("pictures") as report:
-        if output.endswith("/") or Path(output).is_dir() or not Path(output).suffix:
+        if _is_folder(output):
             _write_singly(Path(output), drawing, report)
         else:
             pixels = grid(drawing.sampler, drawing.latents, columns, report)

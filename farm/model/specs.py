@@ -100,6 +100,7 @@ class PictureSet(Protocol):
         """
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """What draws pictures from a checkpoint of a run.
 
