@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "networks": ("farm.cli.inspect", "networks"),
     "new-plugin": ("farm.cli.scaffold", "new_plugin"),
     "plugins": ("farm.cli.inspect", "plugins"),
+    "prepare": ("farm.cli.prepare", "prepare"),
     "sample": ("farm.cli.sample", "sample"),
     "show": ("farm.cli.inspect", "show"),
 }

@@ -23,14 +23,23 @@ def named_params(
     """Return a task's parameters for the record. context: after the render.
 
     A parameter that names a file becomes ``{"name": ..., "sha256": ...}``. A network that was not
-    used is left out, with its weights.
+    used is left out, with its weights; of one that is a file, the name remains.
     """
     files = task.files()
     digests = {text: context.digest(path) for text, path in files.items()}
     named = {name: _with_digests(value, digests) for name, value in params.items()}
-    if isinstance(task.params, NetworkParams) and task.params.network not in context.networks_used:
-        del named["network"], named["weights"]
+    if isinstance(task.params, NetworkParams):
+        if task.params.network in context.networks_used:
+            named["network"] = _without_folder(task.params.network)
+        else:
+            del named["network"], named["weights"]
     return named
+
+
+def _without_folder(network: str) -> str:
+    """Return the name of a network, or of the file that it is."""
+    path = PurePath(network)
+    return path.name if path.is_absolute() else network
 
 
 def _with_digests(value: object, digests: Mapping[str, str]) -> object:
@@ -55,13 +64,14 @@ def provenance(
     import farm
     from farm.engine.rendered import device_kind, torch_version
 
+    networks = {_without_folder(n): digest for n, digest in context.networks_used.items()}
     return {
         "task": order.task,
         "params": dict(params),
         "plan": order.plan.model_dump(mode="json"),
         "source": {"name": order.unit.name, "sha256": source_sha256},
         "seed": context.seed,
-        "networks": dict(sorted(context.networks_used.items())),
+        "networks": dict(sorted(networks.items())),
         "device": device_kind(str(context.device)),
         "versions": {"farm": farm.__version__, "torch": torch_version()},
         "alpha": frame.alpha is not None,

@@ -27,6 +27,7 @@ COMMANDS: Final = frozenset(
         "new-plugin",
         "pause",
         "plugins",
+        "prepare",
         "resume",
         "retry",
         "sample",

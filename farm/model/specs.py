@@ -49,6 +49,8 @@ class NetworkSpec:
     head: the layer that the classifier reads, and a function from the module to a
     convolutional head whose output, averaged over positions, gives the class scores.
     classes: returns the names of the classes, in the order of the scores.
+    for_weights: returns the spec that fits a weights file of the user, where files differ in more
+    than values, such as the number of classes. Without it, this spec fits all of them.
     """
 
     name: str
@@ -60,6 +62,7 @@ class NetworkSpec:
     head: "tuple[str, Callable[[nn.Module], nn.Module]] | None" = None
     classes: Callable[[], tuple[str, ...]] = tuple
     description: str = ""
+    for_weights: "Callable[[Path], NetworkSpec] | None" = None
 
 
 Part = Literal["train", "val"]

@@ -26,7 +26,8 @@ def torchvision_spec(name: str) -> NetworkSpec:
     """Describe the torchvision classification model of this name, trained on ImageNet."""
     family = name.rstrip("0123456789_bn")
     # These two expect 2x - 1 as input; torchvision converts to it inside the network.
-    mean_std = {"mean": _HALF, "std": _HALF} if name in ("googlenet", "inception_v3") else {}
+    is_halved = name in ("googlenet", "inception_v3")
+    mean_std: dict[str, Any] = {"mean": _HALF, "std": _HALF} if is_halved else {}
     return NetworkSpec(
         name,
         build=partial(_build, name),

@@ -7,6 +7,7 @@ and no random generator to restore. Files contain tensors and JSON; loading one 
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -206,9 +207,16 @@ def _check_same_run(
         if current.get(key) != saved.get(key):
             raise BadInput(
                 str(path),
-                f"belongs to another run: {label}{key} was {saved.get(key)!r} and is now "
-                f"{current.get(key)!r}; choose another folder with -o, or use the same parameters",
+                f"belongs to another run: {label}{key} was {_shown(saved.get(key))} and is now "
+                f"{_shown(current.get(key))}; choose another folder with -o, or use the same "
+                "parameters",
             )
+
+
+def _shown(value: object) -> str:
+    """Return a fact for a message; of a digest, its beginning."""
+    is_digest = isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)
+    return f"{value[:12]}..." if isinstance(value, str) and is_digest else repr(value)
 
 
 def _check_shapes(path: Path, wanted: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:

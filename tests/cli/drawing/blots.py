@@ -8,7 +8,6 @@ from farm import Context, Field, Run, Sampler, Task, TaskParams, hookimpl
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from farm.engine.training import StepResult, TrainState
 
 SIDE, LATENT, BATCH = 32, 4, 4
 
