@@ -8,6 +8,7 @@ from farm.execution.runner import IsCancelled, ReportProgress
 from farm.host.registry import Registry
 from farm.model.job import JobSpec, Plan
 from farm.model.specs import Part, PictureSet, Previous
+from farm.settings import available_cores
 from farm.storage import FileDigests, KnownFiles
 
 if TYPE_CHECKING:
@@ -74,6 +75,16 @@ def check_context(registry: Registry, spec: JobSpec) -> "FrameContext":
     """Return the context in which a task checks a spec, on the CPU of this process."""
     contexts = ContextFactory(registry, "cpu")
     return contexts.make(spec.plan, "check", lambda *_: None, lambda: False)
+
+
+def command_context(registry: Registry) -> "FrameContext":
+    """Return the context of a command that computes in this process, on its first device."""
+    from farm.engine.device import pick_device, set_up
+
+    device = pick_device()
+    set_up(device, available_cores())
+    contexts = ContextFactory(registry, device)
+    return contexts.make(Plan(), "command", lambda *_: None, lambda: False)
 
 
 def _make_read(files: KnownFiles) -> "Callable[[str], np.ndarray]":
