@@ -41,7 +41,7 @@ from farm.errors import (
 from farm.host.context import Context
 from farm.host.hookspecs import hookimpl
 from farm.host.task import Effect, Field, FilePath, NetworkParams, Run, Task, TaskParams
-from farm.model.specs import NetworkSpec, Previous, Weights
+from farm.model.specs import NetworkSpec, Previous, Sampler, Weights
 
 __all__ = [
     "BadInput",
@@ -59,6 +59,7 @@ __all__ = [
     "PluginError",
     "Previous",
     "Run",
+    "Sampler",
     "Task",
     "TaskParams",
     "UnknownName",

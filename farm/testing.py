@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from farm.engine.networks import Network
     from farm.engine.objectives import Objective
+    from farm.engine.training.checkpoint import TrainState
+    from farm.engine.training.contract import Detector, Observe, Step, TrainingOptions
+    from farm.engine.training.rates import Supervisor
     from farm.engine.world import World
 
 Loaded = TypeVar("Loaded")
@@ -123,6 +126,29 @@ class FakeContext:
 
     def digest(self, path: str) -> str:
         return FileDigests().sha256(path)
+
+    def train(
+        self,
+        state: "TrainState",
+        step: "Step",
+        options: "TrainingOptions",
+        *,
+        observe: "Observe | None" = None,
+        detector: "Detector | None" = None,
+        supervisor: "Supervisor | None" = None,
+    ) -> None:
+        from farm.engine.training.contract import Observation
+        from farm.engine.training.loop import train
+
+        train(
+            state,
+            step,
+            options,
+            observe=observe or Observation,
+            detector=detector,
+            supervisor=supervisor,
+            report=lambda done, note, _figures: self.progress(done, note),
+        )
 
     def mean(self, values: "Tensor") -> float:
         return float(values.double().mean())

@@ -13,8 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from farm.engine.training.checkpoint import TrainState
-from farm.engine.training.loop import write_picture, write_whole
+from farm.engine.training import TrainState, write_picture, write_whole
 from farm.errors import StorageFailed
 from farm.media import Frame
 from farm.media.film import choose_format, encode_part, join_parts

@@ -15,6 +15,7 @@ from farm.execution.worker import Worker, attempt
 from farm.host.registry import Registry
 from farm.model.messages import (
     Order,
+    TrainingFigures,
     UnitCancelled,
     UnitFailed,
     UnitProgress,
@@ -92,8 +93,10 @@ class FarmActor:
             if not self.sees(path):
                 return Unseen(path)
 
-        def report(done: float, note: str, tiles: int) -> None:
-            self._progress = UnitProgress(self._name, order.token, done, note, tiles)
+        def report(
+            done: float, note: str, tiles: int, training: TrainingFigures | None = None
+        ) -> None:
+            self._progress = UnitProgress(self._name, order.token, done, note, tiles, training)
 
         return attempt(
             self._runner, self._name, order, report, lambda: self._cancelled == order.token

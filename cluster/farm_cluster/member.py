@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 
 from farm.errors import UserError, WorkerDied
 from farm.host.registry import Registry
-from farm.model.messages import Figures, Order
+from farm.model.messages import Figures, Order, TrainingFigures
 from farm_cluster.inventory import difference, inventory
 from farm_cluster.slots import Kind
 from farm_cluster.visibility import MARK, not_shared
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["GangSpec", "ProgressRelay", "work"]
 
 _WATCH_SECONDS: Final = 1.0
+
+Progress = tuple[float, str, int, TrainingFigures | None]
+"""Arguments of ReportProgress."""
 
 
 @dataclass(frozen=True)
@@ -46,20 +49,20 @@ class ProgressRelay:
     """
 
     def __init__(self) -> None:
-        self._progress: tuple[float, str, int] | None = None
+        self._progress: Progress | None = None
         self._is_cancelled = False
         self._figures = Figures()
 
-    def report(self, done: float, note: str, tiles: int) -> bool:
+    def report(self, progress: Progress) -> bool:
         """Store progress; return whether the order is cancelled."""
-        self._progress = (done, note, tiles)
+        self._progress = progress
         return self._is_cancelled
 
     def finish(self, figures: Figures) -> None:
         """Store what the unit cost."""
         self._figures = figures
 
-    def poll(self, *, is_cancelled: bool) -> tuple[float, str, int] | None:
+    def poll(self, *, is_cancelled: bool) -> Progress | None:
         """Store whether the order is cancelled; return the latest progress, None before any."""
         self._is_cancelled = is_cancelled
         return self._progress
@@ -93,7 +96,10 @@ def work(order: Order, spec: GangSpec, relay: Any, files: Sequence[str]) -> None
     with _communication():
         _check_shared(files)
     worker = Worker(
-        registry, device, spec.threads, World(rank, size, _all_reduce, _broadcast(device))
+        registry,
+        device,
+        spec.threads,
+        World(rank, size, _all_reduce, _broadcast(device), _begin_all_reduce),
     )
     client = _RelayClient(relay if rank == 0 else None)
     figures = worker.run(order, client.report, lambda: client.is_cancelled)
@@ -110,9 +116,12 @@ class _RelayClient:
         self._relay = relay
         self.is_cancelled = False
 
-    def report(self, done: float, note: str, tiles: int) -> None:
+    def report(
+        self, done: float, note: str, tiles: int, training: TrainingFigures | None = None
+    ) -> None:
         if self._relay:
-            self.is_cancelled = ray.get(self._relay.report.remote(done, note, tiles))
+            progress = (done, note, tiles, training)
+            self.is_cancelled = ray.get(self._relay.report.remote(progress))
 
 
 def _device(kind: str) -> str:
@@ -132,6 +141,19 @@ def _all_reduce(tensor: "Tensor") -> None:
 
     with _communication():
         dist.all_reduce(tensor)
+
+
+def _begin_all_reduce(tensor: "Tensor") -> Callable[[], object]:
+    import torch.distributed as dist
+
+    with _communication():
+        sum_ = dist.all_reduce(tensor, async_op=True)
+
+    def wait() -> None:
+        with _communication():
+            sum_.wait()
+
+    return wait
 
 
 def _broadcast(device: str) -> Callable[..., Mapping[Any, "Tensor"]]:

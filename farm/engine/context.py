@@ -17,10 +17,21 @@ from farm.engine.device import image_dtype
 from farm.engine.gradient import OnTile
 from farm.engine.networks import Network, NetworkCache
 from farm.engine.objectives import Objective
+from farm.engine.training.checkpoint import TrainState
+from farm.engine.training.contract import (
+    Detector,
+    Observation,
+    Observe,
+    Step,
+    TrainingOptions,
+    Watcher,
+)
+from farm.engine.training.loop import train
+from farm.engine.training.rates import Supervisor
 from farm.engine.world import ALONE, World
 from farm.errors import Cancelled, StorageFailed
 from farm.model.job import Plan
-from farm.model.messages import ReportProgress
+from farm.model.messages import ReportProgress, TrainingFigures
 from farm.model.specs import Previous
 from farm.storage import KnownFiles
 
@@ -53,7 +64,8 @@ class FrameContext:
     """The context of one frame; implements farm.host.context.Context.
 
     frame: a name that, combined with the plan's seed, gives the frame's seed. files: of the job,
-    with the content they had when it was submitted; read checks those it reads itself. After the render,
+    with the content they had when it was submitted; read checks those it reads itself. follow: returns what
+    follows a run in a folder. After the render,
     tiles and overlap_pixels are the number of tile passes and of pixels computed more than once;
     networks_used maps each network's name to its weights' digest.
     """
@@ -73,12 +85,13 @@ class FrameContext:
         read: Callable[[str], np.ndarray],
         world: World = ALONE,
         files: KnownFiles | None = None,
+        follow: Callable[[TrainingOptions], Watcher] | None = None,
     ) -> None:
         self._device, self._plan, self._networks = device, plan, networks
         self._report, self._is_cancelled, self._read = report, is_cancelled, read
         self.number, self.seconds, self.previous = number, seconds, previous
         self.world = world
-        self._files = files or KnownFiles()
+        self._files, self._follow = files or KnownFiles(), follow
         self._done, self._note = 0.0, ""
         digest = hashlib.sha256(f"{plan.seed}/{frame}".encode()).digest()
         self._seed = int.from_bytes(digest[:8]) >> 1
@@ -156,8 +169,35 @@ class FrameContext:
     def digest(self, path: str) -> str:
         return self._files.digest(path)
 
+    def train(
+        self,
+        state: TrainState,
+        step: Step,
+        options: TrainingOptions,
+        *,
+        observe: Observe | None = None,
+        detector: Detector | None = None,
+        supervisor: Supervisor | None = None,
+    ) -> None:
+        train(
+            state,
+            step,
+            options,
+            world=self.world,
+            detector=detector,
+            supervisor=supervisor,
+            observe=observe or Observation,
+            report=self._report_step,
+            watcher=self._follow(options) if self._follow else None,
+        )
+
     def mean(self, values: Tensor) -> float:
         return float(values.mean(dtype=torch.float64))
+
+    def _report_step(self, done: float, note: str, figures: TrainingFigures) -> None:
+        if self._is_cancelled():
+            raise Cancelled
+        self._report(done, note, self.tiles, figures)
 
     @property
     def _shared(self) -> _Shared:

@@ -30,13 +30,16 @@ class World:
 
     rank: this worker's number, from 0; the first one writes. all_reduce: sums a tensor over all
     workers, in place and in a fixed order. broadcast: sends the tensors of the worker of a rank
-    to all; the others pass None.
+    to all; the others pass None. begin_all_reduce: starts the same sum and returns a function that
+    waits for it, so that the worker can compute meanwhile; None where that is impossible. All
+    workers start their sums in the same order.
     """
 
     rank: int = 0
     size: int = 1
     all_reduce: Callable[[Tensor], object] = lambda _tensor: None
     broadcast: Callable[[Tensors | None, int], Tensors] = _return_own
+    begin_all_reduce: Callable[[Tensor], Callable[[], object]] | None = None
 
     def rows(self, batch: int) -> range:
         """Return this worker's rows of a batch. Raises BadParameter if a worker would have none."""

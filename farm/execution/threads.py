@@ -13,6 +13,7 @@ from farm.host.registry import Registry
 from farm.model.messages import (
     Message,
     Order,
+    TrainingFigures,
     UnitProgress,
     UnitStarted,
     WorkerJoined,
@@ -164,8 +165,10 @@ class _WorkerThread:
     def _run(self, runner: Runner, order: Order) -> None:
         self._send(UnitStarted(self.name, order.token))
 
-        def report(done: float, note: str, tiles: int) -> None:
-            self._send(UnitProgress(self.name, order.token, done, note, tiles))
+        def report(
+            done: float, note: str, tiles: int, training: TrainingFigures | None = None
+        ) -> None:
+            self._send(UnitProgress(self.name, order.token, done, note, tiles, training))
 
         result = attempt(runner, self.name, order, report, self._cancelled.is_set)
         self._is_busy = False

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from farm.engine.networks import Network
     from farm.engine.objectives import Objective
+    from farm.engine.training.checkpoint import TrainState
+    from farm.engine.training.contract import Detector, Observe, Step, TrainingOptions
+    from farm.engine.training.rates import Supervisor
     from farm.engine.world import World
 
 Loaded = TypeVar("Loaded")
@@ -116,6 +119,27 @@ class Context(Protocol):
 
         A run puts the digests of what it trains on into the facts of its checkpoints. Raises
         BadInput.
+        """
+
+    def train(
+        self,
+        state: "TrainState",
+        step: "Step",
+        options: "TrainingOptions",
+        *,
+        observe: "Observe | None" = None,
+        detector: "Detector | None" = None,
+        supervisor: "Supervisor | None" = None,
+    ) -> None:
+        """Start the run in the folder, or resume it from its last checkpoint, and finish it.
+
+        state: everything that changes while the run trains. step: performs one step; it must depend
+        on nothing but the state and the rows it is given. observe: returns pictures and figures,
+        on the first worker, at each checkpoint. detector: warns when a run goes wrong.
+        supervisor: changes the learning rate, which the step must then apply.
+        The farm writes checkpoints, a log of every step, curves, a page to look at and the film of
+        each picture, and exports metrics. Raises BadInput if the folder contains another run, and
+        UserError if training diverges.
         """
 
     def mean(self, values: "Tensor") -> float:

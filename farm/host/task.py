@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from farm.errors import UserError
 from farm.host.context import Context
 from farm.host.named_files import NAMES_FILE, named_files
+from farm.model.specs import Sampler
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,3 +132,11 @@ class Run(Task):
         inputs: paths or URLs. folder: exists; if it contains checkpoints of an earlier attempt,
         resume from them.
         """
+
+    def sampler(self, checkpoint: Path, context: Context) -> Sampler:  # noqa: ARG002 - for those that draw
+        """Return what draws pictures from a checkpoint of this run, for `farm sample`.
+
+        self.params are those that the run was started with. Raises UserError if the task draws no
+        pictures, which is the default, and BadInput if the checkpoint cannot be read.
+        """
+        raise UserError(f"task {self.name!r} draws no pictures; give a run that trains a generator")

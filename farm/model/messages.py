@@ -1,9 +1,9 @@
 """What passes between the controller and its workers: orders out, messages back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from farm.model.job import FilmOptions, Plan
 from farm.model.unit import Unit
@@ -74,6 +74,21 @@ class Figures:
 
 
 @dataclass(frozen=True)
+class TrainingFigures:
+    """What a run did until its latest step.
+
+    pictures: trained on so far. losses: of the step, by name. rate: the learning rate, if the run
+    names one. seconds: of the step, by stage (data, compute, exchange, checkpoint).
+    """
+
+    step: int
+    pictures: int
+    losses: Mapping[str, float]
+    rate: float | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Failure:
     """Why an attempt failed.
 
@@ -126,13 +141,17 @@ class UnitStarted:
 
 @dataclass(frozen=True)
 class UnitProgress:
-    """done: fraction of the frame, 0..1. tiles: passes over a tile so far in this attempt."""
+    """done: fraction of the frame, 0..1. tiles: passes over a tile so far in this attempt.
+
+    training: of a run, after a step.
+    """
 
     worker: str
     token: str
     done: float
     note: str = ""
     tiles: int = 0
+    training: TrainingFigures | None = None
 
 
 @dataclass(frozen=True)
@@ -168,5 +187,11 @@ Message = (
     | UnitCancelled
 )
 
-ReportProgress = Callable[[float, str, int], None]
-"""Receives the fraction of the unit that is done (0..1), a note, and the tile passes so far."""
+
+@runtime_checkable
+class ReportProgress(Protocol):
+    """Receives how far a unit is: see UnitProgress."""
+
+    def __call__(
+        self, done: float, note: str, tiles: int, training: TrainingFigures | None = None, /
+    ) -> None: ...

@@ -1,11 +1,11 @@
-"""What plugins describe: networks and their weights, and the previous frame of a film.
+"""What plugins describe: networks and their weights, samplers, and the previous frame of a film.
 
 Names torch in types only, so that a plugin can list its networks without importing it.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,3 +59,26 @@ class NetworkSpec:
     head: "tuple[str, Callable[[nn.Module], nn.Module]] | None" = None
     classes: Callable[[], tuple[str, ...]] = tuple
     description: str = ""
+
+
+class Sampler(Protocol):
+    """What draws pictures from a checkpoint of a run.
+
+    It is in evaluation mode and uses no global random generator: equal latents give equal pictures.
+    """
+
+    def latents(self, count: int, seed: int) -> "Tensor":
+        """Return latents from the prior that the run trained with: [count, size], on the CPU.
+
+        The first latents of a seed are the same for every count.
+        """
+
+    def mix(self, first: "Tensor", second: "Tensor", share: float) -> "Tensor":
+        """Return latents between two of equal shape; a share of 0 gives the first, 1 the second.
+
+        Spherical for a normal prior, whose latents would otherwise lose length on the way; linear
+        for a uniform one.
+        """
+
+    def draw(self, latents: "Tensor") -> "Tensor":
+        """Return a picture for each latent: [count, 3, height, width], RGB in 0..1."""

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from farm.engine.networks import Network
-    from farm.engine.training.checkpoint import TrainState
-    from farm.engine.training.collapse import CollapseDetector
-    from farm.engine.training.loop import StepResult
+    from farm.engine.training import CollapseDetector, Observation, StepResult, TrainState
 
 _CACHED_PHOTOS: Final = 2000
 """Photographs to keep decoded, at about 0.4 MB each."""
@@ -82,7 +80,7 @@ class TrainStyle(Run):
         photographs(self.params.photos)
 
     def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:
-        from farm.engine.training.loop import TrainingOptions, train
+        from farm.engine.training import TrainingOptions
         from farm_style.weights import write_generator
 
         if len(inputs) != 1:
@@ -90,14 +88,12 @@ class TrainStyle(Run):
         training = _StyleTraining(inputs[0], self.params, context)
         state = training.state()
         options = TrainingOptions(folder, self.params.steps, self.params.batch, self.params.every)
-        train(
+        context.train(
             state,
             training.step,
             options,
-            world=context.world,
+            observe=training.observe,
             detector=training.detector(),
-            report=training.report,
-            show=training.show,
         )
         if context.world.rank == 0:
             facts = {"style": Path(inputs[0]).name, "steps": state.step, "digest": state.digest()}
@@ -126,7 +122,7 @@ class _StyleTraining:
     def __init__(self, style: str, params: TrainStyleParams, context: Context) -> None:
         import torch
 
-        from farm.engine.training.loop import Schedule
+        from farm.engine.training import Schedule, seeded
         from farm_style import targets
         from farm_style.generator import Generator
 
@@ -140,8 +136,7 @@ class _StyleTraining:
         self._unreadable: dict[str, BadInput] = {}
         self._schedule = Schedule(params.steps)
         self._read: Callable[[str], Tensor] = lru_cache(_CACHED_PHOTOS)(self._read_shrunk)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(context.seed)
+        with seeded(context.seed):
             self.generator = Generator(params.width, params.blocks)
         self.generator.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._extractor = self._network.extractor(
@@ -155,7 +150,7 @@ class _StyleTraining:
     def state(self) -> "TrainState":
         import torch
 
-        from farm.engine.training.checkpoint import TrainState
+        from farm.engine.training import TrainState
 
         params = self._params
         optimizer = torch.optim.Adam(self.generator.parameters(), lr=params.rate)
@@ -171,24 +166,26 @@ class _StyleTraining:
         )
 
     def detector(self) -> "CollapseDetector":
-        from farm.engine.training.collapse import CollapseDetector
+        from farm.engine.training import CollapseDetector
 
         return CollapseDetector(mean=(0.5, 0.5, 0.5), span=(-0.05, 1.05))
 
-    def show(self) -> "Tensor":
-        """Return the first photograph, stylised."""
+    def observe(self) -> "Observation":
+        """Show the first photograph, stylised."""
         import torch
+
+        from farm.engine.training import Observation
 
         self.generator.eval()
         with torch.no_grad():
-            stylised: Tensor = self.generator(self._photo(0).float() / 255)
+            stylised = self.generator(self._photo(0).float() / 255)
         self.generator.train()
-        return stylised
+        return Observation({"stylised": stylised})
 
     def step(self, state: "TrainState", rows: range) -> "StepResult":
         import torch
 
-        from farm.engine.training.loop import StepResult, optimizer_step
+        from farm.engine.training import StepResult, optimizer_step
 
         crops = [self._crop(state, row) for row in rows]
         batch = torch.cat(crops).contiguous(memory_format=torch.channels_last)
@@ -197,7 +194,13 @@ class _StyleTraining:
         total = torch.stack(list(losses.values())).sum()
         rate = self._params.rate * self._schedule.share(state.step)
         optimizer_step(state.optimizers["generator"], total, rate, self._context.world)
-        return StepResult(losses, stylised)
+        return StepResult(losses, stylised, rate=rate, warning=self._warning())
+
+    def _warning(self) -> str:
+        if not self._unreadable:
+            return ""
+        error = next(iter(self._unreadable.values()))
+        return f"unreadable photographs skipped: {len(self._unreadable)}, such as {error}"
 
     def _losses(self, photos: "Tensor", stylised: "Tensor") -> dict[str, "Tensor"]:
         """Return each loss: the sum over these rows, divided by the size of the whole batch."""
@@ -228,7 +231,7 @@ class _StyleTraining:
         import torch
 
         from farm.engine.pyramid import resize
-        from farm.engine.training.loop import row_generator, shuffled_index
+        from farm.engine.training import row_generator, shuffled_index
 
         number = state.step * self._params.batch + row
         photo = self._photo(shuffled_index(state.seed, len(self._photos), number))
@@ -251,13 +254,6 @@ class _StyleTraining:
                 except BadInput as error:
                     self._unreadable[path] = error
         raise self._unreadable[self._photos[first]]
-
-    def report(self, done: float, note: str) -> None:
-        """Report progress, and skipped photographs."""
-        if self._unreadable:
-            error = next(iter(self._unreadable.values()))
-            note += f"; unreadable photographs skipped: {len(self._unreadable)}, such as {error}"
-        self._context.progress(done, note)
 
     def _read_shrunk(self, path: str) -> "Tensor":
         """Return a photograph, no larger than crops need, as integers in 0..255."""

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from farm import BadInput
-from farm.engine.training.loop import write_whole
+from farm.engine.training import write_whole
 from farm_style.generator import Generator
 
 _HEADER: Final = "farm-style"

@@ -65,7 +65,7 @@ def make_context(networks: NetworkCache) -> MakeContext:
             plan=Plan(),
             networks=networks,
             frame="train-style",
-            report=lambda _done, note, _tiles: notes.append(note),
+            report=lambda _done, note, *_: notes.append(note),
             is_cancelled=is_cancelled,
             read=lambda source: read_still(source).pixels,
         )
@@ -119,9 +119,9 @@ def test_an_unreadable_photograph_is_skipped_and_named(
 ) -> None:
     (tmp_path / "photos" / "0.png").write_bytes(b"not a picture")
     context, notes = make_context(), list[str]()
-    context._report = lambda _done, note, _tiles: notes.append(note)
+    context._report = lambda _done, note, *_: notes.append(note)
     make_run(photos, steps=3).train((style_picture,), tmp_path / "run", context)
-    assert "; unreadable photographs skipped: 1, such as" in notes[-1]
+    assert "; warning: unreadable photographs skipped: 1, such as" in notes[-1]
     assert "0.png" in notes[-1]
 
 

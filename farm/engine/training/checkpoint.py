@@ -1,13 +1,14 @@
 """The state of a training run: how it is saved, checked and loaded.
 
-A state consists of networks, optimisers and the number of the next step. Data order, augmentation
-and noise are functions of seed, step and row (see loop), so there is no cursor and no random
-generator to restore. Files contain tensors and JSON; loading one never runs code.
+A state consists of networks, optimisers, a few plain values and the number of the next step. Data
+order, augmentation and noise are functions of seed, step and row (see rows), so there is no cursor
+and no random generator to restore. Files contain tensors and JSON; loading one never runs code.
 """
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,7 @@ from farm.storage import open_whole
 Facts = Mapping[str, str | int | float | bool | None]
 
 _HEADER: Final = "farm-run"
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _NEXT_STEP: Final = "remove it to resume from the previous checkpoint"
 
 
@@ -32,8 +33,10 @@ _NEXT_STEP: Final = "remove it to resume from the previous checkpoint"
 class TrainState:
     """The complete state of a run between two steps.
 
-    modules, optimizers: by name; modified in place. facts: what must not change when a run is
-    resumed, such as data, networks and sizes. step: steps done. extra: further tensors, by name.
+    modules, optimizers: by name; modified in place. A moving average of a network is one more
+    module. facts: what must not change when a run is resumed, such as data, networks and sizes.
+    step: steps done. extra: further tensors, by name. memory: further values that JSON can hold
+    and that change while the run trains.
     """
 
     modules: Mapping[str, nn.Module]
@@ -41,6 +44,7 @@ class TrainState:
     seed: int
     facts: Facts = field(default_factory=dict)
     extra: dict[str, Tensor] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
     step: int = 0
 
     def digest(self) -> str:
@@ -75,6 +79,8 @@ class TrainState:
             )
         for name, value in _under(tensors, "extra/").items():
             self.extra[name].copy_(value)
+        self.memory.clear()
+        self.memory.update(header["memory"])
         self.step = header["step"]
 
     def _check(self, path: Path, tensors: Mapping[str, Tensor], header: dict[str, Any]) -> None:
@@ -86,9 +92,7 @@ class TrainState:
         wanted = _without_optimizers(self._parts()[0])
         saved = _without_optimizers(tensors)
         _check_names(path, wanted, saved)
-        for key, value in wanted.items():
-            if value.shape != saved[key].shape or value.dtype != saved[key].dtype:
-                raise BadInput(str(path), f"{key} has a different shape or precision; {_NEXT_STEP}")
+        _check_shapes(path, wanted, saved)
 
     def _optimizer_kinds(self) -> dict[str, str]:
         return {name: type(optimizer).__name__ for name, optimizer in self.optimizers.items()}
@@ -99,6 +103,7 @@ class TrainState:
             "step": self.step,
             "seed": self.seed,
             "facts": dict(self.facts),
+            "memory": self.memory,
             "optimizers": optimizers,
         }
 
@@ -122,6 +127,31 @@ class TrainState:
         return {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, optimizers
 
 
+def load_modules(path: Path, modules: Mapping[str, nn.Module]) -> Facts:
+    """Load some of the modules of a checkpoint, by name, and return the facts of its run.
+
+    Raises BadInput, and changes nothing, if the file is damaged or a module does not fit.
+    """
+    tensors, header = _read(path)
+    for name, module in modules.items():
+        wanted = {f"module/{name}/{key}": value for key, value in module.state_dict().items()}
+        _check_names(path, wanted, {k: v for k, v in tensors.items() if k in wanted})
+        _check_shapes(path, wanted, tensors)
+    for name, module in modules.items():
+        module.load_state_dict(_under(tensors, f"module/{name}/"), strict=True)
+    facts: Facts = header["facts"]
+    return facts
+
+
+def read_facts(path: Path) -> Facts:
+    """Return the facts of the run that a checkpoint belongs to, without reading its tensors.
+
+    Raises BadInput.
+    """
+    facts: Facts = _read_header(path)["facts"]
+    return facts
+
+
 def _entries(state: Mapping[int, Mapping[str, Any]]) -> Iterator[tuple[int, str, Any]]:
     for index, entry in state.items():
         for key, value in entry.items():
@@ -138,24 +168,35 @@ def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and header of a file, verified by its digest. Raises BadInput."""
-    try:
-        with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {})[_HEADER])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise BadInput(
-            str(path), f"is not a training checkpoint ({reason}); {_NEXT_STEP}"
-        ) from error
-    if header.get("format") != _FORMAT:
-        raise BadInput(
-            str(path), f"has format {header.get('format')!r}, not {_FORMAT}; {_NEXT_STEP}"
-        )
+    header = _read_header(path)
+    with _reading(path), safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     digest, names = header.pop("digest"), header.pop("tensors")
     _check_names(path, dict.fromkeys(names), tensors)
     if _digest(tensors, header) != digest:
         raise BadInput(str(path), f"is damaged: its digest does not match; {_NEXT_STEP}")
     return tensors, header
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    with _reading(path), safe_open(path, "pt") as file:
+        header: dict[str, Any] = json.loads((file.metadata() or {})[_HEADER])
+    if header.get("format") != _FORMAT:
+        raise BadInput(
+            str(path), f"has format {header.get('format')!r}, not {_FORMAT}; {_NEXT_STEP}"
+        )
+    return header
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise BadInput(
+            str(path), f"is not a training checkpoint ({reason}); {_NEXT_STEP}"
+        ) from error
 
 
 def _check_same_run(
@@ -168,6 +209,12 @@ def _check_same_run(
                 f"belongs to another run: {label}{key} was {saved.get(key)!r} and is now "
                 f"{current.get(key)!r}; choose another folder with -o, or use the same parameters",
             )
+
+
+def _check_shapes(path: Path, wanted: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    for key, value in wanted.items():
+        if value.shape != saved[key].shape or value.dtype != saved[key].dtype:
+            raise BadInput(str(path), f"{key} has a different shape or precision; {_NEXT_STEP}")
 
 
 def _check_names(path: Path, wanted: Mapping[str, object], saved: Mapping[str, object]) -> None:

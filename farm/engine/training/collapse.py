@@ -6,7 +6,6 @@ a single colour hours before anybody noticed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Final
 
 import torch
@@ -49,20 +48,13 @@ class CollapseDetector:
         return torch.cat([deviations, means, saturated[:, None]], 1)
 
     def check(
-        self, step: int, losses: Mapping[str, float], measured: Float[Tensor, "7"]
+        self, step: int, _losses: Mapping[str, float], measured: Float[Tensor, "7"]
     ) -> tuple[dict[str, float], str]:
         """Return the step's figures, and a description of their fault or an empty string.
 
-        measured: the result of measure, averaged over the batch. Raises UserError if a loss is
-        not finite, or if a fault has lasted longer than patience.
+        measured: the result of measure, averaged over the batch. Raises UserError if a fault has
+        lasted longer than patience.
         """
-        for name, loss in losses.items():
-            if not isfinite(loss):
-                value = str(loss).replace("nan", "NaN")
-                raise UserError(
-                    f"training diverged at step {step}: loss {name!r} is {value}; "
-                    "try a lower --rate"
-                )
         *deviations, red, green, blue, saturated = measured.tolist()
         colour = max(abs(a - b) for a, b in zip((red, green, blue), self.mean, strict=True))
         figures = dict(zip(FIGURES, (min(deviations), colour, saturated), strict=True))

@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from farm.engine.training.checkpoint import TrainState
-from farm.engine.training.loop import (
+from farm.engine.training import (
     Schedule,
     StepResult,
     TrainingOptions,
+    TrainState,
     optimizer_step,
     row_generator,
-    train,
 )
+from farm.engine.training.loop import train
 from farm.engine.world import ALONE, World
 
 STEPS, BATCH = 20, 4
@@ -27,7 +27,9 @@ def make_state(**facts: str) -> TrainState:
     return TrainState({"net": net}, {"net": torch.optim.Adam(net.parameters())}, 5, facts)
 
 
-def make_step(world: World = ALONE) -> Callable[[TrainState, range], StepResult]:
+def make_step(
+    world: World = ALONE, rate: float = 0.01
+) -> Callable[[TrainState, range], StepResult]:
     """Return a step that learns to mirror noise."""
     schedule = Schedule(STEPS, warm_up=4)
 
@@ -39,7 +41,7 @@ def make_step(world: World = ALONE) -> Callable[[TrainState, range], StepResult]
         noise = torch.stack(draws)
         output = state.modules["net"](noise)
         loss = (output - noise.flip(3)).square().mean((1, 2, 3)).sum() / BATCH
-        optimizer_step(state.optimizers["net"], loss, 0.01 * schedule.share(state.step), world)
+        optimizer_step(state.optimizers["net"], loss, rate * schedule.share(state.step), world)
         return StepResult({"loss": loss}, output)
 
     return step

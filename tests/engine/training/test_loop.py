@@ -4,8 +4,9 @@ import json
 import multiprocessing
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,35 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.engine.training import loop
-from farm.engine.training.loop import (
+from farm.engine.training import (
+    Decision,
+    Observation,
     Schedule,
+    StepResult,
     TrainingOptions,
+    TrainState,
     row_generator,
     shuffled_index,
-    train,
 )
+from farm.engine.training.loop import train
+from farm.engine.training.run_log import LOG
+from farm.engine.training.runs import CHECKPOINTS, checkpoints
 from farm.engine.world import World
-from farm.errors import BadInput, BadParameter, Cancelled, FarmError, OutputStorageFailed
+from farm.errors import (
+    BadInput,
+    BadParameter,
+    Cancelled,
+    FarmError,
+    OutputStorageFailed,
+    UserError,
+)
 
 from ..threads import Threads  # noqa: TID252 - shared with the tests of the world
 from .runs import BATCH, STEPS, make_state, make_step, run
 
 
 def losses(folder: Path) -> list[tuple[int, float]]:
-    lines = map(json.loads, (folder / loop.LOG).read_text().splitlines())
+    lines = map(json.loads, (folder / LOG).read_text().splitlines())
     return [(line["step"], line["loss"]) for line in lines]
 
 
@@ -59,13 +72,13 @@ def test_a_run_can_be_stopped_at_any_step_and_repeatedly(tmp_path: Path) -> None
 
 
 def test_a_cancelled_run_writes_a_checkpoint_of_its_last_step(tmp_path: Path) -> None:
-    def report(done: float, _note: str) -> None:
+    def report(done: float, *_: object) -> None:
         if done >= 7 / STEPS:
             raise Cancelled
 
     with pytest.raises(Cancelled):
         run(tmp_path, STEPS, report=report)
-    assert loop.checkpoints(tmp_path)[-1].name == "step-00000007.safetensors"
+    assert list(checkpoints(tmp_path).values())[-1].name == "step-00000007.safetensors"
     assert run(tmp_path, STEPS).digest() == run(tmp_path / "other", STEPS).digest()
 
 
@@ -73,7 +86,7 @@ def test_a_log_on_a_full_disk_is_an_error_of_storage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def open_full(path: Path, mode: str = "r", *args: object, **options: object) -> object:
-        is_log = path.name == loop.LOG and mode == "a"
+        is_log = path.name == LOG and mode == "a"
         return open("/dev/full", mode) if is_log else own_open(path, mode, *args, **options)  # noqa: PTH123 - Path.open is replaced
 
     own_open: Any = Path.open
@@ -86,9 +99,9 @@ def test_a_log_on_a_full_disk_is_an_error_of_storage(
 
 def test_a_killed_run_resumes_from_the_last_valid_checkpoint(tmp_path: Path) -> None:
     run(tmp_path, 12)
-    *_, last = loop.checkpoints(tmp_path)
+    *_, last = checkpoints(tmp_path).values()
     last.write_bytes(last.read_bytes()[:-100])
-    with (tmp_path / loop.LOG).open("a") as file:
+    with (tmp_path / LOG).open("a") as file:
         file.write('{"step": 13, "lo')
     assert run(tmp_path, STEPS).digest() == run(tmp_path / "other", STEPS).digest()
     assert losses(tmp_path) == losses(tmp_path / "other")
@@ -98,16 +111,16 @@ def test_a_fallback_past_a_damaged_checkpoint_is_logged_once_and_in_every_note(
     tmp_path: Path,
 ) -> None:
     run(tmp_path, 12)
-    *_, last = loop.checkpoints(tmp_path)
+    *_, last = checkpoints(tmp_path).values()
     last.write_bytes(last.read_bytes()[:-100])
     notes: list[str] = []
-    run(tmp_path, STEPS, report=lambda _done, note: notes.append(note))
+    run(tmp_path, STEPS, report=lambda _done, note, _figures: notes.append(note))
     said = re.compile(
         r"checkpoint step-00000012\.safetensors is (damaged|not a) .*; resumed from step 10$"
     )
     assert len(notes) == STEPS - 10
     assert all(said.search(note) for note in notes)
-    lines = [json.loads(line) for line in (tmp_path / loop.LOG).read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
     (warned,) = [line for line in lines if "warning" in line]
     assert warned["step"] == 11
     assert said.match(warned["warning"])
@@ -135,10 +148,10 @@ def test_all_workers_resume_from_the_checkpoint_that_the_first_one_chooses(
 ) -> None:
     run(tmp_path / "first", 10)
     shutil.copytree(tmp_path / "first", tmp_path / "second")
-    newest = loop.checkpoints(tmp_path / "first")[-1]
+    newest = list(checkpoints(tmp_path / "first").values())[-1]
     newest.write_bytes(b"damaged")
     assert resume_on_all([tmp_path / "first", tmp_path / "second"]) == ["step 12"] * 2
-    told = (tmp_path / "first" / loop.LOG).read_text()
+    told = (tmp_path / "first" / LOG).read_text()
     assert "resumed from step 5" in told
 
 
@@ -157,7 +170,7 @@ def test_a_worker_that_cannot_read_the_same_checkpoint_ends_the_attempt(
 ) -> None:
     run(tmp_path / "first", 5)
     shutil.copytree(tmp_path / "first", tmp_path / "second")
-    (copy,) = loop.checkpoints(tmp_path / "second")
+    (copy,) = checkpoints(tmp_path / "second").values()
     if content is None:
         copy.unlink()
     else:
@@ -188,7 +201,7 @@ def test_workers_that_start_from_different_states_are_refused(tmp_path: Path) ->
 
 def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
     run(tmp_path, STEPS)
-    assert [p.stem for p in loop.checkpoints(tmp_path)] == [
+    assert [p.stem for p in checkpoints(tmp_path).values()] == [
         "step-00000010",
         "step-00000015",
         "step-00000020",
@@ -205,15 +218,17 @@ def test_a_run_with_other_facts_is_not_resumed(tmp_path: Path) -> None:
 
 def test_a_folder_with_only_damaged_checkpoints_is_refused(tmp_path: Path) -> None:
     run(tmp_path, 5)
-    for path in loop.checkpoints(tmp_path):
+    for path in checkpoints(tmp_path).values():
         path.write_bytes(b"nothing")
     with pytest.raises(BadInput, match="is not a training checkpoint"):
         run(tmp_path, STEPS)
 
 
 def test_each_checkpoint_comes_with_a_picture(tmp_path: Path) -> None:
-    run(tmp_path, 10, show=lambda: torch.full((1, 3, 8, 8), 0.5))
-    assert len(list((tmp_path / loop.CHECKPOINTS).glob("*.png"))) == 2
+    grey = Observation({"grey": torch.full((1, 3, 8, 8), 0.5)}, {"accuracy": 0.5})
+    run(tmp_path, 10, observe=lambda: grey)
+    pictures = sorted(path.name for path in (tmp_path / CHECKPOINTS).glob("*.png"))
+    assert pictures == ["step-00000005.grey.png", "step-00000010.grey.png"]
 
 
 @given(st.integers(1, 50), st.integers(0, 2**40), st.integers(0, 3))
@@ -247,3 +262,113 @@ def test_the_schedule_rises_then_falls() -> None:
     assert max(fractions) == max(fractions[5:20])
     assert fractions[20:] == sorted(fractions[20:], reverse=True)
     assert fractions[100] == pytest.approx(0.1)
+
+
+def test_figures_of_a_checkpoint_are_in_the_log(tmp_path: Path) -> None:
+    run(tmp_path, 10, observe=lambda: Observation(figures={"accuracy": 0.25}))
+    lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    assert {line["step"]: line.get("accuracy") for line in lines} == {
+        step: 0.25 if step % 5 == 0 else None for step in range(1, 11)
+    }
+
+
+def test_observing_moves_no_random_generator(tmp_path: Path) -> None:
+    def observe() -> Observation:
+        torch.rand(3)
+        return Observation()
+
+    def state_after(**options: Any) -> list[int]:
+        run(tmp_path / str(len(options)), 10, **options)
+        return torch.get_rng_state().tolist()
+
+    assert state_after(observe=observe) == state_after()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_at_once(tmp_path: Path) -> None:
+    def step(state: TrainState, _rows: range) -> StepResult:
+        return StepResult({"content": torch.tensor(1.0), "style": torch.tensor(float("nan"))})
+
+    state = make_state()
+    with pytest.raises(
+        UserError, match="diverged at step 1: loss 'style' is NaN; try a lower --rate"
+    ):
+        train(state, step, TrainingOptions(tmp_path, STEPS, BATCH))
+    assert (tmp_path / LOG).read_text() == ""
+
+
+class TooFast:
+    """A supervisor that goes back once, from step 8 to the checkpoint of step 4."""
+
+    def safe_step(self, memory: MutableMapping[str, Any]) -> int:
+        return memory.get("safe", 0)
+
+    def decide(self, memory: MutableMapping[str, Any], step: int, loss: float) -> Decision | None:
+        assert isfinite(loss)
+        if step == 4:
+            memory["safe"] = 4
+        if step == 8 and "decided" not in memory:
+            memory["decided"] = [8]
+            return Decision(8, 0.2, "the loss rose", rewind_to=4)
+        return None
+
+    def carry_over(
+        self, memory: MutableMapping[str, Any], earlier: MutableMapping[str, Any]
+    ) -> None:
+        earlier["decided"] = memory["decided"]
+
+
+def supervised(folder: Path, steps: int, **options: Any) -> TrainState:
+    """Train with a supervisor whose decision divides the rate by five."""
+    state = make_state()
+
+    def step(state: TrainState, rows: range) -> StepResult:
+        factor = 0.2 if "decided" in state.memory else 1.0
+        return make_step(rate=0.01 * factor)(state, rows)
+
+    options = {"supervisor": TooFast(), **options}
+    train(state, step, TrainingOptions(folder, steps, BATCH, every=3), **options)
+    return state
+
+
+def test_a_supervisor_takes_the_run_back_and_what_it_learnt_stays(tmp_path: Path) -> None:
+    state = supervised(tmp_path, STEPS)
+    assert state.memory == {"safe": 4, "decided": [8]}
+    assert [step for step, _ in losses(tmp_path)] == list(range(1, STEPS + 1))
+    assert 4 in checkpoints(tmp_path)
+    straight = make_state()
+    straight.memory["decided"] = [8]
+    train(straight, make_step(), TrainingOptions(tmp_path / "other", 4, BATCH))
+    slow = TrainingOptions(tmp_path / "other", STEPS, BATCH)
+    train(straight, make_step(rate=0.002), slow)
+    assert all(
+        torch.equal(own, other)
+        for own, other in zip(
+            state.modules["net"].parameters(), straight.modules["net"].parameters(), strict=True
+        )
+    )
+
+
+@pytest.mark.parametrize("stopped_at", [2, 4, 7, 9, 15])
+def test_a_supervised_run_that_was_stopped_decides_the_same(
+    tmp_path: Path, stopped_at: int
+) -> None:
+    reports = iter(range(1, 100))
+
+    def stop(*_: object) -> None:
+        if next(reports) == stopped_at:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        supervised(tmp_path / "stopped", STEPS, report=stop)
+    resumed = supervised(tmp_path / "stopped", STEPS)
+    assert resumed.digest() == supervised(tmp_path / "straight", STEPS).digest()
+    assert losses(tmp_path / "stopped") == losses(tmp_path / "straight")
+
+
+def test_a_supervisor_ends_a_run_that_nothing_helps(tmp_path: Path) -> None:
+    class Hopeless(TooFast):
+        def decide(self, *_: object) -> Decision:
+            return Decision(1, 1.0, "the loss rises at every rate", stops=True)
+
+    with pytest.raises(UserError, match="stopped at step 1: the loss rises at every rate"):
+        supervised(tmp_path, STEPS, supervisor=Hopeless())

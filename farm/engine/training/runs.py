@@ -1,0 +1,78 @@
+"""The folder of a run: what was trained, and its checkpoints.
+
+Reads names and JSON only: it loads no checkpoint and imports no torch.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from farm.errors import BadInput
+
+CHECKPOINTS: Final = "checkpoints"
+FACTS: Final = "run.json"
+
+_CHECKPOINT: Final = re.compile(r"step-(\d{8,})\.safetensors")
+_LISTED: Final = 8
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a run was started with. task: its name. params: the task's, as JSON values."""
+
+    task: str
+    params: Mapping[str, Any]
+
+
+def read_run(run: Path) -> RunFacts:
+    """Return what a run was started with. Raises BadInput if the folder contains no run."""
+    path = run / FACTS
+    try:
+        content = json.loads(path.read_bytes())
+        return RunFacts(str(content["task"]), dict(content["params"]))
+    except (FileNotFoundError, NotADirectoryError):
+        raise BadInput(str(run), _why_no_run(run)) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise BadInput(str(path), f"does not describe a run ({reason})") from error
+
+
+def checkpoints(run: Path) -> dict[int, Path]:
+    """Return a run's checkpoints by step, oldest first."""
+    found = {}
+    for path in (run / CHECKPOINTS).glob("step-*.safetensors"):
+        if match := _CHECKPOINT.fullmatch(path.name):
+            found[int(match[1])] = path
+    return dict(sorted(found.items()))
+
+
+def checkpoint_path(run: Path, step: int) -> Path:
+    """Return where a run's checkpoint after a step is, or will be."""
+    return run / CHECKPOINTS / f"step-{step:08}.safetensors"
+
+
+def find_checkpoint(run: Path, step: int | None = None) -> Path:
+    """Return a run's checkpoint after a step, or the newest. Raises BadInput if there is none."""
+    if not run.is_dir():
+        raise BadInput(str(run), _why_no_run(run))
+    found = checkpoints(run)
+    if not found:
+        raise BadInput(str(run), "this run has no checkpoint yet; wait until it writes one")
+    if step is None:
+        return list(found.values())[-1]
+    if step not in found:
+        steps = ", ".join(map(str, list(found)[-_LISTED:]))
+        more = "..., " if len(found) > _LISTED else ""
+        raise BadInput(str(run), f"no checkpoint at step {step}; choose one of {more}{steps}")
+    return found[step]
+
+
+def _why_no_run(run: Path) -> str:
+    if not run.exists():
+        return "no such folder; give the folder of a run"
+    if not run.is_dir():
+        return "is a file; give the folder of a run"
+    return f"this folder contains no run: it has no {FACTS}"

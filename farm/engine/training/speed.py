@@ -1,0 +1,33 @@
+"""How fast a run trains, and how long it will still take."""
+
+from collections import deque
+from time import monotonic
+from typing import Final
+
+_SPAN: Final = 50
+"""Steps that the speed is averaged over."""
+
+
+class Speed:
+    """Measures a run's speed over its latest steps, checkpoints included."""
+
+    def __init__(self) -> None:
+        self._times = deque([monotonic()], _SPAN + 1)
+
+    def tick(self) -> None:
+        """Count a step."""
+        self._times.append(monotonic())
+
+    def describe(self, steps_left: int, batch: int) -> str:
+        """Return the speed and the time left: ``2.1 steps/s, 67 pictures/s, 1:02:10 left``."""
+        seconds = self._times[-1] - self._times[0]
+        rate = (len(self._times) - 1) / max(seconds, 1e-9)
+        left = duration(steps_left / rate)
+        return f"{rate:.3g} steps/s, {rate * batch:.3g} pictures/s, {left} left"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as minutes or hours: 0:05, 12:00, 1:02:10."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
