@@ -7,7 +7,7 @@ from farm.execution.failures import storage_errors
 from farm.execution.runner import IsCancelled, ReportProgress
 from farm.host.registry import Registry
 from farm.model.job import JobSpec, Plan
-from farm.model.specs import Previous
+from farm.model.specs import Part, PictureSet, Previous
 from farm.storage import FileDigests, KnownFiles
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class ContextFactory:
             report=report,
             is_cancelled=is_cancelled,
             read=_make_read(files),
+            pictures=_make_pictures(files),
             world=self.world,
             files=files,
         )
@@ -85,3 +86,15 @@ def _make_read(files: KnownFiles) -> "Callable[[str], np.ndarray]":
             return files.read(source, lambda: read_still(source).pixels)[0]
 
     return read
+
+
+def _make_pictures(files: KnownFiles) -> Callable[[str, Part], PictureSet]:
+    """Return a function that opens a part of a set of pictures, for Context.pictures."""
+
+    def pictures(source: str, part: Part) -> PictureSet:
+        from farm.media.dataset import open_pictures
+
+        with storage_errors(source):
+            return open_pictures(source, part, files)
+
+    return pictures

@@ -1,15 +1,16 @@
-"""What plugins describe: networks and their weights, samplers, and the previous frame of a film.
+"""What plugins describe or are given: networks, samplers, pictures, and the previous frame of a film.
 
 Names torch in types only, so that a plugin can list its networks without importing it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     from torch import Tensor, nn
 
 
@@ -59,6 +60,44 @@ class NetworkSpec:
     head: "tuple[str, Callable[[nn.Module], nn.Module]] | None" = None
     classes: Callable[[], tuple[str, ...]] = tuple
     description: str = ""
+
+
+Part = Literal["train", "val"]
+"""A part of a set of pictures: those to train on, or those held out to measure with."""
+
+
+@runtime_checkable
+class PictureSet(Protocol):
+    """Pictures to train on, in a fixed order; each is decoded when it is read.
+
+    Context.pictures returns one. Any number of threads may read from it at once.
+    """
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The name of each picture, relative to the source."""
+
+    @property
+    def labels(self) -> Sequence[int]:
+        """The number of each picture's category; all 0 without categories."""
+
+    @property
+    def categories(self) -> Sequence[str]:
+        """The names of the categories, by number; empty without categories."""
+
+    @property
+    def digest(self) -> str:
+        """A SHA-256 that stands for the content and the label of every picture."""
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+
+    def read(self, number: int) -> "np.ndarray":
+        """Return a picture: RGB, uint8 [height, width, 3], upright and in sRGB.
+
+        Transparent pixels appear on white. Raises BadInput if it cannot be decoded, InputChanged if
+        it is not what it was when the job was submitted, and StorageFailed if the storage fails.
+        """
 
 
 class Sampler(Protocol):

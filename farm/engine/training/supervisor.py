@@ -35,7 +35,7 @@ _NOISE: Final = 7.0
 _PROGRESS: Final = 0.05
 """Least fall of the loss, as a share of it, without which it is stuck."""
 
-_DOUBT: Final = 2.5
+_DOUBT: Final = 3.5
 """Least fall as well, in standard errors of the loss at the start, which is a median."""
 
 _SPIKE: Final = 1.25
@@ -101,7 +101,7 @@ class RateSupervisor:
         """Return how the loss rose in the current window; empty if it did not rise clearly."""
         now, start = median(rate["losses"]), rate["start"]
         if not rate["windows"]:
-            return _describe_rise(start, now) if now > _LEAP * start else ""
+            return _describe_rise(start, now) if now > max(_LEAP * start, start + _RISE * rate["scale"]) else ""
         error = sqrt(rate["variance"] / self.window)
         margin = max(_NOISE * error, _RISE * rate["scale"])
         best = min(rate["windows"])
