@@ -256,6 +256,18 @@ class NetworkCache:
         key = ("network", name, digest, precision)
         return self.loaded.get(key, load, lambda network: network.bytes_used)
 
+    def module(self, name: str, weights: str | None, files: KnownFiles) -> nn.Module:
+        """Return a network's module to train, as load_weights does. It does not stay loaded.
+
+        Raises what get raises.
+        """
+        spec = self._find(name)
+        digest = _weights_digest(spec, weights, files)
+        module, found = load_weights(spec, weights, to_train=True)
+        if found != digest:
+            raise StorageFailed(weights or name, "its weights changed while they were read")
+        return module
+
 
 def _weights_digest(spec: NetworkSpec, weights: str | None, files: KnownFiles) -> str:
     """Return the sha256 of the weights, once it is known to be that of the job."""
