@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from farm.engine.training.loop import row_generator, shuffled_index
+from farm.engine.training.rows import row_generator, shuffled_index
 from farm.errors import BadInput, Cancelled
 from farm.model.specs import PictureSet
 

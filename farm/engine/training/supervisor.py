@@ -101,7 +101,11 @@ class RateSupervisor:
         """Return how the loss rose in the current window; empty if it did not rise clearly."""
         now, start = median(rate["losses"]), rate["start"]
         if not rate["windows"]:
-            return _describe_rise(start, now) if now > max(_LEAP * start, start + _RISE * rate["scale"]) else ""
+            return (
+                _describe_rise(start, now)
+                if now > max(_LEAP * start, start + _RISE * rate["scale"])
+                else ""
+            )
         error = sqrt(rate["variance"] / self.window)
         margin = max(_NOISE * error, _RISE * rate["scale"])
         best = min(rate["windows"])
