@@ -35,7 +35,7 @@ _NOISE: Final = 7.0
 _PROGRESS: Final = 0.05
 """Least fall of the loss, as a share of it, without which it is stuck."""
 
-_DOUBT: Final = 3.5
+_DOUBT: Final = 4.0
 """Least fall as well, in standard errors of the loss at the start, which is a median."""
 
 _SPIKE: Final = 1.25
@@ -76,7 +76,9 @@ class RateSupervisor:
 
         step: steps done. Everything that is remembered is in memory, as plain values.
         """
-        rate = memory.setdefault(KEY, _new_memory())
+        if KEY not in memory:
+            memory[KEY] = _new_memory()
+        rate = memory[KEY]
         if not isfinite(loss):
             return self._lower(rate, step, f"the loss is {loss}")
         _add(rate, loss)
