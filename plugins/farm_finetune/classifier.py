@@ -37,7 +37,10 @@ def find_classifiers(network: nn.Module, name: str) -> tuple[str, ...]:
     finally:
         network.train(was_training)
     (output,) = (node for node in graph.nodes if node.op == "output")
-    classifiers = [_last_layer(node, network, name) for node in output.all_input_nodes]
+    outputs = output.all_input_nodes
+    if isinstance(outputs[0].target, type):  # a named tuple of outputs
+        outputs = outputs[0].all_input_nodes
+    classifiers = [_last_layer(node, network, name) for node in outputs]
     return tuple(dict.fromkeys(classifiers))
 
 

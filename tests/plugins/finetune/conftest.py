@@ -91,7 +91,7 @@ def make_context(find: Callable[[str], NetworkSpec]) -> Callable[..., FrameConte
             frame="finetune",
             report=lambda _done, note, *_: reports.append(note),
             is_cancelled=lambda: stop_after is not None and len(reports) >= stop_after - 1,
-            read=lambda source: pytest.fail(source),
+            read=pytest.fail,
             pictures=open_pictures,
         )
 

@@ -30,7 +30,7 @@ def test_each_option_changes_pictures_and_only_by_the_generator(params: dict[str
     assert any(not torch.equal(picture, pictures[0]) for picture in pictures)
     again = [shown(seed, **params) for seed in range(6)]
     assert all(map(torch.equal, pictures, again))
-    assert all(0 <= picture.min() and picture.max() <= 1 for picture in pictures)
+    assert all(picture.min() >= 0 and picture.max() <= 1 for picture in pictures)
 
 
 def test_without_options_a_picture_is_only_squeezed() -> None:

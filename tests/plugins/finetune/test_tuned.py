@@ -48,7 +48,7 @@ def dream(find: Find, network: str, **params: object) -> torch.Tensor:
         frame="frame",
         report=lambda *_: None,
         is_cancelled=lambda: False,
-        read=lambda source: pytest.fail(source),
+        read=pytest.fail,
     )
     task = Dream(DreamParams(network=network, octaves=1, iterations=2, **params))
     task.check(context)
