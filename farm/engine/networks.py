@@ -245,6 +245,8 @@ class NetworkCache:
         UnknownName, WeightsMissing, BadParameter or InputChanged.
         """
         spec = self._find(name)
+        if weights and spec.for_weights:
+            spec = spec.for_weights(Path(weights))
         digest = _weights_digest(spec, weights, files or KnownFiles(digests=self._digests))
 
         def load() -> Network:

@@ -20,10 +20,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, hub, nn
 
-from farm.errors import BadParameter, WeightsMissing
+from farm.engine.caffemodel import read_caffemodel
+from farm.errors import BadInput, BadParameter, WeightsMissing
 from farm.model.specs import NetworkSpec
 
-_AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+_AUXILIARY = ("aux1.", "aux2.", "AuxLogits.", "loss1/", "loss2/")
 _DIGEST = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
 _TIMEOUT = 20.0
 """Seconds without data after which a download fails."""
@@ -34,9 +35,9 @@ def load_weights(
 ) -> tuple[nn.Module, str]:
     """Return the network with its weights, and the sha256 of the weights file.
 
-    file: a .safetensors file or a .pth state dict to use instead of the network's own weights.
-    to_train: with the classifiers that only training uses, if the network has any.
-    Raises WeightsMissing, or BadParameter if the file does not fit.
+    file: a .safetensors or .caffemodel file, or a .pth state dict, to use instead of the network's
+    own weights. to_train: with the classifiers that only training uses, if the network has any.
+    Raises WeightsMissing, or BadInput or BadParameter if the file does not fit.
     """
     path = Path(file) if file else own_weights(spec)
     state = _read(path, "" if file else spec.weights.prefix)
@@ -126,9 +127,11 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
 def _read(path: Path, prefix: str) -> dict[str, Tensor]:
     if not path.is_file():
         problem = f"{path} is a folder" if path.is_dir() else f"no such file: {path}"
-        raise BadParameter("weights", f"{problem}; give a .safetensors or .pth file")
+        raise BadParameter("weights", f"{problem}; give a .safetensors, .pth or .caffemodel file")
     try:
         state = _parse(path)
+    except BadInput:
+        raise
     except UnpicklingError as error:
         raise BadParameter(
             "weights",
@@ -151,6 +154,9 @@ def _parse(path: Path) -> Mapping[Any, Any]:
     """Return the file's content. A damaged file may raise any exception."""
     if path.suffix.lower() == ".safetensors":
         return load_file(path)
+    if path.suffix.lower() == ".caffemodel":
+        weights = read_caffemodel(path).weights
+        return {name: torch.tensor(value) for name, value in weights.items()}
     with warnings.catch_warnings(action="ignore"):
         state = torch.load(path, map_location="cpu", weights_only=True)
     named = state.get("state_dict", state) if isinstance(state, dict) else {}

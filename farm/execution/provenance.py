@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from farm.host.context import Context
 from farm.host.task import NetworkParams, Task
 from farm.model.messages import Order
 from farm.model.work import Join
@@ -22,15 +23,33 @@ def named_params(
 ) -> dict[str, object]:
     """Return a task's parameters for the record. context: after the render.
 
-    A parameter that names a file becomes ``{"name": ..., "sha256": ...}``. A network that was not
-    used is left out, with its weights.
+    As digested_params, without a network that was not used, and without its weights.
     """
-    files = task.files()
-    digests = {text: context.digest(path) for text, path in files.items()}
-    named = {name: _with_digests(value, digests) for name, value in params.items()}
+    named = digested_params(task, params, context)
     if isinstance(task.params, NetworkParams) and task.params.network not in context.networks_used:
         del named["network"], named["weights"]
     return named
+
+
+def digested_params(
+    task: Task, params: Mapping[str, object], context: Context
+) -> dict[str, object]:
+    """Return a task's parameters without any path.
+
+    One that names a file becomes ``{"name": ..., "sha256": ...}``. Of a network that is a file,
+    the name remains.
+    """
+    digests = {text: context.digest(path) for text, path in task.files().items()}
+    named = {name: _with_digests(value, digests) for name, value in params.items()}
+    if isinstance(task.params, NetworkParams):
+        named["network"] = _without_folder(task.params.network)
+    return named
+
+
+def _without_folder(network: str) -> str:
+    """Return the name of a network, or of the file that it is."""
+    path = PurePath(network)
+    return path.name if path.is_absolute() else network
 
 
 def _with_digests(value: object, digests: Mapping[str, str]) -> object:
@@ -55,13 +74,14 @@ def provenance(
     import farm
     from farm.engine.rendered import device_kind, torch_version
 
+    networks = {_without_folder(n): digest for n, digest in context.networks_used.items()}
     return {
         "task": order.task,
         "params": dict(params),
         "plan": order.plan.model_dump(mode="json"),
         "source": {"name": order.unit.name, "sha256": source_sha256},
         "seed": context.seed,
-        "networks": dict(sorted(context.networks_used.items())),
+        "networks": dict(sorted(networks.items())),
         "device": device_kind(str(context.device)),
         "versions": {"farm": farm.__version__, "torch": torch_version()},
         "alpha": frame.alpha is not None,

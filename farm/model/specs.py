@@ -54,6 +54,8 @@ class NetworkSpec:
     build_to_train: returns the module with classifiers that only training uses; None if there are none.
     lasting_name: a name that always stands for these weights, if `name` may stand for others later;
     a job is submitted with this one.
+    for_weights: returns the spec that fits a weights file of the user, where files differ in more
+    than values, such as the number of classes. Without it, this spec fits all of them.
     """
 
     name: str
@@ -67,6 +69,7 @@ class NetworkSpec:
     description: str = ""
     build_to_train: "Callable[[], nn.Module] | None" = None
     lasting_name: str = ""
+    for_weights: "Callable[[Path], NetworkSpec] | None" = None
 
 
 Part = Literal["train", "val"]
@@ -107,6 +110,7 @@ class PictureSet(Protocol):
         """
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """What draws pictures from a checkpoint of a run.
 

@@ -122,8 +122,7 @@ class Planner:
         if spec.frames:
             FrameRange.parse(spec.frames)
         is_run = issubclass(self._registry.task(spec.task), Run)
-        listed = [path for path in spec.inputs if not (is_run and look_at(path))]
-        sources = list_inputs(listed, self._notify)
+        sources = list_inputs(_listed(spec.inputs) if is_run else spec.inputs, self._notify)
         if is_run:
             check_run_folder(spec.output, is_resumed=is_resumed)
         else:
@@ -206,6 +205,11 @@ class Planner:
             decides = f"`{spec.task}` decides whether it can be continued"
             note = f"the earlier run in this folder differs: {reasons}; {decides}"
         self._notify(Notice(spec.output, note))
+
+
+def _listed(inputs: Sequence[str]) -> list[str]:
+    """Return the inputs of a run that are no folders; what is in a folder is for the run to say."""
+    return [path for path in inputs if not os.path.isdir(path)]  # noqa: PTH112 - may be a pattern
 
 
 def _new(unit: Unit) -> RestoredUnit:

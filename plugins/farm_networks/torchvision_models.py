@@ -29,7 +29,7 @@ def torchvision_spec(name: str) -> NetworkSpec:
     """Describe the torchvision classification model of this name, trained on ImageNet."""
     family = name.rstrip("0123456789_bn")
     # These two expect 2x - 1 as input; torchvision converts to it inside the network.
-    mean_std = {"mean": _HALF, "std": _HALF} if name in _AUXILIARY else {}
+    mean_std: dict[str, Any] = {"mean": _HALF, "std": _HALF} if name in _AUXILIARY else {}
     return NetworkSpec(
         name,
         build=partial(_build, name),

@@ -83,6 +83,14 @@ class Feed:
                 self._coming[key] = self._pool.submit(self._load, *key)
         return self._coming.pop(wanted[0]).result()
 
+    @property
+    def warning(self) -> str:
+        """Name a picture that was skipped because it cannot be read, or nothing."""
+        if not self.unreadable:
+            return ""
+        error = next(iter(self.unreadable.values()))
+        return f"unreadable pictures skipped: {len(self.unreadable)}, such as {error}"
+
     def picture(self, number: int) -> tuple[np.ndarray, int]:
         """Return a picture and its label, or the next readable one. Raises BadInput if none is.
 

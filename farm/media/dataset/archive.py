@@ -35,7 +35,7 @@ class Archive:
         """The names of the pictures, without hidden ones."""
         return list(self._members)
 
-    def read(self, name: str) -> bytes:
+    def content(self, name: str) -> bytes:
         """Return the content of a picture.
 
         Raises BadInput if it is too large, OSError or BadZipFile if it cannot be read.
@@ -44,6 +44,11 @@ class Archive:
         check_bytes(f"{self._path}/{name}", member.file_size)
         with self._zip.open(member) as file:
             return file.read()
+
+    def stamp(self, name: str) -> tuple[int, int]:
+        """Return two numbers that differ once the picture has changed: its size and its CRC."""
+        member = self._members[name]
+        return member.file_size, member.CRC
 
     def _pictures(self) -> dict[str, ZipInfo]:
         found: dict[str, ZipInfo] = {}

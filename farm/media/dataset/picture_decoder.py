@@ -15,7 +15,7 @@ from farm.media.frame import Frame, to_levels
 from farm.media.still_formats import readable_formats
 from farm.media.still_reader import read_encoded
 
-__all__ = ["Decoder", "check_bytes"]
+__all__ = ["Decoder", "Levels", "check_bytes", "decode"]
 
 Levels = UInt8[np.ndarray, "height width 3"]
 
@@ -47,7 +47,7 @@ class Decoder:
             is_plain = key in self._plain
         if is_plain:
             return _decode_plain(content)
-        levels = _on_white(read_encoded(name, content))
+        levels = decode(name, content)
         if _is_plain(name, content, levels):
             with self._lock:
                 self._plain.add(key)
@@ -58,6 +58,11 @@ def check_bytes(name: str, size: int) -> None:
     """Raise BadInput if an encoded picture of this many bytes is too large to train on."""
     if size > _MAX_BYTES:
         raise BadInput(name, f"{size:,} bytes; the limit for a picture is {_MAX_BYTES:,}")
+
+
+def decode(name: str, content: bytes) -> Levels:
+    """Return the pixels of a picture, decoded carefully. Raises BadInput."""
+    return _on_white(read_encoded(name, content))
 
 
 def _on_white(frame: Frame) -> Levels:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
@@ -11,17 +10,15 @@ import numpy as np
 from farm.errors import BadInput
 from farm.media.bounds import decoding_errors
 from farm.media.dataset.archive import Archive
-from farm.media.dataset.folder import folder_pictures
+from farm.media.dataset.folder import Folder
 from farm.media.dataset.layout import Layout, arrange
-from farm.media.dataset.picture_decoder import Decoder, check_bytes
+from farm.media.dataset.manifest import JOURNAL, MANIFEST
+from farm.media.dataset.picture_decoder import Decoder
 from farm.media.still_formats import MAX_PIXELS
 from farm.model.specs import Part, PictureSet
 from farm.storage import KnownFiles, input_path
 
-__all__ = ["open_pictures"]
-
-Fetch = Callable[[str], tuple[bytes, str]]
-"""Returns a picture's encoded content by name, and a digest of the file it was read from."""
+__all__ = ["open_pictures", "open_store"]
 
 
 def open_pictures(source: str, part: Part = "train", files: KnownFiles | None = None) -> PictureSet:
@@ -39,45 +36,38 @@ def open_pictures(source: str, part: Part = "train", files: KnownFiles | None = 
     files = files or KnownFiles()
     path = input_path(source)
     with decoding_errors(source, MAX_PIXELS):
-        names, fetch = _open_folder(path, files) if path.is_dir() else _open_zip(path, files)
-        layout = arrange(names, part)
+        store = open_store(path)
+        layout = arrange(store.names, part)
     if part == "train" and not layout.names:
         kind = "folder" if path.is_dir() else "zip"
         raise BadInput(source, f"this {kind} contains no pictures")
-    return _Pictures(source, part, layout, fetch, files)
+    return _Pictures(source, part, layout, store, files)
 
 
-def _open_folder(path: Path, files: KnownFiles) -> tuple[list[str], Fetch]:
-    def fetch(name: str) -> tuple[bytes, str]:
-        return files.read(f"{path}/{name}", lambda: _content(path / name))
+def open_store(path: Path) -> Folder | Archive:
+    """Return the pictures of a folder or a zip, by name.
 
-    return folder_pictures(path), fetch
-
-
-def _content(path: Path) -> bytes:
-    check_bytes(str(path), path.stat().st_size)
-    return path.read_bytes()
-
-
-def _open_zip(path: Path, files: KnownFiles) -> tuple[list[str], Fetch]:
-    if path.suffix.lower() != ".zip" and path.is_file():
+    Raises BadInput for anything else, and for a dataset whose preparation has not ended; OSError.
+    """
+    if path.is_dir():
+        if (path / JOURNAL).exists() and not (path / MANIFEST).exists():
+            raise BadInput(
+                str(path), "farm prepare has not finished it; run the same farm prepare again"
+            )
+        return Folder(path)
+    if path.suffix.lower() != ".zip" and path.exists():
         raise BadInput(str(path), "not a folder or a zip; give one of these, with pictures in it")
-    archive = Archive(path)
-
-    def fetch(name: str) -> tuple[bytes, str]:
-        return files.read(str(path), lambda: archive.read(name))
-
-    return archive.names, fetch
+    return Archive(path)
 
 
 class _Pictures:
     """The pictures of one part; implements PictureSet."""
 
     def __init__(
-        self, source: str, part: Part, layout: Layout, fetch: Fetch, files: KnownFiles
+        self, source: str, part: Part, layout: Layout, store: Folder | Archive, files: KnownFiles
     ) -> None:
         self.names, self.labels, self.categories = layout.names, layout.labels, layout.categories
-        self._source, self._part, self._fetch, self._files = source, part, fetch, files
+        self._source, self._part, self._store, self._files = source, part, store, files
         self._decoder = Decoder()
 
     def __len__(self) -> int:
@@ -93,5 +83,6 @@ class _Pictures:
         name = self.names[number]
         shown = f"{self._source}/{name}"
         with decoding_errors(shown, MAX_PIXELS):
-            content, digest = self._fetch(name)
+            file = shown if isinstance(self._store, Folder) else self._source
+            content, digest = self._files.read(file, lambda: self._store.content(name))
             return self._decoder.decode(shown, content, digest)

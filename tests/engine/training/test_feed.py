@@ -76,6 +76,12 @@ def test_a_batch_depends_on_seed_step_and_row_alone() -> None:
         assert not torch.equal(feed.batch(0, range(4)).pictures, straight[0])
 
 
+def test_every_row_of_every_step_has_random_numbers_of_its_own() -> None:
+    with Feed(Numbered(1), 0, 2, noisy) as feed:
+        pictures = torch.cat([feed.batch(step, range(2)).pictures for step in range(2)])
+    assert len({float(picture[0, 0, 0]) for picture in pictures}) == 4
+
+
 def test_an_unreadable_picture_is_replaced_by_the_next_readable_one_and_noted() -> None:
     with Feed(Numbered(bad=(4, 5, 9)), 0, COUNT, plain) as feed:
         batch = feed.batch(0, range(COUNT))
