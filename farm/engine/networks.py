@@ -244,9 +244,7 @@ class NetworkCache:
         files: of the job; weights that have changed since it was submitted are refused. Raises
         UnknownName, WeightsMissing, BadParameter or InputChanged.
         """
-        spec = self._find(name)
-        if weights and spec.for_weights:
-            spec = spec.for_weights(Path(weights))
+        spec = self._spec(name, weights)
         digest = _weights_digest(spec, weights, files or KnownFiles(digests=self._digests))
 
         def load() -> Network:
@@ -263,12 +261,16 @@ class NetworkCache:
 
         Raises what get raises.
         """
-        spec = self._find(name)
+        spec = self._spec(name, weights)
         digest = _weights_digest(spec, weights, files)
         module, found = load_weights(spec, weights, to_train=True)
         if found != digest:
             raise StorageFailed(weights or name, "its weights changed while they were read")
         return module
+
+    def _spec(self, name: str, weights: str | None) -> NetworkSpec:
+        spec = self._find(name)
+        return spec.for_weights(Path(weights)) if weights and spec.for_weights else spec
 
 
 def _weights_digest(spec: NetworkSpec, weights: str | None, files: KnownFiles) -> str:
