@@ -245,6 +245,20 @@ def test_two_workers_with_half_a_batch_each_begin_like_one(
             torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=1e-6)
 
 
+def test_only_real_pictures_move_the_discriminators_running_statistics(
+    make_training: MakeTraining,
+) -> None:
+    faint, strong = make_training(), make_training()
+    with torch.no_grad():
+        strong.generator.layers[-1][0].weight.mul_(50)  # type: ignore[operator, index, union-attr]
+    for training in (faint, strong):
+        training.step(training.state({}), range(4))
+    others = dict(strong.discriminator.named_buffers())
+    assert others
+    for name, value in faint.discriminator.named_buffers():
+        assert torch.equal(value, others[name])
+
+
 def test_the_figures_of_a_step_are_finite_and_probabilities(make_training: MakeTraining) -> None:
     training = make_training()
     for result in take(training.step, training.state({}), 3):
