@@ -8,6 +8,7 @@ from farm.execution.runner import IsCancelled, ReportProgress
 from farm.host.registry import Registry
 from farm.model.job import JobSpec, Plan
 from farm.model.specs import Part, PictureSet, Previous
+from farm.settings import available_cores
 from farm.storage import FileDigests, KnownFiles
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class ContextFactory:
     ) -> "FrameContext":
         """Return a context. frame: the name that the seed is derived from. files: of the order."""
         from farm.engine.context import FrameContext
+        from farm.execution.run_report import RunReport
 
         files = files or self.known_files({})
         return FrameContext(
@@ -65,6 +67,7 @@ class ContextFactory:
             pictures=_make_pictures(files),
             world=self.world,
             files=files,
+            follow=RunReport,
         )
 
 
@@ -72,6 +75,16 @@ def check_context(registry: Registry, spec: JobSpec) -> "FrameContext":
     """Return the context in which a task checks a spec, on the CPU of this process."""
     contexts = ContextFactory(registry, "cpu")
     return contexts.make(spec.plan, "check", lambda *_: None, lambda: False)
+
+
+def command_context(registry: Registry) -> "FrameContext":
+    """Return the context of a command that computes in this process, on its first device."""
+    from farm.engine.device import pick_device, set_up
+
+    device = pick_device()
+    set_up(device, available_cores())
+    contexts = ContextFactory(registry, device)
+    return contexts.make(Plan(), "command", lambda *_: None, lambda: False)
 
 
 def _make_read(files: KnownFiles) -> "Callable[[str], np.ndarray]":

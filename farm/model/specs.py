@@ -103,6 +103,7 @@ class PictureSet(Protocol):
         """
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """What draws pictures from a checkpoint of a run.
 
