@@ -69,6 +69,13 @@ def test_a_new_figure_adds_a_column(history: RunHistory, tmp_path: Path) -> None
     assert [row["step"] for row in table(tmp_path)] == list("1234")
 
 
+def test_a_decision_is_no_figure(history: RunHistory, tmp_path: Path) -> None:
+    log(tmp_path, {"step": 4, "real": 4.0, "decision": "the loss rose"})
+    history.follow(4)
+    assert [row["real"] for row in table(tmp_path)][3:] == ["4.0"]
+    assert [*table(tmp_path)[0]] == ["step", "real", "accuracy"]
+
+
 def test_a_run_that_goes_back_loses_the_later_rows(history: RunHistory, tmp_path: Path) -> None:
     log(tmp_path, {"step": 1, "real": 0.25}, mode="w")
     history.follow(1)

@@ -8,7 +8,7 @@ checkpoint, and the others refuse to start from any other state.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 import torch
@@ -120,15 +120,25 @@ class _Training:
         """The step whose checkpoint is on disk."""
 
     def take(self, step: Step) -> _Outcome:
-        """Take a step, log it, and write a checkpoint if one is due."""
+        """Take a step, and log it or undo it. A decision is part of the warning that is returned."""
         state = self._state
         result = step(state, self._world.rows(self._options.batch))
         state.step += 1
         outcome = self._sum_up(result)
         decision = self._decide(outcome)
-        if decision and decision.rewind_to is not None:
-            self._go_back(decision.rewind_to)
+        if decision is None:
+            self._keep(outcome)
             return outcome
+        self._log.decision = str(decision)
+        if decision.rewind_to is None:
+            self._keep(outcome)
+        else:
+            self._go_back(decision.rewind_to)
+        return replace(outcome, warning=_joined(str(decision), outcome.warning))
+
+    def _keep(self, outcome: _Outcome) -> None:
+        """Log a step, and write a checkpoint if one is due."""
+        state = self._state
         figures = {**outcome.losses, **outcome.figures}
         if state.step % self._options.every == 0 or state.step == self._options.steps:
             observation = self._look()
@@ -137,7 +147,6 @@ class _Training:
         else:
             self._log.write(state.step, figures, outcome.warning)
         self.keep_safe_step()
-        return outcome
 
     def record(self, outcome: _Outcome, seconds: Mapping[str, float]) -> StepRecord:
         """Return the record of a step, and show it to the watcher."""
@@ -221,7 +230,7 @@ class _Training:
         losses = {name: sums[name] for name in result.losses}
         figures = {name: sums[name] for name in result.figures}
         detected, fault = self._detect(losses, flat[len(named) :])
-        warning = "; ".join(filter(None, (fault, result.warning, self._log.fallback)))
+        warning = _joined(fault, result.warning, self._log.fallback)
         return _Outcome(losses, {**figures, **detected}, warning, result.rate)
 
     def _detect(
@@ -230,6 +239,10 @@ class _Training:
         if self._detector is None or not len(measured):
             return {}, ""
         return self._detector.check(self._state.step, losses, measured)
+
+
+def _joined(*warnings: str) -> str:
+    return "; ".join(filter(None, warnings))
 
 
 def check_finite(step: int, losses: Mapping[str, float]) -> None:

@@ -35,6 +35,9 @@ class Decision:
     rewind_to: int | None = None
     stops: bool = False
 
+    def __str__(self) -> str:
+        return f"the learning rate is now {self.factor:g} times the run's own: {self.reason}"
+
 
 @runtime_checkable
 class Supervisor(Protocol):

@@ -19,7 +19,8 @@ LOG: Final = "log.jsonl"
 """One JSON object per step: its number, losses and figures.
 
 It also has the warning, if that differs from the one of the step before; empty if there is none
-any longer.
+any longer. A decision of the supervisor is with the step after which it was taken, or with the first
+one after going back.
 """
 
 
@@ -34,6 +35,8 @@ class RunLog:
         self._warned = ""
         self.fallback = ""
         """Which damaged checkpoint the run did not resume from, if there was one."""
+        self.decision = ""
+        """What the supervisor decided, for the next line."""
 
     def __enter__(self) -> None:
         self._open()
@@ -147,6 +150,8 @@ class RunLog:
         if warning != self._warned:
             line["warning"] = warning
         self._warned = warning
+        if self.decision:
+            line["decision"], self.decision = self.decision, ""
         with write_errors(self._log):
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()

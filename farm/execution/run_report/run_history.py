@@ -18,6 +18,8 @@ TABLE: Final = "losses.csv"
 
 _STEP: Final = "step"
 _WARNING: Final = "warning"
+_WORDS: Final = frozenset({_WARNING, "decision"})
+"""What is no figure."""
 
 
 class RunHistory:
@@ -60,7 +62,7 @@ class RunHistory:
         self.steps += 1
         self.warnings.take(step, line.get(_WARNING))
         for name, value in line.items():
-            if name not in {_STEP, _WARNING}:
+            if name != _STEP and name not in _WORDS:
                 self.series.setdefault(name, Series()).add(step, value)
 
     def _lines(self, begin: int) -> Iterator[dict[str, Any]]:

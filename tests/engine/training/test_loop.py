@@ -365,6 +365,15 @@ def test_a_supervisor_takes_the_run_back_and_what_it_learnt_stays(tmp_path: Path
     )
 
 
+def test_a_decision_is_in_the_log_and_in_the_note_of_its_step(tmp_path: Path) -> None:
+    notes: list[str] = []
+    supervised(tmp_path, STEPS, report=lambda _done, note, _figures: notes.append(note))
+    text = "the learning rate is now 0.2 times the run's own: the loss rose"
+    lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    assert {line["step"]: line["decision"] for line in lines if "decision" in line} == {5: text}
+    assert [note.partition("warning: ")[2] for note in notes if "warning" in note] == [text]
+
+
 @pytest.mark.parametrize("stopped_at", [2, 4, 7, 9, 15])
 def test_a_supervised_run_that_was_stopped_decides_the_same(
     tmp_path: Path, stopped_at: int
@@ -380,6 +389,28 @@ def test_a_supervised_run_that_was_stopped_decides_the_same(
     resumed = supervised(tmp_path / "stopped", STEPS)
     assert resumed.digest() == supervised(tmp_path / "straight", STEPS).digest()
     assert losses(tmp_path / "stopped") == losses(tmp_path / "straight")
+
+
+def test_workers_log_and_decide_by_the_losses_of_the_whole_batch(tmp_path: Path) -> None:
+    run(tmp_path / "alone", 3)
+    states = [make_state(), make_state()]
+
+    def program(world: World) -> list[float]:
+        seen: list[float] = []
+
+        class Seeing(TooFast):
+            def decide(self, _memory: object, _step: int, loss: float) -> None:
+                seen.append(loss)
+
+        options = TrainingOptions(tmp_path / str(world.rank), 3, BATCH)
+        state = states[world.rank]
+        train(state, make_step(world), options, world=world, supervisor=Seeing())
+        return seen
+
+    first, second = Threads(2).run(program)
+    alone = [loss for _, loss in losses(tmp_path / "alone")]
+    assert first == second == [loss for _, loss in losses(tmp_path / "0")]
+    assert first == pytest.approx(alone, abs=1e-6)
 
 
 def test_a_supervisor_ends_a_run_that_nothing_helps(tmp_path: Path) -> None:
