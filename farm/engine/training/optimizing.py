@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from farm.engine.training.stages import EXCHANGE, stage
 from farm.engine.world import World
+from farm.errors import UserError
 
 BUCKET_BYTES: Final = 8 * 2**20
 """Gradients to send at once. Smaller networks are sent in one piece after the backward pass."""
@@ -31,7 +32,8 @@ def optimizer_step(
     large for the memory, are computed and differentiated one after the other, and their gradients
     are added. A parameter group with a "rate_factor" gets the rate times this factor. Parameters of
     other optimisers get no gradient. Raises RuntimeError for a parameter that takes no part in the
-    loss, and whatever computing a loss raises; the optimiser has then not changed.
+    loss, and whatever computing a loss raises; the optimiser has then not changed. Raises UserError
+    if the memory is too small for the optimiser itself.
     """
     groups = optimizer.param_groups
     parameters = [parameter for group in groups for parameter in group["params"]]
@@ -39,9 +41,24 @@ def optimizer_step(
         group["lr"] = rate * group.get("rate_factor", 1.0)
     try:
         _compute_gradients(parameters, loss, world)
-        optimizer.step()
+        _change(optimizer)
     finally:
         optimizer.zero_grad()
+
+
+def _change(optimizer: Optimizer) -> None:
+    """Let the optimiser change its parameters.
+
+    Where it runs out of memory, some have changed and others have not, so the step cannot be
+    repeated, as it can with a smaller batch if the gradients did not fit. Raises UserError.
+    """
+    try:
+        optimizer.step()
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise UserError(
+            "the memory is too small for the optimiser of this network; choose a smaller network, or "
+            "a device with more memory"
+        ) from error
 
 
 def _compute_gradients(

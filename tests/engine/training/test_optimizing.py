@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from farm.engine.training import optimizer_step, optimizing
 from farm.engine.world import ALONE, World
+from farm.errors import UserError
 
 from ..threads import Threads  # noqa: TID252 - shared with the tests of the world
 
@@ -96,6 +97,19 @@ def test_a_loss_that_cannot_be_computed_leaves_no_gradient_behind() -> None:
     with pytest.raises(MemoryError):
         optimizer_step(torch.optim.SGD(net.parameters()), losses(), 0.1, ALONE)
     assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_an_optimiser_that_does_not_fit_the_memory_ends_the_run() -> None:
+    """A caller that repeats a step in smaller parts must not repeat this one."""
+    net = make_net()
+    optimizer = torch.optim.SGD(net.parameters(), momentum=0.9)
+
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    optimizer.register_step_pre_hook(fail)
+    with pytest.raises(UserError, match="memory is too small for the optimiser"):
+        optimizer_step(optimizer, loss_of(net, ROWS), 0.1, ALONE)
 
 
 @pytest.mark.parametrize("bucket_bytes", [optimizing.BUCKET_BYTES, 40])
