@@ -72,8 +72,15 @@ def test_a_batch_depends_on_seed_step_and_row_alone() -> None:
     with Feed(Numbered(), 7, 4, noisy) as one, Feed(Numbered(), 7, 4, noisy) as two:
         shared = (one.batch(2, range(2)).pictures, two.batch(2, range(2, 4)).pictures)
     assert torch.equal(torch.cat(shared), straight[2])
-    with Feed(Numbered(), 8, 4, noisy) as feed:
-        assert not torch.equal(feed.batch(0, range(4)).pictures, straight[0])
+
+
+def test_another_seed_means_another_order_and_other_random_numbers() -> None:
+    with Feed(Numbered(), 7, 10, plain) as one, Feed(Numbered(), 8, 10, plain) as two:
+        orders = [numbers(feed.batch(0, range(10)).pictures) for feed in (one, two)]
+    assert orders[0] != orders[1]
+    with Feed(Numbered(1), 7, 1, noisy) as one, Feed(Numbered(1), 8, 1, noisy) as two:
+        draws = [feed.batch(0, range(1)).pictures for feed in (one, two)]
+    assert not torch.equal(*draws)
 
 
 def test_every_row_of_every_step_has_random_numbers_of_its_own() -> None:
