@@ -6,6 +6,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from farm.engine.pyramid import blur, resize
+from farm.engine.training import fractions
 from farm_finetune.params import FinetuneParams
 
 
@@ -38,8 +39,7 @@ def centred(params: FinetuneParams, pixels: np.ndarray) -> Tensor:
 
 def squeezed(params: FinetuneParams, pixels: np.ndarray) -> Tensor:
     """Return a picture as a square: [1, 3, size, size] in 0..1."""
-    image = torch.tensor(pixels).permute(2, 0, 1)[None].float() / 255
-    return resize(image, params.size, params.size)
+    return resize(fractions(pixels)[None], params.size, params.size)
 
 
 def _rotated(image: Tensor, degrees: float) -> Tensor:

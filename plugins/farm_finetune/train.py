@@ -17,8 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from farm import BadInput, Context, PictureSet
-from farm.engine.training import Observation, StepResult, TrainingOptions, TrainState
-from farm.engine.training.feed import Feed
+from farm.engine.training import Feed, Observation, StepResult, TrainingOptions, TrainState
 from farm.engine.training.supervisor import RateSupervisor, rate_factor
 from farm_finetune.accuracy import confusion_of
 from farm_finetune.augmentation import augmented, centred
