@@ -198,6 +198,9 @@ def _open(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
             header = json.loads((file.metadata() or {})[_HEADER])
             _check_header(path, header)
             yield file, header
+    except FileNotFoundError as error:
+        reason = "does not exist; a run keeps only its newest checkpoints"
+        raise BadInput(str(path), reason) from error
     except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:120]
         raise BadInput(

@@ -108,3 +108,8 @@ def test_a_header_of_another_kind_is_refused_in_one_line(tmp_path: Path, header:
         with pytest.raises(BadInput, match="is not a training checkpoint") as error:
             read(path)
         assert "\n" not in str(error.value)
+
+
+def test_a_checkpoint_that_a_run_has_removed_is_said_to_be_gone(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="does not exist; a run keeps only its newest checkpoints"):
+        load_modules(tmp_path / "step-00000001.safetensors", {})

@@ -156,7 +156,7 @@ def test_all_workers_resume_from_the_checkpoint_that_the_first_one_chooses(
     [
         (
             None,
-            "worker 1 resumes from it, but worker 2 of 2 finds that it is not a training checkpoint",
+            "worker 1 resumes from it, but worker 2 of 2 finds that it does not exist",
         ),
         ("other", "worker 1 resumes from it, but worker 2 of 2 reads another file under this name"),
     ],
