@@ -24,6 +24,7 @@ from farm.model.job import JobState
 from farm.model.unit import UnitState
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.progress import TaskID
 
 MAX_BARS: Final = 8
@@ -124,10 +125,15 @@ class LineDisplay:
 
 
 class BarDisplay:
-    """Draws bars on standard error: one for the job, and one for each running frame."""
+    """Draws bars on standard error: one for the job, and one for each running frame.
+
+    A run has one bar, and below it a line for each part of its note: the step with its losses, the
+    speed, and a warning.
+    """
 
     def __init__(self, tally: Tally) -> None:
         from rich.console import Console
+        from rich.live import Live
         from rich.progress import BarColumn, Progress, TextColumn
 
         self._tally, self._began = tally, time.monotonic()
@@ -135,12 +141,12 @@ class BarDisplay:
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[status]}", markup=False),
-            console=Console(stderr=True),
-            transient=True,
         )
+        self._note = ""
+        self._live = Live(get_renderable=self._drawn, console=Console(stderr=True), transient=True)
         self._all = self._progress.add_task("frames", status="starting", total=None)
         self._bars: dict[str, TaskID] = {}
-        self._progress.start()
+        self._live.start()
 
     def on_event(self, event: News) -> None:
         if isinstance(event, UnitChanged) and event.state is UnitState.RETRY_WAIT:
@@ -155,14 +161,21 @@ class BarDisplay:
             self._show_frame(event)
         for name in self._bars.keys() - self._tally.running.keys():
             self._progress.remove_task(self._bars.pop(name))
+            self._note = ""
         self._show_all()
 
     def close(self) -> None:
-        self._progress.stop()
+        self._live.stop()
+
+    def _drawn(self) -> "Group":
+        from rich.console import Group
+        from rich.text import Text
+
+        return Group(self._progress, *(Text(part) for part in self._note.split("; ") if part))
 
     def _print_above(self, line: str) -> None:
         """Print a line above the bars."""
-        self._progress.console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
+        self._live.console.print(plain(line), markup=False, highlight=False, soft_wrap=True)
 
     def _show_frame(self, event: Progressed) -> None:
         name, done = event.unit.name, event.progress.done
@@ -171,6 +184,9 @@ class BarDisplay:
                 return
             self._bars[name] = self._progress.add_task(plain(name), status="", total=1.0)
         status = plain(f"{done:.0%}  {event.progress.note}")
+        if event.progress.training:
+            status, self._note = f"{done:.0%}", plain(event.progress.note)
+            self._progress.update(self._all, visible=False)
         self._progress.update(self._bars[name], completed=done, status=status)
 
     def _show_all(self) -> None:
@@ -243,6 +259,7 @@ def as_dict(event: News) -> dict[str, Any]:
                 "note": progress.note,
                 "tiles": progress.tiles,
                 "worker": progress.worker,
+                "training": asdict(progress.training) if progress.training else None,
             }
         case _:
             return {"event": _NAMES[type(event)], **asdict(event)}

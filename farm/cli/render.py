@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.app import make_executor, open_farm
@@ -49,7 +50,8 @@ def _render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
         farm.controller.submit(spec, resume=running.is_resumed)
         tally.total = farm.controller.scheduler.frame_count()
         job = _run(farm.controller, display)
-        code = _report_end(job, tally, running, _verb(registry, spec))
+        is_run = issubclass(registry.task(spec.task), Run)
+        code = _report_end(job, tally, running, is_run=is_run)
         if job.state is JobState.COMPLETED and spec.film.coherence != "none":
             try:
                 _report_flicker(farm.ledger, job)
@@ -77,10 +79,6 @@ def _run(controller: Controller, display: Display) -> Job:
     return controller.scheduler.job(job.id)
 
 
-def _verb(registry: Registry, spec: JobSpec) -> str:
-    return "trained" if issubclass(registry.task(spec.task), Run) else "rendered"
-
-
 def _open_live_view(port: int | None, stack: ExitStack) -> "LiveView | None":
     if port is None:
         return None
@@ -89,7 +87,7 @@ def _open_live_view(port: int | None, stack: ExitStack) -> "LiveView | None":
     return stack.enter_context(serve_live_view(port))
 
 
-def _report_end(job: Job, tally: Tally, running: Running, verb: str) -> Exit:
+def _report_end(job: Job, tally: Tally, running: Running, *, is_run: bool) -> Exit:
     """Print what failed and the closing line, and return the exit code."""
     for line in tally.failure_lines():
         echo(line, err=True)
@@ -99,13 +97,30 @@ def _report_end(job: Job, tally: Tally, running: Running, verb: str) -> Exit:
         return _report_interrupted(signals.arrived, running)
     if job.state is JobState.PAUSED:
         echo(f"the job is paused: {job.reason}", err=True)
+    is_complete = job.state is JobState.COMPLETED and not tally.failed
+    with suppress(OutputLost):  # the files are written all the same
+        trained = is_run and is_complete
+        closing = _trained(job, tally) if trained else _rendered(job, tally, is_run=is_run)
+        echo(closing, err=running.is_json)
+    return Exit.DONE if is_complete else Exit.FAILED
+
+
+def _trained(job: Job, tally: Tally) -> str:
+    """Return the closing line of a run that is finished, with the page to look at."""
+    from farm.engine.training.runs import PAGE
+
+    page = Path(job.spec.output) / PAGE
+    verb = "trained" if tally.done else "already trained:"
+    look = f"; look at {page}" if page.is_file() else ""
+    return f"{verb} {Path(job.spec.output)}{look}"
+
+
+def _rendered(job: Job, tally: Tally, *, is_run: bool) -> str:
+    """Return the closing line of any other job."""
     skipped = f", skipped {tally.skipped} already finished" if tally.skipped else ""
     failed = f", {len(tally.failed)} failed" if tally.failed else ""
-    with suppress(OutputLost):  # the files are written all the same
-        closing = f"{verb} {tally.done}{skipped}{failed}; output: {job.spec.output}"
-        echo(closing, err=running.is_json)
-    is_complete = job.state is JobState.COMPLETED and not tally.failed
-    return Exit.DONE if is_complete else Exit.FAILED
+    verb = "trained" if is_run else "rendered"
+    return f"{verb} {tally.done}{skipped}{failed}; output: {job.spec.output}"
 
 
 def _report_interrupted(interrupted: Interrupted, running: Running) -> Exit:

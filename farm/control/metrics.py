@@ -15,8 +15,16 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from farm.control.clock import Clock
+from farm.control.training_metrics import MOST_LOSSES, TrainingMetrics
 from farm.errors import UserError
-from farm.model.events import JobChanged, News, StaleReport, UnitChanged, WorkerChanged
+from farm.model.events import (
+    JobChanged,
+    News,
+    Progressed,
+    StaleReport,
+    UnitChanged,
+    WorkerChanged,
+)
 from farm.model.job import Job, JobState
 from farm.model.unit import UnitState
 from farm.model.work import Render
@@ -89,6 +97,27 @@ METRICS = MappingProxyType(
         "farm_plugin_load_failures_total": MetricSpec(
             "counter", (), "Plugins that failed to load at start-up."
         ),
+        "farm_training_steps_total": MetricSpec(
+            "counter",
+            ("task", "plugin"),
+            "Steps that runs have taken, those that were undone or are repeated included.",
+        ),
+        "farm_training_pictures_total": MetricSpec(
+            "counter", ("task", "plugin"), "Pictures in the batches of those steps."
+        ),
+        "farm_training_step_seconds": MetricSpec(
+            "histogram",
+            ("task", "plugin", "stage"),
+            "Duration of each stage of a step, of the steps that were reported: data, compute, exchange, checkpoint.",
+        ),
+        "farm_training_loss": MetricSpec(
+            "gauge",
+            ("task", "plugin", "loss"),
+            f"Losses of the latest step, by name; at most {MOST_LOSSES} names per task, the rest is dropped.",
+        ),
+        "farm_training_rate": MetricSpec(
+            "gauge", ("task", "plugin"), "Learning rate of the latest step."
+        ),
         "farm_units_in_state": MetricSpec(
             "gauge",
             ("state",),
@@ -106,14 +135,16 @@ METRICS = MappingProxyType(
 )
 """Every metric that the farm exports."""
 
-_COLLECTED = frozenset(
+_ELSEWHERE = frozenset(
     {
+        "farm_training_pictures_total",
+        "farm_training_steps_total",
         "farm_worker_busy_seconds_total",
         "farm_worker_up_seconds_total",
         "farm_plugin_load_failures_total",
     }
 )
-"""Counters that are computed at each scrape, as gauges are."""
+"""Counters of training, and those that are computed at each scrape, as gauges are."""
 
 _NO_PLUGINS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -162,7 +193,7 @@ class Metrics:
         self._counters = {
             name: Counter(name, spec.help, spec.labels, registry=self.registry)
             for name, spec in METRICS.items()
-            if spec.type == "counter" and name not in _COLLECTED
+            if spec.type == "counter" and name not in _ELSEWHERE
         }
         duration = METRICS["farm_unit_duration_seconds"]
         self._duration = Histogram(
@@ -172,6 +203,7 @@ class Metrics:
             buckets=BUCKETS,
             registry=self.registry,
         )
+        self._training = TrainingMetrics(METRICS, self.registry)
         self.registry.register(self)
 
     def watch(self, scheduler: Scheduler) -> None:
@@ -203,6 +235,8 @@ class Metrics:
                 self._count_job(job)
             case UnitChanged():
                 self._count_unit(event, *self._tasks[event.unit.job])
+            case Progressed(unit):
+                self._training.count(event, *self._tasks[unit.job])
             case WorkerChanged():
                 self._count_worker(event)
             case StaleReport():
@@ -219,6 +253,7 @@ class Metrics:
         self._tasks[job.id] = labels
         if job.state.is_final:
             del self._tasks[job.id]
+            self._training.forget(job.id)
             self._count("farm_jobs_finished_total", *labels, job.state)
 
     def _count_unit(self, event: UnitChanged, *labels: str) -> None:

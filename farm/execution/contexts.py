@@ -50,6 +50,7 @@ class ContextFactory:
     ) -> "FrameContext":
         """Return a context. frame: the name that the seed is derived from. files: of the order."""
         from farm.engine.context import FrameContext
+        from farm.execution.run_report import RunReport
 
         files = files or self.known_files({})
         return FrameContext(
@@ -66,6 +67,7 @@ class ContextFactory:
             pictures=_make_pictures(files),
             world=self.world,
             files=files,
+            follow=RunReport,
         )
 
 

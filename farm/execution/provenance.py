@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from farm.host.context import Context
 from farm.host.task import NetworkParams, Task
 from farm.model.messages import Order
 from farm.model.work import Join
@@ -22,17 +23,26 @@ def named_params(
 ) -> dict[str, object]:
     """Return a task's parameters for the record. context: after the render.
 
-    A parameter that names a file becomes ``{"name": ..., "sha256": ...}``. A network that was not
-    used is left out, with its weights; of one that is a file, the name remains.
+    As digested_params, without a network that was not used, and without its weights.
     """
-    files = task.files()
-    digests = {text: context.digest(path) for text, path in files.items()}
+    named = digested_params(task, params, context)
+    if isinstance(task.params, NetworkParams) and task.params.network not in context.networks_used:
+        del named["network"], named["weights"]
+    return named
+
+
+def digested_params(
+    task: Task, params: Mapping[str, object], context: Context
+) -> dict[str, object]:
+    """Return a task's parameters without any path.
+
+    One that names a file becomes ``{"name": ..., "sha256": ...}``. Of a network that is a file,
+    the name remains.
+    """
+    digests = {text: context.digest(path) for text, path in task.files().items()}
     named = {name: _with_digests(value, digests) for name, value in params.items()}
     if isinstance(task.params, NetworkParams):
-        if task.params.network in context.networks_used:
-            named["network"] = _without_folder(task.params.network)
-        else:
-            del named["network"], named["weights"]
+        named["network"] = _without_folder(task.params.network)
     return named
 
 

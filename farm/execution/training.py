@@ -1,7 +1,12 @@
 """Carries out an order to train."""
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
 from farm.errors import PluginError
 from farm.execution.failures import full_disk_errors, output_errors, plugin_errors
+from farm.execution.provenance import digested_params
 from farm.execution.timing import timed
 from farm.host.context import Context
 from farm.host.task import Run, Task
@@ -9,8 +14,13 @@ from farm.model.messages import Figures, Order
 from farm.model.work import Train
 
 
-def train(order: Order, work: Train, task: Task, context: Context) -> Figures:
-    """Train on the inputs, and check that the result file is there. Raises FarmError only."""
+def train(
+    order: Order, work: Train, task: Task, params: Mapping[str, object], context: Context
+) -> Figures:
+    """Train on the inputs, and check that the result file is there. Raises FarmError only.
+
+    params: of the task, with defaults.
+    """
     from farm.storage import output_path, sha256_file
 
     target = output_path(order.unit.target)
@@ -24,9 +34,26 @@ def train(order: Order, work: Train, task: Task, context: Context) -> Figures:
         plugin_errors(order.task, str(context.device)),
         full_disk_errors(order.unit.target),
     ):
+        if context.world.rank == 0:
+            _describe(target.parent, task, params, context)
         task.train(work.inputs, target.parent, context)
         if context.world.rank != 0:
             return Figures()
         if not target.is_file():
             raise PluginError(order.task, f"train returned without writing {target}")
     return Figures(seconds=seconds, target_sha256=sha256_file(target))
+
+
+def _describe(folder: Path, task: Run, params: Mapping[str, object], context: Context) -> None:
+    """Write down what the run in a folder was started with, unless that was done before."""
+    import farm
+    from farm.engine.training.runs import FACTS
+    from farm.storage import open_whole
+
+    path = folder / FACTS
+    if path.exists():
+        return
+    named = digested_params(task, params, context)
+    facts = {"task": task.name, "params": named, "farm": farm.__version__}
+    with open_whole(path) as file:
+        file.write(json.dumps(facts, indent=1).encode())

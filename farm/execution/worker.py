@@ -66,12 +66,12 @@ class Worker:
                     order, work, task, params, report=report, is_cancelled=is_cancelled
                 )
             case Train() as work:
-                task, _ = self._load_task(order)
+                task, params = self._load_task(order)
                 files = self._contexts.known_files(order.files)
                 context = self._contexts.make(
                     order.plan, order.unit.name, report, is_cancelled, files=files
                 )
-                return train(order, work, task, context)
+                return train(order, work, task, params, context)
             case _:
                 return self._finisher.run(order, report, is_cancelled)
 

@@ -78,7 +78,8 @@ class TrainingFigures:
     """What a run did until its latest step.
 
     pictures: trained on so far. losses: of the step, by name. rate: the learning rate, if the run
-    names one. seconds: of the step, by stage (data, compute, exchange, checkpoint).
+    names one. seconds: of the step, by stage (data, compute, exchange, checkpoint). taken: steps
+    that this attempt has taken, those that a rewind undid included.
     """
 
     step: int
@@ -86,6 +87,7 @@ class TrainingFigures:
     losses: Mapping[str, float]
     rate: float | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    taken: int = 0
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,17 @@ class Dcgan(Run):
     params: DcganParams
     result = RESULT
 
-    def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:
-        from farm_dcgan.train import train
-
+    def check_inputs(self, inputs: tuple[str, ...], context: Context) -> None:
         if len(inputs) != 1:
             raise BadInput(
                 inputs[-1],
                 f"{len(inputs)} sets of pictures given; give one, such as a folder or a zip",
             )
+        context.pictures(inputs[0])
+
+    def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:
+        from farm_dcgan.train import train
+
         train(inputs[0], folder / RESULT, self.params, context)
 
     def sampler(self, checkpoint: Path, context: Context) -> Sampler:

@@ -17,13 +17,21 @@ from prometheus_client.parser import text_string_to_metric_families
 from farm.control.clock import FakeClock
 from farm.control.controller import Controller
 from farm.control.metrics import BUCKETS, METRICS, Metrics
+from farm.control.training_metrics import MOST_LOSSES
 from farm.errors import UserError
 from farm.host.registry import Registry
 from farm.ledger import Ledger
-from farm.model.events import JobChanged, News, StaleReport, UnitChanged, WorkerChanged
+from farm.model.events import (
+    JobChanged,
+    News,
+    Progressed,
+    StaleReport,
+    UnitChanged,
+    WorkerChanged,
+)
 from farm.model.film import FilmFormat
 from farm.model.job import Job, JobSpec, JobState
-from farm.model.messages import Reason
+from farm.model.messages import Reason, TrainingFigures, UnitProgress
 from farm.model.unit import Unit, UnitState
 from farm.model.work import Blend, Encode, Join, Picture, Render, Train
 
@@ -238,6 +246,76 @@ def test_a_scrape_during_a_job_is_answered(
     controller.submit(spec)
     controller.run()
     assert seen == [1, 2, 3]
+
+
+class Trainer:
+    """Reports steps of a run to a farm's metrics."""
+
+    def __init__(self, watched: Watched, spec: JobSpec) -> None:
+        self._metrics = watched.metrics
+        self.job = Job("run", spec, 0.0)
+        self._unit = Unit("run", "train", "", "t", work=Train(("in",)))
+        self._metrics.on_event(JobChanged(self.job))
+
+    def report(self, step: int, taken: int, lease: str = "first", **losses: float) -> None:
+        """Report a step of a batch of 8. taken: steps of this attempt."""
+        figures = TrainingFigures(step, 8 * step, losses, 0.5, {"data": 0.2, "compute": 2}, taken)
+        progress = UnitProgress("w1", lease, 0.5, training=figures)
+        self._metrics.on_event(Progressed(self._unit, progress))
+
+
+@pytest.fixture
+def trainer(watched: Watched, spec: JobSpec) -> Trainer:
+    return Trainer(watched, spec)
+
+
+TRAINED = {"task": "copy", "plugin": "copying"}
+
+
+def test_steps_between_two_reports_are_counted(watched: Watched, trainer: Trainer) -> None:
+    trainer.report(1, 1)
+    trainer.report(10, 10)
+    scraped = scrape(watched.port)
+    assert scraped.value("farm_training_steps_total", **TRAINED) == 10
+    assert scraped.value("farm_training_pictures_total", **TRAINED) == 80
+
+
+def test_a_resumed_run_counts_the_steps_it_takes_itself(watched: Watched, trainer: Trainer) -> None:
+    trainer.report(500, 500)
+    trainer.report(403, 3, lease="second")
+    trainer.report(404, 4, lease="second")
+    assert scrape(watched.port).value("farm_training_steps_total", **TRAINED) == 504
+
+
+def test_a_run_that_goes_back_counts_the_steps_it_takes_again(
+    watched: Watched, trainer: Trainer
+) -> None:
+    for step, taken in ((20, 20), (10, 21), (11, 22), (11, 22)):
+        trainer.report(step, taken)
+    scraped = scrape(watched.port)
+    assert scraped.value("farm_training_steps_total", **TRAINED) == 22
+    assert scraped.value("farm_training_pictures_total", **TRAINED) == 22 * 8
+
+
+def test_losses_rate_and_stages_of_the_latest_step_are_shown(
+    watched: Watched, trainer: Trainer
+) -> None:
+    trainer.report(1, 1, real=0.25, fake=3)
+    trainer.report(2, 2, real=0.5, fake=1)
+    scraped = scrape(watched.port)
+    assert scraped.value("farm_training_loss", **TRAINED, loss="real") == 0.5
+    assert scraped.value("farm_training_loss", **TRAINED, loss="fake") == 1
+    assert scraped.value("farm_training_rate", **TRAINED) == 0.5
+    for stage, seconds in {"data": 0.4, "compute": 4.0}.items():
+        assert scraped.value("farm_training_step_seconds_sum", **TRAINED, stage=stage) == seconds
+        assert scraped.value("farm_training_step_seconds_count", **TRAINED, stage=stage) == 2
+
+
+def test_the_number_of_losses_is_bounded(watched: Watched, trainer: Trainer) -> None:
+    for step in range(1, 50):
+        trainer.report(step, step, **{f"loss{step}": 1.0})
+    shown = scrape(watched.port).by("farm_training_loss", "loss")
+    assert list(shown) == [f"loss{step}" for step in range(1, MOST_LOSSES + 1)]
 
 
 def worker(state: str) -> WorkerChanged:

@@ -141,6 +141,31 @@ def test_counters_match_the_ledger(command: Command, gates: tuple[Gate, Gate], p
     assert sums(last, "farm_units_in_state") == 0
 
 
+def test_a_run_counts_its_steps(command: Command, gates: tuple[Gate, Gate], port: int) -> None:
+    draw(command.folder / "style.png")
+    for number in range(3):
+        draw(command.folder / "photos" / f"{number}.png", 64, 64, number)
+    small = ("--width", 4, "--blocks", 1, "--side", 64, "--style-side", 64, "--batch", 2)
+    words = ("train-style", "style.png", "--photos", "photos", "-o", "run", *small, "--steps", 3)
+    _, end = gates
+    with command.start("--plugins-dir", "own", *words, "--metrics-port", port) as job:
+        end.wait_until_reached()
+        last = scrape(port)
+        end.open()
+        done = job.wait()
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "trained run; look at run/index.html"
+    assert last["farm_training_steps_total", "style", "train-style"] == 3
+    assert last["farm_training_pictures_total", "style", "train-style"] == 6
+    assert last["farm_training_rate", "style", "train-style"] > 0
+    assert last["farm_training_loss", "content", "style", "train-style"] > 0
+    for stage, count in {"compute": 3, "checkpoint": 1}.items():
+        key = ("farm_training_step_seconds_count", "style", stage, "train-style")
+        assert last[key] == count
+    steps = [event["training"]["step"] for event in job.events if event["event"] == "progress"]
+    assert steps[-1] == 3
+
+
 CONFIG = """
 scrape_configs:
   - job_name: farm

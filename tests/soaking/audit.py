@@ -9,6 +9,9 @@ from pathlib import Path
 from soaking.jobs import Job, digests
 
 CHECKPOINTS = "checkpoints/"
+REPORTS = {"curves.png", "index.html"}
+"""What a run draws of its latest steps, with the time and the speed."""
+
 SHARED_MEMORY_SECONDS = 5
 """Files in shared memory come and go; those that nobody uses for so long are left behind."""
 
@@ -32,8 +35,12 @@ def faults_of(job: Job, quiet: dict[str, str], changed: float, crashes: int) -> 
 
 
 def results(folder: Path) -> dict[str, str]:
-    """Return the digests of the outputs; which checkpoints a run keeps depends on its stops."""
-    return {n: d for n, d in digests(folder).items() if not n.startswith(CHECKPOINTS)}
+    """Return the digests of the outputs that do not depend on when a job was stopped."""
+    return {
+        name: digest
+        for name, digest in digests(folder).items()
+        if not name.startswith(CHECKPOINTS) and name not in REPORTS
+    }
 
 
 def has_ended(job: Job) -> bool:

@@ -35,9 +35,9 @@ class TrainState:
     """The complete state of a run between two steps.
 
     modules, optimizers: by name; modified in place. A moving average of a network is one more
-    module. facts: what must not change when a run is resumed, such as data, networks and sizes.
-    step: steps done. extra: further tensors, by name. memory: further values that JSON can hold
-    and that change while the run trains.
+    module. facts: what must not change when a run is resumed, such as data, networks and sizes; of
+    those that have changed, the first is named. step: steps done. extra: further tensors, by name.
+    memory: further values that JSON can hold and that change while the run trains.
     """
 
     modules: Mapping[str, nn.Module]
@@ -203,7 +203,7 @@ def _reading(path: Path) -> Iterator[None]:
 def _check_same_run(
     path: Path, label: str, current: Mapping[str, object], saved: Mapping[str, object]
 ) -> None:
-    for key in sorted({*current, *saved}):
+    for key in dict.fromkeys((*current, *saved)):
         if current.get(key) != saved.get(key):
             raise BadInput(
                 str(path),

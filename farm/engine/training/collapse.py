@@ -89,19 +89,20 @@ _VALUES: Final = 3 * THUMBNAIL**2
 class DiversityDetector:
     """Warns when a generator draws pictures that are all alike, or blank.
 
-    The spread of a batch is how much the thumbnails of its pictures differ, compared with that of
-    real pictures. It does not see that pictures come in a few kinds only. Nothing stops the run but a loss that is not
-    finite: the last checkpoints show whether it recovers.
+    The spread of a batch is how much the thumbnails of its pictures differ. It is compared with
+    that of real pictures. A generator that draws a few different pictures again and again is not
+    detected. A warning does not stop the run: later checkpoints show whether it recovers.
 
-    spread: of real pictures; see spread_of. alike: the smallest share of it. blank: the smallest mean
-    standard deviation within a picture. patience: steps in a row that a fault lasts before it is
-    reported; every run begins with blank pictures.
+    spread: of real pictures; see spread_of. alike: the smallest share of it. blank: the smallest
+    standard deviation within a picture, on average. patience: steps in a row that a fault may last
+    before it is reported, because every generator draws blank pictures at first; a run that is
+    resumed counts anew.
     """
 
     spread: float
-    alike: float = 0.25
+    alike: float = 0.2
     blank: float = 0.02
-    patience: int = 100
+    patience: int = 500
 
     def __post_init__(self) -> None:
         self._faulty_steps = 0
@@ -114,13 +115,16 @@ class DiversityDetector:
         return torch.cat([flat, flat.square(), deviation[:, None]], 1)
 
     def check(
-        self, step: int, losses: Mapping[str, float], measured: Float[Tensor, " _"]
+        self,
+        step: int,  # noqa: ARG002 - of every detector
+        losses: Mapping[str, float],  # noqa: ARG002 - of every detector
+        measured: Float[Tensor, " _"],
     ) -> tuple[dict[str, float], str]:
-        """Return the step's figures, and a description of their fault or an empty string.
+        """Return the step's figures, and a description of a fault that lasts or an empty string.
 
         measured: the result of measure, averaged over the batch.
         """
-        mean, square, deviation = measured.split([_VALUES, _VALUES, 1])
+        mean, square, deviation = torch.split(measured, [_VALUES, _VALUES, 1])
         variance = (square - mean.square()).clamp(min=0).mean()
         figures = {"spread": float(variance.sqrt()), "deviation": float(deviation)}
         fault = self._fault(figures)

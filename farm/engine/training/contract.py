@@ -101,5 +101,5 @@ class Watcher(Protocol):
     def on_checkpoint(self, state: TrainState, observation: Observation) -> None:
         """Handle a checkpoint that has been written."""
 
-    def on_end(self) -> None:
+    def on_end(self, state: TrainState) -> None:
         """Handle the end of a run that has made all its steps."""

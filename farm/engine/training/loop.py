@@ -84,7 +84,7 @@ def train(
                 training.save()
                 raise
     if watcher and world.rank == 0:
-        watcher.on_end()
+        watcher.on_end(state)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class _Training:
         self._state, self._options, self._world, self._log = state, options, world, log
         self._detector, self._supervisor, self._observe = detector, supervisor, observe
         self._watcher = watcher if world.rank == 0 else None
-        self._speed = Speed()
+        self._speed, self._taken = Speed(), 0
         self._saved = state.step or None
         """The step whose checkpoint is on disk."""
 
@@ -143,8 +143,9 @@ class _Training:
         """Return the record of a step, and show it to the watcher."""
         step, options = self._state.step, self._options
         self._speed.tick()
+        self._taken += 1
         figures = TrainingFigures(
-            step, step * options.batch, outcome.losses, outcome.rate, dict(seconds)
+            step, step * options.batch, outcome.losses, outcome.rate, dict(seconds), self._taken
         )
         record = StepRecord(step / options.steps, figures, outcome.warning)
         if self._watcher:
@@ -237,5 +238,5 @@ def check_finite(step: int, losses: Mapping[str, float]) -> None:
         if not isfinite(loss):
             value = str(loss).replace("nan", "NaN")
             raise UserError(
-                f"training diverged at step {step}: loss {name!r} is {value}; try a lower --rate"
+                f"training diverged at step {step}: loss {name!r} is {value}; try a lower learning rate"
             )

@@ -1,7 +1,7 @@
 """The log and checkpoints in the folder of a run; only the first worker writes them."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,11 @@ from farm.errors import BadInput, StorageFailed, UserError
 from farm.storage import open_whole, remove_file, remove_leftovers, write_error
 
 LOG: Final = "log.jsonl"
-"""One JSON object per step: its number, losses and figures, and a warning if there is one."""
+"""One JSON object per step: its number, losses and figures.
+
+It also has the warning, if that differs from the one of the step before; empty if there is none
+any longer.
+"""
 
 
 class RunLog:
@@ -130,6 +134,7 @@ class RunLog:
         """Remove the lines of later steps from the log, and one that was cut short."""
         lines = self._log.read_text().splitlines() if self._log.is_file() else []
         kept = [line for line in lines if _step_of(line) <= step]
+        self._warned = _last_warning(kept)
         write_whole(self._log, "".join(f"{line}\n" for line in kept).encode())
 
     # Writing
@@ -139,7 +144,7 @@ class RunLog:
         if not self._writes:
             return
         line: dict[str, Any] = {"step": step, **figures}
-        if warning and warning != self._warned:
+        if warning != self._warned:
             line["warning"] = warning
         self._warned = warning
         with write_errors(self._log):
@@ -191,6 +196,12 @@ def write_picture(path: Path, picture: Picture) -> None:
     values = picture[0].detach().float().clamp(0, 1).mul(255).round().byte()
     with open_whole(path) as file:
         Image.fromarray(values.permute(1, 2, 0).cpu().numpy()).save(file, "png")
+
+
+def _last_warning(lines: Sequence[str]) -> str:
+    """Return the warning that holds after these lines of a log."""
+    changes = (json.loads(line).get("warning") for line in reversed(lines))
+    return next((warning for warning in changes if warning is not None), "")
 
 
 def _step_of(line: str) -> float:

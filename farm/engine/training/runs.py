@@ -14,6 +14,7 @@ from farm.errors import BadInput
 
 CHECKPOINTS: Final = "checkpoints"
 FACTS: Final = "run.json"
+PAGE: Final = "index.html"
 
 _CHECKPOINT: Final = re.compile(r"step-(\d{8,})\.safetensors")
 _LISTED: Final = 8
@@ -21,7 +22,11 @@ _LISTED: Final = 8
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What a run was started with. task: its name. params: the task's, as JSON values."""
+    """What a run was started with.
+
+    task: its name. params: the task's, as JSON values; one that names a file is the file's name
+    without its folder.
+    """
 
     task: str
     params: Mapping[str, Any]
@@ -32,12 +37,22 @@ def read_run(run: Path) -> RunFacts:
     path = run / FACTS
     try:
         content = json.loads(path.read_bytes())
-        return RunFacts(str(content["task"]), dict(content["params"]))
+        params = {name: _with_names(value) for name, value in content["params"].items()}
+        return RunFacts(str(content["task"]), params)
     except (FileNotFoundError, NotADirectoryError):
         raise BadInput(str(run), _why_no_run(run)) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise BadInput(str(path), f"does not describe a run ({reason})") from error
+
+
+def _with_names(value: Any) -> Any:
+    """Return a parameter in which each file, stored as name and digest, is its name again."""
+    if isinstance(value, dict):
+        if value.keys() == {"name", "sha256"}:
+            return value["name"]
+        return {key: _with_names(item) for key, item in value.items()}
+    return [_with_names(item) for item in value] if isinstance(value, list) else value
 
 
 def checkpoints(run: Path) -> dict[int, Path]:
@@ -52,6 +67,13 @@ def checkpoints(run: Path) -> dict[int, Path]:
 def checkpoint_path(run: Path, step: int) -> Path:
     """Return where a run's checkpoint after a step is, or will be."""
     return run / CHECKPOINTS / f"step-{step:08}.safetensors"
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step of a checkpoint, from its name."""
+    match = _CHECKPOINT.fullmatch(checkpoint.name)
+    assert match, checkpoint
+    return int(match[1])
 
 
 def find_checkpoint(run: Path, step: int | None = None) -> Path:

@@ -23,7 +23,12 @@ class Speed:
         seconds = self._times[-1] - self._times[0]
         rate = (len(self._times) - 1) / max(seconds, 1e-9)
         left = duration(steps_left / rate)
-        return f"{rate:.3g} steps/s, {rate * batch:.3g} pictures/s, {left} left"
+        return f"{per_second(rate)} steps/s, {per_second(rate * batch)} pictures/s, {left} left"
+
+
+def per_second(count: float) -> str:
+    """Return a speed with three digits, or as a whole number: 0.052, 2.13, 3,150."""
+    return f"{count:,.0f}" if count >= 100 else f"{count:.3g}"
 
 
 def duration(seconds: float) -> str:

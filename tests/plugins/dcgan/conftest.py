@@ -13,7 +13,7 @@ from PIL import Image
 from farm import UnknownName
 from farm.engine.context import FrameContext
 from farm.engine.networks import NetworkCache
-from farm.engine.training.feed import Feed
+from farm.engine.training import Feed
 from farm.engine.world import ALONE, World
 from farm.host.vetting import validate_params
 from farm.media.dataset import open_pictures
@@ -44,7 +44,7 @@ def drawings(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_context() -> MakeContext:
     """Return a function that makes a context, which may stop the run after some steps."""
 
@@ -78,7 +78,7 @@ def make_run(**params: Any) -> Dcgan:
     return Dcgan(validate_params(Dcgan, {**QUICK, **params}))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_training(drawings: str, make_context: MakeContext) -> MakeTraining:
     """Return a function that makes a training without its loop: parameters, perhaps a world."""
 
