@@ -53,7 +53,9 @@ class NetworkParams(TaskParams):
     """Parameters of a task that uses a network."""
 
     network: Annotated[str, AfterValidator(_absolute_file)] = Field(
-        "starter", description="Network to use: see `farm networks`; or a .caffemodel file."
+        "starter",
+        description="Network to use: see `farm networks`; or a .caffemodel file, or the folder of a "
+        "run that trained one, as RUN or RUN@STEP.",
     )
     weights: FilePath | None = Field(
         None,

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from farm.cli.checkpoint import split
+from farm.cli.run_checkpoint import split
 from farm.engine.training import TrainState
 from farm.media import read_record
 from farm.media.film import read_film, read_film_record
