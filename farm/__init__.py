@@ -41,7 +41,7 @@ from farm.errors import (
 from farm.host.context import Context
 from farm.host.hookspecs import hookimpl
 from farm.host.task import Effect, Field, FilePath, NetworkParams, Run, Task, TaskParams
-from farm.model.specs import NetworkSpec, Previous, Sampler, Weights
+from farm.model.specs import NetworkSpec, Part, PictureSet, Previous, Sampler, Weights
 
 __all__ = [
     "BadInput",
@@ -56,6 +56,8 @@ __all__ = [
     "InputChanged",
     "NetworkParams",
     "NetworkSpec",
+    "Part",
+    "PictureSet",
     "PluginError",
     "Previous",
     "Run",

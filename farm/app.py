@@ -3,22 +3,27 @@
 The only module that knows every room.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from farm.control.clock import SystemClock
 from farm.control.controller import Controller, Observer
 from farm.control.metrics import Metrics
-from farm.errors import UnknownName, UserError
-from farm.execution.contexts import check_context
+from farm.errors import BadParameter, FarmError, PluginError, UnknownName, UserError
+from farm.execution.contexts import check_context, command_context
 from farm.execution.own_thread import in_own_thread
+from farm.host.context import Context
 from farm.host.executor import Executor, ExecutorOptions
 from farm.host.registry import Registry
+from farm.host.task import Run
+from farm.host.vetting import validate_params
 from farm.ledger import Ledger
 from farm.model.job import JobSpec
+from farm.model.specs import Sampler
 from farm.planning.checking import task_check
 from farm.planning.sharing import is_shared_by_all_workers
 from farm.settings import Settings
@@ -36,6 +41,45 @@ class Farm:
 
     controller: Controller
     ledger: Ledger
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run that a command draws from, in this process. context: outside of any job."""
+
+    task: Run
+    context: Context
+
+    def sampler(self, checkpoint: Path) -> Sampler:
+        """Return what draws pictures from a checkpoint.
+
+        Raises UserError if the task draws none, BadInput for a damaged checkpoint, and PluginError.
+        """
+        try:
+            return self.task.sampler(checkpoint, self.context)
+        except FarmError:
+            raise
+        except Exception as error:
+            reason = f"sampler raised {type(error).__name__}: {error}"
+            raise PluginError(self.task.name, reason) from error
+
+
+def open_run(registry: Registry, task: str, params: Mapping[str, Any]) -> TrainedRun:
+    """Return a run that was started with these parameters.
+
+    Raises UnknownName if no plugin has the task, UserError if it does not take the parameters.
+    """
+    kind = registry.task(task)
+    try:
+        made = kind(validate_params(kind, params))
+    except BadParameter as error:
+        raise UserError(
+            f"the run was started with another version of task {task!r}, which took other "
+            f"parameters ({error}); install that version of its plugin"
+        ) from error
+    if not isinstance(made, Run):
+        raise UserError(f"task {task!r} does not train; give the folder of a run")
+    return TrainedRun(made, command_context(registry))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from farm.errors import BadInput, Cancelled, UnknownName
 from farm.host.task import Effect, TaskParams
 from farm.host.vetting import task_fault, validate_params
-from farm.model.specs import Previous
+from farm.model.specs import Part, PictureSet, Previous
 from farm.storage import FileDigests
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ SIZES: Final = ((48, 64), (37, 53))
 class FakeContext:
     """A context for one frame on the CPU, without networks. It implements farm.Context.
 
-    pictures: what read returns, by source. stop_at: progress of at least this fraction raises
+    pictures: what read returns, by source. picture_sets: what pictures returns, by source, and for
+    part "val", by SOURCE/val. stop_at: progress of at least this fraction raises
     Cancelled. number, seconds, previous: the frame's place in a film.
     reported: every (done, note) passed to progress, in order.
     """
@@ -48,6 +49,7 @@ class FakeContext:
         *,
         seed: int = 0,
         pictures: "Mapping[str, Tensor] | None" = None,
+        picture_sets: "Mapping[str, PictureSet] | None" = None,
         stop_at: float | None = None,
         number: int = 0,
         seconds: float = 0.0,
@@ -55,6 +57,7 @@ class FakeContext:
     ) -> None:
         self._seed = seed
         self._pictures = dict(pictures or {})
+        self._picture_sets = dict(picture_sets or {})
         self._stop_at = stop_at
         self.number, self.seconds, self.previous = number, seconds, previous
         self.reported: list[tuple[float, str]] = []
@@ -95,6 +98,9 @@ class FakeContext:
     def network(self, name: str, weights: str | None = None) -> "Network":  # noqa: ARG002
         raise UnknownName("network", name, ())
 
+    def module(self, name: str, weights: str | None = None) -> "nn.Module":  # noqa: ARG002
+        raise UnknownName("network", name, ())
+
     def gradient(
         self, image: "Tensor", network: "Network", *objectives: "Objective"
     ) -> tuple[float, "Tensor"]:
@@ -120,6 +126,12 @@ class FakeContext:
         if source not in self._pictures:
             raise BadInput(source, "FakeContext has no such picture; add it to pictures")
         return self._pictures[source]
+
+    def pictures(self, source: str, part: Part = "train") -> PictureSet:
+        name = source if part == "train" else f"{source}/{part}"
+        if name not in self._picture_sets:
+            raise BadInput(name, "FakeContext has no such pictures; add them to picture_sets")
+        return self._picture_sets[name]
 
     def load(self, path: str, read: "Callable[[Path], Loaded]") -> "Loaded":
         return read(Path(path))

@@ -1,5 +1,6 @@
 """The example plugins load, keep the contract and render what they describe."""
 
+import json
 import os
 import re
 import subprocess
@@ -11,11 +12,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
 
 from farm import Effect
+from farm import Run as FarmRun
 from farm.errors import BadParameter
 from farm.host.registry import Registry
 from farm.host.vetting import validate_params
+from farm.media.dataset import open_pictures
+from farm.model.specs import PictureSet
+from farm.storage import KnownFiles
 from farm.testing import FakeContext, check_effect
 
 ROOT = Path(__file__).parents[1]
@@ -93,6 +100,52 @@ def test_the_readme_shows_the_smallest_example() -> None:
     )
     assert shown == (EXAMPLES / "invert.py").read_text()
     assert sum(bool(line.strip()) for line in shown.splitlines()) < 15
+
+
+def test_the_readme_shows_the_smallest_run() -> None:
+    (shown,) = (
+        block
+        for block in re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+        if "class Denoise" in block
+    )
+    assert shown == (EXAMPLES / "denoise.py").read_text()
+    run = shown.partition("class Denoise")[2].partition("\n\n\n")[0]
+    assert sum(bool(line.strip()) for line in run.splitlines()) < 30
+
+
+@pytest.fixture
+def noisy_set(tmp_path: Path) -> PictureSet:
+    """Five pictures of 40x48 pixels."""
+    (tmp_path / "set").mkdir()
+    drawn = np.random.default_rng(2).integers(0, 256, (5, 5, 6, 3), dtype=np.uint8)
+    for number, pixels in enumerate(drawn):
+        picture = Image.fromarray(pixels).resize((48, 40), Image.Resampling.BICUBIC)
+        picture.save(tmp_path / "set" / f"{number}.png")
+    return open_pictures(str(tmp_path / "set"), "train", KnownFiles())
+
+
+def denoise(
+    registry: Registry, folder: Path, pictures: PictureSet, steps: int
+) -> dict[str, Tensor]:
+    """Train in a folder; return the tensors of the result."""
+    task = registry.task("denoise")
+    run = task(validate_params(task, {"steps": steps}))
+    assert isinstance(run, FarmRun)
+    folder.mkdir(exist_ok=True)
+    run.train(("set",), folder, FakeContext(seed=4, picture_sets={"set": pictures}))
+    return load_file(folder / run.result)
+
+
+def test_the_example_run_learns_and_resumes_to_the_last_bit(
+    registry: Registry, noisy_set: PictureSet, tmp_path: Path
+) -> None:
+    straight = denoise(registry, tmp_path / "straight", noisy_set, 40)
+    denoise(registry, tmp_path / "stopped", noisy_set, 17)
+    resumed = denoise(registry, tmp_path / "stopped", noisy_set, 40)
+    assert all(torch.equal(resumed[name], value) for name, value in straight.items())
+    lines = (tmp_path / "straight" / "log.jsonl").read_text().splitlines()
+    errors = [json.loads(line)["error"] for line in lines]
+    assert sum(errors[-5:]) < 0.8 * sum(errors[:5])
 
 
 def test_an_amount_out_of_range_is_refused(registry: Registry) -> None:

@@ -26,10 +26,13 @@ __all__ = ["main"]
 COMMANDS: Final = {
     "demo": ("farm.cli.demo", "demo"),
     "doctor": ("farm.cli.doctor", "doctor"),
+    "evaluate": ("farm.cli.evaluate", "evaluate"),
     "flicker": ("farm.cli.flicker", "flicker"),
     "networks": ("farm.cli.inspect", "networks"),
     "new-plugin": ("farm.cli.scaffold", "new_plugin"),
     "plugins": ("farm.cli.inspect", "plugins"),
+    "prepare": ("farm.cli.prepare", "prepare"),
+    "sample": ("farm.cli.sample", "sample"),
     "show": ("farm.cli.inspect", "show"),
 }
 """Module and attribute of each of the farm's own commands."""

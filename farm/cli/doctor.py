@@ -188,7 +188,7 @@ def _weights(registry: Registry) -> Iterator[Finding]:
 
     specs = registry.networks
     present = [name for name, spec in specs.items() if find_weights(spec)]
-    missing = [name for name in specs if name not in present]
+    missing = [name for name, spec in specs.items() if spec.weights.url and name not in present]
     if present:
         yield Finding("weights", "ok", f"present: {', '.join(present)}")
     else:

@@ -32,7 +32,7 @@ from farm.engine.world import ALONE, World
 from farm.errors import Cancelled, StorageFailed
 from farm.model.job import Plan
 from farm.model.messages import ReportProgress, TrainingFigures
-from farm.model.specs import Previous
+from farm.model.specs import Part, PictureSet, Previous
 from farm.storage import KnownFiles
 
 Loaded = TypeVar("Loaded")
@@ -83,12 +83,14 @@ class FrameContext:
         report: ReportProgress,
         is_cancelled: Callable[[], bool],
         read: Callable[[str], np.ndarray],
+        pictures: Callable[[str, Part], PictureSet] | None = None,
         world: World = ALONE,
         files: KnownFiles | None = None,
         follow: Callable[[TrainingOptions], Watcher] | None = None,
     ) -> None:
         self._device, self._plan, self._networks = device, plan, networks
         self._report, self._is_cancelled, self._read = report, is_cancelled, read
+        self._pictures = pictures
         self.number, self.seconds, self.previous = number, seconds, previous
         self.world = world
         self._files, self._follow = files or KnownFiles(), follow
@@ -125,6 +127,9 @@ class FrameContext:
         self.networks_used[name] = network.digest
         return network
 
+    def module(self, name: str, weights: str | None = None) -> nn.Module:
+        return self._networks.module(name, weights, self._files).to(self.device)
+
     def gradient(
         self, image: Tensor, network: Network, *objectives: Objective
     ) -> tuple[float, Tensor]:
@@ -153,6 +158,10 @@ class FrameContext:
 
     def read(self, source: str) -> Tensor:
         return to_tensor(self._read(source), self._device, self._plan)
+
+    def pictures(self, source: str, part: Part = "train") -> PictureSet:
+        assert self._pictures, "this context was made without pictures"
+        return self._pictures(source, part)
 
     def load(self, path: str, read: Callable[[Path], Loaded]) -> Loaded:
         digest = self._files.digest(path)

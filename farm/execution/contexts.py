@@ -7,7 +7,8 @@ from farm.execution.failures import storage_errors
 from farm.execution.runner import IsCancelled, ReportProgress
 from farm.host.registry import Registry
 from farm.model.job import JobSpec, Plan
-from farm.model.specs import Previous
+from farm.model.specs import Part, PictureSet, Previous
+from farm.settings import available_cores
 from farm.storage import FileDigests, KnownFiles
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class ContextFactory:
             report=report,
             is_cancelled=is_cancelled,
             read=_make_read(files),
+            pictures=_make_pictures(files),
             world=self.world,
             files=files,
             follow=RunReport,
@@ -73,6 +75,16 @@ def check_context(registry: Registry, spec: JobSpec) -> "FrameContext":
     """Return the context in which a task checks a spec, on the CPU of this process."""
     contexts = ContextFactory(registry, "cpu")
     return contexts.make(spec.plan, "check", lambda *_: None, lambda: False)
+
+
+def command_context(registry: Registry) -> "FrameContext":
+    """Return the context of a command that computes in this process, on its first device."""
+    from farm.engine.device import pick_device, set_up
+
+    device = pick_device()
+    set_up(device, available_cores())
+    contexts = ContextFactory(registry, device)
+    return contexts.make(Plan(), "command", lambda *_: None, lambda: False)
 
 
 def _make_read(files: KnownFiles) -> "Callable[[str], np.ndarray]":
@@ -87,3 +99,15 @@ def _make_read(files: KnownFiles) -> "Callable[[str], np.ndarray]":
             return files.read(source, lambda: read_still(source).pixels)[0]
 
     return read
+
+
+def _make_pictures(files: KnownFiles) -> Callable[[str, Part], PictureSet]:
+    """Return a function that opens a part of a set of pictures, for Context.pictures."""
+
+    def pictures(source: str, part: Part) -> PictureSet:
+        from farm.media.dataset import open_pictures
+
+        with storage_errors(source):
+            return open_pictures(source, part, files)
+
+    return pictures

@@ -34,9 +34,22 @@ def named_params(
 def digested_params(
     task: Task, params: Mapping[str, object], context: Context
 ) -> dict[str, object]:
-    """Return a task's parameters; those that name files become ``{"name": ..., "sha256": ...}``."""
+    """Return a task's parameters without any path.
+
+    One that names a file becomes ``{"name": ..., "sha256": ...}``. Of a network that is a file,
+    the name remains.
+    """
     digests = {text: context.digest(path) for text, path in task.files().items()}
-    return {name: _with_digests(value, digests) for name, value in params.items()}
+    named = {name: _with_digests(value, digests) for name, value in params.items()}
+    if isinstance(task.params, NetworkParams):
+        named["network"] = _without_folder(task.params.network)
+    return named
+
+
+def _without_folder(network: str) -> str:
+    """Return the name of a network, or of the file that it is."""
+    path = PurePath(network)
+    return path.name if path.is_absolute() else network
 
 
 def _with_digests(value: object, digests: Mapping[str, str]) -> object:
@@ -61,13 +74,14 @@ def provenance(
     import farm
     from farm.engine.rendered import device_kind, torch_version
 
+    networks = {_without_folder(n): digest for n, digest in context.networks_used.items()}
     return {
         "task": order.task,
         "params": dict(params),
         "plan": order.plan.model_dump(mode="json"),
         "source": {"name": order.unit.name, "sha256": source_sha256},
         "seed": context.seed,
-        "networks": dict(sorted(context.networks_used.items())),
+        "networks": dict(sorted(networks.items())),
         "device": device_kind(str(context.device)),
         "versions": {"farm": farm.__version__, "torch": torch_version()},
         "alpha": frame.alpha is not None,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from farm.model.specs import Previous
+from farm.model.specs import Part, PictureSet, Previous
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +24,9 @@ class Context(Protocol):
     """What an effect can use while it renders a frame, and a run while it trains.
 
     gradient, statistics, features and apply work on pictures of any size: the farm divides them
-    into tiles where necessary, and the result is that of the whole picture. read, load, digest and
-    network raise InputChanged for a file of the job that has changed since it was submitted.
+    into tiles where necessary, and the result is that of the whole picture. read, pictures, load,
+    digest and network raise InputChanged for a file of the job that has changed since it was
+    submitted.
     """
 
     @property
@@ -75,6 +76,13 @@ class Context(Protocol):
         an unknown name, or weights that are missing or do not fit.
         """
 
+    def module(self, name: str, weights: str | None = None) -> "nn.Module":
+        """Return the module of a network, to train it, on the context's device.
+
+        Unlike network, it is not folded, not frozen and not shared, and it has the classifiers that
+        only training uses. Raises UserError as network does.
+        """
+
     def gradient(
         self, image: "Tensor", network: "Network", *objectives: "Objective"
     ) -> tuple[float, "Tensor"]:
@@ -103,6 +111,16 @@ class Context(Protocol):
         """Return another picture, such as a guide or a mask: [1, 3, height, width] in 0..1.
 
         source: path or URL. Raises BadInput.
+        """
+
+    def pictures(self, source: str, part: Part = "train") -> PictureSet:
+        """Return the pictures of a source to train on, or those held out to measure with.
+
+        source: a dataset that `farm prepare` has written; a folder of pictures, or a folder per
+        category, with or without a train/ and a val/ above it; or a zip of any of these. Without a
+        val/, part "val" is empty. Pictures are in natural order, and none stays in memory:
+        farm.engine.training.feed decodes them ahead of the step. Raises BadInput if there is no
+        such source, or nothing to train on.
         """
 
     def load(self, path: str, read: "Callable[[Path], Loaded]") -> "Loaded":

@@ -3,6 +3,7 @@
 Imports no torch, so that plugin modules stay light.
 """
 
+import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -42,12 +43,23 @@ Its content counts as part of the parameters; see Task.files.
 """
 
 
+def _absolute_file(network: str) -> str:
+    """Return a network's name; the path of a file becomes absolute."""
+    is_file = os.path.isfile(network)  # noqa: PTH113 - false, and no error, for impossible paths
+    return _absolute(network) if is_file and Path(network).suffix else network
+
+
 class NetworkParams(TaskParams):
     """Parameters of a task that uses a network."""
 
-    network: str = Field("starter", description="Network to use; see `farm networks`.")
+    network: Annotated[str, AfterValidator(_absolute_file)] = Field(
+        "starter",
+        description="Network to use: see `farm networks`; or a .caffemodel file, or the folder of a "
+        "run that trained one, as RUN or RUN@STEP.",
+    )
     weights: FilePath | None = Field(
-        None, description="Weights file for the network: .safetensors, or a .pth state dict."
+        None,
+        description="Weights file for the network: .safetensors, .caffemodel, or a .pth state dict.",
     )
 
 
@@ -124,6 +136,12 @@ class Run(Task):
     """
 
     result: ClassVar[str]
+
+    def check_inputs(self, inputs: tuple[str, ...], context: Context) -> None:
+        """Raise a UserError for inputs that cannot be trained on, such as a folder without pictures.
+
+        Called once per job, in the submitting process, after check.
+        """
 
     @abstractmethod
     def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:

@@ -21,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 from farm.errors import BadInput, FarmError, StorageFailed
 from farm.storage import input_path
 
-__all__ = ["TooLarge", "one_line", "safe_decoding"]
+__all__ = ["TooLarge", "decoding_errors", "one_line", "safe_decoding", "safe_decoding_of_bytes"]
 
 for _library in ("PIL", "pyvips"):
     logging.getLogger(_library).addHandler(logging.NullHandler())
@@ -48,9 +48,19 @@ def safe_decoding(url: str, max_pixels: int) -> Iterator[Path]:
     Raises BadInput if the file cannot be decoded, StorageFailed if the storage fails.
     """
     path = input_path(url)
-    with _one_reader, _translated_errors(url, max_pixels), _pillow_limit(max_pixels):
+    with _one_reader, decoding_errors(url, max_pixels), _pillow_limit(max_pixels):
         _check_file(url, path, max_pixels)
         yield path
+
+
+@contextmanager
+def safe_decoding_of_bytes(name: str, max_pixels: int) -> Iterator[None]:
+    """Let a picture that is in memory be decoded inside the block, under the same rules.
+
+    name: where it came from, for messages. Raises BadInput.
+    """
+    with _one_reader, decoding_errors(name, max_pixels), _pillow_limit(max_pixels):
+        yield
 
 
 _one_reader = Lock()
@@ -80,7 +90,8 @@ def _check_file(url: str, path: Path, max_pixels: int) -> None:
 
 
 @contextmanager
-def _translated_errors(url: str, max_pixels: int) -> Iterator[None]:
+def decoding_errors(url: str, max_pixels: int) -> Iterator[None]:
+    """Turn every error of reading and decoding a picture into a farm error of one line."""
     try:
         yield
     except FarmError:

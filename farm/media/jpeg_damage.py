@@ -12,13 +12,15 @@ _HARMLESS: Final = re.compile(r"extraneous bytes before marker 0x(?!d[0-7])|JFIF
 """Junk between headers. Before a restart marker (d0 to d7), it means that picture data is lost."""
 
 
-def check_jpeg(path: Path) -> None:
+def check_jpeg(source: Path | bytes) -> None:
     """Raise ValueError with the reason if a JPEG's picture data is damaged.
 
-    Decodes the file once more, a few lines at a time.
+    source: a file, or its content. Decodes it once more, a few lines at a time.
     """
+    is_content = isinstance(source, bytes)
+    load = pyvips.Image.jpegload_buffer if is_content else pyvips.Image.jpegload
     try:
-        pyvips.Image.jpegload(str(path), fail_on="warning", access="sequential").avg()
+        load(source if is_content else str(source), fail_on="warning", access="sequential").avg()
     except pyvips.Error as error:
         message = str(error).strip().splitlines()[-1].strip()
         if not _HARMLESS.search(message):

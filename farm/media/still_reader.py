@@ -3,21 +3,23 @@
 Pillow reads most formats; farm.media.vips reads TIFF and what Pillow would reduce to 8 bits.
 """
 
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from PIL import ExifTags, Image
 
+from farm.errors import BadInput
 from farm.media.blank import is_blank, parse_blank, read_blank
-from farm.media.bounds import one_line, safe_decoding
+from farm.media.bounds import one_line, safe_decoding, safe_decoding_of_bytes
 from farm.media.colour import to_srgb
 from farm.media.frame import Frame, from_levels
 from farm.media.jpeg_damage import check_jpeg
 from farm.media.still_formats import MAX_PIXELS, readable_formats
 from farm.media.vips import needs_vips, read_with_vips
 
-__all__ = ["read_still", "still_size"]
+__all__ = ["read_encoded", "read_still", "still_size"]
 
 _GREY: Final = frozenset({"1", "L", "LA", "La"})
 _TRANSPOSES: Final = {
@@ -47,12 +49,31 @@ def read_still(url: str, *, max_pixels: int = MAX_PIXELS) -> Frame:
     if is_blank(url):
         return read_blank(url, max_pixels)
     with safe_decoding(url, max_pixels) as path:
-        if needs_vips(path) and not _is_lab(path):
-            return read_with_vips(path, max_pixels)
-        with Image.open(path, formats=readable_formats()) as image:
-            if image.format in {"JPEG", "MPO"}:
-                check_jpeg(path)
-            return _decode(image)
+        return _read(path, max_pixels)
+
+
+def read_encoded(name: str, content: bytes, *, max_pixels: int = MAX_PIXELS) -> Frame:
+    """Read a still that is in memory, as read_still reads a file.
+
+    name: where it came from, for messages. Raises BadInput.
+    """
+    if not content:
+        raise BadInput(name, "the file is empty")
+    with safe_decoding_of_bytes(name, max_pixels):
+        return _read(content, max_pixels)
+
+
+def _read(source: Path | bytes, max_pixels: int) -> Frame:
+    if needs_vips(source) and not _is_lab(source):
+        return read_with_vips(source, max_pixels)
+    with Image.open(_file(source), formats=readable_formats()) as image:
+        if image.format in {"JPEG", "MPO"}:
+            check_jpeg(source)
+        return _decode(image)
+
+
+def _file(source: Path | bytes) -> Path | BytesIO:
+    return BytesIO(source) if isinstance(source, bytes) else source
 
 
 def still_size(url: str) -> tuple[int, int]:
@@ -69,10 +90,10 @@ def still_size(url: str) -> tuple[int, int]:
         return (height, width) if is_on_its_side else (width, height)
 
 
-def _is_lab(path: Path) -> bool:
+def _is_lab(source: Path | bytes) -> bool:
     """Return whether this is 8-bit Lab, which only Pillow reads."""
     try:
-        with Image.open(path, formats=("TIFF",)) as image:
+        with Image.open(_file(source), formats=("TIFF",)) as image:
             return image.mode == "LAB"
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise

@@ -18,27 +18,27 @@ _PEAKS: Final = {"uchar": 255, "ushort": 65535, "uint": 2**32 - 1, "float": 1, "
 _MAX_CHANNELS: Final = 8
 
 
-def needs_vips(path: Path) -> bool:
-    """Return whether the file is a TIFF, or a PNG with 16 bits per sample."""
-    head = _head(path)
+def needs_vips(source: Path | bytes) -> bool:
+    """Return whether a file, or its content, is a TIFF, or a PNG with 16 bits per sample."""
+    head = _head(source)
     is_png = head.startswith(_PNG) and head[_PNG_DEPTH_OFFSET : _PNG_DEPTH_OFFSET + 1] == b"\x10"
     return is_png or head.startswith(_TIFFS)
 
 
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
+def _head(source: Path | bytes) -> bytes:
+    if isinstance(source, bytes):
+        return source[: _PNG_DEPTH_OFFSET + 1]
+    with source.open("rb") as file:
         return file.read(_PNG_DEPTH_OFFSET + 1)
 
 
-def read_with_vips(path: Path, max_pixels: int) -> Frame:
-    """Read a TIFF or PNG at its full depth, upright and in sRGB.
+def read_with_vips(source: Path | bytes, max_pixels: int) -> Frame:
+    """Read a TIFF or PNG, a file or its content, at its full depth, upright and in sRGB.
 
     Raises TooLarge, or ValueError with a reason of one line.
     """
-    is_png = _head(path).startswith(_PNG)
-    load = pyvips.Image.pngload if is_png else pyvips.Image.tiffload
     try:
-        image = load(str(path), fail_on="warning", memory=True)
+        image = _load(source)
         _check_header(image, max_pixels)
         depth = 8 if image.format == "uchar" else 16
         image, notes = _to_srgb(_to_integers(image.autorot()))
@@ -49,6 +49,14 @@ def read_with_vips(path: Path, max_pixels: int) -> Frame:
     pixels = from_levels(samples[..., :3], peak)
     alpha = from_levels(samples[..., 3], peak) if samples.shape[2] > 3 else None
     return Frame(pixels, alpha, depth, notes)
+
+
+def _load(source: Path | bytes) -> pyvips.Image:
+    kind = "pngload" if _head(source).startswith(_PNG) else "tiffload"
+    if isinstance(source, bytes):
+        load = getattr(pyvips.Image, f"{kind}_buffer")
+        return load(source, fail_on="warning", memory=True)
+    return getattr(pyvips.Image, kind)(str(source), fail_on="warning", memory=True)
 
 
 def _check_header(image: pyvips.Image, max_pixels: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from farm.errors import FarmError, PluginError
 from farm.host.context import Context
 from farm.host.registry import Registry
-from farm.host.task import Task
+from farm.host.task import Run, Task
 from farm.host.vetting import validate_params
 from farm.model.job import JobSpec
 
@@ -34,18 +34,27 @@ def task_needs(registry: Registry, spec: JobSpec) -> Needs:
 def task_check(
     registry: Registry, make_context: Callable[[JobSpec], Context]
 ) -> Callable[[JobSpec], None]:
-    """Return a function that runs the check of a spec's task.
+    """Return a function that runs the check of a spec's task, and of a run its check of the inputs.
 
     It raises the UserError of the check, or PluginError if the check itself fails.
     """
 
     def check(spec: JobSpec) -> None:
-        if registry.task(spec.task).check is Task.check:
+        if not _checks(registry.task(spec.task)):
             return
         with _plugin_errors(spec.task, "check"):
-            _task_of(registry, spec).check(make_context(spec))
+            task, context = _task_of(registry, spec), make_context(spec)
+            task.check(context)
+            if isinstance(task, Run):
+                task.check_inputs(spec.inputs, context)
 
     return check
+
+
+def _checks(task: type[Task]) -> bool:
+    """Return whether a task has a check of its own."""
+    has_own = task.check is not Task.check
+    return has_own or (issubclass(task, Run) and task.check_inputs is not Run.check_inputs)
 
 
 def _task_of(registry: Registry, spec: JobSpec) -> Task:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from farm.host.registry import Registry
-from farm.host.task import Effect, Run
+from farm.host.task import Effect, NetworkParams, Run
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
 from farm.model.events import Notice, ReadProgress
@@ -106,6 +106,9 @@ class Planner:
     def _complete(self, spec: JobSpec) -> JobSpec:
         """Return the spec with every parameter filled in and every path absolute."""
         params = validate_params(self._registry.task(spec.task), spec.params)
+        if isinstance(params, NetworkParams) and params.network not in self._registry.networks:
+            lasting = self._registry.network(params.network).lasting_name
+            params = params.model_copy(update={"network": lasting or params.network})
         return spec.model_copy(
             update={
                 "params": params.model_dump(mode="json"),
@@ -118,8 +121,9 @@ class Planner:
         """Return the inputs of a spec that can be planned. Raises UserError for any other."""
         if spec.frames:
             FrameRange.parse(spec.frames)
-        sources = list_inputs(spec.inputs, self._notify)
-        if issubclass(self._registry.task(spec.task), Run):
+        is_run = issubclass(self._registry.task(spec.task), Run)
+        sources = list_inputs(_listed(spec.inputs) if is_run else spec.inputs, self._notify)
+        if is_run:
             check_run_folder(spec.output, is_resumed=is_resumed)
         else:
             check_output(spec.output, sources, task_needs(self._registry, spec).files)
@@ -201,6 +205,11 @@ class Planner:
             decides = f"`{spec.task}` decides whether it can be continued"
             note = f"the earlier run in this folder differs: {reasons}; {decides}"
         self._notify(Notice(spec.output, note))
+
+
+def _listed(inputs: Sequence[str]) -> list[str]:
+    """Return the inputs of a run that are no folders; what is in a folder is for the run to say."""
+    return [path for path in inputs if not os.path.isdir(path)]  # noqa: PTH112 - may be a pattern
 
 
 def _new(unit: Unit) -> RestoredUnit:

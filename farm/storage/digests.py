@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
+from threading import Lock
 from typing import Final, TypeVar
 
 from farm.errors import BadInput, InputChanged, StorageFailed
@@ -140,6 +141,7 @@ class KnownFiles:
         self._expected = expected or {}
         self._digests = digests or FileDigests()
         self._folders: dict[str, dict[str, str]] = {}
+        self._hashing = Lock()
 
     def digest(self, path: str) -> str:
         """Return the SHA-256 of a file or folder.
@@ -187,10 +189,11 @@ class KnownFiles:
 
     def _content_of(self, folder: str) -> dict[str, str]:
         """Return the digests in an expected folder by path, once it is known to be unchanged."""
-        if folder not in self._folders:
-            with _translated_errors(folder):
-                found = self._digests.contents(input_path(folder))
-            if _joint_digest(found) != self._expected[folder]:
-                raise InputChanged(folder, "has changed")
-            self._folders[folder] = {f"{folder}/{name}": sha for name, sha in found.items()}
-        return self._folders[folder]
+        with self._hashing:
+            if folder not in self._folders:
+                with _translated_errors(folder):
+                    found = self._digests.contents(input_path(folder))
+                if _joint_digest(found) != self._expected[folder]:
+                    raise InputChanged(folder, "has changed")
+                self._folders[folder] = {f"{folder}/{name}": sha for name, sha in found.items()}
+            return self._folders[folder]

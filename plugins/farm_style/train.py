@@ -6,8 +6,6 @@ Differs: distances are relative to the norm of the targets, so that weights suit
 have many scales; the learning rate warms up and follows a cosine.
 """
 
-from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,13 +15,12 @@ from farm import BadInput, Context, FilePath, NetworkParams, Run
 from farm_style.names import RESULT
 
 if TYPE_CHECKING:
+    import numpy as np
+    import torch
     from torch import Tensor
 
     from farm.engine.networks import Network
     from farm.engine.training import CollapseDetector, Observation, StepResult, TrainState
-
-_CACHED_PHOTOS: Final = 2000
-"""Photographs to keep decoded, at about 0.4 MB each."""
 
 _CONTENT: Final = {"relu3_3": 1.0}
 """Content layer with VGG, shallower than in transfer, so that the network also keeps edges.
@@ -31,14 +28,16 @@ _CONTENT: Final = {"relu3_3": 1.0}
 Source: Johnson, Alahi, Fei-Fei 2016, section 3.2.
 """
 
-_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
+_SMALLEST_CROP: Final = 1 / 1.7
+"""Side of the smallest crop, as a fraction of the photograph's shorter side, where that has enough pixels."""
 
 
 class TrainStyleParams(NetworkParams):
     """Parameters of the training. styles/CARD.md shows how the shipped network was trained."""
 
     photos: FilePath = Field(
-        description="Folder of photographs to train on; a few hundred are enough."
+        description="Photographs to train on, a few hundred are enough: a folder, a zip, or a dataset "
+        "of `farm prepare`."
     )
     steps: int = Field(
         3600, ge=1, le=10_000_000, description="Total steps. Raise it to continue a finished run."
@@ -77,7 +76,7 @@ class TrainStyle(Run):
         from farm_style import targets
 
         targets.default_layers(context.network(self.params.network, self.params.weights))
-        photographs(self.params.photos)
+        context.pictures(self.params.photos)
 
     def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:
         from farm.engine.training import TrainingOptions
@@ -88,32 +87,17 @@ class TrainStyle(Run):
         training = _StyleTraining(inputs[0], self.params, context)
         state = training.state()
         options = TrainingOptions(folder, self.params.steps, self.params.batch, self.params.every)
-        context.train(
-            state,
-            training.step,
-            options,
-            observe=training.observe,
-            detector=training.detector(),
-        )
+        with training.feed:
+            context.train(
+                state,
+                training.step,
+                options,
+                observe=training.observe,
+                detector=training.detector(),
+            )
         if context.world.rank == 0:
             facts = {"style": Path(inputs[0]).name, "steps": state.step, "digest": state.digest()}
             write_generator(folder / RESULT, training.generator, facts)
-
-
-def photographs(folder: str) -> list[str]:
-    """Return the photographs of a folder and its subfolders, except hidden ones. Raises BadInput."""
-    path = Path(folder)
-    if not path.is_dir():
-        raise BadInput(folder, "this folder of photographs does not exist")
-    found = (p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES)
-    paths = sorted(str(p) for p in found if not _is_hidden(p.relative_to(path)))
-    if not paths:
-        raise BadInput(folder, "this folder contains no photographs")
-    return paths
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
 
 
 class _StyleTraining:
@@ -122,7 +106,7 @@ class _StyleTraining:
     def __init__(self, style: str, params: TrainStyleParams, context: Context) -> None:
         import torch
 
-        from farm.engine.training import Schedule
+        from farm.engine.training import Feed, Schedule, seeded
         from farm_style import targets
         from farm_style.generator import Generator
 
@@ -132,12 +116,10 @@ class _StyleTraining:
         self._style = defaults.style
         has_layer = {*_CONTENT} <= {*self._network.layers}
         self._content = _CONTENT if has_layer else defaults.content
-        self._photos = photographs(params.photos)
-        self._unreadable: dict[str, BadInput] = {}
+        self._photos = context.pictures(params.photos)
+        self.feed = Feed(self._photos, context.seed, params.batch, self._crop)
         self._schedule = Schedule(params.steps)
-        self._read: Callable[[str], Tensor] = lru_cache(_CACHED_PHOTOS)(self._read_shrunk)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(context.seed)
+        with seeded(context.seed):
             self.generator = Generator(params.width, params.blocks)
         self.generator.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._extractor = self._network.extractor(
@@ -158,7 +140,7 @@ class _StyleTraining:
         facts = params.model_dump(mode="json", exclude={"photos", "every", "steps", "weights"})
         facts |= {
             "photos": len(self._photos),
-            "sha256 of the photographs": self._context.digest(params.photos),
+            "sha256 of the photographs": self._photos.digest,
             "sha256 of the style picture": self._context.digest(self._picture),
             "weights": self._network.digest,
         }
@@ -175,11 +157,13 @@ class _StyleTraining:
         """Show the first photograph, stylised."""
         import torch
 
-        from farm.engine.training import Observation
+        from farm.engine.training import Observation, fractions
 
+        photo = fractions(self.feed.picture(0)[0])[None]
+        shorter = min(*photo.shape[2:], round(self._params.side / _SMALLEST_CROP))
         self.generator.eval()
         with torch.no_grad():
-            stylised = self.generator(self._photo(0).float() / 255)
+            stylised = self.generator(_sized(photo, shorter).to(self._context.device))
         self.generator.train()
         return Observation({"stylised": stylised})
 
@@ -188,20 +172,14 @@ class _StyleTraining:
 
         from farm.engine.training import StepResult, optimizer_step
 
-        crops = [self._crop(state, row) for row in rows]
-        batch = torch.cat(crops).contiguous(memory_format=torch.channels_last)
+        crops = self.feed.batch(state.step, rows).pictures.to(self._context.device)
+        batch = crops.contiguous(memory_format=torch.channels_last)
         stylised = self.generator(batch)
         losses = self._losses(batch, stylised)
         total = torch.stack(list(losses.values())).sum()
         rate = self._params.rate * self._schedule.share(state.step)
         optimizer_step(state.optimizers["generator"], total, rate, self._context.world)
-        return StepResult(losses, stylised, rate=rate, warning=self._warning())
-
-    def _warning(self) -> str:
-        if not self._unreadable:
-            return ""
-        error = next(iter(self._unreadable.values()))
-        return f"unreadable photographs skipped: {len(self._unreadable)}, such as {error}"
+        return StepResult(losses, stylised, rate=rate, warning=self.feed.warning)
 
     def _losses(self, photos: "Tensor", stylised: "Tensor") -> dict[str, "Tensor"]:
         """Return each loss: the sum over these rows, divided by the size of the whole batch."""
@@ -227,44 +205,23 @@ class _StyleTraining:
             "smoothness": self._params.tv * rough.sum() / batch,
         }
 
-    def _crop(self, state: "TrainState", row: int) -> "Tensor":
+    def _crop(self, photo: "np.ndarray", generator: "torch.Generator") -> "Tensor":
         """Return a random square crop of a photograph, of random size and maybe mirrored."""
         import torch
 
         from farm.engine.pyramid import resize
-        from farm.engine.training import row_generator, shuffled_index
+        from farm.engine.training import fractions
 
-        number = state.step * self._params.batch + row
-        photo = self._photo(shuffled_index(state.seed, len(self._photos), number))
-        draw = torch.rand(4, generator=row_generator(state.seed, state.step, row)).tolist()
-        shortest, side = min(photo.shape[2:]), self._params.side
-        least = min(side, shortest)
+        draw = torch.rand(4, generator=generator).tolist()
+        (height, width), side = photo.shape[:2], self._params.side
+        shortest = min(height, width)
+        least = min(shortest, max(side, round(shortest * _SMALLEST_CROP)))
         length = least + int(draw[0] * (shortest - least + 1))
-        top = int(draw[1] * (photo.shape[2] - length + 1))
-        left = int(draw[2] * (photo.shape[3] - length + 1))
-        square = photo[..., top : top + length, left : left + length].float() / 255
-        sized = resize(square, side, side)
-        return sized.flip(3) if draw[3] < 0.5 else sized
-
-    def _photo(self, first: int) -> "Tensor":
-        """Return a photograph, or the next readable one. Raises BadInput if none is readable."""
-        for path in (*self._photos[first:], *self._photos[:first]):
-            if path not in self._unreadable:
-                try:
-                    return self._read(path)
-                except BadInput as error:
-                    self._unreadable[path] = error
-        raise self._unreadable[self._photos[first]]
-
-    def _read_shrunk(self, path: str) -> "Tensor":
-        """Return a photograph, no larger than crops need, as integers in 0..255."""
-        import torch
-
-        picture = self._context.read(path)
-        least = round(1.7 * self._params.side)
-        if min(picture.shape[2:]) > least:
-            picture = _sized(picture, least)
-        return picture.clamp(0, 1).mul(255).round().to(torch.uint8)
+        top = int(draw[1] * (height - length + 1))
+        left = int(draw[2] * (width - length + 1))
+        square = fractions(photo[top : top + length, left : left + length])
+        sized = resize(square[None], side, side)[0]
+        return sized.flip(2) if draw[3] < 0.5 else sized
 
 
 def _sized(picture: "Tensor", shorter: int) -> "Tensor":

@@ -121,7 +121,7 @@ def test_two_workers_resume_a_run_of_one(gang: Any, training: Order, tmp_path: P
 def test_a_killed_worker_raises_worker_died(gang: Any, training: Order) -> None:
     killed: list[int] = []
 
-    def kill(_done: float, note: str, _tiles: int) -> None:
+    def kill(_done: float, note: str, *_: object) -> None:
         if note.startswith("step") and not killed:
             killed.append(members()[-1].pid)
             os.kill(killed[0], signal.SIGKILL)
@@ -149,7 +149,7 @@ def test_a_gang_that_does_not_stop_is_ended(
     monkeypatch.setattr("farm_cluster.gang._STOP_SECONDS", 1.0)
     stopped: list[psutil.Process] = []
 
-    def stop(_done: float, note: str, _tiles: int) -> None:
+    def stop(_done: float, note: str, *_: object) -> None:
         if note.startswith("step") and not stopped:
             stopped.extend(members())
             stopped[-1].suspend()

@@ -200,7 +200,7 @@ def test_texts_from_outside_stay_text(hostile: Page) -> None:
 def test_a_page_shows_decisions_and_warnings(hostile: Page) -> None:
     assert "the loss rose <script" in hostile.text
     assert "careful: <script" in hostile.text
-    assert "1\u20132" in hostile.text
+    assert "1\N{EN DASH}2" in hostile.text
 
 
 def test_a_page_needs_no_other_file(hostile: Page) -> None:

@@ -18,11 +18,12 @@ from farm.engine.networks import NetworkCache
 from farm.errors import Cancelled, InputChanged
 from farm.host.vetting import validate_params
 from farm.media import read_still
+from farm.media.dataset import open_pictures
 from farm.model.job import Plan
 from farm.storage import KnownFiles
 from farm_networks.torchvision_models import torchvision_spec
 from farm_style import fast, names
-from farm_style.train import TrainStyle, photographs
+from farm_style.train import TrainStyle
 
 from .conftest import Scene
 
@@ -68,6 +69,7 @@ def make_context(networks: NetworkCache) -> MakeContext:
             report=lambda _done, note, *_: notes.append(note),
             is_cancelled=is_cancelled,
             read=lambda source: read_still(source).pixels,
+            pictures=open_pictures,
         )
 
     return make
@@ -121,7 +123,7 @@ def test_an_unreadable_photograph_is_skipped_and_named(
     context, notes = make_context(), list[str]()
     context._report = lambda _done, note, *_: notes.append(note)
     make_run(photos, steps=3).train((style_picture,), tmp_path / "run", context)
-    assert "; warning: unreadable photographs skipped: 1, such as" in notes[-1]
+    assert "; warning: unreadable pictures skipped: 1, such as" in notes[-1]
     assert "0.png" in notes[-1]
 
 
@@ -154,8 +156,8 @@ def test_the_folder_of_a_different_run_is_refused(
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (None, "this folder of photographs does not exist"),
-        ("notes.txt", "this folder contains no photographs"),
+        (None, "no such file or directory"),
+        ("notes.txt", "this folder contains no pictures"),
     ],
 )
 def test_a_folder_without_photographs_is_refused(
@@ -186,7 +188,7 @@ def test_a_run_whose_pictures_have_changed_is_refused(
     make_run(photos, steps=2).train((style_picture,), folder, make_context())
     save(tmp_path / changed, scene(90, 90))
     with pytest.raises(
-        BadInput, match=f"belongs to another run: sha256 of the {fact} was '.{{64}}' and is now '"
+        BadInput, match=f"belongs to another run: sha256 of the {fact} was .{{12}}... and is now "
     ):
         make_run(photos, steps=4).train((style_picture,), folder, make_context())
 
@@ -207,17 +209,19 @@ def test_a_photograph_that_changes_during_a_run_is_not_skipped_but_ends_it(
     context = make_context()
     files = KnownFiles({photos: context.digest(photos)})
     context._files = files
-    context._read = lambda path: files.read(path, lambda: read_still(path).pixels)[0]
+    context._pictures = lambda source, part: open_pictures(source, part, files)
     context._report = lambda *_: save(tmp_path / "photos" / "1.png", scene(90, 90))
     with pytest.raises(InputChanged, match=r"1\.png has changed since the job was submitted"):
         make_run(photos, steps=50).train((style_picture,), tmp_path / "run", context)
 
 
-def test_hidden_photographs_are_left_out(tmp_path: Path, photos: str, style_picture: str) -> None:
-    shutil.copytree(photos, tmp_path / "photos" / ".thumbnails")
-    shutil.copyfile(style_picture, tmp_path / "photos" / "._1.png")
-    names = [Path(path).name for path in photographs(photos)]
-    assert names == ["0.png", "1.png", "2.png"]
+def test_a_zip_trains_as_its_folder_does(
+    tmp_path: Path, style_picture: str, photos: str, make_context: MakeContext
+) -> None:
+    zipped = shutil.make_archive(str(tmp_path / "zipped"), "zip", photos)
+    for name, source in {"folder": photos, "zip": zipped}.items():
+        make_run(source, steps=3).train((style_picture,), tmp_path / name, make_context())
+    assert losses(tmp_path / "folder") == losses(tmp_path / "zip")
 
 
 def test_several_style_pictures_are_refused(

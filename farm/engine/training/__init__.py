@@ -3,8 +3,10 @@
 These are the names for authors of runs; they call ``context.train``, which calls the loop.
 """
 
+from farm.engine.training.average import update_average
+from farm.engine.training.batch_norm import BatchNorm2d, frozen_running_statistics
 from farm.engine.training.checkpoint import TrainState, load_modules, read_facts
-from farm.engine.training.collapse import CollapseDetector
+from farm.engine.training.collapse import CollapseDetector, DiversityDetector, spread_of
 from farm.engine.training.contract import (
     Detector,
     Observation,
@@ -12,15 +14,21 @@ from farm.engine.training.contract import (
     StepResult,
     TrainingOptions,
 )
+from farm.engine.training.feed import Batch, Feed
 from farm.engine.training.optimizing import optimizer_step
 from farm.engine.training.rates import Decision, Schedule, Supervisor
-from farm.engine.training.rows import row_generator, shuffled_index
+from farm.engine.training.rows import row_generator, seeded, shuffled_index
 from farm.engine.training.run_log import write_picture, write_whole
+from farm.engine.training.squares import fractions, square
 
 __all__ = [
+    "Batch",
+    "BatchNorm2d",
     "CollapseDetector",
     "Decision",
     "Detector",
+    "DiversityDetector",
+    "Feed",
     "Observation",
     "Schedule",
     "Step",
@@ -28,11 +36,17 @@ __all__ = [
     "Supervisor",
     "TrainState",
     "TrainingOptions",
+    "fractions",
+    "frozen_running_statistics",
     "load_modules",
     "optimizer_step",
     "read_facts",
     "row_generator",
+    "seeded",
     "shuffled_index",
+    "spread_of",
+    "square",
+    "update_average",
     "write_picture",
     "write_whole",
 ]

@@ -7,6 +7,7 @@ and no random generator to restore. Files contain tensors and JSON; loading one 
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,9 +35,9 @@ class TrainState:
     """The complete state of a run between two steps.
 
     modules, optimizers: by name; modified in place. A moving average of a network is one more
-    module. facts: what must not change when a run is resumed, such as data, networks and sizes.
-    step: steps done. extra: further tensors, by name. memory: further values that JSON can hold
-    and that change while the run trains.
+    module. facts: what must not change when a run is resumed, such as data, networks and sizes; of
+    those that have changed, the first is named. step: steps done. extra: further tensors, by name.
+    memory: further values that JSON can hold and that change while the run trains.
     """
 
     modules: Mapping[str, nn.Module]
@@ -202,13 +203,20 @@ def _reading(path: Path) -> Iterator[None]:
 def _check_same_run(
     path: Path, label: str, current: Mapping[str, object], saved: Mapping[str, object]
 ) -> None:
-    for key in sorted({*current, *saved}):
+    for key in dict.fromkeys((*current, *saved)):
         if current.get(key) != saved.get(key):
             raise BadInput(
                 str(path),
-                f"belongs to another run: {label}{key} was {saved.get(key)!r} and is now "
-                f"{current.get(key)!r}; choose another folder with -o, or use the same parameters",
+                f"belongs to another run: {label}{key} was {_shown(saved.get(key))} and is now "
+                f"{_shown(current.get(key))}; choose another folder with -o, or use the same "
+                "parameters",
             )
+
+
+def _shown(value: object) -> str:
+    """Return a fact for a message; of a digest, its beginning."""
+    is_digest = isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)
+    return f"{value[:12]}..." if isinstance(value, str) and is_digest else repr(value)
 
 
 def _check_shapes(path: Path, wanted: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:

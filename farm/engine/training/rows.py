@@ -5,6 +5,8 @@ one would have drawn, on any number of workers.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
@@ -15,6 +17,14 @@ def row_generator(seed: int, step: int, row: int, use: str = "") -> torch.Genera
     """Return the CPU generator of one row of one step. use: distinguishes several per row."""
     digest = hashlib.sha256(f"{seed}/{step}/{row}/{use}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Let torch's global generator start from the seed during the block, as for a network's first weights."""
+    with torch.random.fork_rng(range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
 
 
 def shuffled_index(seed: int, count: int, number: int) -> int:

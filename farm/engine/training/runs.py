@@ -69,6 +69,13 @@ def checkpoint_path(run: Path, step: int) -> Path:
     return run / CHECKPOINTS / f"step-{step:08}.safetensors"
 
 
+def step_of(checkpoint: Path) -> int:
+    """Return the step of a checkpoint, from its name."""
+    match = _CHECKPOINT.fullmatch(checkpoint.name)
+    assert match, checkpoint
+    return int(match[1])
+
+
 def find_checkpoint(run: Path, step: int | None = None) -> Path:
     """Return a run's checkpoint after a step, or the newest. Raises BadInput if there is none."""
     if not run.is_dir():

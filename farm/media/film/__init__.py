@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         describe_depth_change,
         describe_padding,
     )
+    from farm.media.film.direct import write_film
     from farm.media.film.encoder import encode_part
     from farm.media.film.extras import describe_lost_extras
     from farm.media.film.film_record import read_film_record
@@ -39,6 +40,7 @@ __all__ = [
     "join_parts",
     "read_film",
     "read_film_record",
+    "write_film",
 ]
 
 _MODULES: Final = {
@@ -53,6 +55,7 @@ _MODULES: Final = {
     "join_parts": "join",
     "read_film": "scan",
     "read_film_record": "film_record",
+    "write_film": "direct",
 }
 
 

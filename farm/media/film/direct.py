@@ -1,0 +1,45 @@
+"""Writes a film of pictures that are made one after the other, without a job."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from farm.media.film.codecs import check_size, choose_format
+from farm.media.film.encoder import encode_part
+from farm.media.film.join import join_parts
+from farm.media.frame import Frame
+from farm.model.film import FilmFormat
+
+__all__ = ["write_film"]
+
+
+def write_film(
+    target: str,
+    frames: Iterable[Frame],
+    record: Mapping[str, object],
+    *,
+    rate: Fraction = Fraction(25),
+) -> str:
+    """Write frames of one size as a film and return the file's SHA-256.
+
+    target: its suffix chooses the container. record: anything JSON can represent; read_film_record
+    returns it. rate: frames per second. Holds few frames in memory.
+
+    Raises BadOutput if the format cannot hold pictures of this size or the path cannot be written,
+    and StorageFailed if the storage fails.
+    """
+    film_format = choose_format(target, None, "good", 8, film=None, rate=rate)
+    with TemporaryDirectory(prefix="farm-") as folder:
+        part = str(Path(folder) / "part.nut")
+        encode_part(part, film_format, _timed(target, film_format, frames), record)
+        return join_parts(target, film_format, [part], None, None, record)
+
+
+def _timed(
+    target: str, film_format: FilmFormat, frames: Iterable[Frame]
+) -> Iterator[tuple[int, int, Frame]]:
+    for number, frame in enumerate(frames):
+        check_size(target, film_format.codec, *frame.pixels.shape[:2])
+        yield number, 1, replace(frame, depth=8)
