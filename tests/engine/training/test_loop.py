@@ -290,7 +290,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_at_once(tmp_path: Path) -> None
 
     state = make_state()
     with pytest.raises(
-        UserError, match="diverged at step 1: loss 'style' is NaN; try a lower --rate"
+        UserError, match="diverged at step 1: loss 'style' is NaN; try a lower learning rate"
     ):
         train(state, step, TrainingOptions(tmp_path, STEPS, BATCH))
     assert (tmp_path / LOG).read_text() == ""
