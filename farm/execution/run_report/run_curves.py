@@ -28,6 +28,9 @@ _PANEL_INCHES: Final = (9.0, 3.2)
 _NAMED: Final = 20
 """Most curves in a panel: beyond that, their colours and styles would repeat."""
 
+_NAMES_PER_ROW: Final = 4
+"""Names of the legend, which is above its panel: it is seen on a narrow screen, too."""
+
 _STYLE: Final = {
     "text.parse_math": False,  # names are plain texts
     "svg.fonttype": "none",
@@ -35,7 +38,6 @@ _STYLE: Final = {
     "font.size": 10,
     "axes.edgecolor": _INK,
     "axes.labelcolor": _INK,
-    "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "text.color": _INK,
@@ -119,11 +121,20 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
     ]
     if _spans_decades(panel.curves.values()):
         axes.set_yscale("log")
-    axes.set_title(panel.title)
     axes.grid(alpha=0.25)
     axes.margins(x=0.02)
     names = [_shown(name) for name in panel.curves]
-    axes.legend(lines, names, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    legend = axes.legend(
+        lines,
+        names,
+        title=panel.title,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=_NAMES_PER_ROW,
+        alignment="left",
+        frameon=False,
+    )
+    legend.get_title().set_fontweight("bold")
 
 
 def _draw_curve(axes: "Axes", points: Points, number: int, *, is_sparse: bool) -> object:
