@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from farm.execution.run_report.series import Points, Series
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 _INK: Final = "#010101"
 """Colour of texts and axes: black in a picture, that of the text around it in a page."""
@@ -31,7 +32,7 @@ _NAMED: Final = 20
 _NAMES_PER_ROW: Final = 4
 """Names of the legend, which is above its panel: it is seen on a narrow screen, too."""
 
-_STYLE: Final = {
+_STYLE: Final[dict[Any, Any]] = {
     "text.parse_math": False,  # names are plain texts
     "svg.fonttype": "none",
     "svg.hashsalt": "farm",
@@ -137,7 +138,7 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
     legend.get_title().set_fontweight("bold")
 
 
-def _draw_curve(axes: "Axes", points: Points, number: int, *, is_sparse: bool) -> object:
+def _draw_curve(axes: "Axes", points: Points, number: int, *, is_sparse: bool) -> "Line2D":
     """Draw a curve and return the line that stands for it in the legend."""
     colour, style = f"C{number % 10}", "-" if number < 10 else "--"
     if is_sparse:
