@@ -134,15 +134,7 @@ class DcganTraining:
             fakes = self._fakes(state, rows, "generator")
         losses = {"discriminator": loss, "generator": self._train_generator(state, rows, fakes)}
         update_average(self.average, self.generator, recipe.average, state.step)
-        return StepResult(losses, fakes.detach(), figures, warning=self._warning())
-
-    def _warning(self) -> str:
-        """Return which pictures cannot be read, or an empty string."""
-        unreadable = self._feed.unreadable
-        if not unreadable:
-            return ""
-        error = next(iter(unreadable.values()))
-        return f"unreadable pictures skipped: {len(unreadable)}, such as {error}"
+        return StepResult(losses, fakes.detach(), figures, warning=self._feed.warning)
 
     def _train_discriminator(
         self, state: TrainState, rows: range, turn: int, fakes: Tensor

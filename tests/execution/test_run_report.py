@@ -339,3 +339,15 @@ def test_quick_checkpoints_are_not_slowed_down_by_their_reports(tmp_path: Path) 
         report.on_checkpoint(TrainState({}, {}, 0, step=step), Observation())
         steps.append(int(re.findall(r"Step (\d+)", read_page(tmp_path).text)[0]))
     assert steps == [100, 100, 300]
+
+
+def test_a_run_that_goes_back_between_two_reports_loses_the_later_rows(tmp_path: Path) -> None:
+    times = iter([0.0, 0.0, 1.0, 2.0, 30.0, 31.0])
+    report = RunReport(TrainingOptions(tmp_path, 1000, 1), clock=lambda: next(times))
+    for steps, loss in ((range(1, 9), 1.0), (range(1, 5), 1.0), (range(5, 13), 2.0)):
+        lines = [json.dumps({"step": step, "loss": loss}) for step in steps]
+        with (tmp_path / LOG).open("a" if steps[0] == 5 else "w") as log:
+            log.writelines(f"{line}\n" for line in lines)
+        report.on_checkpoint(TrainState({}, {}, 0, step=steps[-1]), Observation())
+    rows = [(int(row["step"]), float(row["loss"])) for row in table(tmp_path)]
+    assert rows == [(step, 1.0 if step < 5 else 2.0) for step in range(1, 13)]

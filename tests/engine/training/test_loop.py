@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import re
 import shutil
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
@@ -72,12 +72,8 @@ def test_a_run_can_be_stopped_at_any_step_and_repeatedly(tmp_path: Path) -> None
 
 
 def test_a_cancelled_run_writes_a_checkpoint_of_its_last_step(tmp_path: Path) -> None:
-    def report(done: float, *_: object) -> None:
-        if done >= 7 / STEPS:
-            raise Cancelled
-
     with pytest.raises(Cancelled):
-        run(tmp_path, STEPS, report=report)
+        run(tmp_path, STEPS, report=stop_at(7))
     assert list(checkpoints(tmp_path).values())[-1].name == "step-00000007.safetensors"
     assert run(tmp_path, STEPS).digest() == run(tmp_path / "other", STEPS).digest()
 
@@ -222,6 +218,27 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
         "step-00000015",
         "step-00000020",
     ]
+
+
+def test_a_damaged_checkpoint_does_not_take_the_place_of_the_only_valid_one(
+    tmp_path: Path,
+) -> None:
+    run(tmp_path, 10)
+    checkpoints(tmp_path)[10].write_bytes(b"damaged")
+    few = TrainingOptions(tmp_path, STEPS, BATCH, every=7, kept=1)
+    with pytest.raises(Cancelled):
+        train(make_state(), make_step(), few, report=stop_at(7))
+    state = make_state()
+    train(state, make_step(), few)
+    assert state.digest() == run(tmp_path / "other", STEPS).digest()
+
+
+def stop_at(step: int) -> Callable[..., None]:
+    def report(done: float, *_: object) -> None:
+        if done >= step / STEPS:
+            raise Cancelled
+
+    return report
 
 
 def test_a_run_with_other_facts_is_not_resumed(tmp_path: Path) -> None:
