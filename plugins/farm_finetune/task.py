@@ -18,12 +18,17 @@ class Finetune(Run):
     def check(self, context: Context) -> None:
         context.network(self.params.network, self.params.weights)
 
-    def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:
-        from farm_finetune.train import train
+    def check_inputs(self, inputs: tuple[str, ...], context: Context) -> None:
+        from farm_finetune.train import categorised
 
         if len(inputs) != 1:
             raise BadInput(
                 inputs[-1],
                 f"{len(inputs)} sets of pictures given; give one, such as a folder or a zip",
             )
+        categorised(context, inputs[0])
+
+    def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:
+        from farm_finetune.train import train
+
         train(inputs[0], folder / RESULT, self.params, context)

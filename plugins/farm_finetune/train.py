@@ -181,7 +181,7 @@ class Tuning:
             {"loss": torch.stack(losses).sum()},
             figures={"training accuracy": torch.stack(rights).sum() / self._params.batch},
             rate=rate,
-            warning="; ".join(filter(None, (warning, self._unreadable()))),
+            warning="; ".join(filter(None, (warning, self._feed.warning))),
         )
 
     def observe(self) -> Observation:
@@ -215,14 +215,6 @@ class Tuning:
     def _guess(self, pictures: Tensor) -> Tensor:
         with torch.no_grad():
             return self._outputs(pictures)[0].argmax(1)
-
-    def _unreadable(self) -> str:
-        refused = self._feed.unreadable
-        if not refused:
-            return ""
-        return (
-            f"unreadable pictures skipped: {len(refused)}, such as {next(iter(refused.values()))}"
-        )
 
     def _mean_colour(self) -> str:
         """Return the mean of some pictures spread over the set, as "red green blue" in 0..255."""
