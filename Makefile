@@ -45,6 +45,7 @@ bench: $(VENV)/.ok
 	$(BIN)/python tests/benchmarks/style.py
 	$(BIN)/python tests/benchmarks/fast.py
 	$(BIN)/python tests/benchmarks/gang.py
+	$(BIN)/python tests/benchmarks/training.py
 
 build: $(VENV)/.ok
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .

@@ -63,7 +63,7 @@ class HookRelay:
             raise AttributeError(hook)
 
         def broadcast(**arguments: object) -> None:
-            for _ in self.ask(hook, lambda _answer: None, **arguments):
+            for _ in self.ask(hook, lambda _answer: None, None, **arguments):
                 pass
 
         return broadcast

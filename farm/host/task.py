@@ -154,7 +154,8 @@ class Run(Task):
     def sampler(self, checkpoint: Path, context: Context) -> Sampler:  # noqa: ARG002 - for those that draw
         """Return what draws pictures from a checkpoint of this run, for `farm sample`.
 
-        self.params are those that the run was started with. Raises UserError if the task draws no
-        pictures, which is the default, and BadInput if the checkpoint cannot be read.
+        self.params are those that the run was started with, but a file is named without its folder
+        and may be gone. Raises UserError if the task draws no pictures, which is the default, and
+        BadInput if the checkpoint cannot be read.
         """
         raise UserError(f"task {self.name!r} draws no pictures; give a run that trains a generator")

@@ -55,8 +55,8 @@ class Confusion:
                 colour = "white" if shares[true, guessed] > 0.5 else "black"
                 count = str(self.counts[true, guessed])
                 axes.text(guessed, true, count, ha="center", va="center", color=colour)
-        canvas.draw()
-        drawn = np.asarray(canvas.buffer_rgba())[..., :3]
+        canvas.draw()  # type: ignore[no-untyped-call]
+        drawn = np.asarray(canvas.buffer_rgba())[..., :3]  # type: ignore[no-untyped-call]
         return torch.tensor(drawn.copy()).permute(2, 0, 1)[None].float() / 255
 
 
@@ -81,5 +81,7 @@ def confusion_of(
             except BadInput:
                 continue
         if batch:
-            np.add.at(counts, (labels, guess(torch.stack(batch)).cpu().numpy()), 1)
+            guessed = guess(torch.stack(batch)).tolist()
+            for true, other in zip(labels, guessed, strict=True):
+                counts[true, other] += 1
     return Confusion(counts, categories) if counts.any() else None

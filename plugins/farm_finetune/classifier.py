@@ -70,7 +70,7 @@ def _resized(layer: nn.Module, outputs: int) -> nn.Module:
             resized: nn.Module = nn.Linear(layer.in_features, outputs)
         else:
             assert isinstance(layer, nn.Conv2d)
-            resized = nn.Conv2d(layer.in_channels, outputs, layer.kernel_size, layer.stride)
+            resized = nn.Conv2d(layer.in_channels, outputs, layer.kernel_size[0], layer.stride[0])
     return resized.to_empty(device=device)
 
 

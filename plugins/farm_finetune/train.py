@@ -10,7 +10,7 @@ statistics that the network came with; the rate multiplies the momentum, as in t
 import json
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
@@ -117,18 +117,16 @@ class Tuning:
         """Return the state of a run that starts."""
         params = self._params
         trained = [p for p in self.network.parameters() if p.requires_grad]
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in trained if p.ndim > 1]},
+            {
+                "params": [p for p in trained if p.ndim < 2],
+                "weight_decay": 0.0,
+                "rate_factor": BIAS_RATE,
+            },
+        ]
         optimizer = torch.optim.SGD(
-            [
-                {"params": [p for p in trained if p.ndim > 1]},
-                {
-                    "params": [p for p in trained if p.ndim < 2],
-                    "weight_decay": 0.0,
-                    "rate_factor": BIAS_RATE,
-                },
-            ],
-            params.rate,
-            params.momentum,
-            weight_decay=params.weight_decay,
+            groups, params.rate, params.momentum, weight_decay=params.weight_decay
         )
         facts = params.model_dump(
             mode="json",

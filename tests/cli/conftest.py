@@ -89,8 +89,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
         env=os.environ | {"FARM_LEDGER": str(folder / "ledger.db")},
     )
-    if not (folder / "run" / "run.json").exists():
-        (folder / "run" / "run.json").write_text('{"task": "blots", "params": {}}')
     return folder / "run"
 
 

@@ -150,6 +150,13 @@ def copy(run: Path, name: str, **facts: object) -> Path:
     return other
 
 
+def test_files_that_the_run_was_started_with_may_be_gone(command: Command, run: Path) -> None:
+    palette = {"name": "palette.txt", "sha256": "0" * 64}
+    copy(run, "moved", params={"palettes": [palette]})
+    done = command("sample", "moved", "-o", "grid.png", "--count", 4)
+    assert done.code == 0, done.errors
+
+
 @pytest.fixture
 def runs(run: Path) -> Path:
     """A folder of runs that are wrong in some way."""

@@ -175,7 +175,13 @@ def _add(rate: dict[str, Any], loss: float) -> None:
     rate["steps"] += 1
     rate["losses"].append(loss)
     if rate["start"] is None and rate["steps"] == _START:
-        rate["start"] = rate["scale"] = median(rate["losses"])
+        rate["start"] = rate["scale"] = _loss_at_start(rate["losses"])
+
+
+def _loss_at_start(losses: list[float]) -> float:
+    """Return the median, or the first loss, which no rate has changed, if it is far from it."""
+    first, middle = losses[0], median(losses)
+    return middle if first / _LEAP <= middle <= _LEAP * first else first
 
 
 def _close_window(rate: dict[str, Any]) -> None:

@@ -122,6 +122,22 @@ def test_a_fallback_past_a_damaged_checkpoint_is_logged_once_and_in_every_note(
     assert said.match(warned["warning"])
 
 
+def test_the_log_says_when_a_warning_begins_and_ends_also_if_the_run_resumes(
+    tmp_path: Path,
+) -> None:
+    own_step = make_step()
+
+    def step(state: TrainState, rows: range) -> StepResult:
+        warning = "no colour" if 3 <= state.step < 8 else ""
+        return replace(own_step(state, rows), warning=warning)
+
+    for steps in (5, 12):
+        train(make_state(), step, TrainingOptions(tmp_path, steps, BATCH, every=5))
+    lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    changes = [(line["step"], line["warning"]) for line in lines if "warning" in line]
+    assert changes == [(4, "no colour"), (9, "")]
+
+
 def resume_on_all(folders: Sequence[Path]) -> list[str]:
     """Resume with one worker per folder; return how each ended: its final digest or its error."""
     workers = Threads(len(folders))

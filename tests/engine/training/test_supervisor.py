@@ -114,6 +114,18 @@ def test_a_loss_that_leaps_and_stays_is_lowered_not_raised(seed: int) -> None:
     assert [d.factor for d in follow(curve, 500, seed)] == pytest.approx([0.2])
 
 
+@pytest.mark.parametrize("soon", [0.01, 50.0])
+def test_the_first_loss_counts_where_the_rate_has_soon_changed_it(soon: float) -> None:
+    def curve(step: int, factor: float, chance: random.Random) -> float:
+        if factor < 1:
+            return learn(step, factor, chance, best=0.2)
+        return 1.6 if step == 0 else soon if step < 40 else 60.0
+
+    memory: dict[str, Any] = {}
+    assert [d.factor for d in follow(curve, 600, 0, memory)] == pytest.approx([0.2])
+    assert memory["rate"]["scale"] == 1.6
+
+
 @SEEDS
 def test_wide_swings_lower_the_rate(seed: int) -> None:
     def curve(step: int, factor: float, chance: random.Random) -> float:
