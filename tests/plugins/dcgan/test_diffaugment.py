@@ -48,6 +48,7 @@ def test_middle_draws_change_no_colour_and_no_position() -> None:
 def test_passes_steps_and_seeds_draw_differently() -> None:
     first = draw(1, 2, range(3), "real")
     assert torch.equal(first, draw(1, 2, range(3), "real"))
+    assert torch.equal(first[1::2], draw(1, 2, range(1, 3, 2), "real"))
     for other in (
         draw(1, 2, range(3), "fake"),
         draw(1, 3, range(3), "real"),
