@@ -67,11 +67,12 @@ class TrainedRun:
 def open_run(registry: Registry, task: str, params: Mapping[str, Any]) -> TrainedRun:
     """Return a run that was started with these parameters.
 
-    Raises UnknownName if no plugin has the task, UserError if it does not take the parameters.
+    params: as in the run's folder, where the name and the digest of a file stand for its path. The
+    task gets the name. Raises UnknownName if no plugin has the task, UserError if it does not take the parameters.
     """
     kind = registry.task(task)
     try:
-        made = kind(validate_params(kind, params))
+        made = kind(validate_params(kind, _with_names(params)))
     except BadParameter as error:
         raise UserError(
             f"the run was started with another version of task {task!r}, which took other "
@@ -80,6 +81,15 @@ def open_run(registry: Registry, task: str, params: Mapping[str, Any]) -> Traine
     if not isinstance(made, Run):
         raise UserError(f"task {task!r} does not train; give the folder of a run")
     return TrainedRun(made, command_context(registry))
+
+
+def _with_names(value: Any) -> Any:
+    """Return a value of a run's parameters with the name of each file in place of its facts."""
+    if isinstance(value, Mapping):
+        if value.keys() == {"name", "sha256"}:
+            return value["name"]
+        return {key: _with_names(item) for key, item in value.items()}
+    return [_with_names(item) for item in value] if isinstance(value, list) else value
 
 
 @contextmanager

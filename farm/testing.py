@@ -98,6 +98,9 @@ class FakeContext:
     def network(self, name: str, weights: str | None = None) -> "Network":  # noqa: ARG002
         raise UnknownName("network", name, ())
 
+    def module(self, name: str, weights: str | None = None) -> "nn.Module":  # noqa: ARG002
+        raise UnknownName("network", name, ())
+
     def gradient(
         self, image: "Tensor", network: "Network", *objectives: "Objective"
     ) -> tuple[float, "Tensor"]:

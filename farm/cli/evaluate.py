@@ -12,8 +12,8 @@ from farm.cli.table import show_json, show_table
 from farm.errors import BadInput, BadOutput, UserError
 
 if TYPE_CHECKING:
-    from farm.cli.checkpoint import Checkpoint
-    from farm.cli.evaluation import Evaluation, Evaluator
+    from farm.cli.evaluator import Evaluation, Evaluator
+    from farm.cli.run_checkpoint import Checkpoint
 
 _COUNT: Final = 1000
 
@@ -76,8 +76,8 @@ def evaluate(  # noqa: PLR0917 - the options of the command
     picture of the data, relative to that of the data itself; far below 1, the run copies. Figures
     are added to RUN/evaluation.json.
     """
-    from farm.cli.checkpoint import find_all, find_one
-    from farm.cli.evaluation import Evaluator, add_to_file
+    from farm.cli.evaluator import Evaluator, add_to_file
+    from farm.cli.run_checkpoint import find_all, find_one
 
     _check_output(output)
     registry = registry_of(context)

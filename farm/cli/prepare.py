@@ -1,26 +1,19 @@
 """``farm prepare``: turn pictures into a dataset to train on."""
 
 import re
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import click
 
+from farm.cli.progress import progress
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
-
-_QUIET_SECONDS: Final = 30.0
-"""Time between lines of progress where there is no terminal."""
 
 _LISTED: Final = 5
 """Groups of near-duplicates that are shown; manifest.json lists all."""
 
 _MAX_SIDE: Final = 8192
-
-Report = Callable[[int, int], None]
 
 
 def _sides(
@@ -99,7 +92,7 @@ def prepare(
 
     options = Options(*size, fit, format_, quality, val, seed)
     try:
-        with _progress() as report:
+        with progress("pictures") as report:
             manifest = prepare_dataset(sources, dataset, options, report)
     except KeyboardInterrupt:
         echo("run the same command again to go on", err=True)
@@ -108,33 +101,6 @@ def prepare(
         show_json(manifest)
     else:
         _show(dataset, manifest)
-
-
-@contextmanager
-def _progress() -> Iterator[Report]:
-    """Yield a function that shows how many pictures are done: a bar, or lines if there is no terminal."""
-    if not sys.stderr.isatty():
-        yield _lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(bar_width=None), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress("pictures", *columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, count: bar.update(task, completed=done, total=count)
-
-
-def _lines(clock: Callable[[], float] = time.monotonic) -> Report:
-    last = clock()
-
-    def report(done: int, count: int) -> None:
-        nonlocal last
-        if clock() - last >= _QUIET_SECONDS:
-            last = clock()
-            echo(f"{done} of {count} pictures", err=True)
-
-    return report
 
 
 def _show(dataset: str, manifest: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from farm.errors import BadOutput, UserError
 from farm.model.rate import DEFAULT_RATE
 
 if TYPE_CHECKING:
-    from farm.cli.checkpoint import Checkpoint
+    from farm.cli.run_checkpoint import Checkpoint
     from farm.engine.training.sampling import Latents
     from farm.media import Frame
     from farm.model.specs import Sampler
@@ -84,7 +84,7 @@ def sample(  # noqa: PLR0917 - the options of the command
     is_json: bool,
 ) -> None:
     """Draw pictures from a run, at its newest checkpoint or at the one after STEP."""
-    from farm.cli.checkpoint import find_one
+    from farm.cli.run_checkpoint import find_one
     from farm.planning.outputs import is_film_target
 
     is_film = is_film_target(output)

@@ -127,6 +127,9 @@ class FrameContext:
         self.networks_used[name] = network.digest
         return network
 
+    def module(self, name: str, weights: str | None = None) -> nn.Module:
+        return self._networks.module(name, weights, self._files).to(self.device)
+
     def gradient(
         self, image: Tensor, network: Network, *objectives: Objective
     ) -> tuple[float, Tensor]:

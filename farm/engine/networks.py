@@ -244,9 +244,7 @@ class NetworkCache:
         files: of the job; weights that have changed since it was submitted are refused. Raises
         UnknownName, WeightsMissing, BadParameter or InputChanged.
         """
-        spec = self._find(name)
-        if weights and spec.for_weights:
-            spec = spec.for_weights(Path(weights))
+        spec = self._spec(name, weights)
         digest = _weights_digest(spec, weights, files or KnownFiles(digests=self._digests))
 
         def load() -> Network:
@@ -257,6 +255,22 @@ class NetworkCache:
 
         key = ("network", name, digest, precision)
         return self.loaded.get(key, load, lambda network: network.bytes_used)
+
+    def module(self, name: str, weights: str | None, files: KnownFiles) -> nn.Module:
+        """Return a network's module to train, as load_weights does. It does not stay loaded.
+
+        Raises what get raises.
+        """
+        spec = self._spec(name, weights)
+        digest = _weights_digest(spec, weights, files)
+        module, found = load_weights(spec, weights, to_train=True)
+        if found != digest:
+            raise StorageFailed(weights or name, "its weights changed while they were read")
+        return module
+
+    def _spec(self, name: str, weights: str | None) -> NetworkSpec:
+        spec = self._find(name)
+        return spec.for_weights(Path(weights)) if weights and spec.for_weights else spec
 
 
 def _weights_digest(spec: NetworkSpec, weights: str | None, files: KnownFiles) -> str:

@@ -30,16 +30,21 @@ _TIMEOUT = 20.0
 """Seconds without data after which a download fails."""
 
 
-def load_weights(spec: NetworkSpec, file: str | None) -> tuple[nn.Module, str]:
+def load_weights(
+    spec: NetworkSpec, file: str | None, *, to_train: bool = False
+) -> tuple[nn.Module, str]:
     """Return the network with its weights, and the sha256 of the weights file.
 
     file: a .safetensors or .caffemodel file, or a .pth state dict, to use instead of the network's
-    own weights. Raises WeightsMissing, or BadInput or BadParameter if the file does not fit.
+    own weights. to_train: with the classifiers that only training uses, if the network has any.
+    Raises WeightsMissing, or BadInput or BadParameter if the file does not fit.
     """
     path = Path(file) if file else own_weights(spec)
-    state = _read(path)
-    module = spec.build()
-    _check_fit(spec.name, path, state, module.state_dict())
+    state = _read(path, "" if file else spec.weights.prefix)
+    module = spec.build_to_train() if to_train and spec.build_to_train else spec.build()
+    wanted = module.state_dict()
+    state = {k: v for k, v in state.items() if k in wanted or not k.startswith(_AUXILIARY)}
+    _check_fit(spec.name, path, state, wanted)
     module.load_state_dict(state, strict=False)
     return module, _sha256(path)
 
@@ -119,7 +124,7 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path, prefix: str) -> dict[str, Tensor]:
     if not path.is_file():
         problem = f"{path} is a folder" if path.is_dir() else f"no such file: {path}"
         raise BadParameter("weights", f"{problem}; give a .safetensors, .pth or .caffemodel file")
@@ -139,9 +144,9 @@ def _read(path: Path) -> dict[str, Tensor]:
             "weights", f"{path} is neither a safetensors file nor a plain state dict ({reason})"
         ) from error
     return {
-        name: value.float()
+        name.removeprefix(prefix): value.float()
         for name, value in state.items()
-        if isinstance(name, str) and isinstance(value, Tensor) and not name.startswith(_AUXILIARY)
+        if isinstance(name, str) and isinstance(value, Tensor) and name.startswith(prefix)
     }
 
 

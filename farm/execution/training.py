@@ -45,13 +45,13 @@ def train(
 
 
 def _describe(folder: Path, task: Run, params: Mapping[str, object], context: Context) -> None:
-    """Write down what the run in a folder was started with, unless that was done before."""
+    """Write down what the run in a folder was started with, unless it resumes from a checkpoint."""
     import farm
-    from farm.engine.training.runs import FACTS
+    from farm.engine.training.runs import FACTS, checkpoints
     from farm.storage import open_whole
 
     path = folder / FACTS
-    if path.exists():
+    if path.exists() and checkpoints(folder):
         return
     named = digested_params(task, params, context)
     facts = {"task": task.name, "params": named, "farm": farm.__version__}

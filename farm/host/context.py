@@ -76,6 +76,13 @@ class Context(Protocol):
         an unknown name, or weights that are missing or do not fit.
         """
 
+    def module(self, name: str, weights: str | None = None) -> "nn.Module":
+        """Return the module of a network, to train it, on the context's device.
+
+        Unlike network, it is not folded, not frozen and not shared, and it has the classifiers that
+        only training uses. Raises UserError as network does.
+        """
+
     def gradient(
         self, image: "Tensor", network: "Network", *objectives: "Objective"
     ) -> tuple[float, "Tensor"]:

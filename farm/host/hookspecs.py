@@ -1,6 +1,6 @@
 """The hooks a plugin can implement. Mark each implementation with @hookimpl."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -27,10 +27,12 @@ def farm_networks() -> "Iterable[NetworkSpec]":  # type: ignore[empty-body]
 
 
 @hookspec(firstresult=True)
-def farm_network(name: str) -> "NetworkSpec | None":
+def farm_network(name: str, find: "Callable[[str], NetworkSpec]") -> "NetworkSpec | None":
     """Return the network of this name, or None.
 
-    Called only for names that no plugin lists in farm_networks. The first answer wins.
+    find: returns another network by name, for one that is built on it; may be left out. Called only
+    for names that no plugin lists in farm_networks. The first answer wins. A UserError reaches the
+    user if no plugin knows the name.
     """
 
 

@@ -63,17 +63,22 @@ class HookRelay:
             raise AttributeError(hook)
 
         def broadcast(**arguments: object) -> None:
-            for _ in self.ask(hook, lambda _answer: None, **arguments):
+            for _ in self.ask(hook, lambda _answer: None, None, **arguments):
                 pass
 
         return broadcast
 
     def ask(
-        self, hook: str, check: Callable[[Any], Answer], **arguments: object
+        self,
+        hook: str,
+        check: Callable[[Any], Answer],
+        refusals: list[UserError] | None = None,
+        **arguments: object,
     ) -> Iterator[Answer]:
         """Yield each plugin's answer to a hook, in the order the plugins were loaded.
 
         check: returns an answer in its final form, or raises if it breaks the hook's contract.
+        refusals: receives UserErrors, which are then not logged.
         """
         for name, manager in self._managers.items():
             answers: list[Answer] = []
@@ -81,7 +86,10 @@ class HookRelay:
                 try:
                     answers.append(check(getattr(manager.hook, hook)(**arguments)))
                 except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
-                    log.warning("%s", PluginError(name, f"{hook} raised {_describe(error)}"))
+                    if refusals is not None and isinstance(error, UserError):
+                        refusals.append(error)
+                    else:
+                        log.warning("%s", PluginError(name, f"{hook} raised {_describe(error)}"))
             yield from answers
 
 
@@ -143,14 +151,16 @@ class Registry:
     def network(self, name: str) -> NetworkSpec:
         """Return a network by name: one that a plugin lists, or the first answer to farm_network.
 
-        Raises UnknownName.
+        Raises UnknownName, or the UserError of a plugin that refuses the name.
         """
         if name in self._networks:
             return self._networks[name]
-        check = partial(_check_network, name)
-        for spec in self.hook.ask("farm_network", check, name=name):
+        check, refusals = partial(_check_network, name), list[UserError]()
+        for spec in self.hook.ask("farm_network", check, refusals, name=name, find=self.network):
             if spec is not None:
                 return spec
+        if refusals:
+            raise refusals[0]
         others = self.hook.ask("farm_network_names", lambda names: [*_flatten(names)])
         raise self._unknown("network", name, dict.fromkeys((*self._networks, *chain(*others))))
 

@@ -53,7 +53,9 @@ class NetworkParams(TaskParams):
     """Parameters of a task that uses a network."""
 
     network: Annotated[str, AfterValidator(_absolute_file)] = Field(
-        "starter", description="Network to use: see `farm networks`; or a .caffemodel file."
+        "starter",
+        description="Network to use: see `farm networks`; or a .caffemodel file, or the folder of a "
+        "run that trained one, as RUN or RUN@STEP.",
     )
     weights: FilePath | None = Field(
         None,
@@ -152,7 +154,8 @@ class Run(Task):
     def sampler(self, checkpoint: Path, context: Context) -> Sampler:  # noqa: ARG002 - for those that draw
         """Return what draws pictures from a checkpoint of this run, for `farm sample`.
 
-        self.params are those that the run was started with. Raises UserError if the task draws no
-        pictures, which is the default, and BadInput if the checkpoint cannot be read.
+        self.params are those that the run was started with, but a file is named without its folder
+        and may be gone. Raises UserError if the task draws no pictures, which is the default, and
+        BadInput if the checkpoint cannot be read.
         """
         raise UserError(f"task {self.name!r} draws no pictures; give a run that trains a generator")

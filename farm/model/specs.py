@@ -31,12 +31,14 @@ class Weights:
     """Where a network's weights come from.
 
     file: a packaged file, with its sha256. url: returns where torch.hub downloads the file from;
-    called only when it is needed.
+    called only when it is needed. prefix: of the names in the file that belong to the network, if
+    it contains more.
     """
 
     file: "Path | None" = None
     sha256: str | None = None
     url: Callable[[], str] | None = None
+    prefix: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,9 @@ class NetworkSpec:
     head: the layer that the classifier reads, and a function from the module to a
     convolutional head whose output, averaged over positions, gives the class scores.
     classes: returns the names of the classes, in the order of the scores.
+    build_to_train: returns the module with classifiers that only training uses; None if there are none.
+    lasting_name: a name that always stands for these weights, if `name` may stand for others later;
+    a job is submitted with this one.
     for_weights: returns the spec that fits a weights file of the user, where files differ in more
     than values, such as the number of classes. Without it, this spec fits all of them.
     """
@@ -62,6 +67,8 @@ class NetworkSpec:
     head: "tuple[str, Callable[[nn.Module], nn.Module]] | None" = None
     classes: Callable[[], tuple[str, ...]] = tuple
     description: str = ""
+    build_to_train: "Callable[[], nn.Module] | None" = None
+    lasting_name: str = ""
     for_weights: "Callable[[Path], NetworkSpec] | None" = None
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from farm.host.registry import Registry
-from farm.host.task import Effect, Run
+from farm.host.task import Effect, NetworkParams, Run
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
 from farm.model.events import Notice, ReadProgress
@@ -106,6 +106,9 @@ class Planner:
     def _complete(self, spec: JobSpec) -> JobSpec:
         """Return the spec with every parameter filled in and every path absolute."""
         params = validate_params(self._registry.task(spec.task), spec.params)
+        if isinstance(params, NetworkParams) and params.network not in self._registry.networks:
+            lasting = self._registry.network(params.network).lasting_name
+            params = params.model_copy(update={"network": lasting or params.network})
         return spec.model_copy(
             update={
                 "params": params.model_dump(mode="json"),

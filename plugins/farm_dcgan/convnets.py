@@ -58,7 +58,7 @@ class _Dense(nn.Linear):
         self._shape = (channels, side, side)
 
     def forward(self, features: Tensor) -> Tensor:
-        return super().forward(features.flatten(1)).unflatten(1, self._shape)
+        return super().forward(features.flatten(1)).view(-1, *self._shape)
 
 
 class _CutEnd(nn.Module):

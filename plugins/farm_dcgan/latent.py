@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from farm_dcgan.presets import Prior
@@ -36,5 +37,5 @@ def mix(prior: Prior, first: Tensor, second: Tensor, share: float) -> Tensor:
 
 
 def _angle(first: Tensor, second: Tensor) -> Tensor:
-    lengths = first.norm(dim=-1, keepdim=True) * second.norm(dim=-1, keepdim=True)
-    return ((first * second).sum(-1, keepdim=True) / lengths).clamp(-1, 1).acos()
+    cosine = F.cosine_similarity(first, second, dim=-1).unsqueeze(-1)
+    return cosine.clamp(-1, 1).acos()

@@ -11,7 +11,7 @@ from farm_dcgan.presets import PRESETS, Augmentation, Preset, Prior
 LARGEST_COUNT: Final = 10_000_000
 
 
-def _of_preset(name: str, text: str, **bounds: float) -> Any:
+def _of_preset(name: str, text: str, **bounds: Any) -> Any:
     """Return the declaration of a parameter whose default is the preset's number."""
     values = {key: getattr(preset, name) for key, preset in PRESETS.items()}
     if len({*values.values()}) == 1:

@@ -27,7 +27,7 @@ def jitter(colours: Tensor, changes: Tensor) -> Tensor:
 
     changes: [3], relative: 0 changes nothing. A change of brightness is a share of the mean colour.
     """
-    brightness, contrast, saturation = changes
+    brightness, contrast, saturation = changes.unbind()
     changed = colours * (1 + contrast) + brightness * colours.mean()
     grey = changed.mean(0, keepdim=True)
     return grey.lerp(changed, 1 + saturation).clamp(0, 1)

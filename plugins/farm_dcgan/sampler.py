@@ -56,7 +56,7 @@ def draw(generator: Generator, latents: Tensor) -> Tensor:
     generator: in evaluation mode; otherwise a picture would depend on the others, and drawing would
     change the running statistics.
     """
-    drawn = torch.cat([generator(part) for part in latents.split(_AT_ONCE)])
+    drawn = torch.cat([generator(part) for part in torch.split(latents, _AT_ONCE)])
     return ((drawn + 1) / 2).clamp(0, 1)
 
 

@@ -5,7 +5,7 @@ non-saturating loss of its section 3 for the generator; Radford, Metz, Chintala 
 1511.06434.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import partial
@@ -32,7 +32,6 @@ from farm.engine.training import (
     spread_of,
     update_average,
 )
-from farm.engine.training.checkpoint import Facts
 from farm_dcgan import diffaugment, latent
 from farm_dcgan.convnets import Discriminator, Generator
 from farm_dcgan.params import DcganParams
@@ -66,7 +65,7 @@ def train(source: str, result: Path, params: DcganParams, context: Context) -> N
         write_generator(result, training.average, facts)
 
 
-def facts_of(preset: str, recipe: Preset, pictures: PictureSet) -> Facts:
+def facts_of(preset: str, recipe: Preset, pictures: PictureSet) -> dict[str, Any]:
     """Return what must stay the same when a run is resumed."""
     facts: dict[str, Any] = {"preset": preset}
     for field in fields(recipe):
@@ -90,7 +89,7 @@ class DcganTraining:
         for network in (self.generator, self.discriminator, self.average):
             network.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def state(self, facts: Facts) -> TrainState:
+    def state(self, facts: Mapping[str, Any]) -> TrainState:
         """Return the state of a run that starts."""
         modules = {
             "generator": self.generator,
@@ -135,15 +134,7 @@ class DcganTraining:
             fakes = self._fakes(state, rows, "generator")
         losses = {"discriminator": loss, "generator": self._train_generator(state, rows, fakes)}
         update_average(self.average, self.generator, recipe.average, state.step)
-        return StepResult(losses, fakes.detach(), figures, warning=self._warning())
-
-    def _warning(self) -> str:
-        """Return which pictures cannot be read, or an empty string."""
-        unreadable = self._feed.unreadable
-        if not unreadable:
-            return ""
-        error = next(iter(unreadable.values()))
-        return f"unreadable pictures skipped: {len(unreadable)}, such as {error}"
+        return StepResult(losses, fakes.detach(), figures, warning=self._feed.warning)
 
     def _train_discriminator(
         self, state: TrainState, rows: range, turn: int, fakes: Tensor

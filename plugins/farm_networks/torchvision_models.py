@@ -14,6 +14,9 @@ LISTED: Final = ("googlenet", "inception_v3", "resnet50", "squeezenet1_0", "vgg1
 
 _HALF: Final = (0.5, 0.5, 0.5)
 
+_AUXILIARY: Final = ("googlenet", "inception_v3")
+"""Models with further classifiers, which only training uses."""
+
 
 def torchvision_names() -> list[str]:
     """Return the names of all torchvision classification models."""
@@ -26,11 +29,11 @@ def torchvision_spec(name: str) -> NetworkSpec:
     """Describe the torchvision classification model of this name, trained on ImageNet."""
     family = name.rstrip("0123456789_bn")
     # These two expect 2x - 1 as input; torchvision converts to it inside the network.
-    is_halved = name in ("googlenet", "inception_v3")
-    mean_std: dict[str, Any] = {"mean": _HALF, "std": _HALF} if is_halved else {}
+    mean_std: dict[str, Any] = {"mean": _HALF, "std": _HALF} if name in _AUXILIARY else {}
     return NetworkSpec(
         name,
         build=partial(_build, name),
+        build_to_train=partial(_build, name, auxiliary=True) if name in _AUXILIARY else None,
         weights=Weights(url=partial(_url, name)),
         aliases=_vgg_aliases(name) if family == "vgg" else {},
         head=_head(name),
@@ -40,14 +43,17 @@ def torchvision_spec(name: str) -> NetworkSpec:
     )
 
 
-def _build(name: str) -> "nn.Module":
-    """Build the architecture without random initialisation, which is slower than loading."""
+def _build(name: str, *, auxiliary: bool = False) -> "nn.Module":
+    """Build the architecture without random initialisation, which is slower than loading.
+
+    auxiliary: with the classifiers that only training uses.
+    """
     import torch
     from torchvision import models
 
     options: dict[str, Any] = {}
-    if name in ("googlenet", "inception_v3"):
-        options = {"aux_logits": False, "transform_input": False, "init_weights": False}
+    if name in _AUXILIARY:
+        options = {"aux_logits": auxiliary, "transform_input": False, "init_weights": False}
     device = torch.get_default_device()
     try:
         with torch.device("meta"):

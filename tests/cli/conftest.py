@@ -72,6 +72,7 @@ def command(
 ) -> Iterator[Command]:
     """Run commands in tmp_path, with their own ledger."""
     threads = torch.get_num_threads()
+    monkeypatch.setattr("farm.execution.contexts.available_cores", lambda: 1)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FARM_LEDGER", str(tmp_path / "ledger.db"))
     yield Command(capsys)
@@ -88,8 +89,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
         env=os.environ | {"FARM_LEDGER": str(folder / "ledger.db")},
     )
-    if not (folder / "run" / "run.json").exists():
-        (folder / "run" / "run.json").write_text('{"task": "blots", "params": {}}')
     return folder / "run"
 
 

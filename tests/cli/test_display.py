@@ -1,14 +1,17 @@
 """The displays say why nothing happens, and how far a frame is that takes long."""
 
+import json
 from dataclasses import replace
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from farm.cli.display import QUIET_SECONDS, BarDisplay, JsonDisplay, LineDisplay
 from farm.cli.tally import Tally
 from farm.model.events import JobChanged, News, Progressed, WorkerChanged
 from farm.model.job import Job, JobSpec, JobState
-from farm.model.messages import UnitProgress
+from farm.model.messages import TrainingFigures, UnitProgress
 from farm.model.unit import Unit
 
 UNIT = Unit("job", "train", "", "run/generator.safetensors")
@@ -54,3 +57,31 @@ def test_the_reason_of_a_pause_and_of_a_refusal_is_shown(
 def event_reason(event: News) -> str:
     assert isinstance(event, JobChanged | WorkerChanged)
     return event.job.reason if isinstance(event, JobChanged) else event.reason
+
+
+NOTE = "step 3: style 0.25, content 1; 2.1 steps/s, 1:02:10 left; warning: no colour"
+FIGURES = TrainingFigures(3, 12, {"style": 0.25, "content": 1.0}, 0.002, {"compute": 0.5}, 3)
+TRAINED = Progressed(UNIT, UnitProgress("local-1", "token", 0.25, NOTE, training=FIGURES))
+
+
+def test_each_part_of_a_runs_note_has_a_line_that_fits_a_narrow_terminal() -> None:
+    bars = BarDisplay(tally := Tally(total=1))
+    tally.on_event(TRAINED)
+    bars.on_event(TRAINED)
+    console = Console(width=80, file=StringIO())
+    console.print(bars._drawn())
+    bars.close()
+    assert isinstance(console.file, StringIO)
+    first, *lines = console.file.getvalue().splitlines()
+    assert first.startswith("train ")
+    assert first.endswith("25%")
+    assert lines == NOTE.split("; ")
+
+
+def test_json_has_the_figures_of_a_run_as_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    JsonDisplay().on_event(TRAINED)
+    JsonDisplay().on_event(progressed(0.5, "half"))
+    run, frame = map(json.loads, capsys.readouterr().out.splitlines())
+    assert run["training"]["losses"] == {"style": 0.25, "content": 1.0}
+    assert run["training"]["step"] == 3
+    assert frame["training"] is None

@@ -196,7 +196,6 @@ def test_sampling_and_measuring_do_not_change_a_run(
     start = ("blots", data, "--threads", "1", "--steps")
     assert command(*start, 6, "-o", "straight").code == 0
     assert command(*start, 3, "-o", "watched").code == 0
-    _describe(tmp_path / "watched")
     checkpoint = tmp_path / "watched" / "checkpoints" / "step-00000003.safetensors"
     before = checkpoint.read_bytes()
     for words in (("-o", "grid.png"), ("-o", "single/"), ("-o", "walk.mp4", "--frames", 4)):
@@ -207,8 +206,3 @@ def test_sampling_and_measuring_do_not_change_a_run(
     assert command(*start, 6, "-o", "watched", "--resume").code == 0
     digests = [(tmp_path / name / "blots.txt").read_text() for name in ("straight", "watched")]
     assert digests[0] == digests[1]
-
-
-def _describe(run: Path) -> None:
-    if not (run / "run.json").exists():
-        (run / "run.json").write_text('{"task": "blots", "params": {}}')

@@ -1,7 +1,6 @@
 """farm prepare: what it prints, and the options it refuses."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -69,14 +68,3 @@ def test_sizes(text: str, sides: tuple[int, int]) -> None:
 def test_other_sizes_are_refused(text: str) -> None:
     with pytest.raises(BadParameter, match="give WIDTHxHEIGHT or one number, in pixels from 1 to"):
         prepare._sides(None, None, text)
-
-
-def test_progress_is_a_line_every_half_minute_without_a_terminal(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    times = iter([0.0, 10.0, 31.0, 31.0, 40.0])
-    clock: Callable[[], float] = lambda: next(times)  # noqa: E731
-    report = prepare._lines(clock)
-    for done in (1, 2, 3):
-        report(done, 9)
-    assert capsys.readouterr().err == "2 of 9 pictures\n"

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from farm.cli.checkpoint import split
+from farm.cli.run_checkpoint import split
 from farm.engine.training import TrainState
 from farm.media import read_record
 from farm.media.film import read_film, read_film_record
@@ -148,6 +148,13 @@ def copy(run: Path, name: str, **facts: object) -> Path:
     content = json.loads((other / "run.json").read_text()) | facts
     (other / "run.json").write_text(json.dumps(content))
     return other
+
+
+def test_files_that_the_run_was_started_with_may_be_gone(command: Command, run: Path) -> None:
+    palette = {"name": "palette.txt", "sha256": "0" * 64}
+    copy(run, "moved", params={"palettes": [palette]})
+    done = command("sample", "moved", "-o", "grid.png", "--count", 4)
+    assert done.code == 0, done.errors
 
 
 @pytest.fixture

@@ -145,7 +145,20 @@ def test_a_run_counts_its_steps(command: Command, gates: tuple[Gate, Gate], port
     draw(command.folder / "style.png")
     for number in range(3):
         draw(command.folder / "photos" / f"{number}.png", 64, 64, number)
-    small = ("--width", 4, "--blocks", 1, "--side", 64, "--style-side", 64, "--batch", 2)
+    small = (
+        "--width",
+        4,
+        "--blocks",
+        1,
+        "--side",
+        64,
+        "--style-side",
+        64,
+        "--batch",
+        2,
+        "--threads",
+        1,
+    )
     words = ("train-style", "style.png", "--photos", "photos", "-o", "run", *small, "--steps", 3)
     _, end = gates
     with command.start("--plugins-dir", "own", *words, "--metrics-port", port) as job:
@@ -154,7 +167,8 @@ def test_a_run_counts_its_steps(command: Command, gates: tuple[Gate, Gate], port
         end.open()
         done = job.wait()
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[-1] == "trained run; look at run/index.html"
+    run = command.folder / "run"
+    assert done.stderr.splitlines()[-1] == f"trained {run}; look at {run / 'index.html'}"
     assert last["farm_training_steps_total", "style", "train-style"] == 3
     assert last["farm_training_pictures_total", "style", "train-style"] == 6
     assert last["farm_training_rate", "style", "train-style"] > 0

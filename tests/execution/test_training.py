@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import farm
-from farm.engine.training.runs import FACTS, PAGE, read_run
+from farm.engine.training.runs import FACTS, PAGE, checkpoints, read_run
 from farm.execution.worker import Worker
 from farm.host.registry import Registry
 from farm.host.vetting import validate_params
@@ -69,6 +69,14 @@ def test_its_parameters_are_those_of_its_task(
     task = Registry.load().task(facts.task)
     params = validate_params(task, facts.params)
     assert params == validate_params(task, order.params)
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_is_described_anew(order: Order) -> None:
+    folder = run(order)
+    for path in checkpoints(folder).values():
+        path.unlink()
+    run(replace(order, params={**order.params, "width": 8}))
+    assert read_run(folder).params["width"] == 8
 
 
 def test_a_resumed_run_keeps_what_it_was_started_with(order: Order) -> None:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from farm.engine.pyramid import resize
+from farm.engine.training.rows import seeded
 from farm.engine.weights import load_weights
 from farm.errors import BadParameter, UserError
 from farm.model.specs import NetworkSpec, Weights
@@ -48,7 +49,7 @@ class Inception:
     def __init__(self, module: nn.Module, digest: str, device: str = "cpu") -> None:
         self.digest = digest
         self._device = device
-        self._head = module.fc.to(device)  # type: ignore[operator, union-attr]
+        self._head = module.get_submodule("fc").to(device)
         module.fc = nn.Identity()
         self._body = module.to(device).eval()
 
@@ -115,7 +116,7 @@ def kernel_distance(real: Features, samples: Features, seed: int) -> tuple[float
     from torchmetrics.image.kid import KernelInceptionDistance
 
     smaller = min(len(real.pooled), len(samples.pooled))
-    with _seeded(seed):
+    with _quiet_and_seeded(seed):
         metric = KernelInceptionDistance(
             feature=_Given(real.pooled.shape[1]), subset_size=max(2, min(1000, smaller // 2))
         )
@@ -140,7 +141,7 @@ def inception_score(samples: Features, seed: int) -> float:
     from torchmetrics.image.inception import InceptionScore
 
     logits = samples.logits
-    with _seeded(seed):
+    with _quiet_and_seeded(seed):
         metric = InceptionScore(feature=_Given(logits.shape[1]), splits=splits(len(logits)))
         metric.update(logits)
         return float(metric.compute()[0])
@@ -155,11 +156,10 @@ class _Given(nn.Identity):
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seed the global generator, which torchmetrics draws from, and restore it afterwards.
+def _quiet_and_seeded(seed: int) -> Iterator[None]:
+    """Seed the global generator, which torchmetrics draws from, for the block.
 
     Its warnings, that it keeps all features and that one split has no deviation, are dropped.
     """
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
-        torch.random.default_generator.manual_seed(seed)
+    with seeded(seed), warnings.catch_warnings(action="ignore"):
         yield

@@ -21,7 +21,7 @@ def update_average(average: nn.Module, module: nn.Module, decay: float, step: in
     effectiveness of averaging in GAN training", arXiv 1806.04498.
     """
     kept = min(decay, (1 + step) / (WARM_UP + step))
-    for own, other in zip(average.parameters(), module.parameters(), strict=True):
-        own.lerp_(other, 1 - kept)
-    for own, other in zip(average.buffers(), module.buffers(), strict=True):
-        own.copy_(other)
+    for own, trained in zip(average.parameters(), module.parameters(), strict=True):
+        own.lerp_(trained, 1 - kept)
+    for own_buffer, buffer in zip(average.buffers(), module.buffers(), strict=True):
+        own_buffer.copy_(buffer)

@@ -112,7 +112,7 @@ class _Normalise(torch.autograd.Function):
     """(features - mean) * scale, where mean and scale depend on the features of all workers."""
 
     @staticmethod
-    def forward(  # type: ignore[override]  # noqa: PLR0917 - torch passes them by position
+    def forward(  # noqa: PLR0917 - torch passes them by position
         ctx: Any,
         features: Features,
         mean: PerChannel,
@@ -126,8 +126,8 @@ class _Normalise(torch.autograd.Function):
         return normalised
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, slope: Features) -> tuple[Tensor, None, None, None, None]:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, slope: Features) -> tuple[Tensor, None, None, None, None]:
         normalised, scale = ctx.saved_tensors
         sums = torch.stack([slope.sum((0, 2, 3)), (slope * normalised).sum((0, 2, 3))]).double()
         with stage(EXCHANGE):

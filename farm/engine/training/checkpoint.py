@@ -27,6 +27,17 @@ Facts = Mapping[str, str | int | float | bool | None]
 
 _HEADER: Final = "farm-run"
 _FORMAT: Final = 2
+_KINDS: Final = {
+    "step": int,
+    "seed": int,
+    "facts": dict,
+    "memory": dict,
+    "optimizers": dict,
+    "digest": str,
+    "tensors": list,
+}
+"""What a header consists of."""
+
 _NEXT_STEP: Final = "remove it to resume from the previous checkpoint"
 
 
@@ -149,7 +160,8 @@ def read_facts(path: Path) -> Facts:
 
     Raises BadInput.
     """
-    facts: Facts = _read_header(path)["facts"]
+    with _open(path) as (_, header):
+        facts: Facts = header["facts"]
     return facts
 
 
@@ -169,35 +181,41 @@ def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> str:
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and header of a file, verified by its digest. Raises BadInput."""
-    header = _read_header(path)
-    with _reading(path), safe_open(path, "pt") as file:
+    with _open(path) as (file, header):
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     digest, names = header.pop("digest"), header.pop("tensors")
-    _check_names(path, dict.fromkeys(names), tensors)
+    _check_names(path, dict.fromkeys(map(str, names)), tensors)
     if _digest(tensors, header) != digest:
         raise BadInput(str(path), f"is damaged: its digest does not match; {_NEXT_STEP}")
     return tensors, header
 
 
-def _read_header(path: Path) -> dict[str, Any]:
-    with _reading(path), safe_open(path, "pt") as file:
-        header: dict[str, Any] = json.loads((file.metadata() or {})[_HEADER])
-    if header.get("format") != _FORMAT:
-        raise BadInput(
-            str(path), f"has format {header.get('format')!r}, not {_FORMAT}; {_NEXT_STEP}"
-        )
-    return header
-
-
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _open(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Open a file and read its header. Raises BadInput, also for what the block cannot read."""
     try:
-        yield
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        with safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {})[_HEADER])
+            _check_header(path, header)
+            yield file, header
+    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:120]
         raise BadInput(
             str(path), f"is not a training checkpoint ({reason}); {_NEXT_STEP}"
         ) from error
+
+
+def _check_header(path: Path, header: object) -> None:
+    """Raise BadInput for a header of another format, ValueError for one that lacks something."""
+    if not isinstance(header, dict):
+        raise ValueError("its header is no object")  # noqa: TRY004 - of a file, not of an argument
+    if header.get("format") != _FORMAT:
+        raise BadInput(
+            str(path), f"has format {header.get('format')!r}, not {_FORMAT}; {_NEXT_STEP}"
+        )
+    for name, kind in _KINDS.items():
+        if not isinstance(header.get(name), kind):
+            raise ValueError(f"its header has no {name}")  # noqa: TRY004 - as above
 
 
 def _check_same_run(
@@ -248,11 +266,22 @@ def _optimizer_state(
 ) -> dict[str, Any]:
     """Return the argument of the optimiser's load_state_dict; JSON turned its tuples into lists."""
     state: dict[int, dict[str, Any]] = {int(k): dict(v) for k, v in saved["plain"].items()}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, value in tensors.items():
         index, _, key = name.partition("/")
-        state.setdefault(int(index), {})[key] = value
+        state.setdefault(int(index), {})[key] = _laid_out(value, parameters[int(index)])
     groups = []
     own_groups = optimizer.state_dict()["param_groups"]
     for group, own in zip(saved["groups"], own_groups, strict=True):
         groups.append({k: tuple(v) if isinstance(own[k], tuple) else v for k, v in group.items()})
     return {"state": state, "param_groups": groups}
+
+
+def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:
+    """Return a value in the memory layout of its parameter, as the optimiser had made it.
+
+    With another layout it takes other kernels, which are slower, and on a GPU may round differently.
+    """
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)

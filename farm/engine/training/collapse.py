@@ -124,7 +124,7 @@ class DiversityDetector:
 
         measured: the result of measure, averaged over the batch.
         """
-        mean, square, deviation = measured.split([_VALUES, _VALUES, 1])
+        mean, square, deviation = torch.split(measured, [_VALUES, _VALUES, 1])
         variance = (square - mean.square()).clamp(min=0).mean()
         figures = {"spread": float(variance.sqrt()), "deviation": float(deviation)}
         fault = self._fault(figures)

@@ -86,10 +86,8 @@ class Feed:
     @property
     def warning(self) -> str:
         """Name a picture that was skipped because it cannot be read, or nothing."""
-        if not self.unreadable:
-            return ""
-        error = next(iter(self.unreadable.values()))
-        return f"unreadable pictures skipped: {len(self.unreadable)}, such as {error}"
+        errors = list(self.unreadable.values())  # at once, as the background adds to them
+        return f"unreadable pictures skipped: {len(errors)}, such as {errors[0]}" if errors else ""
 
     def picture(self, number: int) -> tuple[np.ndarray, int]:
         """Return a picture and its label, or the next readable one. Raises BadInput if none is.

@@ -239,5 +239,5 @@ def check_finite(step: int, losses: Mapping[str, float]) -> None:
         if not isfinite(loss):
             value = str(loss).replace("nan", "NaN")
             raise UserError(
-                f"training diverged at step {step}: loss {name!r} is {value}; try a lower --rate"
+                f"training diverged at step {step}: loss {name!r} is {value}; try a lower learning rate"
             )

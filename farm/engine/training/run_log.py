@@ -163,7 +163,7 @@ class RunLog:
             write_picture(path.with_suffix(f".{name}.png"), picture)
         state.save(path)
         for step, old in list(checkpoints(self._options.folder).items())[: -self._options.kept]:
-            if step != keep:
+            if step not in {keep, state.step}:  # which is not the newest if that one is damaged
                 remove_file(old)
 
     def forget_later(self, step: int) -> None:

@@ -18,6 +18,8 @@ PAGE: Final = "index.html"
 
 _CHECKPOINT: Final = re.compile(r"step-(\d{8,})\.safetensors")
 _LISTED: Final = 8
+_LARGEST: Final = 2**20
+"""Bytes of the largest description to read."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,23 @@ def read_run(run: Path) -> RunFacts:
     """Return what a run was started with. Raises BadInput if the folder contains no run."""
     path = run / FACTS
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(_text(path))
         params = {name: _with_names(value) for name, value in content["params"].items()}
         return RunFacts(str(content["task"]), params)
     except (FileNotFoundError, NotADirectoryError):
         raise BadInput(str(run), _why_no_run(run)) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:120]
         raise BadInput(str(path), f"does not describe a run ({reason})") from error
+
+
+def _text(path: Path) -> bytes:
+    """Return what a file contains. Raises OSError, and ValueError if it is too large."""
+    with path.open("rb") as file:
+        text = file.read(_LARGEST + 1)
+    if len(text) > _LARGEST:
+        raise ValueError(f"it has more than {_LARGEST:,} bytes")
+    return text
 
 
 def _with_names(value: Any) -> Any:
@@ -67,6 +78,13 @@ def checkpoints(run: Path) -> dict[int, Path]:
 def checkpoint_path(run: Path, step: int) -> Path:
     """Return where a run's checkpoint after a step is, or will be."""
     return run / CHECKPOINTS / f"step-{step:08}.safetensors"
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step of a checkpoint, from its name."""
+    match = _CHECKPOINT.fullmatch(checkpoint.name)
+    assert match, checkpoint
+    return int(match[1])
 
 
 def find_checkpoint(run: Path, step: int | None = None) -> Path:

@@ -60,7 +60,8 @@ def draw(sampler: Sampler, latents: Latents) -> Iterator[Pictures]:
 
     Raises PluginError for what is no batch of pictures, UserError for values that are not finite.
     """
-    for part in torch.split(latents, AT_ONCE):
+    for start in range(0, len(latents), AT_ONCE):
+        part = latents[start : start + AT_ONCE]
         with torch.no_grad():
             pictures = sampler.draw(part).detach().to("cpu", torch.float32)
         if pictures.ndim != 4 or pictures.shape[:2] != (len(part), 3):

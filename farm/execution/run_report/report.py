@@ -50,6 +50,7 @@ class RunReport:
 
     def on_checkpoint(self, state: "TrainState", observation: "Observation") -> None:  # noqa: ARG002 - its pictures are files
         """Bring the report up to date, if one is due."""
+        self._history.notice(state.step)
         began = self._clock()
         if began >= self._next:
             with self._only_storage_errors():

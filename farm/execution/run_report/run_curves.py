@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from farm.execution.run_report.series import Points, Series
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 _INK: Final = "#010101"
 """Colour of texts and axes: black in a picture, that of the text around it in a page."""
@@ -28,14 +29,16 @@ _PANEL_INCHES: Final = (9.0, 3.2)
 _NAMED: Final = 20
 """Most curves in a panel: beyond that, their colours and styles would repeat."""
 
-_STYLE: Final = {
+_NAMES_PER_ROW: Final = 4
+"""Names of the legend, which is above its panel: it is seen on a narrow screen, too."""
+
+_STYLE: Final[dict[Any, Any]] = {
     "text.parse_math": False,  # names are plain texts
     "svg.fonttype": "none",
     "svg.hashsalt": "farm",
     "font.size": 10,
     "axes.edgecolor": _INK,
     "axes.labelcolor": _INK,
-    "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "text.color": _INK,
@@ -119,14 +122,23 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
     ]
     if _spans_decades(panel.curves.values()):
         axes.set_yscale("log")
-    axes.set_title(panel.title)
     axes.grid(alpha=0.25)
     axes.margins(x=0.02)
     names = [_shown(name) for name in panel.curves]
-    axes.legend(lines, names, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    legend = axes.legend(
+        lines,
+        names,
+        title=panel.title,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=_NAMES_PER_ROW,
+        alignment="left",
+        frameon=False,
+    )
+    legend.get_title().set_fontweight("bold")
 
 
-def _draw_curve(axes: "Axes", points: Points, number: int, *, is_sparse: bool) -> object:
+def _draw_curve(axes: "Axes", points: Points, number: int, *, is_sparse: bool) -> "Line2D":
     """Draw a curve and return the line that stands for it in the legend."""
     colour, style = f"C{number % 10}", "-" if number < 10 else "--"
     if is_sparse:

@@ -36,14 +36,17 @@ class RunHistory:
         self.steps = 0
         self._last, self._read, self._written = 0, 0, -1
 
+    def notice(self, step: int) -> None:
+        """Forget what was read, if the run has gone back to a step before the last one that was."""
+        if step < self._last:
+            self._forget()
+
     def follow(self, step: int) -> None:
         """Read on up to a step, and bring the table up to date.
 
-        If the step is earlier than the last one, the run has gone back, and the log is read again.
         Raises StorageFailed and BadOutput.
         """
-        if step < self._last:
-            self._forget()
+        self.notice(step)
         begin, columns = self._read, len(self.series)
         for line in self._lines(begin):
             self._take(line)

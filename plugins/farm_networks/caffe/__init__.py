@@ -119,7 +119,7 @@ def _build(file: Path | None) -> "nn.Module":
     import torch
 
     from farm.engine.caffemodel import read_caffemodel
-    from farm_networks.caffe.network import CaffeGoogLeNet
+    from farm_networks.caffe.caffe_googlenet import CaffeGoogLeNet
 
     model = read_caffemodel(file) if file else None
     facts = _facts(file, model) if file and model else _Facts()

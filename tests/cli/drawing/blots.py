@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from farm import Context, Field, Run, Sampler, Task, TaskParams, hookimpl
+from farm import Context, Field, FilePath, Run, Sampler, Task, TaskParams, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -54,6 +54,7 @@ class Blots(Run):
     class Params(TaskParams):
         steps: int = Field(4, description="Steps.")
         rate: float = Field(0.5, description="Learning rate.")
+        palettes: tuple[FilePath, ...] = Field((), description="Files, which nothing reads.")
 
     params: Params
 

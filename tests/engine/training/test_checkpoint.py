@@ -9,8 +9,9 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
+from farm.engine.training import TrainState, load_modules, read_facts
 from farm.engine.training.runs import find_checkpoint
 from farm.errors import BadInput
 
@@ -69,3 +70,41 @@ def test_a_checkpoint_with_missing_or_unexpected_tensors_is_refused(tmp_path: Pa
         fresh.load(rewrite(path, lambda _, h: h.update(step=6)))
     assert fresh.digest() == blank
     assert state.step == 5
+
+
+def test_an_optimiser_gets_its_tensors_back_in_the_layout_of_their_parameters(
+    tmp_path: Path,
+) -> None:
+    def make() -> TrainState:
+        net = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return TrainState({"net": net}, {"net": torch.optim.Adam(net.parameters())}, 0)
+
+    state = make()
+    state.modules["net"](torch.ones(1, 3, 8, 8)).sum().backward()
+    state.optimizers["net"].step()
+    state.save(tmp_path / "a.safetensors")
+    fresh = make()
+    fresh.load(tmp_path / "a.safetensors")
+    assert fresh.digest() == state.digest()
+    for parameter, moments in fresh.optimizers["net"].state.items():
+        assert moments["exp_avg"].stride() == moments["exp_avg_sq"].stride() == parameter.stride()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        [],
+        {"format": 2},
+        {"format": 2, "step": 5, "seed": 5, "facts": 1},
+        "[" * 100_000,
+    ],
+    ids=["list", "empty", "facts", "deep"],
+)
+def test_a_header_of_another_kind_is_refused_in_one_line(tmp_path: Path, header: object) -> None:
+    path = tmp_path / "a.safetensors"
+    text = header if isinstance(header, str) else json.dumps(header)
+    save_file({"a": torch.zeros(1)}, path, {"farm-run": text})
+    for read in (make_state().load, read_facts, lambda path: load_modules(path, {})):
+        with pytest.raises(BadInput, match="is not a training checkpoint") as error:
+            read(path)
+        assert "\n" not in str(error.value)

@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import re
 import shutil
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
@@ -72,12 +72,8 @@ def test_a_run_can_be_stopped_at_any_step_and_repeatedly(tmp_path: Path) -> None
 
 
 def test_a_cancelled_run_writes_a_checkpoint_of_its_last_step(tmp_path: Path) -> None:
-    def report(done: float, *_: object) -> None:
-        if done >= 7 / STEPS:
-            raise Cancelled
-
     with pytest.raises(Cancelled):
-        run(tmp_path, STEPS, report=report)
+        run(tmp_path, STEPS, report=stop_at(7))
     assert list(checkpoints(tmp_path).values())[-1].name == "step-00000007.safetensors"
     assert run(tmp_path, STEPS).digest() == run(tmp_path / "other", STEPS).digest()
 
@@ -124,6 +120,22 @@ def test_a_fallback_past_a_damaged_checkpoint_is_logged_once_and_in_every_note(
     (warned,) = [line for line in lines if "warning" in line]
     assert warned["step"] == 11
     assert said.match(warned["warning"])
+
+
+def test_the_log_says_when_a_warning_begins_and_ends_also_if_the_run_resumes(
+    tmp_path: Path,
+) -> None:
+    own_step = make_step()
+
+    def step(state: TrainState, rows: range) -> StepResult:
+        warning = "no colour" if 3 <= state.step < 8 else ""
+        return replace(own_step(state, rows), warning=warning)
+
+    for steps in (5, 12):
+        train(make_state(), step, TrainingOptions(tmp_path, steps, BATCH, every=5))
+    lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    changes = [(line["step"], line["warning"]) for line in lines if "warning" in line]
+    assert changes == [(4, "no colour"), (9, "")]
 
 
 def resume_on_all(folders: Sequence[Path]) -> list[str]:
@@ -208,6 +220,27 @@ def test_only_the_newest_checkpoints_are_kept(tmp_path: Path) -> None:
     ]
 
 
+def test_a_damaged_checkpoint_does_not_take_the_place_of_the_only_valid_one(
+    tmp_path: Path,
+) -> None:
+    run(tmp_path, 10)
+    checkpoints(tmp_path)[10].write_bytes(b"damaged")
+    few = TrainingOptions(tmp_path, STEPS, BATCH, every=7, kept=1)
+    with pytest.raises(Cancelled):
+        train(make_state(), make_step(), few, report=stop_at(7))
+    state = make_state()
+    train(state, make_step(), few)
+    assert state.digest() == run(tmp_path / "other", STEPS).digest()
+
+
+def stop_at(step: int) -> Callable[..., None]:
+    def report(done: float, *_: object) -> None:
+        if done >= step / STEPS:
+            raise Cancelled
+
+    return report
+
+
 def test_a_run_with_other_facts_is_not_resumed(tmp_path: Path) -> None:
     run(tmp_path, 5)
     with pytest.raises(
@@ -290,7 +323,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_at_once(tmp_path: Path) -> None
 
     state = make_state()
     with pytest.raises(
-        UserError, match="diverged at step 1: loss 'style' is NaN; try a lower --rate"
+        UserError, match="diverged at step 1: loss 'style' is NaN; try a lower learning rate"
     ):
         train(state, step, TrainingOptions(tmp_path, STEPS, BATCH))
     assert (tmp_path / LOG).read_text() == ""

@@ -60,7 +60,18 @@ def test_what_is_no_run_is_refused_by_what_it_is(tmp_path: Path) -> None:
             read_run(path)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"task": "paint"}', '{"task": "x", "params": 3}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"task": "paint"}',
+        '{"task": "x", "params": 3}',
+        "[" * 100_000,
+        '{"task": "x", "params": {}}' + " " * 2**20,
+    ],
+    ids=["empty", "list", "task", "params", "deep", "large"],
+)
 def test_a_damaged_description_is_refused(tmp_path: Path, content: str) -> None:
     run = make_run(tmp_path / "run")
     (run / "run.json").write_text(content)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from farm.engine.training import sampling
 from farm.engine.training.sampling import AT_ONCE, draw, grid, interpolation, side_by_side, walk
 from farm.errors import PluginError, UserError
 
@@ -80,10 +81,14 @@ def test_a_single_picture_is_a_grid_of_one() -> None:
     assert side_by_side(torch.rand(1, 3, 5, 7), 1).shape[2] == 3
 
 
-def test_a_grid_that_is_too_large_is_refused_before_all_of_it_is_drawn() -> None:
-    sampler = Broken(torch.zeros(1, 1, 1, 1).expand(AT_ONCE, 3, 8192, 8192))
-    with pytest.raises(UserError, match="32 pictures of 8192x8192 pixels is too large"):
-        grid(sampler, sampler.latents(32, 1), None, lambda *_: None)
+def test_a_grid_that_is_too_large_is_refused_before_all_of_it_is_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sampling, "_MAX_PIXELS", 64 * 35 - 1)
+    reports: list[tuple[int, int]] = []
+    with pytest.raises(UserError, match="a grid of 64 pictures of 7x5 pixels is too large; draw"):
+        grid(Plain(), Plain().latents(64, 1), None, lambda *done: reports.append(done))
+    assert not reports
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4), (3, 3, 4, 4), (2, 1, 4, 4)])

@@ -1,6 +1,7 @@
 """`farm dcgan`: a run trains, resumes to the last bit, and does not depend on its observers."""
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -226,9 +227,11 @@ def test_two_workers_with_half_a_batch_each_begin_like_one(
 ) -> None:
     alone = make_training(**params)
     expected = alone.step(alone.state({}), range(4))
+    one_at_a_time = threading.Lock()
 
     def program(world: World) -> tuple[StepResult, dict[str, Tensor]]:
-        training = make_training(world, **params)
+        with one_at_a_time:  # threads share torch's generator, which draws the first weights
+            training = make_training(world, **params)
         result = training.step(training.state({}), world.rows(4))
         return result, dict(training.generator.state_dict())
 
@@ -243,6 +246,20 @@ def test_two_workers_with_half_a_batch_each_begin_like_one(
     for name, value in alone.generator.state_dict().items():
         if "running" in name:
             torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_only_real_pictures_move_the_discriminators_running_statistics(
+    make_training: MakeTraining,
+) -> None:
+    faint, strong = make_training(), make_training()
+    with torch.no_grad():
+        strong.generator.layers[-1][0].weight.mul_(50)  # type: ignore[operator, index, union-attr]
+    for training in (faint, strong):
+        training.step(training.state({}), range(4))
+    others = dict(strong.discriminator.named_buffers())
+    assert others
+    for name, value in faint.discriminator.named_buffers():
+        assert torch.equal(value, others[name])
 
 
 def test_the_figures_of_a_step_are_finite_and_probabilities(make_training: MakeTraining) -> None:
@@ -360,7 +377,8 @@ def test_a_generator_that_ignores_its_latents_is_a_collapse(make_training: MakeT
 def test_a_discriminator_that_learns_far_too_fast_is_a_collapse(
     make_training: MakeTraining,
 ) -> None:
-    training = make_training(**LIVELY | {"generator_rate": 2e-3, "discriminator_rate": 0.3})
+    rates = {"generator_rate": 2e-3, "discriminator_rate": 0.3}
+    training = make_training(**LIVELY | {"augment": []} | rates)
     assert "its pictures are all alike" in warning_after(training)
 
 

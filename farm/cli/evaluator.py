@@ -8,8 +8,8 @@ from importlib.metadata import version
 from pathlib import Path, PurePath
 from typing import Any, Final
 
-from farm.cli.checkpoint import Checkpoint
 from farm.cli.progress import progress
+from farm.cli.run_checkpoint import Checkpoint
 from farm.engine.measures.evaluation import Figures, measure, read_reference
 from farm.engine.measures.inception import (
     FID_NEEDS,

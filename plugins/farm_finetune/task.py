@@ -1,0 +1,34 @@
+"""The run behind `farm finetune`."""
+
+from pathlib import Path
+
+from farm import BadInput, Context, Run
+from farm_finetune.params import FinetuneParams
+from farm_finetune.tuned import RESULT, TASK
+
+
+class Finetune(Run):
+    """Train a network on categories of your own, to dream of them."""
+
+    name = TASK
+    Params = FinetuneParams
+    params: FinetuneParams
+    result = RESULT
+
+    def check(self, context: Context) -> None:
+        context.network(self.params.network, self.params.weights)
+
+    def check_inputs(self, inputs: tuple[str, ...], context: Context) -> None:
+        from farm_finetune.train import categorised
+
+        if len(inputs) != 1:
+            raise BadInput(
+                inputs[-1],
+                f"{len(inputs)} sets of pictures given; give one, such as a folder or a zip",
+            )
+        categorised(context, inputs[0])
+
+    def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:
+        from farm_finetune.train import train
+
+        train(inputs[0], folder / RESULT, self.params, context)
