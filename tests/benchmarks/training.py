@@ -1,6 +1,6 @@
 """Time the steps of `farm dcgan`: against a plain torch loop, and on two workers against one.
 
-    python tests/benchmarks/training.py [--batch 16] [--rounds 4] [--steps 4] [--gang-rounds 2]
+    python tests/benchmarks/training.py [--batch 16] [--rounds 4] [--steps 3] [--gang-rounds 2]
 
 All runs train preset dcgan64 on the same drawn pictures, with one thread per worker; time to start
 and checkpoints are left out. The plain loop has torch's own modules, the same losses and
@@ -45,7 +45,7 @@ from farm_cluster.gang import Gang  # noqa: E402 - Ray reads its settings when i
 SIDE, LATENT, RATE, DECAY = 64, 100, 2e-4, 0.999
 CHANNELS = (512, 256, 128, 64)
 PICTURES = 256
-GANG_STEPS = 10
+GANG_STEPS = 7
 WARM_UP = 2
 """Steps at the start of a gang's run that are not counted."""
 
@@ -221,7 +221,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--gang-rounds", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

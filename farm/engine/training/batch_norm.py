@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from farm.engine.training.stages import EXCHANGE, stage
 from farm.engine.world import ALONE, World
 
 Features = Float[Tensor, "batch channels height width"]
@@ -99,7 +100,8 @@ def statistics(features: Features, world: World) -> tuple[float, PerChannel, Per
     variance, mean = torch.var_mean(features.detach(), (0, 2, 3), correction=0)
     mean, variance = mean.double(), variance.double()
     sums = torch.cat([mean.new_tensor([own]), own * mean, own * (variance + mean**2)])
-    world.all_reduce(sums)
+    with stage(EXCHANGE):
+        world.all_reduce(sums)
     count = float(sums[0])
     mean, square = (sums[1:] / count).chunk(2)
     variance = (square - mean**2).clamp(min=0)
@@ -128,7 +130,8 @@ class _Normalise(torch.autograd.Function):
     def backward(ctx: Any, slope: Features) -> tuple[Tensor, None, None, None, None]:
         normalised, scale = ctx.saved_tensors
         sums = torch.stack([slope.sum((0, 2, 3)), (slope * normalised).sum((0, 2, 3))]).double()
-        ctx.world.all_reduce(sums)
+        with stage(EXCHANGE):
+            ctx.world.all_reduce(sums)
         shift, tilt = (sums / ctx.count).to(slope.dtype)
         centred = slope - _spread(shift) - normalised * _spread(tilt)
         return centred * _spread(scale), None, None, None, None

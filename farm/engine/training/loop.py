@@ -28,7 +28,7 @@ from farm.engine.training.contract import (
 from farm.engine.training.rates import Decision, Supervisor
 from farm.engine.training.run_log import RunLog
 from farm.engine.training.speed import Speed
-from farm.engine.training.stages import CHECKPOINT, measured, stage
+from farm.engine.training.stages import CHECKPOINT, EXCHANGE, measured, stage
 from farm.engine.world import ALONE, World
 from farm.errors import Cancelled, UserError
 from farm.model.messages import TrainingFigures
@@ -225,7 +225,8 @@ class _Training:
             measured = self._detector.measure(result.pictures).double().sum(0)
             values.append(measured.to(values[0].device) / self._options.batch)
         flat = torch.cat(values)
-        self._world.all_reduce(flat)
+        with stage(EXCHANGE):
+            self._world.all_reduce(flat)
         sums = dict(zip(named, flat.tolist(), strict=False))
         losses = {name: sums[name] for name in result.losses}
         figures = {name: sums[name] for name in result.figures}

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from farm.engine.training.batch_norm import BatchNorm2d, frozen_running_statistics
+from farm.engine.training.stages import EXCHANGE, measured
 from farm.engine.world import ALONE, World
 
 from ..threads import Threads  # noqa: TID252 - shared with the tests of the world
@@ -68,6 +69,18 @@ def test_workers_together_compute_what_torch_computes_from_the_whole_batch(size:
         assert torch.equal(result[4], results[0][4])
     assert_close(sum((r[2] for r in results), torch.zeros(())), weight)
     assert_close(sum((r[3] for r in results), torch.zeros(())), bias)
+
+
+def test_waiting_for_other_workers_is_counted_as_exchange_in_both_passes() -> None:
+    def program(world: World) -> bool:
+        batch = features().requires_grad_()
+        with measured() as forward:
+            output = BatchNorm2d(CHANNELS, world)(batch)
+        with measured() as backward:
+            torch.autograd.grad(output.square().sum(), batch)
+        return EXCHANGE in forward and EXCHANGE in backward
+
+    assert Threads(2).run(program) == [True, True]
 
 
 def test_evaluation_uses_the_running_statistics_and_keeps_them() -> None:
