@@ -7,10 +7,12 @@ import re
 import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -242,6 +244,12 @@ def test_figures_of_checkpoints_have_a_panel_of_their_own() -> None:
         (["deviation"], False),
         (["accuracy"], True),
     ]
+
+
+def test_a_logarithmic_axis_has_plain_numbers() -> None:
+    svg = draw(arrange({"loss": series(*np.logspace(2, -3, 40))}, {"loss"}, 40), BytesIO())
+    assert "0.01</text>" in svg
+    assert "$" not in svg
 
 
 @pytest.mark.parametrize("values", [(1.0,), (0.0, 0.0), (1e-6, 1.0, 1e6), (float("nan"), -1.0)])

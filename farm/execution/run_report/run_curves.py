@@ -122,6 +122,8 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
     ]
     if _spans_decades(panel.curves.values()):
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")  # its own labels need mathematical text
+        axes.yaxis.set_minor_formatter("")
     axes.grid(alpha=0.25)
     axes.margins(x=0.02)
     names = [_shown(name) for name in panel.curves]
