@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from farm.engine.training.runs import CHECKPOINTS
-from farm.storage import remove_folder
 
 if TYPE_CHECKING:
     from farm.engine.training.contract import TrainingOptions
@@ -74,27 +73,18 @@ def _evenly(paths: Sequence[Path]) -> list[Path]:
 
 
 def _write_film(target: Path, paths: Sequence[Path], record: Mapping[str, object]) -> None:
-    from farm.media.film import choose_format, encode_part, join_parts
+    from farm.media.film import write_film
 
-    form = choose_format(str(target), None, "good", None, film=None, rate=Fraction(RATE))
-    hidden = target.parent / ".transition"
-    part = str(hidden / "part.nut")
-    try:
-        encode_part(part, form, _frames(target, paths), record)
-        join_parts(str(target), form, [part], None, None, record)
-    finally:
-        remove_folder(hidden)
+    frames = _frames(target, paths)
+    write_film(str(target), frames, record, rate=Fraction(RATE), hold=_HELD)
 
 
-def _frames(target: Path, paths: Sequence[Path]) -> "Iterator[tuple[int, int, Frame]]":
-    """Yield time, duration and frame, in frames of the film."""
+def _frames(target: Path, paths: Sequence[Path]) -> "Iterator[Frame]":
     from farm.media import read_still
 
-    for number, path in enumerate(paths):
+    for path in paths:
         frame = read_still(str(path))
-        if target.suffix == ".gif":
-            frame = replace(frame, pixels=_shrunk(frame.pixels))
-        yield number, 1 if number < len(paths) - 1 else _HELD, frame
+        yield replace(frame, pixels=_shrunk(frame.pixels)) if target.suffix == ".gif" else frame
 
 
 def _shrunk(pixels: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,11 +22,13 @@ def write_film(
     record: Mapping[str, object],
     *,
     rate: Fraction = Fraction(25),
+    hold: int = 1,
 ) -> str:
     """Write frames of one size as a film and return the file's SHA-256.
 
     target: its suffix chooses the container. record: anything JSON can represent; read_film_record
-    returns it. rate: frames per second. Holds few frames in memory.
+    returns it. rate: frames per second. hold: for how many frames the last one is shown. Holds few
+    frames in memory.
 
     Raises BadOutput if the format cannot hold pictures of this size or the path cannot be written,
     and StorageFailed if the storage fails.
@@ -33,13 +36,20 @@ def write_film(
     film_format = choose_format(target, None, "good", 8, film=None, rate=rate)
     with TemporaryDirectory(prefix="farm-") as folder:
         part = str(Path(folder) / "part.nut")
-        encode_part(part, film_format, _timed(target, film_format, frames), record)
+        encode_part(part, film_format, _timed(target, film_format, frames, hold), record)
         return join_parts(target, film_format, [part], None, None, record)
 
 
 def _timed(
-    target: str, film_format: FilmFormat, frames: Iterable[Frame]
+    target: str, film_format: FilmFormat, frames: Iterable[Frame], hold: int
 ) -> Iterator[tuple[int, int, Frame]]:
-    for number, frame in enumerate(frames):
+    """Yield each frame with its time and duration, in frames of the film."""
+    coming = iter(frames)
+    frame = next(coming, None)
+    for number in count():
+        if frame is None:
+            return
         check_size(target, film_format.codec, *frame.pixels.shape[:2])
-        yield number, 1, replace(frame, depth=8)
+        after = next(coming, None)
+        yield number, hold if after is None else 1, replace(frame, depth=8)
+        frame = after
