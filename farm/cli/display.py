@@ -1,6 +1,7 @@
 """Show a job while it runs: bars on a terminal, lines in a pipe, or JSON."""
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 MAX_BARS: Final = 8
 """Number of running frames that have a bar of their own."""
+
+_NUMBER: Final = re.compile(r"\d[\d.]*")
 
 QUIET_SECONDS: Final = 30.0
 """Time without output after which LineDisplay prints progress."""
@@ -82,6 +85,7 @@ class LineDisplay:
 
     def __init__(self, tally: Tally, clock: Callable[[], float] = time.monotonic) -> None:
         self._tally, self._url = tally, ""
+        self._warnings = _Warnings()
         self._clock, self._last = clock, clock()
 
     def on_event(self, event: News) -> None:
@@ -101,6 +105,8 @@ class LineDisplay:
                 return remark(event)
             case UnitChanged():
                 return self._unit(event)
+            case Progressed() if warning := self._warnings.new(event):
+                return warning
             case Progressed(unit, progress) if self._clock() - self._last >= QUIET_SECONDS:
                 return f"{unit.name} {progress.done:.0%}  {progress.note}".rstrip()
             case _:
@@ -142,7 +148,7 @@ class BarDisplay:
             BarColumn(bar_width=None),
             TextColumn("{task.fields[status]}", markup=False),
         )
-        self._note = ""
+        self._note, self._warnings = "", _Warnings()
         self._live = Live(get_renderable=self._drawn, console=Console(stderr=True), transient=True)
         self._all = self._progress.add_task("frames", status="starting", total=None)
         self._bars: dict[str, TaskID] = {}
@@ -158,6 +164,8 @@ class BarDisplay:
             self._progress.update(self._all, completed=0, total=None, status=status)
             return
         if isinstance(event, Progressed):
+            if warning := self._warnings.new(event):
+                self._print_above(warning)
             self._show_frame(event)
         for name in self._bars.keys() - self._tally.running.keys():
             self._progress.remove_task(self._bars.pop(name))
@@ -203,6 +211,20 @@ class BarDisplay:
             total=tally.total or None,
             status="  ".join(parts),
         )
+
+
+class _Warnings:
+    """Tells a new warning of a run from one that only counts on."""
+
+    def __init__(self) -> None:
+        self._known = ""
+
+    def new(self, event: Progressed) -> str:
+        """Return the warning of a run as a line, once until it changes; numbers do not count."""
+        warning = event.progress.training.warning if event.progress.training else ""
+        known, self._known = self._known, _NUMBER.sub("#", warning)
+        is_new = warning and self._known != known
+        return f"{event.unit.name}: warning: {warning}" if is_new else ""
 
 
 def remark(event: Notice | JobChanged | WorkerChanged) -> str:

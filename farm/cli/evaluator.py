@@ -121,7 +121,9 @@ class Evaluator:
     def notes(self) -> list[str]:
         """What one must know about the figures, one line each."""
         count, (height, width) = self._reference.count, self._size
-        notes = [f"{count} pictures of {width}x{height} of either kind were compared"]
+        notes = [
+            f"{count} samples were compared with {count} pictures of the data, at {width}x{height}"
+        ]
         if self._is_short:
             notes[0] += ", which is all that the data has"
         if self._reference.unreadable:

@@ -127,4 +127,7 @@ def _show_alike(groups: Sequence[Sequence[str]]) -> None:
     if len(groups) > _LISTED:
         echo(f"{len(groups)} such groups; manifest.json lists all of them", err=True)
     if divided := sum(len({name.partition("/")[0] for name in group}) > 1 for group in groups):
-        echo(f"groups of which some are held out and some are trained on: {divided}", err=True)
+        echo(
+            f"in {divided} of these groups, some pictures are held out and some are trained on",
+            err=True,
+        )

@@ -36,12 +36,25 @@ def train(
     ):
         if context.world.rank == 0:
             _describe(target.parent, task, params, context)
-        task.train(work.inputs, target.parent, context)
+        try:
+            task.train(work.inputs, target.parent, context)
+        except BaseException:
+            _forget(target.parent)
+            raise
         if context.world.rank != 0:
             return Figures()
         if not target.is_file():
             raise PluginError(order.task, f"train returned without writing {target}")
     return Figures(seconds=seconds, target_sha256=sha256_file(target))
+
+
+def _forget(folder: Path) -> None:
+    """Remove the description of a run that failed before it began, so that the folder is free."""
+    from farm.engine.training.runs import FACTS
+    from farm.storage import remove_file
+
+    if [path.name for path in folder.iterdir()] == [FACTS]:
+        remove_file(folder / FACTS)
 
 
 def _describe(folder: Path, task: Run, params: Mapping[str, object], context: Context) -> None:

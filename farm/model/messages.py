@@ -79,7 +79,7 @@ class TrainingFigures:
 
     pictures: trained on so far. losses: of the step, by name. rate: the learning rate, if the run
     names one. seconds: of the step, by stage (data, compute, exchange, checkpoint). taken: steps
-    that this attempt has taken, those that a rewind undid included.
+    that this attempt has taken, those that a rewind undid included. warning: empty if all is well.
     """
 
     step: int
@@ -88,6 +88,7 @@ class TrainingFigures:
     rate: float | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     taken: int = 0
+    warning: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,13 @@ class Finetune(Run):
     result = RESULT
 
     def check(self, context: Context) -> None:
-        context.network(self.params.network, self.params.weights)
+        from farm_finetune.blocks import matching_layers
+
+        params = self.params
+        given = context.network(params.network, params.weights)
+        network = context.module(params.network, params.weights)
+        for patterns in (params.keep, params.reinit, params.freeze):
+            matching_layers(network, given.name, given.spec.aliases, patterns)
 
     def check_inputs(self, inputs: tuple[str, ...], context: Context) -> None:
         from farm_finetune.train import categorised

@@ -194,8 +194,7 @@ class Tuning:
         set_training(self.network)
         if confusion is None:
             return Observation()
-        figures = {"accuracy": confusion.accuracy, "held-out pictures": confusion.pictures}
-        return Observation({"confusion": confusion.drawn()}, figures)
+        return Observation({"confusion": confusion.drawn()}, {"accuracy": confusion.accuracy})
 
     def _loss(self, pictures: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss, divided by the size of the whole batch, and how many guesses are right."""

@@ -32,6 +32,24 @@ def test_progress_is_printed_after_a_while_without_a_line(
     assert capsys.readouterr().err == "train 25%  step 3\n"
 
 
+def warned(step: int, warning: str) -> Progressed:
+    figures = TrainingFigures(step, 8 * step, {"loss": 1.0}, warning=warning)
+    return Progressed(UNIT, UnitProgress("local-1", "token", 0.1, "note", training=figures))
+
+
+def test_a_warning_of_a_run_is_shown_at_once_and_not_for_each_of_its_numbers(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for display in (LineDisplay(Tally()), BarDisplay(Tally())):
+        for step, warning in enumerate(("", "skipped: 1", "skipped: 2", "", "skipped: 2", "grey")):
+            display.on_event(warned(step, warning))
+        display.close()
+        shown = " ".join(capsys.readouterr().err.split())
+        assert shown.count("train: warning: skipped: 1") == 1
+        assert shown.count("train: warning: skipped: 2") == 1
+        assert shown.count("train: warning: grey") == 1
+
+
 FULL = "out/a: the disk is full; free some space; the job tries again in 30 s"
 JOB = Job("job", JobSpec(task="copy", inputs=("in",), output="out/"), 0.0)
 PAUSED = JobChanged(replace(JOB, state=JobState.PAUSED, reason=FULL))

@@ -54,7 +54,7 @@ def test_figures_that_need_no_weights_are_measured_and_the_others_named(
     assert float(row[1]) > 0
     assert 0 < float(of_data[3]) < float(row[3]) <= 1
     notes = done.errors.splitlines()
-    assert notes[0] == "8 pictures of 32x32 of either kind were compared"
+    assert notes[0] == "8 samples were compared with 8 pictures of the data, at 32x32"
     assert notes[1].startswith("pictures of the data that cannot be read: 1, such as ")
     assert notes[2].startswith("KID, FID and Inception Score were not measured: ")
     assert notes[2].endswith("by other means, or give its file with --inception")
@@ -98,7 +98,7 @@ def test_a_data_set_smaller_than_the_count_is_used_as_a_whole(
 ) -> None:
     done = command("evaluate", run, "--data", data)
     assert done.errors.startswith(
-        "11 pictures of 32x32 of either kind were compared, which is all that the data has"
+        "11 samples were compared with 11 pictures of the data, at 32x32, which is all that the data has"
     )
     assert entries(run)[0]["pictures"] == 11
 

@@ -109,6 +109,17 @@ def test_a_resumed_run_has_the_table_and_film_of_an_uninterrupted_one(
     assert frames(tmp_path / "samples.mp4") == frames(finished / "samples.mp4")
 
 
+def test_a_run_that_was_stopped_has_a_report_up_to_its_last_step(tmp_path: Path) -> None:
+    with pytest.raises(Cancelled):
+        follow(tmp_path, report=stop_after(7))
+    page = read_page(tmp_path).text
+    assert "stopped" in page
+    assert "Step 7 of" in " ".join(page.split())
+    assert len((tmp_path / TABLE).read_text().splitlines()) == 1 + 7
+    follow(tmp_path)
+    assert "finished" in read_page(tmp_path).text
+
+
 def test_a_run_killed_before_its_last_report_gets_it_when_it_resumes(
     finished: Path, tmp_path: Path
 ) -> None:
@@ -131,6 +142,9 @@ def test_only_the_first_worker_reports(tmp_path: Path) -> None:
 
         def on_checkpoint(self, _state: object, _observation: object) -> None:
             self.calls.append("checkpoint")
+
+        def on_stop(self, _state: object) -> None:
+            self.calls.append("stop")
 
         def on_end(self, _state: object) -> None:
             self.calls.append("end")

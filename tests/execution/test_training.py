@@ -11,6 +11,7 @@ from PIL import Image
 
 import farm
 from farm.engine.training.runs import FACTS, PAGE, checkpoints, read_run
+from farm.errors import BadInput
 from farm.execution.worker import Worker
 from farm.host.registry import Registry
 from farm.host.vetting import validate_params
@@ -83,3 +84,12 @@ def test_a_resumed_run_keeps_what_it_was_started_with(order: Order) -> None:
     before = (run(order) / FACTS).read_bytes()
     folder = run(replace(order, params={**order.params, "steps": 2}))
     assert (folder / FACTS).read_bytes() == before
+
+
+def test_a_run_that_failed_before_it_began_leaves_its_folder_empty(
+    order: Order, tmp_path: Path
+) -> None:
+    (tmp_path / "style.png").write_bytes(b"no picture")
+    with pytest.raises(BadInput):
+        run(order)
+    assert list((tmp_path / "run").iterdir()) == []

@@ -84,11 +84,10 @@ class Detector(Protocol):
 
 @dataclass(frozen=True)
 class StepRecord:
-    """A finished step. warning: empty if all is well."""
+    """A finished step. fraction: of the run, 0..1."""
 
     fraction: float
     figures: TrainingFigures
-    warning: str = ""
 
 
 @runtime_checkable
@@ -100,6 +99,9 @@ class Watcher(Protocol):
 
     def on_checkpoint(self, state: TrainState, observation: Observation) -> None:
         """Handle a checkpoint that has been written."""
+
+    def on_stop(self, state: TrainState) -> None:
+        """Handle the end of an attempt that was asked to stop, after its checkpoint."""
 
     def on_end(self, state: TrainState) -> None:
         """Handle the end of a run that has made all its steps."""

@@ -62,6 +62,11 @@ def train(
     """
     log = RunLog(options, world)
     log.resume(state)
+    if state.step > options.steps:
+        raise UserError(
+            f"the run has made {state.step} steps already, more than the {options.steps} that are "
+            "asked for; ask for more to continue it"
+        )
     training = _Training(
         state,
         options,
@@ -81,7 +86,7 @@ def train(
             try:
                 report(record.fraction, training.note(record), record.figures)
             except Cancelled:
-                training.save()
+                training.stop()
                 raise
     if watcher and world.rank == 0:
         watcher.on_end(state)
@@ -154,9 +159,15 @@ class _Training:
         self._speed.tick()
         self._taken += 1
         figures = TrainingFigures(
-            step, step * options.batch, outcome.losses, outcome.rate, dict(seconds), self._taken
+            step,
+            step * options.batch,
+            outcome.losses,
+            outcome.rate,
+            dict(seconds),
+            self._taken,
+            outcome.warning,
         )
-        record = StepRecord(step / options.steps, figures, outcome.warning)
+        record = StepRecord(step / options.steps, figures)
         if self._watcher:
             self._watcher.on_step(record)
         return record
@@ -166,8 +177,14 @@ class _Training:
         step, options = record.figures.step, self._options
         loss = ", ".join(f"{name} {value:.4g}" for name, value in record.figures.losses.items())
         speed = self._speed.describe(options.steps - step, options.batch)
-        warning = f"; warning: {record.warning}" if record.warning else ""
+        warning = f"; warning: {record.figures.warning}" if record.figures.warning else ""
         return f"step {step}: {loss}; {speed}{warning}"
+
+    def stop(self) -> None:
+        """Write a checkpoint of a run that was asked to stop."""
+        self.save()
+        if self._watcher:
+            self._watcher.on_stop(self._state)
 
     def save(self) -> None:
         """Write a checkpoint with its pictures, unless this step has one."""

@@ -58,6 +58,11 @@ class RunReport:
             ended = self._clock()
             self._next = ended + (ended - began) / _SHARE
 
+    def on_stop(self, state: "TrainState") -> None:
+        """Bring the report up to date."""
+        with self._only_storage_errors():
+            self._write(state, is_stopped=True)
+
     def on_end(self, state: "TrainState") -> None:
         """Write the films and the last report."""
         from farm.execution.run_report.transition import write_films
@@ -67,7 +72,7 @@ class RunReport:
         with self._only_storage_errors():
             self._write(state)
 
-    def _write(self, state: "TrainState") -> None:
+    def _write(self, state: "TrainState", *, is_stopped: bool = False) -> None:
         history, folder = self._history, self._options.folder
         history.follow(state.step)
         from farm.execution.run_report.run_curves import arrange, draw
@@ -77,7 +82,15 @@ class RunReport:
         panels = arrange(history.series, losses, history.steps)
         with open_whole(folder / CURVES) as file:
             curves = draw(panels, file)
-        write_page(folder / PAGE, self._options, state, history, self._recent, curves)
+        write_page(
+            folder / PAGE,
+            self._options,
+            state,
+            history,
+            self._recent,
+            curves,
+            is_stopped=is_stopped,
+        )
 
     def _record(self, state: "TrainState") -> dict[str, object]:
         """Return the record of a film: what was trained, and for how many steps."""

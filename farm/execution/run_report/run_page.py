@@ -52,8 +52,13 @@ def write_page(  # noqa: PLR0917 - the parts of the page
     history: RunHistory,
     recent: "Collection[TrainingFigures]",
     curves: str,
+    *,
+    is_stopped: bool = False,
 ) -> None:
-    """Write the page. recent: the latest steps. curves: as an SVG element."""
+    """Write the page. recent: the latest steps. curves: as an SVG element.
+
+    is_stopped: the run was asked to stop, and can be resumed.
+    """
     from markupsafe import Markup
 
     content = _template().render(
@@ -61,7 +66,8 @@ def write_page(  # noqa: PLR0917 - the parts of the page
         task=_task(options.folder),
         options=options,
         state=state,
-        is_running=state.step < options.steps,
+        is_running=state.step < options.steps and not is_stopped,
+        is_stopped=is_stopped,
         written=datetime.now().astimezone(),
         speed=_speed(recent, options, state.step),
         losses=list(recent)[-1].losses if recent else {},

@@ -81,7 +81,7 @@ class _Pictures:
 
     def read(self, number: int) -> np.ndarray:
         name = self.names[number]
-        shown = f"{self._source}/{name}"
+        shown = f"{self._source.rstrip('/')}/{name}"
         with decoding_errors(shown, MAX_PIXELS):
             file = shown if isinstance(self._store, Folder) else self._source
             content, digest = self._files.read(file, lambda: self._store.content(name))

@@ -297,6 +297,13 @@ def test_the_schedule_rises_then_falls() -> None:
     assert fractions[100] == pytest.approx(0.1)
 
 
+def test_a_run_is_not_shortened(tmp_path: Path) -> None:
+    digest = run(tmp_path, 10).digest()
+    with pytest.raises(UserError, match="has made 10 steps already, more than the 7 that are"):
+        run(tmp_path, 7)
+    assert run(tmp_path, 10).digest() == digest
+
+
 def test_figures_of_a_checkpoint_are_in_the_log(tmp_path: Path) -> None:
     run(tmp_path, 10, observe=lambda: Observation(figures={"accuracy": 0.25}))
     lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
