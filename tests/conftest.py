@@ -79,7 +79,7 @@ class Bench:
         self.worker = self.next_renderer()
 
     def assign(self, order: Order) -> None:
-        self.executor.assign(self.worker, order)
+        self.executor.assign([self.worker], order)
 
     def until(self, kind: type[Message]) -> Any:
         """Return the next message of this kind, passing over others."""

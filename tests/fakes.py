@@ -14,6 +14,7 @@ from farm.model.messages import (
     Figures,
     Message,
     Order,
+    Room,
     UnitCancelled,
     UnitFailed,
     UnitProgress,
@@ -74,10 +75,12 @@ class FakeExecutor(Executor):
     _worker_count: int = 0
 
     def start(self) -> None:
+        self._messages.append(Room(self.workers))
         for _ in range(self.workers):
             self._add_worker()
 
-    def assign(self, worker: str, order: Order) -> None:
+    def assign(self, workers: Sequence[str], order: Order) -> None:
+        (worker,) = workers
         if worker not in self._alive:
             return
         if self._alive[worker].order:
@@ -95,8 +98,9 @@ class FakeExecutor(Executor):
         self._messages.clear()
         return messages
 
-    def cancel(self, worker: str) -> None:
-        if worker in self._alive:
+    def cancel(self, worker: str, token: str) -> None:
+        order = self._alive[worker].order if worker in self._alive else None
+        if order and order.token == token:
             self._alive[worker].is_cancelled = True
 
     def kill(self, worker: str) -> None:

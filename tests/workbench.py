@@ -84,7 +84,7 @@ class Bench:
         self.instructions += out
         for instruction in out:
             if isinstance(instruction, Assign):
-                self.held[instruction.worker] = instruction.order
+                self.held[instruction.workers[0]] = instruction.order
         if self.validates:
             self.scheduler.validate()
         return out

@@ -112,7 +112,8 @@ class RayPool(Executor):
         self._start_deadline = time.monotonic() + _START_SECONDS
         self._start_missing_workers(nodes)
 
-    def assign(self, worker: str, order: Order) -> None:
+    def assign(self, workers: Sequence[str], order: Order) -> None:
+        (worker,) = workers
         member = self._members.get(worker)
         if member is None:
             return
@@ -140,10 +141,10 @@ class RayPool(Executor):
                 messages, self._messages = self._messages, []
                 return messages
 
-    def cancel(self, worker: str) -> None:
+    def cancel(self, worker: str, token: str) -> None:
         member = self._members.get(worker)
-        if member is not None and member.order is not None:
-            _control(member.actor.cancel).remote(member.order.token)
+        if member is not None and member.order is not None and member.order.token == token:
+            _control(member.actor.cancel).remote(token)
 
     def kill(self, worker: str) -> None:
         if worker in self._members:

@@ -206,7 +206,7 @@ class Controller:
         now = self._clock.time()
         self._decide(WantedChanged(job, Wanted.CANCEL), now)
         for assign in unsent:
-            self._decide(UnitCancelled(assign.worker, assign.order.token), now)
+            self._decide(UnitCancelled(assign.workers[0], assign.order.token), now)
         self._notify(Notice(output, note))
 
     # The loop
@@ -281,10 +281,10 @@ class Controller:
 
     def _act(self, instruction: Instruction) -> None:
         match instruction:
-            case Assign(worker, order):
-                self._executor.assign(worker, order)
-            case CancelWork(worker):
-                self._executor.cancel(worker)
+            case Assign(workers, order):
+                self._executor.assign(workers, order)
+            case CancelWork(worker, token):
+                self._executor.cancel(worker, token)
             case KillWorker(worker):
                 self._executor.kill(worker)
 

@@ -13,6 +13,7 @@ from farm.host.registry import Registry
 from farm.model.messages import (
     Message,
     Order,
+    Room,
     TrainingFigures,
     UnitProgress,
     UnitStarted,
@@ -43,6 +44,7 @@ class ThreadExecutor(Executor):
         self._workers: dict[str, _WorkerThread] = {}
 
     def start(self) -> None:
+        self._messages.put(Room(len(self._makers) - 1))
         for role, make in self._makers.items():
             self._start(role, make)
 
@@ -51,7 +53,8 @@ class ThreadExecutor(Executor):
         name = f"{role}-{self._started}"
         self._workers[name] = _WorkerThread(name, make, self._messages.put)
 
-    def assign(self, worker: str, order: Order) -> None:
+    def assign(self, workers: Sequence[str], order: Order) -> None:
+        (worker,) = workers
         if worker in self._workers:
             self._workers[worker].assign(order)
 
@@ -64,9 +67,9 @@ class ThreadExecutor(Executor):
         except queue.Empty:
             return messages
 
-    def cancel(self, worker: str) -> None:
+    def cancel(self, worker: str, token: str) -> None:
         if worker in self._workers:
-            self._workers[worker].cancel()
+            self._workers[worker].cancel(token)
 
     def kill(self, worker: str) -> None:
         if worker in self._workers:
@@ -121,6 +124,7 @@ class _WorkerThread:
         self.make, self._put = make, put
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         self._is_busy = False
+        self._token = ""
         self._cancelled = threading.Event()
         self._is_abandoned, self._lock = False, threading.Lock()
         self._thread = threading.Thread(target=self._work, name=f"farm-{name}", daemon=True)
@@ -129,12 +133,13 @@ class _WorkerThread:
     def assign(self, order: Order) -> None:
         if self._is_busy:
             raise FarmBug(f"{self.name} was given {order.unit.name} while it had another order")
-        self._is_busy = True
+        self._is_busy, self._token = True, order.token
         self._cancelled.clear()
         self._orders.put(order)
 
-    def cancel(self) -> None:
-        self._cancelled.set()
+    def cancel(self, token: str) -> None:
+        if token == self._token:
+            self._cancelled.set()
 
     def abandon(self) -> None:
         """Ask the thread to end, and send no more messages from it."""

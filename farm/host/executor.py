@@ -1,7 +1,8 @@
 """The contract of executors, which own workers.
 
 An executor makes no decisions about retries and stores nothing. The controller assigns one order at a time to
-an idle worker and polls for messages.
+an idle worker, or to several that share it, and polls for messages. Whatever happens to workers is
+a message, never an exception out of poll.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +18,10 @@ class Executor(ABC):
 
     A worker sends WorkerJoined when it is ready; for each order UnitStarted, any number of
     UnitProgress, and one of UnitSucceeded, UnitFailed or UnitCancelled; and WorkerLost when it is
-    gone. tests/contract checks an executor.
+    gone. Of several workers that share an order, the first one sends these, and if any of them is
+    lost, so is the attempt. WorkerAlive may arrive at any time. Room is sent when the workers start and
+    whenever it changes; NoWorkers, when there is no worker and none can join. tests/contract checks
+    an executor.
     """
 
     @abstractmethod
@@ -25,10 +29,11 @@ class Executor(ABC):
         """Start the workers. Each sends WorkerJoined when it is ready."""
 
     @abstractmethod
-    def assign(self, worker: str, order: Order) -> None:
-        """Give an order to an idle worker and return at once.
+    def assign(self, workers: Sequence[str], order: Order) -> None:
+        """Give an order to an idle worker, or to several that share it, and return at once.
 
-        A worker that is gone ignores it. Raises FarmBug if the worker is busy.
+        Nothing happens if one of them is gone: its WorkerLost is on its way. Raises FarmBug if one is
+        busy.
         """
 
     @abstractmethod
@@ -36,12 +41,18 @@ class Executor(ABC):
         """Return the messages so far, waiting up to timeout seconds for the first one."""
 
     @abstractmethod
-    def cancel(self, worker: str) -> None:
-        """Ask the worker to stop its unit. It sends UnitCancelled, unless the unit ends first."""
+    def cancel(self, worker: str, token: str) -> None:
+        """Ask the worker to stop the order with this token; it ignores any other token.
+
+        It sends UnitCancelled, unless the unit ends first. worker: the first of those that share it.
+        """
 
     @abstractmethod
     def kill(self, worker: str) -> None:
         """End the worker at once. WorkerLost follows, then WorkerJoined from its replacement."""
+
+    def want(self, workers: int) -> None:  # noqa: B027 - most executors cannot grow
+        """Take note of how many rendering workers the units that run or wait could use."""
 
     @abstractmethod
     def close(self) -> None:

@@ -114,17 +114,18 @@ class StaleReport:
 
 @dataclass(frozen=True)
 class Assign:
-    """Hand the order to the worker."""
+    """Hand the order to the workers, which share its unit. The first one reports."""
 
-    worker: str
+    workers: tuple[str, ...]
     order: Order
 
 
 @dataclass(frozen=True)
 class CancelWork:
-    """Ask the worker to stop its unit."""
+    """Ask the worker to stop the unit that it holds under this lease. token: of the lease."""
 
     worker: str
+    token: str
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,8 @@ class JobSpec(BaseModel):
     """One submission: task, parameters, inputs, output, plan and priority (higher runs sooner).
 
     frames: which frames of a film, such as ``1-240x2``; see model.frame_range. keeps_going: the
-    job goes on however many of its units fail. files: SHA-256 of every file that the result depends
+    job goes on however many of its units fail. workers: that share a unit which several can share, a
+    run or a single large still; 0 for as many as the farm has room for. files: SHA-256 of every file that the result depends
     on and that is no frame: those that parameters name, by path, a network's own weights, by
     weights_key, and the inputs of a run. films: SHA-256 of every film among the inputs. Planning
     fills both in.
@@ -77,6 +78,7 @@ class JobSpec(BaseModel):
     plan: Plan = Field(default_factory=Plan)
     priority: int = Field(50, ge=0, le=100)
     keeps_going: bool = False
+    workers: int = Field(1, ge=0)
     files: dict[str, str] = Field(default_factory=dict)
     films: dict[str, str] = Field(default_factory=dict)
 
@@ -96,7 +98,7 @@ class JobSpec(BaseModel):
         return self.files | ({source: self.films[source]} if source in self.films else {})
 
 
-_NOT_IN_KEY: Final = {"priority", "keeps_going", "films"}
+_NOT_IN_KEY: Final = {"priority", "keeps_going", "workers", "films"}
 
 
 def weights_key(network: str) -> str:

@@ -110,13 +110,39 @@ class Failure:
 class WorkerJoined:
     """A worker is ready for orders.
 
-    device: what equal bytes depend on, such as "cpu AVX512" or the name of a GPU.
+    device: what equal bytes depend on, such as "cpu AVX512" or the name of a GPU. threads: cores that
+    it has to itself. memory: of its device, in bytes; 0 if it is not known. installed: versions and
+    plugins, as text.
     """
 
     worker: str
     kind: WorkerKind
     node: str = "local"
     device: str = ""
+    threads: int = 1
+    memory: int = 0
+    installed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WorkerAlive:
+    """A worker's process answers, whether or not its unit makes progress."""
+
+    worker: str
+
+
+@dataclass(frozen=True)
+class Room:
+    """The executor has room for this many rendering workers at present, joined or not."""
+
+    workers: int
+
+
+@dataclass(frozen=True)
+class NoWorkers:
+    """The executor has no worker, and none can join until something changes outside the farm."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -181,8 +207,11 @@ class UnitCancelled:
 
 Message = (
     WorkerJoined
+    | WorkerAlive
     | WorkerRefused
     | WorkerLost
+    | Room
+    | NoWorkers
     | UnitStarted
     | UnitProgress
     | UnitSucceeded

@@ -36,6 +36,9 @@ _FINAL: Final = _DONE | {UnitState.QUARANTINED, UnitState.CANCELLED}
 HELD: Final = (UnitState.LEASED, UnitState.RUNNING)
 """States in which a worker holds the unit."""
 
+ALL_WORKERS: Final = 0
+"""In place of a number of workers: as many as the farm has room for."""
+
 _RENDER: Final = Render()
 
 
@@ -52,7 +55,8 @@ class Unit:
 
     name: unique within the job. source, target: path or URL. needs: names of the units that must
     finish first. is_tolerant: runs even if those failed. is_working: only other units read its
-    target, which is removed once they are done.
+    target, which is removed once they are done. workers: that share it; ALL_WORKERS means as many
+    as the farm has room for.
     """
 
     job: str
@@ -63,6 +67,7 @@ class Unit:
     work: Work = _RENDER
     is_tolerant: bool = False
     is_working: bool = False
+    workers: int = 1
 
     @property
     def role(self) -> Role:

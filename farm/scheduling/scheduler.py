@@ -289,7 +289,7 @@ class Scheduler:
             self._state.emit_device_notices(job)
         self._state.emit(WorkerChanged(worker.name, worker.kind, "busy"))
         order = _order(lease, job.job.spec, job.missing_needs(entry))
-        self._state.emit(Assign(worker.name, order))
+        self._state.emit(Assign((worker.name,), order))
 
     # Invariants
 

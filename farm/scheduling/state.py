@@ -127,7 +127,7 @@ class SchedulerState:
         if lease and lease.asked_to_stop is None:
             lease.asked_to_stop = now
             self.watch(worker, lease)
-            self.emit(CancelWork(worker.name))
+            self.emit(CancelWork(worker.name, lease.token))
 
     def watch(self, worker: Worker, lease: Lease) -> None:
         """Check the lease of a worker when it may be overdue."""

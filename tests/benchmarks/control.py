@@ -65,7 +65,7 @@ class Bench:
         self.time += 0.001
         for instruction in self.scheduler.handle(event, self.time):
             if isinstance(instruction, Assign):
-                self.orders.append((instruction.worker, instruction.order.token))
+                self.orders.append((instruction.workers[0], instruction.order.token))
 
     def submit(self, name: str, units: int) -> None:
         planned = (Unit(name, f"u{number}", "s", f"t{number}") for number in range(units))
@@ -104,7 +104,8 @@ class InstantExecutor(Executor):
     def start(self) -> None:
         pass
 
-    def assign(self, worker: str, order: Order) -> None:
+    def assign(self, workers: Sequence[str], order: Order) -> None:
+        (worker,) = workers
         self._messages += [
             UnitStarted(worker, order.token),
             UnitSucceeded(worker, order.token, Figures({"compute": 0.01}, pixels=64)),
@@ -114,7 +115,7 @@ class InstantExecutor(Executor):
         messages, self._messages = self._messages, []
         return messages
 
-    def cancel(self, worker: str) -> None:
+    def cancel(self, worker: str, token: str) -> None:
         pass
 
     def kill(self, worker: str) -> None:

@@ -118,7 +118,7 @@ def test_a_worker_that_does_not_see_the_output_folder_or_an_input_refuses_the_or
 
 def answer(pool: Executor, worker: str, order: Order) -> Any:
     """Return how a worker ends an order."""
-    pool.assign(worker, order)
+    pool.assign([worker], order)
     while True:
         for message in pool.poll(1.0):
             if isinstance(message, UnitSucceeded | UnitFailed):

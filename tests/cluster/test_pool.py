@@ -142,7 +142,7 @@ SCRIPT = dedent("""
     pool.start()
     assert signal.getsignal(signal.SIGTERM) is handler
     unit = Unit("job", "one", "blank:8x6:#336699", target)
-    pool.assign(until(WorkerJoined).worker, Order(unit, 1, "lease", "invert", {}, Plan()))
+    pool.assign([until(WorkerJoined).worker], Order(unit, 1, "lease", "invert", {}, Plan()))
     until(UnitSucceeded)
     pool.close()
 """)

@@ -125,14 +125,14 @@ def test_a_worker_takes_orders_after_a_failure(bench: Any, make_order: MakeOrder
 def test_cancelling_stops_the_unit(bench: Any, waiting: Order) -> None:
     bench.assign(waiting)
     bench.until(UnitProgress)
-    bench.executor.cancel(bench.worker)
+    bench.executor.cancel(bench.worker, waiting.token)
     assert bench.until(UnitCancelled) == UnitCancelled(bench.worker, waiting.token)
     assert not Path(waiting.unit.target).exists()
 
 
 def test_cancelling_works_before_the_first_progress(bench: Any, waiting: Order) -> None:
     bench.assign(waiting)
-    bench.executor.cancel(bench.worker)
+    bench.executor.cancel(bench.worker, waiting.token)
     assert bench.until(UnitCancelled).token == waiting.token
 
 
@@ -141,14 +141,14 @@ def test_cancelling_does_not_stop_the_next_unit(
 ) -> None:
     bench.assign(waiting)
     bench.until(UnitProgress)
-    bench.executor.cancel(bench.worker)
+    bench.executor.cancel(bench.worker, waiting.token)
     bench.until(UnitCancelled)
     bench.assign(make_order("invert"))
     bench.until(UnitSucceeded)
 
 
 def test_cancelling_an_idle_worker_does_nothing(bench: Any, make_order: MakeOrder) -> None:
-    bench.executor.cancel(bench.worker)
+    bench.executor.cancel(bench.worker, "lease")
     bench.assign(make_order("invert"))
     bench.until(UnitSucceeded)
 
@@ -171,7 +171,7 @@ def test_a_killed_worker_is_replaced(bench: Any, waiting: Order, make_order: Mak
     bench.assign(waiting)
     bench.until(UnitProgress)
     bench.executor.kill(bench.worker)
-    bench.executor.cancel(bench.worker)
+    bench.executor.cancel(bench.worker, waiting.token)
     bench.assign(make_order("invert"))
     bench.wait_for_successor()
     order = make_order("invert")

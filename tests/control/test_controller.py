@@ -1,7 +1,7 @@
 """Store, act, notify, in this order; refuse before any work; resume earlier farms' jobs."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -222,9 +222,9 @@ class CheckedExecutor(FakeExecutor):
 
     look: Callable[[Order], None]
 
-    def assign(self, worker: str, order: Order) -> None:
+    def assign(self, workers: Sequence[str], order: Order) -> None:
         self.look(order)
-        super().assign(worker, order)
+        super().assign(workers, order)
 
 
 def test_a_change_is_stored_then_acted_on_then_reported(

@@ -75,9 +75,9 @@ class KilledLedger(Ledger):
 class KilledExecutor(FakeExecutor):
     switch = KillSwitch(ENOUGH)
 
-    def assign(self, worker: str, order: Order) -> None:
+    def assign(self, workers: Sequence[str], order: Order) -> None:
         self.switch.step()
-        super().assign(worker, order)
+        super().assign(workers, order)
         self.switch.step()
 
     def poll(self, timeout: float) -> Sequence[Message]:

@@ -65,7 +65,7 @@ class Anything(RuleBasedStateMachine):
         out = self.scheduler.handle(event, self.clock.time())
         for instruction in out:
             match instruction:
-                case Assign(worker, order):
+                case Assign((worker,), order):
                     assert worker in self.workers
                     assert worker not in self.held
                     self.check_assignment(worker, order)

@@ -508,7 +508,8 @@ def test_a_job_fails_when_a_tenth_of_its_units_and_at_least_twenty_have_failed(
     for _ in range(19):
         bench.fail("w1", failed(is_fatal=True))
     assert not bench.job()[0].is_final
-    assert CancelWork("w2") in bench.fail("w1", failed(is_fatal=True))
+    lease = bench.held["w2"].token
+    assert CancelWork("w2", lease) in bench.fail("w1", failed(is_fatal=True))
     assert "w1" not in bench.held
     bench.confirm_cancel("w2")
     state, reason = bench.job()
@@ -813,7 +814,8 @@ def test_a_paused_job_finishes_its_running_units_and_starts_no_others_until_it_c
 def test_cancelling_a_job_stops_running_units_and_cancels_waiting_ones(bench: Bench) -> None:
     bench.submit("job", "a", "b", "mux", needs={"mux": "ab"})
     bench.join("w1")
-    assert CancelWork("w1") in bench.send(WantedChanged("job", Wanted.CANCEL))
+    lease = bench.held["w1"].token
+    assert CancelWork("w1", lease) in bench.send(WantedChanged("job", Wanted.CANCEL))
     assert bench.last("b").state is bench.last("mux").state is S.CANCELLED
     bench.confirm_cancel("w1")
     assert bench.job() == (JobState.CANCELLED, "cancelled")
@@ -860,7 +862,7 @@ def test_an_unknown_job_is_refused(bench: Bench) -> None:
 def test_stopping_the_farm_stops_running_units_and_keeps_them_ready(bench: Bench) -> None:
     bench.submit()
     bench.join("w1")
-    assert bench.send(Stopping()) == [CancelWork("w1")]
+    assert bench.send(Stopping()) == [CancelWork("w1", bench.held["w1"].token)]
     bench.confirm_cancel("w1")
     assert bench.last("a").state is S.READY
     assert bench.held == {}
