@@ -130,7 +130,7 @@ def make_executor(registry: Registry, spec: JobSpec, pool: ExecutorOptions | Non
     if pool is None:
         from farm.execution.threads import LocalExecutor
 
-        return LocalExecutor(registry, spec.plan.threads)
+        return LocalExecutor(registry)
     task = registry.task(spec.task)
     is_gang = pool.workers != 1 and is_shared_by_all_workers(task, spec)
     name = GANG if is_gang else POOL

@@ -77,7 +77,7 @@ class FarmActor:
         if self._kind == "finish":
             return Finisher()
         self._device = name_device(self._kind)
-        return Worker(registry, "cpu" if self._kind == "cpu" else None, self._threads)
+        return Worker(registry, "cpu" if self._kind == "cpu" else None)
 
     def sees(self, path: str) -> bool:
         """Return whether this file or folder exists here."""

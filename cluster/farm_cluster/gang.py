@@ -84,7 +84,13 @@ class Gang(Runner):
         installed = inventory(Registry.load(folder))
         self._spec = GangSpec(self.kind, self.device, options.threads, folder, installed)
 
-    def run(self, order: Order, report: ReportProgress, is_cancelled: IsCancelled) -> Figures:
+    def run(
+        self,
+        order: Order,
+        report: ReportProgress,
+        is_cancelled: IsCancelled,
+        _world: object = None,
+    ) -> Figures:
         """Run an order on all workers. Raises WorkerDied if one of them is lost."""
         target = output_path(order.unit.target)
         scratch = target.with_name(f".{target.name}.ray")

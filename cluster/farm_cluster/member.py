@@ -95,14 +95,10 @@ def work(order: Order, spec: GangSpec, relay: Any, files: Sequence[str]) -> None
     device = _device(spec.kind)
     with _communication():
         _check_shared(files)
-    worker = Worker(
-        registry,
-        device,
-        spec.threads,
-        World(rank, size, _all_reduce, _broadcast(device), _begin_all_reduce),
-    )
+    worker = Worker(registry, device)
+    world = World(rank, size, _all_reduce, _broadcast(device), _begin_all_reduce)
     client = _RelayClient(relay if rank == 0 else None)
-    figures = worker.run(order, client.report, lambda: client.is_cancelled)
+    figures = worker.run(order, client.report, lambda: client.is_cancelled, world)
     if rank == 0:
         ray.get(relay.finish.remote(figures))
     with _communication():
