@@ -49,6 +49,7 @@ still reports success. lose_member: kills the last of the workers that share the
 
 Script = Callable[[Order], End]
 
+IDLE_SECONDS: Final = 0.5
 ALIVE_SECONDS: Final = 5.0
 """Time between signs of life of a worker."""
 
@@ -79,7 +80,7 @@ class _Shared:
 class FakeExecutor(Executor):
     """Ends orders as a script says, which is asked at every poll. Success copies the source.
 
-    A poll without messages advances the clock by its timeout. lack: why no worker can join, until
+    A poll without messages advances the clock by IDLE_SECONDS. lack: why no worker can join, until
     some are added.
     """
 
@@ -127,7 +128,7 @@ class FakeExecutor(Executor):
             if shared and shared.workers[0] == name:
                 self._advance(name, shared)
         if not self._messages:
-            self.clock.advance(timeout)
+            self.clock.advance(IDLE_SECONDS)
         self._show_life()
         messages = list(self._messages)
         self._messages.clear()

@@ -47,7 +47,7 @@ def _render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
         )
         if view:
             echo(f"watch the frames at http://127.0.0.1:{view.port}/", err=True)
-        farm.controller.submit(spec, resume=running.is_resumed)
+        farm.controller.add(spec, resume=running.is_resumed)
         tally.total = farm.controller.scheduler.frame_count()
         job = _run(farm.controller, display)
         is_run = issubclass(registry.task(spec.task), Run)

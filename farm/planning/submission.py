@@ -3,6 +3,7 @@
 Stores nothing and schedules nothing, so it may be called from any thread.
 """
 
+import hashlib
 import os
 import re
 import secrets
@@ -87,15 +88,17 @@ class Planner:
         self._notify, self._check_task, self._claim = notify, check, claim
         self._contents = Contents(registry, notify)
 
-    def plan(self, spec: JobSpec, created: float, *, resume: bool = False) -> Submission:
+    def plan(
+        self, spec: JobSpec, created: float, *, resume: bool = False, name: str = ""
+    ) -> Submission:
         """Return the job of a spec with its units. Raises UserError.
 
         created: Unix time in seconds. resume: skip units that an equal job has finished and whose
-        files have not changed since.
+        files have not changed since. name: id of the job; empty for a new one.
         """
         spec = self._complete(spec)
         sources = self._check(spec, is_resumed=resume)
-        job, units = self._plan_units(spec, sources, created)
+        job, units = self._plan_units(spec, sources, created, name or new_id(spec.task))
         check_names(spec, units)
         self._claim(job.id, units)
         for folder in {Path(unit.target).parent for unit in units}:
@@ -133,25 +136,25 @@ class Planner:
         return sources
 
     def _plan_units(
-        self, spec: JobSpec, sources: Sequence[Source], created: float
+        self, spec: JobSpec, sources: Sequence[Source], created: float, name: str
     ) -> tuple[Job, tuple[Unit, ...]]:
         """Return the job of a checked spec, with the digests of its files, and its units."""
-        task, new_id = self._registry.task(spec.task), _new_id(spec.task)
+        task = self._registry.task(spec.task)
         needs, films = task_needs(self._registry, spec), dict[str, str]()
         files = needs.files
         if issubclass(task, Run):
             files = (*files, *run_inputs(spec.inputs, sources))
             target = str(output_path(spec.output) / task.result)
-            units = plan_run(new_id, task.name, spec.inputs, target, spec.workers)
+            units = plan_run(name, task.name, spec.inputs, target, spec.workers)
         else:
             footage, films = self._read_footage(spec, sources)
             workers = spec.workers if is_shared(footage, spec.plan.tile) else 1
-            units = plan_units(new_id, footage, spec.film, workers)
+            units = plan_units(name, footage, spec.film, workers)
         read = Inputs([*files, *(source.url for source in sources)])
         read.check(unit.target for unit in units)
         digests = self._contents.of_files(files) | self._contents.of_networks(needs.networks)
         spec = spec.model_copy(update={"files": digests, "films": films})
-        return Job(new_id, spec, created), units
+        return Job(name, spec, created), units
 
     def _read_footage(
         self, spec: JobSpec, sources: Sequence[Source]
@@ -236,5 +239,7 @@ def _absolute(path: str) -> str:
     return os.path.abspath(path) + ("/" if path.endswith("/") else "")  # noqa: PTH100 - globs
 
 
-def _new_id(task: str) -> str:
-    return f"{task}-{secrets.token_hex(4)}"
+def new_id(task: str, token: str = "") -> str:
+    """Return an id for a job. token: gives the same id each time; empty for one that is unique."""
+    name = hashlib.sha256(token.encode()).hexdigest()[:16] if token else secrets.token_hex(4)
+    return f"{task}-{name}"
