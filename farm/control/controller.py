@@ -64,7 +64,7 @@ ADD_SECONDS: Final = 30.0
 """How long a new job waits for a ledger that is locked."""
 STOP_SECONDS: Final = 30.0
 REMEMBERED_JOBS: Final = 1000
-"""The most jobs that run returns, the latest ones."""
+"""The most jobs that run returns, and whose loss is remembered once they have ended: the latest."""
 
 
 class Observer(Protocol):
@@ -290,7 +290,15 @@ class Controller:
         self._decide(WantedChanged(job, Wanted.CANCEL), now)
         for assign in unsent:
             self._decide(UnitCancelled(assign.workers[0], assign.order.token), now)
+        self._forget_losses()
         self._notify(Notice(output, note))
+
+    def _forget_losses(self) -> None:
+        for job in [*self._lost][:-REMEMBERED_JOBS]:
+            with suppress(UnknownName):
+                if not self.scheduler.job(job).state.is_final:
+                    continue
+            del self._lost[job]
 
     # The loop
 

@@ -101,6 +101,18 @@ def test_nothing_is_known_to_anyone_before_the_ledger_knows_it(
         assert known == {name: [S.READY, *farm.log.states(name)][-1] for name in "abc"}
 
 
+def test_a_submission_that_cannot_be_stored_is_refused_and_leaves_nothing(
+    farm: Farm, spec: JobSpec, ledger: Ledger, file: Path
+) -> None:
+    with locked(file):
+        submitted = farm.controller.submit(spec)
+        farm.controller.serve(submitted.done)
+    assert isinstance(submitted.exception(), LedgerUnavailable)
+    assert ledger.jobs() == []
+    assert not Path(spec.output).exists()
+    assert farm.controller.add(spec).state is JobState.QUEUED
+
+
 def test_the_pauses_grow(farm: Farm, spec: JobSpec, file: Path) -> None:
     moments: list[float] = []
 

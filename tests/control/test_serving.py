@@ -91,7 +91,7 @@ def test_frames_go_on_while_another_job_is_planned(
 
     def check(spec: JobSpec) -> None:
         if spec.priority == 90:
-            is_read.wait()
+            is_read.wait(10)
 
     farm = checked(check)
     long = farm.controller.submit(other(spec, tmp_path / "long", priority=90))
@@ -264,7 +264,7 @@ def test_jobs_that_have_ended_leave_memory(farm: Farm, tmp_path: Path, ledger: L
     count = 1100
     spec = JobSpec(task="copy", inputs=("blank:1x1",), output="")
     jobs = [
-        farm.controller.submit(spec.model_copy(update={"output": str(tmp_path / f"{number}.png")}))
+        farm.controller.submit(spec.model_copy(update={"output": f"{tmp_path}/{number}/a.png"}))
         for number in range(count)
     ]
     first = serve(farm, *jobs)[0]
