@@ -261,7 +261,7 @@ def test_a_job_that_is_being_planned_when_the_farm_closes_leaves_nothing(
 
 @pytest.mark.slow
 def test_jobs_that_have_ended_leave_memory(farm: Farm, tmp_path: Path, ledger: Ledger) -> None:
-    count = 1100
+    count = 1010
     spec = JobSpec(task="copy", inputs=("blank:1x1",), output="")
     jobs = [
         farm.controller.submit(spec.model_copy(update={"output": f"{tmp_path}/{number}/a.png"}))
