@@ -90,7 +90,7 @@ class FarmActor:
             return Finisher()
         self._device = name_device(self._kind)
         self._memory = device_memory(self._kind, self._threads)
-        return Worker(registry, "cpu" if self._kind == "cpu" else None, self._threads)
+        return Worker(registry, "cpu" if self._kind == "cpu" else None)
 
     def find_unseen(self, paths: Sequence[str]) -> str:
         """Return the first of these files and folders that does not exist here, or an empty text."""

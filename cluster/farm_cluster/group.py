@@ -57,7 +57,13 @@ class GroupMember(Runner):
     def __init__(self, worker: Worker, seat: Seat, store: "TCPStore | None", host: str) -> None:
         self._worker, self._seat, self._store, self._host = worker, seat, store, host
 
-    def run(self, order: Order, report: ReportProgress, is_cancelled: IsCancelled) -> Figures:
+    def run(
+        self,
+        order: Order,
+        report: ReportProgress,
+        is_cancelled: IsCancelled,
+        _world: "World | None" = None,
+    ) -> Figures:
         """Do this worker's part. Raises FarmError only; WorkerDied if another worker is lost."""
         with _communication():
             world = _join(self._seat, self._store, self._host, self._worker.device)

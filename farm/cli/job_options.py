@@ -169,7 +169,7 @@ def _execution_options() -> list[click.Parameter]:
             type=Whole(1),
             metavar="INTEGER",
             help="Use a pool of this many workers, at most 4 threads per core of this machine, or as "
-            "many as the cluster has room for.",
+            "many as the cluster has room for. They share a run, and a single large still.",
         ),
         click.Option(["--address"], help="Use the Ray cluster at this address."),
         click.Option(

@@ -41,7 +41,7 @@ def _render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
         view = _open_live_view(running.live_port, stack)
         if view:
             observers.append(view)
-        make = partial(make_executor, registry, spec, running.pool(spec.plan.threads))
+        make = partial(make_executor, registry, running.pool(spec.plan.threads))
         farm = stack.enter_context(
             open_farm(registry, make, observers=observers, metrics_port=running.metrics_port)
         )

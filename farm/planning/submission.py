@@ -29,7 +29,8 @@ from farm.planning.inputs import Source, list_inputs
 from farm.planning.outputs import Inputs, check_output, check_run_folder
 from farm.planning.plan import Footage, plan_run, plan_units
 from farm.planning.recordable import check_names
-from farm.planning.resume import finished_units
+from farm.planning.resume import finished_units, is_same_work
+from farm.planning.sharing import is_shared
 from farm.storage import look_at, output_path, remove_leftovers
 
 Notify = Callable[[ReadProgress | Notice], None]
@@ -141,10 +142,11 @@ class Planner:
         if issubclass(task, Run):
             files = (*files, *run_inputs(spec.inputs, sources))
             target = str(output_path(spec.output) / task.result)
-            units = plan_run(new_id, task.name, spec.inputs, target)
+            units = plan_run(new_id, task.name, spec.inputs, target, spec.workers)
         else:
             footage, films = self._read_footage(spec, sources)
-            units = plan_units(new_id, footage, spec.film)
+            workers = spec.workers if is_shared(footage, spec.plan.tile) else 1
+            units = plan_units(new_id, footage, spec.film, workers)
         read = Inputs([*files, *(source.url for source in sources)])
         read.check(unit.target for unit in units)
         digests = self._contents.of_files(files) | self._contents.of_networks(needs.networks)
@@ -218,7 +220,7 @@ def _new(unit: Unit) -> RestoredUnit:
 
 def _figures_of(unit: Unit, record: UnitRecord | None) -> Figures | None:
     """Return what an earlier success of the same unit cost, which the job carries on."""
-    if record is None or replace(record.unit, job=unit.job) != unit:
+    if record is None or not is_same_work(record.unit, unit):
         return None
     return record.figures
 

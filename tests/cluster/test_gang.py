@@ -67,7 +67,7 @@ def with_target_in(order: Order, folder: Path) -> Order:
 
 
 def run_on_one(order: Order) -> Figures:
-    return Worker(Registry.load(), "cpu", 1).run(order, lambda *_: None, lambda: False)
+    return Worker(Registry.load(), "cpu").run(order, lambda *_: None, lambda: False)
 
 
 def run_on_gang(gang: Any, order: Order) -> Figures:

@@ -86,7 +86,7 @@ def with_steps(order: Order, steps: int, folder: Path) -> Order:
 
 
 def run_on_one(order: Order) -> None:
-    Worker(Registry.load(), "cpu", 1).run(order, lambda *_: None, lambda: False)
+    Worker(Registry.load(), "cpu").run(order, lambda *_: None, lambda: False)
 
 
 def digest(folder: Path, step: int) -> str:

@@ -56,7 +56,7 @@ def make_executor(kind: str, request: pytest.FixtureRequest, effects: Path) -> E
     if kind == "fake":
         return FakeExecutor(as_the_effects)
     if kind == "local":
-        return LocalExecutor(Registry.load(effects), 1)
+        return LocalExecutor(Registry.load(effects))
     request.getfixturevalue("ray_cluster")
     from farm_cluster import make_gang, make_pool
 

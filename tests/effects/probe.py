@@ -148,6 +148,18 @@ class Look(Effect):
         return image
 
 
+class Total(Effect):
+    """Paints the picture in the last bits of a sum, which depend on the number of threads."""
+
+    name = "total"
+
+    def render(self, image: "Tensor", context: Context) -> "Tensor":
+        import torch
+
+        total = torch.randn(2**22, generator=context.generator()).sum()
+        return torch.full_like(image, (total.view(torch.int32) & 255).item() / 255)
+
+
 class Fill(Run):
     """A run whose own writing fails with this error of the system."""
 
@@ -163,4 +175,4 @@ class Fill(Run):
 
 @hookimpl
 def farm_tasks() -> list[type[Task]]:
-    return [Invert, Grain, Wait, Crash, Faulty, Half, Look, Fill]
+    return [Invert, Grain, Wait, Crash, Faulty, Half, Look, Total, Fill]

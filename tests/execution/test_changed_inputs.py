@@ -67,7 +67,7 @@ class Farm:
         (plugins / "tinting.py").write_text(EFFECT)
         self._registry = Registry.load(plugins)
         self._ledger = Ledger.open(f"sqlite:///{folder / 'ledger.db'}")
-        self._executor = LocalExecutor(self._registry, 1)
+        self._executor = LocalExecutor(self._registry)
         self.notes: list[str] = []
         self._after: dict[int, Act] = {}
         self._done = 0
