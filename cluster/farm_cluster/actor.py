@@ -101,7 +101,9 @@ class FarmActor:
         self._store = serve_store()
         return self._store.port
 
-    def run(self, order: Order, files: Sequence[str] = (), seat: Seat | None = None) -> End | Unseen:
+    def run(
+        self, order: Order, files: Sequence[str] = (), seat: Seat | None = None
+    ) -> End | Unseen:
         """Run one order, or this worker's part of it, and return its result.
 
         files: what must exist here before it can start. seat: in the group that shares the order.

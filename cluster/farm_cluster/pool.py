@@ -151,7 +151,7 @@ class RayPool(Executor):
     def _of(self, attempt: Attempt) -> list[Member]:
         """Return the workers that hold the attempt; those that were lost are missing."""
         found = (self._members.get(name) for name in attempt.workers)
-        return [member for member in found if member is not None and member.attempt is attempt]
+        return [member for member in found if member and member.attempt is attempt]
 
     def _begin(self, attempt: Attempt) -> None:
         """Let the workers look for the files, or run, once all of them are ready."""
@@ -268,9 +268,7 @@ class RayPool(Executor):
     def _restart(self, member: Member) -> None:
         """Give a worker a new process under its old name."""
         part = member.part
-        member.replace_actor(
-            start_actor(member.name, member.kind, member.slot, self._options)
-        )
+        member.replace_actor(start_actor(member.name, member.kind, member.slot, self._options))
         if part is not None and member.attempt is part:
             self._settle(part)
 

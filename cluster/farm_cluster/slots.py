@@ -53,9 +53,7 @@ def slots(nodes: Iterable[Mapping[str, Any]], kind: Kind, threads: int) -> list[
     return sorted(available, key=lambda slot: (slot.index, slot.node_name, slot.node))
 
 
-def finisher_slots(
-    nodes: Iterable[Mapping[str, Any]], workers: int, own: str
-) -> tuple[Slot, ...]:
+def finisher_slots(nodes: Iterable[Mapping[str, Any]], workers: int, own: str) -> tuple[Slot, ...]:
     """Return the slots of the finishers for this many rendering workers.
 
     They alternate between nodes, from the node with the id own on.

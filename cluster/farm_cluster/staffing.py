@@ -37,7 +37,10 @@ class Staffing:
         self._waiting_since = time.monotonic()
 
     def vacancies(
-        self, nodes: Sequence[Mapping[str, Any]], taken: Mapping[Slot, WorkerKind], limit: int | None
+        self,
+        nodes: Sequence[Mapping[str, Any]],
+        taken: Mapping[Slot, WorkerKind],
+        limit: int | None,
     ) -> list[tuple[WorkerKind, Slot]]:
         """Return the workers to start. taken: slots of the others. limit: of rendering workers."""
         renderers = sum(kind != "finish" for kind in taken.values())

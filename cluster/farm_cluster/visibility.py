@@ -59,9 +59,7 @@ class UnseenPaths:
         """Note that a worker sees a path."""
         self._workers.get(path, set()).discard(worker)
 
-    def failure(
-        self, path: str, worker: str, nodes: Mapping[str, str], needed: int = 1
-    ) -> Failure:
+    def failure(self, path: str, worker: str, nodes: Mapping[str, str], needed: int = 1) -> Failure:
         """Return the failure of an order whose worker does not see a path.
 
         nodes: of the workers that could run the order, by name. needed: how many of them share it.
