@@ -164,7 +164,7 @@ class Together(Effect):
     """Meets its other workers again and again until a file appears; one of them may fail first.
 
     Each worker writes its process id to the file "began" with its rank. how: what the worker of
-    rank "who" does, unless the file "once" exists, which it creates.
+    rank "who" does, unless the file "once" exists, which it creates. beside: what the others do then.
     """
 
     name = "together"
@@ -175,20 +175,23 @@ class Together(Effect):
         once: str = ""
         who: int = 0
         how: Literal["go on", "raise", "die", "hang"] = "go on"
+        beside: Literal["go on", "hang"] = "go on"
 
     def render(self, image: "Tensor", context: Context) -> "Tensor":
         rank = context.world.rank
         Path(f"{self.params.began}-{rank}").write_text(str(os.getpid()))
         if rank == self.params.who and self.params.once and not Path(self.params.once).exists():
             Path(self.params.once).touch()
-            self._fail()
+            self._act(self.params.how)
+        elif rank != self.params.who:
+            self._act(self.params.beside)
         while not self._is_over(image, context):
             context.progress(0.5, "waiting")
             time.sleep(0.005)
         return 1 - image
 
-    def _fail(self) -> None:
-        match self.params.how:
+    def _act(self, how: str) -> None:
+        match how:
             case "raise":
                 throw(KeyError("colour"))
             case "die":
