@@ -75,7 +75,9 @@ def jobs(sources: Path, output: Path) -> list[JobSpec]:
     """Return a run for two workers, a coherent film, stills, and a large still for two workers."""
 
     def job(task: str, source: str, target: str, **changes: Any) -> JobSpec:
-        return JobSpec(task=task, inputs=(f"{sources}/{source}",), output=f"{output}/{target}", **changes)
+        return JobSpec(
+            task=task, inputs=(f"{sources}/{source}",), output=f"{output}/{target}", **changes
+        )
 
     film = FilmOptions(coherence="flow")
     return [
