@@ -24,6 +24,7 @@ from farm.control.submissions import Submissions
 from farm.control.working_files import WorkingFiles
 from farm.errors import (
     BadOutput,
+    BadParameter,
     JobHeld,
     JobTakenOver,
     LedgerUnavailable,
@@ -43,14 +44,16 @@ from farm.model.events import (
     KillWorker,
     News,
     Notice,
+    PriorityChanged,
     Progressed,
+    RetryWanted,
     Stopping,
     Tick,
     UnitChanged,
     WantedChanged,
 )
 from farm.model.history import RestoredUnit
-from farm.model.job import Job, JobSpec, Wanted
+from farm.model.job import MOST_URGENT, Job, JobSpec, Wanted
 from farm.model.messages import UnitCancelled, WorkerLost
 from farm.model.unit import Unit
 from farm.planning.submission import Notify, Planner, Submission, new_id
@@ -77,7 +80,7 @@ class Observer(Protocol):
 class Controller:
     """Runs jobs on an executor.
 
-    Any thread may call submit, want and job; the others are for the thread that runs the loop. check:
+    Any thread may call submit, want, set_priority, retry and job; the others are for the thread that runs the loop. check:
     raises UserError for a spec that the task itself refuses.
     """
 
@@ -132,6 +135,20 @@ class Controller:
     def want(self, job: str, wanted: Wanted) -> Future[Job]:
         """Set what the user wants a job to do: run, pause or stop. The future raises UnknownName."""
         return self._inbox.ask(partial(self._change, job, WantedChanged(job, wanted)))
+
+    def set_priority(self, job: str, priority: int) -> Future[Job]:
+        """Let a job run sooner or later than others. The future raises UnknownName, BadParameter.
+
+        priority: 0..100; jobs with a higher one run first.
+        """
+        return self._inbox.ask(partial(self._prioritise, job, priority))
+
+    def retry(self, job: str, units: Sequence[str] = ()) -> Future[Job]:
+        """Try quarantined units of a job again that has not ended. The future raises UserError.
+
+        units: names; all of them if none is named.
+        """
+        return self._inbox.ask(partial(self._retry, job, tuple(units)))
 
     def job(self, job: str) -> Job:
         """Return a job in its current state. Raises UnknownName."""
@@ -274,6 +291,19 @@ class Controller:
             raise UserError(f"job {job} belongs to another farm; ask that one")
         self._handle(event)
         return self.job(job)
+
+    def _prioritise(self, job: str, priority: int) -> Job:
+        if not 0 <= priority <= MOST_URGENT:
+            raise BadParameter("priority", f"{priority} is not in 0 to {MOST_URGENT}")
+        return self._change(job, PriorityChanged(job, priority))
+
+    def _retry(self, job: str, units: tuple[str, ...]) -> Job:
+        current = self._change(job, RetryWanted(job, units))
+        if current.state.is_final:
+            raise UserError(
+                f"job {job} has ended; submit it again with --resume to retry what failed"
+            )
+        return current
 
     # Jobs that are lost
 
