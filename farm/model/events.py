@@ -32,6 +32,25 @@ class WantedChanged:
 
 
 @dataclass(frozen=True)
+class PriorityChanged:
+    """The user wants a job to run sooner or later than others. priority: 0..100, as in JobSpec."""
+
+    job: str
+    priority: int
+
+
+@dataclass(frozen=True)
+class RetryWanted:
+    """The user wants quarantined units of a job that has not ended to be tried again.
+
+    units: names; all of them if none is named.
+    """
+
+    job: str
+    units: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Tick:
     """Time has passed."""
 
@@ -41,7 +60,7 @@ class Stopping:
     """The farm is stopping: running units are asked to stop, and no new ones start."""
 
 
-Event = JobSubmitted | WantedChanged | Tick | Stopping | Message
+Event = JobSubmitted | WantedChanged | PriorityChanged | RetryWanted | Tick | Stopping | Message
 
 
 @dataclass(frozen=True)
