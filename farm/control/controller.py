@@ -30,6 +30,7 @@ from farm.errors import (
     LedgerUnavailable,
     UnknownName,
     UserError,
+    WorkerError,
 )
 from farm.host.executor import Executor
 from farm.host.registry import Registry
@@ -54,7 +55,7 @@ from farm.model.events import (
 )
 from farm.model.history import RestoredUnit
 from farm.model.job import MOST_URGENT, Job, JobSpec, Wanted
-from farm.model.messages import UnitCancelled, WorkerLost
+from farm.model.messages import NoWorkers, UnitCancelled, WorkerJoined, WorkerLost
 from farm.model.unit import Unit
 from farm.planning.submission import Notify, Planner, Submission, new_id
 from farm.process import BEAT_SECONDS
@@ -117,6 +118,8 @@ class Controller:
         self._lost: dict[str, str] = {}
         self._pending: list[Instruction] = []
         self._last_beat = -BEAT_SECONDS
+        self._wanted_workers = 0
+        self._waits_for_workers, self._lack = policy.waits_for_workers, ""
         self._is_started = False
 
     # Asked by any thread
@@ -190,13 +193,16 @@ class Controller:
         """Run until every job has ended or is_stopped returns true; return the jobs.
 
         A job that no worker of this farm can run is left as it is, paused with the reason.
-        Workers from an earlier call are reused, with their networks loaded.
+        Workers from an earlier call are reused, with their networks loaded. Raises WorkerError, once the
+        jobs have failed, if there are no workers and none can join, unless the policy is to wait.
         """
         self._inbox.empty()
         while not self._is_done and not is_stopped():
             if not self.scheduler.is_done:
                 self._start_workers()
             self._step()
+            if self._lack and not self._waits_for_workers:
+                raise WorkerError(self._lack)
         return [self.job(job) for job in self._jobs]
 
     def serve(self, is_stopped: Callable[[], bool]) -> None:
@@ -345,7 +351,19 @@ class Controller:
             self._patience.wait()
             self._carry_out()
             return
-        self._handle(*self._executor.poll(POLL_SECONDS), Tick())
+        messages = self._executor.poll(POLL_SECONDS)
+        for message in messages:
+            if isinstance(message, NoWorkers | WorkerJoined):
+                self._lack = message.reason if isinstance(message, NoWorkers) else ""
+        self._handle(*messages, Tick())
+        self._tell_demand()
+
+    def _tell_demand(self) -> None:
+        """Tell the executor how many workers the jobs could use, if that has changed."""
+        wanted = self.scheduler.wanted_workers()
+        if wanted != self._wanted_workers:
+            self._wanted_workers = wanted
+            self._executor.want(wanted)
 
     def _beat(self) -> None:
         """Renew the heartbeat of this farm and of its claims, if it is time."""
