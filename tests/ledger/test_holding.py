@@ -9,35 +9,11 @@ from farm.errors import FarmBug, JobHeld, JobTakenOver
 from farm.ledger import Ledger
 from farm.model.events import JobChanged, UnitChanged
 from farm.model.history import RestoredUnit
-from farm.model.job import Job, JobSpec, JobState
+from farm.model.job import Job, JobState
 from farm.model.messages import Failure, Figures, Reason
-from farm.model.unit import Unit, UnitState
 from farm.process import SILENT_SECONDS
 
-S = UnitState
-SPEC = JobSpec(task="copy", inputs=("in",), output="out/")
-NOW = 1000.0
-LATER = NOW + SILENT_SECONDS
-
-
-def job(name: str = "job", created: float = NOW) -> Job:
-    return Job(name, SPEC, created)
-
-
-def unit(name: str, job: str = "job") -> Unit:
-    return Unit(job, name, f"in/{name}", f"out/{name}")
-
-
-def ready(*names: str, job: str = "job") -> list[RestoredUnit]:
-    return [RestoredUnit(unit(name, job), S.READY) for name in names]
-
-
-def running(name: str, job: str = "job") -> UnitChanged:
-    return UnitChanged(unit(name, job), S.RUNNING, 1)
-
-
-def done(name: str, job: str = "job") -> UnitChanged:
-    return UnitChanged(unit(name, job), S.SUCCEEDED, 1, figures=Figures())
+from .farms import LATER, NOW, SPEC, S, done, job, ready, running, unit
 
 
 @pytest.fixture

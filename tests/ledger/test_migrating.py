@@ -4,10 +4,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict
-from multiprocessing import get_context
+from functools import partial
 
 import pytest
 from alembic import command
@@ -28,6 +27,7 @@ from farm.model.messages import Figures
 from farm.model.unit import Unit, UnitState
 
 from ..postgres_server import PostgresServer  # noqa: TID252 - shared between rooms
+from .farms import at_once
 
 UNIT = Unit("job", "a", "in/a.png", "out/a.png")
 
@@ -228,22 +228,14 @@ def open_and_list(url: str) -> list[str]:
         return [job.id for job in ledger.jobs()]
 
 
-def open_at_once(url: str) -> list[list[str]]:
-    """Open a ledger from several processes at the same moment and return the jobs that each finds."""
-    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as farms:
-        return list(farms.map(open_and_list, [url] * 8))
-
-
-@pytest.mark.slow
 def test_farms_that_open_an_empty_database_at_the_same_moment_create_one_ledger(
     ledger_url: str,
 ) -> None:
-    assert open_at_once(ledger_url) == [[]] * 8
+    assert at_once(*[partial(open_and_list, ledger_url)] * 4) == [[]] * 4
 
 
-@pytest.mark.slow
 def test_farms_that_open_an_old_ledger_at_the_same_moment_migrate_it_once(old: str) -> None:
-    assert open_at_once(old) == [["job", "old"]] * 8
+    assert at_once(*[partial(open_and_list, old)] * 4) == [["job", "old"]] * 4
 
 
 OPEN = """

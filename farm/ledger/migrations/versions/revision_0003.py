@@ -7,6 +7,8 @@ revision = "0003"
 down_revision = "0002"
 
 _INDEXES = (
+    ("ix_jobs_key", "jobs", ["key", "created"]),
+    ("ix_jobs_task_output", "jobs", ["task", "output", "created"]),
     ("ix_jobs_created", "jobs", ["created", "id"]),
     ("ix_jobs_state", "jobs", ["state", "created", "id"]),
     ("ix_jobs_task", "jobs", ["task", "created", "id"]),
@@ -21,6 +23,8 @@ _INDEXES = (
     ("ix_failures_digest", "failures", ["digest"]),
 )
 _REPLACED = {
+    "ix_jobs_key": "jobs",
+    "ix_jobs_task_output": "jobs",
     "ix_jobs_created": "jobs",
     "ix_jobs_state": "jobs",
     "ix_story_job": "story",
