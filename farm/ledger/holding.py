@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select, update
 
 from farm.errors import FarmBug, JobEnded, JobHeld, JobTakenOver, UserError
+from farm.ledger.compiled import CompiledStatement
 from farm.ledger.held_job import HeldJob, as_json, from_json
 from farm.ledger.tables import farms, jobs, units
 from farm.ledger.upsert import upsert
@@ -21,7 +22,7 @@ from farm.model.job import JobState
 from farm.model.unit import HELD, UnitState
 from farm.process import SILENT_SECONDS, FarmProcess
 
-_FENCE = (
+_FENCE = CompiledStatement(
     update(jobs)
     .where(
         jobs.c.id == bindparam("of_job"),
@@ -75,7 +76,7 @@ def fence(
         }
         for job, own in sorted(changes.items())  # two farms lock jobs in one order
     ]
-    if connection.execute(_FENCE, rows).rowcount != len(rows):
+    if _FENCE.execute(connection, rows).rowcount != len(rows):
         for row in rows:
             _check_owner(connection, farm, row["of_job"], row["of_epoch"])
 

@@ -41,4 +41,4 @@ def holder(connection: Connection, now: float) -> Service | None:
     return None
 
 
-_HELD: Any = select(farms).where(farms.c.held.is_not(None))
+_HELD: Any = select(farms).where(farms.c.held > 0)  # by the index

@@ -11,6 +11,7 @@ from typing import Any, Final, Self, TypeVar
 from sqlalchemy import Connection, Text, bindparam, func, insert, update
 
 from farm.ledger import tables
+from farm.ledger.compiled import CompiledStatement
 from farm.ledger.held_job import HeldJob
 from farm.ledger.upsert import upsert
 from farm.model.events import JobChanged, UnitChanged
@@ -29,11 +30,15 @@ _UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
 
 _units: Final = tables.units.c
 
-_INSERT_UNITS: Final = insert(tables.units)
-_INSERT_STORY: Final = insert(tables.story)
+_INSERT_UNITS: Final = CompiledStatement(
+    insert(tables.units).inline(), *(column.name for column in _units)
+)
+_INSERT_STORY: Final = CompiledStatement(
+    insert(tables.story).inline(), *(c.name for c in tables.story.c if not c.primary_key)
+)
 _INSERT_FAILURES: Final = insert(tables.failures)
 _UPDATE_JOB: Final = update(tables.jobs).where(tables.jobs.c.id == bindparam("of_job"))
-_UPDATE_UNIT: Final = (
+_UPDATE_UNIT: Final = CompiledStatement(
     update(tables.units)
     .where(_units.job == bindparam("of_job"), _units.number == bindparam("of_number"))
     .values(
@@ -60,7 +65,7 @@ def insert_job(
     }
     connection.execute(insert(tables.jobs), fixed | _job_row(job) | owned)
     for some in _batched(enumerate(units), _ROWS):
-        connection.execute(_INSERT_UNITS, [_unit_row(restored, n) for n, restored in some])
+        _INSERT_UNITS.execute(connection, [_unit_row(restored, n) for n, restored in some])
 
 
 @dataclass(frozen=True)
@@ -116,8 +121,8 @@ def update_units(
     for change in changes:
         key = change.unit.job, held[change.unit.job].numbers[change.unit.name]
         latest[key] = _changed_unit_row(change, *key, latest.get(key, {}))
-    connection.execute(_UPDATE_UNIT, list(latest.values()))
-    connection.execute(_INSERT_STORY, [_story_row(change, now) for change in changes])
+    _UPDATE_UNIT.execute(connection, list(latest.values()))
+    _INSERT_STORY.execute(connection, [_story_row(change, now) for change in changes])
     failed = [change for change in changes if change.failure]
     if failed:
         connection.execute(_INSERT_FAILURES, [_failure_row(change) for change in failed])
