@@ -27,7 +27,7 @@ from farm_cluster.inventory import inventory
 from farm_cluster.worker_device import device_memory, name_device
 
 if TYPE_CHECKING:
-    from torch.distributed import TCPStore
+    from torch._C._distributed_c10d import TCPStore
 
 __all__ = ["End", "FarmActor", "StartResult", "Unseen"]
 

@@ -22,7 +22,7 @@ from farm.model.messages import Figures, Order
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.distributed import TCPStore
+    from torch._C._distributed_c10d import TCPStore
 
     from farm.engine.world import World
 
@@ -78,9 +78,9 @@ class GroupMember(Runner):
 
 def serve_store() -> "TCPStore":
     """Return a store where a group can meet, served by this process at a free port."""
-    import torch.distributed as dist
+    from torch._C._distributed_c10d import TCPStore
 
-    return dist.TCPStore("0.0.0.0", 0, is_master=True, wait_for_workers=False)  # noqa: S104
+    return TCPStore("0.0.0.0", 0, is_master=True, wait_for_workers=False)  # noqa: S104
 
 
 def leave() -> None:
@@ -94,12 +94,13 @@ def leave() -> None:
 
 def _join(seat: Seat, store: "TCPStore | None", host: str, device: str) -> "World":
     import torch.distributed as dist
+    from torch._C._distributed_c10d import TCPStore
 
     from farm.engine.world import World
 
     os.environ["GLOO_SOCKET_IFNAME"] = _interface(host)
     patience = timedelta(seconds=_MEET_SECONDS)
-    store = store or dist.TCPStore(seat.host, seat.port, is_master=False, timeout=patience)
+    store = store or TCPStore(seat.host, seat.port, is_master=False, timeout=patience)
     before = sys.excepthook
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo",
@@ -182,6 +183,7 @@ def _exchange(tensors: Any, rank: int) -> None:
 
     flat = [_bytes_of(tensor) for tensor in tensors if tensor.numel()]
     for sent in [dist.broadcast(one, rank, async_op=True) for one in flat]:
+        assert sent
         sent.wait()
 
 

@@ -55,6 +55,11 @@ class Member:
         """Whether its process can begin an attempt."""
         return not (self.starting or self.looking or self.meeting or self.running)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it holds nothing, and its process does nothing."""
+        return self.has_joined and self.is_ready and self.attempt is None
+
     def replace_actor(self, actor: Any) -> None:
         """Go on under the same name with another process, and forget the calls to this one."""
         self.end()

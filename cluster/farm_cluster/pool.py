@@ -296,7 +296,7 @@ class RayPool(Executor):
         ready, _ = ray.wait(list(pending), num_returns=len(pending), timeout=0)
         for ref in ready:
             member, handler = pending[ref]
-            if self._members.get(member.name) is member and _awaits(member, ref):
+            if member.name in self._members and _awaits(member, ref):
                 self._handle(member, handler, ref)
 
     def _pending(self) -> Iterator[tuple[Any, tuple[Member, _Handler]]]:
@@ -391,13 +391,16 @@ class RayPool(Executor):
 
     def _fill(self, nodes: Sequence[Mapping[str, Any]]) -> None:
         """Start the workers that are missing, end those that are too many, and report the room."""
-        for member in self._demand.surplus(self._members.values()):
+        self._demand.update()
+        for member in self._demand.surplus(list(self._members.values())):
             self._remove(member, "the farm needs fewer workers")
         taken: dict[Slot, WorkerKind] = {m.slot: m.kind for m in self._members.values()}
         limit = self._demand.limit
         for kind, slot in self._staffing.vacancies(nodes, taken, limit):
             self._start_member(kind, slot)
-        room = self._staffing.room(nodes, [m.slot for m in self._members.values()], limit)
+        room = self._staffing.room(nodes, [m.slot for m in self._members.values()])
+        if self._demand.can_grow:
+            room = max(1, room)
         if room != self._room:
             self._room = room
             self._messages.append(Room(room))
@@ -406,10 +409,12 @@ class RayPool(Executor):
         """Report that there is no worker and none can join, once for each reason."""
         renderers = [member for member in self._members.values() if member.kind != "finish"]
         joined = sum(member.has_joined for member in renderers)
+        if self._demand.can_grow and not renderers:
+            return
         reason = self._staffing.why_none(nodes, len(renderers) - joined, joined)
         if reason and self._options.address is None and not any(n["Alive"] for n in nodes):
             reason = "Ray has ended on this machine, and the workers with it; use --resume"
-        if reason and reason != self._why_none and not self._demand.may_grow:
+        if reason and reason != self._why_none:
             self._why_none = reason
             self._messages.append(NoWorkers(reason))
 

@@ -44,7 +44,8 @@ class Staffing:
     ) -> list[tuple[WorkerKind, Slot]]:
         """Return the workers to start. taken: slots of the others. limit: of rendering workers."""
         renderers = sum(kind != "finish" for kind in taken.values())
-        room = self.room(nodes, taken, limit)
+        room = self.room(nodes, taken)
+        room = room if limit is None else min(room, limit)
         free = [slot for slot in self._rested(nodes) if slot not in taken]
         found: list[tuple[WorkerKind, Slot]] = [
             (self.kind, slot) for slot in free[: max(0, room - renderers)]
@@ -54,14 +55,11 @@ class Staffing:
         rested = [slot for slot in wanted if self._is_rested(slot)]
         return found + [("finish", slot) for slot in rested[: max(0, missing)]]
 
-    def room(
-        self, nodes: Sequence[Mapping[str, Any]], taken: Collection[Slot], limit: int | None
-    ) -> int:
+    def room(self, nodes: Sequence[Mapping[str, Any]], taken: Collection[Slot]) -> int:
         """Return how many rendering workers there can be now: on nodes that do not rest."""
         held = {slot for slot in taken if slot.index >= 0}
         most = len(held.union(self._rested(nodes)))
-        limits = [most if number is None else number for number in (self._workers, limit)]
-        return min(most, *limits)
+        return most if self._workers is None else min(most, self._workers)
 
     def _rested(self, nodes: Sequence[Mapping[str, Any]]) -> list[Slot]:
         found = slots(nodes, self.kind, self._threads)
@@ -88,7 +86,7 @@ class Staffing:
         self._resting[slot.node] = time.monotonic() + min(_LONGEST_BACK_OFF_SECONDS, pause)
 
     def why_none(self, nodes: Sequence[Mapping[str, Any]], starting: int, joined: int) -> str:
-        """Return why no worker has joined, if that will not change by itself; else an empty text.
+        """Return why no worker has joined, if none can join by itself; else an empty text.
 
         starting, joined: numbers of rendering workers.
         """
@@ -96,13 +94,15 @@ class Staffing:
         if joined:
             self._waiting_since = now
             return ""
-        if self._early_deaths.total() >= _MOST_EARLY_DEATHS:
-            return f"no worker can start on the cluster: {self._death}"
         if starting and now - self._waiting_since > _START_SECONDS:
             return (
                 f"no worker started within {_START_SECONDS:.0f} s; "
                 "run `ray status` to see whether the cluster has free cores or GPUs"
             )
-        if starting or self._death:
+        if starting:
             return ""
-        return self._refusal or no_room(nodes, self._threads)
+        if self._early_deaths.total() >= _MOST_EARLY_DEATHS:
+            return f"no worker can start on the cluster: {self._death}"
+        if not slots(nodes, self.kind, self._threads):
+            return self._refusal or no_room(nodes, self._threads)
+        return self._refusal

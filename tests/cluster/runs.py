@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from farm.model.messages import (
     WorkerLost,
 )
 
+TOKENS = count(1)
+
 
 def draw(path: Path, seed: int, side: int = 96) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +36,7 @@ def draw(path: Path, seed: int, side: int = 96) -> str:
 def with_target_in(order: Order, folder: Path) -> Order:
     """Return the order with another target, and another token."""
     target = str(folder / Path(order.unit.target).name)
-    return replace(order, unit=replace(order.unit, target=target), token=target)
+    return replace(order, unit=replace(order.unit, target=target), token=f"run-{next(TOKENS)}")
 
 
 def run_on_one(order: Order) -> Figures:

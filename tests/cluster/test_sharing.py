@@ -179,7 +179,7 @@ def test_a_worker_that_dies_is_lost_and_the_other_keeps_its_name(
     assert (type(lost), lost.worker) == (WorkerLost, pair.workers[1])
     replace_lost(pair, lost.worker)
     (tmp_path / "until").touch()
-    assert isinstance(run_together(pair, replace(order, token="again")), UnitSucceeded)
+    assert isinstance(run_together(pair, with_target_in(order, tmp_path)), UnitSucceeded)
 
 
 def test_a_worker_that_hangs_after_another_was_lost_gets_a_new_process_for_its_next_order(
