@@ -270,13 +270,13 @@ class NetworkCache:
 
     def _spec(self, name: str, weights: str | None) -> NetworkSpec:
         spec = self._find(name)
-        return spec.for_weights(Path(weights)) if weights and spec.for_weights else spec
+        return spec.for_weights(input_path(weights)) if weights and spec.for_weights else spec
 
 
 def _weights_digest(spec: NetworkSpec, weights: str | None, files: KnownFiles) -> str:
     """Return the sha256 of the weights, once it is known to be that of the job."""
     if weights:
-        return files.digest(weights) if Path(weights).is_file() else ""
+        return files.digest(weights) if is_file(weights) else ""
     digest = files.digest(str(find_weights(spec) or own_weights(spec)))
     files.check(weights_key(spec.name), digest)
     return digest
