@@ -19,9 +19,7 @@ class WorkingFiles:
         restored_units = tuple(units)
         self._units = {restored.unit.name: restored.unit for restored in restored_units}
         self._waiting: dict[str, set[str]] = {}
-        self._folders = {
-            parent(unit.target) for unit in self._units.values() if unit.is_working
-        }
+        self._folders = {parent(unit.target) for unit in self._units.values() if unit.is_working}
         self._failed: set[str] = set()
         for unit in self._units.values():
             for name in unit.needs:

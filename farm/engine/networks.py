@@ -4,7 +4,6 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -19,7 +18,7 @@ from farm.engine.weights import find_weights, load_weights, own_weights
 from farm.errors import BadParameter, StorageFailed, UnknownName
 from farm.model.job import Precision, weights_key
 from farm.model.specs import NetworkSpec
-from farm.storage import FileDigests, KnownFiles
+from farm.storage import FileDigests, KnownFiles, input_path, is_file
 
 HEAD = "logits"
 """The layer of class scores, one set per position; their mean is the classifier's output."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from farm.engine.context import FrameContext
+    from farm.engine.training.contract import TrainingOptions, Watcher
     from farm.engine.world import World
 
 
@@ -47,10 +48,14 @@ class ContextFactory:
         seconds: float = 0.0,
         previous: Previous | None = None,
         files: KnownFiles | None = None,
+        follow: "Callable[[TrainingOptions], Watcher] | None" = None,
     ) -> "FrameContext":
-        """Return a context. frame: the name that the seed is derived from. files: of the order."""
+        """Return a context.
+
+        frame: the name that the seed is derived from. files: of the order. follow: returns what
+        follows a run.
+        """
         from farm.engine.context import FrameContext
-        from farm.execution.run_report import RunReport
 
         files = files or self.known_files({})
         return FrameContext(
@@ -67,7 +72,7 @@ class ContextFactory:
             pictures=_make_pictures(files),
             world=self.world,
             files=files,
-            follow=RunReport,
+            follow=follow,
         )
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from farm.errors import Cancelled, OrderRefused, UserError
 from farm.execution.contexts import ContextFactory
-from farm.execution.failures import classify, farm_call, plugin_errors
+from farm.execution.failures import classify, farm_call, output_errors, plugin_errors
 from farm.execution.finishing import Finisher
 from farm.execution.rendering import Renderer
+from farm.execution.run_folder import open_run_folder
 from farm.execution.runner import IsCancelled, ReportProgress, Runner
 from farm.execution.training import train
 from farm.host.registry import Registry
@@ -19,6 +20,7 @@ from farm.host.task import Task
 from farm.host.vetting import validate_params
 from farm.model.messages import Figures, Order, UnitCancelled, UnitFailed, UnitSucceeded
 from farm.model.work import Render, Train
+from farm.storage import fenced, name, parent
 
 if TYPE_CHECKING:
     from farm.engine.world import World
@@ -59,6 +61,10 @@ class Worker:
         """Do the work of the order's unit. Raises FarmError only, Cancelled included."""
         report = farm_call(report, self.device)
         is_cancelled = farm_call(is_cancelled, self.device)
+        with fenced(order.unit.target):
+            return self._run(order, report, is_cancelled)
+
+    def _run(self, order: Order, report: ReportProgress, is_cancelled: IsCancelled) -> Figures:
         match order.unit.work:
             case Render() as work:
                 task, params = self._load_task(order)
@@ -66,14 +72,28 @@ class Worker:
                     order, work, task, params, report=report, is_cancelled=is_cancelled
                 )
             case Train() as work:
-                task, params = self._load_task(order)
-                files = self._contexts.known_files(order.files)
-                context = self._contexts.make(
-                    order.plan, order.unit.name, report, is_cancelled, files=files
-                )
-                return train(order, work, task, params, context)
+                return self._train(order, work, report, is_cancelled)
             case _:
                 return self._finisher.run(order, report, is_cancelled)
+
+    def _train(
+        self, order: Order, work: Train, report: ReportProgress, is_cancelled: IsCancelled
+    ) -> Figures:
+        task, params = self._load_task(order)
+        location, result = parent(order.unit.target), name(order.unit.target)
+        with (
+            output_errors(order.unit.target),
+            open_run_folder(location, result, self._contexts.world.rank) as folder,
+        ):
+            context = self._contexts.make(
+                order.plan,
+                order.unit.name,
+                report,
+                is_cancelled,
+                files=self._contexts.known_files(order.files),
+                follow=folder.follow,
+            )
+            return train(order, work, task, params, context, folder)
 
     def _load_task(self, order: Order) -> tuple[Task, dict[str, object]]:
         """Return the order's task and its parameters with defaults, and set the device up."""

@@ -127,6 +127,7 @@ def check_output(output: str, sources: Sequence[Source], files: Iterable[str] = 
     files: further inputs, such as those that parameters name. Creates and changes nothing. Looks at
     the targets that need no plan; Inputs.check looks at those of a plan.
     """
+    _check_remote(output)
     many = len(sources) > 1
     urls = [source.url for source in sources]
     if is_sequence(output) or is_film_target(output):
@@ -149,6 +150,7 @@ def check_run_folder(output: str, *, is_resumed: bool) -> None:
     is_resumed: the folder may contain an earlier run. What a farm left when it was killed does not
     count, nor does a claim: whether that is still alive is seen when the folder is claimed.
     """
+    _check_remote(output)
     _check_folder(output, output)
     if is_resumed:
         return
@@ -195,7 +197,6 @@ def _unsupported(output: str) -> str:
 def _check_folder(output: str, location: str) -> None:
     """Raise BadOutput if a folder cannot be created or written to, or not under this name."""
     if is_remote(location):
-        storage.check_output(location)
         return
     folder = output_path(location)
     nearest = next(parent for parent in (folder, *folder.parents) if os.path.lexists(parent))
@@ -207,3 +208,12 @@ def _check_folder(output: str, location: str) -> None:
     if any(len(os.fsencode(name)) > longest for name in Path(output).parts):
         reason = f"a name may have at most {longest} bytes here; choose a shorter one with -o"
         raise BadOutput(output, reason)
+
+
+def _check_remote(output: str) -> None:
+    """Raise BadOutput if an output at a URL cannot be written, by writing beside or inside it."""
+    is_folder = output.endswith("/") or not storage.suffix(output)
+    try:
+        storage.check_output(storage.join(output, storage.name(output)) if is_folder else output)
+    except BadOutput as error:
+        raise BadOutput(output, error.reason) from error
