@@ -1,7 +1,7 @@
 """The one door to all files, local and remote: each is complete under its name, or not there."""
 
-from farm.storage.cache import cache
 from farm.storage.claims import EVERYTHING, Claim, claim
+from farm.storage.copies import local_copies
 from farm.storage.digests import FileDigests, KnownFiles, Look, look_at
 from farm.storage.door import (
     check_output,
@@ -53,7 +53,6 @@ __all__ = [
     "Stat",
     "absolute",
     "add_schemes",
-    "cache",
     "check_output",
     "claim",
     "entries",
@@ -69,6 +68,7 @@ __all__ = [
     "is_utf8",
     "join",
     "known_schemes",
+    "local_copies",
     "local_folder",
     "look_at",
     "make_folder",

@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 
 from farm.errors import BadInput, BadOutput, StorageFailed
 from farm.storage import local
-from farm.storage.cache import cache
+from farm.storage.copies import local_copies
 from farm.storage.fences import expected_at, fence, written
 from farm.storage.local_disk import LocalDisk, translated_errors
 from farm.storage.scheme import ABSENT, Entry, Scheme, Stat
@@ -77,7 +77,7 @@ def input_path(url: str | Path) -> Path:
     stat = seen(url)
     if stat is None:
         raise BadInput(url, "no such file")
-    return cache().copy(absolute(url), stat, scheme_of(url))
+    return local_copies().copy(absolute(url), stat, scheme_of(url))
 
 
 def local_folder(url: str | Path, report: Callable[[float], None] = lambda _done: None) -> Path:
@@ -92,7 +92,7 @@ def local_folder(url: str | Path, report: Callable[[float], None] = lambda _done
     files = list(scheme.files_below(folder))
     if not files:
         raise BadInput(str(url), "no such folder")
-    return cache().copy_folder(folder, files, scheme, report)
+    return local_copies().copy_folder(folder, files, scheme, report)
 
 
 @contextmanager
@@ -111,7 +111,7 @@ def open_whole(url: str | Path) -> Iterator[BinaryIO]:
             written(str(url), local.version_of(Path(url)))
         return
     target = absolute(url)
-    scheme, copies = _output_scheme(target), cache()
+    scheme, copies = _output_scheme(target), local_copies()
     with copies.staged() as file:
         yield file
         file.flush()

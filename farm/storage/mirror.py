@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from farm.storage.cache import cache
+from farm.storage.copies import local_copies
 from farm.storage.door import files_below
 from farm.storage.local import sha256_file, version_of
 from farm.storage.scheme import ABSENT, Entry, Stat
@@ -45,7 +45,7 @@ class Mirror:
     def _fetch(self, file: Entry, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         seen = self._scheme.stat(file.url) or Stat(file.size, file.version, 0.0)
-        copy = cache().copy(file.url, seen, self._scheme)
+        copy = local_copies().copy(file.url, seen, self._scheme)
         hidden = target.with_name(f".farm-{target.name[-64:]}.part")
         hidden.write_bytes(copy.read_bytes())
         hidden.replace(target)

@@ -5,6 +5,7 @@ with a slash. Errors are BadInput or BadOutput where the request is wrong, Stora
 later try may succeed, and OutputStorageFailed where nothing can be written for now.
 """
 
+import hashlib
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -104,13 +105,23 @@ class Scheme(ABC):
         """Raise BadOutput if files cannot be written beside this one. Writes one, and removes it."""
         probe = f"{as_folder(parent(url))}.farm-{secrets.token_hex(8)}.part"
         try:
-            with TemporaryDirectory(prefix="farm-") as folder:
-                source = Path(folder, "probe")
-                source.touch()
-                self.put(probe, source, "", expected=ABSENT)
+            self.put_bytes(probe, b"", expected=ABSENT)
             self.remove(probe)
         except (BadInput, BadOutput, StorageFailed) as error:
             raise BadOutput(url, error.reason) from error
+
+    def put_bytes(self, url: str, content: bytes, *, expected: str | None = None) -> Stat:
+        """Write a small file, as put does."""
+        with TemporaryDirectory(prefix="farm-") as folder:
+            source = Path(folder, "content")
+            source.write_bytes(content)
+            return self.put(url, source, hashlib.sha256(content).hexdigest(), expected=expected)
+
+    def read_bytes(self, url: str, seen: Stat) -> bytes:
+        """Return the content of a small file, as fetch does."""
+        with TemporaryDirectory(prefix="farm-") as folder:
+            self.fetch(url, seen, Path(folder, "content"))
+            return Path(folder, "content").read_bytes()
 
 
 SchemeFactory = Callable[[], Scheme]

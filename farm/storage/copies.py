@@ -25,7 +25,7 @@ from farm.storage.local import remove_folder, remove_leftovers, sha256_file, wri
 from farm.storage.scheme import Entry, Scheme, Stat
 from farm.storage.urls import absolute, as_folder, is_own, name
 
-__all__ = ["Cache", "cache"]
+__all__ = ["Copies", "local_copies"]
 
 _HELD: Final = 128
 """Copies that a process keeps from being removed: those it was given last."""
@@ -39,18 +39,18 @@ _NAME_BYTES: Final = 200
 _PART: Final = ".part"
 
 
-def cache() -> "Cache":
-    """Return the cache of this machine, as the settings say."""
+def local_copies() -> "Copies":
+    """Return the copies on this machine, as the settings say."""
     settings = Settings()
-    return _cache_at(settings.cache_folder, settings.cache_bytes)
+    return _copies_at(settings.cache_folder, settings.cache_bytes)
 
 
 @lru_cache(maxsize=8)
-def _cache_at(folder: Path, most_bytes: int) -> "Cache":
-    return Cache(folder, most_bytes)
+def _copies_at(folder: Path, most_bytes: int) -> "Copies":
+    return Copies(folder, most_bytes)
 
 
-class Cache:
+class Copies:
     """Copies in one folder. most_bytes: kept there, apart from copies that are in use."""
 
     def __init__(self, folder: Path, most_bytes: int) -> None:
