@@ -1,7 +1,6 @@
 """The claims of a farm on the outputs of its jobs, held for as long as each job lives."""
 
 from collections.abc import Container, Iterable, Iterator
-from pathlib import Path
 
 from farm.errors import BadOutput
 from farm.model.unit import Unit
@@ -22,7 +21,7 @@ class ClaimedOutputs:
 
         now: Unix seconds.
         """
-        self._claims[job] = claim([*map(Path, _targets(units))], job, self._process, now)
+        self._claims[job] = claim(_targets(units), job, self._process, now)
 
     def beat(self) -> Iterator[tuple[str, str]]:
         """Keep the claims alive; yield each job that has lost its own, with the reason."""

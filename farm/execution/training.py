@@ -17,7 +17,7 @@ from farm.model.work import Train
 from farm.storage import name, open_whole, remove_file, sha256_file
 
 
-def train(
+def train(  # noqa: PLR0917 - an order and what runs it
     order: Order,
     work: Train,
     task: Task,
@@ -52,7 +52,7 @@ def train(
         if context.world.rank != 0:
             return Figures()
         if not target.is_file():
-            raise PluginError(order.task, f"train returned without writing {target.name}")
+            raise PluginError(order.task, f"train returned without writing {order.unit.target}")
         folder.push()
     return Figures(seconds=seconds, target_sha256=sha256_file(target))
 

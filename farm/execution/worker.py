@@ -7,6 +7,7 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from farm import storage
 from farm.errors import Cancelled, OrderRefused, UserError
 from farm.execution.contexts import ContextFactory
 from farm.execution.failures import classify, farm_call, output_errors, plugin_errors
@@ -20,7 +21,6 @@ from farm.host.task import Task
 from farm.host.vetting import validate_params
 from farm.model.messages import Figures, Order, UnitCancelled, UnitFailed, UnitSucceeded
 from farm.model.work import Render, Train
-from farm.storage import fenced, name, parent
 
 if TYPE_CHECKING:
     from farm.engine.world import World
@@ -61,10 +61,6 @@ class Worker:
         """Do the work of the order's unit. Raises FarmError only, Cancelled included."""
         report = farm_call(report, self.device)
         is_cancelled = farm_call(is_cancelled, self.device)
-        with fenced(order.unit.target):
-            return self._run(order, report, is_cancelled)
-
-    def _run(self, order: Order, report: ReportProgress, is_cancelled: IsCancelled) -> Figures:
         match order.unit.work:
             case Render() as work:
                 task, params = self._load_task(order)
@@ -80,7 +76,7 @@ class Worker:
         self, order: Order, work: Train, report: ReportProgress, is_cancelled: IsCancelled
     ) -> Figures:
         task, params = self._load_task(order)
-        location, result = parent(order.unit.target), name(order.unit.target)
+        location, result = storage.parent(order.unit.target), storage.name(order.unit.target)
         with (
             output_errors(order.unit.target),
             open_run_folder(location, result, self._contexts.world.rank) as folder,
@@ -137,9 +133,13 @@ def attempt(
     report: ReportProgress,
     is_cancelled: IsCancelled,
 ) -> UnitSucceeded | UnitFailed | UnitCancelled:
-    """Run an order and return how it ended. name: of the worker. Raises nothing."""
+    """Run an order and return how it ended. name: of the worker. Raises nothing.
+
+    What another attempt has written since this one began is not replaced.
+    """
     try:
-        figures = runner.run(order, report, is_cancelled)
+        with storage.fenced(order.unit.target):
+            figures = runner.run(order, report, is_cancelled)
     except Cancelled:
         return UnitCancelled(name, order.token)
     except BaseException as error:  # noqa: BLE001 - every error is reported, or the job would hang
