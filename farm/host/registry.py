@@ -25,7 +25,7 @@ from farm.host.task import Task
 from farm.host.vetting import task_fault
 from farm.model.specs import NetworkSpec
 from farm.settings import Settings
-from farm.storage import SchemeFactory, add_schemes
+from farm.storage import BUILT_IN, SchemeFactory, add_schemes
 
 __all__ = ["HookRelay", "Plugin", "Registry"]
 
@@ -102,7 +102,7 @@ class Registry:
     def __init__(self) -> None:
         self._plugins: dict[str, Plugin] = {}
         self._refused: list[Plugin] = []
-        self._owners: dict[tuple[str, str], str] = {}
+        self._owners = dict.fromkeys((("storage", name) for name in BUILT_IN), "the farm")
         self._tasks: dict[str, type[Task]] = {}
         self._networks: dict[str, NetworkSpec] = {}
         self._executors: dict[str, ExecutorFactory] = {}

@@ -23,7 +23,7 @@ from farm.storage.globs import glob
 from farm.storage.local import NOT_UTF8, output_path, sha256_file, write_error
 from farm.storage.mirror import Mirror
 from farm.storage.scheme import ABSENT, Entry, Scheme, SchemeFactory, Stat
-from farm.storage.schemes import add_schemes, known_schemes, scheme_of
+from farm.storage.schemes import BUILT_IN, add_schemes, known_schemes, scheme_of
 from farm.storage.scratch import scratch_folder
 from farm.storage.urls import (
     absolute,
@@ -40,6 +40,7 @@ from farm.storage.urls import (
 
 __all__ = [
     "ABSENT",
+    "BUILT_IN",
     "EVERYTHING",
     "NOT_UTF8",
     "Claim",

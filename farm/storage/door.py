@@ -136,7 +136,10 @@ def _version(url: str) -> str:
     if not is_remote(url):
         with translated_errors(url):
             return local.version_of(Path(url))
-    stat = _output_scheme(url).stat(absolute(url))
+    try:
+        stat = _output_scheme(url).stat(absolute(url))
+    except BadInput as error:
+        raise BadOutput(error.source, error.reason) from error
     return stat.version if stat else ABSENT
 
 

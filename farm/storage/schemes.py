@@ -2,15 +2,24 @@
 
 from collections.abc import Callable, Mapping
 from threading import Lock
+from types import MappingProxyType
 from typing import Final
 
 from farm.errors import BadInput, UserError
 from farm.storage.scheme import Scheme, SchemeFactory
 from farm.storage.urls import scheme_name, shown, url_fault
 
-__all__ = ["add_schemes", "known_schemes", "scheme_of"]
+__all__ = ["BUILT_IN", "add_schemes", "known_schemes", "scheme_of"]
 
-_factories: Final[dict[str, SchemeFactory]] = {}
+
+def _make_s3() -> Scheme:
+    from farm.storage.s3 import S3
+
+    return S3()
+
+
+BUILT_IN: Final[Mapping[str, SchemeFactory]] = MappingProxyType({"s3": _make_s3})
+_factories: Final[dict[str, SchemeFactory]] = dict(BUILT_IN)
 _made: Final[dict[str, Scheme]] = {}
 _making: Final = Lock()
 
@@ -34,7 +43,7 @@ def scheme_of(url: str, error: Callable[[str, str], UserError] = BadInput) -> Sc
     name = scheme_name(url)
     if name not in _factories:
         known = ", ".join(f"{known}://" for known in known_schemes())
-        allowed = f"a local path or a URL with {known}" if known else "a local path"
+        allowed = f"a local path, or a URL with {known}"
         raise error(shown(url), f"{name}:// URLs are not supported; give {allowed}")
     if fault := url_fault(url):
         raise error(shown(url), fault)
