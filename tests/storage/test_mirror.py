@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from farm.errors import OutputReplaced
-from farm.storage import Mirror, input_path, is_file, open_whole
+from farm.errors import OutputReplaced, OutputStorageFailed
+from farm.storage import Mirror, Stat, add_schemes, input_path, is_file, open_whole
 from farm.storage.door import files_below
 
+from ..fake_storage import FolderStorage  # noqa: TID252 - shared between rooms
 from .conftest import Storage
 
 
@@ -96,10 +97,26 @@ def test_files_that_depend_on_others_are_written_after_them(
     assert not is_file(f"{url}/a")
 
 
-def test_a_push_that_failed_is_gone_on_with(url: str, tmp_path: Path, remote: Storage) -> None:
+class Full(FolderStorage):
+    """A storage that has room for some files."""
+
+    room = 1
+
+    def put(self, url: str, source: Path, sha256: str, *, expected: str | None = None) -> Stat:
+        if not self.room:
+            raise OutputStorageFailed(url, "the quota is used up; free some space")
+        self.room -= 1
+        return super().put(url, source, sha256, expected=expected)
+
+
+def test_a_push_that_failed_is_gone_on_with(tmp_path: Path) -> None:
+    storage, url = Full(), f"folder://{tmp_path}/storage/run"
+    add_schemes({"folder": lambda: storage})
     fill(tmp_path / "run", log="1", page="p")
     mirror = Mirror(url, tmp_path / "run")
-    mirror.push()
-    (tmp_path / "run" / "page").chmod(0o600)
+    with pytest.raises(OutputStorageFailed):
+        mirror.push()
+    assert remote_names(url) == ["log"]
+    storage.room = 1
     mirror.push()
     assert remote_names(url) == ["log", "page"]
