@@ -19,11 +19,11 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, Final
 
-from farm.errors import BadOutput, FarmError, StorageFailed
+from farm.errors import BadInput, BadOutput, FarmError, StorageFailed
 from farm.settings import Settings
 from farm.storage.local import remove_folder, remove_leftovers, sha256_file, write_error
 from farm.storage.scheme import Entry, Scheme, Stat
-from farm.storage.urls import absolute, as_folder, is_own, name
+from farm.storage.urls import absolute, as_folder, name, parents
 
 __all__ = ["Copies", "local_copies"]
 
@@ -210,11 +210,18 @@ def _fetch_folder(
         _fetch(file.url, Stat(file.size, file.version, 0.0), scheme, hidden)
         hidden.replace(target)
 
+    _check_names(folder, [file.url for file in files])
     part.mkdir(exist_ok=True)
-    wanted = [file for file in files if not is_own(file.url)]
     with ThreadPoolExecutor(_THREADS, "farm-fetch") as pool:
-        for number, _ in enumerate(pool.map(fetch, wanted), start=1):
-            report(number / len(wanted))
+        for number, _ in enumerate(pool.map(fetch, files), start=1):
+            report(number / len(files))
+
+
+def _check_names(folder: str, urls: Sequence[str]) -> None:
+    """Raise BadInput if no local folder can have all these files."""
+    both = set(urls).intersection(above for url in urls for above in parents(url))
+    if both:
+        raise BadInput(folder, f"{min(both)} is a file and also a folder; rename one of them")
 
 
 def _key(text: str) -> str:

@@ -10,14 +10,14 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from farm.errors import BadInput, BadOutput, StorageFailed
+from farm.errors import BadInput, BadOutput, InputChanged, StorageFailed
 from farm.storage import local
 from farm.storage.copies import local_copies
 from farm.storage.fences import expected_at, fence, written
 from farm.storage.local_disk import LocalDisk, translated_errors
 from farm.storage.scheme import ABSENT, Entry, Scheme, Stat
 from farm.storage.schemes import scheme_of
-from farm.storage.urls import absolute, as_folder, is_remote
+from farm.storage.urls import absolute, as_folder, is_own, is_remote
 
 __all__ = [
     "as_seen",
@@ -39,6 +39,9 @@ __all__ = [
 ]
 
 _DISK: Final = LocalDisk()
+_ATTEMPTS: Final = 3
+"""How often to look at a file anew that is replaced while it is fetched."""
+
 _views: Final[ContextVar[dict[str, Stat] | None]] = ContextVar("farm_views", default=None)
 
 
@@ -73,25 +76,32 @@ def input_path(url: str | Path) -> Path:
     """
     if not is_remote(url):
         return local.local_input(str(url))
-    url = str(url)
-    stat = seen(url)
-    if stat is None:
-        raise BadInput(url, "no such file")
-    return local_copies().copy(absolute(url), stat, scheme_of(url))
+    url = absolute(url)
+    for attempt in range(_ATTEMPTS):
+        stat = seen(url)
+        if stat is None:
+            raise BadInput(url, "no such file")
+        try:
+            return local_copies().copy(url, stat, scheme_of(url))
+        except InputChanged:
+            if attempt == _ATTEMPTS - 1 or url in (_views.get() or {}):
+                raise
+    raise AssertionError(url)
 
 
 def local_folder(url: str | Path, report: Callable[[float], None] = lambda _done: None) -> Path:
     """Return a local folder; of a remote one, a copy as it is now, fetched if needed.
 
-    report: receives the fraction that has been fetched. Raises as input_path does.
+    The copy never changes, and leaves claims and incomplete files out. report: receives the fraction
+    that has been fetched. Raises as input_path does.
     """
     if not is_remote(url):
         return local.local_input(str(url))
     folder = as_folder(str(url))
     scheme = scheme_of(folder)
-    files = list(scheme.files_below(folder))
+    files = [file for file in scheme.files_below(folder) if not is_own(file.url)]
     if not files:
-        raise BadInput(str(url), "no such folder")
+        raise BadInput(absolute(url), "no such file or folder")
     return local_copies().copy_folder(folder, files, scheme, report)
 
 

@@ -1,12 +1,13 @@
 """A run's folder whose content also lives in a remote folder."""
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from farm.storage.copies import local_copies
-from farm.storage.door import files_below
-from farm.storage.local import sha256_file, version_of
+from farm.storage.local import open_whole, sha256_file, version_of
 from farm.storage.scheme import ABSENT, Entry, Stat
 from farm.storage.schemes import scheme_of
 from farm.storage.urls import as_folder, is_own
@@ -17,13 +18,15 @@ __all__ = ["Mirror"]
 class Mirror:
     """A local folder and the remote folder that it is copied to. For one writer at a time.
 
-    It replaces and removes only what it has pulled or pushed itself; where somebody else has written
-    meanwhile, push raises OutputReplaced.
+    It replaces only what was there when it was pulled first, or what it has written itself; where
+    another worker has written since, push raises OutputReplaced. It removes only what it has fetched
+    or written.
     """
 
     def __init__(self, url: str, folder: Path) -> None:
         self._url, self._folder = as_folder(url), folder
         self._scheme: Final = scheme_of(self._url)
+        self._is_known = False
         self._remote: dict[str, str] = {}
         self._local: dict[str, str] = {}
 
@@ -31,40 +34,43 @@ class Mirror:
         """Fetch the files that the local folder lacks or has otherwise.
 
         wanted: says for a name relative to the folder whether to fetch it. Raises BadInput,
-        InputChanged, StorageFailed.
+        InputChanged, StorageFailed, OutputStorageFailed.
         """
-        for file in files_below(self._url):
+        for file in self._scheme.files_below(self._url):
             name = file.url.removeprefix(self._url)
-            if is_own(name) or not wanted(name):
+            if is_own(name):
                 continue
-            if self._remote.get(name) != file.version:
-                self._fetch(file, self._folder / name)
+            target = self._folder / name
+            is_here = self._remote.get(name) == file.version and target.exists()
+            if wanted(name) and not is_here:
+                self._fetch(file, target)
+                self._local[name] = version_of(target)
             self._remote[name] = file.version
-            self._local[name] = version_of(self._folder / name)
+        self._is_known = True
 
     def _fetch(self, file: Entry, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
         seen = self._scheme.stat(file.url) or Stat(file.size, file.version, 0.0)
-        copy = local_copies().copy(file.url, seen, self._scheme)
-        hidden = target.with_name(f".farm-{target.name[-64:]}.part")
-        hidden.write_bytes(copy.read_bytes())
-        hidden.replace(target)
+        copy = local_copies().copy(file.url, replace(seen, version=file.version), self._scheme)
+        with copy.open("rb") as content, open_whole(target) as written:
+            shutil.copyfileobj(content, written)
 
     def push(self, order: Callable[[str], int] = lambda _name: 0) -> None:
         """Write the files that changed since the last push, and remove those that are gone here.
 
         order: of a relative name; files with a higher one are written later and removed earlier,
-        because they depend on the others. Raises BadOutput, OutputReplaced, OutputStorageFailed and
+        because they depend on the others. Files that are being written are left out. Raises BadOutput, OutputReplaced, OutputStorageFailed and
         StorageFailed; a later push goes on where this one ended.
         """
+        if not self._is_known:
+            self.pull(lambda _name: False)
         found = [path for path in self._folder.rglob("*") if path.is_file() and not is_own(path)]
         names = {str(path.relative_to(self._folder)) for path in found}
         for name in sorted(names, key=lambda name: (order(name), name)):
             self._push(name)
-        for name in sorted(self._remote.keys() - names, key=order, reverse=True):
+        for name in sorted(self._local.keys() - names, key=order, reverse=True):
             self._scheme.remove(self._url + name)
-            del self._remote[name]
-            self._local.pop(name, None)
+            self._remote.pop(name, None)
+            del self._local[name]
 
     def _push(self, name: str) -> None:
         path = self._folder / name

@@ -27,7 +27,7 @@ _RANGE_BYTES: Final = 64 * 2**20
 _BLOCK_BYTES: Final = 2**20
 _PAUSE_SECONDS: Final = 0.5
 _BATCH: Final = 1000
-"""Most objects that one request removes."""
+"""Most objects that one request lists or removes, as S3 limits it."""
 
 _DEAD_SECONDS: Final = 24 * 3600.0
 """Age from which an upload that was not completed has no writer."""
@@ -86,7 +86,10 @@ class S3(Scheme):
         paginator = self._client.get_paginator("list_objects_v2")
         with translated_s3_errors(folder):
             yield from paginator.paginate(
-                Bucket=where["Bucket"], Prefix=where["Key"] + starts, **options
+                Bucket=where["Bucket"],
+                Prefix=where["Key"] + starts,
+                PaginationConfig={"PageSize": _BATCH},
+                **options,
             )
 
     def fetch(self, url: str, seen: Stat, target: Path) -> None:

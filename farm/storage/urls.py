@@ -64,19 +64,19 @@ def url_fault(url: str) -> str:
 def absolute(url: str | Path) -> str:
     """Return the location in full: an absolute path, or a URL without a slash at its end."""
     if is_remote(url):
-        return str(url).rstrip("/")
+        return f"{scheme_name(url)}://{_rest(url)}"
     return os.path.abspath(url)  # noqa: PTH100 - links keep their own names
 
 
 def as_folder(url: str) -> str:
     """Return the URL of a folder with one slash at its end."""
-    return url.rstrip("/") + "/"
+    return f"{absolute(url)}/" if is_remote(url) else url.rstrip("/") + "/"
 
 
 def join(url: str | Path, *names: str) -> str:
     """Return the location of something in a folder. names: relative, and without . and .. parts."""
     if is_remote(url):
-        return "/".join((str(url).rstrip("/"), *names))
+        return "/".join((absolute(url), *names))
     return str(Path(url, *names))
 
 
@@ -85,7 +85,7 @@ def parent(url: str | Path) -> str:
     if not is_remote(url):
         return str(Path(url).parent)
     head, _, _ = _rest(url).rpartition("/")
-    return f"{_root(url)}{head}" if head else absolute(url)
+    return f"{scheme_name(url)}://{head}" if head else absolute(url)
 
 
 def parents(url: str | Path) -> Iterator[str]:
@@ -114,13 +114,8 @@ def is_own(url: str | Path) -> bool:
     return name(url).startswith(".farm-") and suffix(url) in {".claim", ".part"}
 
 
-def _root(url: str | Path) -> str:
-    found = _SCHEME.match(str(url))
-    return found[0] if found else ""
-
-
 def _rest(url: str | Path) -> str:
-    return str(url)[len(_root(url)) :].rstrip("/")
+    return _SCHEME.sub("", str(url), count=1).rstrip("/")
 
 
 def is_utf8(path: str) -> bool:

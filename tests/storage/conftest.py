@@ -14,6 +14,7 @@ from farm.storage.s3 import S3
 from farm.storage.s3_client import Connection
 
 from ..fake_storage import farm_storage  # noqa: TID252 - shared between rooms
+from ..faulty_proxy import Proxy, faulty_proxy  # noqa: TID252 - shared between rooms
 from ..servers import (  # noqa: TID252 - shared between rooms
     KEYS,
     Server,
@@ -64,6 +65,28 @@ def server(request: pytest.FixtureRequest) -> Server:
     """Each S3 server."""
     found: Server = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(scope="session")
+def moto_proxy(moto: Server) -> Iterator[Proxy]:
+    with faulty_proxy(moto.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def ceph_proxy(ceph: Server) -> Iterator[Proxy]:
+    with faulty_proxy(ceph.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def proxy(server: Server, request: pytest.FixtureRequest) -> Proxy:
+    """A proxy before each S3 server, without faults and without requests."""
+    name = "ceph_proxy" if server.admin else "moto_proxy"
+    proxy: Proxy = request.getfixturevalue(name)
+    proxy.faults.clear()
+    proxy.requests.clear()
+    return proxy
 
 
 @pytest.fixture
