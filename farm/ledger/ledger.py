@@ -14,7 +14,7 @@ from typing import Any, Self
 from sqlalchemy import Connection, Engine, Select, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from farm.errors import FarmBug, LedgerHeld, LedgerUnavailable, UserError
+from farm.errors import FarmBug, LedgerHeld, LedgerUnavailable
 from farm.ledger import earlier, forgetting, holding, pages
 from farm.ledger import service as services
 from farm.ledger.held_job import HeldJob, as_json, from_json

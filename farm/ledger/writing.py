@@ -136,7 +136,9 @@ def _insert_tracebacks(connection: Connection, failed: Iterable[UnitChanged]) ->
     """
     texts = {_digest(c.failure.traceback): c.failure.traceback for c in failed if c.failure}
     texts.pop(None, None)
-    rows = [{"digest": digest, "text": storable(texts[digest])} for digest in sorted(texts, key=str)]
+    rows = [
+        {"digest": digest, "text": storable(texts[digest])} for digest in sorted(texts, key=str)
+    ]
     if rows:
         connection.execute(upsert(connection, tables.tracebacks), rows)
 

@@ -61,7 +61,9 @@ def test_a_server_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_a_database_of_another_program_is_refused(
     postgres: PostgresServer, postgres_url: str
 ) -> None:
-    postgres.execute("CREATE TABLE bookmarks (url TEXT)", postgres_url.split("/")[3].split("?")[0])
+    postgres.execute(
+        "CREATE TABLE bookmarks (url TEXT)", postgres_url.split("/")[3].split("?", maxsplit=1)[0]
+    )
     assert "the database is not a ledger; it contains bookmarks;" in refusal(postgres_url)
 
 
@@ -139,7 +141,7 @@ def test_a_ledger_that_is_locked_says_so_within_seconds(farm: Ledger, postgres_u
 def test_a_server_that_takes_no_writes_is_unavailable(
     farm: Ledger, postgres: PostgresServer, postgres_url: str
 ) -> None:
-    database = postgres_url.split("/")[3].split("?")[0]
+    database = postgres_url.split("/")[3].split("?", maxsplit=1)[0]
     setting = f"ALTER DATABASE {database} SET default_transaction_read_only"
     postgres.execute(f"{setting} = on")
     farm.close()
@@ -153,7 +155,7 @@ def test_a_server_that_takes_no_writes_is_unavailable(
 def test_a_server_that_accepts_no_connections_is_unavailable(
     farm: Ledger, postgres: PostgresServer, postgres_url: str
 ) -> None:
-    database = postgres_url.split("/")[3].split("?")[0]
+    database = postgres_url.split("/")[3].split("?", maxsplit=1)[0]
     farm.close()
     postgres.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
     with pytest.raises(LedgerUnavailable, match="does not answer .*not currently accepting"):
@@ -294,7 +296,7 @@ def relay(tmp_path: Path, postgres: PostgresServer) -> Iterator[Relay]:
 @pytest.fixture
 def far(relay: Relay, tmp_path: Path, postgres_url: str) -> Iterator[Ledger]:
     """A ledger behind a connection that can be cut."""
-    ledger = Ledger.open(f"{postgres_url.split('?')[0]}?host={tmp_path}")
+    ledger = Ledger.open(f"{postgres_url.split('?', maxsplit=1)[0]}?host={tmp_path}")
     ledger.beat(NOW)
     yield ledger
     ledger.close()

@@ -15,7 +15,6 @@ from farm.model.events import JobChanged, UnitChanged
 from farm.model.job import JobState
 from farm.model.messages import Failure, Reason
 
-from ..postgres_server import PostgresServer  # noqa: TID252 - shared between rooms
 from .farms import (
     LATER,
     NOW,
