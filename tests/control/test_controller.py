@@ -232,7 +232,7 @@ def test_a_change_is_stored_then_acted_on_then_reported(
 ) -> None:
     def look(order: Order) -> None:
         lease = f"{order.unit.name} leased attempt {order.attempt}"
-        assert any(lease in line for line in ledger.story(order.unit.job))
+        assert any(lease in str(line) for line in ledger.story(order.unit.job))
 
     clock = FakeClock()
     script = scripted({"a": ["die", failed()], "b": [failed(is_fatal=True)]})
