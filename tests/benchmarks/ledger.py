@@ -40,9 +40,7 @@ def measure(url: str, count: int) -> tuple[float, float, float]:
         some = chosen[start : start + 8]
         leased = [UnitChanged(u, UnitState.LEASED, 1, worker="w1") for u in some]
         done = [UnitChanged(u, UnitState.RUNNING, 1, worker="w1") for u in some]
-        done += [
-            UnitChanged(u, UnitState.SUCCEEDED, 1, worker="w1", figures=FIGURES) for u in some
-        ]
+        done += [UnitChanged(u, UnitState.SUCCEEDED, 1, worker="w1", figures=FIGURES) for u in some]
         ledger.record(leased, 1.0)
         ledger.record(done, 2.0)
     seconds, cpu = time.perf_counter() - began, time.process_time() - cpu

@@ -89,7 +89,9 @@ def assert_small(ledger: Ledger, statement: str, parameters: Any) -> None:
             if ledger._engine.dialect.name == "sqlite":
                 query = f"EXPLAIN QUERY PLAN {statement}"
                 plan = [row[-1] for row in connection.exec_driver_sql(query, one)]
-                assert not any(line.startswith("SCAN") and "USING" not in line for line in plan), plan
+                assert not any(line.startswith("SCAN") and "USING" not in line for line in plan), (
+                    plan
+                )
                 is_page = "LIMIT" in statement
                 assert not is_page or "TEMP B-TREE" not in "".join(plan), (statement, plan)
             else:
