@@ -56,9 +56,7 @@ def all_units(connection: Connection, job: str) -> list[UnitRecord]:
     return with_failures(records, _failures(connection, failed))
 
 
-def with_failures(
-    records: Sequence[UnitRecord], failed: Sequence[UnitFailure]
-) -> list[UnitRecord]:
+def with_failures(records: Sequence[UnitRecord], failed: Sequence[UnitFailure]) -> list[UnitRecord]:
     """Return the records, each with the failures of its unit."""
     by_unit: dict[str, list[UnitFailure]] = {}
     for one in failed:

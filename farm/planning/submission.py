@@ -4,15 +4,14 @@ Stores nothing and schedules nothing, so it may be called from any thread.
 """
 
 import hashlib
-import os
-import re
 import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Final, Protocol
+from functools import cache
+from typing import Protocol
 
+from farm import storage
 from farm.host.registry import Registry
 from farm.host.task import Effect, NetworkParams, Run
 from farm.host.vetting import validate_params
@@ -32,11 +31,9 @@ from farm.planning.plan import Footage, plan_run, plan_units
 from farm.planning.recordable import check_names
 from farm.planning.resume import finished_units, is_same_work
 from farm.planning.sharing import is_shared
-from farm.storage import look_at, output_path, remove_leftovers
+from farm.storage import look_at
 
 Notify = Callable[[ReadProgress | Notice], None]
-
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 class History(Protocol):
@@ -101,8 +98,8 @@ class Planner:
         job, units = self._plan_units(spec, sources, created, name or new_id(spec.task))
         check_names(spec, units)
         self._claim(job.id, units)
-        for folder in {Path(unit.target).parent for unit in units}:
-            remove_leftovers(folder)
+        for folder in {storage.parent(unit.target) for unit in units}:
+            storage.remove_leftovers(folder)
         if not resume:
             return Submission(job, tuple(_new(unit) for unit in units))
         return self._resume(job, units)
@@ -144,7 +141,7 @@ class Planner:
         files = needs.files
         if issubclass(task, Run):
             files = (*files, *run_inputs(spec.inputs, sources))
-            target = str(output_path(spec.output) / task.result)
+            target = storage.join(spec.output, task.result)
             units = plan_run(name, task.name, spec.inputs, target, spec.workers)
         else:
             footage, films = self._read_footage(spec, sources)
@@ -174,7 +171,7 @@ class Planner:
             self._explain_restart(job.spec)
         targets = [unit.target for unit in units]
         records = self._history.finished(key, targets)
-        finished = finished_units(units, records, self._is_unchanged)
+        finished = finished_units(units, records, cache(self._is_unchanged))
         crashes = self._history.crashes(key, targets)
         # The user or the frame itself may have killed the farm. Such frames come last.
         ordered = sorted(units, key=lambda unit: crashes[unit.target])
@@ -197,7 +194,7 @@ class Planner:
 
     def _is_unchanged(self, path: str, sha256: str) -> bool:
         """Return whether a file still has a SHA-256. A source that is no file never changes."""
-        return (self._contents.sha256(path) if Path(path).is_file() else "") == sha256
+        return (self._contents.sha256(path) if _is_file(path) else "") == sha256
 
     def _explain_restart(self, spec: JobSpec) -> None:
         """Report how an earlier job with the same output differs, so that none of it is skipped."""
@@ -214,7 +211,11 @@ class Planner:
 
 def _listed(inputs: Sequence[str]) -> list[str]:
     """Return the inputs of a run that are no folders; what is in a folder is for the run to say."""
-    return [path for path in inputs if not os.path.isdir(path)]  # noqa: PTH112 - may be a pattern
+    return [path for path in inputs if is_blank(path) or not storage.is_folder(path)]
+
+
+def _is_file(source: str) -> bool:
+    return bool(source) and not is_blank(source) and storage.is_file(source)
 
 
 def _new(unit: Unit) -> RestoredUnit:
@@ -234,9 +235,7 @@ def _absolute_input(path: str) -> str:
 
 def _absolute(path: str) -> str:
     """Return a local path as an absolute one, so that a job means the same in every folder."""
-    if _SCHEME.match(path):
-        return path
-    return os.path.abspath(path) + ("/" if path.endswith("/") else "")  # noqa: PTH100 - globs
+    return storage.absolute(path) + ("/" if path.endswith("/") else "")
 
 
 def new_id(task: str, token: str = "") -> str:
