@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from farm.engine.context import FrameContext
+    from farm.engine.training.contract import TrainingOptions, Watcher
     from farm.engine.world import World
 
 
@@ -44,15 +45,15 @@ class ContextFactory:
         previous: Previous | None = None,
         files: KnownFiles | None = None,
         world: "World | None" = None,
+        follow: "Callable[[TrainingOptions], Watcher] | None" = None,
     ) -> "FrameContext":
         """Return a context.
 
         frame: the name that the seed is derived from. files: of the order. world: the workers that
-        share the unit; None if there are no others.
+        share the unit; None if there are no others. follow: returns what follows a run.
         """
         from farm.engine.context import FrameContext
         from farm.engine.world import ALONE
-        from farm.execution.run_report import RunReport
 
         files = files or self.known_files({})
         return FrameContext(
@@ -69,7 +70,7 @@ class ContextFactory:
             pictures=_make_pictures(files),
             world=world or ALONE,
             files=files,
-            follow=RunReport,
+            follow=follow,
         )
 
 

@@ -7,11 +7,13 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from farm import storage
 from farm.errors import Cancelled, OrderRefused, UserError
 from farm.execution.contexts import ContextFactory
-from farm.execution.failures import classify, farm_call, plugin_errors
+from farm.execution.failures import classify, farm_call, output_errors, plugin_errors
 from farm.execution.finishing import Finisher
 from farm.execution.rendering import Renderer
+from farm.execution.run_folder import open_run_folder
 from farm.execution.runner import IsCancelled, ReportProgress, Runner
 from farm.execution.training import train
 from farm.host.registry import Registry
@@ -68,14 +70,34 @@ class Worker:
                     order, work, task, params, report=report, is_cancelled=is_cancelled, world=world
                 )
             case Train() as work:
-                task, params = self._load_task(order)
-                files = self._contexts.known_files(order.files)
-                context = self._contexts.make(
-                    order.plan, order.unit.name, report, is_cancelled, files=files, world=world
-                )
-                return train(order, work, task, params, context)
+                return self._train(order, work, report, is_cancelled, world)
             case _:
                 return self._finisher.run(order, report, is_cancelled)
+
+    def _train(
+        self,
+        order: Order,
+        work: Train,
+        report: ReportProgress,
+        is_cancelled: IsCancelled,
+        world: "World | None",
+    ) -> Figures:
+        task, params = self._load_task(order)
+        location, result = storage.parent(order.unit.target), storage.name(order.unit.target)
+        with (
+            output_errors(order.unit.target),
+            open_run_folder(location, result, world.rank if world else 0) as folder,
+        ):
+            context = self._contexts.make(
+                order.plan,
+                order.unit.name,
+                report,
+                is_cancelled,
+                files=self._contexts.known_files(order.files),
+                world=world,
+                follow=folder.follow,
+            )
+            return train(order, work, task, params, context, folder)
 
     def _load_task(self, order: Order) -> tuple[Task, dict[str, object]]:
         """Return the order's task and its parameters with defaults, and set the device up."""
@@ -113,10 +135,12 @@ def attempt(
 ) -> UnitSucceeded | UnitFailed | UnitCancelled:
     """Run an order and return how it ended. Raises nothing.
 
-    name: of the worker. world: the workers that run the order together; None for this one.
+    What another attempt has written since this one began is not replaced. name: of the worker.
+    world: the workers that run the order together; None for this one.
     """
     try:
-        figures = runner.run(order, report, is_cancelled, world)
+        with storage.fenced(order.unit.target):
+            figures = runner.run(order, report, is_cancelled, world)
     except Cancelled:
         return UnitCancelled(name, order.token)
     except BaseException as error:  # noqa: BLE001 - every error is reported, or the job would hang

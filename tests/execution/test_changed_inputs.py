@@ -82,7 +82,7 @@ class Farm:
         """Run a job to its end; return its units by name. after: what to do after so many units."""
         self._after, self._done = dict(after or {}), 0
         controller = Controller(self._registry, self._executor, self._ledger, observers=[self])
-        job = controller.submit(spec, resume=resume)
+        job = controller.add(spec, resume=resume)
         controller.run()
         return {record.unit.name: record for record in self._ledger.units(job.id)}
 
