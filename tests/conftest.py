@@ -103,15 +103,20 @@ def make_order(tmp_path: Path) -> Callable[..., Order]:
 
 
 class Bench:
-    """An executor of one rendering worker, and how a test waits for it."""
+    """An executor of one rendering worker or several, and how a test waits for it."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, workers: int = 1) -> None:
         self.executor = executor
         self._unread: deque[Message] = deque()
-        self.worker = self.next_renderer()
+        self.workers = [self.next_renderer() for _ in range(workers)]
+        self.worker = self.workers[0]
 
     def assign(self, order: Order) -> None:
         self.executor.assign([self.worker], order)
+
+    def share(self, order: Order) -> None:
+        """Let all workers share an order."""
+        self.executor.assign(self.workers, order)
 
     def until(self, kind: type[Message]) -> Any:
         """Return the next message of this kind, passing over others."""
@@ -139,7 +144,7 @@ class Bench:
 
 @pytest.fixture(scope="session")
 def bench_of() -> type[Bench]:
-    """Wait for an executor's first worker: ``bench_of(executor)``."""
+    """Wait for an executor's first workers: ``bench_of(executor, workers)``."""
     return Bench
 
 

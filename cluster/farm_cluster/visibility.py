@@ -63,16 +63,17 @@ class UnseenPaths:
         """Note that a worker sees a path."""
         self._workers.get(path, set()).discard(worker)
 
-    def failure(self, path: str, worker: str, nodes: Mapping[str, str]) -> Failure:
+    def failure(self, path: str, worker: str, nodes: Mapping[str, str], needed: int = 1) -> Failure:
         """Return the failure of an order whose worker does not see a path.
 
-        nodes: of the workers that could run the order, by name. The unit is not to blame, and
-        other workers may run it; if none of them sees the path, no further attempt can succeed.
+        nodes: of the workers that could run the order, by name. needed: how many of them share it.
+        The unit is not to blame, and other workers may run it; if too few of them see the path, no
+        further attempt can succeed.
         """
         unseen_by = self._workers.setdefault(path, set())
         unseen_by.add(worker)
-        if unseen_by >= nodes.keys():
-            places = {f"node {node}" for node in nodes.values()}
+        if len(nodes.keys() - unseen_by) < needed:
+            places = {f"node {nodes[name]}" for name in unseen_by & nodes.keys()}
             return Failure(Reason.USER_ERROR, not_shared(path, places), is_fatal=True)
         return Failure(Reason.WORKER_LOST, not_shared(path, [f"node {nodes[worker]}"]))
 

@@ -41,13 +41,13 @@ def _render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
         view = _open_live_view(running.live_port, stack)
         if view:
             observers.append(view)
-        make = partial(make_executor, registry, spec, running.pool(spec.plan.threads))
+        make = partial(make_executor, registry, running.pool(spec.plan.threads))
         farm = stack.enter_context(
             open_farm(registry, make, observers=observers, metrics_port=running.metrics_port)
         )
         if view:
             echo(f"watch the frames at http://127.0.0.1:{view.port}/", err=True)
-        farm.controller.submit(spec, resume=running.is_resumed)
+        farm.controller.add(spec, resume=running.is_resumed)
         tally.total = farm.controller.scheduler.frame_count()
         job = _run(farm.controller, display)
         is_run = issubclass(registry.task(spec.task), Run)

@@ -31,6 +31,8 @@ class WorkingFiles:
     def on_change(self, change: UnitChanged) -> None:
         """Handle a unit's change after it has been stored."""
         self._end(change.unit, change.state)
+        if not change.state.is_final:
+            self._failed.discard(change.unit.name)  # it is tried again
         if change.state is UnitState.SUCCEEDED and change.unit.name not in self._waiting:
             self._remove_folders()
 

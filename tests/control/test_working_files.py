@@ -78,6 +78,17 @@ def test_the_folder_is_removed_with_its_last_file(units: dict[str, Unit], end: E
     assert not Path(units["clip/part0001"].target).parent.exists()
 
 
+def test_a_frame_that_is_tried_again_counts_as_it_ends_then(
+    units: dict[str, Unit], end: End
+) -> None:
+    first = frames(units, part=1)[0]
+    end(first, S.QUARANTINED)
+    end(first, S.READY)
+    for name in units:
+        end(name, S.SUCCEEDED)
+    assert existing(units) == {"clip/film"}
+
+
 def test_skipped_frames_count_as_done(units: dict[str, Unit], end: End) -> None:
     for name in units:
         end(name, S.SKIPPED if name.startswith("clip/0") else S.SUCCEEDED)

@@ -58,7 +58,7 @@ def recorder(folder_storage: Any) -> Recorder:
 
 @pytest.fixture(scope="module")
 def worker() -> Worker:
-    return Worker(Registry.load(EXAMPLES), "cpu", 1)
+    return Worker(Registry.load(EXAMPLES), "cpu")
 
 
 @pytest.fixture
