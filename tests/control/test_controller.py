@@ -205,7 +205,7 @@ class LedgerObserver:
             case UnitChanged(unit, state, attempt):
                 story = self.ledger.story(unit.job)
                 assert state is S.SKIPPED or any(
-                    f" {unit.name} {state} attempt {attempt}" in line for line in story
+                    f" {unit.name} {state} attempt {attempt}" in str(line) for line in story
                 )
                 if state is S.LEASED:
                     assert (unit.name, attempt) in [
@@ -232,7 +232,7 @@ def test_a_change_is_stored_then_acted_on_then_reported(
 ) -> None:
     def look(order: Order) -> None:
         lease = f"{order.unit.name} leased attempt {order.attempt}"
-        assert any(lease in line for line in ledger.story(order.unit.job))
+        assert any(lease in str(line) for line in ledger.story(order.unit.job))
 
     clock = FakeClock()
     script = scripted({"a": ["die", failed()], "b": [failed(is_fatal=True)]})
@@ -451,7 +451,7 @@ def test_a_job_that_keeps_frames_stays_on_their_device(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger, tmp_path: Path
 ) -> None:
     run_once(make_farm, spec)
-    record_device(ledger, ledger.jobs()[-1], "cpu AVX512")
+    record_device(ledger, ledger.jobs()[0], "cpu AVX512")
     (tmp_path / "out" / "b.png").unlink()
     for _ in range(2):
         assert make_farm().controller.submit(spec, resume=True).device == "cpu AVX512"
@@ -494,7 +494,7 @@ def test_a_stopped_farm_leaves_its_job_to_be_resumed(
     assert names(executor) == ["a", "b"]
     again, job = resumed(make_farm, spec)
     assert again == ["b", "c"]
-    before, now = ledger.jobs()
+    now, before = ledger.jobs()
     assert (before.state, before.reason) == (JobState.CANCELLED, f"resumed as {job.id}")
     assert now == job
     assert job.state is JobState.COMPLETED
