@@ -22,17 +22,12 @@ from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.host.vetting import validate_params
 from farm.ledger import Ledger
-from farm.model.job import JobSpec
 from farm.model.specs import Sampler
 from farm.planning.checking import task_check
-from farm.planning.sharing import is_shared_by_all_workers
 from farm.settings import Settings
 
 POOL: Final = "ray"
-"""Name of the executor, and of its plugin, for --workers and --address: one unit per worker."""
-
-GANG: Final = "ray-gang"
-"""Name of the executor whose workers share one unit."""
+"""Name of the executor, and of its plugin, for --workers and --address."""
 
 
 @dataclass(frozen=True)
@@ -122,31 +117,28 @@ def open_farm(
         yield Farm(controller, ledger)
 
 
-def make_executor(registry: Registry, spec: JobSpec, pool: ExecutorOptions | None) -> Executor:
-    """Return the executor for a job: in this process if pool is None, else on a cluster.
+def make_executor(registry: Registry, pool: ExecutorOptions | None) -> Executor:
+    """Return an executor: in this process if pool is None, else on a cluster.
 
     Raises UserError if no plugin provides it.
     """
     if pool is None:
         from farm.execution.threads import LocalExecutor
 
-        return LocalExecutor(registry, spec.plan.threads)
-    task = registry.task(spec.task)
-    is_gang = pool.workers != 1 and is_shared_by_all_workers(task, spec)
-    name = GANG if is_gang else POOL
-    if name not in registry.executors:
-        raise _missing_executor(registry, name)
-    return registry.executors[name](pool)
+        return LocalExecutor(registry)
+    if POOL not in registry.executors:
+        raise _missing_pool(registry)
+    return registry.executors[POOL](pool)
 
 
-def _missing_executor(registry: Registry, name: str) -> UserError:
+def _missing_pool(registry: Registry) -> UserError:
     for plugin in registry.plugins:
         if plugin.name == POOL and plugin.reason:
             return UserError(
                 f"--workers and --address need plugin {POOL}, which is {plugin.state}: "
                 f"{plugin.reason}; see `farm plugins`"
             )
-    return UnknownName("executor", name, registry.executors)
+    return UnknownName("executor", POOL, registry.executors)
 
 
 def _serve_metrics(registry: Registry, port: int, stack: ExitStack) -> Metrics:

@@ -18,7 +18,8 @@
     │   ├── WorkerDied          the process or its node is gone
     │   ├── DeviceMemory        the device ran out of memory
     │   └── StorageFailed       a file could not be read or written
-    │       └── OutputStorageFailed   nothing can be written there: it is full or gone
+    │       ├── OutputStorageFailed   nothing can be written there: it is full or gone
+    │       └── OutputReplaced        somebody else has written the output meanwhile
     ├── Cancelled               the user stopped the work
     ├── JobTakenOver            another farm has taken the job over
     └── FarmBug                 the farm broke one of its own rules
@@ -239,6 +240,13 @@ class OutputStorageFailed(StorageFailed):
     """The storage of an output is full or gone: ``OutputStorageFailed(url, reason)``.
 
     No other file can be written there until this is fixed, or passes.
+    """
+
+
+class OutputReplaced(StorageFailed):
+    """The output is not what it was when the attempt began: ``OutputReplaced(url, reason)``.
+
+    Nothing was written. A new attempt begins with what is there now.
     """
 
 

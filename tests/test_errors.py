@@ -34,6 +34,7 @@ SAMPLES: dict[str, tuple[object, ...]] = {
     "DeviceMemory": ("cuda:0", "2 GiB wanted"),
     "StorageFailed": ("out.png", "connection timed out"),
     "OutputStorageFailed": ("out.png", "the disk is full; free some space"),
+    "OutputReplaced": ("out.png", "another worker has written it meanwhile"),
     "Cancelled": (),
     "JobTakenOver": ("dream-1", "process 4242 on render2"),
     "FarmBug": ("a unit was lost", ("ready", "leased to ray-1")),

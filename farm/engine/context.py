@@ -33,7 +33,7 @@ from farm.errors import Cancelled, StorageFailed
 from farm.model.job import Plan
 from farm.model.messages import ReportProgress, TrainingFigures
 from farm.model.specs import Part, PictureSet, Previous
-from farm.storage import KnownFiles
+from farm.storage import KnownFiles, input_path
 
 Loaded = TypeVar("Loaded")
 
@@ -167,7 +167,7 @@ class FrameContext:
         digest = self._files.digest(path)
 
         def load() -> tuple[Loaded, int]:
-            value, found = self._files.read(path, lambda: read(Path(path)))
+            value, found = self._files.read(path, lambda: read(input_path(path)))
             if found != digest:
                 raise StorageFailed(path, "it changed while it was read")
             return _placed(value, self.device, self.dtype), _bytes_of(value, path)
@@ -228,4 +228,4 @@ def _bytes_of(value: object, path: str) -> int:
     """Return the bytes that a value from a file takes; the file's own if nothing better is known."""
     if isinstance(value, nn.Module):
         return bytes_of(value)
-    return value.nbytes if isinstance(value, Tensor) else Path(path).stat().st_size
+    return value.nbytes if isinstance(value, Tensor) else input_path(path).stat().st_size

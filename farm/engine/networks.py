@@ -4,7 +4,6 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -19,7 +18,7 @@ from farm.engine.weights import find_weights, load_weights, own_weights
 from farm.errors import BadParameter, StorageFailed, UnknownName
 from farm.model.job import Precision, weights_key
 from farm.model.specs import NetworkSpec
-from farm.storage import FileDigests, KnownFiles
+from farm.storage import FileDigests, KnownFiles, input_path, is_file
 
 HEAD = "logits"
 """The layer of class scores, one set per position; their mean is the classifier's output."""
@@ -270,13 +269,13 @@ class NetworkCache:
 
     def _spec(self, name: str, weights: str | None) -> NetworkSpec:
         spec = self._find(name)
-        return spec.for_weights(Path(weights)) if weights and spec.for_weights else spec
+        return spec.for_weights(input_path(weights)) if weights and spec.for_weights else spec
 
 
 def _weights_digest(spec: NetworkSpec, weights: str | None, files: KnownFiles) -> str:
     """Return the sha256 of the weights, once it is known to be that of the job."""
     if weights:
-        return files.digest(weights) if Path(weights).is_file() else ""
+        return files.digest(weights) if is_file(weights) else ""
     digest = files.digest(str(find_weights(spec) or own_weights(spec)))
     files.check(weights_key(spec.name), digest)
     return digest

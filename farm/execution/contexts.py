@@ -15,20 +15,17 @@ if TYPE_CHECKING:
     import numpy as np
 
     from farm.engine.context import FrameContext
+    from farm.engine.training.contract import TrainingOptions, Watcher
     from farm.engine.world import World
 
 
 class ContextFactory:
-    """Creates contexts on one device, which share its networks.
+    """Creates contexts on one device, which share its networks."""
 
-    world: the workers that share each unit; None if this worker has units of its own.
-    """
-
-    def __init__(self, registry: Registry, device: str, world: "World | None" = None) -> None:
+    def __init__(self, registry: Registry, device: str) -> None:
         from farm.engine.networks import NetworkCache
-        from farm.engine.world import World
 
-        self.device, self.world = device, world or World()
+        self.device = device
         self._networks = NetworkCache(registry.network, device)
         self._digests = FileDigests()
 
@@ -47,10 +44,16 @@ class ContextFactory:
         seconds: float = 0.0,
         previous: Previous | None = None,
         files: KnownFiles | None = None,
+        world: "World | None" = None,
+        follow: "Callable[[TrainingOptions], Watcher] | None" = None,
     ) -> "FrameContext":
-        """Return a context. frame: the name that the seed is derived from. files: of the order."""
+        """Return a context.
+
+        frame: the name that the seed is derived from. files: of the order. world: the workers that
+        share the unit; None if there are no others. follow: returns what follows a run.
+        """
         from farm.engine.context import FrameContext
-        from farm.execution.run_report import RunReport
+        from farm.engine.world import ALONE
 
         files = files or self.known_files({})
         return FrameContext(
@@ -65,9 +68,9 @@ class ContextFactory:
             is_cancelled=is_cancelled,
             read=_make_read(files),
             pictures=_make_pictures(files),
-            world=self.world,
+            world=world or ALONE,
             files=files,
-            follow=RunReport,
+            follow=follow,
         )
 
 

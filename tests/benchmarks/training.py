@@ -175,7 +175,7 @@ def compare_with_plain(folder: Path, options: argparse.Namespace) -> None:
     turns = Turns(Plain(folder / "pictures", options.batch), options.steps)
     steps = options.steps * (options.rounds + 1) + 1
     order = make_order(folder, "farm", options.batch, steps)
-    Worker(Registry.load(), "cpu", 1).run(order, turns.report, lambda: False)
+    Worker(Registry.load(), "cpu").run(order, turns.report, lambda: False)
     per_step = median(turns.farm) / options.steps
     print(f"dcgan64, batches of {options.batch}, one thread per worker")
     print(f"  a step: {per_step:.2f} s")

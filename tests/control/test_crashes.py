@@ -114,7 +114,7 @@ class Farms:
             )
             with suppress(Killed):
                 if not recovers or not controller.recover():
-                    controller.submit(self.spec, resume=True)
+                    controller.add(self.spec, resume=True)
                 controller.run()
             kill(controller)
         return executor
@@ -229,7 +229,7 @@ def kill_at_frame_a(farms: Farms, *, recovers: bool = False) -> None:
             farms.registry, executor, ledger, clock=farms.clock, observers=[Observer()]
         )
         if not recovers or not controller.recover():
-            controller.submit(farms.spec, resume=True)
+            controller.add(farms.spec, resume=True)
         with pytest.raises(Killed):
             controller.run()
         kill(controller)

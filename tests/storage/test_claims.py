@@ -19,6 +19,7 @@ import pytest
 from farm.errors import BadOutput
 from farm.process import SILENT_SECONDS, FarmProcess, this_process
 from farm.storage import EVERYTHING, Claim, claim
+from farm.storage.claim_files import ClaimFile
 
 BEGAN = time.time()
 
@@ -51,9 +52,10 @@ def files(folder: Path) -> list[Path]:
 
 def die(claim: Claim) -> None:
     """Let go of the lock, as the death of the process does."""
-    for _, descriptor in claim._files.values():
-        os.close(descriptor)
-    claim._files.clear()
+    for mark in claim._marks.values():
+        assert isinstance(mark, ClaimFile)
+        os.close(mark.descriptor)
+    claim._marks.clear()
 
 
 def age(path: Path, seconds: float) -> None:
@@ -281,6 +283,8 @@ def test_a_claim_names_the_files_and_the_process(take: Take, folder: Path) -> No
         "pid": process.pid,
         "began": BEGAN,
         "names": ["b.png", "a.png"],
+        "space": process.space,
+        "start": process.start,
     }
 
 
