@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "doctor": ("farm.cli.doctor", "doctor"),
     "evaluate": ("farm.cli.evaluate", "evaluate"),
     "flicker": ("farm.cli.flicker", "flicker"),
+    "ledger": ("farm.cli.ledger", "ledger"),
     "networks": ("farm.cli.inspect", "networks"),
     "new-plugin": ("farm.cli.scaffold", "new_plugin"),
     "plugins": ("farm.cli.inspect", "plugins"),
