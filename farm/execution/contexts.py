@@ -1,6 +1,9 @@
 """Creates the contexts that tasks receive: for a frame, for a run, and for checking a spec."""
 
+import gc
+import sys
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from farm.execution.failures import storage_errors
@@ -15,7 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from farm.engine.context import FrameContext
+    from farm.engine.training.contract import TrainingOptions
     from farm.engine.world import World
+    from farm.execution.run_report import RunReport
 
 
 class ContextFactory:
@@ -25,6 +30,7 @@ class ContextFactory:
     """
 
     def __init__(self, registry: Registry, device: str, world: "World | None" = None) -> None:
+        import_engine()
         from farm.engine.networks import NetworkCache
         from farm.engine.world import World
 
@@ -50,7 +56,6 @@ class ContextFactory:
     ) -> "FrameContext":
         """Return a context. frame: the name that the seed is derived from. files: of the order."""
         from farm.engine.context import FrameContext
-        from farm.execution.run_report import RunReport
 
         files = files or self.known_files({})
         return FrameContext(
@@ -67,8 +72,26 @@ class ContextFactory:
             pictures=_make_pictures(files),
             world=self.world,
             files=files,
-            follow=RunReport,
+            follow=_follow,
         )
+
+
+def import_engine() -> None:
+    """Import the engine while the garbage collector pauses, and exempt what is there from it.
+
+    Importing torch makes hundreds of thousands of objects that live as long as the process. The
+    collector would walk them again and again while they are made, and once more at the end.
+    """
+    if "farm.engine.context" in sys.modules:
+        return
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        import_module("farm.engine.context")
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 def check_context(registry: Registry, spec: JobSpec) -> "FrameContext":
@@ -85,6 +108,12 @@ def command_context(registry: Registry) -> "FrameContext":
     set_up(device, available_cores())
     contexts = ContextFactory(registry, device)
     return contexts.make(Plan(), "command", lambda *_: None, lambda: False)
+
+
+def _follow(options: "TrainingOptions") -> "RunReport":
+    from farm.execution.run_report import RunReport
+
+    return RunReport(options)
 
 
 def _make_read(files: KnownFiles) -> "Callable[[str], np.ndarray]":

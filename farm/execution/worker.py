@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from farm.errors import Cancelled, OrderRefused, UserError
-from farm.execution.contexts import ContextFactory
+from farm.execution.contexts import ContextFactory, import_engine
 from farm.execution.failures import classify, farm_call, plugin_errors
 from farm.execution.finishing import Finisher
 from farm.execution.rendering import Renderer
@@ -43,6 +43,7 @@ class Worker:
         threads: int,
         world: "World | None" = None,
     ) -> None:
+        import_engine()
         from farm.engine.device import pick_device
 
         self.device = device or pick_device()
