@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -91,10 +92,8 @@ class Extractor(nn.Module):
 
     def _probe(self, height: int, width: int) -> dict[str, Sides]:
         """Return each layer's channels, rows and columns. Raises BadParameter."""
-        state = {name: value.to("meta") for name, value in self.state_dict().items()}
-        picture = torch.empty(1, 3, height, width, device="meta")
         try:
-            features = torch.func.functional_call(self, state, (picture,))
+            features = self._run_without_pictures(height, width)
         except (RuntimeError, AssertionError) as error:
             raise BadParameter(
                 "layers",
@@ -109,6 +108,21 @@ class Extractor(nn.Module):
                     "choose another layer",
                 )
         return {layer: tuple(feature.shape[1:]) for layer, feature in features.items()}
+
+    @torch.no_grad()
+    def _run_without_pictures(self, height: int, width: int) -> dict[str, Tensor]:
+        """Return features that have a shape and no values.
+
+        Most networks tell their shapes from a batch of no pictures. Others, which reshape the batch
+        as well, run on the meta device; torch takes a second to import what it needs there.
+        """
+        with suppress(RuntimeError, AssertionError):
+            features = self(torch.empty(0, 3, height, width, device=self.mean.device))
+            if all(isinstance(f, Tensor) and not len(f) for f in features.values()):
+                return features  # type: ignore[no-any-return]
+        state = {name: value.to("meta") for name, value in self.state_dict().items()}
+        picture = torch.empty(1, 3, height, width, device="meta")
+        return torch.func.functional_call(self, state, (picture,))  # type: ignore[no-any-return]
 
     def fits(self, height: int, width: int) -> bool:
         """Return whether a picture of this size is large enough for all layers."""
