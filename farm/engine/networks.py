@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 
 from farm.engine import cut, reach
 from farm.engine.cache import LoadedFiles, bytes_of
+from farm.engine.class_names import find_classes
 from farm.engine.device import DTYPES
 from farm.engine.tiles import Reach
 from farm.engine.weights import find_weights, load_weights, own_weights
@@ -188,18 +189,17 @@ class Network:
         """Names of the classes, in the order of the scores."""
         return self.spec.classes()
 
-    def class_index(self, name: str) -> int:
-        """Return the index of a class, given its number, its name or the start of its name.
+    def class_shares(self, name: str) -> dict[int, float]:
+        """Return the classes that a name or a word stands for, each with an equal share of 1.
 
         Raises UnknownName.
         """
-        if name.isdecimal() and int(name) < len(self.classes):
-            return int(name)
-        for matches in (str.__eq__, str.startswith):
-            for index, known in enumerate(self.classes):
-                if name and matches(known.lower(), name.lower()):
-                    return index
-        raise UnknownName(f"class of {self.name}", name, self.classes)
+        found = find_classes(name, self.classes)
+        if not found:
+            known = dict.fromkeys(part for names in self.classes for part in names.split(", "))
+            hint = f"`farm networks {self.name} --classes` lists them all"
+            raise UnknownName(f"class of {self.name}", name, known, hint)
+        return dict.fromkeys(found, 1 / len(found))
 
     def extractor(self, layers: Sequence[str]) -> Extractor:
         """Return the network cut at these layers. Raises UnknownName."""
