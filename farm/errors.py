@@ -5,7 +5,9 @@
     │   ├── BadInput            an input cannot be read
     │   ├── BadOutput           an output cannot be written
     │   ├── BadParameter        a parameter is invalid
+    │   ├── JobEnded            the job has ended, so nobody can work on it
     │   ├── JobHeld             another farm is working on the job
+    │   ├── LedgerHeld          another service has the ledger to itself
     │   ├── LedgerUnavailable   the ledger cannot be read or written at present
     │   ├── InputChanged        a file is not what it was when the job was submitted
     │   ├── UnknownName         no such task, network, layer or class
@@ -71,6 +73,17 @@ class BadParameter(UserError):
         return f"{self.name}: {self.reason}"
 
 
+class JobEnded(UserError):
+    """A job has ended, so that nobody can work on it: ``JobEnded(job, state)``."""
+
+    def __init__(self, job: str, state: str) -> None:
+        super().__init__(job, state)
+        self.job, self.state = job, state
+
+    def __str__(self) -> str:
+        return f"job {self.job} has ended: it is {self.state}; submit it again with --resume"
+
+
 class JobHeld(UserError):
     """Another farm is working on the job: ``JobHeld(job, holder)``."""
 
@@ -80,6 +93,23 @@ class JobHeld(UserError):
 
     def __str__(self) -> str:
         return f"{self.holder} is working on job {self.job}; wait until it ends, or stop it"
+
+
+class LedgerHeld(UserError):
+    """Another service has the ledger to itself: ``LedgerHeld(ledger, holder, since)``.
+
+    holder: its process. since: a date and time, as text.
+    """
+
+    def __init__(self, ledger: str, holder: str, since: str) -> None:
+        super().__init__(ledger, holder, since)
+        self.ledger, self.holder, self.since = ledger, holder, since
+
+    def __str__(self) -> str:
+        return (
+            f"{self.holder} serves the ledger {self.ledger} since {self.since}; "
+            "stop it, or set FARM_LEDGER to another ledger"
+        )
 
 
 class LedgerUnavailable(UserError):

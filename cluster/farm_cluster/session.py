@@ -27,11 +27,6 @@ _QUIET: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
-    "RAY_TRAIN_METRICS_ENABLED": "0",
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
-    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "120",
-    "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "2",
 }
 _MOST_WORKERS_PER_CORE: Final = 4
 """Of a private cluster: a few workers more than cores do no harm, thousands do."""

@@ -24,6 +24,7 @@ from farm.storage.local import NOT_UTF8, output_path, sha256_file, write_error
 from farm.storage.mirror import Mirror
 from farm.storage.scheme import ABSENT, Entry, Scheme, SchemeFactory, Stat
 from farm.storage.schemes import BUILT_IN, add_schemes, known_schemes, scheme_of
+from farm.storage.scratch import scratch_folder
 from farm.storage.urls import (
     absolute,
     is_own,
@@ -81,6 +82,7 @@ __all__ = [
     "remove_folder",
     "remove_leftovers",
     "scheme_of",
+    "scratch_folder",
     "sha256_file",
     "shown",
     "suffix",

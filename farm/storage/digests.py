@@ -17,7 +17,7 @@ from threading import Lock
 from typing import Final, TypeVar
 
 from farm.errors import BadInput, InputChanged, StorageFailed
-from farm.storage.door import as_seen, exists, input_path, local_folder, seen
+from farm.storage.door import as_seen, exists, input_path, is_file, local_folder, seen
 from farm.storage.local import sha256_file
 from farm.storage.local_disk import translated_errors
 from farm.storage.urls import absolute, is_remote, parents
@@ -184,6 +184,20 @@ class KnownFiles:
         if expected not in {None, found}:
             raise InputChanged(path, "has changed")
         return found
+
+    def copy_of(self, url: str) -> Path:
+        """Return the local copy of a remote file or folder, which stays as it is from now on.
+
+        Raises InputChanged if it is not what it was when the job was submitted, BadInput,
+        StorageFailed.
+        """
+        if is_file(url):
+            return self._read_remote(url, lambda: input_path(url))[0]
+        copy = local_folder(url)
+        expected = self._expected.get(url)
+        if expected and _joint_digest(self._digests.contents(copy)) != expected:
+            raise InputChanged(url, "has changed")
+        return copy
 
     def check(self, name: str, found: str) -> None:
         """Raise InputChanged if something that is no file of the job has another digest than then."""
