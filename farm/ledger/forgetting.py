@@ -63,9 +63,8 @@ def _remove_failures(connection: Connection, job: str) -> bool:
     rows = connection.execute(query.order_by(failures.c.id).limit(ROWS)).all()
     if not rows:
         return False
-    if (
-        connection.dialect.name == "postgresql"
-    ):  # whoever stores a failure now stores its traceback after
+    if connection.dialect.name == "postgresql":
+        # A farm stores a failure, then its traceback: it waits here before it looks for that.
         connection.execute(text("LOCK TABLE failures IN SHARE ROW EXCLUSIVE MODE"))
     connection.execute(delete(failures).where(failures.c.job == job, failures.c.id <= rows[-1].id))
     for digests in _some({row.digest for row in rows if row.digest}):

@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from farm.errors import FarmBug, JobEnded, JobHeld, JobTakenOver, UserError
+from farm.errors import FarmBug, JobEnded, JobHeld, JobTakenOver
 from farm.ledger.compiled import CompiledStatement
-from farm.ledger.held_job import HeldJob, as_json, from_json
+from farm.ledger.held_job import HeldJob, as_json
 from farm.ledger.tables import farms, jobs, units
 from farm.ledger.upsert import upsert
 from farm.model.events import UnitChanged
@@ -32,7 +32,7 @@ _FENCE = CompiledStatement(
     .values(counts=bindparam("new_counts"), writes=bindparam("new_writes"))
 )
 _OWNER = (
-    select(jobs.c.owner, jobs.c.epoch, jobs.c.state, jobs.c.writes, jobs.c.counts)
+    select(jobs.c.owner, jobs.c.epoch, jobs.c.state, jobs.c.writes)
     .where(jobs.c.id == bindparam("of_job"))
     .with_for_update()
 )
@@ -48,6 +48,13 @@ def enter(connection: Connection, farm: FarmProcess, now: float) -> None:
     """Make sure that a farm which comes to own a job is known, and thus counts as living."""
     row = asdict(farm) | {"started": now, "heartbeat": now, "ended": None}
     connection.execute(upsert(connection, farms), row)
+
+
+def check_own(connection: Connection, farm: FarmProcess, job: str) -> None:
+    """Raise JobHeld if a job belongs to another farm."""
+    owner = connection.scalar(select(jobs.c.owner).where(jobs.c.id == job))
+    if owner != farm.id:
+        raise JobHeld(job, _name(_farm(connection, owner)))
 
 
 def leave(connection: Connection, farm: FarmProcess, now: float) -> None:
@@ -66,7 +73,7 @@ def fence(
 
     changes: of the units of each job. Raises JobTakenOver if the farm does not own one.
     """
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "of_job": job,
             "of_owner": farm.id,
@@ -108,12 +115,15 @@ def take(connection: Connection, farm: FarmProcess, job: str, now: float) -> Hel
     row = _unowned(connection, farm, job, now)
     if JobState(row.state).is_final:
         raise JobEnded(job, row.state)
-    return _own(connection, farm, job, row, now)
-
-
-def reopen(connection: Connection, farm: FarmProcess, job: str, now: float) -> HeldJob:
-    """Make a farm the owner of a job, whether or not it has ended. Raises JobHeld as take does."""
-    return _own(connection, farm, job, _unowned(connection, farm, job, now), now)
+    enter(connection, farm, now)
+    if row.owner != farm.id:
+        _let_go(connection, job, _farm(connection, row.owner))
+    query = select(units.c.name, units.c.state).where(units.c.job == job).order_by(units.c.number)
+    states = ((unit.name, UnitState(unit.state)) for unit in connection.execute(query))
+    held = HeldJob.of(row.epoch + 1, row.writes, states)
+    owned = {"owner": farm.id, "epoch": held.epoch, "counts": as_json(held.counts)}
+    connection.execute(update(jobs).where(jobs.c.id == job).values(owned))
+    return held
 
 
 def cancel(connection: Connection, farm: FarmProcess, job: str, now: float, reason: str) -> None:
@@ -123,20 +133,6 @@ def cancel(connection: Connection, farm: FarmProcess, job: str, now: float, reas
         ended = {"state": JobState.CANCELLED, "reason": reason, "ended": now}
         ended |= {"epoch": row.epoch + 1}
         connection.execute(update(jobs).where(jobs.c.id == job).values(ended))
-
-
-def _own(connection: Connection, farm: FarmProcess, job: str, row: Any, now: float) -> HeldJob:
-    enter(connection, farm, now)
-    if row.owner != farm.id:
-        _let_go(connection, job, _farm(connection, row.owner))
-    query = select(units.c.name, units.c.state).where(units.c.job == job).order_by(units.c.number)
-    states = ((unit.name, UnitState(unit.state)) for unit in connection.execute(query))
-    held = HeldJob.of(row.epoch + 1, row.writes, states)
-    if from_json(row.counts).total() != len(held.states):
-        raise UserError(f"job {job} was removed from the ledger; submit it again")
-    owned = {"owner": farm.id, "epoch": held.epoch, "counts": as_json(held.counts)}
-    connection.execute(update(jobs).where(jobs.c.id == job).values(owned))
-    return held
 
 
 def _let_go(connection: Connection, job: str, owner: Any) -> None:

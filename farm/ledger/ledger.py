@@ -18,7 +18,7 @@ from farm.errors import FarmBug, LedgerHeld, LedgerUnavailable
 from farm.ledger import earlier, forgetting, holding, pages
 from farm.ledger import service as services
 from farm.ledger.held_job import HeldJob, as_json, from_json
-from farm.ledger.opening import address_of, open_engine, reading
+from farm.ledger.opening import address_of, open_engine, reading, size_of
 from farm.ledger.pages import PAGE
 from farm.ledger.reading import job_from
 from farm.ledger.service import Service
@@ -54,6 +54,11 @@ class Ledger:
         """
         return cls(open_engine(url))
 
+    def size(self) -> int:
+        """Return how many bytes the database takes."""
+        with self._read() as connection:
+            return size_of(connection)
+
     def close(self) -> None:
         """Close the database."""
         self._engine.dispose()
@@ -79,15 +84,6 @@ class Ledger:
             held = holding.take(connection, self.process, job, now)
         self._held[job] = held
 
-    def reopen(self, job: str, now: float) -> None:
-        """Own a job that has ended, so that its units can be recorded again. now: Unix seconds.
-
-        Raises JobHeld if another farm works on it.
-        """
-        with self._write() as connection:
-            held = holding.reopen(connection, self.process, job, now)
-        self._held[job] = held
-
     def hold(self, now: float) -> None:
         """Have the ledger as its only service, or make sure that this farm still has it.
 
@@ -109,7 +105,10 @@ class Ledger:
     # Writing
 
     def add(self, job: Job, units: Sequence[RestoredUnit]) -> None:
-        """Store a new job of this farm and all its units in one transaction."""
+        """Store a new job of this farm and all its units in one transaction.
+
+        Raises JobHeld if another farm has stored a job of this name.
+        """
         with self._write() as connection:
             held = self._insert(connection, job, units, job.created, is_resumed=False)
         self._held[job.id] = held
@@ -118,7 +117,7 @@ class Ledger:
         """Store a new job that resumes an earlier one, and cancel the earlier one if it has not ended.
 
         units: each with what is known of it. now: Unix seconds. Raises JobHeld if another farm is
-        working on the earlier job.
+        working on the earlier job, or has stored a job of the new one's name.
         """
         with self._write() as connection:
             if not before.state.is_final:
@@ -172,11 +171,10 @@ class Ledger:
         is_resumed: bool,
     ) -> HeldJob:
         held = HeldJob.of(1, 0, ((restored.unit.name, restored.state) for restored in units))
-        owner = connection.scalar(select(jobs.c.owner).where(jobs.c.id == job.id))
-        if owner != self.process.id:  # else it was stored, and only the answer was lost
-            holding.enter(connection, self.process, now)
-            owned = {"owner": self.process.id, "epoch": held.epoch, "counts": as_json(held.counts)}
-            insert_job(connection, job, units, is_resumed=is_resumed, **owned)
+        holding.enter(connection, self.process, now)
+        owned = {"owner": self.process.id, "epoch": held.epoch, "counts": as_json(held.counts)}
+        if not insert_job(connection, job, units, is_resumed=is_resumed, **owned):
+            holding.check_own(connection, self.process, job.id)
         return held
 
     def forget(self, before: float, keep: int = 0) -> int:

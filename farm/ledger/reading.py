@@ -12,9 +12,12 @@ from farm.model.work import WORK
 
 def job_from(row: Any) -> Job:
     """Return the job in a row of the table jobs."""
+    spec = JobSpec.model_validate_json(row.spec)
+    if row.priority is not None:
+        spec = spec.model_copy(update={"priority": row.priority})
     return Job(
         row.id,
-        JobSpec.model_validate_json(row.spec),
+        spec,
         row.created,
         JobState(row.state),
         Wanted(row.wanted),

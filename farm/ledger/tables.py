@@ -56,6 +56,7 @@ jobs = Table(
     Column("epoch", Integer, nullable=False, server_default="0"),
     Column("writes", Integer, nullable=False, server_default="0"),
     Column("ended", Float, index=True),
+    Column("priority", Integer),
     Index("ix_jobs_key", "key", "created"),
     Index("ix_jobs_task_output", "task", "output", "created"),
     Index("ix_jobs_created", "created", "id"),
@@ -67,7 +68,7 @@ jobs = Table(
 """task, output: of the spec. is_resumed: whatever earlier jobs with this key are known to have
 finished is in this job's units too. counts: of units by state, as JSON. owner: the farm that may
 change the job. epoch: how many farms have owned it. writes: how often its owners have recorded
-changes. ended: Unix seconds."""
+changes. ended: Unix seconds. priority: instead of the spec's, if a farm has set it."""
 
 farms = Table(
     "farms",

@@ -52,8 +52,11 @@ _UPDATE_UNIT: Final = CompiledStatement(
 
 def insert_job(
     connection: Connection, job: Job, units: Iterable[RestoredUnit], **owned: object
-) -> None:
-    """Insert a job and its units. owned: values of the columns that only the ledger knows."""
+) -> bool:
+    """Insert a job and its units, unless a job of this name is there; return whether it is new.
+
+    owned: values of the columns that only the ledger knows.
+    """
     spec = job.spec
     fixed = {
         "id": job.id,
@@ -63,9 +66,13 @@ def insert_job(
         "task": spec.task,
         "output": spec.output,
     }
-    connection.execute(insert(tables.jobs), fixed | _job_row(job) | owned)
+    row = fixed | _job_row(job) | owned
+    insertion = upsert(connection, tables.jobs).execution_options(preserve_rowcount=True)
+    if connection.execute(insertion, row).rowcount == 0:
+        return False
     for some in _batched(enumerate(units), _ROWS):
         _INSERT_UNITS.execute(connection, [_unit_row(restored, n) for n, restored in some])
+    return True
 
 
 @dataclass(frozen=True)
@@ -136,9 +143,8 @@ def _insert_tracebacks(connection: Connection, failed: Iterable[UnitChanged]) ->
     """
     texts = {_digest(c.failure.traceback): c.failure.traceback for c in failed if c.failure}
     texts.pop(None, None)
-    rows = [
-        {"digest": digest, "text": storable(texts[digest])} for digest in sorted(texts, key=str)
-    ]
+    digests = sorted(texts, key=str)  # two farms lock tracebacks in one order
+    rows = [{"digest": digest, "text": storable(texts[digest])} for digest in digests]
     if rows:
         connection.execute(upsert(connection, tables.tracebacks), rows)
 
@@ -167,6 +173,7 @@ def _job_row(job: Job) -> dict[str, object]:
     return {
         "state": job.state,
         "wanted": job.wanted,
+        "priority": job.spec.priority,
         "reason": storable(job.reason),
         "device": storable(job.device),
     }

@@ -11,7 +11,7 @@ from farm.scheduling.jobs import ScheduledJob
 from farm.scheduling.policy import gang_size
 from farm.scheduling.queues import JobQueue, queue_device
 from farm.scheduling.units import Lane
-from farm.scheduling.workers import Group, Worker, Workers
+from farm.scheduling.workers import Group, Lease, Worker, Workers
 
 
 class Gatherings:
@@ -41,6 +41,11 @@ class Gatherings:
         if gathering is None or gathering.job is None or worker.name in gathering.excluded:
             return None
         return gathering
+
+    def note_lease(self, lease: Lease) -> None:
+        """Note that workers hold a unit."""
+        self.of(lease.lead.group).note_lease(lease)
+        self._has_changed |= lease.is_shared
 
     def touch_job(self, job: ScheduledJob) -> None:
         """Note that a job has changed."""
@@ -100,8 +105,9 @@ class Gatherings:
         released = [w for w in group.aside.values() if not gathering.job or w.name in excluded]
         for worker in released:
             self._workers.release(worker)
-        waiting = [w for w in group.idle.values() if w.name not in excluded]
-        return released + (waiting if gathering.job else [])
+        if gathering.job:
+            released += [w for w in group.idle.values() if w.name not in excluded]
+        return released
 
     def _first(self, group: Group) -> ScheduledJob | None:
         """Return the first job whose shared unit the workers of a group are enough for."""

@@ -140,7 +140,7 @@ class SchedulerState:
     def begin(self, lease: Lease, now: float) -> None:
         """Give a lease to its workers."""
         self.workers.occupy(lease)
-        self.placement.gatherings.of(lease.lead.group).note_lease(lease)
+        self.placement.gatherings.note_lease(lease)
         for worker in lease.workers:
             worker.near = lease.job.job.id, lease.entry.stretch
             self.watch(worker, lease)

@@ -1,6 +1,7 @@
 """Every test of the ledger runs on SQLite and on a real PostgreSQL server."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -31,12 +32,9 @@ def ledger_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def open_ledger(ledger_url: str) -> Iterator[Callable[[], Ledger]]:
     """Open the same ledger as another farm."""
-    opened: list[Ledger] = []
+    with ExitStack() as stack:
 
-    def open_ledger() -> Ledger:
-        opened.append(Ledger.open(ledger_url))
-        return opened[-1]
+        def open_ledger() -> Ledger:
+            return stack.enter_context(closing(Ledger.open(ledger_url)))
 
-    yield open_ledger
-    for ledger in opened:
-        ledger.close()
+        yield open_ledger

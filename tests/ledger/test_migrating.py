@@ -177,7 +177,8 @@ def test_a_ledger_of_schema_1_is_upgraded(old: str) -> None:
 def test_a_migration_that_fails_says_so_in_one_line_and_changes_nothing(
     old: str, spec_text: str
 ) -> None:
-    execute(old, f"UPDATE jobs SET spec = '{spec_text}'")
+    with database(old) as connection:
+        connection.execute(text("UPDATE jobs SET spec = :spec"), {"spec": spec_text})
     before = dump(old)
     message = refusal(old)
     assert "it could not be brought up to date: " in message

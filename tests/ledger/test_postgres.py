@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from socket import AF_UNIX, SHUT_RDWR, socket
 from threading import Thread
@@ -12,7 +13,7 @@ from time import monotonic
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.exc import DataError, OperationalError
 
 from farm.errors import FarmBug, LedgerUnavailable, UserError
@@ -31,6 +32,10 @@ PATIENCE = 60.0
 @pytest.fixture
 def ledger_url(postgres_url: str) -> str:
     return postgres_url
+
+
+def database_of(url: str) -> str:
+    return str(make_url(url).database)
 
 
 def refusal(url: str) -> str:
@@ -61,9 +66,7 @@ def test_a_server_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_a_database_of_another_program_is_refused(
     postgres: PostgresServer, postgres_url: str
 ) -> None:
-    postgres.execute(
-        "CREATE TABLE bookmarks (url TEXT)", postgres_url.split("/")[3].split("?", maxsplit=1)[0]
-    )
+    postgres.execute("CREATE TABLE bookmarks (url TEXT)", database_of(postgres_url))
     assert "the database is not a ledger; it contains bookmarks;" in refusal(postgres_url)
 
 
@@ -141,7 +144,7 @@ def test_a_ledger_that_is_locked_says_so_within_seconds(farm: Ledger, postgres_u
 def test_a_server_that_takes_no_writes_is_unavailable(
     farm: Ledger, postgres: PostgresServer, postgres_url: str
 ) -> None:
-    database = postgres_url.split("/")[3].split("?", maxsplit=1)[0]
+    database = database_of(postgres_url)
     setting = f"ALTER DATABASE {database} SET default_transaction_read_only"
     postgres.execute(f"{setting} = on")
     farm.close()
@@ -155,10 +158,10 @@ def test_a_server_that_takes_no_writes_is_unavailable(
 def test_a_server_that_accepts_no_connections_is_unavailable(
     farm: Ledger, postgres: PostgresServer, postgres_url: str
 ) -> None:
-    database = postgres_url.split("/")[3].split("?", maxsplit=1)[0]
+    database = database_of(postgres_url)
     farm.close()
     postgres.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
-    with pytest.raises(LedgerUnavailable, match="does not answer .*not currently accepting"):
+    with pytest.raises(LedgerUnavailable, match=r"does not answer .*not currently accepting"):
         farm.record([running("a")], NOW)
     postgres.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
     farm.record([running("a")], NOW)
@@ -228,8 +231,8 @@ def test_a_server_that_restarts_under_load_loses_nothing_and_stores_nothing_twic
         for number, name in enumerate(names):
             failed = Failure(Reason.BUG, "it broke", traceback=f"Traceback {name}")
             retry = UnitChanged(unit(name), S.RETRY_WAIT, 1, failure=failed)
-            for changes in ([running(name), retry], [done(name)]):
-                failures.append(insist(lambda changes=changes: ledger.record(changes, NOW)))
+            steps = [running(name), retry], [done(name)]
+            failures.extend(insist(partial(ledger.record, step, NOW)) for step in steps)
             if number == 50:
                 half.set()
 
@@ -296,7 +299,7 @@ def relay(tmp_path: Path, postgres: PostgresServer) -> Iterator[Relay]:
 @pytest.fixture
 def far(relay: Relay, tmp_path: Path, postgres_url: str) -> Iterator[Ledger]:
     """A ledger behind a connection that can be cut."""
-    ledger = Ledger.open(f"{postgres_url.split('?', maxsplit=1)[0]}?host={tmp_path}")
+    ledger = Ledger.open(f"postgresql://farm@/{database_of(postgres_url)}?host={tmp_path}")
     ledger.beat(NOW)
     yield ledger
     ledger.close()

@@ -221,18 +221,14 @@ def test_units_of_a_farm_that_ended_in_good_order_are_counted_as_ready(
     assert farms[0].counts("job0") == {S.READY: 2}
 
 
-def test_an_ended_job_can_be_opened_again(dead: Ledger, farms: list[Ledger]) -> None:
-    failed = replace(job("job0"), state=JobState.FAILED)
-    dead.record([UnitChanged(unit("a", "job0"), S.QUARANTINED, 1), JobChanged(failed)], NOW)
-    dead.reopen("job0", LATER)
-    again = replace(failed, state=JobState.RUNNING)
-    dead.record([UnitChanged(unit("a", "job0"), S.READY, 0), JobChanged(again)], LATER)
-    assert dead.job("job0") == again
-    dead.beat(LATER)
-    with pytest.raises(JobHeld):
-        farms[0].reopen("job0", LATER)
-    assert farms[0].forget(LATER + 1) == 0
-    assert_counts_are_right(dead)
+def test_one_of_two_farms_adds_a_job_of_the_same_name(farms: list[Ledger]) -> None:
+    for number in range(TIMES):
+        name = f"job{number}"
+        adds = (partial(farm.add, job(name, LATER), ready("a", job=name)) for farm in farms)
+        results = at_once(*adds)
+        assert sorted(type(result) for result in results if result) == [JobHeld]
+        (winner,) = (farm for farm, result in zip(farms, results, strict=True) if not result)
+        winner.record([done("a", name)], LATER)
 
 
 # A service that has the ledger to itself

@@ -1,29 +1,38 @@
 """A remote file is fetched once by a machine, verified, and kept while there is room or use for it."""
 
+import fcntl
 import os
 from multiprocessing.dummy import Pool
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from farm.errors import BadInput, BadOutput, OutputStorageFailed, StorageFailed
-from farm.storage import Scheme, Stat, add_schemes, input_path, local_folder, open_whole
-from farm.storage.copies import Copies
+from farm.storage import Scheme, Stat, add_schemes, copy_locks, input_path, local_folder, open_whole
+from farm.storage.copies import Copies, local_copies
 
 from ..fake_storage import FolderStorage  # noqa: TID252 - shared between rooms
 
 
 class Watched(FolderStorage):
-    """A storage that notes what is fetched, and can break while it is."""
+    """A storage that notes what is fetched, and can break while it is.
+
+    seconds: how long a fetch waits for a second one to begin.
+    """
 
     def __init__(self) -> None:
         self.fetched: list[tuple[str, int]] = []
         self.cut_after = 0
         self.damage = b""
+        self.second, self.seconds = Event(), 0.0
 
     def fetch(self, url: str, seen: Stat, target: Path) -> None:
         start = target.stat().st_size if target.exists() else 0
         self.fetched.append((url, start))
+        if len(self.fetched) > 1:
+            self.second.set()
+        self.second.wait(self.seconds)
         super().fetch(url, seen, target)
         if self.damage:
             target.write_bytes(self.damage)
@@ -56,6 +65,7 @@ def copies_in(folder: Path) -> list[str]:
 
 def test_a_file_is_fetched_once_by_all_who_want_it(watched: Watched, root: str) -> None:
     url = put(watched, f"{root}/a", b"content" * 10_000)
+    watched.seconds = 0.3  # for a second fetch, which should not come
     with Pool(8) as pool:
         assert {path.read_bytes() for path in pool.map(input_path, [url] * 8)} == {
             b"content" * 10_000
@@ -158,6 +168,22 @@ def test_a_copy_in_use_is_not_removed(watched: Watched, root: str, tmp_path: Pat
 def test_a_copy_that_was_removed_by_hand_is_fetched_again(watched: Watched, root: str) -> None:
     url = put(watched, f"{root}/a", b"content")
     input_path(url).unlink()
+    assert input_path(url).read_bytes() == b"content"
+
+
+def test_a_fetch_of_a_stopped_process_is_not_waited_for_for_ever(
+    watched: Watched, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copy_locks, "_STALLED_SECONDS", 0.1)
+    url = put(watched, f"{root}/a", b"content")
+    entry = input_path(url).parent
+    input_path(url).unlink()
+    other = os.open(entry, os.O_RDONLY)
+    local_copies()._held.drop(entry)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    with pytest.raises(StorageFailed, match="is fetching it and stands still; end that process"):
+        input_path(url)
+    os.close(other)
     assert input_path(url).read_bytes() == b"content"
 
 

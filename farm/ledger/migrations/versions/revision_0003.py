@@ -1,4 +1,4 @@
-"""Let units be shared, farms hold the ledger, and pages and old jobs be found by an index."""
+"""Let units be shared, priorities change, farms hold the ledger, and an index find every page."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -38,6 +38,7 @@ def upgrade() -> None:
         op.drop_index(name, table)
     op.add_column("jobs", sa.Column("writes", sa.Integer, nullable=False, server_default="0"))
     op.add_column("jobs", sa.Column("ended", sa.Float))
+    op.add_column("jobs", sa.Column("priority", sa.Integer))
     op.add_column("farms", sa.Column("held", sa.Float))
     op.add_column("units", sa.Column("workers", sa.Integer, nullable=False, server_default="1"))
     if op.get_bind().dialect.name == "postgresql":
@@ -49,7 +50,7 @@ def upgrade() -> None:
 
 
 def _widen(table: str) -> None:
-    """Number a table's rows with 64 bits."""
+    """Let the rows of a table have numbers of 64 bits."""
     op.alter_column(table, "id", type_=sa.BigInteger, existing_type=sa.Integer)
     op.execute(f"ALTER SEQUENCE {table}_id_seq AS bigint")
 
