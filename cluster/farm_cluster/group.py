@@ -146,7 +146,10 @@ def _begin_all_reduce(tensor: "Tensor") -> Callable[[], object]:
 
 
 def _broadcast(device: str) -> Callable[..., Mapping[Any, "Tensor"]]:
-    """Return a function that copies the tensors of one worker to all workers, to this device."""
+    """Return a function that copies the tensors of one worker to all workers.
+
+    device: where those that are on a GPU arrive; the others stay on the CPU.
+    """
 
     def broadcast(tensors: Mapping[Any, "Tensor"] | None, rank: int) -> Mapping[Any, "Tensor"]:
         with _communication():
@@ -160,7 +163,7 @@ def _broadcast(device: str) -> Callable[..., Mapping[Any, "Tensor"]]:
 
 def _send(tensors: Mapping[Any, "Tensor"], rank: int) -> None:
     sent = {name: _dense(tensor) for name, tensor in tensors.items()}
-    layout = [(name, t.dtype, tuple(t.shape), t.stride()) for name, t in sent.items()]
+    layout = [(name, t.dtype, t.shape, t.stride(), t.is_cuda) for name, t in sent.items()]
     _send_header(pickle.dumps(layout), rank)
     _exchange(sent.values(), rank)
 
@@ -170,8 +173,8 @@ def _receive(rank: int, device: str) -> Mapping[Any, "Tensor"]:
 
     layout = pickle.loads(_receive_header(rank))  # noqa: S301 - from a worker of this farm
     received = {
-        name: torch.empty_strided(shape, stride, dtype=dtype, device=device)
-        for name, dtype, shape, stride in layout
+        name: torch.empty_strided(shape, stride, dtype=dtype, device=device if is_cuda else "cpu")
+        for name, dtype, shape, stride, is_cuda in layout
     }
     _exchange(received.values(), rank)
     return received
