@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from farm_cluster.group import _bytes_of, _dense
+from farm_cluster.exchange import _bytes_of, _dense
 
 PICTURE = torch.arange(2 * 3 * 4 * 5, dtype=torch.float32).reshape(2, 3, 4, 5)
 
