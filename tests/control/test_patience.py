@@ -199,7 +199,7 @@ def test_trouble_that_does_not_pass_ends_the_run(farm: Farm, spec: JobSpec, ledg
     farm.controller.add(spec)
     with ledger._engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE story")
-    with pytest.raises(UserError, match="the ledger failed: no such table: story") as caught:
+    with pytest.raises(UserError, match=r"the ledger .* failed: no such table: story") as caught:
         farm.controller.run()
     assert not isinstance(caught.value, LedgerUnavailable)
 

@@ -25,6 +25,7 @@ from farm.engine.training import (
     row_generator,
     shuffled_index,
 )
+from farm.engine.training.contract import StepRecord
 from farm.engine.training.loop import train
 from farm.engine.training.run_log import LOG
 from farm.engine.training.runs import CHECKPOINTS, checkpoints
@@ -398,6 +399,33 @@ def test_a_supervisor_takes_the_run_back_and_what_it_learnt_stays(tmp_path: Path
             state.modules["net"].parameters(), straight.modules["net"].parameters(), strict=True
         )
     )
+
+
+class Lister:
+    """A watcher that lists the checkpoints that are there with each one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.seen: list[tuple[int, list[int]]] = []
+
+    def on_step(self, record: StepRecord) -> None:
+        """Do nothing."""
+
+    def on_checkpoint(self, state: TrainState, observation: Observation) -> None:
+        self.seen.append((state.step, list(checkpoints(self._folder))))
+
+    def on_stop(self, state: TrainState) -> None:
+        """Do nothing."""
+
+    def on_end(self, state: TrainState) -> None:
+        """Do nothing."""
+
+
+def test_a_watcher_sees_no_later_checkpoint_after_going_back(tmp_path: Path) -> None:
+    watcher = Lister(tmp_path)
+    supervised(tmp_path, STEPS, watcher=watcher)
+    assert (4, [3, 4]) in watcher.seen[2:]
+    assert all(there[-1] == step for step, there in watcher.seen)
 
 
 def test_a_decision_is_in_the_log_and_in_the_note_of_its_step(tmp_path: Path) -> None:
