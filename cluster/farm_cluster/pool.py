@@ -69,6 +69,7 @@ class RayPool(Executor):
         self._messages: list[Message] = []
         self._disconnect: Disconnect = do_nothing
         self._attempts = Attempts(self._members, self._messages.append, self._restart)
+        self._demand = Demand(options)
         self._room = -1
         self._why_none = ""
         self._next_check = 0.0
@@ -78,7 +79,7 @@ class RayPool(Executor):
         self._disconnect = connect(self._options)
         nodes = ray.nodes()
         kind = kind_of(nodes)
-        self._demand = Demand(self._options, kind)
+        self._demand.begin(kind)
         if not self._demand.can_grow:
             check_room(nodes, kind, self._options)
         self._staffing = Staffing(self._options, kind, ray.get_runtime_context().get_node_id())
@@ -112,8 +113,7 @@ class RayPool(Executor):
             member.end()
             if member.attempt is not None:
                 self._attempts.release(member.attempt)
-        if self._members:
-            self._demand.close()
+        self._demand.close()
         self._members.clear()
         self._disconnect()
         self._disconnect = do_nothing
@@ -212,7 +212,10 @@ class RayPool(Executor):
         if now < self._next_check:
             return
         self._next_check = now + _CHECK_SECONDS
-        nodes = ray.nodes()
+        try:
+            nodes = ray.nodes()
+        except RayError:  # the head does not answer at present
+            return
         alive = {node["NodeID"] for node in nodes if node["Alive"]}
         for member in list(self._members.values()):
             if member.slot.node not in alive:
