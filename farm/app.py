@@ -8,11 +8,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from farm.control.clock import SystemClock
 from farm.control.controller import Controller, Observer
-from farm.control.metrics import Metrics
 from farm.errors import BadParameter, FarmError, PluginError, UnknownName, UserError
 from farm.execution.contexts import check_context, command_context
 from farm.execution.own_thread import in_own_thread
@@ -22,17 +21,15 @@ from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.host.vetting import validate_params
 from farm.ledger import Ledger
-from farm.model.job import JobSpec
 from farm.model.specs import Sampler
 from farm.planning.checking import task_check
-from farm.planning.sharing import is_shared_by_all_workers
 from farm.settings import Settings
 
-POOL: Final = "ray"
-"""Name of the executor, and of its plugin, for --workers and --address: one unit per worker."""
+if TYPE_CHECKING:
+    from farm.control.metrics import Metrics
 
-GANG: Final = "ray-gang"
-"""Name of the executor whose workers share one unit."""
+POOL: Final = "ray"
+"""Name of the executor, and of its plugin, for --workers and --address."""
 
 
 @dataclass(frozen=True)
@@ -122,34 +119,33 @@ def open_farm(
         yield Farm(controller, ledger)
 
 
-def make_executor(registry: Registry, spec: JobSpec, pool: ExecutorOptions | None) -> Executor:
-    """Return the executor for a job: in this process if pool is None, else on a cluster.
+def make_executor(registry: Registry, pool: ExecutorOptions | None) -> Executor:
+    """Return an executor: in this process if pool is None, else on a cluster.
 
     Raises UserError if no plugin provides it.
     """
     if pool is None:
         from farm.execution.threads import LocalExecutor
 
-        return LocalExecutor(registry, spec.plan.threads)
-    task = registry.task(spec.task)
-    is_gang = pool.workers != 1 and is_shared_by_all_workers(task, spec)
-    name = GANG if is_gang else POOL
-    if name not in registry.executors:
-        raise _missing_executor(registry, name)
-    return registry.executors[name](pool)
+        return LocalExecutor(registry)
+    if POOL not in registry.executors:
+        raise _missing_pool(registry)
+    return registry.executors[POOL](pool)
 
 
-def _missing_executor(registry: Registry, name: str) -> UserError:
+def _missing_pool(registry: Registry) -> UserError:
     for plugin in registry.plugins:
         if plugin.name == POOL and plugin.reason:
             return UserError(
                 f"--workers and --address need plugin {POOL}, which is {plugin.state}: "
                 f"{plugin.reason}; see `farm plugins`"
             )
-    return UnknownName("executor", name, registry.executors)
+    return UnknownName("executor", POOL, registry.executors)
 
 
-def _serve_metrics(registry: Registry, port: int, stack: ExitStack) -> Metrics:
+def _serve_metrics(registry: Registry, port: int, stack: ExitStack) -> "Metrics":
+    from farm.control.metrics import Metrics
+
     failed_plugins = sum(plugin.state == "failed" for plugin in registry.plugins)
     plugins = {task: plugin.name for plugin in registry.plugins for task in plugin.tasks}
     metrics = Metrics(SystemClock(), plugins, failed_plugins)

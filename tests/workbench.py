@@ -286,9 +286,9 @@ def kill(*controllers: Controller) -> None:
     """Let go of what the death of a farm's process frees."""
     for controller in controllers:
         for claim in controller._claims._claims.values():
-            for _, descriptor in claim._files.values():
-                os.close(descriptor)
-            claim._files.clear()
+            for mark in claim._marks.values():
+                os.close(mark.descriptor)
+            claim._marks.clear()
 
 
 class MakeFarm:

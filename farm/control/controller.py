@@ -1,13 +1,15 @@
 """The control loop around planner, scheduler, ledger, executor and observers.
 
-It first stores what changed, then acts on it, then notifies observers, once for all messages of a
-poll. If the process is killed between two of these steps, the ledger still records at least what has
-been done. While the ledger cannot be written, nothing is acted on, and workers finish the
-units they hold.
+It takes what workers report and what is asked of it, in one thread. It first stores what changed,
+then acts on it, then notifies observers, once for all messages of a poll. If the process is killed
+between two of these steps, the ledger still records at least what has been done. While the ledger
+cannot be written, nothing is acted on, and workers finish the units they hold.
 """
 
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -16,9 +18,21 @@ from typing import Final, Protocol
 from farm.control.claimed_outputs import ClaimedOutputs
 from farm.control.clock import Clock, SystemClock
 from farm.control.heart import beating
+from farm.control.inbox import Inbox
 from farm.control.patience import Patience
+from farm.control.submissions import Submissions
 from farm.control.working_files import WorkingFiles
-from farm.errors import BadOutput, JobHeld, JobTakenOver, LedgerUnavailable, UserError
+from farm.errors import (
+    BadOutput,
+    BadParameter,
+    JobEnded,
+    JobHeld,
+    JobTakenOver,
+    LedgerUnavailable,
+    UnknownName,
+    UserError,
+    WorkerError,
+)
 from farm.host.executor import Executor
 from farm.host.registry import Registry
 from farm.ledger import Ledger
@@ -32,25 +46,30 @@ from farm.model.events import (
     KillWorker,
     News,
     Notice,
+    PriorityChanged,
     Progressed,
+    RetryWanted,
     Stopping,
     Tick,
     UnitChanged,
     WantedChanged,
 )
 from farm.model.history import RestoredUnit
-from farm.model.job import Job, JobSpec, Wanted
-from farm.model.messages import UnitCancelled, WorkerLost
+from farm.model.job import MOST_URGENT, Job, JobSpec, Wanted
+from farm.model.messages import NoWorkers, UnitCancelled, WorkerJoined, WorkerLost
 from farm.model.unit import Unit
-from farm.planning.submission import Planner, Submission
+from farm.planning.submission import Notify, Planner, Submission, new_id
 from farm.process import BEAT_SECONDS
 from farm.scheduling.policy import Policy
 from farm.scheduling.scheduler import Scheduler
 
-POLL_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.1
+"""How long a command may have to wait for the loop."""
 ADD_SECONDS: Final = 30.0
 """How long a new job waits for a ledger that is locked."""
 STOP_SECONDS: Final = 30.0
+REMEMBERED_JOBS: Final = 1000
+"""The most jobs that run returns, and whose loss is remembered once they have ended: the latest."""
 
 
 class Observer(Protocol):
@@ -61,9 +80,10 @@ class Observer(Protocol):
 
 
 class Controller:
-    """Runs jobs on an executor until they end.
+    """Runs jobs on an executor.
 
-    check: raises UserError for a spec that the task itself refuses.
+    Any thread may call submit, want, set_priority, retry and job; the others are for the thread that runs the loop. check:
+    raises UserError for a spec that the task itself refuses.
     """
 
     def __init__(
@@ -80,28 +100,86 @@ class Controller:
         self._hook, self._executor, self._ledger = registry.hook, executor, ledger
         self._clock, self._observers = clock or SystemClock(), observers
         self._patience = Patience(self._clock, self._notify)
-        self._claims = ClaimedOutputs(ledger.process)
-        self._planner = Planner(registry, ledger, self._notify, check, self._claim)
+        self._claims, self._inbox = ClaimedOutputs(ledger.process), Inbox()
+
+        def make_planner(notify: Notify) -> Planner:
+            return Planner(registry, ledger, notify, check, self._claim)
+
+        self._planner = make_planner(self._notify)
+        self._submissions = Submissions(
+            partial(make_planner, self._notify_later),
+            self._claims,
+            self._inbox,
+            self._store_job,
+            lambda planned: self._start(planned.job, planned.units),
+        )
         self.scheduler = Scheduler(policy, generation=secrets.token_hex(4))
-        self._jobs: list[str] = []
+        self._jobs: deque[str] = deque(maxlen=REMEMBERED_JOBS)
         self._working: dict[str, WorkingFiles] = {}
         self._lost: dict[str, str] = {}
         self._pending: list[Instruction] = []
         self._last_beat = -BEAT_SECONDS
+        self._wanted_workers = 0
+        self._waits_for_workers, self._lack = policy.waits_for_workers, ""
         self._is_started = False
 
-    def submit(self, spec: JobSpec, *, resume: bool = False) -> Job:
-        """Plan a spec and store it as a job. Raises UserError before anything is stored.
+    # Asked by any thread
 
-        resume: skip frames that an equal job finished and whose files have not changed since.
+    def submit(self, spec: JobSpec, *, resume: bool = False, token: str = "") -> Future[Job]:
+        """Let a spec be planned beside the loop and become a job, which the future returns.
+
+        The future raises UserError if it is refused, and then nothing has changed. resume: skip frames
+        that an equal job finished and whose files have not changed since. token: whoever submits a
+        task again with the same one gets the same job, also from another farm on this ledger.
+        """
+        answer: Future[Job] = Future()
+        self._inbox.post(partial(self._accept, spec, answer, resume=resume, token=token), answer)
+        return answer
+
+    def want(self, job: str, wanted: Wanted) -> Future[Job]:
+        """Set what the user wants a job to do: run, pause or stop. The future raises UnknownName."""
+        return self._inbox.ask(partial(self._change, job, WantedChanged(job, wanted)))
+
+    def set_priority(self, job: str, priority: int) -> Future[Job]:
+        """Let a job run sooner or later than others. The future raises UnknownName, BadParameter.
+
+        priority: 0..100; jobs with a higher one run first.
+        """
+        return self._inbox.ask(partial(self._prioritise, job, priority))
+
+    def retry(self, job: str, units: Sequence[str] = ()) -> Future[Job]:
+        """Try quarantined units of a job again that has not ended. The future raises UserError.
+
+        units: names; all of them if none is named.
+        """
+        return self._inbox.ask(partial(self._retry, job, tuple(units)))
+
+    def job(self, job: str) -> Job:
+        """Return a job in its current state. Raises UnknownName."""
+        try:
+            current = self.scheduler.job(job)
+        except UnknownName:
+            if (stored := self._ledger.job(job)) is None:
+                raise
+            return stored
+        return replace(current, reason=self._lost[job]) if job in self._lost else current
+
+    # Called by the loop's thread
+
+    def add(self, spec: JobSpec, *, resume: bool = False) -> Job:
+        """Plan a spec at once and store it as a job. Raises UserError before anything is stored.
+
+        resume: as in submit.
         """
         self._beat()
+        name = new_id(spec.task)
         try:
             with beating(self._show_life):
-                submission = self._planner.plan(spec, self._clock.time(), resume=resume)
-            self._patience.insist(partial(self._add, submission), ADD_SECONDS)
+                created = self._clock.time()
+                submission = self._planner.plan(spec, created, resume=resume, name=name)
+            self._store_job(submission)
         except BaseException:
-            self._claims.release_all(but=self._working)
+            self._claims.release(name)
             raise
         return self._start(submission.job, submission.units)
 
@@ -112,23 +190,27 @@ class Controller:
             self._start(*taken) for job in self._ledger.unfinished() if (taken := self._take(job))
         ]
 
-    def want(self, job: str, wanted: Wanted) -> None:
-        """Set what the user wants a job to do: run, pause or stop."""
-        self._handle(WantedChanged(job, wanted))
-
     def run(self, is_stopped: Callable[[], bool] = lambda: False) -> list[Job]:
         """Run until every job has ended or is_stopped returns true; return the jobs.
 
         A job that no worker of this farm can run is left as it is, paused with the reason.
-        Workers from an earlier call are reused, with their networks loaded.
+        Workers from an earlier call are reused, with their networks loaded. Raises WorkerError, once the
+        jobs have failed, if there are no workers and none can join, unless the policy is to wait.
         """
-        if not self.scheduler.is_done and not self._is_started:
-            self._is_started = True
-            with beating(self._show_life):
-                self._executor.start()
+        self._inbox.empty()
         while not self._is_done and not is_stopped():
+            if not self.scheduler.is_done:
+                self._start_workers()
             self._step()
-        return [self._job(job) for job in self._jobs]
+            if self._lack and not self._waits_for_workers:
+                raise WorkerError(self._lack)
+        return [self.job(job) for job in self._jobs]
+
+    def serve(self, is_stopped: Callable[[], bool]) -> None:
+        """Run whatever is submitted, until is_stopped returns true."""
+        self._start_workers()
+        while not is_stopped():
+            self._step()
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Ask running units to stop, and wait this long for them. Their jobs can be resumed."""
@@ -140,7 +222,12 @@ class Controller:
         self._handle(*lost)
 
     def close(self) -> None:
-        """End the workers, give up the outputs, and record that the farm ends in good order."""
+        """End the workers, give up the outputs, and record that the farm ends in good order.
+
+        What is still asked of the farm is refused.
+        """
+        self._inbox.close()
+        self._submissions.close()
         try:
             self._executor.close()
         finally:
@@ -150,17 +237,27 @@ class Controller:
 
     @property
     def _is_done(self) -> bool:
-        return not self.scheduler.has_work and not self._pending
+        is_asked = not self._inbox.is_empty or self._submissions
+        return not (self.scheduler.has_work or self._pending or is_asked)
 
     @property
     def _is_stopped(self) -> bool:
         return not self.scheduler.busy_workers() and not self._pending
 
-    def _job(self, job: str) -> Job:
-        current = self.scheduler.job(job)
-        return replace(current, reason=self._lost[job]) if job in self._lost else current
-
     # Jobs that enter
+
+    def _accept(self, spec: JobSpec, answer: Future[Job], *, resume: bool, token: str = "") -> None:
+        name = new_id(spec.task, token)
+        if token and name not in self._submissions:
+            with suppress(UnknownName):
+                answer.set_result(self.job(name))
+                return
+        self._submissions.add(name, spec, self._clock.time(), answer, resume=resume)
+
+    def _store_job(self, submission: Submission) -> None:
+        """Store a planned job. Raises UserError before anything is stored."""
+        self._beat()
+        self._patience.insist(partial(self._add, submission), ADD_SECONDS)
 
     def _add(self, submission: Submission) -> None:
         job, units, before = submission.job, submission.units, submission.replaces
@@ -180,7 +277,7 @@ class Controller:
         try:
             self._claim(job.id, [record.unit for record in records])
             self._ledger.take(job.id, self._clock.time())
-        except (BadOutput, JobHeld):
+        except (BadOutput, JobEnded, JobHeld):
             self._claims.release(job.id)
             return None
         return job, [record.restored for record in self._ledger.units(job.id)]
@@ -190,7 +287,30 @@ class Controller:
         self._jobs.append(job.id)
         self._working[job.id] = WorkingFiles(units)
         self._handle(JobSubmitted(job, units))
-        return self.scheduler.job(job.id)
+        return self.job(job.id)
+
+    def _change(self, job: str, event: Event) -> Job:
+        """Let an event change a job, unless it has ended. Raises UnknownName."""
+        current = self.job(job)
+        if current.state.is_final:
+            return current
+        if job not in self._working:
+            raise UserError(f"job {job} belongs to another farm; ask that one")
+        self._handle(event)
+        return self.job(job)
+
+    def _prioritise(self, job: str, priority: int) -> Job:
+        if not 0 <= priority <= MOST_URGENT:
+            raise BadParameter("priority", f"{priority} is not in 0 to {MOST_URGENT}")
+        return self._change(job, PriorityChanged(job, priority))
+
+    def _retry(self, job: str, units: tuple[str, ...]) -> Job:
+        current = self._change(job, RetryWanted(job, units))
+        if current.state.is_final:
+            raise UserError(
+                f"job {job} has ended; submit it again with --resume to retry what failed"
+            )
+        return current
 
     # Jobs that are lost
 
@@ -207,17 +327,44 @@ class Controller:
         self._decide(WantedChanged(job, Wanted.CANCEL), now)
         for assign in unsent:
             self._decide(UnitCancelled(assign.workers[0], assign.order.token), now)
+        self._forget_losses()
         self._notify(Notice(output, note))
+
+    def _forget_losses(self) -> None:
+        for job in [*self._lost][:-REMEMBERED_JOBS]:
+            with suppress(UnknownName):
+                if not self.scheduler.job(job).state.is_final:
+                    continue
+            del self._lost[job]
 
     # The loop
 
+    def _start_workers(self) -> None:
+        if not self._is_started:
+            self._is_started = True
+            with beating(self._show_life):
+                self._executor.start()
+
     def _step(self) -> None:
         self._beat()
+        self._inbox.empty()
         if self._pending:
             self._patience.wait()
             self._carry_out()
             return
-        self._handle(*self._executor.poll(POLL_SECONDS), Tick())
+        messages = self._executor.poll(POLL_SECONDS)
+        for message in messages:
+            if isinstance(message, NoWorkers | WorkerJoined):
+                self._lack = message.reason if isinstance(message, NoWorkers) else ""
+        self._handle(*messages, Tick())
+        self._tell_demand()
+
+    def _tell_demand(self) -> None:
+        """Tell the executor how many workers the jobs could use, if that has changed."""
+        wanted = self.scheduler.wanted_workers()
+        if wanted != self._wanted_workers:
+            self._wanted_workers = wanted
+            self._executor.want(wanted)
 
     def _beat(self) -> None:
         """Renew the heartbeat of this farm and of its claims, if it is time."""
@@ -227,7 +374,10 @@ class Controller:
         self._last_beat = now
         self._show_life()
         for job, reason in self._claims.beat():
-            self._lose(job, reason)
+            if job in self._submissions:
+                self._submissions.refuse(job, UserError(f"{reason}; submit the job again"))
+            else:
+                self._lose(job, reason)
 
     def _show_life(self) -> None:
         """Show that this farm lives, from any thread."""
@@ -288,6 +438,10 @@ class Controller:
             case KillWorker(worker):
                 self._executor.kill(worker)
 
+    def _notify_later(self, event: News) -> None:
+        """Notify from the loop's thread. Called by any other."""
+        self._inbox.post(partial(self._notify, event))
+
     def _notify(self, event: News) -> None:
         for observer in self._observers:
             observer.on_event(event)
@@ -298,7 +452,7 @@ class Controller:
             self._hook.farm_job_finished(job=event.job)
         if isinstance(event, UnitChanged) and event.state.is_final:
             self._hook.farm_unit_finished(
-                job=self.scheduler.job(event.unit.job),
+                job=self.job(event.unit.job),
                 unit=event.unit,
                 state=event.state,
                 reason=event.reason,

@@ -87,11 +87,11 @@ class ThreadExecutor(Executor):
 class LocalExecutor(ThreadExecutor):
     """The reference executor: one worker that renders, and one that finishes films."""
 
-    def __init__(self, registry: Registry, threads: int) -> None:
+    def __init__(self, registry: Registry) -> None:
         def make() -> tuple[Runner, WorkerKind, str]:
             from farm.engine.rendered import device_kind
 
-            worker = Worker(registry, None, threads)
+            worker = Worker(registry)
             kind: WorkerKind = "gpu" if worker.device.startswith("cuda") else "cpu"
             return worker, kind, device_kind(worker.device)
 

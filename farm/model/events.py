@@ -67,8 +67,8 @@ Event = JobSubmitted | WantedChanged | PriorityChanged | RetryWanted | Tick | St
 class UnitChanged:
     """Stored: a unit is in a new state.
 
-    by: who decided it. failure: of the attempt that ended, if it failed. waited: seconds the unit
-    was ready before this lease.
+    by: who decided it. worker: the one that reports. failure: of the attempt that ended, if it failed.
+    waited: seconds the unit was ready before this lease. workers: all that share it from now on.
     """
 
     unit: Unit
@@ -80,6 +80,7 @@ class UnitChanged:
     figures: Figures | None = None
     failure: Failure | None = None
     waited: float = 0.0
+    workers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -173,21 +173,33 @@ class ScheduledJob:
         reason: str = "",
         by: str = "policy",
         worker: str = "",
+        workers: tuple[str, ...] = (),
         figures: Figures | None = None,
         failure: Failure | None = None,
         retry_at: float = 0.0,
     ) -> None:
         """Change a unit's state, emit the change and update the queues and counts.
 
+        workers: that get the unit; the first of them is worker.
+
         retry_at: Unix seconds, for RETRY_WAIT. Raises FarmBug if TRANSITIONS does not allow it.
         """
-        since = entry.since
+        since, worker = entry.since, next(iter(workers), worker)
         before = entry.enter(state, now, worker, reason)
         self._count(entry, before, state, now)
         waited = now - since if state is S.LEASED else 0.0
         self._emit(
             UnitChanged(
-                entry.unit, state, entry.attempt, reason, by, worker, figures, failure, waited
+                entry.unit,
+                state,
+                entry.attempt,
+                reason,
+                by,
+                worker,
+                figures,
+                failure,
+                waited,
+                workers,
             )
         )
         if state is S.READY:
@@ -197,10 +209,10 @@ class ScheduledJob:
         elif state.is_final:
             self._release_dependants(entry, now)
 
-    def lease(self, entry: UnitEntry, workers: int, now: float, worker: str) -> None:
-        """Let this many workers hold a unit. worker: the one that will report."""
-        entry.holders = workers
-        self.move(entry, S.LEASED, now, worker=worker)
+    def lease(self, entry: UnitEntry, workers: tuple[str, ...], now: float) -> None:
+        """Let workers hold a unit. The first one will report."""
+        entry.holders = len(workers)
+        self.move(entry, S.LEASED, now, workers=workers)
 
     def _count(self, entry: UnitEntry, before: UnitState, state: UnitState, now: float) -> None:
         self.counts[before] -= 1

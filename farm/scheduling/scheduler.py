@@ -141,6 +141,15 @@ class Scheduler:
         busy = self._state.workers.busy_rendering
         return Counter(busy=busy, idle=self._state.workers.rendering - busy)
 
+    def gang_count(self) -> int:
+        """Return the number of shared units that workers hold."""
+        return sum(lease.is_shared for lease in self._state.workers.leases())
+
+    def room(self) -> int:
+        """Return the number of rendering workers that the executor has room for."""
+        room = self._state.placement.gatherings.room
+        return self._state.workers.rendering if room is None else room
+
     def oldest_ready(self) -> float | None:
         """Return when the unit that has been ready longest became ready, in Unix seconds."""
         return self._state.census.oldest_ready
@@ -285,7 +294,7 @@ class Scheduler:
             self._state.devices.remove(job)
             job.fix_device(device)
             self._state.devices.add(job)
-        job.lease(entry, len(workers), now, workers[0].name)
+        job.lease(entry, tuple(worker.name for worker in workers), now)
         if job.hold:
             job.hold.probe = entry
         self._state.settle(job)
