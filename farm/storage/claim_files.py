@@ -66,8 +66,8 @@ class ClaimFile:
         """Yield the other claims on the folder that count, and remove those that do not."""
         now = os.fstat(self.descriptor).st_mtime
         for path in self.path.parent.glob(".farm-*.claim"):
-            if path != self.path and self._is_living(path, now):
-                yield _read(path)
+            if path != self.path and self._is_living(path, now) and (content := _read(path)):
+                yield content
 
     def spelled(self, name: str) -> str:
         """Return the same text for all names that the disk takes for one."""
@@ -90,7 +90,8 @@ class ClaimFile:
             is_silent, lock = now - path.stat().st_mtime >= SILENT_SECONDS, _lock_of(path)
         except FileNotFoundError:
             return False
-        is_ended = lock is _Lock.FREE and _read(path).kernel == self._kernel
+        content = _read(path) if lock is _Lock.FREE else None
+        is_ended = content is not None and content.kernel == self._kernel
         is_living = lock is _Lock.TAKEN or not (is_silent or is_ended)
         if not is_living:
             with suppress(OSError):
@@ -155,8 +156,11 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _read(path: Path) -> ClaimContent:
+def _read(path: Path) -> ClaimContent | None:
+    """Return what a claim says; None if it was given up meanwhile."""
     try:
         return ClaimContent.parse(path.read_bytes(), path.name)
+    except FileNotFoundError:
+        return None
     except OSError:
         return ClaimContent.parse(b"", path.name)

@@ -57,6 +57,7 @@ COMMANDS = {
     "help": "--help",
     "networks": "networks",
     "layers": "networks starter",
+    "classes": "networks starter --classes",
     "plugins": "plugins",
     "plugins as JSON": "plugins --json",
     "doctor": "doctor",

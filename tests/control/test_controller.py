@@ -13,6 +13,7 @@ from farm.errors import BadInput, BadOutput, BadParameter, UnknownName, UserErro
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import JobChanged, News, Notice, Progressed, UnitChanged, WorkerChanged
+from farm.model.history import StoryLine
 from farm.model.job import Job, JobSpec, JobState, Wanted
 from farm.model.messages import Hold, Order, Reason
 from farm.model.unit import UnitState
@@ -204,9 +205,8 @@ class LedgerObserver:
         match event:
             case UnitChanged(unit, state, attempt):
                 story = self.ledger.story(unit.job)
-                assert state is S.SKIPPED or any(
-                    f" {unit.name} {state} attempt {attempt}" in str(line) for line in story
-                )
+                change = unit.name, state, attempt
+                assert state is S.SKIPPED or change in map(changed, story)
                 if state is S.LEASED:
                     assert (unit.name, attempt) in [
                         (order.unit.name, order.attempt) for order in self.executor.orders
@@ -215,6 +215,10 @@ class LedgerObserver:
                 assert self.ledger.job(job.id) is not None
                 if job.state.is_final:
                     assert self.ledger.job(job.id) == job
+
+
+def changed(line: StoryLine) -> tuple[str, UnitState, int]:
+    return line.unit, line.state, line.attempt
 
 
 class CheckedExecutor(FakeExecutor):
@@ -231,8 +235,8 @@ def test_a_change_is_stored_then_acted_on_then_reported(
     registry: Registry, ledger: Ledger, spec: JobSpec
 ) -> None:
     def look(order: Order) -> None:
-        lease = f"{order.unit.name} leased attempt {order.attempt}"
-        assert any(lease in str(line) for line in ledger.story(order.unit.job))
+        lease = order.unit.name, S.LEASED, order.attempt
+        assert lease in map(changed, ledger.story(order.unit.job))
 
     clock = FakeClock()
     script = scripted({"a": ["die", failed()], "b": [failed(is_fatal=True)]})

@@ -135,7 +135,7 @@ class Recorded:
 
 def recorded(farms: Farms) -> Recorded:
     with closing(Ledger.open(farms.url)) as ledger:
-        jobs = [job for job in reversed(ledger.jobs()) if job.spec.output == farms.spec.output]
+        jobs = [job for job in ledger.jobs()[::-1] if job.spec.output == farms.spec.output]
         records = [record for job in jobs for record in ledger.units(job.id)]
     return Recorded([j.state for j in jobs], {r.unit.name for r in records if r.state.is_done})
 

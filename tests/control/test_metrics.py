@@ -150,7 +150,7 @@ def test_counters_equal_the_ledger(watched: Watched, spec: JobSpec) -> None:
     assert scraped.value("farm_overlap_pixels_total", task="copy", plugin="copying") == sum(
         f.overlap_pixels for f in figures
     )
-    leases = [line for line in watched.ledger.story(job.id) if " leased " in str(line)]
+    leases = [line for line in watched.ledger.story(job.id) if line.state is UnitState.LEASED]
     durations = "farm_unit_duration_seconds_count"
     assert scraped.value(durations, task="copy", plugin="copying", stage="queue") == len(leases)
     assert scraped.value(durations, task="copy", plugin="copying", stage="compute") == 2

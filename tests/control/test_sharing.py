@@ -8,6 +8,7 @@ from PIL import Image
 
 from farm.control.clock import FakeClock
 from farm.control.controller import Controller
+from farm.control.metrics import Metrics
 from farm.errors import BadParameter, UserError, WorkerError
 from farm.host.registry import Registry
 from farm.ledger import Ledger
@@ -67,6 +68,27 @@ def test_a_shared_unit_and_stills_take_turns(
         farm.controller.add(submitted)
     assert [job.state for job in farm.controller.run()] == [JobState.COMPLETED] * 2
     assert sorted(map(len, farm.executor.sharing)) == [1, 1, 1, 3]
+
+
+def test_metrics_count_gangs_their_waits_and_each_of_their_workers(
+    registry: Registry, ledger: Ledger, large: JobSpec, spec: JobSpec
+) -> None:
+    clock = FakeClock()
+    metrics = Metrics(clock, {"copy": "copying"})
+    executor = FakeExecutor(scripted({"large": ["hang"]}), workers=4, clock=clock)
+    controller = Controller(registry, executor, ledger, clock=clock, observers=[metrics])
+    metrics.watch(controller.scheduler)
+    for submitted in (spec, large):
+        controller.add(submitted)
+
+    def value(name: str, **labels: str) -> float | None:
+        return metrics.registry.get_sample_value(name, labels)
+
+    controller.run(lambda: value("farm_gangs") == 1 and value("farm_workers", state="idle") == 1)
+    assert value("farm_workers", state="busy") == 3
+    assert value("farm_room") == 4
+    labels = {"task": "copy", "plugin": "copying"}
+    assert value("farm_gang_wait_seconds_count", **labels) == 1
 
 
 # Demand

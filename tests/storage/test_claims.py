@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
@@ -326,3 +327,15 @@ def test_a_process_elsewhere_is_never_known_to_be_gone() -> None:
     process = replace(this_process(), pid=2**22 + 1)
     assert not replace(process, kernel="another").is_gone
     assert not replace(process, space="a container").is_gone
+
+
+@pytest.mark.slow
+def test_claims_that_come_and_go_meanwhile_stand_in_nobodys_way(folder: Path) -> None:
+    folder.mkdir()
+
+    def take_often(name: str) -> None:
+        for _ in range(200):
+            claim([folder / name], name, this_process(), BEGAN).release()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(take_often, "abcdefgh"))
