@@ -8,11 +8,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from farm.control.clock import SystemClock
 from farm.control.controller import Controller, Observer
-from farm.control.metrics import Metrics
 from farm.errors import BadParameter, FarmError, PluginError, UnknownName, UserError
 from farm.execution.contexts import check_context, command_context
 from farm.execution.own_thread import in_own_thread
@@ -25,6 +24,9 @@ from farm.ledger import Ledger
 from farm.model.specs import Sampler
 from farm.planning.checking import task_check
 from farm.settings import Settings
+
+if TYPE_CHECKING:
+    from farm.control.metrics import Metrics
 
 POOL: Final = "ray"
 """Name of the executor, and of its plugin, for --workers and --address."""
@@ -141,7 +143,9 @@ def _missing_pool(registry: Registry) -> UserError:
     return UnknownName("executor", POOL, registry.executors)
 
 
-def _serve_metrics(registry: Registry, port: int, stack: ExitStack) -> Metrics:
+def _serve_metrics(registry: Registry, port: int, stack: ExitStack) -> "Metrics":
+    from farm.control.metrics import Metrics
+
     failed_plugins = sum(plugin.state == "failed" for plugin in registry.plugins)
     plugins = {task: plugin.name for plugin in registry.plugins for task in plugin.tasks}
     metrics = Metrics(SystemClock(), plugins, failed_plugins)

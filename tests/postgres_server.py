@@ -95,7 +95,7 @@ def _program(name: str) -> str:
     return str(Path(found).resolve())
 
 
-def _user() -> str | None:
+def server_user() -> str | None:
     """Return the user to run the server as; None for the present one."""
     if os.getuid() != 0:
         return None
@@ -107,7 +107,7 @@ def _user() -> str | None:
 def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server."""
     pytest.importorskip("psycopg")
-    user = _user()
+    user = server_user()
     with TemporaryDirectory(prefix="farm-postgres-") as name:
         if user:
             shutil.chown(name, user)

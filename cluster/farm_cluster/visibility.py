@@ -14,10 +14,9 @@ from farm.errors import BadOutput
 from farm.model.messages import Failure, Order, Reason
 from farm.storage import is_remote, output_path
 
-__all__ = ["MARK", "UnseenPaths", "leave_mark", "not_shared", "read_files"]
+__all__ = ["UnseenPaths", "leave_mark", "read_files"]
 
-
-MARK: Final = ".mark"
+_MARK: Final = ".mark"
 """Suffix of a mark."""
 
 
@@ -31,7 +30,7 @@ def leave_mark(order: Order) -> Path | None:
     try:
         folder = output_path(order.unit.target).parent
         folder.mkdir(parents=True, exist_ok=True)
-        mark = folder / f".farm-{secrets.token_hex(8)}{MARK}"
+        mark = folder / f".farm-{secrets.token_hex(8)}{_MARK}"
         mark.touch()
     except (BadOutput, OSError):
         return None
@@ -43,14 +42,6 @@ def read_files(order: Order) -> tuple[str, ...]:
     named = (order.unit.source, asdict(order.unit.work), order.params)
     paths = dict.fromkeys(text for text in _texts(named) if text.startswith("/"))
     return tuple(path for path in paths if path != order.unit.target and _exists(path))
-
-
-def not_shared(path: str, places: Collection[str]) -> str:
-    """Return the message for a path that the workers in these places do not see."""
-    return (
-        f"{path} is not shared: {', '.join(sorted(places))} cannot see it; keep inputs and outputs "
-        "on a disk that all nodes share, under the same path"
-    )
 
 
 class UnseenPaths:
@@ -74,8 +65,16 @@ class UnseenPaths:
         unseen_by.add(worker)
         if len(nodes.keys() - unseen_by) < needed:
             places = {f"node {nodes[name]}" for name in unseen_by & nodes.keys()}
-            return Failure(Reason.USER_ERROR, not_shared(path, places), is_fatal=True)
-        return Failure(Reason.WORKER_LOST, not_shared(path, [f"node {nodes[worker]}"]))
+            return Failure(Reason.USER_ERROR, _not_shared(path, places), is_fatal=True)
+        return Failure(Reason.WORKER_LOST, _not_shared(path, [f"node {nodes[worker]}"]))
+
+
+def _not_shared(path: str, places: Collection[str]) -> str:
+    """Return the message for a path that the workers in these places do not see."""
+    return (
+        f"{path} is not shared: {', '.join(sorted(places))} cannot see it; keep inputs and outputs "
+        "on a disk that all nodes share, under the same path"
+    )
 
 
 def _exists(path: str) -> bool:

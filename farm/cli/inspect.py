@@ -7,7 +7,7 @@ import click
 
 from farm.cli.root import registry_of
 from farm.cli.table import show_json, show_table
-from farm.errors import BadInput
+from farm.errors import BadInput, BadParameter
 
 AS_JSON = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 
@@ -27,14 +27,21 @@ def plugins(context: click.Context, *, is_json: bool) -> None:
 
 @click.command()
 @click.argument("name", required=False)
+@click.option("--classes", "is_classes", is_flag=True, help="List the classes of NAME instead.")
 @AS_JSON
 @click.pass_context
-def networks(context: click.Context, name: str | None, *, is_json: bool) -> None:
+def networks(context: click.Context, name: str | None, *, is_classes: bool, is_json: bool) -> None:
     """List the networks, or the layers of NAME with their stride and reach."""
     from farm.engine import catalogue
 
     registry = registry_of(context)
-    rows = catalogue.layers(registry.network(name)) if name else catalogue.rows(registry.networks)
+    if name:
+        describe = catalogue.classes if is_classes else catalogue.layers
+        rows = describe(registry.network(name))
+    elif is_classes:
+        raise BadParameter("classes", "give a network, as in `farm networks starter --classes`")
+    else:
+        rows = catalogue.rows(registry.networks)
     if is_json:
         show_json(rows)
     else:

@@ -25,6 +25,7 @@ from farm.control.working_files import WorkingFiles
 from farm.errors import (
     BadOutput,
     BadParameter,
+    JobEnded,
     JobHeld,
     JobTakenOver,
     LedgerUnavailable,
@@ -276,7 +277,7 @@ class Controller:
         try:
             self._claim(job.id, [record.unit for record in records])
             self._ledger.take(job.id, self._clock.time())
-        except (BadOutput, JobHeld):
+        except (BadOutput, JobEnded, JobHeld):
             self._claims.release(job.id)
             return None
         return job, [record.restored for record in self._ledger.units(job.id)]

@@ -1,4 +1,4 @@
-"""Describe networks to users: their layers, strides and reach, and where their weights are."""
+"""Describe networks to users: their layers, classes, strides and reach, and where their weights are."""
 
 from collections.abc import Mapping
 
@@ -31,6 +31,14 @@ def layers(spec: NetworkSpec) -> list[Row]:
         return [_describe_layer(extractor, name) for name in names]
     except BadParameter:
         return [_describe_single_layer(network, name) for name in names]
+
+
+def classes(spec: NetworkSpec) -> list[Row]:
+    """List the classes with their numbers. Raises BadParameter if they have no names."""
+    names = spec.classes()
+    if not names:
+        raise BadParameter("classes", f"{spec.name} has no named classes; choose another network")
+    return [{"number": number, "class": name} for number, name in enumerate(names)]
 
 
 def _describe_layer(extractor: Extractor, name: str) -> Row:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -12,6 +13,7 @@ from torch import Tensor, fx, nn
 
 from farm.engine import cut, reach
 from farm.engine.cache import LoadedFiles, bytes_of
+from farm.engine.class_names import find_classes
 from farm.engine.device import DTYPES
 from farm.engine.tiles import Reach
 from farm.engine.weights import find_weights, load_weights, own_weights
@@ -91,10 +93,8 @@ class Extractor(nn.Module):
 
     def _probe(self, height: int, width: int) -> dict[str, Sides]:
         """Return each layer's channels, rows and columns. Raises BadParameter."""
-        state = {name: value.to("meta") for name, value in self.state_dict().items()}
-        picture = torch.empty(1, 3, height, width, device="meta")
         try:
-            features = torch.func.functional_call(self, state, (picture,))
+            features = self._run_without_pictures(height, width)
         except (RuntimeError, AssertionError) as error:
             raise BadParameter(
                 "layers",
@@ -109,6 +109,21 @@ class Extractor(nn.Module):
                     "choose another layer",
                 )
         return {layer: tuple(feature.shape[1:]) for layer, feature in features.items()}
+
+    @torch.no_grad()
+    def _run_without_pictures(self, height: int, width: int) -> dict[str, Tensor]:
+        """Return features that have a shape and no values.
+
+        Most networks tell their shapes from a batch of no pictures. Others, which reshape the batch
+        as well, run on the meta device; torch takes a second to import what it needs there.
+        """
+        with suppress(RuntimeError, AssertionError):
+            features = self(torch.empty(0, 3, height, width, device=self.mean.device))
+            if all(isinstance(f, Tensor) and not len(f) for f in features.values()):
+                return features  # type: ignore[no-any-return]
+        state = {name: value.to("meta") for name, value in self.state_dict().items()}
+        picture = torch.empty(1, 3, height, width, device="meta")
+        return torch.func.functional_call(self, state, (picture,))  # type: ignore[no-any-return]
 
     def fits(self, height: int, width: int) -> bool:
         """Return whether a picture of this size is large enough for all layers."""
@@ -174,18 +189,17 @@ class Network:
         """Names of the classes, in the order of the scores."""
         return self.spec.classes()
 
-    def class_index(self, name: str) -> int:
-        """Return the index of a class, given its number, its name or the start of its name.
+    def class_shares(self, name: str) -> dict[int, float]:
+        """Return the classes that a name or a word stands for, each with an equal share of 1.
 
         Raises UnknownName.
         """
-        if name.isdecimal() and int(name) < len(self.classes):
-            return int(name)
-        for matches in (str.__eq__, str.startswith):
-            for index, known in enumerate(self.classes):
-                if name and matches(known.lower(), name.lower()):
-                    return index
-        raise UnknownName(f"class of {self.name}", name, self.classes)
+        found = find_classes(name, self.classes)
+        if not found:
+            known = dict.fromkeys(part for names in self.classes for part in names.split(", "))
+            hint = f"`farm networks {self.name} --classes` lists them all"
+            raise UnknownName(f"class of {self.name}", name, known, hint)
+        return dict.fromkeys(found, 1 / len(found))
 
     def extractor(self, layers: Sequence[str]) -> Extractor:
         """Return the network cut at these layers. Raises UnknownName."""

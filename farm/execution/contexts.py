@@ -1,6 +1,9 @@
 """Creates the contexts that tasks receive: for a frame, for a run, and for checking a spec."""
 
+import gc
+import sys
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from farm.execution.failures import storage_errors
@@ -23,6 +26,7 @@ class ContextFactory:
     """Creates contexts on one device, which share its networks."""
 
     def __init__(self, registry: Registry, device: str) -> None:
+        import_engine()
         from farm.engine.networks import NetworkCache
 
         self.device = device
@@ -72,6 +76,24 @@ class ContextFactory:
             files=files,
             follow=follow,
         )
+
+
+def import_engine() -> None:
+    """Import the engine while the garbage collector pauses, and exempt what is there from it.
+
+    Importing torch makes hundreds of thousands of objects that live as long as the process. The
+    collector would walk them again and again while they are made, and once more at the end.
+    """
+    if "farm.engine.context" in sys.modules:
+        return
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        import_module("farm.engine.context")
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 def check_context(registry: Registry, spec: JobSpec) -> "FrameContext":

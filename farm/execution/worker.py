@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from farm import storage
 from farm.errors import Cancelled, OrderRefused, UserError
-from farm.execution.contexts import ContextFactory
+from farm.execution.contexts import ContextFactory, import_engine
 from farm.execution.failures import classify, farm_call, output_errors, plugin_errors
 from farm.execution.finishing import Finisher
 from farm.execution.rendering import Renderer
@@ -38,6 +38,7 @@ class Worker:
     """
 
     def __init__(self, registry: Registry, device: str | None = None) -> None:
+        import_engine()
         from farm.engine.device import pick_device
 
         self.device = device or pick_device()

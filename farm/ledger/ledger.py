@@ -18,7 +18,7 @@ from farm.errors import FarmBug, LedgerHeld, LedgerUnavailable
 from farm.ledger import earlier, forgetting, holding, pages
 from farm.ledger import service as services
 from farm.ledger.held_job import HeldJob, as_json, from_json
-from farm.ledger.opening import address_of, open_engine, reading
+from farm.ledger.opening import address_of, open_engine, reading, size_of
 from farm.ledger.pages import PAGE
 from farm.ledger.reading import job_from
 from farm.ledger.service import Service
@@ -53,6 +53,11 @@ class Ledger:
         Raises UserError if it cannot be opened, is not a ledger, or was written by a newer farm.
         """
         return cls(open_engine(url))
+
+    def size(self) -> int:
+        """Return how many bytes the database takes."""
+        with self._read() as connection:
+            return size_of(connection)
 
     def close(self) -> None:
         """Close the database."""

@@ -23,6 +23,12 @@ _PRAGMAS: Final = (
 )
 
 
+_SIZES: Final = {
+    "sqlite": "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+    "postgresql": "SELECT pg_database_size(current_database())",
+}
+
+
 def open_engine(url: str) -> Engine:
     """Return an engine for the ledger at a database URL, created or migrated if necessary.
 
@@ -62,6 +68,12 @@ def address_of(engine: Engine) -> str:
     if engine.dialect.name == "sqlite" and engine.url.database:
         return engine.url.database
     return engine.url.render_as_string(hide_password=True)
+
+
+def size_of(connection: Connection) -> int:
+    """Return how many bytes a database takes."""
+    query = _SIZES[connection.dialect.name]
+    return int(connection.exec_driver_sql(query).scalar_one())
 
 
 def _connectable(url: str) -> Engine:

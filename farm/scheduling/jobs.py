@@ -277,6 +277,10 @@ class ScheduledJob:
 
         return self._ready[lane].take(near, may_start)
 
+    def goes_on(self, stretch: int) -> bool:
+        """Return whether another frame of a stretch may start."""
+        return self._ready[Lane.RENDER].goes_on(stretch)
+
     def first_shared(self) -> UnitEntry | None:
         """Return the ready unit that several workers share and that starts next."""
         return self._ready[Lane.SHARED].first()

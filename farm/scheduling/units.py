@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 from farm.errors import FarmBug
 from farm.model.history import RestoredUnit
@@ -36,7 +36,7 @@ TRANSITIONS = frozenset(
 wants failed units to be tried again."""
 
 
-class Lane(Enum):
+class Lane(StrEnum):
     """What a unit waits for: a rendering worker, several that share it, or one that finishes films."""
 
     RENDER = "render"

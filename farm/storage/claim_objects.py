@@ -7,8 +7,8 @@ its process, if it is one of this machine, has ended.
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import Lock
-from typing import Self
+from threading import Lock, Thread
+from typing import Final, Self
 
 from farm.errors import BadInput, BadOutput, InputChanged, OutputReplaced, StorageFailed
 from farm.process import SILENT_SECONDS
@@ -19,6 +19,8 @@ from farm.storage.urls import as_folder, name
 
 __all__ = ["ClaimObject"]
 
+_PATIENCE_SECONDS: Final = 10.0
+
 
 class ClaimObject:
     """One job's claim on files of a remote folder."""
@@ -26,7 +28,9 @@ class ClaimObject:
     def __init__(self, scheme: Scheme, url: str, content: ClaimContent, written: Stat) -> None:
         self._scheme, self._url, self._content = scheme, url, bytes(content)
         self._written = written
-        self._renewing = Lock()
+        self._is_lost = False
+        self._renewal: Thread | None = None
+        self._beginning = Lock()
 
     @classmethod
     def write(cls, folder: str, content: ClaimContent) -> Self:
@@ -36,17 +40,29 @@ class ClaimObject:
         return cls(scheme, url, content, scheme.put_bytes(url, bytes(content), expected=ABSENT))
 
     def renew(self) -> bool:
-        """Show that the process lives. Returns False if the claim has certainly lost its file."""
-        with self._renewing:
+        """Begin to write the claim again, which shows that the process lives.
+
+        Waits for no storage: returns False if an earlier renewal found the claim's file gone.
+        """
+        with self._beginning:
+            if not self._renewal or not self._renewal.is_alive():
+                self._renewal = Thread(target=self._write_again, name="farm-claim", daemon=True)
+                self._renewal.start()
+        return not self._is_lost
+
+    def _write_again(self) -> None:
+        with suppress(BadOutput, StorageFailed):
             try:
                 self._written = self._scheme.put_bytes(
                     self._url, self._content, expected=self._written.version
                 )
             except OutputReplaced:
-                return False
-            except (BadOutput, StorageFailed):
-                return True
-        return True
+                self._is_lost = True
+
+    def wait(self) -> None:
+        """Wait until the last renewal has ended, or cannot be expected to end soon."""
+        if self._renewal:
+            self._renewal.join(_PATIENCE_SECONDS)
 
     def others(self) -> Iterator[ClaimContent]:
         """Yield the other claims on the folder that count, and remove those that do not."""
@@ -62,6 +78,7 @@ class ClaimObject:
 
     def remove(self) -> None:
         """Give the claim up."""
+        self.wait()  # it must not appear again
         with suppress(BadOutput, StorageFailed):
             self._scheme.remove(self._url)
 

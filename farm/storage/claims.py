@@ -26,6 +26,7 @@ class Claim:
         self._job, self._process, self._began = job, process, began
         self._names: dict[str, tuple[str, ...]] = {}
         self._marks: dict[str, ClaimFile | ClaimObject] = {}
+        self._lost: set[str] = set()
         self._created: list[Path] = []
 
     def take(self, targets: Iterable[str | Path]) -> None:
@@ -49,13 +50,15 @@ class Claim:
 
         A claim whose file is gone is taken again. Raises BadOutput if another job has it by now.
         """
-        for folder in self._names:
-            mark = self._marks.get(folder)
-            if mark is None or not mark.renew():
-                if mark is not None:
-                    self._marks.pop(folder).remove()
-                with suppress(StorageFailed):
-                    self._take(folder)
+        for folder, mark in list(self._marks.items()):
+            if not mark.renew():
+                del self._marks[folder]
+                mark.remove()
+                self._lost.add(folder)
+        for folder in list(self._lost):
+            with suppress(StorageFailed):
+                self._take(folder)
+                self._lost.remove(folder)
 
     def touch(self) -> None:
         """Show that the process lives, whether or not the claim still has its files."""

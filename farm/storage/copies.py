@@ -10,25 +10,21 @@ import hashlib
 import json
 import os
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 from typing import BinaryIO, Final
 
 from farm.errors import BadInput, BadOutput, FarmError, StorageFailed
 from farm.settings import Settings
-from farm.storage.local import remove_folder, remove_leftovers, sha256_file, write_error
+from farm.storage.copy_locks import Held, bytes_in, locked, open_locked, remove_if_free
+from farm.storage.local import remove_leftovers, sha256_file, write_error
 from farm.storage.scheme import Entry, Scheme, Stat
 from farm.storage.urls import absolute, as_folder, name, parents
 
 __all__ = ["Copies", "local_copies"]
-
-_HELD: Final = 128
-"""Copies that a process keeps from being removed: those it was given last."""
 
 _THREADS: Final = 8
 """Files of a folder that are fetched at the same time."""
@@ -55,7 +51,7 @@ class Copies:
 
     def __init__(self, folder: Path, most_bytes: int) -> None:
         self._folder, self._most_bytes = folder, most_bytes
-        self._held = _Held()
+        self._held = Held()
         self._unswept = most_bytes
 
     def copy(self, url: str, seen: Stat, scheme: Scheme) -> Path:
@@ -103,7 +99,8 @@ class Copies:
         entry = self._entry(url, written.version)
         with suppress(OSError):
             self._make_room(written.size)
-            with _locked(entry, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            with locked(entry, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                _sync(content)
                 content.replace(entry / _local_name(url))
 
     def _entry(self, url: str, version: str) -> Path:
@@ -114,8 +111,8 @@ class Copies:
         """Return a copy that stays while it is in use. fetch: completes a part of it."""
         try:
             while not self._is_held(entry, copy):
-                with _locked(entry, fcntl.LOCK_EX):
-                    if not copy.exists():
+                with locked(entry, fcntl.LOCK_EX, until=copy.exists) as is_alone:
+                    if is_alone and not copy.exists():
                         self._make_room(size)
                         fetch(entry / _PART)
                         (entry / _PART).replace(copy)
@@ -125,12 +122,14 @@ class Copies:
 
     def _is_held(self, entry: Path, copy: Path) -> bool:
         """Return whether a copy is here; it then stays while it is in use."""
-        descriptor = _open_locked(entry, fcntl.LOCK_SH)
-        self._held.add(entry, descriptor)
+        descriptor = open_locked(entry, fcntl.LOCK_SH)
+        assert descriptor is not None
         if copy.exists():
             os.utime(descriptor)
+            self._held.add(entry, descriptor)
             return True
-        self._held.drop(entry)
+        os.close(descriptor)
+        self._held.drop(entry)  # of a copy that somebody removed by hand
         return False
 
     def _error(self, error: OSError) -> FarmError:
@@ -148,37 +147,13 @@ class Copies:
         self._unswept = 0
         remove_leftovers(self._folder / "outgoing")
         entries = sorted((self._folder / "copies").glob("*"), key=_last_use)
-        sizes = [_bytes_in(entry) for entry in entries]
+        sizes = [bytes_in(entry) for entry in entries]
         excess = sum(sizes) + size - self._most_bytes
         for entry, freed in zip(entries, sizes, strict=True):
             if excess <= 0:
                 return
-            if _removed(entry):
+            if remove_if_free(entry):
                 excess -= freed
-
-
-class _Held:
-    """Locks of the copies that this process was given last."""
-
-    def __init__(self) -> None:
-        self._descriptors: OrderedDict[Path, int] = OrderedDict()
-        self._lock = Lock()
-
-    def add(self, entry: Path, descriptor: int) -> None:
-        with self._lock:
-            self._close(entry)
-            self._descriptors[entry] = descriptor
-            if len(self._descriptors) > _HELD:
-                self._close(next(iter(self._descriptors)))
-
-    def drop(self, entry: Path) -> None:
-        with self._lock:
-            self._close(entry)
-
-    def _close(self, entry: Path) -> None:
-        descriptor = self._descriptors.pop(entry, None)
-        if descriptor is not None:
-            os.close(descriptor)
 
 
 def _fetch(url: str, seen: Stat, scheme: Scheme, part: Path) -> None:
@@ -190,6 +165,13 @@ def _fetch(url: str, seen: Stat, scheme: Scheme, part: Path) -> None:
     if not is_right or (seen.sha256 and sha256_file(part) != seen.sha256):
         part.unlink()
         raise StorageFailed(url, "what arrived is not what was written; its copy was dropped")
+    _sync(part)
+
+
+def _sync(path: Path) -> None:
+    """Let a file be on the disk before it appears under its name."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _fetch_folder(
@@ -236,63 +218,8 @@ def _local_name(url: str) -> str:
     return f"{_key(last)}{last}" if last.startswith(".") or last == _PART else last
 
 
-def _open_locked(folder: Path, kind: int) -> int:
-    """Return a descriptor of a folder, created if it is not there, with a lock on it."""
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(folder, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
-        try:
-            fcntl.flock(descriptor, kind)
-            if os.path.samestat(os.fstat(descriptor), folder.stat()):
-                return descriptor
-        except FileNotFoundError:
-            pass
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-@contextmanager
-def _locked(folder: Path, kind: int) -> Iterator[None]:
-    descriptor = _open_locked(folder, kind)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _last_use(entry: Path) -> float:
     try:
         return entry.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _bytes_in(entry: Path) -> int:
-    total = 0
-    for parent, _, names in os.walk(entry):
-        for each in names:
-            with suppress(OSError):
-                total += Path(parent, each).lstat().st_size
-    return total
-
-
-def _removed(entry: Path) -> bool:
-    """Remove an entry, and return True, unless it is in use."""
-    try:
-        descriptor = os.open(entry, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    else:
-        remove_folder(entry)
-        return True
-    finally:
-        os.close(descriptor)

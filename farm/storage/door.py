@@ -76,17 +76,17 @@ def input_path(url: str | Path) -> Path:
     """
     if not is_remote(url):
         return local.local_input(str(url))
-    url = absolute(url)
-    for attempt in range(_ATTEMPTS):
-        stat = seen(url)
-        if stat is None:
-            raise BadInput(url, "no such file")
-        try:
-            return local_copies().copy(url, stat, scheme_of(url))
-        except InputChanged:
-            if attempt == _ATTEMPTS - 1 or url in (_views.get() or {}):
-                raise
-    raise AssertionError(url)
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(InputChanged):
+            return _copy(absolute(url))
+    return _copy(absolute(url))
+
+
+def _copy(url: str) -> Path:
+    stat = seen(url)
+    if stat is None:
+        raise BadInput(url, "no such file")
+    return local_copies().copy(url, stat, scheme_of(url))
 
 
 def local_folder(url: str | Path, report: Callable[[float], None] = lambda _done: None) -> Path:

@@ -1,5 +1,7 @@
 """Build the objective of a dream from its parameters, and check both."""
 
+from collections.abc import Mapping
+
 from farm import BadParameter, Context
 from farm.engine import objectives
 from farm.engine.masks import read_mask
@@ -22,7 +24,7 @@ def check_objective(params: DreamParams, context: Context) -> None:
         )
     extractor = network.extractor(objective_layers(params))
     for name in params.classes:
-        network.class_index(name)
+        network.class_shares(name)
     for layer, shape in extractor.shapes(512, 512).items():
         for channel in params.channels:
             if channel >= shape.channels:
@@ -35,13 +37,22 @@ def check_objective(params: DreamParams, context: Context) -> None:
         read_mask(params.mask, context.read(params.mask))
 
 
+def class_objective(network: Network, weights: Mapping[str, float]) -> objectives.Classes:
+    """Return the objective of named classes; a word divides its weight among its classes."""
+    total: dict[int, float] = {}
+    for name, weight in weights.items():
+        for index, share in network.class_shares(name).items():
+            total[index] = total.get(index, 0.0) + weight * share
+    return objectives.Classes(total)
+
+
 def build_objective(
     params: DreamParams, network: Network, context: Context
 ) -> objectives.Objective:
     """Return the objective that the parameters describe."""
     weights = params.layer_weights()
     if params.classes:
-        return objectives.Classes({network.class_index(name): 1.0 for name in params.classes})
+        return class_objective(network, dict.fromkeys(params.classes, 1.0))
     if params.guide:
         guide = context.read(params.guide)
         features = {layer: context.features(guide, network, layer) for layer in weights}

@@ -52,7 +52,8 @@ class DreamParams(NetworkParams):
     )
     classes: tuple[str, ...] = Field(
         (),
-        description="Class to dream of, by name or number. Repeat for more.",
+        description="Class to dream of, by name or number, or a word in the names of several. Repeat for "
+        "more. `farm networks NAME --classes` lists them.",
         json_schema_extra={"cli": "--class"},
     )
     guide: FilePath | None = Field(None, description="Picture whose features the dream imitates.")

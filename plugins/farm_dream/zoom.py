@@ -93,7 +93,7 @@ class Zoom(Effect):
         if self.params.turns and network.spec.head is None:
             raise BadParameter("turns", f"{network.name} has no classes; choose another network")
         for text in self.params.turns:
-            network.class_index(parse_cue(text).name)
+            network.class_shares(parse_cue(text).name)
 
     def render(self, image: "Tensor", context: Context) -> "Tensor":
         from farm_dream import ascent
@@ -109,13 +109,13 @@ class Zoom(Effect):
 
     def _classes_at(self, seconds: float, network: "Network") -> "Objective | None":
         """Return the objective of the classes at a time; None before the first cue."""
-        from farm.engine.objectives import Classes
+        from farm_dream.objective import class_objective
 
         cues = [parse_cue(text) for text in self.params.turns]
         weights = class_weights(cues, seconds, self.params.fade)
         if not weights:
             return None
-        return Classes({network.class_index(name): share for name, share in weights.items()})
+        return class_objective(network, weights)
 
 
 def class_weights(cues: list[Cue], seconds: float, fade: float) -> dict[str, float]:

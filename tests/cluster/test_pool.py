@@ -21,6 +21,7 @@ from farm.model.messages import (
     UnitSucceeded,
     WorkerAlive,
     WorkerJoined,
+    WorkerLost,
     WorkerRefused,
 )
 
@@ -116,6 +117,26 @@ def test_a_worker_says_what_it_is_and_that_it_lives(start_pool: StartPool, effec
     assert renderer.threads == 1
     assert renderer.memory > 2**20
     assert any(entry.startswith("torch ") for entry in renderer.installed)
+
+
+def test_workers_of_a_fixed_cluster_stay_however_few_are_wanted(
+    ray_cluster: Any,
+    start_pool: StartPool,
+    effects: Path,
+    make_order: MakeOrder,
+    bench_of: BenchOf,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("farm_cluster.demand._IDLE_SECONDS", 0.0)
+    with start_pool(workers=2, plugins_dir=effects, address=ray_cluster.address) as pool:
+        bench = bench_of(pool, 2)
+        pool.want(2)
+        pool.want(1)
+        order = make_order("invert")
+        for worker in bench.workers:
+            bench.until(WorkerAlive)
+            pool.assign([worker], order)
+            assert bench.until(UnitSucceeded | WorkerLost).worker == worker
 
 
 def test_more_workers_than_the_cluster_can_hold_are_refused(start_pool: StartPool) -> None:

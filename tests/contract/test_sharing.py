@@ -16,9 +16,12 @@ from farm.model.messages import (
     UnitProgress,
     UnitStarted,
     UnitSucceeded,
+    WorkerJoined,
     WorkerLost,
 )
 from farm.storage import sha256_file
+
+from ..fakes import End, FakeExecutor  # noqa: TID252 - shared with the tests of scheduling
 
 MakeOrder = Callable[..., Order]
 BenchOf = Callable[..., Any]
@@ -26,7 +29,7 @@ BenchOf = Callable[..., Any]
 SHARED_CLUSTER = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 
-@pytest.fixture(scope="module", params=[pytest.param("ray", marks=SHARED_CLUSTER)])
+@pytest.fixture(scope="module", params=["fake", pytest.param("ray", marks=SHARED_CLUSTER)])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -34,10 +37,17 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def make(kind: str, request: pytest.FixtureRequest, effects: Path) -> Callable[[], Executor]:
     """Make an executor with two workers of one thread."""
+    if kind == "fake":
+        return partial(FakeExecutor, until_the_file_appears, 2)
     request.getfixturevalue("ray_cluster")
     from farm_cluster import make_pool
 
     return partial(make_pool, ExecutorOptions(workers=2, threads=1, plugins_dir=effects))
+
+
+def until_the_file_appears(order: Order) -> End:
+    until = order.params.get("until")
+    return "hang" if until and not Path(str(until)).exists() else "succeed"
 
 
 @pytest.fixture(scope="module")
@@ -124,10 +134,10 @@ def test_if_one_of_them_is_lost_the_other_serves_again_at_once(
     order = make_order("invert")
     pair.executor.assign([other], order)
     assert pair.until(WorkerLost).worker == lost
-    done = pair.until(UnitSucceeded)
+    news = [pair.until(WorkerJoined | UnitSucceeded) for _ in range(2)]
+    done, joined = sorted(news, key=lambda message: isinstance(message, WorkerJoined))
     assert (done.worker, done.token) == (other, order.token)
-    pair.workers = [other, pair.next_renderer()]
-    pair.worker = other
+    pair.workers, pair.worker = [other, joined.worker], other
     serve_alone(pair, make_order)
 
 

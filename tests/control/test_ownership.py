@@ -63,7 +63,7 @@ def files(spec: JobSpec) -> dict[str, bytes]:
 
 
 def jobs(ledger: Ledger) -> list[tuple[str, JobState]]:
-    return [(job.id, job.state) for job in ledger.jobs()]
+    return [(job.id, job.state) for job in reversed(ledger.jobs())]
 
 
 @pytest.mark.parametrize("resume", [False, True])

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from farm.engine import catalogue
 from farm.engine.networks import HEAD, NetworkCache
+from farm.errors import BadParameter
 from farm.host.registry import Registry
 from farm.model.specs import NetworkSpec
 from farm_networks.starter import WEIGHTS
@@ -85,6 +86,15 @@ def test_vggs_layers_have_the_papers_names() -> None:
     rows = {row["layer"]: row for row in catalogue.layers(torchvision_spec("vgg19"))}
     assert (rows["relu4_2"]["channels"], rows["relu4_2"]["stride"]) == (512, "8")
     assert "features.22" not in rows
+
+
+def test_the_classes_are_listed_with_their_numbers() -> None:
+    rows = catalogue.classes(Registry.load().networks["starter"])
+    assert rows[30]["number"] == 30
+    assert str(rows[30]["class"]).startswith("tabby")
+    assert len(rows) == 200
+    with pytest.raises(BadParameter, match="bare has no named classes; choose another network"):
+        catalogue.classes(bare())
 
 
 class AcrossChannels(nn.Module):

@@ -149,20 +149,33 @@ def test_the_mean_score_equals_torchvisions_classifier(
 def test_classes_are_found_by_name_number_and_prefix(random_network: RandomNetwork) -> None:
     network = random_network("googlenet", "float32")
     assert len(network.classes) == 1000
-    assert network.class_index("281") == network.class_index("tabby") == 281
-    assert network.class_index("Golden Retr") == network.classes.index("golden retriever")
-    assert network.class_index("crane") == network.classes.index("crane")
+    assert network.class_shares("281") == network.class_shares("tabby") == {281: 1.0}
+    golden, crane = map(network.classes.index, ("golden retriever", "crane"))
+    assert network.class_shares("Golden Retr") == {golden: 1.0}
+    assert network.class_shares("crane") == {crane: 1.0}
+
+
+def test_a_word_stands_for_every_class_that_has_it_in_its_name(
+    random_network: RandomNetwork,
+) -> None:
+    """So `cat` is every cat, and not the catamaran, whose name starts with it."""
+    network = random_network("googlenet", "float32")
+    shares = network.class_shares("cat")
+    names = [network.classes[index].split() for index in shares]
+    assert len(names) == 5
+    assert all("cat" in name for name in names)
+    assert set(shares.values()) == {0.2}
 
 
 @pytest.mark.parametrize("name", ["tabbycat", "1000", "²", ""])
 def test_an_unknown_class_is_refused(random_network: RandomNetwork, name: str) -> None:
     with pytest.raises(UnknownName, match=f"unknown class of googlenet {name!r}"):
-        random_network("googlenet", "float32").class_index(name)
+        random_network("googlenet", "float32").class_shares(name)
 
 
 def test_an_unknown_class_suggests_similar_names(random_network: RandomNetwork) -> None:
     with pytest.raises(UnknownName, match=r"'goldn retriever'; did you mean golden retriever"):
-        random_network("googlenet", "float32").class_index("goldn retriever")
+        random_network("googlenet", "float32").class_shares("goldn retriever")
 
 
 def test_a_network_without_a_head_has_no_class_scores() -> None:

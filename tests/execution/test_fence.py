@@ -19,7 +19,9 @@ class Writer:
     def __init__(self, name: bytes, meanwhile: Callable[[], object] = lambda: None) -> None:
         self._name, self._meanwhile = name, meanwhile
 
-    def run(self, order: Order, _report: ReportProgress, _is_cancelled: IsCancelled) -> Figures:
+    def run(
+        self, order: Order, _report: ReportProgress, _is_cancelled: IsCancelled, _world: None = None
+    ) -> Figures:
         self._meanwhile()
         with open_whole(order.unit.target) as file:
             file.write(self._name)

@@ -58,7 +58,7 @@ def recorder(folder_storage: Any) -> Recorder:
 
 @pytest.fixture(scope="module")
 def worker() -> Worker:
-    return Worker(Registry.load(EXAMPLES), "cpu", 1)
+    return Worker(Registry.load(EXAMPLES), "cpu")
 
 
 @pytest.fixture
@@ -128,6 +128,18 @@ def test_what_a_checkpoint_needs_is_there_before_it_and_the_result_comes_last(
     assert recorder.written[-1] == RESULT
 
 
+def test_files_are_written_after_those_they_depend_on(
+    folder_storage: Any, recorder: Recorder
+) -> None:
+    names = ("denoise.log", "checkpoints/a.png", "checkpoints/a.safetensors", "run.json", RESULT)
+    with open_run_folder(f"{folder_storage.root}/run", RESULT, 0) as folder:
+        (folder.path / "checkpoints").mkdir()
+        for name in names:
+            (folder.path / name).touch()
+        folder.push()
+    assert recorder.written == ["run.json", "a.png", "denoise.log", "a.safetensors", RESULT]
+
+
 @pytest.mark.parametrize("room", [0, 1, 3])
 def test_a_storage_that_is_full_ends_the_attempt_and_the_next_one_goes_on(
     worker: Worker, order: Callable[..., Order], folder_storage: Any, recorder: Recorder, room: int
@@ -158,6 +170,22 @@ def test_a_stale_worker_replaces_nothing_of_a_run_that_another_has_taken_over(
         with pytest.raises(OutputReplaced):
             stale.push()
     assert folder_storage.get("run/log.jsonl") == b"1\n2\n"
+
+
+def test_what_a_run_has_reached_is_at_the_url_when_its_process_dies(
+    worker: Worker, order: Callable[..., Order], folder_storage: Any
+) -> None:
+    """Nothing that the process would still do at its end is needed."""
+    names: list[str] = []
+
+    def report(
+        _done: float, _note: str, _tiles: int, figures: TrainingFigures | None = None
+    ) -> None:
+        if figures and figures.step == 101:
+            names.extend(folder_storage.names())
+
+    worker.run(order(f"{folder_storage.root}/run", 102), report, lambda: False)
+    assert {"run/checkpoints/step-00000100.safetensors", "run/log.jsonl"} < {*names}
 
 
 def test_only_the_first_worker_reads_and_writes_the_folder(folder_storage: Any) -> None:

@@ -132,6 +132,12 @@ def test_text_that_no_database_takes_is_stored_in_other_words(ledger: Ledger) ->
     assert ledger.jobs()[0].reason == shown
 
 
+def test_a_ledger_grows_with_what_it_contains(ledger: Ledger) -> None:
+    before = ledger.size()
+    ledger.add(job(), restored(*(f"u{number}" for number in range(5000))))
+    assert ledger.size() > before + 5000 * 50
+
+
 def test_an_unknown_job_has_no_record(ledger: Ledger) -> None:
     assert ledger.job("j1") is None
     assert ledger.find(job().spec.key) is None

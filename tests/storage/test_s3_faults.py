@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ from farm.storage import s3 as s3_module
 from farm.storage.s3 import S3
 
 from ..faulty_proxy import (  # noqa: TID252 - shared between rooms
+    Answer,
+    Handler,
     Proxy,
     busy,
     cut,
@@ -210,6 +213,21 @@ def test_a_large_object_replaces_only_what_is_expected(bucket: Storage, tmp_path
     with pytest.raises(OutputReplaced):
         put(bucket, LARGE, tmp_path, ABSENT)
     assert input_path(bucket.url("a")).read_bytes() == CONTENT[:10]
+    assert uploads(bucket) == []
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_large_object_does_not_replace_what_appears_while_it_is_sent(
+    bucket: Storage, proxy: Proxy, tmp_path: Path
+) -> None:
+    def overtake(handler: Handler, carry_out: Callable[[], Answer]) -> None:
+        bucket.scheme.put_bytes(bucket.url("a"), b"newer")
+        handler.answer(carry_out())
+
+    proxy.fail("PUT", overtake)
+    with pytest.raises(OutputReplaced):
+        put(bucket, LARGE, tmp_path, ABSENT)
+    assert input_path(bucket.url("a")).read_bytes() == b"newer"
     assert uploads(bucket) == []
 
 

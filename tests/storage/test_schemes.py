@@ -90,6 +90,27 @@ def test_of_writers_at_once_one_wins_whole(storage: Storage, put: Put, tmp_path:
     assert [entry.url for entry in storage.scheme.entries(storage.url(""))] == [storage.url("a")]
 
 
+def test_of_writers_who_expect_the_same_one_wins(remote: Storage, tmp_path: Path) -> None:
+    url, sources = remote.url("a"), [tmp_path / str(number) for number in range(6)]
+    version = ABSENT
+    for turn in range(3):
+        for number, source in enumerate(sources):
+            source.write_bytes(bytes([turn, number]) * 50_000)
+
+        def attempt(source: Path, expected: str = version) -> Stat | None:
+            try:
+                return remote.scheme.put(url, source, "", expected=expected)
+            except OutputReplaced:
+                return None
+
+        with Pool(6) as pool:
+            (won,) = filter(None, pool.map(attempt, sources))
+        found = remote.scheme.stat(url)
+        assert found
+        version = won.version
+        assert found.version == version
+
+
 def test_a_partial_copy_is_continued(storage: Storage, put: Put, tmp_path: Path) -> None:
     seen = put("a", b"0123456789")
     (tmp_path / "part").write_bytes(b"abcd")

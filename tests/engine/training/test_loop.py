@@ -25,6 +25,7 @@ from farm.engine.training import (
     row_generator,
     shuffled_index,
 )
+from farm.engine.training.contract import StepRecord
 from farm.engine.training.loop import train
 from farm.engine.training.run_log import LOG
 from farm.engine.training.runs import CHECKPOINTS, checkpoints
@@ -174,8 +175,10 @@ def test_only_the_first_worker_needs_the_folder_of_the_run(tmp_path: Path) -> No
 
 
 def test_a_run_of_several_workers_goes_back_without_a_shared_disk(tmp_path: Path) -> None:
+    states = [make_state(), make_state()]  # not in threads, which share torch's random generator
+
     def program(world: World) -> TrainState:
-        return supervised(tmp_path / str(world.rank), 10, world)
+        return supervised(tmp_path / str(world.rank), 10, world, states[world.rank])
 
     first, second = Threads(2).run(program)
     assert first.memory == second.memory == {"safe": 4, "decided": [8]}
@@ -187,13 +190,13 @@ def test_a_worker_that_cannot_use_the_checkpoint_of_the_first_ends_the_attempt(
     tmp_path: Path,
 ) -> None:
     run(tmp_path, 5)
-    facts = [{}, {"data": "other"}]
+    states = [make_state(), make_state(data="other")]
 
     def program(world: World) -> str:
         world = replace(world, all_reduce=lambda _tensor: None)
         options = TrainingOptions(tmp_path, 12, BATCH, every=5)
         try:
-            train(make_state(**facts[world.rank]), make_step(world), options, world=world)
+            train(states[world.rank], make_step(world), options, world=world)
         except FarmError as error:
             return str(error)
         return "done"
@@ -369,9 +372,15 @@ class TooFast:
         earlier["decided"] = memory["decided"]
 
 
-def supervised(folder: Path, steps: int, world: World = ALONE, **options: Any) -> TrainState:
+def supervised(
+    folder: Path,
+    steps: int,
+    world: World = ALONE,
+    state: TrainState | None = None,
+    **options: Any,
+) -> TrainState:
     """Train with a supervisor whose decision divides the rate by five."""
-    state = make_state()
+    state = state or make_state()
 
     def step(state: TrainState, rows: range) -> StepResult:
         factor = 0.2 if "decided" in state.memory else 1.0
@@ -398,6 +407,33 @@ def test_a_supervisor_takes_the_run_back_and_what_it_learnt_stays(tmp_path: Path
             state.modules["net"].parameters(), straight.modules["net"].parameters(), strict=True
         )
     )
+
+
+class Lister:
+    """A watcher that lists the checkpoints that are there with each one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.seen: list[tuple[int, list[int]]] = []
+
+    def on_step(self, record: StepRecord) -> None:
+        """Do nothing."""
+
+    def on_checkpoint(self, state: TrainState, observation: Observation) -> None:
+        self.seen.append((state.step, list(checkpoints(self._folder))))
+
+    def on_stop(self, state: TrainState) -> None:
+        """Do nothing."""
+
+    def on_end(self, state: TrainState) -> None:
+        """Do nothing."""
+
+
+def test_a_watcher_sees_no_later_checkpoint_after_going_back(tmp_path: Path) -> None:
+    watcher = Lister(tmp_path)
+    supervised(tmp_path, STEPS, watcher=watcher)
+    assert (4, [3, 4]) in watcher.seen[2:]
+    assert all(there[-1] == step for step, there in watcher.seen)
 
 
 def test_a_decision_is_in_the_log_and_in_the_note_of_its_step(tmp_path: Path) -> None:
