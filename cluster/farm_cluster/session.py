@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from farm.errors import UserError
+from farm.execution.heap import HEAP_ENVIRONMENT
 from farm.host.executor import ExecutorOptions
 from farm.settings import Settings
 from farm.storage import remove_folder
@@ -53,7 +54,8 @@ def prepare_environment(address: str | None) -> None:
 def worker_environment(threads: int) -> dict[str, str]:
     """Return the environment variables of a worker process with this many threads."""
     blocked = ",".join(sorted(Settings().block_plugins))
-    return {"OMP_NUM_THREADS": str(threads)} | ({"FARM_BLOCK_PLUGINS": blocked} if blocked else {})
+    own = {"OMP_NUM_THREADS": str(threads), **HEAP_ENVIRONMENT}
+    return own | ({"FARM_BLOCK_PLUGINS": blocked} if blocked else {})
 
 
 def do_nothing() -> None:
