@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from farm.control.announcing import Observer
 from farm.control.clock import SystemClock
-from farm.control.controller import Controller, Observer
+from farm.control.controller import Controller
 from farm.errors import BadParameter, FarmError, PluginError, UnknownName, UserError
 from farm.execution.contexts import check_context, command_context
 from farm.execution.own_thread import in_own_thread

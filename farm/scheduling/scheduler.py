@@ -62,6 +62,7 @@ from farm.model.unit import HELD, UnitState
 from farm.scheduling.attempts import Attempts
 from farm.scheduling.jobs import ScheduledJob
 from farm.scheduling.policy import Policy
+from farm.scheduling.retries import retry
 from farm.scheduling.roster import Roster
 from farm.scheduling.state import SchedulerState
 from farm.scheduling.units import UnitEntry
@@ -236,7 +237,7 @@ class Scheduler:
             case PriorityChanged(_, priority):
                 job.prioritise(priority)
             case RetryWanted(_, units) if not job.is_ending:
-                job.retry(units, now)
+                retry(job, units, now)
         self._state.settle(job)
 
     def _stop(self, now: float) -> None:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from farm.errors import FarmBug
 from farm.model.history import RestoredUnit
 from farm.model.messages import Reason
-from farm.model.unit import HELD, Role, Unit, UnitState
+from farm.model.unit import ALL_WORKERS, HELD, Role, Unit, UnitState
 
 S = UnitState
 
@@ -34,6 +34,9 @@ TRANSITIONS = frozenset(
 )
 """Every change of state that is allowed. Those to blocked, and from quarantined, are made when a user
 wants failed units to be tried again."""
+
+
+_IN_USE = (S.READY, *HELD)
 
 
 class Lane(StrEnum):
@@ -79,6 +82,19 @@ class UnitEntry:
     def is_clean(self) -> bool:
         """Whether nothing speaks against any worker that may serve the job."""
         return not (self.tried_on or self.crashes or self.runs_alone)
+
+    def is_failed_frame(self, state: UnitState) -> bool:
+        """Return whether a state means that it renders and failed, other than for a refused input."""
+        return state is S.QUARANTINED and self.renders and Reason.USER_ERROR not in self.failures
+
+    def wanted_workers(self, state: UnitState) -> int:
+        """Return how many rendering workers it uses in a state, or could use.
+
+        A unit for all workers counts as one: it takes what is there.
+        """
+        if not self.renders or state not in _IN_USE:
+            return 0
+        return self.unit.workers if self.unit.workers != ALL_WORKERS else 1
 
     def enter(self, state: UnitState, now: float, worker: str = "", why: str = "") -> UnitState:
         """Change the state and return the one before. Raises FarmBug for a change not allowed."""
