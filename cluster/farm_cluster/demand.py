@@ -35,19 +35,24 @@ class Demand:
     limit: the most that there should be; None where the cluster stays as it is.
     """
 
-    def __init__(self, options: ExecutorOptions, kind: Kind) -> None:
-        self.can_grow = options.address is not None and has_autoscaler()
+    def __init__(self, options: ExecutorOptions) -> None:
+        self.can_grow = False
         self.limit: int | None = None
-        self._most = options.workers
-        self._bundle = {"GPU": 1} if kind == "gpu" else {"CPU": options.threads}
+        self._options = options
+        self._bundle: dict[str, int] = {}
         self._peak, self._peak_ends = 0, 0.0
         self._wanted = self._requested = 0
 
+    def begin(self, kind: Kind) -> None:
+        """Look for an autoscaler on the cluster that this process is connected to now."""
+        self.can_grow = self._options.address is not None and has_autoscaler()
+        self._bundle = {"GPU": 1} if kind == "gpu" else {"CPU": self._options.threads}
+
     def want(self, workers: int) -> None:
         """Take note of how many workers the units that run or wait could use."""
-        self._wanted = workers if self._most is None else min(workers, self._most)
-        if self.can_grow:
-            self.update()
+        most = self._options.workers
+        self._wanted = workers if most is None else min(workers, most)
+        self.update()
 
     def update(self) -> None:
         """Raise or lower the limit, and tell the autoscaler. Does nothing before want()."""

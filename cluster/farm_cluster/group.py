@@ -5,13 +5,11 @@ all of them meet. Processes stay what they were: their networks are loaded befor
 """
 
 import os
-import pickle
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Final, final
 
 import psutil
 
@@ -19,9 +17,9 @@ from farm.errors import WorkerDied
 from farm.execution.runner import IsCancelled, ReportProgress, Runner
 from farm.execution.worker import Worker
 from farm.model.messages import Figures, Order
+from farm_cluster.exchange import all_reduce, begin_all_reduce, broadcast_to, communication
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch._C._distributed_c10d import TCPStore
 
     from farm.engine.world import World
@@ -32,8 +30,6 @@ COLLECTIVE_SECONDS: Final = 24 * 3600
 """How long a worker waits for the others to finish computing: a long wait does not mean they died."""
 
 _MEET_SECONDS: Final = 120
-_HEADER_BYTES: Final = 4096
-_LENGTH_BYTES: Final = 8
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ class GroupMember(Runner):
         _world: "World | None" = None,
     ) -> Figures:
         """Do this worker's part. Raises FarmError only; WorkerDied if another worker is lost."""
-        with _communication():
+        with communication():
             world = _join(self._seat, self._store, self._host, self._worker.device)
         figures = self._worker.run(order, report, is_cancelled, world)
         with suppress(WorkerDied):  # what is written stays written, whatever happens to the others
@@ -110,7 +106,7 @@ def _join(seat: Seat, store: "TCPStore | None", host: str, device: str) -> "Worl
         timeout=timedelta(seconds=COLLECTIVE_SECONDS),
     )
     sys.excepthook = before  # torch adds a layer for each group
-    return World(seat.rank, seat.size, _all_reduce, _broadcast(device), _begin_all_reduce)
+    return World(seat.rank, seat.size, all_reduce, broadcast_to(device), begin_all_reduce)
 
 
 def _interface(host: str) -> str:
@@ -123,118 +119,3 @@ def _wait_for_all(world: "World") -> None:
     import torch
 
     world.all_reduce(torch.zeros(1))
-
-
-def _all_reduce(tensor: "Tensor") -> None:
-    import torch.distributed as dist
-
-    with _communication():
-        dist.all_reduce(tensor)
-
-
-def _begin_all_reduce(tensor: "Tensor") -> Callable[[], object]:
-    import torch.distributed as dist
-
-    with _communication():
-        sum_ = dist.all_reduce(tensor, async_op=True)
-
-    def wait() -> None:
-        with _communication():
-            sum_.wait()
-
-    return wait
-
-
-def _broadcast(device: str) -> Callable[..., Mapping[Any, "Tensor"]]:
-    """Return a function that copies the tensors of one worker to all workers, to this device."""
-
-    def broadcast(tensors: Mapping[Any, "Tensor"] | None, rank: int) -> Mapping[Any, "Tensor"]:
-        with _communication():
-            if tensors is None:
-                return _receive(rank, device)
-            _send(tensors, rank)
-            return tensors
-
-    return broadcast
-
-
-def _send(tensors: Mapping[Any, "Tensor"], rank: int) -> None:
-    sent = {name: _dense(tensor) for name, tensor in tensors.items()}
-    layout = [(name, t.dtype, tuple(t.shape), t.stride()) for name, t in sent.items()]
-    _send_header(pickle.dumps(layout), rank)
-    _exchange(sent.values(), rank)
-
-
-def _receive(rank: int, device: str) -> Mapping[Any, "Tensor"]:
-    import torch
-
-    layout = pickle.loads(_receive_header(rank))  # noqa: S301 - from a worker of this farm
-    received = {
-        name: torch.empty_strided(shape, stride, dtype=dtype, device=device)
-        for name, dtype, shape, stride in layout
-    }
-    _exchange(received.values(), rank)
-    return received
-
-
-def _exchange(tensors: Any, rank: int) -> None:
-    """Send the content of dense tensors from the worker of this rank, all at once."""
-    import torch.distributed as dist
-
-    flat = [_bytes_of(tensor) for tensor in tensors if tensor.numel()]
-    for sent in [dist.broadcast(one, rank, async_op=True) for one in flat]:
-        assert sent
-        sent.wait()
-
-
-def _send_header(content: bytes, rank: int) -> None:
-    import torch
-    import torch.distributed as dist
-
-    whole = len(content).to_bytes(_LENGTH_BYTES) + content
-    for part in (whole[:_HEADER_BYTES].ljust(_HEADER_BYTES, b"\0"), whole[_HEADER_BYTES:]):
-        if part:
-            dist.broadcast(torch.frombuffer(bytearray(part), dtype=torch.uint8), rank)
-
-
-def _receive_header(rank: int) -> bytes:
-    import torch
-    import torch.distributed as dist
-
-    header = torch.empty(_HEADER_BYTES, dtype=torch.uint8)
-    dist.broadcast(header, rank)
-    content = header.numpy().tobytes()
-    length = int.from_bytes(content[:_LENGTH_BYTES])
-    missing = _LENGTH_BYTES + length - _HEADER_BYTES
-    if missing > 0:
-        rest = torch.empty(missing, dtype=torch.uint8)
-        dist.broadcast(rest, rank)
-        content += rest.numpy().tobytes()
-    return content[_LENGTH_BYTES : _LENGTH_BYTES + length]
-
-
-def _dense(tensor: "Tensor") -> "Tensor":
-    """Return the tensor with its values side by side in memory, in their own order if they are."""
-    spans = sorted(zip(tensor.stride(), tensor.shape, strict=True))
-    expected = 1
-    for stride, length in spans:
-        if length > 1 and stride != expected:
-            return tensor.contiguous()
-        expected *= length
-    return tensor
-
-
-def _bytes_of(tensor: "Tensor") -> "Tensor":
-    import torch
-
-    return tensor.detach().as_strided((tensor.numel(),), (1,)).view(torch.uint8)
-
-
-@contextmanager
-def _communication() -> Iterator[None]:
-    """Treat a failure of communication as the loss of another worker. Raises WorkerDied."""
-    try:
-        yield
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise WorkerDied("of a group", f"lost contact with another worker: {reason}") from error

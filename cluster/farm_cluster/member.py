@@ -76,6 +76,7 @@ class Member:
 def start_actor(name: str, kind: WorkerKind, slot: Slot, options: ExecutorOptions) -> Any:
     """Start the process of a worker in a slot. Ray never restarts it."""
     threads, folder = options.threads, options.plugins_dir
+    variables = worker_environment(options.address)
     remote = ray.remote(
         num_cpus=threads if kind == "cpu" else 0,
         num_gpus=1 if kind == "gpu" else 0,
@@ -83,7 +84,7 @@ def start_actor(name: str, kind: WorkerKind, slot: Slot, options: ExecutorOption
         max_task_retries=0,
         concurrency_groups={_CONTROL: 1},
         scheduling_strategy=NodeAffinitySchedulingStrategy(slot.node, soft=False),
-        runtime_env={"env_vars": worker_environment(threads)},
+        runtime_env={"env_vars": variables} if variables else None,
     )(FarmActor)
     plugins = str(folder.absolute()) if folder else None
     return remote.remote(name, kind, threads, plugins, slot.host)

@@ -1,8 +1,9 @@
 """Connects to PostgreSQL, and asks of it never to let the farm wait for long."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, text
 
 from farm.errors import UserError
 
@@ -48,6 +49,20 @@ def lock_schema(connection: Connection) -> None:
     connection.execute(text("SET LOCAL statement_timeout = 0"))
     connection.execute(text("SET LOCAL lock_timeout = '60s'"))
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SCHEMA_LOCK})
+
+
+def insert_columns(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]
+) -> None:
+    """Insert many rows in one statement, which takes an array for each column."""
+    columns = [table.c[name] for name in rows[0]]
+    types = (column.type.compile(connection.dialect) for column in columns)
+    arrays = (f"%({c.name})s::{kind}[]" for c, kind in zip(columns, types, strict=True))
+    names = ", ".join(column.name for column in columns)
+    connection.exec_driver_sql(
+        f"INSERT INTO {table.name} ({names}) SELECT * FROM unnest({', '.join(arrays)})",  # noqa: S608
+        {column.name: [row[column.name] for row in rows] for column in columns},
+    )
 
 
 def _set_up(connection: Any, _record: object) -> None:

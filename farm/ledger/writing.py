@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Text, bindparam, func, insert, update
 from farm.ledger import tables
 from farm.ledger.compiled import CompiledStatement
 from farm.ledger.held_job import HeldJob
+from farm.ledger.postgres import insert_columns
 from farm.ledger.upsert import upsert
 from farm.model.events import JobChanged, UnitChanged
 from farm.model.history import RestoredUnit
@@ -30,9 +31,7 @@ _UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
 
 _units: Final = tables.units.c
 
-_INSERT_UNITS: Final = CompiledStatement(
-    insert(tables.units).inline(), *(column.name for column in _units)
-)
+_INSERT_UNITS: Final = CompiledStatement(insert(tables.units), *(column.name for column in _units))
 _INSERT_STORY: Final = CompiledStatement(
     insert(tables.story).inline(), *(c.name for c in tables.story.c if not c.primary_key)
 )
@@ -71,7 +70,11 @@ def insert_job(
     if connection.execute(insertion, row).rowcount == 0:
         return False
     for some in _batched(enumerate(units), _ROWS):
-        _INSERT_UNITS.execute(connection, [_unit_row(restored, n) for n, restored in some])
+        rows = [_unit_row(restored, number) for number, restored in some]
+        if connection.dialect.name == "postgresql":
+            insert_columns(connection, tables.units, rows)
+        else:
+            _INSERT_UNITS.execute(connection, rows)
     return True
 
 

@@ -13,7 +13,7 @@ from farm.model.unit import UnitState
 from farm.scheduling.holds import hold_after
 from farm.scheduling.jobs import ScheduledJob
 from farm.scheduling.state import SchedulerState
-from farm.scheduling.units import UnitEntry
+from farm.scheduling.units import Lane, UnitEntry
 from farm.scheduling.workers import Lease, Worker
 
 S = UnitState
@@ -41,7 +41,8 @@ class Attempts:
     def take_back(self, worker: Worker, lease: Lease, why: str, now: float) -> None:
         """Take back the unit of a worker that is gone, and decide what that costs the unit.
 
-        Whichever of several workers is gone, the attempt has ended, and the others are idle.
+        Whichever of several workers is gone, the attempt has ended, and the others are idle. If a run
+        got further than ever before, its earlier failures no longer count.
         """
         self._state.free(lease, now)
         entry = lease.entry
@@ -55,6 +56,8 @@ class Attempts:
         elif entry.state is S.LEASED:
             reason = Reason.WORKER_LOST
         entry.tried_on |= {worker.name}
+        if lease.step > entry.furthest_step:
+            entry.furthest_step, entry.failures = lease.step, ()
         self._fail(lease.job, entry, Failure(reason, message), now, worker.name)
 
     def quarantine_suspect(self, job: ScheduledJob, entry: UnitEntry, now: float) -> None:
@@ -122,7 +125,7 @@ class Attempts:
         state, reason, retry_at = S.RETRY_WAIT, failure.message, 0.0
         if job.is_ending:
             state = S.CANCELLED
-        elif failure.is_fatal or self._policy.is_spent(failure.reason, failures):
+        elif failure.is_fatal or self._is_spent(entry, failure.reason, failures):
             state, reason = S.QUARANTINED, _quarantine_reason(failure, failures)
         else:
             retry_at = now + self._policy.delay(failure.reason, failures)
@@ -133,6 +136,10 @@ class Attempts:
         job.drop_probe(entry)
         self._check_share(job, now)
         self._state.settle(job)
+
+    def _is_spent(self, entry: UnitEntry, reason: Reason, failures: int) -> bool:
+        is_shared = entry.lane is Lane.SHARED
+        return self._policy.is_spent(reason, failures, is_shared=is_shared)
 
     def _check_share(self, job: ScheduledJob, now: float) -> None:
         """Fail a job if too many of its rendering units have failed."""

@@ -82,7 +82,10 @@ class Gatherings:
 
     def complete(self) -> Gathering | None:
         """Return a gathering that has its workers."""
-        return next((one for one in self._of_group.values() if one.is_complete), None)
+        for gathering in self._of_group.values():
+            if gathering.is_complete:
+                return gathering
+        return None
 
     def _choose(self, gathering: Gathering, now: float) -> None:
         group, current = gathering.group, gathering.job
@@ -132,11 +135,10 @@ class Gatherings:
     def _size(self, job: ScheduledJob, group: Group) -> int:
         """Return how many workers of a group the first shared unit of a job gets; 0 for too few."""
         entry = job.first_shared()
-        if entry is None:
+        wanted, here = entry.unit.workers if entry else 0, len(group.members)
+        if not entry or (wanted == ALL_WORKERS and here < max(self._sizes(job), default=1)):
             return 0
-        wanted, joined, here = entry.unit.workers, self._workers.rendering, len(group.members)
-        if wanted == ALL_WORKERS and here < max(self._sizes(job)):
-            return 0
+        joined = self._workers.rendering
         return gang_size(wanted, here, joined, joined if self.room is None else self.room)
 
     def _sizes(self, job: ScheduledJob) -> list[int]:

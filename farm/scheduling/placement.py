@@ -173,6 +173,8 @@ class Placement:
 
     def _match_aside(self, group: Group, now: float) -> Iterator[Match]:
         """Yield matches for workers set aside, with the jobs that come before the gathering."""
+        if not group.aside:
+            return
         gathering = self.gatherings.of(group)
         for worker in list(group.aside.values()):
             self._queue_touched()
@@ -191,16 +193,29 @@ class Placement:
     def _match(self, worker: Worker, limit: Limit | None, now: float) -> Match | None:
         """Return the worker with the first unit that it may run; None if there is none."""
         queues, seen = self._queues_for(worker.group), list[tuple[JobQueue, Place]]()
-        entry = None
-        while entry is None and (queue := _first(queues, limit)):
+        match: Match | None = None
+        if (queue := _first(queues, limit)) and (job := self._stay(worker, queue)):
+            match = self._take(worker, job, Lane.RENDER, now)
+        while match is None and (queue := _first(queues, limit)):
             seen.append((queue, queue.pop()))
-            job = self._jobs[seen[-1][1][-1]]
-            entry = self._take(worker, job, queue.lane, now)
+            match = self._take(worker, self._jobs[seen[-1][1][-1]], queue.lane, now)
         for queue, place in seen:
             queue.put_back(place)
-        return ((worker,), job, entry) if entry else None
+        return match
 
-    def _take(self, worker: Worker, job: ScheduledJob, lane: Lane, now: float) -> UnitEntry | None:
+    def _stay(self, worker: Worker, queue: JobQueue) -> ScheduledJob | None:
+        """Return the job of the film that a worker has open, if it may go on with it for now.
+
+        It may as long as its stretch goes on and no other job holds fewer workers, or none at all.
+        """
+        (name, stretch), first = worker.near, queue.first()
+        job = self._jobs.get(name)
+        if stretch < 0 or job is None or first is None or first[3] == name or not first[1]:
+            return None
+        is_fair = job.order[:2] <= first[:2] and job.can_start(Lane.RENDER)
+        return job if is_fair and job.goes_on(stretch) else None
+
+    def _take(self, worker: Worker, job: ScheduledJob, lane: Lane, now: float) -> Match | None:
         """Take the ready unit of a lane that this worker gets from its job's queue."""
         name = job.job.id
         is_blocked = self._blocklist.is_blocked(name, worker.name, now)
@@ -213,7 +228,8 @@ class Placement:
 
         near_job, stretch = worker.near
         near = stretch if near_job == name and lane is Lane.RENDER else -1
-        return job.take_ready(lane, near, accept)
+        entry = job.take_ready(lane, near, accept)
+        return ((worker,), job, entry) if entry else None
 
     def _have_all_tried(
         self, tried_on: frozenset[str], job: ScheduledJob, lane: Lane, now: float

@@ -67,8 +67,13 @@ class Policy:
     hold_seconds: float = 30.0
     hold_cap_seconds: float = 300.0
 
-    def is_spent(self, reason: Reason, failures: int) -> bool:
-        """Return whether this many failures for a reason use up its budget."""
+    def is_spent(self, reason: Reason, failures: int, *, is_shared: bool = False) -> bool:
+        """Return whether this many failures for a reason use up its budget.
+
+        is_shared: by several workers. The more there are, the sooner one dies for a reason of its own.
+        """
+        if is_shared and reason is Reason.WORKER_DIED:
+            reason = Reason.WORKER_LOST
         return failures >= self.tries[reason]
 
     def delay(self, reason: Reason, failures: int) -> float:

@@ -97,6 +97,10 @@ class ReadyUnits:
             number = self._take_apart(accept)
         return None if number is None else self._entries[number]
 
+    def goes_on(self, stretch: int) -> bool:
+        """Return whether any unit of a stretch is among them."""
+        return bool(self._stretches[stretch].ready)
+
     def first(self) -> UnitEntry | None:
         """Return the unit that take would return, if it is in no stretch and may be accepted."""
         if self._apart and (self._apart[0][0] == 0 or not (self._loose or self._in_stretches)):

@@ -100,6 +100,7 @@ class Copies:
         with suppress(OSError):
             self._make_room(written.size)
             with locked(entry, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                _sync(content)
                 content.replace(entry / _local_name(url))
 
     def _entry(self, url: str, version: str) -> Path:
@@ -110,8 +111,8 @@ class Copies:
         """Return a copy that stays while it is in use. fetch: completes a part of it."""
         try:
             while not self._is_held(entry, copy):
-                with locked(entry, fcntl.LOCK_EX):
-                    if not copy.exists():
+                with locked(entry, fcntl.LOCK_EX, until=copy.exists) as is_alone:
+                    if is_alone and not copy.exists():
                         self._make_room(size)
                         fetch(entry / _PART)
                         (entry / _PART).replace(copy)
@@ -122,11 +123,13 @@ class Copies:
     def _is_held(self, entry: Path, copy: Path) -> bool:
         """Return whether a copy is here; it then stays while it is in use."""
         descriptor = open_locked(entry, fcntl.LOCK_SH)
-        self._held.add(entry, descriptor)
+        assert descriptor is not None
         if copy.exists():
             os.utime(descriptor)
+            self._held.add(entry, descriptor)
             return True
-        self._held.drop(entry)
+        os.close(descriptor)
+        self._held.drop(entry)  # of a copy that somebody removed by hand
         return False
 
     def _error(self, error: OSError) -> FarmError:
@@ -162,6 +165,13 @@ def _fetch(url: str, seen: Stat, scheme: Scheme, part: Path) -> None:
     if not is_right or (seen.sha256 and sha256_file(part) != seen.sha256):
         part.unlink()
         raise StorageFailed(url, "what arrived is not what was written; its copy was dropped")
+    _sync(part)
+
+
+def _sync(path: Path) -> None:
+    """Let a file be on the disk before it appears under its name."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _fetch_folder(

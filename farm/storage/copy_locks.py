@@ -7,7 +7,7 @@ import fcntl
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -18,7 +18,7 @@ from farm.storage.local import remove_folder
 
 __all__ = ["Held", "bytes_in", "locked", "open_locked", "remove_if_free"]
 
-_HELD: Final = 128
+_HELD: Final = 32
 """Copies that a process keeps from being removed: those it was given last."""
 
 _STALLED_SECONDS: Final = 300.0
@@ -51,57 +51,73 @@ class Held:
             os.close(descriptor)
 
 
-def open_locked(folder: Path, kind: int) -> int:
-    """Return a descriptor of a folder, created if it is not there, with a lock on it."""
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
+def _never() -> bool:
+    return False
+
+
+def open_locked(folder: Path, kind: int, until: Callable[[], bool] = _never) -> int | None:
+    """Return a descriptor of a folder, created if it is not there, with a lock on it.
+
+    until: says when the lock is no longer needed; then returns None. Raises StorageFailed.
+    """
+    while not until():
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(folder, os.O_RDONLY)
-        except FileNotFoundError:
-            continue
+        except (FileExistsError, FileNotFoundError):
+            if folder.is_file():
+                raise
+            continue  # another process has removed it just now
         try:
-            _lock(descriptor, folder, kind)
-            if os.path.samestat(os.fstat(descriptor), folder.stat()):
+            if _lock(descriptor, folder, kind, until) and _is_at(folder, descriptor):
                 return descriptor
-        except FileNotFoundError:
-            pass
         except BaseException:
             os.close(descriptor)
             raise
         os.close(descriptor)
+    return None
 
 
-def _lock(descriptor: int, folder: Path, kind: int) -> None:
-    """Lock a folder as soon as whoever fetches into it has ended.
+def _lock(descriptor: int, folder: Path, kind: int, until: Callable[[], bool]) -> bool:
+    """Lock a folder as soon as whoever fetches into it has ended; return whether it is locked.
 
     Raises StorageFailed if nothing arrives there any more, as when that process is stopped.
     """
     arrived, since = -1, time.monotonic()
-    while True:
+    while not until():
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if kind & fcntl.LOCK_NB:
                 raise
         else:
-            return
+            return True
         if (there := bytes_in(folder)) != arrived:
             arrived, since = there, time.monotonic()
         elif time.monotonic() - since > _STALLED_SECONDS:
-            reason = (
-                "another process of this machine is fetching it and stands still; end that process"
-            )
+            reason = "another process of this machine is fetching it and stands still; end it"
             raise StorageFailed(str(folder), reason)
         time.sleep(_POLL_SECONDS)
+    return False
+
+
+def _is_at(folder: Path, descriptor: int) -> bool:
+    """Return whether an open folder still has this path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), folder.stat())
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager
-def locked(folder: Path, kind: int) -> Iterator[None]:
-    descriptor = open_locked(folder, kind)
+def locked(folder: Path, kind: int, until: Callable[[], bool] = _never) -> Iterator[bool]:
+    """Hold a lock on a folder within the block, as open_locked does; yield whether it is held."""
+    descriptor = open_locked(folder, kind, until)
     try:
-        yield
+        yield descriptor is not None
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def bytes_in(entry: Path) -> int:
@@ -124,6 +140,8 @@ def remove_if_free(entry: Path) -> bool:
     except OSError:
         return False
     else:
+        if not _is_at(entry, descriptor):
+            return False  # it was removed, and begun anew by another process
         remove_folder(entry)
         return True
     finally:

@@ -4,7 +4,8 @@ A remote file is read through a copy on this machine, and written to a file here
 storage when it is complete.
 """
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -33,6 +34,7 @@ __all__ = [
     "make_folder",
     "open_whole",
     "remove_file",
+    "remove_files",
     "remove_folder",
     "remove_leftovers",
     "seen",
@@ -76,17 +78,17 @@ def input_path(url: str | Path) -> Path:
     """
     if not is_remote(url):
         return local.local_input(str(url))
-    url = absolute(url)
-    for attempt in range(_ATTEMPTS):
-        stat = seen(url)
-        if stat is None:
-            raise BadInput(url, "no such file")
-        try:
-            return local_copies().copy(url, stat, scheme_of(url))
-        except InputChanged:
-            if attempt == _ATTEMPTS - 1 or url in (_views.get() or {}):
-                raise
-    raise AssertionError(url)
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(InputChanged):
+            return _copy(absolute(url))
+    return _copy(absolute(url))
+
+
+def _copy(url: str) -> Path:
+    stat = seen(url)
+    if stat is None:
+        raise BadInput(url, "no such file")
+    return local_copies().copy(url, stat, scheme_of(url))
 
 
 def local_folder(url: str | Path, report: Callable[[float], None] = lambda _done: None) -> Path:
@@ -202,6 +204,17 @@ def remove_file(url: str | Path) -> None:
     """Remove a file; ignore any error."""
     with suppress(OSError, BadInput, BadOutput, StorageFailed):
         _output_scheme(url).remove(absolute(url))
+
+
+def remove_files(urls: Iterable[str]) -> None:
+    """Remove files, with few requests where they are remote; ignore any error."""
+    by_scheme: defaultdict[Scheme, list[str]] = defaultdict(list)
+    for url in urls:
+        with suppress(BadOutput):
+            by_scheme[_output_scheme(url)].append(absolute(url))
+    for scheme, named in by_scheme.items():
+        with suppress(OSError, BadInput, BadOutput, StorageFailed):
+            scheme.remove_all(named)
 
 
 def remove_folder(url: str | Path) -> None:

@@ -16,6 +16,7 @@ from farm.model.messages import (
     UnitProgress,
     UnitStarted,
     UnitSucceeded,
+    WorkerJoined,
     WorkerLost,
 )
 from farm.storage import sha256_file
@@ -133,10 +134,10 @@ def test_if_one_of_them_is_lost_the_other_serves_again_at_once(
     order = make_order("invert")
     pair.executor.assign([other], order)
     assert pair.until(WorkerLost).worker == lost
-    done = pair.until(UnitSucceeded)
+    news = [pair.until(WorkerJoined | UnitSucceeded) for _ in range(2)]
+    done, joined = sorted(news, key=lambda message: isinstance(message, WorkerJoined))
     assert (done.worker, done.token) == (other, order.token)
-    pair.workers = [other, pair.next_renderer()]
-    pair.worker = other
+    pair.workers, pair.worker = [other, joined.worker], other
     serve_alone(pair, make_order)
 
 

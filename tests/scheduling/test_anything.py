@@ -197,7 +197,7 @@ class Anything(RuleBasedStateMachine):
         self.room = room
         self.send(Room(room))
 
-    @precondition(lambda self: not self.workers)
+    @precondition(lambda self: self.jobs and not self.workers)
     @rule()
     def have_no_workers(self) -> None:
         self.send(NoWorkers("the cluster is gone"))

@@ -2,6 +2,9 @@
 
 import fcntl
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from multiprocessing.dummy import Pool
 from pathlib import Path
 from threading import Event
@@ -18,7 +21,7 @@ from ..fake_storage import FolderStorage  # noqa: TID252 - shared between rooms
 class Watched(FolderStorage):
     """A storage that notes what is fetched, and can break while it is.
 
-    seconds: how long a fetch waits for a second one to begin.
+    seconds: how long a fetch waits for a second one to begin. before: called by each fetch.
     """
 
     def __init__(self) -> None:
@@ -26,6 +29,7 @@ class Watched(FolderStorage):
         self.cut_after = 0
         self.damage = b""
         self.second, self.seconds = Event(), 0.0
+        self.before: Callable[[], None] = lambda: None
 
     def fetch(self, url: str, seen: Stat, target: Path) -> None:
         start = target.stat().st_size if target.exists() else 0
@@ -33,6 +37,7 @@ class Watched(FolderStorage):
         if len(self.fetched) > 1:
             self.second.set()
         self.second.wait(self.seconds)
+        self.before()
         super().fetch(url, seen, target)
         if self.damage:
             target.write_bytes(self.damage)
@@ -80,6 +85,19 @@ def test_a_new_version_is_fetched_and_the_old_copy_stays_as_it_was(
     before = input_path(url)
     put(watched, url, b"new")
     assert (input_path(url).read_bytes(), before.read_bytes()) == (b"new", b"old")
+
+
+def test_a_file_that_is_replaced_while_it_is_fetched_is_looked_at_anew(
+    watched: Watched, root: str
+) -> None:
+    url = put(watched, f"{root}/a", b"old")
+
+    def replace() -> None:
+        if len(watched.fetched) == 1:
+            put(watched, url, b"new")
+
+    watched.before = replace
+    assert input_path(url).read_bytes() == b"new"
 
 
 def test_what_was_written_here_is_not_fetched(watched: Watched, root: str) -> None:
@@ -181,7 +199,7 @@ def test_a_fetch_of_a_stopped_process_is_not_waited_for_for_ever(
     other = os.open(entry, os.O_RDONLY)
     local_copies()._held.drop(entry)
     fcntl.flock(other, fcntl.LOCK_EX)
-    with pytest.raises(StorageFailed, match="is fetching it and stands still; end that process"):
+    with pytest.raises(StorageFailed, match="is fetching it and stands still; end it"):
         input_path(url)
     os.close(other)
     assert input_path(url).read_bytes() == b"content"
@@ -209,3 +227,49 @@ def test_a_full_disk_of_copies_pauses_the_job(
     monkeypatch.setattr(watched, "fetch", fill)
     with pytest.raises(OutputStorageFailed, match="the disk is full; free some space"):
         input_path(url)
+
+
+CROWD = """
+import random, sys
+from multiprocessing.dummy import Pool
+sys.path.insert(0, sys.argv[1])
+from fake_storage import FolderStorage
+from farm.errors import InputChanged
+from farm.storage import add_schemes, input_path, local_folder, open_whole
+
+root, rng = sys.argv[2], random.Random(int(sys.argv[3]))
+add_schemes({"folder": FolderStorage})
+
+def act(_):
+    number = rng.randrange(40)
+    content = str(number).encode() * 10_000
+    try:
+        if rng.random() < 0.15:
+            with open_whole(f"{root}/{number}") as file:
+                file.write(content)
+        elif rng.random() < 0.05:
+            local_folder(root)
+        else:
+            assert input_path(f"{root}/{number}").read_bytes() == content
+    except InputChanged:
+        pass
+
+with Pool(4) as pool:
+    pool.map(act, range(200))
+"""
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("seed", range(3))
+def test_a_crowd_of_processes_reads_writes_and_evicts_without_a_mistake(
+    watched: Watched, root: str, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setenv("FARM_CACHE_BYTES", "300000")
+    for number in range(40):
+        put(watched, f"{root}/{number}", str(number).encode() * 10_000)
+    tests = str(Path(__file__).parents[1])
+    crowd = [
+        subprocess.Popen([sys.executable, "-c", CROWD, tests, root, f"{seed}{number}"])
+        for number in range(4)
+    ]
+    assert [each.wait() for each in crowd] == [0, 0, 0, 0]

@@ -175,8 +175,10 @@ def test_only_the_first_worker_needs_the_folder_of_the_run(tmp_path: Path) -> No
 
 
 def test_a_run_of_several_workers_goes_back_without_a_shared_disk(tmp_path: Path) -> None:
+    states = [make_state(), make_state()]  # not in threads, which share torch's random generator
+
     def program(world: World) -> TrainState:
-        return supervised(tmp_path / str(world.rank), 10, world)
+        return supervised(tmp_path / str(world.rank), 10, world, states[world.rank])
 
     first, second = Threads(2).run(program)
     assert first.memory == second.memory == {"safe": 4, "decided": [8]}
@@ -188,13 +190,13 @@ def test_a_worker_that_cannot_use_the_checkpoint_of_the_first_ends_the_attempt(
     tmp_path: Path,
 ) -> None:
     run(tmp_path, 5)
-    facts = [{}, {"data": "other"}]
+    states = [make_state(), make_state(data="other")]
 
     def program(world: World) -> str:
         world = replace(world, all_reduce=lambda _tensor: None)
         options = TrainingOptions(tmp_path, 12, BATCH, every=5)
         try:
-            train(make_state(**facts[world.rank]), make_step(world), options, world=world)
+            train(states[world.rank], make_step(world), options, world=world)
         except FarmError as error:
             return str(error)
         return "done"
@@ -370,9 +372,15 @@ class TooFast:
         earlier["decided"] = memory["decided"]
 
 
-def supervised(folder: Path, steps: int, world: World = ALONE, **options: Any) -> TrainState:
+def supervised(
+    folder: Path,
+    steps: int,
+    world: World = ALONE,
+    state: TrainState | None = None,
+    **options: Any,
+) -> TrainState:
     """Train with a supervisor whose decision divides the rate by five."""
-    state = make_state()
+    state = state or make_state()
 
     def step(state: TrainState, rows: range) -> StepResult:
         factor = 0.2 if "decided" in state.memory else 1.0
