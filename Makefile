@@ -40,6 +40,7 @@ bench: $(VENV)/.ok
 	$(BIN)/python tests/benchmarks/memory.py
 	$(BIN)/python tests/benchmarks/overhead.py
 	$(BIN)/python tests/benchmarks/control.py
+	$(BIN)/python tests/benchmarks/ledger.py
 	$(BIN)/python tests/benchmarks/threads.py
 	$(BIN)/python tests/benchmarks/film.py
 	$(BIN)/python tests/benchmarks/style.py

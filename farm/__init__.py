@@ -42,6 +42,7 @@ from farm.host.context import Context
 from farm.host.hookspecs import hookimpl
 from farm.host.task import Effect, Field, FilePath, NetworkParams, Run, Task, TaskParams
 from farm.model.specs import NetworkSpec, Part, PictureSet, Previous, Sampler, Weights
+from farm.storage import input_path
 
 __all__ = [
     "BadInput",
@@ -70,6 +71,7 @@ __all__ = [
     "WeightsMissing",
     "__version__",
     "hookimpl",
+    "input_path",
 ]
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from farm.control.announcing import Observer
 from farm.control.clock import SystemClock
-from farm.control.controller import Controller, Observer
-from farm.control.metrics import Metrics
+from farm.control.controller import Controller
 from farm.errors import BadParameter, FarmError, PluginError, UnknownName, UserError
 from farm.execution.contexts import check_context, command_context
 from farm.execution.own_thread import in_own_thread
@@ -22,17 +22,16 @@ from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.host.vetting import validate_params
 from farm.ledger import Ledger
-from farm.model.job import JobSpec
 from farm.model.specs import Sampler
 from farm.planning.checking import task_check
-from farm.planning.sharing import is_shared_by_all_workers
+from farm.scheduling.policy import Policy
 from farm.settings import Settings
 
-POOL: Final = "ray"
-"""Name of the executor, and of its plugin, for --workers and --address: one unit per worker."""
+if TYPE_CHECKING:
+    from farm.control.metrics import Metrics
 
-GANG: Final = "ray-gang"
-"""Name of the executor whose workers share one unit."""
+POOL: Final = "ray"
+"""Name of the executor, and of its plugin, for --workers and --address."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +98,13 @@ def open_farm(
     *,
     observers: Sequence[Observer] = (),
     metrics_port: int | None = None,
+    policy: Policy = Policy(),  # noqa: B008 - frozen
 ) -> Iterator[Farm]:
     """Open the ledger from the settings and yield a farm; finally close ledger and executor.
 
-    make: creates the executor, once everything else is open. metrics_port: serve Prometheus metrics on this port of 127.0.0.1. Raises UserError if the
-    ledger cannot be opened or the port is taken.
+    make: creates the executor, once everything else is open. metrics_port: serve Prometheus metrics
+    on this port of 127.0.0.1. policy: of the scheduler. Raises UserError if the ledger cannot be opened
+    or the port is taken.
     """
     with ExitStack() as stack:
         ledger = Ledger.open(Settings().ledger_url)
@@ -115,41 +116,42 @@ def open_farm(
         executor = make()
         stack.callback(executor.close)
         check = in_own_thread(task_check(registry, partial(check_context, registry)))
-        controller = Controller(registry, executor, ledger, observers=observers, check=check)
+        controller = Controller(
+            registry, executor, ledger, observers=observers, check=check, policy=policy
+        )
         stack.callback(controller.close)
         if metrics:
             metrics.watch(controller.scheduler)
         yield Farm(controller, ledger)
 
 
-def make_executor(registry: Registry, spec: JobSpec, pool: ExecutorOptions | None) -> Executor:
-    """Return the executor for a job: in this process if pool is None, else on a cluster.
+def make_executor(registry: Registry, pool: ExecutorOptions | None) -> Executor:
+    """Return an executor: in this process if pool is None, else on a cluster.
 
     Raises UserError if no plugin provides it.
     """
     if pool is None:
         from farm.execution.threads import LocalExecutor
 
-        return LocalExecutor(registry, spec.plan.threads)
-    task = registry.task(spec.task)
-    is_gang = pool.workers != 1 and is_shared_by_all_workers(task, spec)
-    name = GANG if is_gang else POOL
-    if name not in registry.executors:
-        raise _missing_executor(registry, name)
-    return registry.executors[name](pool)
+        return LocalExecutor(registry)
+    if POOL not in registry.executors:
+        raise _missing_pool(registry)
+    return registry.executors[POOL](pool)
 
 
-def _missing_executor(registry: Registry, name: str) -> UserError:
+def _missing_pool(registry: Registry) -> UserError:
     for plugin in registry.plugins:
         if plugin.name == POOL and plugin.reason:
             return UserError(
                 f"--workers and --address need plugin {POOL}, which is {plugin.state}: "
                 f"{plugin.reason}; see `farm plugins`"
             )
-    return UnknownName("executor", name, registry.executors)
+    return UnknownName("executor", POOL, registry.executors)
 
 
-def _serve_metrics(registry: Registry, port: int, stack: ExitStack) -> Metrics:
+def _serve_metrics(registry: Registry, port: int, stack: ExitStack) -> "Metrics":
+    from farm.control.metrics import Metrics
+
     failed_plugins = sum(plugin.state == "failed" for plugin in registry.plugins)
     plugins = {task: plugin.name for plugin in registry.plugins for task in plugin.tasks}
     metrics = Metrics(SystemClock(), plugins, failed_plugins)

@@ -5,7 +5,9 @@
     │   ├── BadInput            an input cannot be read
     │   ├── BadOutput           an output cannot be written
     │   ├── BadParameter        a parameter is invalid
+    │   ├── JobEnded            the job has ended, so nobody can work on it
     │   ├── JobHeld             another farm is working on the job
+    │   ├── LedgerHeld          another service has the ledger to itself
     │   ├── LedgerUnavailable   the ledger cannot be read or written at present
     │   ├── InputChanged        a file is not what it was when the job was submitted
     │   ├── UnknownName         no such task, network, layer or class
@@ -16,7 +18,8 @@
     │   ├── WorkerDied          the process or its node is gone
     │   ├── DeviceMemory        the device ran out of memory
     │   └── StorageFailed       a file could not be read or written
-    │       └── OutputStorageFailed   nothing can be written there: it is full or gone
+    │       ├── OutputStorageFailed   nothing can be written there: it is full or gone
+    │       └── OutputReplaced        somebody else has written the output meanwhile
     ├── Cancelled               the user stopped the work
     ├── JobTakenOver            another farm has taken the job over
     └── FarmBug                 the farm broke one of its own rules
@@ -70,6 +73,17 @@ class BadParameter(UserError):
         return f"{self.name}: {self.reason}"
 
 
+class JobEnded(UserError):
+    """A job has ended, so that nobody can work on it: ``JobEnded(job, state)``."""
+
+    def __init__(self, job: str, state: str) -> None:
+        super().__init__(job, state)
+        self.job, self.state = job, state
+
+    def __str__(self) -> str:
+        return f"job {self.job} has ended: it is {self.state}; submit it again with --resume"
+
+
 class JobHeld(UserError):
     """Another farm is working on the job: ``JobHeld(job, holder)``."""
 
@@ -79,6 +93,23 @@ class JobHeld(UserError):
 
     def __str__(self) -> str:
         return f"{self.holder} is working on job {self.job}; wait until it ends, or stop it"
+
+
+class LedgerHeld(UserError):
+    """Another service has the ledger to itself: ``LedgerHeld(ledger, holder, since)``.
+
+    holder: its process. since: a date and time, as text.
+    """
+
+    def __init__(self, ledger: str, holder: str, since: str) -> None:
+        super().__init__(ledger, holder, since)
+        self.ledger, self.holder, self.since = ledger, holder, since
+
+    def __str__(self) -> str:
+        return (
+            f"{self.holder} serves the ledger {self.ledger} since {self.since}; "
+            "stop it, or set FARM_LEDGER to another ledger"
+        )
 
 
 class LedgerUnavailable(UserError):
@@ -209,6 +240,13 @@ class OutputStorageFailed(StorageFailed):
     """The storage of an output is full or gone: ``OutputStorageFailed(url, reason)``.
 
     No other file can be written there until this is fixed, or passes.
+    """
+
+
+class OutputReplaced(StorageFailed):
+    """The output is not what it was when the attempt began: ``OutputReplaced(url, reason)``.
+
+    Nothing was written. A new attempt begins with what is there now.
     """
 
 

@@ -25,6 +25,16 @@ class Settings(BaseSettings):
         frozenset(), description="Names of plugins not to load, separated by commas."
     )
     ledger: str = Field("", description="Ledger of jobs: a file or a database URL.")
+    cache: Path | None = Field(
+        None, description="Folder, on a disk of this machine, for copies of files at URLs."
+    )
+    cache_bytes: int = Field(
+        20_000_000_000, ge=0, description="Most bytes to keep there, apart from files in use."
+    )
+    s3_endpoint: str = Field("", description="URL of an S3 server other than Amazon's.")
+    s3_path_style: bool | None = Field(
+        None, description="Whether the bucket goes into the path of an S3 server's URLs."
+    )
 
     @field_validator("block_plugins", mode="before")
     @classmethod
@@ -32,6 +42,15 @@ class Settings(BaseSettings):
         if isinstance(names, str):
             return frozenset(name.strip() for name in names.split(",") if name.strip())
         return names
+
+    @property
+    def cache_folder(self) -> Path:
+        """The folder for copies of files at URLs."""
+        if self.cache:
+            return self.cache.expanduser().absolute()
+        from platformdirs import user_cache_path
+
+        return user_cache_path("farm", appauthor=False) / "copies"
 
     @property
     def ledger_path(self) -> Path | None:

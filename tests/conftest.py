@@ -4,6 +4,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,9 @@ from farm.host.executor import Executor
 from farm.model.job import Plan
 from farm.model.messages import Message, Order, WorkerJoined, WorkerLost
 from farm.model.unit import Unit
+from farm.storage import add_schemes, files_below, input_path, open_whole
+
+from .fake_storage import farm_storage
 
 LEASES = count(1)
 
@@ -56,6 +60,34 @@ def effects() -> Path:
     return Path(__file__).parent / "effects"
 
 
+@dataclass(frozen=True)
+class FolderStorage:
+    """An empty place in a remote storage that is really a folder. root: its URL."""
+
+    root: str
+
+    def put(self, name: str, content: bytes = b"content") -> str:
+        """Write a file; return its URL."""
+        with open_whole(f"{self.root}/{name}") as file:
+            file.write(content)
+        return f"{self.root}/{name}"
+
+    def get(self, name: str) -> bytes:
+        return input_path(f"{self.root}/{name}").read_bytes()
+
+    def names(self) -> list[str]:
+        found = (entry.url.removeprefix(f"{self.root}/") for entry in files_below(self.root))
+        return sorted(found)
+
+
+@pytest.fixture
+def folder_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderStorage:
+    """A remote storage for this process, with copies of its own."""
+    monkeypatch.setenv("FARM_CACHE", str(tmp_path / "cache"))
+    add_schemes(farm_storage())
+    return FolderStorage(f"folder://{tmp_path}/storage")
+
+
 @pytest.fixture
 def make_order(tmp_path: Path) -> Callable[..., Order]:
     """Make an order for a small picture: ``make_order(task, **params)``."""
@@ -71,15 +103,20 @@ def make_order(tmp_path: Path) -> Callable[..., Order]:
 
 
 class Bench:
-    """An executor of one rendering worker, and how a test waits for it."""
+    """An executor of one rendering worker or several, and how a test waits for it."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, workers: int = 1) -> None:
         self.executor = executor
         self._unread: deque[Message] = deque()
-        self.worker = self.next_renderer()
+        self.workers = [self.next_renderer() for _ in range(workers)]
+        self.worker = self.workers[0]
 
     def assign(self, order: Order) -> None:
         self.executor.assign([self.worker], order)
+
+    def share(self, order: Order) -> None:
+        """Let all workers share an order."""
+        self.executor.assign(self.workers, order)
 
     def until(self, kind: type[Message]) -> Any:
         """Return the next message of this kind, passing over others."""
@@ -107,7 +144,7 @@ class Bench:
 
 @pytest.fixture(scope="session")
 def bench_of() -> type[Bench]:
-    """Wait for an executor's first worker: ``bench_of(executor)``."""
+    """Wait for an executor's first workers: ``bench_of(executor, workers)``."""
     return Bench
 
 

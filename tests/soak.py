@@ -1,8 +1,9 @@
 """Run mixed jobs under trouble for some minutes, and audit each: python tests/soak.py --minutes N.
 
-Every round runs one job by the real command. Its starts are killed, stopped, terminated, starved of
-disk, given another source or a rival; then it is resumed in peace. In the end, nothing may be lost,
-wrong, redone or left behind. The same seed draws the same rounds; where exactly a trouble hits
+Every round runs one job by the real command, on disk or in a bucket, with SQLite or PostgreSQL. Its
+starts are killed, stopped, terminated, starved of disk, given another source, a rival, a silent S3
+server or a database that restarts; then it is resumed in peace. In the end, nothing may be lost, wrong,
+redone or left behind. The same seed draws the same rounds; where exactly a trouble hits
 depends on the machine.
 """
 
@@ -23,6 +24,7 @@ from typing import Final
 import psutil
 from soaking.audit import faults_of, has_ended, new_shared_memory, results, shared_memory
 from soaking.jobs import KINDS, Job, Kind, Start, draw_inputs, new_job
+from soaking.places import Servers, servers
 from soaking.trouble import (
     Trouble,
     befall,
@@ -56,6 +58,7 @@ class Soak:
 
     folder: Path
     seed: int
+    servers: Servers
     can_mount: bool = False
     kills: Counter[str] = field(default_factory=Counter)
     jobs: Counter[str] = field(default_factory=Counter)
@@ -68,16 +71,15 @@ class Soak:
         return self.folder / f"inputs{version}"
 
     def quiet(self, kind: Kind, version: int) -> Quiet:
-        """Return the undisturbed job of a kind, which runs in one process."""
+        """Return the undisturbed job of a kind."""
         key = (kind.work, version)
         if key not in self._quiet:
-            alone = Kind(kind.name, kind.words, kind.output)
             folder = self.folder / f"quiet-{kind.work}-{version}"
-            job = new_job(alone, folder, self.inputs(version))
+            job = new_job(kind.quiet, folder, self.inputs(version), self.servers)
             start = job.start()
             if code := start.process.wait():
                 raise SystemExit(f"the quiet {kind.work} ended with {code}: {start.stderr}")
-            self._quiet[key] = Quiet(results(job.out), start.count)
+            self._quiet[key] = Quiet(results(job), start.count)
         return self._quiet[key]
 
     def round(self, number: int) -> None:
@@ -85,18 +87,27 @@ class Soak:
         chance = Random(f"{self.seed}/{number}")
         deck = Random(f"{self.seed}/{number // len(KINDS)}").sample(KINDS, len(KINDS))
         kind = deck[number % len(KINDS)]
-        has_small_disk = self.can_mount and kind.work != "run" and chance.random() < 0.3
-        troubles = draw_troubles(chance, kind, has_small_disk=has_small_disk)
+        may_be_small = (
+            self.can_mount and kind.work not in {"run", "shared", "gan"} and not kind.is_remote
+        )
+        has_small_disk = may_be_small and chance.random() < 0.3
+        has_postgres = bool(self.servers.postgres) and not has_small_disk and chance.random() < 0.5
+        troubles = draw_troubles(
+            chance, kind, has_small_disk=has_small_disk, has_postgres=has_postgres
+        )
         with ExitStack() as stack:
             out = None
             if has_small_disk:
                 disk = self.folder / f"disk{number}"
                 out = stack.enter_context(small_disk(disk)) / "out"
                 out.mkdir()
-            job = new_job(kind, self.folder / f"round{number}", self.inputs(0), out)
+            place = self.folder / f"round{number}"
+            job = new_job(kind, place, self.inputs(0), self.servers, out)
+            if has_postgres and self.servers.postgres:
+                job.ledger = self.servers.postgres.new_database()
             stack.callback(wait_until_gone, job.mark, 0)
             if has_small_disk and chance.random() < 0.5:
-                job.ledger = disk / "ledger.db"
+                job.ledger = f"sqlite:///{disk}/ledger.db"
             found = Round(self, job, number).run(troubles)
             if found and has_small_disk:
                 shutil.copytree(disk, job.folder / "disk", symlinks=True)
@@ -196,12 +207,17 @@ class Round:
             )
 
     def _left_on_the_machine(self) -> list[str]:
-        children = [f"process {child.pid}" for child in psutil.Process().children()]
+        known = {process.pid for process in self._soak.servers.storage}
+        children = [
+            f"process {child.pid}"
+            for child in psutil.Process().children()
+            if child.pid not in known
+        ]
         memory = [f"/dev/shm/{name}" for name in new_shared_memory(self._soak.memory)]  # noqa: S108
         return [f"left behind: {what}" for what in (*children, *memory)]
 
     def _is_of_one_version(self) -> bool:
-        kind, written = self._job.kind, results(self._job.out)
+        kind, written = self._job.kind, results(self._job)
         return any(
             all(self._soak.quiet(kind, version).outputs.get(n) == d for n, d in written.items())
             for version in range(VERSIONS if kind.swapped else 1)
@@ -216,8 +232,15 @@ def main() -> int:
     parser.add_argument("--round", type=int, help="run only this round of the seed")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with servers() as running:
+        return run(options, running)
+
+
+def run(options: argparse.Namespace, running: Servers) -> int:
     folder = Path(mkdtemp(prefix="soak-", dir="/tmp"))
-    soak = Soak(folder, options.seed)
+    soak = Soak(folder, options.seed, running)
+    if running.postgres is None:
+        print("all ledgers are SQLite: PostgreSQL is not installed")
     soak.can_mount = can_mount(folder / "probe")
     if not soak.can_mount:
         print("no disk is filled: only root may mount a small one")

@@ -41,6 +41,7 @@ SHARED_NAMES = {
     "__main__.py": "packages that can be run",
     "context.py": "a task's context: the protocol in the host, its implementation in the engine",
     "flicker.py": "the measure of flicker, and the command that prints it",
+    "ledger.py": "the record of jobs, and the command that shows it",
     "params.py": "a plugin's parameters",
     "task.py": "task classes: the base classes in the host, and those of each plugin",
     "train.py": "a plugin's training",

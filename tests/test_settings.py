@@ -43,3 +43,9 @@ def test_a_ledger_is_a_file_or_a_database_url(
 ) -> None:
     monkeypatch.setenv("FARM_LEDGER", ledger)
     assert (Settings().ledger_path, Settings().ledger_url) == (path, url)
+
+
+def test_copies_are_kept_in_a_folder_of_the_users_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().cache_folder.parts[-2:] == ("farm", "copies")
+    monkeypatch.setenv("FARM_CACHE", "~/copies")
+    assert Settings().cache_folder == Path.home() / "copies"

@@ -11,7 +11,15 @@ from farm.control.clock import FakeClock
 from farm.control.controller import Controller
 from farm.host.registry import Registry
 from farm.ledger import Ledger
-from farm.model.events import Assign, Event, Instruction, JobSubmitted, News, UnitChanged
+from farm.model.events import (
+    Assign,
+    Event,
+    Instruction,
+    JobSubmitted,
+    News,
+    Tick,
+    UnitChanged,
+)
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobSpec, JobState
 from farm.model.messages import (
@@ -27,6 +35,7 @@ from farm.model.messages import (
     WorkerLost,
 )
 from farm.model.unit import Unit, UnitState
+from farm.model.work import Train
 from farm.scheduling.policy import Policy
 from farm.scheduling.scheduler import Scheduler
 
@@ -67,15 +76,17 @@ def failed(reason: Reason = Reason.PLUGIN_ERROR, *, is_fatal: bool = False) -> F
 class Bench:
     """A scheduler and its clock, with a short method for each event.
 
-    instructions: all that it has returned. validates: the scheduler is validated after
+    instructions: all that it has returned. held: the orders, by the worker that reports. sharing: the
+    workers of each unit that was ever held, by its name. validates: the scheduler is validated after
     every event.
     """
 
-    def __init__(self) -> None:
-        self.scheduler = Scheduler(Policy(), "test")
+    def __init__(self, policy: Policy = Policy()) -> None:  # noqa: B008 - frozen
+        self.scheduler = Scheduler(policy, "test")
         self.clock = FakeClock()
         self.instructions: list[Instruction] = []
         self.held: dict[str, Order] = {}
+        self.sharing: dict[str, tuple[str, ...]] = {}
         self.validates = True
 
     def send(self, event: Event) -> list[Instruction]:
@@ -85,6 +96,7 @@ class Bench:
         for instruction in out:
             if isinstance(instruction, Assign):
                 self.held[instruction.workers[0]] = instruction.order
+                self.sharing[instruction.order.unit.name] = instruction.workers
         if self.validates:
             self.scheduler.validate()
         return out
@@ -107,6 +119,25 @@ class Bench:
         self.submit_restored(
             job, [RestoredUnit(unit, state[bool(unit.needs)]) for unit in planned], priority
         )
+
+    def submit_shared(
+        self, job: str, workers: int, *, units: int = 1, priority: int = 50, device: str = ""
+    ) -> None:
+        """Submit runs that this many workers share, one second after the previous job."""
+        self.clock.advance(1)
+        runs = [
+            Unit(
+                job,
+                f"{job}{number}",
+                "in",
+                f"out/{job}{number}",
+                work=Train(("in",)),
+                workers=workers,
+            )
+            for number in range(units)
+        ]
+        ready = [RestoredUnit(run, UnitState.READY) for run in runs]
+        self.submit_restored(job, ready, priority, device=device)
 
     def submit_restored(
         self,
@@ -150,6 +181,14 @@ class Bench:
     def lose(self, worker: str) -> list[Instruction]:
         self.held.pop(worker, None)
         return self.send(WorkerLost(worker, "killed"))
+
+    def pass_time(self, seconds: float) -> list[Instruction]:
+        self.clock.advance(seconds)
+        return self.send(Tick())
+
+    def job_of(self, worker: str) -> str | None:
+        """Return the job whose unit a worker holds and reports on."""
+        return self.held[worker].unit.job if worker in self.held else None
 
     def units_of(self, *workers: str) -> list[str]:
         """Return the names of the units that these workers hold."""
@@ -247,9 +286,9 @@ def kill(*controllers: Controller) -> None:
     """Let go of what the death of a farm's process frees."""
     for controller in controllers:
         for claim in controller._claims._claims.values():
-            for _, descriptor in claim._files.values():
-                os.close(descriptor)
-            claim._files.clear()
+            for mark in claim._marks.values():
+                os.close(mark.descriptor)
+            claim._marks.clear()
 
 
 class MakeFarm:

@@ -1,6 +1,6 @@
-"""Executors that run on a Ray cluster.
+"""The executor that runs on a Ray cluster.
 
-Only this package imports Ray, and only when it creates an executor.
+Only this package imports Ray, and only when it creates the executor.
 """
 
 from collections.abc import Mapping
@@ -19,16 +19,6 @@ def make_pool(options: ExecutorOptions) -> Executor:
     return RayPool(options)
 
 
-def make_gang(options: ExecutorOptions) -> Executor:
-    """Return a gang: Ray workers that share one unit, not started yet."""
-    from farm_cluster.session import prepare_environment
-
-    prepare_environment(options.address)
-    from farm_cluster.gang import GangExecutor
-
-    return GangExecutor(options)
-
-
 @hookimpl
 def farm_executors() -> Mapping[str, ExecutorFactory]:
-    return {"ray": make_pool, "ray-gang": make_gang}
+    return {"ray": make_pool}

@@ -6,7 +6,7 @@ Methods return plain data, errors included; Ray reports an error only if the pro
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from farm.errors import FarmBug, FarmError
 from farm.execution.finishing import Finisher
@@ -22,21 +22,26 @@ from farm.model.messages import (
     UnitSucceeded,
     WorkerKind,
 )
+from farm_cluster.group import GroupMember, Seat, leave, serve_store
 from farm_cluster.inventory import inventory
-from farm_cluster.worker_device import name_device
+from farm_cluster.worker_device import device_memory, name_device
 
-__all__ = ["FarmActor", "StartResult", "Unseen"]
+if TYPE_CHECKING:
+    from torch._C._distributed_c10d import TCPStore
+
+__all__ = ["End", "FarmActor", "StartResult", "Unseen"]
 
 
 @dataclass(frozen=True)
 class StartResult:
     """What a worker reports when it starts.
 
-    device: what equal bytes depend on. refusal: why it cannot work, or empty.
+    device, memory: as in WorkerJoined. refusal: why it cannot work, or empty.
     """
 
     inventory: tuple[str, ...]
     device: str = ""
+    memory: int = 0
     refusal: str = ""
 
 
@@ -47,18 +52,25 @@ class Unseen:
     path: str
 
 
+End = UnitSucceeded | UnitFailed | UnitCancelled
+"""How a worker's part of an order ended."""
+
+
 @final
 class FarmActor:
     """A worker with one device, or a finisher without one.
 
-    One thread calls run(); any thread may call the other methods.
+    host: the address of its node. One thread calls run(); any thread may call the other methods.
     """
 
-    def __init__(self, name: str, kind: WorkerKind, threads: int, plugins_dir: str | None) -> None:
-        self._name, self._kind, self._threads = name, kind, threads
+    def __init__(
+        self, name: str, kind: WorkerKind, threads: int, plugins_dir: str | None, host: str
+    ) -> None:
+        self._name, self._kind, self._threads, self._host = name, kind, threads, host
         self._plugins_dir = Path(plugins_dir) if plugins_dir else None
         self._runner: Runner | None = None
-        self._device = ""
+        self._device, self._memory = "", 0
+        self._store: TCPStore | None = None
         self._progress: UnitProgress | None = None
         self._cancelled = ""
 
@@ -71,36 +83,53 @@ class FarmActor:
             return StartResult((), refusal=str(error))
         except Exception as error:  # noqa: BLE001 - an installation may be broken in any way
             return StartResult((), refusal=f"{type(error).__name__}: {error}")
-        return StartResult(inventory(registry), self._device)
+        return StartResult(inventory(registry), self._device, self._memory)
 
     def _make_runner(self, registry: Registry) -> Runner:
         if self._kind == "finish":
             return Finisher()
         self._device = name_device(self._kind)
-        return Worker(registry, "cpu" if self._kind == "cpu" else None, self._threads)
+        self._memory = device_memory(self._kind, self._threads)
+        return Worker(registry, "cpu" if self._kind == "cpu" else None)
 
-    def sees(self, path: str) -> bool:
-        """Return whether this file or folder exists here."""
-        return Path(path).exists()
+    def find_unseen(self, paths: Sequence[str]) -> str:
+        """Return the first of these files and folders that does not exist here, or an empty text."""
+        return next((path for path in paths if not Path(path).exists()), "")
+
+    def meet(self) -> int:
+        """Serve the store of a group that this worker will lead; return its port."""
+        self._store = serve_store()
+        return self._store.port
 
     def run(
-        self, order: Order, files: Sequence[str] = ()
-    ) -> UnitSucceeded | UnitFailed | UnitCancelled | Unseen:
-        """Run one order and return its result. files: what must exist here before it can start."""
+        self, order: Order, files: Sequence[str] = (), seat: Seat | None = None
+    ) -> End | Unseen:
+        """Run one order, or this worker's part of it, and return its result.
+
+        files: what must exist here before it can start. seat: in the group that shares the order.
+        """
         if self._runner is None:
             raise FarmBug(f"{self._name} was given an order before it started")
-        for path in files:
-            if not self.sees(path):
-                return Unseen(path)
+        if path := self.find_unseen(files):
+            return Unseen(path)
 
         def report(
             done: float, note: str, tiles: int, training: TrainingFigures | None = None
         ) -> None:
             self._progress = UnitProgress(self._name, order.token, done, note, tiles, training)
 
-        return attempt(
-            self._runner, self._name, order, report, lambda: self._cancelled == order.token
-        )
+        def is_cancelled() -> bool:
+            return self._cancelled == order.token
+
+        if seat is None:
+            return attempt(self._runner, self._name, order, report, is_cancelled)
+        assert isinstance(self._runner, Worker)
+        member = GroupMember(self._runner, seat, self._store, self._host)
+        try:
+            return attempt(member, self._name, order, report, is_cancelled)
+        finally:
+            self._store = None
+            leave()
 
     def progress(self) -> UnitProgress | None:
         """Return the latest progress, or None before the first."""

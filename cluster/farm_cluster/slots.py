@@ -2,22 +2,30 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from farm.errors import UserError
 from farm.host.executor import ExecutorOptions
 
-__all__ = ["Kind", "Slot", "count_workers", "kind_of", "slots"]
+__all__ = ["Kind", "Slot", "check_room", "finisher_slots", "kind_of", "no_room", "slots"]
 
 Kind = Literal["cpu", "gpu"]
+
+WORKERS_PER_FINISHER: Final = 8
+"""Rendering workers whose films one finisher encodes."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Room for one worker. node: the id that Ray gives it. index: number of the slot on its node."""
+    """Room for one worker.
+
+    node: the id that Ray gives it. host: its address. index: number of the slot on its node; those
+    of finishers are negative.
+    """
 
     node: str
     node_name: str
+    host: str
     index: int
 
 
@@ -35,7 +43,7 @@ def slots(nodes: Iterable[Mapping[str, Any]], kind: Kind, threads: int) -> list[
     A slot has one GPU, or as many cores as threads.
     """
     available = [
-        Slot(node["NodeID"], node["NodeName"], index)
+        _slot(node, index)
         for node in nodes
         if node["Alive"]
         for index in range(
@@ -45,19 +53,25 @@ def slots(nodes: Iterable[Mapping[str, Any]], kind: Kind, threads: int) -> list[
     return sorted(available, key=lambda slot: (slot.index, slot.node_name, slot.node))
 
 
-def count_workers(nodes: Iterable[Mapping[str, Any]], kind: Kind, options: ExecutorOptions) -> int:
-    """Return how many workers to start: those asked for, or one per slot.
+def finisher_slots(nodes: Iterable[Mapping[str, Any]], workers: int, own: str) -> tuple[Slot, ...]:
+    """Return the slots of the finishers for this many rendering workers.
 
-    Raises UserError if there is no slot, or if more workers are asked for than there are slots.
+    They alternate between nodes, from the node with the id own on.
     """
+    alive = [node for node in nodes if node["Alive"]]
+    alive.sort(key=lambda node: (node["NodeID"] != own, node["NodeName"], node["NodeID"]))
+    count = max(1, workers // WORKERS_PER_FINISHER) if alive else 0
+    return tuple(
+        _slot(alive[number % len(alive)], -1 - number // len(alive)) for number in range(count)
+    )
+
+
+def check_room(nodes: Iterable[Mapping[str, Any]], kind: Kind, options: ExecutorOptions) -> None:
+    """Raise UserError if there is no slot, or if more workers are asked for than there are slots."""
     nodes = list(nodes)
     available = len(slots(nodes, kind, options.threads))
     if not available:
-        most = max(_amount(node, "CPU") for node in nodes if node["Alive"])
-        raise UserError(
-            f"no node of the cluster has {options.threads} cores for a worker; "
-            f"the largest has {most}; use --threads {max(1, most)} or less"
-        )
+        raise UserError(no_room(nodes, options.threads))
     if (options.workers or 0) > available:
         what = "GPUs" if kind == "gpu" else f"cores with --threads {options.threads}"
         raise UserError(
@@ -66,7 +80,19 @@ def count_workers(nodes: Iterable[Mapping[str, Any]], kind: Kind, options: Execu
             + ("" if kind == "gpu" else " or --threads")
             + ", or omit --workers to use all"
         )
-    return options.workers or available
+
+
+def no_room(nodes: Iterable[Mapping[str, Any]], threads: int) -> str:
+    """Return the message for a cluster without a slot."""
+    most = max((_amount(node, "CPU") for node in nodes if node["Alive"]), default=0)
+    return (
+        f"no node of the cluster has {threads} cores for a worker; "
+        f"the largest has {most}; use --threads {max(1, most)} or less"
+    )
+
+
+def _slot(node: Mapping[str, Any], index: int) -> Slot:
+    return Slot(node["NodeID"], node["NodeName"], node["NodeManagerAddress"], index)
 
 
 def _amount(node: Mapping[str, Any], resource: str) -> int:

@@ -4,6 +4,7 @@ Each command is loaded when it is used and imports what it needs when it runs, s
 listings stay fast.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,7 @@ COMMANDS: Final = {
     "doctor": ("farm.cli.doctor", "doctor"),
     "evaluate": ("farm.cli.evaluate", "evaluate"),
     "flicker": ("farm.cli.flicker", "flicker"),
+    "ledger": ("farm.cli.ledger", "ledger"),
     "networks": ("farm.cli.inspect", "networks"),
     "new-plugin": ("farm.cli.scaffold", "new_plugin"),
     "plugins": ("farm.cli.inspect", "plugins"),
@@ -143,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except EXPECTED as error:
         echo(f"farm: {one_line(error)}", err=True)
         code = exit_code(error)
+    gc.freeze()  # the last collection would walk everything that torch has imported
     sys.exit(code if isinstance(code, int) else Exit.DONE)
 
 

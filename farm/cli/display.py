@@ -121,6 +121,8 @@ class LineDisplay:
                 return f"{label}{target}  {seconds:.1f} s"
             case UnitState.RETRY_WAIT:
                 return f"{label} will be retried: {event.reason}"
+            case UnitState.LEASED if len(event.workers) > 1:
+                return f"{label} is shared by {len(event.workers)} workers"
             case _:
                 return ""
 
@@ -155,6 +157,8 @@ class BarDisplay:
         self._live.start()
 
     def on_event(self, event: News) -> None:
+        if isinstance(event, UnitChanged) and len(event.workers) > 1:
+            self._print_above(f"{event.unit.name} is shared by {len(event.workers)} workers")
         if isinstance(event, UnitChanged) and event.state is UnitState.RETRY_WAIT:
             self._print_above(f"{event.unit.name} will be retried: {event.reason}")
         if isinstance(event, Notice | JobChanged | WorkerChanged) and (line := remark(event)):
@@ -234,6 +238,8 @@ def remark(event: Notice | JobChanged | WorkerChanged) -> str:
             return f"{event.url}: {event.note}"
         case JobChanged(job) if job.state is JobState.PAUSED:
             return f"paused: {job.reason}"
+        case JobChanged(job) if job.reason and not job.state.is_final:
+            return f"the job {job.reason}"
         case WorkerChanged(state="refused"):
             return f"worker {event.worker} was refused: {event.reason}"
         case _:
@@ -298,6 +304,7 @@ def _unit_dict(event: UnitChanged) -> dict[str, Any]:
         "attempt": event.attempt,
         "reason": event.reason,
         "worker": event.worker,
+        "workers": event.workers,
         "figures": asdict(event.figures) if event.figures else None,
         "failure": asdict(event.failure) if event.failure else None,
     }

@@ -90,7 +90,7 @@ def evaluate(  # noqa: PLR0917 - the options of the command
             measured.append(evaluation)
             add_to_file(checkpoint.folder, evaluation.entry)
     if not measured:
-        raise BadInput(str(found[-1].folder), "its checkpoints were removed meanwhile; try again")
+        raise BadInput(found[-1].folder, "its checkpoints were removed meanwhile; try again")
     if output:
         evaluator.write_sheet(output, measured[-1])
     if is_json:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path, PurePath
 from typing import Any, Final
 
 from farm.cli.progress import progress
@@ -25,7 +24,7 @@ from farm.engine.measures.similarity import scales
 from farm.engine.training.sampling import draw
 from farm.errors import BadInput, WeightsMissing
 from farm.media import Frame, write_still
-from farm.storage import open_whole
+from farm.storage import exists, input_path, join, name, open_whole
 
 FILE: Final = "evaluation.json"
 
@@ -142,7 +141,7 @@ class Evaluator:
 
     @cached_property
     def _data_facts(self) -> dict[str, object]:
-        return {"name": PurePath(self._data).name, "sha256": self._pictures.digest}
+        return {"name": name(self._data), "sha256": self._pictures.digest}
 
     def _entry(self, checkpoint: Checkpoint, sha256: str, figures: Figures) -> dict[str, Any]:
         height, width = self._size
@@ -175,29 +174,29 @@ class Evaluator:
         }
 
 
-def add_to_file(run: Path, entry: Mapping[str, Any]) -> None:
+def add_to_file(run: str, entry: Mapping[str, Any]) -> None:
     """Add an evaluation to the run's file, in place of an earlier one of the same measurement.
 
     Entries are sorted by step. Raises BadInput if the file is not one of evaluations, and BadOutput
     or StorageFailed if it cannot be written.
     """
-    path = run / FILE
+    path = join(run, FILE)
     new = json.loads(json.dumps(entry))
-    same = [new[name] for name in _SAME]
-    kept = [old for old in _read(path) if [old.get(name) for name in _SAME] != same]
+    same = [new[field] for field in _SAME]
+    kept = [old for old in _read(path) if [old.get(field) for field in _SAME] != same]
     entries = sorted([*kept, new], key=lambda one: one["step"])
     with open_whole(path) as file:
         file.write(json.dumps({"evaluations": entries}, indent=2).encode() + b"\n")
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
+def _read(path: str) -> list[dict[str, Any]]:
+    if not exists(path):
         return []
     try:
-        entries = json.loads(path.read_bytes())["evaluations"]
+        entries = json.loads(input_path(path).read_bytes())["evaluations"]
         assert all(isinstance(entry["step"], int) for entry in entries)
     except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
-        raise BadInput(str(path), "is damaged; move it away, and evaluate again") from error
+        raise BadInput(path, "is damaged; move it away, and evaluate again") from error
     return list(entries)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final, get_args
 import click
 
 from farm.model.film import Coherence, Quality
-from farm.model.job import AUTO_TILE, Precision
+from farm.model.job import AUTO_TILE, MOST_URGENT, Precision
 from farm.model.rate import parse_rate
 
 TILES: Final = {"auto": AUTO_TILE, "none": 0}
@@ -169,7 +169,7 @@ def _execution_options() -> list[click.Parameter]:
             type=Whole(1),
             metavar="INTEGER",
             help="Use a pool of this many workers, at most 4 threads per core of this machine, or as "
-            "many as the cluster has room for.",
+            "many as the cluster has room for. They share a run, and a single large still.",
         ),
         click.Option(["--address"], help="Use the Ray cluster at this address."),
         click.Option(
@@ -190,7 +190,7 @@ def _execution_options() -> list[click.Parameter]:
         ),
         click.Option(
             ["--priority"],
-            type=Whole(0, 100),
+            type=Whole(0, MOST_URGENT),
             default=50,
             show_default=True,
             metavar="INTEGER",

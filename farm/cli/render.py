@@ -2,9 +2,9 @@
 
 from contextlib import ExitStack, suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from farm import storage
 from farm.app import make_executor, open_farm
 from farm.cli.display import Display, make_display
 from farm.cli.exits import Exit, exit_code
@@ -13,7 +13,8 @@ from farm.cli.running import Running
 from farm.cli.signals import Interrupted, signals
 from farm.cli.streams import OutputLost, echo
 from farm.cli.tally import Tally
-from farm.control.controller import Controller, Observer
+from farm.control.announcing import Observer
+from farm.control.controller import Controller
 from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.ledger import Ledger
@@ -41,13 +42,13 @@ def _render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
         view = _open_live_view(running.live_port, stack)
         if view:
             observers.append(view)
-        make = partial(make_executor, registry, spec, running.pool(spec.plan.threads))
+        make = partial(make_executor, registry, running.pool(spec.plan.threads))
         farm = stack.enter_context(
             open_farm(registry, make, observers=observers, metrics_port=running.metrics_port)
         )
         if view:
             echo(f"watch the frames at http://127.0.0.1:{view.port}/", err=True)
-        farm.controller.submit(spec, resume=running.is_resumed)
+        farm.controller.add(spec, resume=running.is_resumed)
         tally.total = farm.controller.scheduler.frame_count()
         job = _run(farm.controller, display)
         is_run = issubclass(registry.task(spec.task), Run)
@@ -109,10 +110,11 @@ def _trained(job: Job, tally: Tally) -> str:
     """Return the closing line of a run that is finished, with the page to look at."""
     from farm.engine.training.runs import PAGE
 
-    page = Path(job.spec.output) / PAGE
+    folder = storage.absolute(job.spec.output)
+    page = storage.join(folder, PAGE)
     verb = "trained" if tally.done else "already trained:"
-    look = f"; look at {page}" if page.is_file() else ""
-    return f"{verb} {Path(job.spec.output)}{look}"
+    look = f"; look at {page}" if storage.is_file(page) else ""
+    return f"{verb} {folder}{look}"
 
 
 def _rendered(job: Job, tally: Tally, *, is_run: bool) -> str:

@@ -1,18 +1,23 @@
 """The argument RUN[@STEP] of commands that draw from a run, and what they record about it."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from farm import storage
 from farm.app import TrainedRun, open_run
-from farm.engine.training.runs import checkpoints, find_checkpoint, read_run
+from farm.engine.training.runs import (
+    CHECKPOINTS,
+    find_checkpoint,
+    located_checkpoints,
+    read_run,
+)
 from farm.errors import BadInput
 from farm.host.registry import Registry
 from farm.planning.outputs import Inputs
-from farm.storage import input_path, sha256_file
+from farm.storage import sha256_file
 
 if TYPE_CHECKING:
     from farm.model.specs import Sampler
@@ -22,9 +27,9 @@ _WITH_STEP: Final = re.compile(r"(?P<run>.+)@(?P<step>[0-9]{1,18})", re.DOTALL)
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint of a run."""
+    """A checkpoint of a run. folder: path or URL of the run. path: of the file, or of a copy of it."""
 
-    folder: Path
+    folder: str
     path: Path
     run: TrainedRun
 
@@ -36,7 +41,7 @@ class Checkpoint:
     @property
     def run_name(self) -> str:
         """The name of the run's folder."""
-        return self.folder.absolute().name
+        return storage.name(storage.absolute(self.folder))
 
     @cached_property
     def sha256(self) -> str:
@@ -49,7 +54,7 @@ class Checkpoint:
 
     def check_output(self, target: str) -> None:
         """Raise BadOutput for a path among the run's checkpoints."""
-        Inputs([str(self.path.parent)]).check([target])
+        Inputs([storage.join(self.folder, CHECKPOINTS)]).check([target])
 
     def sampler(self) -> "Sampler":
         """Return what draws pictures from it."""
@@ -83,13 +88,15 @@ def find_one(registry: Registry, argument: str) -> Checkpoint:
 def find_all(registry: Registry, argument: str) -> list[Checkpoint]:
     """Return all checkpoints of RUN, oldest first. Raises UserError."""
     newest = find_one(registry, argument)
-    paths: Mapping[int, Path] = checkpoints(newest.folder)
-    return [Checkpoint(newest.folder, path, newest.run) for path in paths.values()]
+    return [
+        Checkpoint(newest.folder, find_checkpoint(newest.folder, step), newest.run)
+        for step in located_checkpoints(newest.folder)
+    ]
 
 
-def split(argument: str) -> tuple[Path, int | None]:
+def split(argument: str) -> tuple[str, int | None]:
     """Return folder and step of RUN[@STEP]. A folder whose own name ends like that is a run."""
     match = _WITH_STEP.fullmatch(argument)
-    if match is None or input_path(argument).is_dir():
-        return input_path(argument), None
-    return input_path(match["run"]), int(match["step"])
+    if match is None or storage.is_folder(argument):
+        return argument, None
+    return match["run"], int(match["step"])

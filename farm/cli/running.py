@@ -6,6 +6,7 @@ from pathlib import Path
 
 from farm.cli.text import one_word
 from farm.host.executor import ExecutorOptions
+from farm.model.unit import ALL_WORKERS
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,13 @@ class Running:
     def is_pooled(self) -> bool:
         """Whether the job runs on a pool instead of in this process."""
         return self.workers is not None or self.address is not None
+
+    @property
+    def workers_per_unit(self) -> int:
+        """Number of workers that share a unit which several can share: all those of the pool."""
+        if not self.is_pooled:
+            return 1
+        return ALL_WORKERS if self.workers is None else self.workers
 
     def pool(self, threads: int) -> ExecutorOptions | None:
         """Return the pool's options, or None to run in this process. threads: per worker."""

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from farm import storage
 from farm.cli.job_options import Whole, frame_rate
 from farm.cli.progress import Report, progress
 from farm.cli.root import registry_of
@@ -104,11 +104,11 @@ def sample(  # noqa: PLR0917 - the options of the command
 
 
 def _is_folder(output: str) -> bool:
-    return output.endswith("/") or Path(output).is_dir() or not Path(output).suffix
+    return output.endswith("/") or not storage.suffix(output) or storage.is_folder(output)
 
 
 def _first_file(output: str) -> str:
-    return str(Path(output) / "0001.png") if _is_folder(output) else output
+    return storage.join(output, "0001.png") if _is_folder(output) else output
 
 
 @dataclass(frozen=True)
@@ -177,24 +177,29 @@ def _write_stills(output: str, drawing: _Drawing, columns: int | None) -> None:
 
     with progress("pictures") as report:
         if _is_folder(output):
-            _write_singly(Path(output), drawing, report)
+            _write_singly(output, drawing, report)
         else:
             pixels = grid(drawing.sampler, drawing.latents, columns, report)
             write_still(output, Frame(pixels), drawing.record)
 
 
-def _write_singly(folder: Path, drawing: _Drawing, report: Report) -> None:
+def _write_singly(folder: str, drawing: _Drawing, report: Report) -> None:
     from farm.media import write_still
 
     count = len(drawing.latents)
     digits = max(4, len(str(count)))
     for number, frame in enumerate(drawing.frames(report), 1):
-        path = folder / f"{number:0{digits}}.png"
-        write_still(str(path), frame, drawing.record | {"number": number})
-    older = sorted(path.name for path in folder.glob("*.png") if _number(path) > count)
+        path = storage.join(folder, f"{number:0{digits}}.png")
+        write_still(path, frame, drawing.record | {"number": number})
+    names = (storage.name(entry.url) for entry in storage.entries(folder))
+    older = sorted(name for name in names if name.endswith(".png") and _number(name) > count)
     if older:
-        echo(f"{folder} also contains {len(older)} older pictures, such as {older[0]}", err=True)
+        echo(
+            f"{storage.join(folder)} also contains {len(older)} older pictures, such as {older[0]}",
+            err=True,
+        )
 
 
-def _number(path: Path) -> int:
-    return int(path.stem) if path.stem.isdecimal() else 0
+def _number(name: str) -> int:
+    stem = name.removesuffix(".png")
+    return int(stem) if stem.isdecimal() else 0

@@ -76,6 +76,8 @@ class Tally:
         self.running.pop(name, None)
         self._tiles_running.pop(name, None)
         match event.state:
+            case UnitState.READY:
+                self.failed.pop(name, None)
             case UnitState.RUNNING:
                 self.running[name] = 0.0
             case UnitState.SUCCEEDED if event.unit.role is Role.RENDER:

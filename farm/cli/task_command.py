@@ -112,4 +112,5 @@ def _spec(task: type[Task], values: dict[str, Any], running: Running) -> JobSpec
         ),
         priority=values["priority"],
         keeps_going=values["keep_going"],
+        workers=running.workers_per_unit,
     )

@@ -1,13 +1,12 @@
 """The claims of a farm on the outputs of its jobs, held for as long as each job lives."""
 
 from collections.abc import Container, Iterable, Iterator
-from pathlib import Path
 
 from farm.errors import BadOutput
 from farm.model.unit import Unit
 from farm.model.work import Train
 from farm.process import FarmProcess
-from farm.storage import EVERYTHING, Claim, claim, output_path
+from farm.storage import EVERYTHING, Claim, claim, join, parent
 
 
 class ClaimedOutputs:
@@ -22,7 +21,7 @@ class ClaimedOutputs:
 
         now: Unix seconds.
         """
-        self._claims[job] = claim(_paths(units), job, self._process, now)
+        self._claims[job] = claim(_targets(units), job, self._process, now)
 
     def beat(self) -> Iterator[tuple[str, str]]:
         """Keep the claims alive; yield each job that has lost its own, with the reason."""
@@ -49,16 +48,15 @@ class ClaimedOutputs:
                 self.release(job)
 
 
-def _paths(units: Iterable[Unit]) -> list[Path]:
+def _targets(units: Iterable[Unit]) -> list[str]:
     """Return the files that stay once the units are done, and the folders of working files.
 
     For a run, its whole folder.
     """
-    return list(dict.fromkeys(map(_path, units)))
+    return list(dict.fromkeys(map(_target, units)))
 
 
-def _path(unit: Unit) -> Path:
-    path = output_path(unit.target)
+def _target(unit: Unit) -> str:
     if isinstance(unit.work, Train):
-        return path.with_name(EVERYTHING)
-    return path.parent if unit.is_working else path
+        return join(parent(unit.target), EVERYTHING)
+    return parent(unit.target) if unit.is_working else unit.target

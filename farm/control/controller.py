@@ -1,69 +1,73 @@
 """The control loop around planner, scheduler, ledger, executor and observers.
 
-It first stores what changed, then acts on it, then notifies observers, once for all messages of a
-poll. If the process is killed between two of these steps, the ledger still records at least what has
-been done. While the ledger cannot be written, nothing is acted on, and workers finish the
+It takes what workers report and what is asked of it, in one thread, and lets the scheduler decide.
+If the process is killed between storing, acting and announcing, the ledger still records at least
+what has been done. While the ledger cannot be written, nothing is acted on, and workers finish the
 units they hold.
 """
 
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
+from farm.control.announcing import Announcer, Observer
 from farm.control.claimed_outputs import ClaimedOutputs
 from farm.control.clock import Clock, SystemClock
+from farm.control.decisions import Decisions
 from farm.control.heart import beating
+from farm.control.inbox import Inbox
 from farm.control.patience import Patience
-from farm.control.working_files import WorkingFiles
-from farm.errors import BadOutput, JobHeld, JobTakenOver, LedgerUnavailable, UserError
+from farm.control.submissions import Submissions
+from farm.errors import (
+    BadOutput,
+    BadParameter,
+    JobEnded,
+    JobHeld,
+    LedgerUnavailable,
+    UnknownName,
+    UserError,
+    WorkerError,
+)
 from farm.host.executor import Executor
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import (
-    Assign,
-    CancelWork,
     Event,
-    Instruction,
-    JobChanged,
-    JobSubmitted,
-    KillWorker,
     News,
-    Notice,
-    Progressed,
+    PriorityChanged,
+    RetryWanted,
     Stopping,
     Tick,
-    UnitChanged,
     WantedChanged,
 )
 from farm.model.history import RestoredUnit
-from farm.model.job import Job, JobSpec, Wanted
-from farm.model.messages import UnitCancelled, WorkerLost
+from farm.model.job import MOST_URGENT, Job, JobSpec, Wanted
+from farm.model.messages import NoWorkers, WorkerJoined, WorkerLost
 from farm.model.unit import Unit
-from farm.planning.submission import Planner, Submission
+from farm.planning.submission import Notify, Planner, Submission, new_id
 from farm.process import BEAT_SECONDS
 from farm.scheduling.policy import Policy
 from farm.scheduling.scheduler import Scheduler
 
-POLL_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.1
+"""How long a command may have to wait for the loop."""
 ADD_SECONDS: Final = 30.0
 """How long a new job waits for a ledger that is locked."""
 STOP_SECONDS: Final = 30.0
-
-
-class Observer(Protocol):
-    """A display, metrics or a log: receives every event."""
-
-    def on_event(self, event: News) -> None:
-        """Handle an event that has been stored and acted on."""
+REMEMBERED_JOBS: Final = 1000
+"""The most jobs that run returns, the latest ones."""
 
 
 class Controller:
-    """Runs jobs on an executor until they end.
+    """Runs jobs on an executor.
 
-    check: raises UserError for a spec that the task itself refuses.
+    Any thread may call submit, want, set_priority, retry and job; the others are for the thread that
+    runs the loop. check: raises UserError for a spec that the task itself refuses.
     """
 
     def __init__(
@@ -77,31 +81,96 @@ class Controller:
         check: Callable[[JobSpec], None] | None = None,
         policy: Policy = Policy(),  # noqa: B008 - frozen
     ) -> None:
-        self._hook, self._executor, self._ledger = registry.hook, executor, ledger
-        self._clock, self._observers = clock or SystemClock(), observers
-        self._patience = Patience(self._clock, self._notify)
-        self._claims = ClaimedOutputs(ledger.process)
-        self._planner = Planner(registry, ledger, self._notify, check, self._claim)
+        self._executor, self._ledger, self._clock = executor, ledger, clock or SystemClock()
+        self._announce = Announcer(registry, observers, self.job).announce
+        self._patience = Patience(self._clock, self._announce)
+        self._claims, self._inbox = ClaimedOutputs(ledger.process), Inbox()
         self.scheduler = Scheduler(policy, generation=secrets.token_hex(4))
-        self._jobs: list[str] = []
-        self._working: dict[str, WorkingFiles] = {}
-        self._lost: dict[str, str] = {}
-        self._pending: list[Instruction] = []
+        self._decisions = Decisions(
+            self.scheduler,
+            ledger,
+            executor,
+            claims=self._claims,
+            patience=self._patience,
+            clock=self._clock,
+            announce=self._announce,
+        )
+
+        def make_planner(notify: Notify) -> Planner:
+            return Planner(registry, ledger, notify, check, self._claim)
+
+        self._planner = make_planner(self._announce)
+        self._submissions = Submissions(
+            partial(make_planner, self._announce_later),
+            self._claims,
+            self._inbox,
+            self._store_job,
+            lambda planned: self._start(planned.job, planned.units),
+        )
+        self._jobs: deque[str] = deque(maxlen=REMEMBERED_JOBS)
         self._last_beat = -BEAT_SECONDS
+        self._wanted_workers = 0
+        self._waits_for_workers, self._lack = policy.waits_for_workers, ""
         self._is_started = False
 
-    def submit(self, spec: JobSpec, *, resume: bool = False) -> Job:
-        """Plan a spec and store it as a job. Raises UserError before anything is stored.
+    # Asked by any thread
 
-        resume: skip frames that an equal job finished and whose files have not changed since.
+    def submit(self, spec: JobSpec, *, resume: bool = False, token: str = "") -> Future[Job]:
+        """Let a spec be planned beside the loop and become a job, which the future returns.
+
+        The future raises UserError if it is refused, and then nothing has changed. resume: skip frames
+        that an equal job finished and whose files have not changed since. token: whoever submits a
+        task again with the same one gets the same job, also from another farm on this ledger.
+        """
+        answer: Future[Job] = Future()
+        self._inbox.post(partial(self._accept, spec, answer, resume=resume, token=token), answer)
+        return answer
+
+    def want(self, job: str, wanted: Wanted) -> Future[Job]:
+        """Set what the user wants a job to do: run, pause or stop. The future raises UnknownName."""
+        return self._inbox.ask(partial(self._change, job, WantedChanged(job, wanted)))
+
+    def set_priority(self, job: str, priority: int) -> Future[Job]:
+        """Let a job run sooner or later than others. The future raises UnknownName, BadParameter.
+
+        priority: 0..100; jobs with a higher one run first.
+        """
+        return self._inbox.ask(partial(self._prioritise, job, priority))
+
+    def retry(self, job: str, units: Sequence[str] = ()) -> Future[Job]:
+        """Try quarantined units of a job again that has not ended. The future raises UserError.
+
+        units: names; all of them if none is named.
+        """
+        return self._inbox.ask(partial(self._retry, job, tuple(units)))
+
+    def job(self, job: str) -> Job:
+        """Return a job in its current state. Raises UnknownName."""
+        try:
+            current = self.scheduler.job(job)
+        except UnknownName:
+            if (stored := self._ledger.job(job)) is None:
+                raise
+            return stored
+        lost = self._decisions.lost
+        return replace(current, reason=lost[job]) if job in lost else current
+
+    # Called by the loop's thread
+
+    def add(self, spec: JobSpec, *, resume: bool = False) -> Job:
+        """Plan a spec at once and store it as a job. Raises UserError before anything is stored.
+
+        resume: as in submit.
         """
         self._beat()
+        name = new_id(spec.task)
         try:
             with beating(self._show_life):
-                submission = self._planner.plan(spec, self._clock.time(), resume=resume)
-            self._patience.insist(partial(self._add, submission), ADD_SECONDS)
+                created = self._clock.time()
+                submission = self._planner.plan(spec, created, resume=resume, name=name)
+            self._store_job(submission)
         except BaseException:
-            self._claims.release_all(but=self._working)
+            self._claims.release(name)
             raise
         return self._start(submission.job, submission.units)
 
@@ -112,35 +181,44 @@ class Controller:
             self._start(*taken) for job in self._ledger.unfinished() if (taken := self._take(job))
         ]
 
-    def want(self, job: str, wanted: Wanted) -> None:
-        """Set what the user wants a job to do: run, pause or stop."""
-        self._handle(WantedChanged(job, wanted))
-
     def run(self, is_stopped: Callable[[], bool] = lambda: False) -> list[Job]:
         """Run until every job has ended or is_stopped returns true; return the jobs.
 
         A job that no worker of this farm can run is left as it is, paused with the reason.
-        Workers from an earlier call are reused, with their networks loaded.
+        Workers from an earlier call are reused, with their networks loaded. Raises WorkerError, once the
+        jobs have failed, if there are no workers and none can join, unless the policy is to wait.
         """
-        if not self.scheduler.is_done and not self._is_started:
-            self._is_started = True
-            with beating(self._show_life):
-                self._executor.start()
+        self._inbox.empty()
         while not self._is_done and not is_stopped():
+            if not self.scheduler.is_done:
+                self._start_workers()
             self._step()
-        return [self._job(job) for job in self._jobs]
+            if self._lack and not self._waits_for_workers:
+                raise WorkerError(self._lack)
+        return [self.job(job) for job in self._jobs]
+
+    def serve(self, is_stopped: Callable[[], bool]) -> None:
+        """Run whatever is submitted, until is_stopped returns true."""
+        self._start_workers()
+        while not is_stopped():
+            self._step()
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Ask running units to stop, and wait this long for them. Their jobs can be resumed."""
         deadline = self._clock.time() + seconds
-        self._handle(Stopping())
+        self._decisions.handle(Stopping())
         while not self._is_stopped and self._clock.time() < deadline:
             self._step()
         lost = [WorkerLost(w, "did not stop in time") for w in self.scheduler.busy_workers()]
-        self._handle(*lost)
+        self._decisions.handle(*lost)
 
     def close(self) -> None:
-        """End the workers, give up the outputs, and record that the farm ends in good order."""
+        """End the workers, give up the outputs, and record that the farm ends in good order.
+
+        What is still asked of the farm is refused.
+        """
+        self._inbox.close()
+        self._submissions.close()
         try:
             self._executor.close()
         finally:
@@ -150,17 +228,27 @@ class Controller:
 
     @property
     def _is_done(self) -> bool:
-        return not self.scheduler.has_work and not self._pending
+        is_asked = not self._inbox.is_empty or self._submissions
+        return not (self.scheduler.has_work or self._decisions.are_pending or is_asked)
 
     @property
     def _is_stopped(self) -> bool:
-        return not self.scheduler.busy_workers() and not self._pending
-
-    def _job(self, job: str) -> Job:
-        current = self.scheduler.job(job)
-        return replace(current, reason=self._lost[job]) if job in self._lost else current
+        return not self.scheduler.busy_workers() and not self._decisions.are_pending
 
     # Jobs that enter
+
+    def _accept(self, spec: JobSpec, answer: Future[Job], *, resume: bool, token: str = "") -> None:
+        name = new_id(spec.task, token)
+        if token and name not in self._submissions:
+            with suppress(UnknownName):
+                answer.set_result(self.job(name))
+                return
+        self._submissions.add(name, spec, self._clock.time(), answer, resume=resume)
+
+    def _store_job(self, submission: Submission) -> None:
+        """Store a planned job. Raises UserError before anything is stored."""
+        self._beat()
+        self._patience.insist(partial(self._add, submission), ADD_SECONDS)
 
     def _add(self, submission: Submission) -> None:
         job, units, before = submission.job, submission.units, submission.replaces
@@ -174,13 +262,13 @@ class Controller:
 
     def _take(self, job: Job) -> tuple[Job, list[RestoredUnit]] | None:
         """Own a job of a dead farm and return it with its units; None if its farm lives."""
-        if job.id in self._working:
+        if job.id in self._decisions:
             return None
         records = self._ledger.units(job.id)
         try:
             self._claim(job.id, [record.unit for record in records])
             self._ledger.take(job.id, self._clock.time())
-        except (BadOutput, JobHeld):
+        except (BadOutput, JobEnded, JobHeld):
             self._claims.release(job.id)
             return None
         return job, [record.restored for record in self._ledger.units(job.id)]
@@ -188,36 +276,60 @@ class Controller:
     def _start(self, job: Job, units: Iterable[RestoredUnit]) -> Job:
         units = tuple(units)
         self._jobs.append(job.id)
-        self._working[job.id] = WorkingFiles(units)
-        self._handle(JobSubmitted(job, units))
-        return self.scheduler.job(job.id)
+        self._decisions.start(job, units)
+        return self.job(job.id)
 
-    # Jobs that are lost
+    def _change(self, job: str, event: Event) -> Job:
+        """Let an event change a job, unless it has ended. Raises UnknownName."""
+        current = self.job(job)
+        if current.state.is_final:
+            return current
+        if job not in self._decisions:
+            raise UserError(f"job {job} belongs to another farm; ask that one")
+        self._decisions.handle(event)
+        return self.job(job)
 
-    def _lose(self, job: str, reason: str) -> None:
-        """Drop a job that another farm has taken over, and leave its files alone."""
-        output = self.scheduler.job(job).spec.output
-        note = f"{reason}; this farm stops working on it and leaves its files alone"
-        self._lost[job] = reason
-        self._working.pop(job, None)
-        self._claims.release(job)
-        unsent = [i for i in self._pending if isinstance(i, Assign) and _job_of(i) == job]
-        self._pending = [i for i in self._pending if _job_of(i) != job]
-        now = self._clock.time()
-        self._decide(WantedChanged(job, Wanted.CANCEL), now)
-        for assign in unsent:
-            self._decide(UnitCancelled(assign.workers[0], assign.order.token), now)
-        self._notify(Notice(output, note))
+    def _prioritise(self, job: str, priority: int) -> Job:
+        if not 0 <= priority <= MOST_URGENT:
+            raise BadParameter("priority", f"{priority} is not in 0 to {MOST_URGENT}")
+        return self._change(job, PriorityChanged(job, priority))
+
+    def _retry(self, job: str, units: tuple[str, ...]) -> Job:
+        current = self._change(job, RetryWanted(job, units))
+        if current.state.is_final:
+            raise UserError(
+                f"job {job} has ended; submit it again with --resume to retry what failed"
+            )
+        return current
 
     # The loop
 
+    def _start_workers(self) -> None:
+        if not self._is_started:
+            self._is_started = True
+            with beating(self._show_life):
+                self._executor.start()
+
     def _step(self) -> None:
         self._beat()
-        if self._pending:
+        self._inbox.empty()
+        if self._decisions.are_pending:
             self._patience.wait()
-            self._carry_out()
+            self._decisions.carry_out()
             return
-        self._handle(*self._executor.poll(POLL_SECONDS), Tick())
+        messages = self._executor.poll(POLL_SECONDS)
+        for message in messages:
+            if isinstance(message, NoWorkers | WorkerJoined):
+                self._lack = message.reason if isinstance(message, NoWorkers) else ""
+        self._decisions.handle(*messages, Tick())
+        self._tell_demand()
+
+    def _tell_demand(self) -> None:
+        """Tell the executor how many workers the jobs could use, if that has changed."""
+        wanted = self.scheduler.wanted_workers()
+        if wanted != self._wanted_workers:
+            self._wanted_workers = wanted
+            self._executor.want(wanted)
 
     def _beat(self) -> None:
         """Renew the heartbeat of this farm and of its claims, if it is time."""
@@ -227,7 +339,10 @@ class Controller:
         self._last_beat = now
         self._show_life()
         for job, reason in self._claims.beat():
-            self._lose(job, reason)
+            if job in self._submissions:
+                self._submissions.refuse(job, UserError(f"{reason}; submit the job again"))
+            else:
+                self._decisions.lose(job, reason)
 
     def _show_life(self) -> None:
         """Show that this farm lives, from any thread."""
@@ -235,84 +350,6 @@ class Controller:
             self._ledger.beat(self._clock.time())
         self._claims.touch()
 
-    def _handle(self, *events: Event) -> None:
-        """Let the scheduler decide about all events, then store, act and notify once."""
-        now = self._clock.time()
-        try:
-            for event in events:
-                self._decide(event, now)
-        finally:
-            self._carry_out()
-
-    def _decide(self, event: Event, now: float) -> None:
-        instructions = self.scheduler.handle(event, now)
-        self._pending += [i for i in instructions if _job_of(i) not in self._lost]
-
-    def _carry_out(self) -> None:
-        """Store what was decided, act on it and notify, or nothing of it if it cannot be stored."""
-        if not self._patience.attempt(self._store):
-            return
-        pending, self._pending = self._pending, []
-        for instruction in pending:
-            self._act(instruction)
-        for instruction in pending:
-            if not isinstance(instruction, Assign | CancelWork | KillWorker):
-                self._notify(instruction)
-
-    def _store(self) -> None:
-        while True:
-            changes = [i for i in self._pending if isinstance(i, UnitChanged | JobChanged)]
-            try:
-                if changes:
-                    self._ledger.record(changes, self._clock.time())
-            except JobTakenOver as error:
-                self._lose(error.job, str(error))
-            else:
-                break
-        for change in changes:
-            self._on_stored(change)
-
-    def _on_stored(self, change: UnitChanged | JobChanged) -> None:
-        if isinstance(change, UnitChanged):
-            self._working[change.unit.job].on_change(change)
-        elif change.job.state.is_final:
-            self._working.pop(change.job.id, None)
-            self._claims.release(change.job.id)
-
-    def _act(self, instruction: Instruction) -> None:
-        match instruction:
-            case Assign(workers, order):
-                self._executor.assign(workers, order)
-            case CancelWork(worker, token):
-                self._executor.cancel(worker, token)
-            case KillWorker(worker):
-                self._executor.kill(worker)
-
-    def _notify(self, event: News) -> None:
-        for observer in self._observers:
-            observer.on_event(event)
-        self._notify_plugins(event)
-
-    def _notify_plugins(self, event: News) -> None:
-        if isinstance(event, JobChanged) and event.job.state.is_final:
-            self._hook.farm_job_finished(job=event.job)
-        if isinstance(event, UnitChanged) and event.state.is_final:
-            self._hook.farm_unit_finished(
-                job=self.scheduler.job(event.unit.job),
-                unit=event.unit,
-                state=event.state,
-                reason=event.reason,
-            )
-
-
-def _job_of(instruction: Instruction) -> str | None:
-    """Return the job that an instruction is about, if it is about one."""
-    match instruction:
-        case UnitChanged(unit) | Progressed(unit):
-            return unit.job
-        case JobChanged(job):
-            return job.id
-        case Assign(_, order):
-            return order.unit.job
-        case _:
-            return None
+    def _announce_later(self, event: News) -> None:
+        """Announce from the loop's thread. Called by any other."""
+        self._inbox.post(partial(self._announce, event))

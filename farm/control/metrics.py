@@ -33,7 +33,7 @@ from farm.scheduling.scheduler import Scheduler
 LOOPBACK = "127.0.0.1"
 
 BUCKETS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600, 1800, 3600)
-"""Upper bounds of the duration histogram, in seconds."""
+"""Upper bounds of the histograms of units, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,11 @@ METRICS = MappingProxyType(
             "histogram",
             ("task", "plugin", "stage"),
             "Duration of each stage of a unit: queue, load, compute, write.",
+        ),
+        "farm_gang_wait_seconds": MetricSpec(
+            "histogram",
+            ("task", "plugin"),
+            "Seconds from when a unit that several workers share is ready until they are gathered.",
         ),
         "farm_unit_retries_total": MetricSpec(
             "counter", ("task", "plugin", "reason"), "Failed attempts that were retried."
@@ -125,6 +130,10 @@ METRICS = MappingProxyType(
         ),
         "farm_jobs": MetricSpec("gauge", ("state",), "Jobs in each state."),
         "farm_workers": MetricSpec("gauge", ("state",), "Rendering workers that are idle or busy."),
+        "farm_room": MetricSpec(
+            "gauge", (), "Rendering workers that there is room for, whether or not they are up."
+        ),
+        "farm_gangs": MetricSpec("gauge", (), "Units that several workers share at present."),
         "farm_oldest_ready_unit_age_seconds": MetricSpec(
             "gauge", (), "Seconds since the oldest ready unit became ready."
         ),
@@ -195,16 +204,14 @@ class Metrics:
             for name, spec in METRICS.items()
             if spec.type == "counter" and name not in _ELSEWHERE
         }
-        duration = METRICS["farm_unit_duration_seconds"]
-        self._duration = Histogram(
-            "farm_unit_duration_seconds",
-            duration.help,
-            duration.labels,
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
+        self._duration = self._histogram("farm_unit_duration_seconds")
+        self._gang_wait = self._histogram("farm_gang_wait_seconds")
         self._training = TrainingMetrics(METRICS, self.registry)
         self.registry.register(self)
+
+    def _histogram(self, name: str) -> Histogram:
+        spec = METRICS[name]
+        return Histogram(name, spec.help, spec.labels, buckets=BUCKETS, registry=self.registry)
 
     def watch(self, scheduler: Scheduler) -> None:
         """Read the gauges from this scheduler."""
@@ -259,6 +266,8 @@ class Metrics:
     def _count_unit(self, event: UnitChanged, *labels: str) -> None:
         if event.state is UnitState.LEASED:
             self._duration.labels(*labels, "queue").observe(event.waited)
+            if event.unit.workers != 1:
+                self._gang_wait.labels(*labels).observe(event.waited)
         if event.state is UnitState.RETRY_WAIT and event.failure:
             self._count("farm_units_total", *labels, "retried")
             self._count("farm_unit_retries_total", *labels, event.failure.reason)
@@ -307,6 +316,8 @@ class Metrics:
         yield self._family("farm_jobs", {s: jobs[s] for s in JobState})
         workers = self._scheduler.worker_counts()
         yield self._family("farm_workers", {s: workers[s] for s in ("idle", "busy")})
+        yield self._family("farm_room", {None: self._scheduler.room()})
+        yield self._family("farm_gangs", {None: self._scheduler.gang_count()})
         oldest = self._scheduler.oldest_ready()
         age = 0.0 if oldest is None else max(0.0, self._now() - oldest)
         yield self._family("farm_oldest_ready_unit_age_seconds", {None: age})

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from operator import itemgetter
 from pathlib import Path
-from typing import TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, TypedDict, TypeVar, cast
 
 import numpy as np
 import torch
@@ -17,23 +17,17 @@ from farm.engine.device import image_dtype
 from farm.engine.gradient import OnTile
 from farm.engine.networks import Network, NetworkCache
 from farm.engine.objectives import Objective
-from farm.engine.training.checkpoint import TrainState
-from farm.engine.training.contract import (
-    Detector,
-    Observation,
-    Observe,
-    Step,
-    TrainingOptions,
-    Watcher,
-)
-from farm.engine.training.loop import train
-from farm.engine.training.rates import Supervisor
 from farm.engine.world import ALONE, World
 from farm.errors import Cancelled, StorageFailed
 from farm.model.job import Plan
 from farm.model.messages import ReportProgress, TrainingFigures
 from farm.model.specs import Part, PictureSet, Previous
-from farm.storage import KnownFiles
+from farm.storage import KnownFiles, input_path
+
+if TYPE_CHECKING:
+    from farm.engine.training.checkpoint import TrainState
+    from farm.engine.training.contract import Detector, Observe, Step, TrainingOptions, Watcher
+    from farm.engine.training.rates import Supervisor
 
 Loaded = TypeVar("Loaded")
 
@@ -86,7 +80,7 @@ class FrameContext:
         pictures: Callable[[str, Part], PictureSet] | None = None,
         world: World = ALONE,
         files: KnownFiles | None = None,
-        follow: Callable[[TrainingOptions], Watcher] | None = None,
+        follow: "Callable[[TrainingOptions], Watcher] | None" = None,
     ) -> None:
         self._device, self._plan, self._networks = device, plan, networks
         self._report, self._is_cancelled, self._read = report, is_cancelled, read
@@ -167,7 +161,7 @@ class FrameContext:
         digest = self._files.digest(path)
 
         def load() -> tuple[Loaded, int]:
-            value, found = self._files.read(path, lambda: read(Path(path)))
+            value, found = self._files.read(path, lambda: read(input_path(path)))
             if found != digest:
                 raise StorageFailed(path, "it changed while it was read")
             return _placed(value, self.device, self.dtype), _bytes_of(value, path)
@@ -180,14 +174,17 @@ class FrameContext:
 
     def train(
         self,
-        state: TrainState,
-        step: Step,
-        options: TrainingOptions,
+        state: "TrainState",
+        step: "Step",
+        options: "TrainingOptions",
         *,
-        observe: Observe | None = None,
-        detector: Detector | None = None,
-        supervisor: Supervisor | None = None,
+        observe: "Observe | None" = None,
+        detector: "Detector | None" = None,
+        supervisor: "Supervisor | None" = None,
     ) -> None:
+        from farm.engine.training.contract import Observation
+        from farm.engine.training.loop import train
+
         train(
             state,
             step,
@@ -228,4 +225,4 @@ def _bytes_of(value: object, path: str) -> int:
     """Return the bytes that a value from a file takes; the file's own if nothing better is known."""
     if isinstance(value, nn.Module):
         return bytes_of(value)
-    return value.nbytes if isinstance(value, Tensor) else Path(path).stat().st_size
+    return value.nbytes if isinstance(value, Tensor) else input_path(path).stat().st_size

@@ -1,7 +1,9 @@
 """Cut a network's graph at given layers, so that nothing deeper runs, and fold batch norm."""
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from threading import Lock, get_ident
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
@@ -16,13 +18,46 @@ _NOT_FEATURES = (
 )
 
 
+_TRACING: Final = Lock()
+"""Held while a module is traced, since each tracing restores what it found."""
+
+
+class _OwnThread(fx.Tracer):
+    """Records what its own thread does.
+
+    torch.fx changes how every module of the process is called while it traces one. Those that other
+    threads call meanwhile run as always.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = get_ident()
+
+    def call_module(
+        self,
+        m: nn.Module,
+        forward: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        if get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+
 def trace(module: nn.Module, network: str) -> fx.Graph:
     """Return the module's graph, without in-place operations.
 
     Raises PluginError if torch.fx cannot trace the module.
     """
     try:
-        graph = fx.Tracer().trace(module)
+        with _TRACING:
+            graph = _OwnThread().trace(module)
     except Exception as error:
         reason = " ".join(str(error).split())
         raise PluginError(network, f"torch.fx cannot trace the network: {reason}") from error

@@ -2,9 +2,9 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -20,7 +20,7 @@ from farm.engine.weights import find_weights, load_weights, own_weights
 from farm.errors import BadParameter, StorageFailed, UnknownName
 from farm.model.job import Precision, weights_key
 from farm.model.specs import NetworkSpec
-from farm.storage import FileDigests, KnownFiles
+from farm.storage import FileDigests, KnownFiles, input_path, is_file
 
 HEAD = "logits"
 """The layer of class scores, one set per position; their mean is the classifier's output."""
@@ -93,10 +93,8 @@ class Extractor(nn.Module):
 
     def _probe(self, height: int, width: int) -> dict[str, Sides]:
         """Return each layer's channels, rows and columns. Raises BadParameter."""
-        state = {name: value.to("meta") for name, value in self.state_dict().items()}
-        picture = torch.empty(1, 3, height, width, device="meta")
         try:
-            features = torch.func.functional_call(self, state, (picture,))
+            features = self._run_without_pictures(height, width)
         except (RuntimeError, AssertionError) as error:
             raise BadParameter(
                 "layers",
@@ -111,6 +109,21 @@ class Extractor(nn.Module):
                     "choose another layer",
                 )
         return {layer: tuple(feature.shape[1:]) for layer, feature in features.items()}
+
+    @torch.no_grad()
+    def _run_without_pictures(self, height: int, width: int) -> dict[str, Tensor]:
+        """Return features that have a shape and no values.
+
+        Most networks tell their shapes from a batch of no pictures. Others, which reshape the batch
+        as well, run on the meta device; torch takes a second to import what it needs there.
+        """
+        with suppress(RuntimeError, AssertionError):
+            features = self(torch.empty(0, 3, height, width, device=self.mean.device))
+            if all(isinstance(f, Tensor) and not len(f) for f in features.values()):
+                return features  # type: ignore[no-any-return]
+        state = {name: value.to("meta") for name, value in self.state_dict().items()}
+        picture = torch.empty(1, 3, height, width, device="meta")
+        return torch.func.functional_call(self, state, (picture,))  # type: ignore[no-any-return]
 
     def fits(self, height: int, width: int) -> bool:
         """Return whether a picture of this size is large enough for all layers."""
@@ -270,13 +283,13 @@ class NetworkCache:
 
     def _spec(self, name: str, weights: str | None) -> NetworkSpec:
         spec = self._find(name)
-        return spec.for_weights(Path(weights)) if weights and spec.for_weights else spec
+        return spec.for_weights(input_path(weights)) if weights and spec.for_weights else spec
 
 
 def _weights_digest(spec: NetworkSpec, weights: str | None, files: KnownFiles) -> str:
     """Return the sha256 of the weights, once it is known to be that of the job."""
     if weights:
-        return files.digest(weights) if Path(weights).is_file() else ""
+        return files.digest(weights) if is_file(weights) else ""
     digest = files.digest(str(find_weights(spec) or own_weights(spec)))
     files.check(weights_key(spec.name), digest)
     return digest

@@ -23,6 +23,7 @@ from torch import Tensor, hub, nn
 from farm.engine.caffemodel import read_caffemodel
 from farm.errors import BadInput, BadParameter, WeightsMissing
 from farm.model.specs import NetworkSpec
+from farm.storage import input_path
 
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.", "loss1/", "loss2/")
 _DIGEST = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
@@ -35,16 +36,17 @@ def load_weights(
 ) -> tuple[nn.Module, str]:
     """Return the network with its weights, and the sha256 of the weights file.
 
-    file: a .safetensors or .caffemodel file, or a .pth state dict, to use instead of the network's
+    file: path or URL of a .safetensors or .caffemodel file, or a .pth state dict, to use instead of the network's
     own weights. to_train: with the classifiers that only training uses, if the network has any.
     Raises WeightsMissing, or BadInput or BadParameter if the file does not fit.
     """
-    path = Path(file) if file else own_weights(spec)
-    state = _read(path, "" if file else spec.weights.prefix)
+    path = input_path(file) if file else own_weights(spec)
+    shown = file or str(path)
+    state = _read(path, shown, "" if file else spec.weights.prefix)
     module = spec.build_to_train() if to_train and spec.build_to_train else spec.build()
     wanted = module.state_dict()
     state = {k: v for k, v in state.items() if k in wanted or not k.startswith(_AUXILIARY)}
-    _check_fit(spec.name, path, state, wanted)
+    _check_fit(spec.name, shown, state, wanted)
     module.load_state_dict(state, strict=False)
     return module, _sha256(path)
 
@@ -124,9 +126,9 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def _read(path: Path, prefix: str) -> dict[str, Tensor]:
+def _read(path: Path, shown: str, prefix: str) -> dict[str, Tensor]:
     if not path.is_file():
-        problem = f"{path} is a folder" if path.is_dir() else f"no such file: {path}"
+        problem = f"{shown} is a folder" if path.is_dir() else f"no such file: {shown}"
         raise BadParameter("weights", f"{problem}; give a .safetensors, .pth or .caffemodel file")
     try:
         state = _parse(path)
@@ -135,13 +137,13 @@ def _read(path: Path, prefix: str) -> dict[str, Tensor]:
     except UnpicklingError as error:
         raise BadParameter(
             "weights",
-            f"{path} is not a plain state dict: it is damaged, or contains objects that could run "
+            f"{shown} is not a plain state dict: it is damaged, or contains objects that could run "
             "code; use a .safetensors file instead",
         ) from error
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadParameter(
-            "weights", f"{path} is neither a safetensors file nor a plain state dict ({reason})"
+            "weights", f"{shown} is neither a safetensors file nor a plain state dict ({reason})"
         ) from error
     return {
         name.removeprefix(prefix): value.float()
@@ -164,7 +166,7 @@ def _parse(path: Path) -> Mapping[Any, Any]:
 
 
 def _check_fit(
-    network: str, path: Path, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
+    network: str, shown: str, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]
 ) -> None:
     missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
     extra = [k for k in state if k not in wanted]
@@ -177,7 +179,7 @@ def _check_fit(
         if names:
             raise BadParameter(
                 "weights",
-                f"{path} does not fit {network}: it {fault} {names[0]}{_more(names)}; "
+                f"{shown} does not fit {network}: it {fault} {names[0]}{_more(names)}; "
                 "choose the network it belongs to with --network",
             )
 

@@ -6,7 +6,8 @@ picture, are the same for any number of workers.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from pathlib import Path
+from typing import Any, BinaryIO, Final, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +18,9 @@ Piece = TypeVar("Piece")
 Name = TypeVar("Name")
 Tensors = Mapping[Any, Tensor]
 """What one worker computed, by name; no tensor requires gradients."""
+
+_PIECE_BYTES: Final = 2**26
+"""Bytes of a file that are sent at a time."""
 
 
 def _return_own(tensors: Tensors | None, _rank: int) -> Tensors:
@@ -57,6 +61,25 @@ class World:
         if self.rank == 0:
             own = {"text": torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)}
         return bytes(self.broadcast(own, 0)["text"].tolist()).decode()
+
+    def copy_file(self, source: Path, target: Path) -> None:
+        """Copy a file of the first worker to a path on every other one. Raises OSError.
+
+        source: only the first worker looks at it, so that the others need no disk of its own.
+        """
+        with source.open("rb") if self.rank == 0 else target.open("wb") as file:
+            while piece := self._broadcast_piece(file):
+                if self.rank != 0:
+                    file.write(piece)
+
+    def _broadcast_piece(self, file: BinaryIO) -> bytes:
+        """Return what the first worker reads next from its file, on every worker."""
+        own = None
+        if self.rank == 0:
+            content = file.read(_PIECE_BYTES)
+            padded = torch.frombuffer(bytearray(content or b"\0"), dtype=torch.uint8)
+            own = {"piece": padded[: len(content)]}
+        return self.broadcast(own, 0)["piece"].cpu().numpy().tobytes()
 
     def deal(
         self, pieces: Sequence[Piece], compute: Callable[[Piece], Mapping[Name, Tensor]]

@@ -1,6 +1,9 @@
 """Creates the contexts that tasks receive: for a frame, for a run, and for checking a spec."""
 
+import gc
+import sys
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from farm.execution.failures import storage_errors
@@ -15,20 +18,18 @@ if TYPE_CHECKING:
     import numpy as np
 
     from farm.engine.context import FrameContext
+    from farm.engine.training.contract import TrainingOptions, Watcher
     from farm.engine.world import World
 
 
 class ContextFactory:
-    """Creates contexts on one device, which share its networks.
+    """Creates contexts on one device, which share its networks."""
 
-    world: the workers that share each unit; None if this worker has units of its own.
-    """
-
-    def __init__(self, registry: Registry, device: str, world: "World | None" = None) -> None:
+    def __init__(self, registry: Registry, device: str) -> None:
+        import_engine()
         from farm.engine.networks import NetworkCache
-        from farm.engine.world import World
 
-        self.device, self.world = device, world or World()
+        self.device = device
         self._networks = NetworkCache(registry.network, device)
         self._digests = FileDigests()
 
@@ -47,10 +48,16 @@ class ContextFactory:
         seconds: float = 0.0,
         previous: Previous | None = None,
         files: KnownFiles | None = None,
+        world: "World | None" = None,
+        follow: "Callable[[TrainingOptions], Watcher] | None" = None,
     ) -> "FrameContext":
-        """Return a context. frame: the name that the seed is derived from. files: of the order."""
+        """Return a context.
+
+        frame: the name that the seed is derived from. files: of the order. world: the workers that
+        share the unit; None if there are no others. follow: returns what follows a run.
+        """
         from farm.engine.context import FrameContext
-        from farm.execution.run_report import RunReport
+        from farm.engine.world import ALONE
 
         files = files or self.known_files({})
         return FrameContext(
@@ -65,10 +72,28 @@ class ContextFactory:
             is_cancelled=is_cancelled,
             read=_make_read(files),
             pictures=_make_pictures(files),
-            world=self.world,
+            world=world or ALONE,
             files=files,
-            follow=RunReport,
+            follow=follow,
         )
+
+
+def import_engine() -> None:
+    """Import the engine while the garbage collector pauses, and exempt what is there from it.
+
+    Importing torch makes hundreds of thousands of objects that live as long as the process. The
+    collector would walk them again and again while they are made, and once more at the end.
+    """
+    if "farm.engine.context" in sys.modules:
+        return
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        import_module("farm.engine.context")
+    finally:
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 def check_context(registry: Registry, spec: JobSpec) -> "FrameContext":

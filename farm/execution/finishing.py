@@ -17,6 +17,7 @@ from farm.model.work import Blend, Encode, Join, Picture
 from farm.storage import FileDigests, KnownFiles
 
 if TYPE_CHECKING:
+    from farm.engine.world import World
     from farm.media import Frame
 
 
@@ -26,7 +27,13 @@ class Finisher:
     def __init__(self) -> None:
         self._digests = FileDigests()
 
-    def run(self, order: Order, report: ReportProgress, is_cancelled: IsCancelled) -> Figures:
+    def run(
+        self,
+        order: Order,
+        report: ReportProgress,
+        is_cancelled: IsCancelled,
+        _world: "World | None" = None,
+    ) -> Figures:
         """Do the work of the order's unit. Raises FarmError only, Cancelled included."""
         seconds: dict[str, float] = {}
         files = KnownFiles(order.files, self._digests)

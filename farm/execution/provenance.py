@@ -12,6 +12,7 @@ from farm.host.context import Context
 from farm.host.task import NetworkParams, Task
 from farm.model.messages import Order
 from farm.model.work import Join
+from farm.storage import is_remote, name
 
 if TYPE_CHECKING:
     from farm.engine.context import FrameContext
@@ -40,7 +41,7 @@ def digested_params(
     the name remains.
     """
     digests = {text: context.digest(path) for text, path in task.files().items()}
-    named = {name: _with_digests(value, digests) for name, value in params.items()}
+    named = {key: _with_digests(value, digests) for key, value in params.items()}
     if isinstance(task.params, NetworkParams):
         named["network"] = _without_folder(task.params.network)
     return named
@@ -48,14 +49,14 @@ def digested_params(
 
 def _without_folder(network: str) -> str:
     """Return the name of a network, or of the file that it is."""
-    path = PurePath(network)
-    return path.name if path.is_absolute() else network
+    is_file = is_remote(network) or PurePath(network).is_absolute()
+    return name(network) if is_file else network
 
 
 def _with_digests(value: object, digests: Mapping[str, str]) -> object:
     """Return a parameter in which each text that names a file is replaced by name and digest."""
     if isinstance(value, str) and value in digests:
-        return {"name": PurePath(value).name, "sha256": digests[value]}
+        return {"name": name(value), "sha256": digests[value]}
     if isinstance(value, Mapping):
         return {key: _with_digests(item, digests) for key, item in value.items()}
     if isinstance(value, list | tuple):

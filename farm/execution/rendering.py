@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from farm.engine.context import FrameContext
+    from farm.engine.world import World
     from farm.media import Frame
 
 _PREVIOUS_SHARE: Final = 0.7
@@ -46,10 +47,12 @@ class Renderer:
         *,
         report: ReportProgress,
         is_cancelled: IsCancelled,
+        world: "World | None" = None,
     ) -> Figures:
         """Render the order's frame and write it, whole or not at all. Raises FarmError only.
 
-        params: of the task, with defaults.
+        params: of the task, with defaults. world: the workers that render it together, of which the
+        first writes; None for this one.
         """
         if not isinstance(task, Effect):
             raise PluginError(order.task, "is not an Effect and cannot render a frame")
@@ -61,14 +64,14 @@ class Renderer:
             frame, digest = self._source.read(order.unit.source, work.moment, files)
             previous = self._previous(order, work.before, frame, files) if work.before else None
         context = self._make_context(
-            order, work, previous, files, report=report, is_cancelled=is_cancelled
+            order, work, previous, files, report=report, is_cancelled=is_cancelled, world=world
         )
         with timed(seconds, "compute"), plugin_errors(order.task, self._device):
             rendered = self._render(order, task, frame, context)
             named = named_params(task, params, context)
         if is_cancelled():
             raise Cancelled
-        if self._contexts.world.rank != 0:
+        if context.world.rank != 0:
             return Figures()
         rendered = replace(rendered, depth=work.depth or rendered.depth)
         record = provenance(order, named, context, digest, rendered)
@@ -92,6 +95,7 @@ class Renderer:
         *,
         report: ReportProgress,
         is_cancelled: IsCancelled,
+        world: "World | None",
     ) -> "FrameContext":
         return self._contexts.make(
             order.plan,
@@ -102,6 +106,7 @@ class Renderer:
             seconds=work.seconds,
             previous=previous,
             files=files,
+            world=world,
         )
 
     def _previous(

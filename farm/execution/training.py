@@ -2,56 +2,64 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from farm.errors import PluginError
-from farm.execution.failures import full_disk_errors, output_errors, plugin_errors
+from farm.errors import FarmError, PluginError, StorageFailed
+from farm.execution.failures import full_disk_errors, plugin_errors
 from farm.execution.provenance import digested_params
+from farm.execution.run_folder import RunFolder
 from farm.execution.timing import timed
 from farm.host.context import Context
 from farm.host.task import Run, Task
 from farm.model.messages import Figures, Order
 from farm.model.work import Train
+from farm.storage import name, open_whole, remove_file, sha256_file
 
 
-def train(
-    order: Order, work: Train, task: Task, params: Mapping[str, object], context: Context
+def train(  # noqa: PLR0917 - an order and what runs it
+    order: Order,
+    work: Train,
+    task: Task,
+    params: Mapping[str, object],
+    context: Context,
+    folder: RunFolder,
 ) -> Figures:
     """Train on the inputs, and check that the result file is there. Raises FarmError only.
 
     params: of the task, with defaults.
     """
-    from farm.storage import output_path, sha256_file
-
-    target = output_path(order.unit.target)
+    target = folder.path / name(order.unit.target)
     seconds: dict[str, float] = {}
     if not isinstance(task, Run):
         raise PluginError(order.task, "is not a Run and cannot train")
-    with output_errors(order.unit.target):
-        target.parent.mkdir(parents=True, exist_ok=True)
     with (
         timed(seconds, "compute"),
         plugin_errors(order.task, str(context.device)),
         full_disk_errors(order.unit.target),
     ):
         if context.world.rank == 0:
-            _describe(target.parent, task, params, context)
+            _describe(folder.path, task, params, context)
+            folder.push()
         try:
-            task.train(work.inputs, target.parent, context)
-        except BaseException:
-            _forget(target.parent)
+            task.train(work.inputs, folder.path, context)
+        except BaseException as error:
+            _forget(folder.path)
+            if not isinstance(error, StorageFailed):
+                with suppress(FarmError):
+                    folder.push()
             raise
         if context.world.rank != 0:
             return Figures()
         if not target.is_file():
-            raise PluginError(order.task, f"train returned without writing {target}")
+            raise PluginError(order.task, f"train returned without writing {order.unit.target}")
+        folder.push()
     return Figures(seconds=seconds, target_sha256=sha256_file(target))
 
 
 def _forget(folder: Path) -> None:
     """Remove the description of a run that failed before it began, so that the folder is free."""
     from farm.engine.training.runs import FACTS
-    from farm.storage import remove_file
 
     if [path.name for path in folder.iterdir()] == [FACTS]:
         remove_file(folder / FACTS)
@@ -61,7 +69,6 @@ def _describe(folder: Path, task: Run, params: Mapping[str, object], context: Co
     """Write down what the run in a folder was started with, unless it resumes from a checkpoint."""
     import farm
     from farm.engine.training.runs import FACTS, checkpoints
-    from farm.storage import open_whole
 
     path = folder / FACTS
     if path.exists() and checkpoints(folder):

@@ -7,13 +7,14 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from farm import storage
 from farm.errors import Cancelled, OrderRefused, UserError
-from farm.execution.contexts import ContextFactory
-from farm.execution.failures import classify, farm_call, plugin_errors
+from farm.execution.contexts import ContextFactory, import_engine
+from farm.execution.failures import classify, farm_call, output_errors, plugin_errors
 from farm.execution.finishing import Finisher
+from farm.execution.heap import freed_memory_is_given_back
 from farm.execution.rendering import Renderer
 from farm.execution.runner import IsCancelled, ReportProgress, Runner
-from farm.execution.training import train
 from farm.host.registry import Registry
 from farm.host.task import Task
 from farm.host.vetting import validate_params
@@ -31,67 +32,84 @@ _CACHED_TASKS: Final = 8
 class Worker:
     """Runs orders on one device, and keeps tasks and networks loaded between them.
 
-    Used by one thread at a time. device: None for the best one available. threads: every plan must
-    have the same number. world: the workers that run the same orders at the same time, of which the
-    first writes the output; None if there are no others.
+    Used by one thread at a time. device: None for the best one available. Each order is run with as
+    many threads as its plan says.
     """
 
-    def __init__(
-        self,
-        registry: Registry,
-        device: str | None,
-        threads: int,
-        world: "World | None" = None,
-    ) -> None:
+    def __init__(self, registry: Registry, device: str | None = None) -> None:
+        import_engine()
         from farm.engine.device import pick_device
 
         self.device = device or pick_device()
-        self._registry, self._threads = registry, threads
+        self._registry = registry
         self._make_task = lru_cache(_CACHED_TASKS)(self._make_task_uncached)
-        self._contexts = ContextFactory(registry, self.device, world)
+        self._contexts = ContextFactory(registry, self.device)
         self._renderer, self._finisher = Renderer(self._contexts), Finisher()
 
     def close(self) -> None:
         """Close open films."""
         self._renderer.close()
 
-    def run(self, order: Order, report: ReportProgress, is_cancelled: IsCancelled) -> Figures:
-        """Do the work of the order's unit. Raises FarmError only, Cancelled included."""
+    @freed_memory_is_given_back()
+    def run(
+        self,
+        order: Order,
+        report: ReportProgress,
+        is_cancelled: IsCancelled,
+        world: "World | None" = None,
+    ) -> Figures:
+        """Do the work of the order's unit. Raises FarmError only, Cancelled included.
+
+        world: the workers that run the order together, of which the first writes; None for this one.
+        """
         report = farm_call(report, self.device)
         is_cancelled = farm_call(is_cancelled, self.device)
         match order.unit.work:
             case Render() as work:
                 task, params = self._load_task(order)
                 return self._renderer.run(
-                    order, work, task, params, report=report, is_cancelled=is_cancelled
+                    order, work, task, params, report=report, is_cancelled=is_cancelled, world=world
                 )
             case Train() as work:
-                task, params = self._load_task(order)
-                files = self._contexts.known_files(order.files)
-                context = self._contexts.make(
-                    order.plan, order.unit.name, report, is_cancelled, files=files
-                )
-                return train(order, work, task, params, context)
+                return self._train(order, work, report, is_cancelled, world)
             case _:
                 return self._finisher.run(order, report, is_cancelled)
+
+    def _train(
+        self,
+        order: Order,
+        work: Train,
+        report: ReportProgress,
+        is_cancelled: IsCancelled,
+        world: "World | None",
+    ) -> Figures:
+        from farm.execution.run_folder import open_run_folder
+        from farm.execution.training import train
+
+        task, params = self._load_task(order)
+        location, result = storage.parent(order.unit.target), storage.name(order.unit.target)
+        with (
+            output_errors(order.unit.target),
+            open_run_folder(location, result, world.rank if world else 0) as folder,
+        ):
+            context = self._contexts.make(
+                order.plan,
+                order.unit.name,
+                report,
+                is_cancelled,
+                files=self._contexts.known_files(order.files),
+                world=world,
+                follow=folder.follow,
+            )
+            return train(order, work, task, params, context, folder)
 
     def _load_task(self, order: Order) -> tuple[Task, dict[str, object]]:
         """Return the order's task and its parameters with defaults, and set the device up."""
         from farm.engine.device import set_up
 
-        self._check_threads(order)
-        set_up(self.device, self._threads)
+        set_up(self.device, order.plan.threads)
         with plugin_errors(order.task, self.device):
             return self._make_task(order.task, json.dumps(order.params, sort_keys=True))
-
-    def _check_threads(self, order: Order) -> None:
-        """Raise OrderRefused if the plan has other threads, since the output depends on them."""
-        if order.plan.threads != self._threads:
-            raise OrderRefused(
-                order.task,
-                f"the plan needs {order.plan.threads} threads per worker, but this worker has "
-                f"{self._threads}; use the same --threads for both",
-            )
 
     def _make_task_uncached(self, name: str, params: str) -> tuple[Task, dict[str, object]]:
         """Return a task and its parameters. Raises OrderRefused if the job's no longer fit."""
@@ -116,10 +134,17 @@ def attempt(
     order: Order,
     report: ReportProgress,
     is_cancelled: IsCancelled,
+    *,
+    world: "World | None" = None,
 ) -> UnitSucceeded | UnitFailed | UnitCancelled:
-    """Run an order and return how it ended. name: of the worker. Raises nothing."""
+    """Run an order and return how it ended. Raises nothing.
+
+    What another attempt has written since this one began is not replaced. name: of the worker.
+    world: the workers that run the order together; None for this one.
+    """
     try:
-        figures = runner.run(order, report, is_cancelled)
+        with storage.fenced(order.unit.target):
+            figures = runner.run(order, report, is_cancelled, world)
     except Cancelled:
         return UnitCancelled(name, order.token)
     except BaseException as error:  # noqa: BLE001 - every error is reported, or the job would hang

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from farm.model.job import Job
     from farm.model.specs import NetworkSpec
     from farm.model.unit import Unit, UnitState
+    from farm.storage import SchemeFactory
 
 hookspec = pluggy.HookspecMarker("farm")
 hookimpl = pluggy.HookimplMarker("farm")
@@ -44,6 +45,11 @@ def farm_network_names() -> "Iterable[str]":  # type: ignore[empty-body]
 @hookspec
 def farm_executors() -> "Mapping[str, ExecutorFactory]":  # type: ignore[empty-body]
     """Return executor factories by name, for example {"ray": make_pool}."""
+
+
+@hookspec
+def farm_storage() -> "Mapping[str, SchemeFactory]":  # type: ignore[empty-body]
+    """Return kinds of storage by the scheme of their URLs, for example {"ftp": FtpStorage}."""
 
 
 @hookspec

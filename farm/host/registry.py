@@ -25,6 +25,7 @@ from farm.host.task import Task
 from farm.host.vetting import task_fault
 from farm.model.specs import NetworkSpec
 from farm.settings import Settings
+from farm.storage import BUILT_IN, SchemeFactory, add_schemes
 
 __all__ = ["HookRelay", "Plugin", "Registry"]
 
@@ -42,6 +43,7 @@ class _Offer:
     tasks: dict[str, type[Task]]
     networks: dict[str, NetworkSpec]
     executors: dict[str, ExecutorFactory]
+    storage: dict[str, SchemeFactory]
 
 
 @final
@@ -100,7 +102,7 @@ class Registry:
     def __init__(self) -> None:
         self._plugins: dict[str, Plugin] = {}
         self._refused: list[Plugin] = []
-        self._owners: dict[tuple[str, str], str] = {}
+        self._owners = dict.fromkeys((("storage", name) for name in BUILT_IN), "the farm")
         self._tasks: dict[str, type[Task]] = {}
         self._networks: dict[str, NetworkSpec] = {}
         self._executors: dict[str, ExecutorFactory] = {}
@@ -209,6 +211,7 @@ class Registry:
             "task": offer.tasks,
             "network": offer.networks,
             "executor": offer.executors,
+            "storage": offer.storage,
         }
         names = [(kind, name) for kind, offered in kinds.items() for name in offered]
         for kind, name in names:
@@ -220,6 +223,7 @@ class Registry:
         self._tasks.update(offer.tasks)
         self._networks.update(offer.networks)
         self._executors.update(offer.executors)
+        add_schemes(offer.storage)
 
 
 def _describe_misspelt(blocked: str, plugins: Iterable[str]) -> str:
@@ -260,7 +264,10 @@ def _read_offer(manager: pluggy.PluginManager) -> _Offer:
     executors: dict[str, ExecutorFactory] = {}
     for offered in manager.hook.farm_executors():
         executors.update(offered)
-    return _Offer(tasks, networks, executors)
+    storage: dict[str, SchemeFactory] = {}
+    for offered in manager.hook.farm_storage():
+        storage.update(offered)
+    return _Offer(tasks, networks, executors, storage)
 
 
 def _check_network(name: str, answer: object) -> NetworkSpec | None:

@@ -23,6 +23,7 @@ COMMANDS: Final = frozenset(
         "flicker",
         "help",
         "jobs",
+        "ledger",
         "networks",
         "new-plugin",
         "pause",

@@ -1,154 +1,176 @@
-"""Who owns which job, and what the owner remembers about it.
+"""Who owns which job.
 
 A job belongs to one farm at a time. Each change of its owner raises its epoch, and every write
-checks both, so a farm that was taken for dead and wakes up again can write nothing.
+checks both, so a farm that was taken for dead and wakes up again can write nothing. Whoever changes
+an owner, or asks before it writes, locks the job's row first: of two farms, the second sees what the
+first has done.
 """
 
-import json
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
-from farm.errors import FarmBug, JobHeld, JobTakenOver
+from farm.errors import FarmBug, JobEnded, JobHeld, JobTakenOver
+from farm.ledger.compiled import CompiledStatement
+from farm.ledger.held_job import HeldJob, as_json
 from farm.ledger.tables import farms, jobs, units
+from farm.ledger.upsert import upsert
 from farm.model.events import UnitChanged
+from farm.model.job import JobState
 from farm.model.unit import HELD, UnitState
 from farm.process import SILENT_SECONDS, FarmProcess
 
-_FENCE = (
+_FENCE = CompiledStatement(
     update(jobs)
     .where(
         jobs.c.id == bindparam("of_job"),
         jobs.c.owner == bindparam("of_owner"),
         jobs.c.epoch == bindparam("of_epoch"),
     )
-    .values(counts=bindparam("new_counts"))
+    .values(counts=bindparam("new_counts"), writes=bindparam("new_writes"))
 )
-_BEAT = update(farms).where(farms.c.id == bindparam("of_farm"))
-
-
-@dataclass
-class HeldJob:
-    """A job that this farm owns. numbers: of its units by name. states: of its units by number."""
-
-    epoch: int
-    numbers: dict[str, int] = field(default_factory=dict)
-    states: list[UnitState] = field(default_factory=list)
-    counts: Counter[UnitState] = field(default_factory=Counter)
-
-    @classmethod
-    def of(cls, epoch: int, units: Iterable[tuple[str, UnitState]]) -> Self:
-        """Return the job with these units, by name and state."""
-        held = cls(epoch)
-        for number, (name, state) in enumerate(units):
-            held.numbers[name] = number
-            held.states.append(state)
-        held.counts = Counter(held.states)
-        return held
-
-    def count_after(self, changes: Sequence[UnitChanged]) -> Counter[UnitState]:
-        """Return the number of units in each state after these changes."""
-        counts = self.counts.copy()
-        latest = {self.numbers[change.unit.name]: change.state for change in changes}
-        for number, state in latest.items():
-            counts[self.states[number]] -= 1
-            counts[state] += 1
-        return +counts
-
-    def apply(self, changes: Sequence[UnitChanged]) -> None:
-        """Remember changes that are stored."""
-        self.counts = self.count_after(changes)
-        for change in changes:
-            self.states[self.numbers[change.unit.name]] = change.state
-
-
-def as_json(counts: Counter[UnitState]) -> str:
-    """Return the numbers of units by state as they are stored."""
-    return json.dumps({str(state): count for state, count in counts.items()})
+_OWNER = (
+    select(jobs.c.owner, jobs.c.epoch, jobs.c.state, jobs.c.writes)
+    .where(jobs.c.id == bindparam("of_job"))
+    .with_for_update()
+)
 
 
 def beat(connection: Connection, farm: FarmProcess, now: float) -> None:
     """Record that a farm lives, for the first time or again. now: Unix seconds."""
-    values = {"of_farm": farm.id, "heartbeat": now, "ended": None}
-    if connection.execute(_BEAT, values).rowcount == 0:
-        row = asdict(farm) | {"started": now, "heartbeat": now}
-        connection.execute(insert(farms), row)
+    row = asdict(farm) | {"started": now, "heartbeat": now, "ended": None}
+    connection.execute(upsert(connection, farms, "heartbeat", "ended"), row)
+
+
+def enter(connection: Connection, farm: FarmProcess, now: float) -> None:
+    """Make sure that a farm which comes to own a job is known, and thus counts as living."""
+    row = asdict(farm) | {"started": now, "heartbeat": now, "ended": None}
+    connection.execute(upsert(connection, farms), row)
+
+
+def check_own(connection: Connection, farm: FarmProcess, job: str) -> None:
+    """Raise JobHeld if a job belongs to another farm."""
+    owner = connection.scalar(select(jobs.c.owner).where(jobs.c.id == job))
+    if owner != farm.id:
+        raise JobHeld(job, _name(_farm(connection, owner)))
 
 
 def leave(connection: Connection, farm: FarmProcess, now: float) -> None:
     """Record that a farm has ended in good order. now: Unix seconds."""
-    connection.execute(_BEAT, {"of_farm": farm.id, "ended": now})
+    ended = {"ended": now, "held": None}
+    connection.execute(update(farms).where(farms.c.id == farm.id).values(ended))
 
 
-def check_owner(
-    connection: Connection, farm: FarmProcess, job: str, held: HeldJob, counts: Counter[UnitState]
+def fence(
+    connection: Connection,
+    farm: FarmProcess,
+    changes: Mapping[str, Sequence[UnitChanged]],
+    held: Mapping[str, HeldJob],
 ) -> None:
-    """Write a job's counts if this farm still owns it. Raises JobTakenOver if it does not."""
-    values = {"of_job": job, "of_owner": farm.id, "of_epoch": held.epoch}
-    values |= {"new_counts": as_json(counts)}
-    if connection.execute(_FENCE, values).rowcount == 0:
-        row = _owner(connection, job)
-        raise JobTakenOver(job, _name(row) if row else "a program that removed it from the ledger")
+    """Write the counts of jobs if this farm still owns all of them.
+
+    changes: of the units of each job. Raises JobTakenOver if the farm does not own one.
+    """
+    rows: list[dict[str, Any]] = [
+        {
+            "of_job": job,
+            "of_owner": farm.id,
+            "of_epoch": held[job].epoch,
+            "new_counts": as_json(held[job].count_after(own)),
+            "new_writes": held[job].writes + 1,
+        }
+        for job, own in sorted(changes.items())  # two farms lock jobs in one order
+    ]
+    if _FENCE.execute(connection, rows).rowcount != len(rows):
+        for row in rows:
+            _check_owner(connection, farm, row["of_job"], row["of_epoch"])
+
+
+def writes(connection: Connection, farm: FarmProcess, job: str, held: HeldJob) -> int:
+    """Return how often changes of a job have been recorded. Raises JobTakenOver if it has another owner.
+
+    Waits for a transaction of this farm that still runs though its connection is lost.
+    """
+    return int(_check_owner(connection, farm, job, held.epoch).writes)
+
+
+def _check_owner(connection: Connection, farm: FarmProcess, job: str, epoch: int) -> Any:
+    row = connection.execute(_OWNER, {"of_job": job}).first()
+    if row is None:
+        raise JobTakenOver(job, "a program that removed it from the ledger")
+    if (row.owner, row.epoch) != (farm.id, epoch):
+        raise JobTakenOver(job, _name(_farm(connection, row.owner)))
+    return row
 
 
 def take(connection: Connection, farm: FarmProcess, job: str, now: float) -> HeldJob:
-    """Make a farm the owner of a job. Raises JobHeld if its owner is another farm that lives.
+    """Make a farm the owner of a job.
 
     Units that the last owner held when it died have one more crash; those it still held when it
-    ended in good order are ready again.
+    ended in good order are ready again. Raises JobHeld if its owner is another farm that lives, and
+    JobEnded if the job has ended.
     """
-    epoch, has_left = _end_ownership(connection, farm, job, now)
-    connection.execute(update(jobs).where(jobs.c.id == job).values(owner=farm.id, epoch=epoch))
-    left = update(units).where(units.c.job == job, units.c.state.in_(HELD))
-    change = {"state": UnitState.READY} if has_left else {"crashes": units.c.crashes + 1}
-    connection.execute(left.values(change))
+    row = _unowned(connection, farm, job, now)
+    if JobState(row.state).is_final:
+        raise JobEnded(job, row.state)
+    enter(connection, farm, now)
+    if row.owner != farm.id:
+        _let_go(connection, job, _farm(connection, row.owner))
     query = select(units.c.name, units.c.state).where(units.c.job == job).order_by(units.c.number)
-    rows = connection.execute(query)
-    return HeldJob.of(epoch, ((row.name, UnitState(row.state)) for row in rows))
+    states = ((unit.name, UnitState(unit.state)) for unit in connection.execute(query))
+    held = HeldJob.of(row.epoch + 1, row.writes, states)
+    owned = {"owner": farm.id, "epoch": held.epoch, "counts": as_json(held.counts)}
+    connection.execute(update(jobs).where(jobs.c.id == job).values(owned))
+    return held
 
 
-def end(connection: Connection, farm: FarmProcess, job: str, now: float, reason: str) -> None:
-    """Cancel a job whose owner is dead. Raises JobHeld if it lives."""
-    epoch, _ = _end_ownership(connection, farm, job, now)
-    ended = {"state": "cancelled", "reason": reason, "epoch": epoch}
-    connection.execute(update(jobs).where(jobs.c.id == job).values(ended))
+def cancel(connection: Connection, farm: FarmProcess, job: str, now: float, reason: str) -> None:
+    """Cancel a job whose owner is dead, unless it has ended. Raises JobHeld if its owner lives."""
+    row = _unowned(connection, farm, job, now)
+    if not JobState(row.state).is_final:
+        ended = {"state": JobState.CANCELLED, "reason": reason, "ended": now}
+        ended |= {"epoch": row.epoch + 1}
+        connection.execute(update(jobs).where(jobs.c.id == job).values(ended))
 
 
-def _end_ownership(
-    connection: Connection, farm: FarmProcess, job: str, now: float
-) -> tuple[int, bool]:
-    """Return the epoch of a job's next owner, and whether the last one ended in good order."""
-    row = _owner(connection, job)
+def _let_go(connection: Connection, job: str, owner: Any) -> None:
+    """Take the units of a job from the workers of its last owner."""
+    has_left = owner is not None and owner.ended is not None
+    change = {"state": UnitState.READY} if has_left else {"crashes": units.c.crashes + 1}
+    left = update(units).where(units.c.job == job, units.c.state.in_(HELD))
+    connection.execute(left.values(change))
+
+
+def _unowned(connection: Connection, farm: FarmProcess, job: str, now: float) -> Any:
+    """Return the row of a job that no other living farm works on, locked."""
+    row = connection.execute(_OWNER, {"of_job": job}).first()
     if row is None:
         raise FarmBug(f"job {job} is not in the ledger")
-    if row.owner != farm.id and _is_living(row, now):
-        raise JobHeld(job, _name(row))
-    return row.epoch + 1, row.ended is not None
+    if row.owner != farm.id and not JobState(row.state).is_final:
+        owner = _farm(connection, row.owner)
+        if is_living(owner, now):
+            raise JobHeld(job, _name(owner))
+    return row
 
 
-def _owner(connection: Connection, job: str) -> Any:
-    """Return the owner of a job and its epoch, and keep others from changing them."""
-    query = (
-        select(jobs.c.owner, jobs.c.epoch, farms)
-        .outerjoin(farms, farms.c.id == jobs.c.owner)
-        .where(jobs.c.id == job)
-        .with_for_update(of=jobs)
-    )
-    return connection.execute(query).first()
+def _farm(connection: Connection, farm: str | None) -> Any:
+    """Return a farm's row as it is now, which a join with a locked row need not be."""
+    return connection.execute(select(farms).where(farms.c.id == farm)).first()
 
 
-def _is_living(row: Any, now: float) -> bool:
-    if row.id is None or row.ended is not None or now - row.heartbeat >= SILENT_SECONDS:
+def is_living(row: Any, now: float) -> bool:
+    """Return whether a farm lives. row: of the table farms, or None. now: Unix seconds."""
+    if row is None or row.ended is not None or now - row.heartbeat >= SILENT_SECONDS:
         return False
-    return not _process(row).is_gone
+    return not process_from(row).is_gone
+
+
+def process_from(row: Any) -> FarmProcess:
+    """Return the process in a row of the table farms."""
+    return FarmProcess(row.id, row.host, row.kernel, row.space, row.pid, row.start)
 
 
 def _name(row: Any) -> str:
-    return "another farm" if row.id is None else str(_process(row))
-
-
-def _process(row: Any) -> FarmProcess:
-    return FarmProcess(row.id, row.host, row.kernel, row.space, row.pid, row.start)
+    return "another farm" if row is None else str(process_from(row))

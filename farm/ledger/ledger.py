@@ -1,32 +1,33 @@
 """The ledger: jobs, their units and what happened to them.
 
-SQLite by default (write-ahead log, every commit is on disk before it counts), or any other
-database by URL. There is one writer at a time, and readers do not wait for it. Every change is
-written before it is acted on, and only by the farm that owns the job.
+SQLite by default (write-ahead log, every commit is on disk before it counts), or PostgreSQL by URL.
+Readers do not wait for writers. Every change is written before it is acted on, and only by the farm
+that owns the job.
 """
 
-import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Select, select
+from sqlalchemy import Connection, Engine, Select, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from farm.errors import FarmBug, LedgerUnavailable, UserError
-from farm.ledger import earlier, holding
-from farm.ledger.holding import HeldJob, as_json
-from farm.ledger.opening import address_of, open_engine, reading
-from farm.ledger.reading import failure_from, job_from, story_line_from, unit_record_from
-from farm.ledger.tables import failures, jobs, story, tracebacks, units
-from farm.ledger.trouble import first_line, passing_trouble
+from farm.errors import FarmBug, LedgerHeld, LedgerUnavailable
+from farm.ledger import earlier, forgetting, holding, pages
+from farm.ledger import service as services
+from farm.ledger.held_job import HeldJob, as_json, from_json
+from farm.ledger.opening import address_of, open_engine, reading, size_of
+from farm.ledger.pages import PAGE
+from farm.ledger.reading import job_from
+from farm.ledger.service import Service
+from farm.ledger.tables import jobs
+from farm.ledger.trouble import failure, passing_trouble
 from farm.ledger.writing import Batch, insert_job, update_jobs, update_units
 from farm.model.events import JobChanged, UnitChanged
-from farm.model.history import RestoredUnit, UnitRecord
+from farm.model.history import RestoredUnit, StoryLine, UnitFailure, UnitRecord
 from farm.model.job import Job, JobState
-from farm.model.messages import Failure
 from farm.model.unit import UnitState
 from farm.process import FarmProcess, this_process
 
@@ -34,13 +35,14 @@ from farm.process import FarmProcess, this_process
 class Ledger:
     """Jobs, their units and what happened to them, as one farm sees them. Create one with open.
 
-    Methods raise LedgerUnavailable if the database is locked, full or does not answer at present,
-    and UserError for any other trouble with it. process: the farm, which owns the jobs that it
-    adds or takes.
+    Methods raise LedgerUnavailable if the database is locked, full or does not answer at present;
+    called again, they do nothing twice, even if the database had done the work and only its answer
+    was lost. For any other trouble with it they raise UserError. process: the farm, which owns the
+    jobs that it adds or takes.
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine, self._address = engine, address_of(engine)
+        self._engine, self.address = engine, address_of(engine)
         self._held: dict[str, HeldJob] = {}
         self.process: FarmProcess = this_process()
 
@@ -51,6 +53,11 @@ class Ledger:
         Raises UserError if it cannot be opened, is not a ledger, or was written by a newer farm.
         """
         return cls(open_engine(url))
+
+    def size(self) -> int:
+        """Return how many bytes the database takes."""
+        with self._read() as connection:
+            return size_of(connection)
 
     def close(self) -> None:
         """Close the database."""
@@ -69,30 +76,54 @@ class Ledger:
             holding.leave(connection, self.process, now)
 
     def take(self, job: str, now: float) -> None:
-        """Own a job of a farm that is dead. Raises JobHeld if its farm lives. now: Unix seconds."""
+        """Own a job of a farm that is dead. now: Unix seconds.
+
+        Raises JobHeld if its farm lives, and JobEnded if the job has ended.
+        """
         with self._write() as connection:
             held = holding.take(connection, self.process, job, now)
         self._held[job] = held
 
+    def hold(self, now: float) -> None:
+        """Have the ledger as its only service, or make sure that this farm still has it.
+
+        Other farms can still run jobs of their own. It ends when this farm ends in good order or is
+        dead. now: Unix seconds. Raises LedgerHeld if another living service has the ledger.
+        """
+        with self._write() as connection:
+            service = services.hold(connection, self.process, now)
+        if service.process.id != self.process.id:
+            since = datetime.fromtimestamp(service.since, UTC).astimezone()
+            text = f"{since:%Y-%m-%d %H:%M:%S}"
+            raise LedgerHeld(self.address, str(service.process), text)
+
+    def holder(self, now: float) -> Service | None:
+        """Return the living service that has the ledger to itself. now: Unix seconds."""
+        with self._read() as connection:
+            return services.holder(connection, now)
+
     # Writing
 
     def add(self, job: Job, units: Sequence[RestoredUnit]) -> None:
-        """Store a new job of this farm and all its units in one transaction."""
+        """Store a new job of this farm and all its units in one transaction.
+
+        Raises JobHeld if another farm has stored a job of this name.
+        """
         with self._write() as connection:
-            held = self._insert(connection, job, units, is_resumed=False)
+            held = self._insert(connection, job, units, job.created, is_resumed=False)
         self._held[job.id] = held
 
     def replace(self, before: Job, job: Job, units: Sequence[RestoredUnit], now: float) -> None:
         """Store a new job that resumes an earlier one, and cancel the earlier one if it has not ended.
 
         units: each with what is known of it. now: Unix seconds. Raises JobHeld if another farm is
-        working on the earlier job.
+        working on the earlier job, or has stored a job of the new one's name.
         """
         with self._write() as connection:
             if not before.state.is_final:
                 reason = f"resumed as {job.id}"
-                holding.end(connection, self.process, before.id, now, reason)
-            held = self._insert(connection, job, units, is_resumed=True)
+                holding.cancel(connection, self.process, before.id, now, reason)
+            held = self._insert(connection, job, units, now, is_resumed=True)
         self._held.pop(before.id, None)
         self._held[job.id] = held
 
@@ -100,21 +131,30 @@ class Ledger:
         """Store changes of this farm's jobs and their history in one transaction.
 
         now: Unix seconds. Raises JobTakenOver, and stores nothing, if another farm owns one of the
-        jobs by now.
+        jobs by now. After LedgerUnavailable, the next call must begin with the same changes.
         """
         batch = Batch.of(changes)
         held = {job: self._of(job) for job in batch.by_job}
         with self._write() as connection:
+            for job in held:
+                batch = batch.without(job, self._stored(connection, job))
             for job, own in batch.by_job.items():
-                counts = held[job].count_after(own)
-                holding.check_owner(connection, self.process, job, held[job], counts)
+                held[job].tried = own
+            holding.fence(connection, self.process, batch.by_job, held)
             update_units(connection, batch.units, held, now)
-            update_jobs(connection, batch.jobs)
+            update_jobs(connection, batch.jobs, now)
         for job, own in batch.by_job.items():
             held[job].apply(own)
         for changed in batch.jobs:
             if changed.state.is_final:
                 self._held.pop(changed.id, None)
+
+    def _stored(self, connection: Connection, job: str) -> Sequence[UnitChanged]:
+        """Return the changes of a job that are stored, though record raised LedgerUnavailable."""
+        held = self._of(job)
+        if held.tried is not None:
+            held.settle(holding.writes(connection, self.process, job, held))
+        return held.stored
 
     def _of(self, job: str) -> HeldJob:
         if job not in self._held:
@@ -126,19 +166,52 @@ class Ledger:
         connection: Connection,
         job: Job,
         units: Sequence[RestoredUnit],
+        now: float,
         *,
         is_resumed: bool,
     ) -> HeldJob:
-        held = HeldJob.of(1, ((restored.unit.name, restored.state) for restored in units))
+        held = HeldJob.of(1, 0, ((restored.unit.name, restored.state) for restored in units))
+        holding.enter(connection, self.process, now)
         owned = {"owner": self.process.id, "epoch": held.epoch, "counts": as_json(held.counts)}
-        insert_job(connection, job, units, is_resumed=is_resumed, **owned)
+        if not insert_job(connection, job, units, is_resumed=is_resumed, **owned):
+            holding.check_own(connection, self.process, job.id)
         return held
+
+    def forget(self, before: float, keep: int = 0) -> int:
+        """Remove jobs that ended before a time, with all that is known of them; return how many.
+
+        Their files are left alone. A job that is not completed stays as long as it can be resumed:
+        until a later job with its key takes its place. before: Unix seconds. keep: how many ended
+        jobs stay at least.
+        """
+        with self._read() as connection:
+            old = forgetting.old_jobs(connection, before, keep)
+        for job in old:
+            is_more = True
+            while is_more:
+                with self._write() as connection:
+                    is_more = forgetting.remove_some(connection, job)
+        with self._write() as connection:
+            forgetting.remove_farms(connection, before)
+        return len(old)
 
     # Reading
 
-    def jobs(self) -> list[Job]:
-        """Return every job, oldest first."""
-        return self._jobs(select(jobs).order_by(jobs.c.created))
+    def jobs(
+        self,
+        after: Job | None = None,
+        limit: int = PAGE,
+        state: JobState | None = None,
+        task: str | None = None,
+    ) -> list[Job]:
+        """Return a page of jobs, newest first: those created before another one, of this state and task."""
+        return self._jobs(pages.jobs_page(after, limit, state, task))
+
+    def job_totals(self) -> Counter[JobState]:
+        """Return the number of jobs in each state."""
+        query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+        with self._read() as connection:
+            return Counter({JobState(state): count for state, count in connection.execute(query)})
 
     def unfinished(self) -> list[Job]:
         """Return every job that has not ended, oldest first."""
@@ -163,24 +236,24 @@ class Ledger:
     def counts(self, job: str) -> Counter[UnitState]:
         """Return the number of a job's units in each state."""
         with self._read() as connection:
-            text = connection.scalar(select(jobs.c.counts).where(jobs.c.id == job))
-        return Counter({UnitState(s): count for s, count in json.loads(text or "{}").items()})
+            return from_json(connection.scalar(select(jobs.c.counts).where(jobs.c.id == job)))
 
     def units(self, job: str) -> list[UnitRecord]:
-        """Return a job's units in their order."""
-        unit_query = select(units).where(units.c.job == job).order_by(units.c.number)
-        failure_query = (
-            select(failures, tracebacks.c.text)
-            .outerjoin(tracebacks, tracebacks.c.digest == failures.c.digest)
-            .where(failures.c.job == job)
-            .order_by(failures.c.id)
-        )
-        failed: defaultdict[str, list[Failure]] = defaultdict(list)
+        """Return all of a job's units in their order, as whoever goes on with the job needs them."""
         with self._read() as connection:
-            for row in connection.execute(failure_query):
-                failed[row.unit].append(failure_from(row))
-            records = [unit_record_from(row) for row in connection.execute(unit_query)]
-        return [replace(r, failures=tuple(failed[r.unit.name])) for r in records]
+            return pages.all_units(connection, job)
+
+    def units_page(
+        self, job: str, after: int = -1, limit: int = PAGE, state: UnitState | None = None
+    ) -> list[UnitRecord]:
+        """Return a page of a job's units in their order: those in this state with a higher number."""
+        with self._read() as connection:
+            return pages.units_page(connection, job, after, limit, state)
+
+    def failures(self, job: str, limit: int = PAGE) -> list[UnitFailure]:
+        """Return the last failures of a job's units, newest first."""
+        with self._read() as connection:
+            return pages.last_failures(connection, job, limit)
 
     def finished(self, key: str, targets: Collection[str]) -> dict[str, UnitRecord]:
         """Return the latest success for each of the targets, among all jobs with this JobSpec.key."""
@@ -196,11 +269,10 @@ class Ledger:
         with self._read() as connection:
             return earlier.crashes(connection, key, targets)
 
-    def story(self, job: str) -> list[str]:
-        """Return what happened to a job's units, one line per change."""
-        query = select(story).where(story.c.job == job).order_by(story.c.id)
+    def story(self, job: str, after: int = 0, limit: int = 10 * PAGE) -> list[StoryLine]:
+        """Return a page of what happened to a job's units: the changes with a higher number, in order."""
         with self._read() as connection:
-            return [story_line_from(row) for row in connection.execute(query)]
+            return pages.story_page(connection, job, after, limit)
 
     def _jobs(self, query: Select[Any]) -> list[Job]:
         with self._read() as connection:
@@ -230,7 +302,5 @@ class Ledger:
             yield
         except SQLAlchemyError as error:
             if trouble := passing_trouble(error):
-                raise LedgerUnavailable(self._address, trouble) from error
-            raise UserError(
-                f"the ledger failed: {first_line(error)}; check that its disk is not full"
-            ) from error
+                raise LedgerUnavailable(self.address, trouble) from error
+            raise failure(self.address, error) from error

@@ -1,14 +1,15 @@
-"""Connects to the ledger's database: SQLite with suitable settings, or any other by URL."""
+"""Connects to the ledger's database: a file of SQLite, or PostgreSQL by URL."""
 
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from farm.errors import UserError
 from farm.ledger.migrating import is_current, migrate
+from farm.ledger.postgres import lock_schema, postgres_engine
 from farm.ledger.trouble import first_line
 
 READS: Final = "farm_reads"
@@ -20,6 +21,12 @@ _PRAGMAS: Final = (
     "synchronous=FULL",
     "foreign_keys=ON",
 )
+
+
+_SIZES: Final = {
+    "sqlite": "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+    "postgresql": "SELECT pg_database_size(current_database())",
+}
 
 
 def open_engine(url: str) -> Engine:
@@ -35,6 +42,8 @@ def open_engine(url: str) -> Engine:
                 is_ready = is_current(connection)
             if not is_ready:
                 with engine.begin() as connection:
+                    if engine.dialect.name == "postgresql":
+                        lock_schema(connection)
                     migrate(connection)
             stack.pop_all()
     except ValueError:
@@ -47,8 +56,11 @@ def open_engine(url: str) -> Engine:
 
 
 def reading(engine: Engine) -> Connection:
-    """Return a connection that only reads, to be used in a with statement."""
-    return engine.connect().execution_options(**{READS: True})
+    """Return a connection that only reads, all from one moment, to be used in a with statement."""
+    options: dict[str, Any] = {READS: True}
+    if engine.dialect.name == "postgresql":
+        options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    return engine.connect().execution_options(**options)
 
 
 def address_of(engine: Engine) -> str:
@@ -58,14 +70,29 @@ def address_of(engine: Engine) -> str:
     return engine.url.render_as_string(hide_password=True)
 
 
+def size_of(connection: Connection) -> int:
+    """Return how many bytes a database takes."""
+    query = _SIZES[connection.dialect.name]
+    return int(connection.exec_driver_sql(query).scalar_one())
+
+
 def _connectable(url: str) -> Engine:
     parsed = make_url(url)
-    engine = create_engine(parsed)
-    if parsed.get_backend_name() == "sqlite":
-        if parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+    match parsed.get_backend_name():
+        case "sqlite":
+            return _sqlite_engine(parsed)
+        case "postgresql" | "postgres":
+            return postgres_engine(parsed)
+        case other:
+            raise UserError(f"there is no {other} ledger; use sqlite:///FILE or postgresql://")
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    engine = create_engine(url)
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -85,4 +112,5 @@ def _refusal(url: str, reason: str) -> str:
         address = make_url(url).render_as_string(hide_password=True)
     except (SQLAlchemyError, ValueError):
         address = "at FARM_LEDGER"
-    return f"cannot open the ledger {address}: {reason}; set FARM_LEDGER to another file"
+    other = "file" if url.startswith("sqlite") else "database"
+    return f"cannot open the ledger {address}: {reason}; set FARM_LEDGER to another {other}"

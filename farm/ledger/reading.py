@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from farm.model.history import UnitRecord
+from farm.model.history import StoryLine, UnitFailure, UnitRecord
 from farm.model.job import Job, JobSpec, JobState, Wanted
 from farm.model.messages import Failure, Figures, Reason
 from farm.model.unit import Unit, UnitState
@@ -12,9 +12,12 @@ from farm.model.work import WORK
 
 def job_from(row: Any) -> Job:
     """Return the job in a row of the table jobs."""
+    spec = JobSpec.model_validate_json(row.spec)
+    if row.priority is not None:
+        spec = spec.model_copy(update={"priority": row.priority})
     return Job(
         row.id,
-        JobSpec.model_validate_json(row.spec),
+        spec,
         row.created,
         JobState(row.state),
         Wanted(row.wanted),
@@ -34,19 +37,27 @@ def unit_record_from(row: Any) -> UnitRecord:
         WORK.validate_json(row.work),
         row.is_tolerant,
         row.is_working,
+        row.workers,
     )
     figures = Figures(**json.loads(row.figures)) if row.figures else None
     return UnitRecord(
-        unit, UnitState(row.state), row.attempts, row.reason, figures, crashes=row.crashes
+        unit,
+        UnitState(row.state),
+        row.attempts,
+        row.reason,
+        figures,
+        crashes=row.crashes,
+        number=row.number,
     )
 
 
-def failure_from(row: Any) -> Failure:
+def failure_from(row: Any) -> UnitFailure:
     """Return the failure in a row of the table failures, joined with its traceback."""
-    return Failure(Reason(row.reason), row.message, traceback=row.text or "")
+    failure = Failure(Reason(row.reason), row.message, traceback=row.text or "")
+    return UnitFailure(row.id, row.unit, row.attempt, failure)
 
 
-def story_line_from(row: Any) -> str:
-    """Return a row of the table story as one line of text."""
-    line = f"{row.at:.3f} {row.unit} {row.state} attempt {row.attempt} {row.worker} {row.reason}"
-    return line.rstrip()
+def story_line_from(row: Any) -> StoryLine:
+    """Return the change in a row of the table story."""
+    state = UnitState(row.state)
+    return StoryLine(row.id, row.at, row.unit, state, row.attempt, row.worker, row.reason, row.by)

@@ -3,6 +3,7 @@
 from typing import Final
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -17,10 +18,13 @@ from sqlalchemy import (
     false,
 )
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The revision these tables are at: the newest one in migrations/versions."""
 
 metadata = MetaData()
+
+_Number = BigInteger().with_variant(Integer, "sqlite")
+"""Numbers rows of a table that grows without end; SQLite's own numbers have 64 bits anyway."""
 
 alembic_version = Table(
     "alembic_version",
@@ -37,10 +41,10 @@ jobs = Table(
     "jobs",
     metadata,
     Column("id", String(64), primary_key=True),
-    Column("key", String(64), nullable=False, index=True),
+    Column("key", String(64), nullable=False),
     Column("spec", Text, nullable=False),
-    Column("created", Float, nullable=False, index=True),
-    Column("state", String(16), nullable=False, index=True),
+    Column("created", Float, nullable=False),
+    Column("state", String(16), nullable=False),
     Column("wanted", String(16), nullable=False),
     Column("reason", Text, nullable=False),
     Column("device", Text, nullable=False, server_default=""),
@@ -50,11 +54,21 @@ jobs = Table(
     Column("counts", Text, nullable=False, server_default="{}"),
     Column("owner", String(32)),
     Column("epoch", Integer, nullable=False, server_default="0"),
-    Index("ix_jobs_task_output", "task", "output"),
+    Column("writes", Integer, nullable=False, server_default="0"),
+    Column("ended", Float, index=True),
+    Column("priority", Integer),
+    Index("ix_jobs_key", "key", "created"),
+    Index("ix_jobs_task_output", "task", "output", "created"),
+    Index("ix_jobs_created", "created", "id"),
+    Index("ix_jobs_state", "state", "created", "id"),
+    Index("ix_jobs_task", "task", "created", "id"),
+    Index("ix_jobs_task_state", "task", "state", "created", "id"),
+    Index("ix_jobs_owner", "owner"),
 )
 """task, output: of the spec. is_resumed: whatever earlier jobs with this key are known to have
 finished is in this job's units too. counts: of units by state, as JSON. owner: the farm that may
-change the job. epoch: how many farms have owned it."""
+change the job. epoch: how many farms have owned it. writes: how often its owners have recorded
+changes. ended: Unix seconds. priority: instead of the spec's, if a farm has set it."""
 
 farms = Table(
     "farms",
@@ -68,9 +82,10 @@ farms = Table(
     Column("started", Float, nullable=False),
     Column("heartbeat", Float, nullable=False),
     Column("ended", Float),
+    Column("held", Float, index=True),
 )
 """Every farm that has owned a job, as in farm.process. started, heartbeat, ended: Unix seconds. A
-farm that dies leaves ended empty."""
+farm that dies leaves ended empty. held: since when the farm is the ledger's only service, if it is."""
 
 units = Table(
     "units",
@@ -89,6 +104,8 @@ units = Table(
     Column("reason", Text, nullable=False),
     Column("figures", Text),
     Column("crashes", Integer, nullable=False, server_default="0"),
+    Column("workers", Integer, nullable=False, server_default="1"),
+    Index("ix_units_state", "job", "state", "number"),
 )
 """crashes: how many farms in a row had died while they held the unit when its job began, or was
 taken over."""
@@ -96,28 +113,31 @@ taken over."""
 story = Table(
     "story",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _Number, primary_key=True),
     Column("at", Float, nullable=False),
-    Column("job", String(64), nullable=False, index=True),
+    Column("job", String(64), nullable=False),
     Column("unit", Text, nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("worker", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("by", String(16), nullable=False),
+    Index("ix_story_job", "job", "id"),
 )
 """Every change of a unit's state, in order."""
 
 failures = Table(
     "failures",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("job", String(64), nullable=False, index=True),
+    Column("id", _Number, primary_key=True),
+    Column("job", String(64), nullable=False),
     Column("unit", Text, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("reason", String(16), nullable=False),
     Column("message", Text, nullable=False),
-    Column("digest", String(64)),
+    Column("digest", String(64), index=True),
+    Index("ix_failures_job", "job", "id"),
+    Index("ix_failures_unit", "job", "unit"),
 )
 """digest: of the traceback, if there is one."""
 

@@ -2,15 +2,19 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final, Self, TypeVar
 
-from sqlalchemy import Connection, Text, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Text, bindparam, func, insert, update
 
 from farm.ledger import tables
-from farm.ledger.holding import HeldJob
+from farm.ledger.compiled import CompiledStatement
+from farm.ledger.held_job import HeldJob
+from farm.ledger.postgres import insert_columns
+from farm.ledger.upsert import upsert
 from farm.model.events import JobChanged, UnitChanged
 from farm.model.history import RestoredUnit
 from farm.model.job import Job
@@ -22,14 +26,18 @@ T = TypeVar("T")
 _ROWS: Final = 10_000
 """Rows of units in memory at once while a job is inserted."""
 
+_UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
+"""What a database refuses in a text: zeros, and bytes of file names that are not UTF-8."""
+
 _units: Final = tables.units.c
 
-_INSERT_UNITS: Final = insert(tables.units)
-_INSERT_STORY: Final = insert(tables.story)
+_INSERT_UNITS: Final = CompiledStatement(insert(tables.units), *(column.name for column in _units))
+_INSERT_STORY: Final = CompiledStatement(
+    insert(tables.story).inline(), *(c.name for c in tables.story.c if not c.primary_key)
+)
 _INSERT_FAILURES: Final = insert(tables.failures)
-_INSERT_TRACEBACKS: Final = insert(tables.tracebacks)
 _UPDATE_JOB: Final = update(tables.jobs).where(tables.jobs.c.id == bindparam("of_job"))
-_UPDATE_UNIT: Final = (
+_UPDATE_UNIT: Final = CompiledStatement(
     update(tables.units)
     .where(_units.job == bindparam("of_job"), _units.number == bindparam("of_number"))
     .values(
@@ -43,8 +51,11 @@ _UPDATE_UNIT: Final = (
 
 def insert_job(
     connection: Connection, job: Job, units: Iterable[RestoredUnit], **owned: object
-) -> None:
-    """Insert a job and its units. owned: values of the columns that only the ledger knows."""
+) -> bool:
+    """Insert a job and its units, unless a job of this name is there; return whether it is new.
+
+    owned: values of the columns that only the ledger knows.
+    """
     spec = job.spec
     fixed = {
         "id": job.id,
@@ -54,9 +65,17 @@ def insert_job(
         "task": spec.task,
         "output": spec.output,
     }
-    connection.execute(insert(tables.jobs), fixed | _job_row(job) | owned)
+    row = fixed | _job_row(job) | owned
+    insertion = upsert(connection, tables.jobs).execution_options(preserve_rowcount=True)
+    if connection.execute(insertion, row).rowcount == 0:
+        return False
     for some in _batched(enumerate(units), _ROWS):
-        connection.execute(_INSERT_UNITS, [_unit_row(restored, n) for n, restored in some])
+        rows = [_unit_row(restored, number) for number, restored in some]
+        if connection.dialect.name == "postgresql":
+            insert_columns(connection, tables.units, rows)
+        else:
+            _INSERT_UNITS.execute(connection, rows)
+    return True
 
 
 @dataclass(frozen=True)
@@ -82,11 +101,21 @@ class Batch:
                 by_job.setdefault(change.unit.job, []).append(change)
         return cls(units, list(jobs.values()), by_job)
 
+    def without(self, job: str, stored: Sequence[UnitChanged]) -> Self:
+        """Return the batch without the first changes of a job's units, if they are these."""
+        own = self.by_job[job]
+        if not stored or own[: len(stored)] != [*stored]:
+            return self
+        left = own[len(stored) :]
+        others = [change for change in self.units if change.unit.job != job]
+        return replace(self, units=others + left, by_job={**self.by_job, job: left})
 
-def update_jobs(connection: Connection, jobs: Iterable[Job]) -> None:
+
+def update_jobs(connection: Connection, jobs: Iterable[Job], now: float) -> None:
     """Write the current states of jobs."""
     for job in jobs:
-        connection.execute(_UPDATE_JOB, {"of_job": job.id, **_job_row(job)})
+        ended = now if job.state.is_final else None
+        connection.execute(_UPDATE_JOB, {"of_job": job.id, **_job_row(job), "ended": ended})
 
 
 def update_units(
@@ -102,24 +131,25 @@ def update_units(
     for change in changes:
         key = change.unit.job, held[change.unit.job].numbers[change.unit.name]
         latest[key] = _changed_unit_row(change, *key, latest.get(key, {}))
-    connection.execute(_UPDATE_UNIT, list(latest.values()))
-    connection.execute(_INSERT_STORY, [_story_row(change, now) for change in changes])
+    _UPDATE_UNIT.execute(connection, list(latest.values()))
+    _INSERT_STORY.execute(connection, [_story_row(change, now) for change in changes])
     failed = [change for change in changes if change.failure]
     if failed:
-        _insert_tracebacks(connection, failed)
         connection.execute(_INSERT_FAILURES, [_failure_row(change) for change in failed])
+        _insert_tracebacks(connection, failed)
 
 
 def _insert_tracebacks(connection: Connection, failed: Iterable[UnitChanged]) -> None:
-    """Insert the tracebacks that are not there yet."""
+    """Insert the tracebacks that are not there yet.
+
+    This comes after the failures, so that nobody removes a traceback that they need meanwhile.
+    """
     texts = {_digest(c.failure.traceback): c.failure.traceback for c in failed if c.failure}
     texts.pop(None, None)
-    digest = tables.tracebacks.c.digest
-    for some in _batched(texts, 500):
-        known = set(connection.scalars(select(digest).where(digest.in_(some))))
-        new = [{"digest": d, "text": texts[d]} for d in some if d not in known]
-        if new:
-            connection.execute(_INSERT_TRACEBACKS, new)
+    digests = sorted(texts, key=str)  # two farms lock tracebacks in one order
+    rows = [{"digest": digest, "text": storable(texts[digest])} for digest in digests]
+    if rows:
+        connection.execute(upsert(connection, tables.tracebacks), rows)
 
 
 def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -135,12 +165,20 @@ def _digest(traceback: str) -> str | None:
     return hashlib.sha256(traceback.encode(errors="surrogatepass")).hexdigest()
 
 
+def storable(text: str) -> str:
+    r"""Return a text for readers with what no database stores written out, such as \x00."""
+    if not _UNSTORABLE.search(text):
+        return text
+    return text.replace("\0", r"\x00").encode(errors="backslashreplace").decode()
+
+
 def _job_row(job: Job) -> dict[str, object]:
     return {
         "state": job.state,
         "wanted": job.wanted,
-        "reason": job.reason,
-        "device": job.device,
+        "priority": job.spec.priority,
+        "reason": storable(job.reason),
+        "device": storable(job.device),
     }
 
 
@@ -161,6 +199,7 @@ def _unit_row(restored: RestoredUnit, number: int) -> dict[str, object]:
         "reason": "",
         "figures": _figures(restored.figures),
         "crashes": restored.crashes,
+        "workers": unit.workers,
     }
 
 
@@ -173,7 +212,7 @@ def _changed_unit_row(
         "of_number": number,
         "new_state": change.state,
         "new_attempts": change.attempt,
-        "new_reason": change.reason,
+        "new_reason": storable(change.reason),
         "new_figures": _figures(change.figures) or before.get("new_figures"),
     }
 
@@ -189,8 +228,8 @@ def _story_row(change: UnitChanged, now: float) -> dict[str, object]:
         "unit": change.unit.name,
         "state": change.state,
         "attempt": change.attempt,
-        "worker": change.worker,
-        "reason": change.reason,
+        "worker": storable(change.worker),
+        "reason": storable(change.reason),
         "by": change.by,
     }
 
@@ -202,6 +241,6 @@ def _failure_row(change: UnitChanged) -> dict[str, object]:
         "unit": change.unit.name,
         "attempt": change.attempt,
         "reason": change.failure.reason,
-        "message": change.failure.message,
+        "message": storable(change.failure.message),
         "digest": _digest(change.failure.traceback),
     }

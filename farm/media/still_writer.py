@@ -14,7 +14,7 @@ from farm.media.frame import Frame, to_levels
 from farm.media.record import to_text
 from farm.media.still_formats import WRITABLE, StillFormat, check_side
 from farm.media.still_record import add_to_jpeg, add_to_png
-from farm.storage import open_whole, output_path
+from farm.storage import open_whole, suffix
 
 __all__ = ["write_still", "write_working"]
 
@@ -31,13 +31,12 @@ def write_still(url: str, frame: Frame, record: Mapping[str, object]) -> str:
     Raises BadOutput if the suffix is unsupported, the picture is too large for the format or the
     path cannot be written, StorageFailed if the storage fails, ValueError if a pixel is NaN.
     """
-    path = output_path(url)
-    still_format = WRITABLE.get(path.suffix.lower())
+    still_format = WRITABLE.get(suffix(url).lower())
     if still_format is None:
         raise BadOutput(url, f"its suffix must be one of {', '.join(WRITABLE)}")
     check_side(url, *frame.pixels.shape[:2])
     encoded = _ENCODERS[still_format.name](_levels(frame, still_format), to_text(record))
-    with open_whole(path) as file:
+    with open_whole(url) as file:
         file.write(encoded)
     return hashlib.sha256(encoded).hexdigest()
 
@@ -45,7 +44,7 @@ def write_still(url: str, frame: Frame, record: Mapping[str, object]) -> str:
 def write_working(url: str, frame: Frame, record: Mapping[str, object]) -> str:
     """Write a working picture: an uncompressed TIFF, fast to write and read; see write_still."""
     encoded = _tiff(_levels(frame, WRITABLE[".tif"]), to_text(record), compression="none")
-    with open_whole(output_path(url)) as file:
+    with open_whole(url) as file:
         file.write(encoded)
     return hashlib.sha256(encoded).hexdigest()
 

@@ -32,6 +32,25 @@ class WantedChanged:
 
 
 @dataclass(frozen=True)
+class PriorityChanged:
+    """The user wants a job to run sooner or later than others. priority: 0..100, as in JobSpec."""
+
+    job: str
+    priority: int
+
+
+@dataclass(frozen=True)
+class RetryWanted:
+    """The user wants quarantined units of a job that has not ended to be tried again.
+
+    units: names; all of them if none is named.
+    """
+
+    job: str
+    units: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Tick:
     """Time has passed."""
 
@@ -41,15 +60,15 @@ class Stopping:
     """The farm is stopping: running units are asked to stop, and no new ones start."""
 
 
-Event = JobSubmitted | WantedChanged | Tick | Stopping | Message
+Event = JobSubmitted | WantedChanged | PriorityChanged | RetryWanted | Tick | Stopping | Message
 
 
 @dataclass(frozen=True)
 class UnitChanged:
     """Stored: a unit is in a new state.
 
-    by: who decided it. failure: of the attempt that ended, if it failed. waited: seconds the unit
-    was ready before this lease.
+    by: who decided it. worker: the one that reports. failure: of the attempt that ended, if it failed.
+    waited: seconds the unit was ready before this lease. workers: all that share it from now on.
     """
 
     unit: Unit
@@ -61,6 +80,7 @@ class UnitChanged:
     figures: Figures | None = None
     failure: Failure | None = None
     waited: float = 0.0
+    workers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

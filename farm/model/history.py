@@ -1,4 +1,4 @@
-"""What the ledger remembers about a unit, and how a unit starts in a new farm."""
+"""What the ledger remembers about units, and how a unit starts in a new farm."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class RestoredUnit:
 class UnitRecord:
     """A unit as the ledger knows it.
 
-    figures: of the latest success, maybe in an earlier job. failures: oldest first. crashes: how many
+    number: its place among the units of its job, from 0. figures: of the latest success, maybe in an earlier job. failures: oldest first. crashes: how many
     farms in a row had died while they held it when its job began or was taken over.
     """
 
@@ -38,6 +38,7 @@ class UnitRecord:
     figures: Figures | None
     failures: tuple[Failure, ...] = ()
     crashes: int = 0
+    number: int = 0
 
     @property
     def restored(self) -> RestoredUnit:
@@ -46,3 +47,31 @@ class UnitRecord:
         return RestoredUnit(
             self.unit, self.state, self.attempts, reasons, self.crashes, self.figures
         )
+
+
+@dataclass(frozen=True)
+class StoryLine:
+    """A change of a unit's state. number: rises with time. at: Unix seconds. by: see UnitChanged."""
+
+    number: int
+    at: float
+    unit: str
+    state: UnitState
+    attempt: int
+    worker: str
+    reason: str
+    by: str
+
+    def __str__(self) -> str:
+        line = f"{self.at:.3f} {self.unit} {self.state} attempt {self.attempt} {self.worker}"
+        return f"{line} {self.reason}".rstrip()
+
+
+@dataclass(frozen=True)
+class UnitFailure:
+    """A failed attempt of a unit. number: rises with time."""
+
+    number: int
+    unit: str
+    attempt: int
+    failure: Failure

@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from farm.model.film import Coherence, Quality
 from farm.model.rate import DEFAULT_RATE, Rate
 
+MOST_URGENT: Final = 100
+"""The highest priority of a job; the lowest is 0."""
+
 Precision = Literal["float32", "float64", "bfloat16"]
 
 AUTO_TILE = 1024
@@ -76,7 +79,7 @@ class JobSpec(BaseModel):
     frames: str | None = None
     film: FilmOptions = Field(default_factory=FilmOptions)
     plan: Plan = Field(default_factory=Plan)
-    priority: int = Field(50, ge=0, le=100)
+    priority: int = Field(50, ge=0, le=MOST_URGENT)
     keeps_going: bool = False
     workers: int = Field(1, ge=0)
     files: dict[str, str] = Field(default_factory=dict)

@@ -8,7 +8,7 @@ from farm.media.blank import is_blank
 from farm.model.events import Notice, ReadProgress
 from farm.model.job import weights_key
 from farm.planning.inputs import Source
-from farm.storage import FileDigests, Look, look_at
+from farm.storage import FileDigests, Look, exists, look_at
 
 Notify = Callable[[ReadProgress | Notice], None]
 
@@ -56,6 +56,6 @@ class Contents:
 
 def run_inputs(given: Sequence[str], sources: Sequence[Source]) -> Iterable[str]:
     """Return the files and folders that a run is given; for a pattern, each file that matches it."""
-    whole = [path for path in given if look_at(path)]
+    whole = [path for path in given if exists(path)]
     matches = [s.url for s in sources if not is_blank(s.url)] if len(whole) < len(given) else []
     return dict.fromkeys((*whole, *matches))

@@ -3,12 +3,13 @@
 import glob
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
+from farm import storage
 from farm.errors import BadInput
 from farm.media.blank import is_blank, parse_blank
 from farm.media.film import is_film_name
@@ -46,14 +47,14 @@ def find(given: str) -> Found:
         parse_blank(given)
         return Found([given])
     try:
-        return _find(given, input_path(given))
+        return _find_remote(given) if storage.is_remote(given) else _find(given, input_path(given))
     except OSError as error:
         raise BadInput(given, (error.strerror or str(error)).lower()) from error
 
 
 def _find(given: str, path: Path) -> Found:
     if path.is_dir():
-        return _only_pictures(given, list(path.iterdir()), "folder contains")
+        return _only_pictures(given, _entries(given), "folder contains")
     if os.path.lexists(path):
         if not is_utf8(_absolute(path)):
             raise BadInput(shown(_absolute(path)), NOT_UTF8)
@@ -65,45 +66,71 @@ def _find(given: str, path: Path) -> Found:
     raise BadInput(given, "no such file or folder")
 
 
-def _only_pictures(given: str, paths: list[Path], kind: str) -> Found:
-    files = [path for path in paths if not path.name.startswith(".") and path.is_file()]
-    pictures = [path for path in files if _is_picture(path)]
-    named = [path for path in pictures if is_utf8(_absolute(path))]
+def _find_remote(given: str) -> Found:
+    """Find what a URL stands for. A file and a folder may have the same one; the file comes first."""
+    if not given.endswith("/") and storage.is_file(given):
+        return Found([given])
+    if storage.is_folder(given):
+        return _only_pictures(given, _entries(given), "folder contains")
+    if is_sequence(given):
+        return _numbered(given)
+    if glob.has_magic(given):
+        return _only_pictures(given, storage.glob(given), "glob matches")
+    raise BadInput(given, "no such file or folder")
+
+
+def _entries(folder: str) -> list[str]:
+    """Return the locations of what is directly in a folder. The URLs of folders end with a slash."""
+    if storage.is_remote(folder):
+        return [entry.url for entry in storage.entries(folder)]
+    return [str(path) for path in Path(folder).iterdir()]
+
+
+def _is_file(listed: str) -> bool:
+    """Return whether a location that was listed is a file."""
+    return not listed.endswith("/") if storage.is_remote(listed) else Path(listed).is_file()
+
+
+def _only_pictures(given: str, entries: Sequence[str], kind: str) -> Found:
+    files = [url for url in entries if not storage.name(url).startswith(".") and _is_file(url)]
+    pictures = [url for url in files if _is_picture(url)]
+    named = [url for url in pictures if is_utf8(_absolute(url))]
     notes = [*_note_on_names(pictures), *_note_on_formats(files, pictures)]
     if not named:
-        reason = f"this {kind} no pictures or films (entries: {len(paths)})"
+        reason = f"this {kind} no pictures or films (entries: {len(entries)})"
         raise BadInput(given, notes[0] if pictures else reason)
-    return Found([_absolute(path) for path in named], notes=notes)
+    return Found([_absolute(url) for url in named], notes=notes)
 
 
-def _is_picture(path: Path) -> bool:
-    return is_readable(path) or (is_film_name(path) and not _is_typescript(path))
+def _is_picture(url: str) -> bool:
+    name = PurePosixPath(storage.name(url))
+    return is_readable(name) or (is_film_name(name) and not _is_typescript(url))
 
 
-def _is_typescript(path: Path) -> bool:
+def _is_typescript(url: str) -> bool:
     """Return whether a file named .ts does not start like a transport stream."""
-    if path.suffix.lower() != ".ts" or not path.is_file():
+    if storage.suffix(url).lower() != ".ts" or not _is_file(url):
         return False
-    with path.open("rb") as file:
+    with input_path(url).open("rb") as file:
         return file.read(1) != _SYNC_BYTE
 
 
-def _absolute(path: Path | str) -> str:
-    return os.path.abspath(path)  # noqa: PTH100 - links keep their own names
+def _absolute(url: Path | str) -> str:
+    return storage.absolute(url)  # links keep their own names
 
 
-def _note_on_formats(files: Sequence[Path], pictures: Sequence[Path]) -> Iterator[str]:
+def _note_on_formats(files: Iterable[str], pictures: Iterable[str]) -> Iterator[str]:
     """Yield a note if files are in no format that the farm reads."""
-    others = Counter(path.suffix.lower() for path in set(files).difference(pictures))
+    others = Counter(storage.suffix(url).lower() for url in set(files).difference(pictures))
     if others:
         count = others.total()
         kinds = ", ".join(f"{suffix or 'no suffix'} ({n})" for suffix, n in others.most_common())
         yield f"{_count(count, 'file')} left out: {shown(kinds)}"
 
 
-def _note_on_names(pictures: Sequence[Path]) -> Iterator[str]:
+def _note_on_names(pictures: Iterable[str]) -> Iterator[str]:
     """Yield a note if names are not UTF-8, which neither the ledger nor a record can store."""
-    names = sorted(shown(path.name) for path in pictures if not is_utf8(_absolute(path)))
+    names = sorted(shown(storage.name(url)) for url in pictures if not is_utf8(_absolute(url)))
     if names:
         reason = "rename it, because a name" if len(names) == 1 else "rename them, because names"
         yield f"{_count(len(names), 'file')} left out: {_list(names)}; {reason} must be UTF-8"
@@ -119,14 +146,13 @@ def _list(names: Sequence[str]) -> str:
 
 def _numbered(given: str) -> Found:
     """Find the files of a sequence, in the order of their numbers."""
-    folder = Path(given).parent
-    entries = list(folder.iterdir())
-    names = NumberedPath.parse(Path(given).name)
+    entries = _entries(storage.parent(given))
+    names = NumberedPath.parse(storage.name(given))
     assert names
-    by_number: defaultdict[int, list[Path]] = defaultdict(list)
+    by_number: defaultdict[int, list[str]] = defaultdict(list)
     for entry in entries:
-        number = names.number_of(entry.name)
-        if number is not None and _is_picture(entry) and entry.is_file():
+        number = names.number_of(storage.name(entry))
+        if number is not None and _is_picture(entry) and _is_file(entry):
             by_number[number].append(entry)
     if not by_number:
         raise BadInput(
@@ -136,11 +162,10 @@ def _numbered(given: str) -> Found:
     repeated: list[str] = []
     files: list[str] = []
     for number in numbers:
-        first, *others = sorted(
-            by_number[number], key=lambda path: (path.name != names.path(number), path.name)
-        )
-        files.append(_absolute(first))
-        repeated += (f"{other.name} (its number is that of {first.name})" for other in others)
+        named = {storage.name(entry): entry for entry in by_number[number]}
+        first, *others = sorted(named, key=lambda name: (name != names.path(number), name))
+        files.append(_absolute(named[first]))
+        repeated += (f"{other} (its number is that of {first})" for other in others)
     notes = [*_note_on_gaps(numbers), *_note_on_repeats(repeated)]
     return Found(files, numbers, notes)
 
@@ -160,11 +185,11 @@ def _note_on_repeats(repeated: Sequence[str]) -> Iterator[str]:
         yield f"{_count(len(repeated), 'file')} left out: {_list(repeated)}"
 
 
-def _glob(pattern: str) -> list[Path]:
+def _glob(pattern: str) -> list[str]:
     """Return the paths that match; ``**`` follows a link only where it leads to no parent folder."""
     head, star, tail = _split(pattern)
     if not star:
-        return [Path(match) for match in glob.glob(pattern)]  # noqa: PTH207
+        return glob.glob(pattern)  # noqa: PTH207
     bases = glob.glob(head) if head else [os.curdir]  # noqa: PTH207
     folders = (folder for base in bases for folder in _folders_below(base, frozenset()))
     rest = tail or "*"

@@ -9,10 +9,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from natsort import natsorted, ns
 
+from farm import storage
 from farm.errors import BadInput
 from farm.media.blank import is_blank
 from farm.media.sequence import NumberedPath
@@ -28,7 +28,7 @@ Notify = Callable[[Notice], None]
 class Source:
     """A picture or film to render.
 
-    name: unique among the inputs. url: absolute path, or ``blank:``. number: of a picture in a
+    name: unique among the inputs. url: absolute path, URL or ``blank:``. number: of a picture in a
     sequence.
     """
 
@@ -41,7 +41,8 @@ def list_inputs(inputs: Sequence[str], notify: Notify = lambda _: None) -> list[
     """Return the pictures and films of the inputs, each once, in natural order (2 before 10).
 
     inputs: stills, films, folders (without their subfolders and hidden files), globs, sequences
-    (``frame_%05d.png``), and ``blank:WIDTHxHEIGHT`` with an optional ``:#rrggbb``.
+    (``frame_%05d.png``), any of these as a URL, and ``blank:WIDTHxHEIGHT`` with an optional
+    ``:#rrggbb``.
     notify: receives a notice for whatever is left out. A name is the stem of the file, or as much
     of its path as makes it unique.
 
@@ -71,7 +72,7 @@ def natural_order(urls: Iterable[str], key: Callable[[str], str] | None = None) 
 
 def _sort_keys(given: str, found: Found) -> Sequence[str]:
     """Return the texts by which files are sorted: their paths, unless a number is negative."""
-    pattern = NumberedPath.parse(os.path.abspath(given))  # noqa: PTH100 - strings
+    pattern = NumberedPath.parse(storage.absolute(given))
     if not found.numbers or found.numbers[0] >= 0 or not pattern:
         return found.files
     lowest = found.numbers[0]
@@ -85,13 +86,15 @@ def _reached_once(urls: Iterable[str]) -> set[str]:
     """
 
     @cache
-    def identity(folder: str) -> tuple[int, int]:
+    def identity(folder: str) -> tuple[int, int] | str:
+        if storage.is_remote(folder):
+            return folder
         status = os.stat(folder)  # noqa: PTH116 - strings
         return status.st_dev, status.st_ino
 
     kept: dict[object, str] = {}
     for url in sorted(urls, key=lambda url: (url.count(os.sep), url)):
-        folder, name = os.path.split(url)
+        folder, name = storage.parent(url), storage.name(url)
         kept.setdefault(url if is_blank(url) else (identity(folder), name), url)
     return set(kept.values())
 
@@ -131,10 +134,10 @@ def _candidate_names(url: str) -> list[str]:
     """Return names for a path, from short to long: a, a.jpg, holiday_a, holiday_a.jpg ..."""
     if is_blank(url):
         return [re.sub("[:#]+", "_", url)]
-    path = Path(url)
-    folders = [part for part in path.parts[:-1] if part != path.anchor]
+    name, stem = storage.name(url), storage.name(url).removesuffix(storage.suffix(url))
+    folders = [*filter(None, map(storage.name, storage.parents(url)))][::-1]
     names = []
     for depth in range(len(folders) + 1):
         prefix = "".join(f"{folder}_" for folder in folders[len(folders) - depth :])
-        names += [prefix + path.stem, prefix + path.name]
+        names += [prefix + stem, prefix + name]
     return names

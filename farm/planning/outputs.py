@@ -2,16 +2,17 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
+from farm import storage
 from farm.errors import BadOutput
 from farm.media.blank import is_blank
 from farm.media.film import WRITABLE_FILMS, is_film
 from farm.media.sequence import is_sequence
 from farm.media.still_formats import WRITABLE, is_readable
 from farm.planning.inputs import Source
-from farm.storage import is_own, output_path
+from farm.storage import is_own, is_remote, output_path
 
 __all__ = [
     "Inputs",
@@ -28,7 +29,7 @@ _FILM: Final = ".mp4"
 
 def is_film_target(output: str) -> bool:
     """Return whether the output has the suffix of a film."""
-    return not output.endswith("/") and Path(output).suffix.lower() in WRITABLE_FILMS
+    return not output.endswith("/") and storage.suffix(output).lower() in WRITABLE_FILMS
 
 
 def is_rendered_by_frame(source: Source, output: str, many: bool) -> bool:  # noqa: FBT001 - as target_for
@@ -38,12 +39,12 @@ def is_rendered_by_frame(source: Source, output: str, many: bool) -> bool:  # no
     """
     if not is_film(source.url):
         return False
-    is_gif = Path(source.url).suffix.lower() == ".gif"
+    is_gif = storage.suffix(source.url).lower() == ".gif"
     return not is_gif or _is_folder(output, many=many)
 
 
 def target_for(source: Source, output: str, many: bool) -> str:  # noqa: FBT001 - one rule for both
-    """Return the path that the rendering of a source is written to.
+    """Return the path or URL that the rendering of a source is written to.
 
     output: a file or a folder. It is a folder if it exists as one, ends with a slash, has no suffix,
     or if there are many sources. many: the job has several sources. In a folder each keeps its
@@ -58,28 +59,28 @@ def target_for(source: Source, output: str, many: bool) -> str:  # noqa: FBT001 
             reason = f"{source.name} is a film; give a folder, a film ({films}) or frame_%05d.png"
             raise BadOutput(output, reason)
         return output
-    origin = Path("" if is_blank(source.url) else source.url)
+    origin = PurePosixPath("" if is_blank(source.url) else storage.name(source.url))
     writable, default = (WRITABLE_FILMS, _FILM) if is_moving else (WRITABLE, _STILL)
     suffix = origin.suffix if origin.suffix.lower() in writable else default
     has_suffix = source.name == origin.name and suffix == origin.suffix
-    return str(output_path(output) / (source.name if has_suffix else source.name + suffix))
+    return storage.join(output, source.name if has_suffix else source.name + suffix)
 
 
-_Identity = tuple[int, int]
-"""Device and inode. Paths that lead to one file, by links or by mounts, have the same."""
+_Identity = tuple[int, int] | str
+"""Device and inode. Paths that lead to one file, by links or by mounts, have the same. Else the URL."""
 
 
 class Inputs:
     """The files that a job reads, which its outputs must not replace, by whatever path.
 
-    files: paths of sources and of whatever parameters name, folders included.
+    files: paths and URLs of sources and of whatever parameters name, folders included.
     """
 
     def __init__(self, files: Iterable[str]) -> None:
-        paths = [Path(file) for file in files if not is_blank(file)]
-        self._identities = {identity for path in paths if (identity := _identity(path))}
-        parents = {file.parent for path in paths for file in (path, Path(os.path.realpath(path)))}
-        self._parents = {identity for path in parents if (identity := _identity(path))}
+        urls = [file for file in files if not is_blank(file)]
+        self._identities = {identity for url in urls if (identity := _identity(url))}
+        parents = {storage.parent(file) for url in urls for file in (url, _real(url))}
+        self._parents = {identity for url in parents if (identity := _identity(url))}
 
     def check(self, targets: Iterable[str]) -> None:
         """Raise BadOutput for a target that is one of the files, or is in one of the folders."""
@@ -87,26 +88,34 @@ class Inputs:
         for target in targets:
             if _identity(target) in self._identities:
                 raise BadOutput(target, "this is also an input; choose another path")
-            folder = os.path.dirname(target)  # noqa: PTH120 - strings
+            folder = storage.parent(target)
             if folder not in folders:
                 self._check_folder(target, folder)
                 folders.add(folder)
 
-    def are_in(self, folder: Path) -> bool:
+    def are_in(self, folder: str) -> bool:
         """Return whether a folder contains one of the files."""
         return _identity(folder) in self._parents
 
     def _check_folder(self, target: str, folder: str) -> None:
-        real = Path(os.path.realpath(folder))
-        for path in (real, *real.parents):
-            if _is_existing_folder(path) and _identity(path) in self._identities:
+        real = _real(folder)
+        for path in (real, *storage.parents(real)):
+            may_be = is_remote(path) or _is_existing_folder(path)
+            if may_be and _identity(path) in self._identities:
                 reason = f"the folder {path} is an input; choose a path outside it"
                 raise BadOutput(target, reason)
 
 
-def _identity(path: Path | str) -> _Identity | None:
+def _real(url: str) -> str:
+    """Return a path without links; a URL as it is."""
+    return url if is_remote(url) else os.path.realpath(url)
+
+
+def _identity(url: str) -> _Identity | None:
+    if is_remote(url):
+        return storage.absolute(url)
     try:
-        status = os.stat(path)  # noqa: PTH116 - a path or a string
+        status = os.stat(url)  # noqa: PTH116 - a string
     except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino
@@ -118,21 +127,21 @@ def check_output(output: str, sources: Sequence[Source], files: Iterable[str] = 
     files: further inputs, such as those that parameters name. Creates and changes nothing. Looks at
     the targets that need no plan; Inputs.check looks at those of a plan.
     """
+    _check_remote(output)
     many = len(sources) > 1
-    path = output_path(output)
     urls = [source.url for source in sources]
     if is_sequence(output) or is_film_target(output):
         Inputs([*urls, *files]).check([output])
         if is_sequence(output):
-            _check_sequence(output, path, Inputs(urls))
-        _check_folder(output, path.parent)
+            _check_sequence(output, Inputs(urls))
+        _check_folder(output, storage.parent(output))
         return
     Inputs([*urls, *files]).check(target_for(source, output, many) for source in sources)
     if _is_folder(output, many=many):
-        _check_folder(output, path)
+        _check_folder(output, output)
     else:
         _check_file(output)
-        _check_folder(output, path.parent)
+        _check_folder(output, storage.parent(output))
 
 
 def check_run_folder(output: str, *, is_resumed: bool) -> None:
@@ -141,48 +150,57 @@ def check_run_folder(output: str, *, is_resumed: bool) -> None:
     is_resumed: the folder may contain an earlier run. What a farm left when it was killed does not
     count, nor does a claim: whether that is still alive is seen when the folder is claimed.
     """
-    folder = output_path(output)
-    _check_folder(output, folder)
-    if is_resumed or not _is_existing_folder(folder):
+    _check_remote(output)
+    _check_folder(output, output)
+    if is_resumed:
         return
-    if not all(map(is_own, folder.iterdir())):
+    if is_remote(output):
+        is_empty = all(is_own(entry.url) for entry in storage.entries(output))
+    else:
+        is_empty = not _is_existing_folder(output) or all(map(is_own, Path(output).iterdir()))
+    if not is_empty:
         raise BadOutput(output, "the folder is not empty; add --resume to resume the run in it")
 
 
-def _check_sequence(output: str, path: Path, inputs: Inputs) -> None:
-    if path.suffix.lower() not in WRITABLE:
-        raise BadOutput(output, f"{_unsupported(path)} for numbered pictures")
-    if inputs.are_in(path.parent):
+def _check_sequence(output: str, inputs: Inputs) -> None:
+    if storage.suffix(output).lower() not in WRITABLE:
+        raise BadOutput(output, f"{_unsupported(output)} for numbered pictures")
+    if inputs.are_in(storage.parent(output)):
         raise BadOutput(output, "this folder contains inputs; choose another folder")
 
 
 def _is_folder(output: str, *, many: bool) -> bool:
-    path = output_path(output)
-    if output.endswith(("/", os.sep)) or _is_existing_folder(path) or not path.suffix:
+    suffix = storage.suffix(output)
+    if output.endswith(("/", os.sep)) or not suffix or _is_existing_folder(output):
         return True
-    if many and (path.suffix.lower() in WRITABLE or is_readable(path)):
-        raise BadOutput(output, f"several inputs need a folder; give {path.with_suffix('')}/")
+    if many and (suffix.lower() in WRITABLE or is_readable(PurePosixPath(storage.name(output)))):
+        reason = f"several inputs need a folder; give {output.removesuffix(suffix)}/"
+        raise BadOutput(output, reason)
     return many
 
 
-def _is_existing_folder(folder: Path) -> bool:
+def _is_existing_folder(folder: str) -> bool:
+    if is_remote(folder):
+        return storage.is_folder(folder)
     return os.path.isdir(folder)  # noqa: PTH112 - returns False if it is inaccessible
 
 
 def _check_file(output: str) -> None:
-    path = output_path(output)
-    if path.suffix.lower() not in WRITABLE:
-        raise BadOutput(output, f"{_unsupported(path)}, or end a folder with /")
+    if storage.suffix(output).lower() not in WRITABLE:
+        raise BadOutput(output, f"{_unsupported(output)}, or end a folder with /")
 
 
-def _unsupported(path: Path) -> str:
-    return f"unsupported suffix {path.suffix!r}; use one of {', '.join(WRITABLE)}"
+def _unsupported(output: str) -> str:
+    return f"unsupported suffix {storage.suffix(output)!r}; use one of {', '.join(WRITABLE)}"
 
 
-def _check_folder(output: str, folder: Path) -> None:
+def _check_folder(output: str, location: str) -> None:
     """Raise BadOutput if a folder cannot be created or written to, or not under this name."""
+    if is_remote(location):
+        return
+    folder = output_path(location)
     nearest = next(parent for parent in (folder, *folder.parents) if os.path.lexists(parent))
-    if not _is_existing_folder(nearest):
+    if not nearest.is_dir():
         raise BadOutput(output, f"{nearest} is a file, not a folder")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise BadOutput(output, f"no permission to write in {nearest}")
@@ -190,3 +208,12 @@ def _check_folder(output: str, folder: Path) -> None:
     if any(len(os.fsencode(name)) > longest for name in Path(output).parts):
         reason = f"a name may have at most {longest} bytes here; choose a shorter one with -o"
         raise BadOutput(output, reason)
+
+
+def _check_remote(output: str) -> None:
+    """Raise BadOutput if an output at a URL cannot be written, by writing beside or inside it."""
+    is_folder = output.endswith("/") or not storage.suffix(output)
+    try:
+        storage.check_output(storage.join(output, storage.name(output)) if is_folder else output)
+    except BadOutput as error:
+        raise BadOutput(output, error.reason) from error

@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
+from farm import storage
 from farm.errors import BadInput, FarmError
 from farm.media import WRITABLE, check_side, is_sequence, still_size
 from farm.media.sequence import NumberedPath
@@ -106,7 +106,7 @@ def _size(url: str) -> tuple[int, int] | None:
 
 def check_still(source: Source, target: str) -> None:
     """Raise BadOutput if a picture is too large for the format of its target."""
-    still_format = WRITABLE.get(Path(target).suffix.lower())
+    still_format = WRITABLE.get(storage.suffix(target).lower())
     if still_format is None or still_format.max_side >= _UNLIMITED:
         return
     if size := _size(source.url):
@@ -116,13 +116,13 @@ def check_still(source: Source, target: str) -> None:
 def note_older_pictures(sequence: FrameSequence) -> Iterator[str]:
     """Yield a note if numbered pictures of a longer run are beside those that will be written."""
     pattern = NumberedPath.parse(sequence.target)
-    folder = Path(sequence.target).parent
-    if sequence.form or pattern is None or not folder.is_dir():
+    folder = storage.parent(sequence.target)
+    if sequence.form or pattern is None or not storage.is_folder(folder):
         return
     written = {picture_path(sequence, frame) for frame in sequence.frames}
-    beside = (str(entry) for entry in folder.iterdir())
-    older = {path: n for path in beside if (n := pattern.number_of(path)) is not None}
-    names = [Path(path).name for path in sorted(older.keys() - written, key=older.__getitem__)]
+    beside = (entry.url for entry in storage.entries(folder))
+    older = {url: n for url in beside if (n := pattern.number_of(url)) is not None}
+    names = [storage.name(url) for url in sorted(older.keys() - written, key=older.__getitem__)]
     if len(names) == 1:
         yield f"another numbered picture in this folder will stay: {names[0]}; remove it if it is not needed"
     elif names:

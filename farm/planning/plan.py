@@ -71,10 +71,15 @@ class Footage:
     refused: Sequence[tuple[str, str, str, str]] = ()
 
 
-def plan_units(job: str, footage: Footage, options: FilmOptions) -> tuple[Unit, ...]:
-    """Return the units of a job, each after those it needs."""
+def plan_units(
+    job: str, footage: Footage, options: FilmOptions, workers: int = 1
+) -> tuple[Unit, ...]:
+    """Return the units of a job, each after those it needs. workers: that share each still."""
     work = Render(depth=options.depth)
-    units = [Unit(job, name, source, target, work=work) for name, source, target in footage.stills]
+    units = [
+        Unit(job, name, source, target, work=work, workers=workers)
+        for name, source, target in footage.stills
+    ]
     for name, source, target, reason in footage.refused:
         units.append(Unit(job, name, source, target, work=Render(refusal=reason)))
     for sequence in footage.sequences:
@@ -82,9 +87,11 @@ def plan_units(job: str, footage: Footage, options: FilmOptions) -> tuple[Unit, 
     return tuple(units)
 
 
-def plan_run(job: str, name: str, inputs: tuple[str, ...], target: str) -> tuple[Unit, ...]:
-    """Return the single unit of a run. target: its result file."""
-    return (Unit(job, name, "", target, work=Train(inputs)),)
+def plan_run(
+    job: str, name: str, inputs: tuple[str, ...], target: str, workers: int
+) -> tuple[Unit, ...]:
+    """Return the single unit of a run. target: its result file. workers: that share it."""
+    return (Unit(job, name, "", target, work=Train(inputs), workers=workers),)
 
 
 def _sequence_units(job: str, sequence: FrameSequence, options: FilmOptions) -> Iterator[Unit]:

@@ -10,6 +10,11 @@ IsUnchanged = Callable[[str, str], bool]
 """Returns whether the file at a path still has this SHA-256."""
 
 
+def is_same_work(before: Unit, unit: Unit) -> bool:
+    """Return whether a unit of an earlier job does the same, with however many workers."""
+    return replace(before, job=unit.job, workers=unit.workers) == unit
+
+
 def finished_units(
     units: Sequence[Unit], records: Mapping[str, UnitRecord], is_unchanged: IsUnchanged
 ) -> set[str]:
@@ -43,7 +48,7 @@ def _completed_digests(
     completed: dict[str, str] = {}
     for unit in units:
         record = records.get(unit.target)
-        if record is None or record.figures is None or replace(record.unit, job=unit.job) != unit:
+        if record is None or record.figures is None or not is_same_work(record.unit, unit):
             continue
         is_fresh = unit.source in targets or is_unchanged(unit.source, record.figures.source_sha256)
         if is_fresh and completed.keys() >= set(unit.needs):

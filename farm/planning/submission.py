@@ -3,15 +3,15 @@
 Stores nothing and schedules nothing, so it may be called from any thread.
 """
 
-import os
-import re
+import hashlib
 import secrets
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Final, Protocol
+from functools import cache
+from typing import Protocol
 
+from farm import storage
 from farm.host.registry import Registry
 from farm.host.task import Effect, NetworkParams, Run
 from farm.host.vetting import validate_params
@@ -29,12 +29,11 @@ from farm.planning.inputs import Source, list_inputs
 from farm.planning.outputs import Inputs, check_output, check_run_folder
 from farm.planning.plan import Footage, plan_run, plan_units
 from farm.planning.recordable import check_names
-from farm.planning.resume import finished_units
-from farm.storage import look_at, output_path, remove_leftovers
+from farm.planning.resume import finished_units, is_same_work
+from farm.planning.sharing import is_shared
+from farm.storage import look_at
 
 Notify = Callable[[ReadProgress | Notice], None]
-
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 class History(Protocol):
@@ -86,19 +85,21 @@ class Planner:
         self._notify, self._check_task, self._claim = notify, check, claim
         self._contents = Contents(registry, notify)
 
-    def plan(self, spec: JobSpec, created: float, *, resume: bool = False) -> Submission:
+    def plan(
+        self, spec: JobSpec, created: float, *, resume: bool = False, name: str = ""
+    ) -> Submission:
         """Return the job of a spec with its units. Raises UserError.
 
         created: Unix time in seconds. resume: skip units that an equal job has finished and whose
-        files have not changed since.
+        files have not changed since. name: id of the job; empty for a new one.
         """
         spec = self._complete(spec)
         sources = self._check(spec, is_resumed=resume)
-        job, units = self._plan_units(spec, sources, created)
+        job, units = self._plan_units(spec, sources, created, name or new_id(spec.task))
         check_names(spec, units)
         self._claim(job.id, units)
-        for folder in {Path(unit.target).parent for unit in units}:
-            remove_leftovers(folder)
+        for folder in {storage.parent(unit.target) for unit in units}:
+            storage.remove_leftovers(folder)
         if not resume:
             return Submission(job, tuple(_new(unit) for unit in units))
         return self._resume(job, units)
@@ -132,24 +133,25 @@ class Planner:
         return sources
 
     def _plan_units(
-        self, spec: JobSpec, sources: Sequence[Source], created: float
+        self, spec: JobSpec, sources: Sequence[Source], created: float, name: str
     ) -> tuple[Job, tuple[Unit, ...]]:
         """Return the job of a checked spec, with the digests of its files, and its units."""
-        task, new_id = self._registry.task(spec.task), _new_id(spec.task)
+        task = self._registry.task(spec.task)
         needs, films = task_needs(self._registry, spec), dict[str, str]()
         files = needs.files
         if issubclass(task, Run):
             files = (*files, *run_inputs(spec.inputs, sources))
-            target = str(output_path(spec.output) / task.result)
-            units = plan_run(new_id, task.name, spec.inputs, target)
+            target = storage.join(spec.output, task.result)
+            units = plan_run(name, task.name, spec.inputs, target, spec.workers)
         else:
             footage, films = self._read_footage(spec, sources)
-            units = plan_units(new_id, footage, spec.film)
+            workers = spec.workers if is_shared(footage, spec.plan.tile) else 1
+            units = plan_units(name, footage, spec.film, workers)
         read = Inputs([*files, *(source.url for source in sources)])
         read.check(unit.target for unit in units)
         digests = self._contents.of_files(files) | self._contents.of_networks(needs.networks)
         spec = spec.model_copy(update={"files": digests, "films": films})
-        return Job(new_id, spec, created), units
+        return Job(name, spec, created), units
 
     def _read_footage(
         self, spec: JobSpec, sources: Sequence[Source]
@@ -169,7 +171,7 @@ class Planner:
             self._explain_restart(job.spec)
         targets = [unit.target for unit in units]
         records = self._history.finished(key, targets)
-        finished = finished_units(units, records, self._is_unchanged)
+        finished = finished_units(units, records, cache(self._is_unchanged))
         crashes = self._history.crashes(key, targets)
         # The user or the frame itself may have killed the farm. Such frames come last.
         ordered = sorted(units, key=lambda unit: crashes[unit.target])
@@ -192,7 +194,7 @@ class Planner:
 
     def _is_unchanged(self, path: str, sha256: str) -> bool:
         """Return whether a file still has a SHA-256. A source that is no file never changes."""
-        return (self._contents.sha256(path) if Path(path).is_file() else "") == sha256
+        return (self._contents.sha256(path) if _is_file(path) else "") == sha256
 
     def _explain_restart(self, spec: JobSpec) -> None:
         """Report how an earlier job with the same output differs, so that none of it is skipped."""
@@ -209,7 +211,11 @@ class Planner:
 
 def _listed(inputs: Sequence[str]) -> list[str]:
     """Return the inputs of a run that are no folders; what is in a folder is for the run to say."""
-    return [path for path in inputs if not os.path.isdir(path)]  # noqa: PTH112 - may be a pattern
+    return [path for path in inputs if is_blank(path) or not storage.is_folder(path)]
+
+
+def _is_file(source: str) -> bool:
+    return bool(source) and not is_blank(source) and storage.is_file(source)
 
 
 def _new(unit: Unit) -> RestoredUnit:
@@ -218,7 +224,7 @@ def _new(unit: Unit) -> RestoredUnit:
 
 def _figures_of(unit: Unit, record: UnitRecord | None) -> Figures | None:
     """Return what an earlier success of the same unit cost, which the job carries on."""
-    if record is None or replace(record.unit, job=unit.job) != unit:
+    if record is None or not is_same_work(record.unit, unit):
         return None
     return record.figures
 
@@ -229,10 +235,10 @@ def _absolute_input(path: str) -> str:
 
 def _absolute(path: str) -> str:
     """Return a local path as an absolute one, so that a job means the same in every folder."""
-    if _SCHEME.match(path):
-        return path
-    return os.path.abspath(path) + ("/" if path.endswith("/") else "")  # noqa: PTH100 - globs
+    return storage.absolute(path) + ("/" if path.endswith("/") else "")
 
 
-def _new_id(task: str) -> str:
-    return f"{task}-{secrets.token_hex(4)}"
+def new_id(task: str, token: str = "") -> str:
+    """Return an id for a job. token: gives the same id each time; empty for one that is unique."""
+    name = hashlib.sha256(token.encode()).hexdigest()[:16] if token else secrets.token_hex(4)
+    return f"{task}-{name}"

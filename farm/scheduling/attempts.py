@@ -13,47 +13,51 @@ from farm.model.unit import UnitState
 from farm.scheduling.holds import hold_after
 from farm.scheduling.jobs import ScheduledJob
 from farm.scheduling.state import SchedulerState
-from farm.scheduling.units import UnitEntry
+from farm.scheduling.units import Lane, UnitEntry
 from farm.scheduling.workers import Lease, Worker
 
 S = UnitState
 
 
 class Attempts:
-    """Ends attempts: frees the worker, moves the unit and updates the job."""
+    """Ends attempts: frees the workers, moves the unit and updates the job."""
 
     def __init__(self, state: SchedulerState) -> None:
         self._state, self._policy = state, state.policy
 
     def end(
-        self,
-        worker: Worker,
-        lease: Lease,
-        event: UnitSucceeded | UnitFailed | UnitCancelled,
-        now: float,
+        self, lease: Lease, event: UnitSucceeded | UnitFailed | UnitCancelled, now: float
     ) -> None:
-        """End an attempt as its worker reports."""
+        """End an attempt as the lead of its workers reports."""
         match event:
             case UnitSucceeded():
-                self._succeed(worker, lease, event.figures, now)
+                self._succeed(lease, event.figures, now)
             case UnitFailed():
-                self._fail_on(worker, lease, event.failure, now)
+                self._fail_on(lease, event.failure, now)
             case UnitCancelled():
-                self._state.free(worker)
-                self._stop(lease.job, lease.entry, now)
+                self._state.free(lease, now)
+                self._stop(lease, now)
 
     def take_back(self, worker: Worker, lease: Lease, why: str, now: float) -> None:
-        """Take back the unit of a worker that is gone, and decide what that costs the unit."""
+        """Take back the unit of a worker that is gone, and decide what that costs the unit.
+
+        Whichever of several workers is gone, the attempt has ended, and the others are idle. If a run
+        got further than ever before, its earlier failures no longer count.
+        """
+        self._state.free(lease, now)
         entry = lease.entry
-        if self._state.is_stopping:
-            self._stop(lease.job, entry, now)
+        gave_way = lease.gives_way and not lease.job.is_ending
+        if self._state.is_stopping or gave_way:
+            self._stop(lease, now)
             return
         reason, message = Reason.WORKER_DIED, f"worker {worker.name} died: {why}"
         if worker.is_being_killed:
             reason, message = Reason.TIMEOUT, f"worker {worker.name} stopped responding"
         elif entry.state is S.LEASED:
             reason = Reason.WORKER_LOST
-        entry.tried_on.add(worker.name)
+        entry.tried_on |= {worker.name}
+        if lease.step > entry.furthest_step:
+            entry.furthest_step, entry.failures = lease.step, ()
         self._fail(lease.job, entry, Failure(reason, message), now, worker.name)
 
     def quarantine_suspect(self, job: ScheduledJob, entry: UnitEntry, now: float) -> None:
@@ -66,31 +70,36 @@ class Attempts:
         self._check_share(job, now)
         self._state.settle(job)
 
-    def _succeed(self, worker: Worker, lease: Lease, figures: Figures, now: float) -> None:
+    def _succeed(self, lease: Lease, figures: Figures, now: float) -> None:
         job = lease.job
-        self._state.blocklist.clear(job.job.id, worker.name)
-        job.move(lease.entry, S.SUCCEEDED, now, worker=worker.name, figures=figures)
+        for worker in lease.workers:
+            self._state.blocklist.clear(job.job.id, worker.name)
+        job.move(lease.entry, S.SUCCEEDED, now, worker=lease.lead.name, figures=figures)
         job.end_hold_for_storage()
-        self._state.free(worker)
+        self._state.free(lease, now)
         self._state.settle(job)
 
-    def _fail_on(self, worker: Worker, lease: Lease, failure: Failure, now: float) -> None:
-        job = lease.job
-        self._state.free(worker)
+    def _fail_on(self, lease: Lease, failure: Failure, now: float) -> None:
+        """Count a failure. If workers share the unit, none of them is blocked: any may be at fault."""
+        job, lead = lease.job, lease.lead
+        self._state.free(lease, now)
         if failure.hold and not job.is_ending:
-            self._hold(job, lease.entry, failure, now, worker.name)
+            self._hold(job, lease.entry, failure, now, lead.name)
             return
-        lease.entry.tried_on.add(worker.name)
-        if not failure.is_fatal:
-            self._state.block(job, worker, now)
-        self._fail(job, lease.entry, failure, now, worker.name)
+        lease.entry.tried_on |= {worker.name for worker in lease.workers}
+        if not failure.is_fatal and not lease.is_shared:
+            self._state.block(job, lead, now)
+        self._fail(job, lease.entry, failure, now, lead.name)
 
-    def _stop(self, job: ScheduledJob, entry: UnitEntry, now: float) -> None:
+    def _stop(self, lease: Lease, now: float) -> None:
         """Cancel a unit that stopped, or make it ready again at no cost."""
+        job, entry = lease.job, lease.entry
         if job.job.wanted is Wanted.CANCEL:
             job.move(entry, S.CANCELLED, now, reason="cancelled", by="user")
         elif job.given_up:
             job.move(entry, S.CANCELLED, now, reason="the job failed")
+        elif lease.gives_way:
+            job.move(entry, S.READY, now, reason="gave way to jobs that have waited for long")
         else:
             job.move(entry, S.READY, now, reason="stopped", by="user")
         job.drop_probe(entry)
@@ -111,12 +120,12 @@ class Attempts:
         self, job: ScheduledJob, entry: UnitEntry, failure: Failure, now: float, worker: str
     ) -> None:
         """Count a failed attempt of a unit that no worker holds; retry it later or quarantine it."""
-        entry.failures[failure.reason] += 1
-        failures = entry.failures[failure.reason]
+        entry.failures += (failure.reason,)
+        failures = entry.failures.count(failure.reason)
         state, reason, retry_at = S.RETRY_WAIT, failure.message, 0.0
         if job.is_ending:
             state = S.CANCELLED
-        elif failure.is_fatal or self._policy.is_spent(failure.reason, failures):
+        elif failure.is_fatal or self._is_spent(entry, failure.reason, failures):
             state, reason = S.QUARANTINED, _quarantine_reason(failure, failures)
         else:
             retry_at = now + self._policy.delay(failure.reason, failures)
@@ -127,6 +136,10 @@ class Attempts:
         job.drop_probe(entry)
         self._check_share(job, now)
         self._state.settle(job)
+
+    def _is_spent(self, entry: UnitEntry, reason: Reason, failures: int) -> bool:
+        is_shared = entry.lane is Lane.SHARED
+        return self._policy.is_spent(reason, failures, is_shared=is_shared)
 
     def _check_share(self, job: ScheduledJob, now: float) -> None:
         """Fail a job if too many of its rendering units have failed."""

@@ -13,40 +13,57 @@ class Blocklist:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._failures: dict[str, dict[str, tuple[int, float]]] = {}
+        self._failures: dict[str, dict[str, int]] = {}
+        self._until: dict[str, dict[str, float]] = {}
+        self._jobs_of: dict[str, set[str]] = {}
 
     def add_failure(self, job: str, worker: str, now: float) -> None:
         of_job = self._failures.setdefault(job, {})
-        count, _ = of_job.get(worker, (0, 0.0))
-        of_job[worker] = count + 1, now + self._policy.forgive_seconds
+        of_job[worker] = of_job.get(worker, 0) + 1
+        self._jobs_of.setdefault(worker, set()).add(job)
+        if self._policy.is_blocked(of_job[worker]):
+            self._until.setdefault(job, {})[worker] = now + self._policy.forgive_seconds
 
     def clear(self, job: str, worker: str) -> None:
         """Reset a worker's count for one job, after a success."""
-        of_job = self._failures.get(job)
-        if of_job and of_job.pop(worker, None) and not of_job:
-            del self._failures[job]
+        if worker in self._jobs_of and job in self._jobs_of[worker]:
+            self._jobs_of[worker].remove(job)
+            self._drop(job, worker)
+            if not self._jobs_of[worker]:
+                del self._jobs_of[worker]
 
     def forget_worker(self, worker: str) -> None:
         """Drop everything known about a worker that is gone."""
-        for job in [job for job, workers in self._failures.items() if worker in workers]:
-            self.clear(job, worker)
+        for job in self._jobs_of.pop(worker, ()):
+            self._drop(job, worker)
+
+    def _drop(self, job: str, worker: str) -> None:
+        for table in (self._failures, self._until):
+            of_job = table.get(job)
+            if of_job and of_job.pop(worker, None) is not None and not of_job:
+                del table[job]
 
     def forget_job(self, job: str) -> None:
         """Drop everything known about a job that has ended."""
-        self._failures.pop(job, None)
+        self._until.pop(job, None)
+        for worker in self._failures.pop(job, ()):
+            self._jobs_of[worker].remove(job)
+            if not self._jobs_of[worker]:
+                del self._jobs_of[worker]
+
+    def is_blocked(self, job: str, worker: str, now: float) -> bool:
+        """Return whether a worker is blocked from a job."""
+        of_job = self._until.get(job)
+        return of_job is not None and now < of_job.get(worker, now)
 
     def blocked(self, job: str, now: float) -> list[str]:
         """Return the workers that are blocked from a job."""
-        return [
-            worker
-            for worker, (count, until) in self._failures.get(job, {}).items()
-            if self._policy.is_blocked(count) and now < until
-        ]
+        return [worker for worker, until in self._until.get(job, {}).items() if now < until]
 
     def next_end(self, job: str, now: float) -> float | None:
         """Return when the next worker is no longer blocked from a job, in Unix seconds."""
-        of_job, blocked = self._failures.get(job, {}), self.blocked(job, now)
-        return min((of_job[worker][1] for worker in blocked), default=None)
+        ends = (until for until in self._until.get(job, {}).values() if now < until)
+        return min(ends, default=None)
 
     def problems(self, jobs: Container[str], workers: Container[str]) -> Iterator[str]:
         """Yield an inconsistency for each listed job or worker that does not exist."""
@@ -56,3 +73,7 @@ class Blocklist:
             for worker in of_job:
                 if worker not in workers:
                     yield f"the blocklist names {worker}, which does not exist"
+                if job not in self._jobs_of.get(worker, ()):
+                    yield f"the blocklist does not know that {worker} failed {job}"
+        if not self._until.keys() <= self._failures.keys():
+            yield "the blocklist blocks a worker that has not failed"

@@ -4,7 +4,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 
 from farm.model.job import JobState
-from farm.model.unit import Role, UnitState
+from farm.model.unit import UnitState
 from farm.scheduling.units import UnitEntry
 
 S = UnitState
@@ -28,7 +28,7 @@ class Census:
         self.jobs[state] += 1
         for entry in entries:
             self.units[entry.state] += 1
-            self.frames += entry.unit.role is Role.RENDER
+            self.frames += entry.renders
 
     def change_job(self, before: JobState, state: JobState) -> None:
         self.jobs[before] -= 1

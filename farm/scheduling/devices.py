@@ -61,6 +61,11 @@ class Devices:
         jobs = self._jobs.get(device, _NO_JOBS).values()
         return [job for job in jobs if job.job.wanted is Wanted.RUN and not job.given_up]
 
+    def that_lack(self, device: str) -> list[ScheduledJob]:
+        """Return the jobs whose units a worker with this device may render, and that wait for one."""
+        suiting = (jobs for own, jobs in self._jobs.items() if is_same_device(own, device))
+        return [job for jobs in suiting for job in jobs.values() if job.lacks_workers]
+
     def problems(self, live: dict[str, ScheduledJob]) -> Iterator[str]:
         """Yield an inconsistency if these are not the jobs that have not ended."""
         listed = {job: device for device, jobs in self._jobs.items() for job in jobs}

@@ -7,31 +7,37 @@ the retry policy: the scheduler decides what happens to a unit.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from heapq import heappop, heappush
 
 from farm.model.events import Instruction, JobChanged, UnitChanged
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobState, Wanted
-from farm.model.messages import Failure, Figures, Hold, Reason
-from farm.model.unit import HELD, Role, UnitState
+from farm.model.messages import Failure, Figures, Hold
+from farm.model.unit import HELD, UnitState
 from farm.scheduling.census import Census
+from farm.scheduling.dependants import Dependants
 from farm.scheduling.holds import JobHold
 from farm.scheduling.policy import job_order
-from farm.scheduling.units import UnitEntry, link_dependants, make_entries
+from farm.scheduling.unit_queues import UnitQueues
+from farm.scheduling.units import Lane, UnitEntry, make_entries
 
 S = UnitState
 
 Emit = Callable[[Instruction], None]
+
+Place = tuple[int, int, float, str]
+"""ScheduledJob.order: the smallest is served first."""
 
 
 class ScheduledJob:
     """A job, its units and the queues they wait in.
 
     emit: receives each UnitChanged and JobChanged as it happens. counts: number of units in each
-    state. held: number of units that workers hold. left: number of units that have not ended.
+    state. held: number of workers that hold its units. left: number of units that have not ended.
     frames, failed_frames: number of rendering units, and of those that are quarantined, other than
-    for a refused input. given_up: why the farm will not finish the job; empty if it may. hold: why
-    it starts no units for now.
+    for a refused input. wanted: number of workers that its rendering units hold or could use.
+    queued_since: when it was created, or last gave workers back that others waited for.
+    idle_since: when it last had no worker and began to wait for one. given_up: why the farm will not finish
+    the job; empty if it may. hold: why it starts no units for now. lack: what the farm lacks for it.
     """
 
     def __init__(
@@ -42,25 +48,31 @@ class ScheduledJob:
         self.counts = Counter(entry.state for entry in self.entries)
         self.held = sum(self.counts[state] for state in HELD)
         self.left = sum(count for state, count in self.counts.items() if not state.is_final)
-        self.frames = sum(entry.unit.role is Role.RENDER for entry in self.entries)
-        self.failed_frames = sum(_is_failed_frame(entry) for entry in self.entries)
+        self.frames = sum(entry.renders for entry in self.entries)
+        self.failed_frames = sum(entry.is_failed_frame(entry.state) for entry in self.entries)
+        self.wanted = sum(entry.wanted_workers(entry.state) for entry in self.entries)
+        self.queued_since, self.idle_since = job.created, now
         self.given_up = ""
         self.hold: JobHold | None = None
+        self.lack, self.lacks_workers, self.has_room = "", False, True
         self._emit, self._census = emit, census
         self._is_unsaid = False
         self._alone: UnitEntry | None = None
-        self._dependants = link_dependants(self.entries)
-        self._missing: set[str] = set()
-        self._ready: dict[Role, list[tuple[int, int]]] = {role: [] for role in Role}
-        self._waiting: list[tuple[float, int]] = []
+        self.dependants = Dependants(self.entries)
+        self.queues = UnitQueues(self.entries)
+        for entry in self.entries:
+            entry.holders = int(entry.state in HELD)
+            if entry.holders:
+                self.queues.hold(entry)
         census.add_job(job.state, self.entries)
 
     # The job
 
     @property
-    def order(self) -> tuple[int, int, float, str]:
+    def order(self) -> Place:
         """The job's place among all jobs: the smallest is served first."""
-        return (*job_order(self.job.spec.priority, self.held, self.job.created), self.job.id)
+        job = self.job
+        return (*job_order(job.spec.priority, self.held, self.queued_since), job.id)
 
     @property
     def is_ending(self) -> bool:
@@ -72,9 +84,22 @@ class ScheduledJob:
         """Whether no unit of the job can start until the farm restarts."""
         return self.hold is not None and self.hold.kind is Hold.RESTART and not self.held
 
-    def want(self, wanted: Wanted) -> None:
+    @property
+    def demand(self) -> int:
+        """How many rendering workers its units hold or could use at present."""
+        may_start = self.job.wanted is Wanted.RUN and not self.hold
+        return self.wanted if may_start else min(self.held, self.wanted)
+
+    def want(self, wanted: Wanted, now: float) -> None:
         """Record what the user wants the job to do."""
         self.job = replace(self.job, wanted=wanted)
+        self.idle_since = now
+        self._emit(JobChanged(self.job))
+
+    def prioritise(self, priority: int) -> None:
+        """Record another priority."""
+        spec = self.job.spec.model_copy(update={"priority": priority})
+        self.job = replace(self.job, spec=spec)
         self._emit(JobChanged(self.job))
 
     def fix_device(self, device: str) -> None:
@@ -86,7 +111,7 @@ class ScheduledJob:
         """Update the job's state from its units and from what the user wants."""
         state, reason = self._current_state()
         before = self.job.state
-        if self._is_unsaid or (state, reason) != (before, self.job.reason):
+        if self._is_unsaid or state is not before or reason != self.job.reason:
             self._is_unsaid = False
             self.job = replace(self.job, state=state, reason=reason)
             self._census.change_job(before, state)
@@ -112,7 +137,7 @@ class ScheduledJob:
             return JobState.PAUSED, self.hold.reason
         has_started = self.held or self.left < len(self.entries)
         is_running = has_started or self.job.state is JobState.RUNNING
-        return (JobState.RUNNING if is_running else JobState.QUEUED), ""
+        return (JobState.RUNNING if is_running else JobState.QUEUED), self.lack
 
     def end_hold_for_storage(self) -> None:
         """Let the job go on if it waited for storage: a unit has been written."""
@@ -132,7 +157,7 @@ class ScheduledJob:
             case S.READY:
                 self._queue_ready(entry)
             case S.RETRY_WAIT:
-                self._queue_retry(entry, now)
+                self.queues.add_waiting(entry, now)
             case S.SKIPPED:
                 skipped = UnitChanged(entry.unit, state, entry.attempt, "already finished")
                 self._emit(skipped)
@@ -148,44 +173,69 @@ class ScheduledJob:
         reason: str = "",
         by: str = "policy",
         worker: str = "",
+        workers: tuple[str, ...] = (),
         figures: Figures | None = None,
         failure: Failure | None = None,
         retry_at: float = 0.0,
     ) -> None:
         """Change a unit's state, emit the change and update the queues and counts.
 
+        workers: that get the unit; the first of them is worker.
+
         retry_at: Unix seconds, for RETRY_WAIT. Raises FarmBug if TRANSITIONS does not allow it.
         """
-        since = entry.since
-        before = entry.enter(state, now, f"{worker} {reason}")
-        self._count(entry, before, state)
+        since, worker = entry.since, next(iter(workers), worker)
+        before = entry.enter(state, now, worker, reason)
+        self._count(entry, before, state, now)
         waited = now - since if state is S.LEASED else 0.0
         self._emit(
             UnitChanged(
-                entry.unit, state, entry.attempt, reason, by, worker, figures, failure, waited
+                entry.unit,
+                state,
+                entry.attempt,
+                reason,
+                by,
+                worker,
+                figures,
+                failure,
+                waited,
+                workers,
             )
         )
         if state is S.READY:
             self._queue_ready(entry)
-        if state is S.RETRY_WAIT:
-            self._queue_retry(entry, retry_at)
-        if state.is_final:
+        elif state is S.RETRY_WAIT:
+            self.queues.add_waiting(entry, retry_at)
+        elif state.is_final:
             self._release_dependants(entry, now)
 
-    def _count(self, entry: UnitEntry, before: UnitState, state: UnitState) -> None:
+    def lease(self, entry: UnitEntry, workers: tuple[str, ...], now: float) -> None:
+        """Let workers hold a unit. The first one will report."""
+        entry.holders = len(workers)
+        self.move(entry, S.LEASED, now, workers=workers)
+
+    def _count(self, entry: UnitEntry, before: UnitState, state: UnitState, now: float) -> None:
         self.counts[before] -= 1
         self.counts[state] += 1
         self._census.change_unit(before, state)
-        self.held += (state in HELD) - (before in HELD)
-        self.left -= state.is_final
-        self.failed_frames += _is_failed_frame(entry)
+        self.left += before.is_final - state.is_final
+        self.failed_frames += entry.is_failed_frame(state) - entry.is_failed_frame(before)
+        self.wanted += entry.wanted_workers(state) - entry.wanted_workers(before)
+        if state is S.LEASED:
+            self.held += entry.holders
+            self.queues.hold(entry)
+        elif before in HELD and state not in HELD:
+            self.held -= entry.holders
+            entry.holders = 0
+            self.queues.let_go(entry)
+            if not self.held:
+                self.idle_since = now
         if entry.runs_alone:
             self._alone = entry if state in HELD else None
 
     def wake(self, now: float) -> None:
         """Make the units ready whose retry is due."""
-        while self._waiting and self._waiting[0][0] <= now:
-            entry = self.entries[heappop(self._waiting)[1]]
+        for entry in self.queues.due(now):
             self.move(entry, S.READY, now)
 
     def cancel_waiting(self, now: float, reason: str, by: str) -> None:
@@ -193,53 +243,52 @@ class ScheduledJob:
         for entry in self.entries:
             if entry.state in (S.BLOCKED, S.READY, S.RETRY_WAIT):
                 self.move(entry, S.CANCELLED, now, reason=reason, by=by)
-        for heap in self._ready.values():
-            heap.clear()
-        self._waiting.clear()
+        self.queues.clear()
 
-    def can_start(self, role: Role) -> bool:
-        """Return whether a unit of this role may start now."""
-        if not self._ready[role] or self.job.wanted is not Wanted.RUN or self._alone:
+    def can_start(self, lane: Lane) -> bool:
+        """Return whether a unit of this lane may start now."""
+        ready = self.queues.ready(lane)
+        if not ready or self.job.wanted is not Wanted.RUN or self._alone:
             return False
         if self.hold and not self.hold.may_start:
             return False
-        _, number = self._ready[role][0]
-        return not (self.held and self.entries[number].runs_alone)
+        if lane is Lane.SHARED and not self.has_room:
+            return False
+        first = ready.first() if self.held else None
+        return not (first and first.runs_alone)
 
-    def take_ready(self, role: Role, accept: Callable[[UnitEntry], bool]) -> UnitEntry | None:
-        """Remove the first ready unit that accept approves from its queue and return it.
+    def take_ready(
+        self, lane: Lane, near: int, accept: Callable[[UnitEntry], bool]
+    ) -> UnitEntry | None:
+        """Remove the unit that a worker gets from its queue and return it; see ReadyUnits.take.
 
-        Lease it at once: until then its state is still ready. Units that were running when farms
-        died come last.
+        Lease it at once: until then its state is still ready.
         """
-        ready, rejected = self._ready[role], list[tuple[int, int]]()
-        taken = None
-        while ready and taken is None:
-            place = heappop(ready)
-            entry = self.entries[place[1]]
-            if accept(entry) and not (self.held and entry.runs_alone):
-                taken = entry
-            else:
-                rejected.append(place)
-        for place in rejected:
-            heappush(ready, place)
-        return taken
 
-    def ready(self, role: Role) -> Iterator[UnitEntry]:
+        def may_start(entry: UnitEntry) -> bool:
+            return accept(entry) and not (self.held and entry.runs_alone)
+
+        return self.queues.take(lane, near, may_start)
+
+    def goes_on(self, stretch: int) -> bool:
+        """Return whether another frame of a stretch may start."""
+        return self.queues.ready(Lane.RENDER).goes_on(stretch)
+
+    def first_shared(self) -> UnitEntry | None:
+        """Return the ready unit that several workers share and that starts next."""
+        return self.queues.ready(Lane.SHARED).first()
+
+    def ready(self, lane: Lane) -> Iterator[UnitEntry]:
         """Yield the units that may start next, as take_ready would, in no order."""
-        entries = (self.entries[number] for _, number in self._ready[role])
-        return (entry for entry in entries if not (self.held and entry.runs_alone))
+        return (entry for entry in self.queues.ready(lane) if not (self.held and entry.runs_alone))
 
     def missing_needs(self, entry: UnitEntry) -> tuple[str, ...]:
         """Return the names of the units that this one needs and that failed."""
-        return tuple(name for name in entry.unit.needs if name in self._missing)
+        return self.dependants.missing_needs(entry)
 
     def _queue_ready(self, entry: UnitEntry) -> None:
-        heappush(self._ready[entry.unit.role], (entry.crashes, entry.number))
+        self.queues.add_ready(entry)
         self._census.add_ready(entry)
-
-    def _queue_retry(self, entry: UnitEntry, due: float) -> None:
-        heappush(self._waiting, (due, entry.number))
 
     def _release_dependants(self, ended: UnitEntry, now: float) -> None:
         """Unblock the units that waited for a unit that ended, or cancel them if it failed.
@@ -247,7 +296,7 @@ class ScheduledJob:
         A cancelled unit is followed at once by those that waited for it. This needs a stack of its
         own, since a chain may be longer than Python's.
         """
-        chain = [(ended, self._waiting_for(ended))]
+        chain = [(ended, self.dependants.after(ended))]
         while chain:
             needed, waiting = chain[-1]
             entry = next(waiting, None)
@@ -257,21 +306,16 @@ class ScheduledJob:
                 continue
             elif not needed.state.is_done and not entry.unit.is_tolerant:
                 self._cancel_dependant(entry, needed, now)
-                chain.append((entry, self._waiting_for(entry)))
+                chain.append((entry, self.dependants.after(entry)))
             else:
-                entry.waits_for.discard(needed.unit.name)
+                entry.waits_for -= 1
                 if not entry.waits_for:
                     self.move(entry, S.READY, now)
 
-    def _waiting_for(self, ended: UnitEntry) -> Iterator[UnitEntry]:
-        """Return the units that waited for one that has ended, and note if it failed."""
-        if not ended.state.is_done:
-            self._missing.add(ended.unit.name)
-        return iter(self._dependants.get(ended.unit.name, ()))
-
     def _cancel_dependant(self, entry: UnitEntry, needed: UnitEntry, now: float) -> None:
         reason = f"depends on {needed.unit.name}, which was {needed.state}"
-        self._count(entry, entry.enter(S.CANCELLED, now, reason), S.CANCELLED)
+        self._count(entry, entry.enter(S.CANCELLED, now, why=reason), S.CANCELLED, now)
+        entry.waits_for = 0
         self._emit(UnitChanged(entry.unit, S.CANCELLED, entry.attempt, reason))
 
     # Invariants
@@ -281,12 +325,14 @@ class ScheduledJob:
         name, states = self.job.id, Counter(entry.state for entry in self.entries)
         if +self.counts != states:
             yield f"{name} miscounts its units"
-        if self.held != sum(states[state] for state in HELD):
-            yield f"{name} miscounts the units that workers hold"
+        if self.held != sum(entry.holders for entry in self.entries):
+            yield f"{name} miscounts the workers that hold its units"
         if self.left != sum(states[state] for state in UnitState if not state.is_final):
             yield f"{name} miscounts the units that are left"
-        if self.failed_frames != sum(_is_failed_frame(entry) for entry in self.entries):
+        if self.failed_frames != sum(entry.is_failed_frame(entry.state) for entry in self.entries):
             yield f"{name} miscounts the frames that failed"
+        if self.wanted != sum(entry.wanted_workers(entry.state) for entry in self.entries):
+            yield f"{name} miscounts the workers that it could use"
         if self.job.state.is_final != (self.left == 0):
             yield f"{name} is {self.job.state} with {self.left} units left"
         if self.job.state is JobState.PAUSED and self.held and not self.hold:
@@ -295,25 +341,16 @@ class ScheduledJob:
 
     def _problems_of_the_queues(self) -> Iterator[str]:
         name = self.job.id
-        ready = [number for heap in self._ready.values() for _, number in heap]
-        if Counter(ready) != Counter(self._numbers(S.READY)):
-            yield f"{name} has lost a ready unit"
-        if Counter(n for _, n in self._waiting) != Counter(self._numbers(S.RETRY_WAIT)):
-            yield f"{name} has lost a unit that waits for its retry"
-        if any((entry.state is S.BLOCKED) != bool(entry.waits_for) for entry in self.entries):
-            yield f"{name} has a unit that is blocked by nothing, or is not blocked by its needs"
+        yield from (f"{name} {problem}" for problem in self.queues.problems())
+        if any((e.state in HELD) != bool(e.holders) for e in self.entries):
+            yield f"{name} has a unit that nobody holds, or that is held and is not"
+        blocked = (entry for entry in self.entries if entry.state is S.BLOCKED)
+        if any(not e.waits_for or e.waits_for != self.dependants.unended(e) for e in blocked):
+            yield f"{name} has a unit that is not blocked by what it needs"
         alone = [entry for entry in self.entries if entry.runs_alone and entry.state in HELD]
-        if alone != ([self._alone] if self._alone else []) or (alone and self.held > 1):
+        held = sum(self.counts[state] for state in HELD)
+        if alone != ([self._alone] if self._alone else []) or (alone and held > 1):
             yield f"{name} runs other units beside one that may kill the farm"
         probe = self.hold.probe if self.hold else None
         if probe and probe.state not in HELD:
             yield f"{name} waits for a probe that has ended"
-
-    def _numbers(self, state: UnitState) -> Iterator[int]:
-        return (entry.number for entry in self.entries if entry.state is state)
-
-
-def _is_failed_frame(entry: UnitEntry) -> bool:
-    """Return whether a rendering unit failed, and not because its own input was refused."""
-    is_refused = entry.failures[Reason.USER_ERROR] > 0
-    return entry.state is S.QUARANTINED and entry.unit.role is Role.RENDER and not is_refused

@@ -1,11 +1,11 @@
-"""How often, when and where a unit is retried: values and pure functions, no state."""
+"""How often, when and where a unit runs: values and pure functions, no state."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from farm.model.messages import Reason
-from farm.model.unit import Role
+from farm.model.unit import ALL_WORKERS, Role
 
 _TRIES = MappingProxyType(
     {
@@ -30,14 +30,18 @@ _IMMEDIATE = frozenset({Reason.USER_ERROR, Reason.PLUGIN_ERROR})
 
 @dataclass(frozen=True)
 class Policy:
-    """Retry limits and timeouts.
+    """Retry limits, timeouts, and how workers are shared.
 
     tries: failed attempts allowed per reason; each reason has its own budget. backoff_seconds:
     delay before the first retry; it doubles with each further one, up to backoff_cap_seconds.
     blocklist_failures: consecutive failures after which a worker gets no more units of a job, for
     forgive_seconds. silence_seconds: a worker whose unit sends no report for this long is killed.
-    cancel_seconds: so is one that has not stopped this long after it was asked to.
-    no_workers_seconds: jobs fail after this long without workers. suspect_crashes: a unit that was
+    cancel_seconds: so is one that has not stopped this long after it was asked to. lifeless_seconds:
+    so is one with a unit whose process has not answered for this long, if the executor's workers
+    send signs of life. no_workers_seconds: jobs fail after this long without workers.
+    waits_for_workers: they wait instead. slice_seconds: a run gives way after this long if others have
+    waited for this long. most_wanted: workers that the farm ever asks an executor for.
+    kept_records: of jobs that have ended. suspect_crashes: a unit that was
     running when this many farms in a row died runs alone. failed_share, failed_least: a job fails
     when this share of its rendering units is quarantined, and at least this many; refused inputs
     do not count. hold_seconds: delay before a job that waits for storage tries one unit; it
@@ -51,15 +55,25 @@ class Policy:
     forgive_seconds: float = 1800.0
     silence_seconds: float = 1800.0
     cancel_seconds: float = 30.0
+    lifeless_seconds: float = 300.0
     no_workers_seconds: float = 300.0
+    waits_for_workers: bool = False
+    slice_seconds: float = 3600.0
+    most_wanted: int = 10_000
+    kept_records: int = 1000
     suspect_crashes: int = 2
     failed_share: float = 0.1
     failed_least: int = 20
     hold_seconds: float = 30.0
     hold_cap_seconds: float = 300.0
 
-    def is_spent(self, reason: Reason, failures: int) -> bool:
-        """Return whether this many failures for a reason use up its budget."""
+    def is_spent(self, reason: Reason, failures: int, *, is_shared: bool = False) -> bool:
+        """Return whether this many failures for a reason use up its budget.
+
+        is_shared: by several workers. The more there are, the sooner one dies for a reason of its own.
+        """
+        if is_shared and reason is Reason.WORKER_DIED:
+            reason = Reason.WORKER_LOST
         return failures >= self.tries[reason]
 
     def delay(self, reason: Reason, failures: int) -> float:
@@ -111,6 +125,17 @@ def may_try(worker: str, tried_on: Collection[str], pool: Collection[str]) -> bo
     return worker not in tried_on or all(other in tried_on for other in pool)
 
 
-def job_order(priority: int, held: int, created: float) -> tuple[int, int, float]:
-    """Return a job's sort key: highest priority, then fewest units held by workers, then oldest."""
-    return -priority, held, created
+def job_order(priority: int, held: int, since: float) -> tuple[int, int, float]:
+    """Return a job's sort key: highest priority, then fewest workers held, then queued longest."""
+    return -priority, held, since
+
+
+def gang_size(wanted: int, on_device: int, joined: int, room: int) -> int:
+    """Return how many workers a shared unit gets that wants this many; 0 if they are too few.
+
+    on_device: workers that share its device. joined: rendering workers in all. room: how many the
+    executor has room for. A unit for all workers waits until all have joined.
+    """
+    if wanted == ALL_WORKERS:
+        return on_device if joined >= room else 0
+    return wanted if wanted <= min(on_device, room) else 0

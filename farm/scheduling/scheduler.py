@@ -12,9 +12,15 @@ A unit that is blocked, ready or waiting for its retry is cancelled when the use
 when the job fails, or when a unit that it needs failed. Finished units of a resumed job start as
 ``skipped``. A ready unit is quarantined if too many farms have died while they ran it.
 
-A worker holds a unit under a lease. Each lease has a token that every report must name; a report
-with another token is stale and is dropped. The policy decides what each failure costs. A job that
-has ended leaves only its final record, so that the cost of an event does not grow with their number.
+A user may want units tried again that are quarantined: they are ready then, and the units that were
+cancelled because of them are blocked.
+
+A worker, or several that share it, holds a unit under a lease. Each lease has a token that every report
+must name; a report with another token, or of another worker than the first, is stale and is dropped.
+If any of the workers is gone, the attempt has ended. If the first one is silent or does not stop when
+asked to, it alone is killed, and the others are idle.
+The policy decides what each failure costs. A job that has ended leaves only its final record, so that
+the cost of an event does not grow with their number.
 """
 
 from collections import Counter
@@ -27,7 +33,9 @@ from farm.model.events import (
     Instruction,
     JobChanged,
     JobSubmitted,
+    PriorityChanged,
     Progressed,
+    RetryWanted,
     StaleReport,
     Stopping,
     Tick,
@@ -36,21 +44,26 @@ from farm.model.events import (
 )
 from farm.model.job import Job, JobSpec, JobState, Wanted
 from farm.model.messages import (
+    NoWorkers,
     Order,
     Reason,
+    Room,
     UnitCancelled,
     UnitFailed,
     UnitProgress,
     UnitStarted,
     UnitSucceeded,
+    WorkerAlive,
     WorkerJoined,
     WorkerLost,
     WorkerRefused,
 )
-from farm.model.unit import HELD, Role, UnitState
+from farm.model.unit import HELD, UnitState
 from farm.scheduling.attempts import Attempts
 from farm.scheduling.jobs import ScheduledJob
 from farm.scheduling.policy import Policy
+from farm.scheduling.retries import retry
+from farm.scheduling.roster import Roster
 from farm.scheduling.state import SchedulerState
 from farm.scheduling.units import UnitEntry
 from farm.scheduling.workers import Lease, Worker
@@ -68,8 +81,8 @@ class Scheduler:
         self._policy, self._generation = policy, generation
         self._state = SchedulerState(policy)
         self._attempts = Attempts(self._state)
+        self._roster = Roster(self._state, self._attempts)
         self._lease_count = 0
-        self._refusal = ""
         self._now = 0.0
 
     # Queries, also from other threads
@@ -85,7 +98,10 @@ class Scheduler:
         return len(self._state.waiting_for_restart) < len(self._state.jobs)
 
     def job(self, job: str) -> Job:
-        """Return a job in its current state. Raises UnknownName."""
+        """Return a job in its current state, also if it is among the last that have ended.
+
+        Raises UnknownName.
+        """
         scheduled = self._state.jobs.get(job)
         ended = scheduled.job if scheduled else self._state.ended.get(job)
         if ended is None:
@@ -93,8 +109,20 @@ class Scheduler:
         return ended
 
     def busy_workers(self) -> list[str]:
-        """Return the workers that hold a unit."""
-        return [worker.name for worker in self._state.workers.busy()]
+        """Return the workers that hold a unit, alone or with others."""
+        leases = self._state.workers.leases()
+        return [worker.name for lease in leases for worker in lease.workers]
+
+    def workers(self) -> list[WorkerJoined]:
+        """Return what each worker that is here said of itself when it joined."""
+        return [worker.joined for worker in self._state.workers.all()]
+
+    def wanted_workers(self) -> int:
+        """Return how many rendering workers the units that run or are ready could use.
+
+        A unit for all workers counts as one. At most as many as the policy allows.
+        """
+        return min(self._state.demand, self._policy.most_wanted)
 
     def unit_counts(self) -> Counter[UnitState]:
         """Return the number of units in each state."""
@@ -113,6 +141,15 @@ class Scheduler:
         busy = self._state.workers.busy_rendering
         return Counter(busy=busy, idle=self._state.workers.rendering - busy)
 
+    def gang_count(self) -> int:
+        """Return the number of shared units that workers hold."""
+        return sum(lease.is_shared for lease in self._state.workers.leases())
+
+    def room(self) -> int:
+        """Return the number of rendering workers that the executor has room for."""
+        room = self._state.placement.gatherings.room
+        return self._state.workers.rendering if room is None else room
+
     def oldest_ready(self) -> float | None:
         """Return when the unit that has been ready longest became ready, in Unix seconds."""
         return self._state.census.oldest_ready
@@ -128,23 +165,29 @@ class Scheduler:
         self._now = now = max(now, self._now)
         self._state.out = []
         match event:
+            case UnitStarted() | UnitProgress() | UnitSucceeded() | UnitFailed() | UnitCancelled():
+                self._report(event, now)
             case JobSubmitted():
                 self._submit(event, now)
             case WantedChanged():
                 self._want(event, now)
-            case WorkerJoined():
-                self._join(event, now)
-            case WorkerLost():
-                self._lose(event, now)
-            case WorkerRefused():
-                self._refuse(event)
-            case UnitStarted() | UnitProgress() | UnitSucceeded() | UnitFailed() | UnitCancelled():
-                self._report(event, now)
+            case PriorityChanged() | RetryWanted():
+                self._change(event, now)
             case Stopping():
                 self._stop(now)
             case Tick():
                 self._state.checks.run(now)
-                self._check_devices(now)
+                self._roster.check(now)
+                self._state.placement.gatherings.recheck()
+            case (
+                WorkerJoined()
+                | WorkerLost()
+                | WorkerRefused()
+                | WorkerAlive()
+                | Room()
+                | NoWorkers()
+            ):
+                self._roster.handle(event, now)
         self._state.wakes.run(now)
         self._place(now)
         self._state.census.settle()
@@ -179,62 +222,28 @@ class Scheduler:
             return
         if job.job.wanted in (event.wanted, Wanted.CANCEL):
             return
-        job.want(event.wanted)
+        job.want(event.wanted, now)
         if event.wanted is Wanted.CANCEL:
             self._state.cancel(job, now, "cancelled", by="user")
         self._state.settle(job)
 
-    # Workers
-
-    def _join(self, event: WorkerJoined, now: float) -> None:
-        if event.worker in self._state.workers:
-            raise FarmBug(f"worker {event.worker} joined twice")
-        worker = Worker(event.worker, event.kind, event.device)
-        self._state.workers.add(worker)
-        self._refusal = ""
-        self._state.emit(WorkerChanged(worker.name, worker.kind, "idle"))
-        self._state.placement.touch_worker(worker)
-        if self._state.workers.is_first_with_its_device(worker):
-            for notice in self._state.devices.notices_for_worker(worker):
-                self._state.emit(notice)
-        self._check_devices(now)
-
-    def _refuse(self, event: WorkerRefused) -> None:
-        self._refusal = f"worker {event.worker} was refused: {event.reason}"
-        self._state.emit(WorkerChanged(event.worker, event.kind, "refused", event.reason))
-
-    def _lose(self, event: WorkerLost, now: float) -> None:
-        worker = self._state.workers.get(event.worker)
-        if worker is None:
+    def _change(self, event: PriorityChanged | RetryWanted, now: float) -> None:
+        """Do what the user wants of a job, unless it ends anyway."""
+        job = self._state.jobs.get(event.job)
+        if job is None:
+            self.job(event.job)
             return
-        self._state.workers.remove(worker)
-        self._state.blocklist.forget_worker(worker.name)
-        self._state.placement.touch_all_workers()
-        self._state.emit(WorkerChanged(worker.name, worker.kind, "gone", event.reason))
-        if worker.lease:
-            self._attempts.take_back(worker, worker.lease, event.reason, now)
-        self._check_devices(now)
-
-    def _check_devices(self, now: float) -> None:
-        """Fail the jobs that have had no worker for too long."""
-        seconds = self._policy.no_workers_seconds
-        for job in self._state.devices.lacking(self._state.workers.has_renderer, seconds, now):
-            self._state.give_up(job, "no workers left", self._why_no_workers(job.job.device), now)
-            self._state.settle(job)
-
-    def _why_no_workers(self, device: str) -> str:
-        seconds = f"for {self._policy.no_workers_seconds:.0f} s"
-        if self._state.workers.rendering:
-            return (
-                f"no worker with the device of the first frames ({device}) {seconds}; start one, or "
-                "submit the job again without --resume"
-            )
-        return f"no workers {seconds}; {self._refusal or 'run `farm doctor`'}"
+        match event:
+            case PriorityChanged(_, priority):
+                job.prioritise(priority)
+            case RetryWanted(_, units) if not job.is_ending:
+                retry(job, units, now)
+        self._state.settle(job)
 
     def _stop(self, now: float) -> None:
         self._state.is_stopping = True
-        for worker in self._state.workers.busy():
-            self._state.ask_to_stop(worker, now)
+        for lease in self._state.workers.leases():
+            self._state.ask_to_stop(lease, now)
 
     # Reports
 
@@ -244,52 +253,58 @@ class Scheduler:
         now: float,
     ) -> None:
         worker = self._state.workers.get(event.worker)
-        if worker is None or worker.lease is None or worker.lease.token != event.token:
+        lease = worker.lease if worker else None
+        if not worker or not lease or lease.token != event.token or lease.lead is not worker:
             self._state.emit(StaleReport(event.worker, event.token))
             return
-        lease = worker.lease
-        lease.last_report = now
+        lease.last_report = worker.last_sign = now
         match event:
             case UnitStarted():
                 lease.job.move(lease.entry, S.RUNNING, now, worker=worker.name)
             case UnitProgress():
+                lease.step = event.training.step if event.training else lease.step
                 self._state.emit(Progressed(lease.entry.unit, event))
             case _:
-                self._attempts.end(worker, lease, event, now)
+                self._attempts.end(lease, event, now)
 
     # Placement
 
     def _place(self, now: float) -> None:
         if self._state.is_stopping:
             return
-        for worker, job, entry in self._state.placement.matches(now):
+        for workers, job, entry in self._state.placement.matches(now):
             if self._policy.is_spent(Reason.CRASH, entry.crashes):
                 self._attempts.quarantine_suspect(job, entry, now)
-                self._state.placement.touch_worker(worker)
+                for worker in workers:
+                    self._state.placement.touch_worker(worker)
             else:
-                self._lease(worker, job, entry, now)
+                self._lease(workers, job, entry, now)
 
-    def _lease(self, worker: Worker, job: ScheduledJob, entry: UnitEntry, now: float) -> None:
+    def _lease(
+        self, workers: tuple[Worker, ...], job: ScheduledJob, entry: UnitEntry, now: float
+    ) -> None:
         self._lease_count += 1
         entry.attempt += 1
         token = f"{self._generation}-{self._lease_count}"
-        lease = Lease(job, entry, token, now)
-        self._state.workers.occupy(worker, lease)
-        self._state.watch(worker, lease)
-        is_first = entry.unit.role is Role.RENDER and worker.device and not job.job.device
+        aside = sum(now - (now if w.aside_since is None else w.aside_since) for w in workers)
+        lease = Lease(job, entry, token, workers, now, now, job.job.spec.priority, aside)
+        self._state.begin(lease, now)
+        device = workers[0].device
+        is_first = entry.renders and device and not job.job.device
         if is_first:
             self._state.devices.remove(job)
-            job.fix_device(worker.device)
+            job.fix_device(device)
             self._state.devices.add(job)
-        job.move(entry, S.LEASED, now, worker=worker.name)
+        job.lease(entry, tuple(worker.name for worker in workers), now)
         if job.hold:
             job.hold.probe = entry
         self._state.settle(job)
         if is_first:
             self._state.emit_device_notices(job)
-        self._state.emit(WorkerChanged(worker.name, worker.kind, "busy"))
+        for worker in workers:
+            self._state.emit(WorkerChanged(worker.name, worker.kind, "busy"))
         order = _order(lease, job.job.spec, job.missing_needs(entry))
-        self._state.emit(Assign((worker.name,), order))
+        self._state.emit(Assign(tuple(worker.name for worker in workers), order))
 
     # Invariants
 
@@ -306,9 +321,9 @@ def _set_suspects_apart(entries: Sequence[UnitEntry], policy: Policy) -> None:
     are suspect, a larger farm was stopped, whose units run in other processes.
     """
     suspects = [entry for entry in entries if policy.is_suspect(entry.crashes)]
-    roles = Counter(entry.unit.role for entry in suspects)
+    renders = Counter(entry.renders for entry in suspects)
     for entry in suspects:
-        entry.runs_alone = roles[entry.unit.role] == 1
+        entry.runs_alone = renders[entry.renders] == 1
 
 
 def _order(lease: Lease, spec: JobSpec, missing: tuple[str, ...]) -> Order:

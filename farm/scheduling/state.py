@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from math import inf
+from typing import Final
 
 from farm.model.events import CancelWork, Instruction, KillWorker, WorkerChanged
 from farm.model.job import Job
@@ -17,13 +19,18 @@ from farm.scheduling.placement import Placement
 from farm.scheduling.policy import Policy
 from farm.scheduling.workers import Lease, Worker, Workers
 
+SLICE_CHECK_SECONDS: Final = 60.0
+"""How often a run that has had its slice is compared with those that wait."""
+
 
 class SchedulerState:
     """Jobs, units and workers.
 
-    jobs: those that have not ended. ended: the final records of the others. waiting_for_restart:
-    jobs that wait for a restart of the farm. wakes: what to do at the first event after a time. checks: what to do at the
-    first tick after it. out: the instructions of the event that is being handled.
+    jobs: those that have not ended. ended: the final records of the last others. waiting_for_restart:
+    jobs that wait for a restart of the farm. demand: rendering workers that all jobs could use.
+    wakes: what to do at the first event after a time. checks: what to do at the first tick after it.
+    shows_life: the workers send signs of life. out: the instructions of the event that is being
+    handled.
     """
 
     def __init__(self, policy: Policy) -> None:
@@ -31,11 +38,13 @@ class SchedulerState:
         self.jobs: dict[str, ScheduledJob] = {}
         self.ended: dict[str, Job] = {}
         self.waiting_for_restart: set[str] = set()
+        self.demand = 0
+        self._demands: dict[str, int] = {}
         self.workers, self.blocklist = Workers(), Blocklist(policy)
         self.census, self.devices = Census(), Devices()
         self.placement = Placement(self.workers, self.jobs, self.blocklist)
         self.wakes, self.checks = Agenda(), Agenda()
-        self.is_stopping = False
+        self.is_stopping = self.shows_life = False
         self.out: list[Instruction] = []
         self._forgiving: set[str] = set()
 
@@ -48,24 +57,37 @@ class SchedulerState:
         """Update a job's state; drop all but its record if it has ended."""
         job.settle()
         name = job.job.id
+        self._note_change(job)
         if job.job.state.is_final:
-            del self.jobs[name]
-            self.ended[name] = job.job
-            self.waiting_for_restart.discard(name)
-            self.devices.remove(job)
-            self.blocklist.forget_job(name)
-            return
-        self.placement.touch_job(job)
-        if job.waits_for_restart:
+            self._drop(job)
+        elif job.waits_for_restart:
             self.waiting_for_restart.add(name)
         else:
             self.waiting_for_restart.discard(name)
 
+    def _note_change(self, job: ScheduledJob) -> None:
+        """Let idle workers look at a job again, and count anew the workers that it could use."""
+        self.placement.touch_job(job)
+        name, demand = job.job.id, job.demand
+        self.demand += demand - self._demands.get(name, 0)
+        self._demands[name] = demand
+
+    def _drop(self, job: ScheduledJob) -> None:
+        """Keep only the record of a job that has ended, and not for ever."""
+        name = job.job.id
+        del self.jobs[name], self._demands[name]
+        self.ended[name] = job.job
+        while len(self.ended) > self.policy.kept_records:
+            del self.ended[next(iter(self.ended))]
+        self.waiting_for_restart.discard(name)
+        self.devices.remove(job)
+        self.blocklist.forget_job(name)
+
     def cancel(self, job: ScheduledJob, now: float, reason: str, by: str) -> None:
         """Cancel a job's waiting units, and ask the workers that hold the others to stop."""
         job.cancel_waiting(now, reason, by)
-        for worker in self.workers.of_job(job.job.id):
-            self.ask_to_stop(worker, now)
+        for lease in self.workers.leases_of(job.job.id):
+            self.ask_to_stop(lease, now)
 
     def give_up(self, job: ScheduledJob, why: str, reason: str, now: float) -> None:
         """Fail a job. why: for the job. reason: for its units."""
@@ -79,7 +101,7 @@ class SchedulerState:
     def _wake(self, job: ScheduledJob, now: float) -> None:
         if job.job.id in self.jobs:
             job.wake(now)
-            self.placement.touch_job(job)
+            self._note_change(job)
 
     def block(self, job: ScheduledJob, worker: Worker, now: float) -> None:
         """Count a failure of a worker, which may block it from the job until it is forgiven."""
@@ -115,24 +137,60 @@ class SchedulerState:
 
     # Workers
 
-    def free(self, worker: Worker) -> None:
-        """End a worker's lease."""
-        self.workers.free(worker)
-        self.placement.touch_worker(worker)
-        self.emit(WorkerChanged(worker.name, worker.kind, "idle"))
-
-    def ask_to_stop(self, worker: Worker, now: float) -> None:
-        """Ask a busy worker to stop its unit, once."""
-        lease = worker.lease
-        if lease and lease.asked_to_stop is None:
-            lease.asked_to_stop = now
+    def begin(self, lease: Lease, now: float) -> None:
+        """Give a lease to its workers."""
+        self.workers.occupy(lease)
+        self.placement.gatherings.note_lease(lease)
+        for worker in lease.workers:
+            worker.near = lease.job.job.id, lease.entry.stretch
             self.watch(worker, lease)
-            self.emit(CancelWork(worker.name, lease.token))
+        if lease.is_run:
+            self.checks.add(now + self.policy.slice_seconds, partial(self._check_slice, lease))
+
+    def free(self, lease: Lease, now: float) -> None:
+        """End a lease; all its workers that are still here become idle."""
+        group, slice_seconds = lease.lead.group, self.policy.slice_seconds
+        others_wait = lease.is_shared and self.placement.is_wanted(group, lease.priority)
+        gathering = self.placement.gatherings.of(group)
+        gathering.note_end(lease, now, slice_seconds, others_wait=others_wait)
+        if lease.is_shared or lease.gives_way:
+            lease.job.queued_since = now
+        for worker in self.workers.end(lease):
+            self.placement.touch_worker(worker)
+            self.emit(WorkerChanged(worker.name, worker.kind, "idle"))
+
+    def ask_to_stop(self, lease: Lease, now: float) -> None:
+        """Ask the workers that hold a unit to stop it, once."""
+        if lease.asked_to_stop is None:
+            self.placement.gatherings.of(lease.lead.group).note_request_to_stop(lease)
+            lease.asked_to_stop = now
+            self.watch(lease.lead, lease)
+            self.emit(CancelWork(lease.lead.name, lease.token))
+
+    def _check_slice(self, lease: Lease, now: float) -> None:
+        """Let a run give way that has had its slice, if a job has waited for as long with no worker."""
+        is_over = lease.lead.lease is not lease or lease.asked_to_stop is not None
+        if is_over or self.is_stopping:
+            return
+        if self.placement.someone_waits(lease, now - self.policy.slice_seconds):
+            lease.gives_way = True
+            self.ask_to_stop(lease, now)
+        else:
+            self.checks.add(now + SLICE_CHECK_SECONDS, partial(self._check_slice, lease))
+
+    def note_life(self, worker: Worker, now: float) -> None:
+        """Note that a worker's process answers. From the first sign on, all workers must send them."""
+        worker.last_sign = now
+        if not self.shows_life:
+            self.shows_life = True
+            for lease in self.workers.leases():
+                for holder in lease.workers:
+                    self.watch(holder, lease)
 
     def watch(self, worker: Worker, lease: Lease) -> None:
         """Check the lease of a worker when it may be overdue."""
-        due = lease.deadline(self.policy)
-        if worker.next_check is None or due < worker.next_check:
+        due = worker.deadline(lease, self.policy, shows_life=self.shows_life)
+        if due < inf and (worker.next_check is None or due < worker.next_check):
             worker.next_check = due
             self.checks.add(due, partial(self._check_lease, worker, due))
 
@@ -143,7 +201,7 @@ class SchedulerState:
         is_here = self.workers.get(worker.name) is worker
         if not worker.lease or worker.is_being_killed or not is_here:
             return
-        if worker.lease.deadline(self.policy) > now:
+        if worker.deadline(worker.lease, self.policy, shows_life=self.shows_life) > now:
             self.watch(worker, worker.lease)
             return
         worker.is_being_killed = True
@@ -153,13 +211,14 @@ class SchedulerState:
 
     def problems(self, now: float) -> Iterator[str]:
         """Yield every inconsistency between jobs, units, leases, queues and counts."""
-        leases = [worker.lease for worker in self.workers.busy() if worker.lease]
-        held = Counter((lease.entry.unit.job, lease.entry.number) for lease in leases)
+        held = Counter[tuple[str, int]]()
+        for lease in self.workers.leases():
+            held[lease.entry.unit.job, lease.entry.number] += len(lease.workers)
         entries = [entry for job in self.jobs.values() for entry in job.entries]
         for entry in entries:
             count = held[entry.unit.job, entry.number]
-            if count != (entry.state in HELD):
-                yield f"{entry.unit.name} is {entry.state} with {count} leases"
+            if count != entry.holders or bool(count) != (entry.state in HELD):
+                yield f"{entry.unit.name} is {entry.state} and held by {count} workers"
         for job in self.jobs.values():
             yield from job.problems()
         yield from self.workers.problems()
@@ -170,5 +229,7 @@ class SchedulerState:
             name for name, job in self.jobs.items() if job.waits_for_restart
         }:
             yield "the jobs that wait for a restart are miscounted"
+        if self.demand != sum(job.demand for job in self.jobs.values()):
+            yield "the workers that jobs could use are miscounted"
         if not self.is_stopping:
             yield from self.placement.problems(now)

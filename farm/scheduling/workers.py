@@ -1,76 +1,130 @@
 """The scheduler's records of workers and their leases, indexed by what it asks for."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from farm.model.messages import WorkerKind
+from farm.model.messages import WorkerJoined, WorkerKind
 from farm.model.unit import Role
+from farm.model.work import Train
 from farm.scheduling.jobs import ScheduledJob
 from farm.scheduling.policy import Policy, is_same_device, serves
-from farm.scheduling.units import UnitEntry
+from farm.scheduling.units import Lane, UnitEntry
 
 _FINISHER: Final = "finish"
 
 
-@dataclass
+@dataclass(eq=False, slots=True)
 class Lease:
-    """A worker's hold on a unit.
+    """The hold of one worker, or of several that share it, on a unit.
 
-    token: every report must name it. last_report, asked_to_stop: Unix seconds.
+    workers: the first one, the lead, reports. token: every report must name it. begun, last_report,
+    asked_to_stop: Unix seconds. priority: of the job when it began. set_aside: worker-seconds that the workers
+    were set aside for it. gives_way: it was asked to stop because others have waited for long.
+    step: that a run has reached.
     """
 
     job: ScheduledJob
     entry: UnitEntry
     token: str
+    workers: tuple["Worker", ...]
+    begun: float
     last_report: float
+    priority: int
+    set_aside: float = 0.0
     asked_to_stop: float | None = None
+    gives_way: bool = False
+    step: int = 0
+
+    @property
+    def lead(self) -> "Worker":
+        return self.workers[0]
+
+    @property
+    def is_shared(self) -> bool:
+        return self.entry.lane is Lane.SHARED
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it can stop at any time and lose nothing, since a run resumes where it stopped."""
+        return isinstance(self.entry.unit.work, Train)
+
+    @property
+    def may_last(self) -> bool:
+        """Whether nobody can count on the workers soon."""
+        return (self.is_shared or self.is_run) and self.asked_to_stop is None
 
     def deadline(self, policy: Policy) -> float:
-        """Return when the worker has sent no report, or ignored a request to stop, for too long."""
+        """Return when the lead has sent no report, or ignored a request to stop, for too long."""
         silent = self.last_report + policy.silence_seconds
         if self.asked_to_stop is None:
             return silent
         return min(silent, self.asked_to_stop + policy.cancel_seconds)
 
 
-@dataclass
+@dataclass(eq=False, slots=True)
 class Worker:
     """A worker and its lease.
 
-    is_being_killed: it gets no more units. next_check: when its lease is checked, in Unix seconds.
+    joined: what it said of itself. last_sign: when its process last answered. aside_since: when it
+    was set aside for a shared unit. near: the job and the stretch of a film that it has open. is_being_killed: it gets
+    no more units. next_check: when its lease is checked. Times are in Unix seconds.
     """
 
     name: str
     kind: WorkerKind
-    device: str = ""
+    device: str
+    joined: WorkerJoined
+    last_sign: float
+    group: "Group"
     lease: Lease | None = None
+    aside_since: float | None = None
+    near: tuple[str, int] = ("", -1)
     is_being_killed: bool = False
     next_check: float | None = None
 
-    @property
-    def is_finisher(self) -> bool:
-        return self.kind == _FINISHER
+    def deadline(self, lease: Lease, policy: Policy, *, shows_life: bool) -> float:
+        """Return when the worker is to be killed if nothing is heard of it.
 
-    @property
-    def group(self) -> tuple[bool, str]:
-        """What decides which jobs it may work for: whether it only finishes, and its device."""
-        return self.is_finisher, self.device
+        Only the lead of a lease reports; if it is killed, the attempt of all ends. shows_life: workers
+        of this farm send signs of life, so each of them is judged by these as well.
+        """
+        silent = lease.deadline(policy) if lease.lead is self else float("inf")
+        if not shows_life:
+            return silent
+        return min(silent, max(self.last_sign, lease.begun) + policy.lifeless_seconds)
+
+
+@dataclass(eq=False, slots=True)
+class Group:
+    """The workers that may serve the same jobs: those that only finish, or those of one device.
+
+    idle: those that wait for a unit. aside: those set aside for a shared unit; both by how long.
+    """
+
+    is_finisher: bool
+    device: str
+    members: dict[str, Worker] = field(default_factory=dict)
+    idle: dict[str, Worker] = field(default_factory=dict)
+    aside: dict[str, Worker] = field(default_factory=dict)
+
+    def suits(self, device: str) -> bool:
+        """Return whether its workers render units of jobs on this device."""
+        return not self.is_finisher and is_same_device(device, self.device)
 
 
 class Workers:
     """Every worker.
 
-    rendering, busy_rendering: number of those that render, and of those that hold a unit. idle:
-    number of those that wait for one.
+    rendering, busy_rendering: number of those that render, and of those that hold a unit. free:
+    number of those that wait for one or are set aside.
     """
 
     def __init__(self) -> None:
-        self.rendering = self.busy_rendering = self.idle = 0
+        self.rendering = self.busy_rendering = self.free = self.finishing = 0
         self._all: dict[str, Worker] = {}
-        self._groups: dict[tuple[bool, str], dict[str, Worker]] = {}
-        self._idle: dict[tuple[bool, str], dict[str, Worker]] = {}
-        self._of_job: dict[str, dict[str, Worker]] = {}
+        self._groups: dict[tuple[bool, str], Group] = {}
+        self._leases: dict[str, dict[str, Lease]] = {}
 
     def __contains__(self, worker: object) -> bool:
         return worker in self._all
@@ -78,120 +132,145 @@ class Workers:
     def get(self, worker: str) -> Worker | None:
         return self._all.get(worker)
 
-    def add(self, worker: Worker) -> None:
-        self._all[worker.name] = worker
-        self._groups.setdefault(worker.group, {})[worker.name] = worker
-        self.rendering += not worker.is_finisher
+    def all(self) -> list[Worker]:
+        return list(self._all.values())
+
+    def groups(self) -> list[Group]:
+        return list(self._groups.values())
+
+    def add(self, joined: WorkerJoined, now: float) -> Worker:
+        """Add a worker, which is idle."""
+        key = joined.kind == _FINISHER, joined.device
+        group = self._groups.setdefault(key, Group(*key))
+        worker = Worker(joined.worker, joined.kind, joined.device, joined, now, group)
+        self._all[worker.name] = group.members[worker.name] = worker
+        self.rendering += not group.is_finisher
+        self.finishing += group.is_finisher
         self._add_idle(worker)
+        return worker
 
     def remove(self, worker: Worker) -> None:
         """Forget a worker. Its lease, if it has one, stays for the caller to end."""
+        group = worker.group
         del self._all[worker.name]
-        del self._groups[worker.group][worker.name]
-        self.rendering -= not worker.is_finisher
-        if self._idle[worker.group].pop(worker.name, None):
-            self.idle -= 1
+        del group.members[worker.name]
+        self.rendering -= not group.is_finisher
+        self.finishing -= group.is_finisher
         if worker.lease:
-            self._end_lease(worker, worker.lease)
+            self.busy_rendering -= not group.is_finisher
+        self._take_out(worker)
 
-    def occupy(self, worker: Worker, lease: Lease) -> None:
-        """Give an idle worker a lease."""
-        del self._idle[worker.group][worker.name]
-        self.idle -= 1
-        worker.lease = lease
-        self.busy_rendering += not worker.is_finisher
-        self._of_job.setdefault(lease.job.job.id, {})[worker.name] = worker
+    def occupy(self, lease: Lease) -> None:
+        """Give a lease to its workers, which are idle or set aside."""
+        for worker in lease.workers:
+            self._take_out(worker)
+            worker.lease = lease
+            worker.aside_since = None
+            self.busy_rendering += not worker.group.is_finisher
+        self._leases.setdefault(lease.job.job.id, {})[lease.token] = lease
 
-    def free(self, worker: Worker) -> None:
-        """End a worker's lease; it is idle, unless it is being killed."""
-        assert worker.lease
-        self._end_lease(worker, worker.lease)
-        worker.lease = None
-        if not worker.is_being_killed:
-            self._add_idle(worker)
+    def end(self, lease: Lease) -> list[Worker]:
+        """End a lease. Its workers that are still here are idle, unless they are being killed.
+
+        Returns those that are still here.
+        """
+        of_job = self._leases[lease.job.job.id]
+        del of_job[lease.token]
+        if not of_job:
+            del self._leases[lease.job.job.id]
+        here = [worker for worker in lease.workers if self._all.get(worker.name) is worker]
+        for worker in lease.workers:
+            worker.lease = None
+        for worker in here:
+            self.busy_rendering -= not worker.group.is_finisher
+            if not worker.is_being_killed:
+                self._add_idle(worker)
+        return here
+
+    def set_aside(self, worker: Worker, now: float) -> None:
+        """Set an idle worker aside."""
+        del worker.group.idle[worker.name]
+        worker.group.aside[worker.name] = worker
+        worker.aside_since = now
+
+    def release(self, worker: Worker) -> None:
+        """Let a worker that was set aside be idle again."""
+        del worker.group.aside[worker.name]
+        worker.group.idle[worker.name] = worker
+        worker.aside_since = None
 
     def _add_idle(self, worker: Worker) -> None:
-        self._idle.setdefault(worker.group, {})[worker.name] = worker
-        self.idle += 1
+        worker.group.idle[worker.name] = worker
+        self.free += 1
 
-    def _end_lease(self, worker: Worker, lease: Lease) -> None:
-        self.busy_rendering -= not worker.is_finisher
-        job = lease.job.job.id
-        del self._of_job[job][worker.name]
-        if not self._of_job[job]:
-            del self._of_job[job]
+    def _take_out(self, worker: Worker) -> None:
+        group = worker.group
+        if group.idle.pop(worker.name, None) or group.aside.pop(worker.name, None):
+            self.free -= 1
 
-    def busy(self) -> list[Worker]:
-        """Return the workers that hold a unit."""
-        return [worker for worker in list(self._all.values()) if worker.lease]
+    def leases(self) -> list[Lease]:
+        """Return every lease."""
+        return [lease for of_job in list(self._leases.values()) for lease in list(of_job.values())]
 
-    def of_job(self, job: str) -> list[Worker]:
-        """Return the workers that hold a unit of a job."""
-        return list(self._of_job.get(job, {}).values())
-
-    def idle_groups(self) -> Iterator[dict[str, Worker]]:
-        """Yield the idle workers of each group, those that have been idle longest first."""
-        return (group for group in list(self._idle.values()) if group)
+    def leases_of(self, job: str) -> list[Lease]:
+        """Return the leases on units of a job."""
+        return list(self._leases.get(job, {}).values())
 
     def one_per_device(self) -> list[Worker]:
         """Return one rendering worker with each device."""
-        groups = self._groups.items()
-        return [
-            next(iter(group.values()))
-            for (is_finisher, _), group in groups
-            if group and not is_finisher
-        ]
+        groups = self._groups.values()
+        return [next(iter(g.members.values())) for g in groups if g.members and not g.is_finisher]
 
     def is_idle(self, worker: Worker) -> bool:
         """Return whether a worker is waiting for a unit."""
-        return worker.name in self._idle.get(worker.group, ())
+        return worker.group.idle.get(worker.name) is worker
 
     def is_first_with_its_device(self, worker: Worker) -> bool:
-        return not worker.is_finisher and len(self._groups[worker.group]) == 1
+        return not worker.group.is_finisher and len(worker.group.members) == 1
 
-    def may_serve(self, worker: Worker, role: Role) -> bool:
-        """Return whether a worker may run units of this role, of some job."""
-        return serves(
-            is_finisher=worker.is_finisher, role=role, has_finishers=self._has_finishers()
-        )
+    def may_serve(self, group: Group, role: Role) -> bool:
+        """Return whether the workers of a group may run units of this role, of some job."""
+        has_finishers = self.finishing > 0
+        return serves(is_finisher=group.is_finisher, role=role, has_finishers=has_finishers)
 
-    def serving(self, role: Role, device: str) -> list[str]:
-        """Return the workers that may run units of this role, of jobs on this device."""
+    def serving(self, lane: Lane, device: str) -> list[Group]:
+        """Return the groups whose workers may run units of a lane, of jobs on this device."""
+        role = Role.FINISH if lane is Lane.FINISH else Role.RENDER
         return [
-            worker.name
-            for worker in self._all.values()
-            if self.may_serve(worker, role)
-            and (role is Role.FINISH or is_same_device(device, worker.device))
+            group
+            for group in self._groups.values()
+            if group.members
+            and self.may_serve(group, role)
+            and (role is Role.FINISH or group.suits(device))
         ]
 
     def has_renderer(self, device: str) -> bool:
         """Return whether a worker renders the units of jobs on this device."""
-        return any(
-            group and not is_finisher and is_same_device(device, own)
-            for (is_finisher, own), group in self._groups.items()
-        )
-
-    def _has_finishers(self) -> bool:
-        return any(group and is_finisher for (is_finisher, _), group in self._groups.items())
+        return any(group.members and group.suits(device) for group in self._groups.values())
 
     def problems(self) -> Iterator[str]:
         """Yield every inconsistency between the workers and what is known of them."""
-        workers = list(self._all.values())
-        leased = [worker for worker in workers if worker.lease]
-        if len({worker.lease.token for worker in leased if worker.lease}) != len(leased):
+        workers = self.all()
+        leases = self.leases()
+        if len({lease.token for lease in leases}) != len(leases):
             yield "two leases share a token"
-        idle = {name for group in self._idle.values() for name in group}
-        if idle != {w.name for w in workers if not w.lease and not w.is_being_killed}:
+        holders = {worker.name: lease for lease in leases for worker in lease.workers}
+        if holders != {worker.name: worker.lease for worker in workers if worker.lease}:
+            yield "the workers of the leases are not those that have one"
+        free = {n: w for g in self._groups.values() for n, w in (*g.idle.items(), *g.aside.items())}
+        if free != {w.name: w for w in workers if not w.lease and not w.is_being_killed}:
             yield "an idle worker is missing, or a busy one is listed as idle"
-        if self.idle != len(idle):
+        if self.free != sum(len(g.idle) + len(g.aside) for g in self._groups.values()):
             yield "the idle workers are miscounted"
-        grouped = [(worker.group, worker.name) for worker in workers]
-        listed = [(group, name) for group, members in self._groups.items() for name in members]
-        if sorted(grouped) != sorted(listed):
+        aside = {name for group in self._groups.values() for name in group.aside}
+        if aside != {w.name for w in workers if w.aside_since is not None}:
+            yield "a worker is set aside and does not know it"
+        members = {name: w for g in self._groups.values() for name, w in g.members.items()}
+        if members != {worker.name: worker for worker in workers}:
             yield "a worker is missing from its group"
-        if {name for job in self._of_job.values() for name in job} != {w.name for w in leased}:
-            yield "the workers that hold units of jobs are not those that have a lease"
-        rendering = [worker for worker in workers if not worker.is_finisher]
+        rendering = [worker for worker in workers if not worker.group.is_finisher]
         counts = len(rendering), sum(1 for worker in rendering if worker.lease)
         if (self.rendering, self.busy_rendering) != counts:
             yield "the rendering workers are miscounted"
+        if self.finishing != len(workers) - len(rendering):
+            yield "the finishing workers are miscounted"

@@ -1,22 +1,26 @@
 """Digests of files and folders, and a check that files are what they were when a job was submitted.
 
-A file is hashed again only when it looks different: its inode, its size or its times.
+A file is hashed again only when it looks different: its inode, its size or its times; or, if it is
+remote, its version.
 """
 
 import hashlib
 import json
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from threading import Lock
 from typing import Final, TypeVar
 
 from farm.errors import BadInput, InputChanged, StorageFailed
-from farm.storage.local import input_path, sha256_file
+from farm.storage.door import as_seen, exists, input_path, is_file, local_folder, seen
+from farm.storage.local import sha256_file
+from farm.storage.local_disk import translated_errors
+from farm.storage.urls import absolute, is_remote, parents
 
 __all__ = ["FileDigests", "KnownFiles", "Look", "look_at"]
 
@@ -26,14 +30,23 @@ _REMEMBERED: Final = 100_000
 _THREADS: Final = 8
 """Threads that hash a folder. hashlib releases the interpreter, and a network disk is slow to answer."""
 
-Look = tuple[int, int, int, int, int]
-"""Device, inode, size and times of a file. While they stay the same, so does the content."""
+Look = tuple[int, int, int, int, int] | tuple[int, str]
+"""What a file looks like. While it stays the same, so does the content.
+
+Device, inode, size and times of a local file; size and version of a remote one.
+"""
 
 Value = TypeVar("Value")
 
 
 def look_at(path: Path | str) -> Look | None:
-    """Return what a file looks like; None if it is inaccessible."""
+    """Return what a file looks like; None if it is inaccessible.
+
+    Raises BadInput or StorageFailed if a remote storage does not tell.
+    """
+    if is_remote(path):
+        stat = seen(str(path))
+        return (stat.size, stat.version) if stat else None
     try:
         status = os.stat(path)  # noqa: PTH116 - a path or a string
     except (OSError, ValueError):
@@ -46,7 +59,7 @@ class FileDigests:
     """SHA-256 of files and folders. Remembers the digest of a file until it looks different."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Path, tuple[Look | None, str]] = OrderedDict()
+        self._known: OrderedDict[Path | str, tuple[Look | None, str]] = OrderedDict()
 
     def sha256(self, path: str, report: Callable[[float], None] = lambda _done: None) -> str:
         """Return the SHA-256 of a file, or one that stands for a folder.
@@ -57,14 +70,31 @@ class FileDigests:
 
         Raises BadInput if there is neither, StorageFailed if the storage fails.
         """
+        if is_remote(path):
+            return self._remote(absolute(path), report)
         found = input_path(path)
-        with _translated_errors(path):
+        with translated_errors(path):
             mode = found.stat().st_mode
             if S_ISDIR(mode):
                 return _joint_digest(self.contents(found, report))
             if S_ISREG(mode):
                 return self._file(found)
         raise BadInput(path, "neither a file nor a folder")
+
+    def _remote(self, url: str, report: Callable[[float], None]) -> str:
+        """Return what the storage keeps as a file's digest, or take the digest of its copy."""
+        stat = seen(url)
+        if stat is None:
+            return _joint_digest(self.contents(local_folder(url, report)))
+        if stat.sha256:
+            return stat.sha256
+        look = stat.size, stat.version
+        known = self._known.get(url)
+        if known is None or known[0] != look:
+            with as_seen(url, stat):
+                known = look, sha256_file(input_path(url))
+        self._remember(url, known)
+        return known[1]
 
     def contents(
         self, folder: Path, report: Callable[[float], None] = lambda _done: None
@@ -96,21 +126,15 @@ class FileDigests:
             raise StorageFailed(str(path), "it changed while it was read")
         return look, digest
 
-    def _remember(self, path: Path, entry: tuple[Look | None, str]) -> None:
+    def _remember(self, path: Path | str, entry: tuple[Look | None, str]) -> None:
         self._known[path] = entry
         self._known.move_to_end(path)
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
 
 
-@contextmanager
-def _translated_errors(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        is_wrong = isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError)
-        raise (BadInput if is_wrong else StorageFailed)(path, reason) from error
+def _is_there(path: str) -> bool:
+    return exists(path) if is_remote(path) else os.path.lexists(path)
 
 
 def _joint_digest(contents: Mapping[str, str]) -> str:
@@ -154,12 +178,26 @@ class KnownFiles:
         try:
             found = self._digests.sha256(path)
         except BadInput as error:
-            if expected is None or os.path.lexists(path):
+            if expected is None or _is_there(path):
                 raise
             raise InputChanged(path, "was removed") from error
         if expected not in {None, found}:
             raise InputChanged(path, "has changed")
         return found
+
+    def copy_of(self, url: str) -> Path:
+        """Return the local copy of a remote file or folder, which stays as it is from now on.
+
+        Raises InputChanged if it is not what it was when the job was submitted, BadInput,
+        StorageFailed.
+        """
+        if is_file(url):
+            return self._read_remote(url, lambda: input_path(url))[0]
+        copy = local_folder(url)
+        expected = self._expected.get(url)
+        if expected and _joint_digest(self._digests.contents(copy)) != expected:
+            raise InputChanged(url, "has changed")
+        return copy
 
     def check(self, name: str, found: str) -> None:
         """Raise InputChanged if something that is no file of the job has another digest than then."""
@@ -172,6 +210,8 @@ class KnownFiles:
         Raises InputChanged as digest does, before and after the file is read, and StorageFailed if
         the file changed in between.
         """
+        if is_remote(path):
+            return self._read_remote(path, read)
         if path in self._expected or self._expected_folder(path):
             self.digest(path)
         before = look_at(Path(path))
@@ -181,18 +221,25 @@ class KnownFiles:
             raise StorageFailed(path, "it changed while it was read")
         return value, digest
 
+    def _read_remote(self, url: str, read: Callable[[], Value]) -> tuple[Value, str]:
+        """Read one version of a remote file, whatever happens to it meanwhile."""
+        stat = seen(url)
+        with as_seen(url, stat) if stat else nullcontext():
+            digest = self.digest(url)
+            return read(), digest
+
     def _expected_folder(self, path: str) -> str | None:
         """Return the folder among the expected ones that a path is in."""
         if path in self._expected or not self._expected:
             return None
-        return next((str(p) for p in Path(path).parents if str(p) in self._expected), None)
+        return next((folder for folder in parents(path) if folder in self._expected), None)
 
     def _content_of(self, folder: str) -> dict[str, str]:
         """Return the digests in an expected folder by path, once it is known to be unchanged."""
         with self._hashing:
             if folder not in self._folders:
-                with _translated_errors(folder):
-                    found = self._digests.contents(input_path(folder))
+                with translated_errors(folder):
+                    found = self._digests.contents(local_folder(folder))
                 if _joint_digest(found) != self._expected[folder]:
                     raise InputChanged(folder, "has changed")
                 self._folders[folder] = {f"{folder}/{name}": sha for name, sha in found.items()}

@@ -1,42 +1,43 @@
-"""Local files: checks paths, writes files completely or not at all, and removes leftovers.
-
-Refuses every URL scheme. Knows nothing about pictures.
-"""
+"""Local files: checks paths, writes files completely or not at all, and removes leftovers."""
 
 import errno
 import fcntl
 import hashlib
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISDIR
 from types import MappingProxyType
 from typing import BinaryIO
 
-from farm.errors import BadInput, BadOutput, FarmError, OutputStorageFailed, StorageFailed
+from farm.errors import (
+    BadInput,
+    BadOutput,
+    FarmError,
+    OutputReplaced,
+    OutputStorageFailed,
+    StorageFailed,
+)
+from farm.storage.scheme import ABSENT
+from farm.storage.urls import is_utf8, scheme_name, shown
 
 __all__ = [
     "NOT_UTF8",
-    "input_path",
-    "is_own",
-    "is_utf8",
+    "local_input",
     "open_whole",
     "output_path",
     "remove_file",
     "remove_folder",
     "remove_leftovers",
     "sha256_file",
-    "shown",
+    "version_of",
     "write_error",
 ]
 
 NOT_UTF8 = "its path must be UTF-8; rename it"
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
-_BYTES = re.compile("[\udc80-\udcff]")
-"""What Python reads for bytes of a file name that are not UTF-8."""
 
 _USER_ERRORS = frozenset(
     {
@@ -76,17 +77,17 @@ _TROUBLE = MappingProxyType(
 """Errors of a whole disk, with what the user can do: no other file can be written there either."""
 
 
-def input_path(url: str) -> Path:
+def local_input(url: str) -> Path:
     """Return the local path of an input. Raises BadInput for a URL or an invalid path."""
     if reason := _path_error(url):
         raise BadInput(shown(url), reason)
     return Path(url)
 
 
-def output_path(url: str) -> Path:
+def output_path(url: str | Path) -> Path:
     """Return the local path of an output. Raises BadOutput for a URL or an invalid path."""
-    if reason := _path_error(url):
-        raise BadOutput(shown(url), reason)
+    if reason := _path_error(str(url)):
+        raise BadOutput(shown(str(url)), reason)
     return Path(url)
 
 
@@ -95,35 +96,32 @@ def _path_error(url: str) -> str:
         return "not a valid path; give a file or a folder"
     if not is_utf8(url):
         return NOT_UTF8
-    scheme = _SCHEME.match(url)
-    return f"{scheme[1]}:// URLs are not supported; give a local path" if scheme else ""
+    scheme = scheme_name(url)
+    return f"{scheme}:// URLs are not supported; give a local path" if scheme else ""
 
 
-def is_utf8(path: str) -> bool:
-    """Return whether a path can be written as UTF-8, as in records and in the ledger."""
+def version_of(path: Path) -> str:
+    """Return what tells the file at a path from any other one; ABSENT if there is none."""
     try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def shown(path: str) -> str:
-    r"""Return a path with the bytes that are not UTF-8 written out, such as \xe9."""
-    readable = _BYTES.sub(lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", path)
-    return readable.encode("utf-8", "backslashreplace").decode()
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ABSENT
+    if S_ISDIR(status.st_mode):
+        return ABSENT
+    return f"{status.st_dev}-{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
 
 
 @contextmanager
-def open_whole(path: Path) -> Iterator[BinaryIO]:
+def open_whole(path: Path, expected: str | None = None) -> Iterator[BinaryIO]:
     """Open a file for writing that appears under its name only when complete.
 
     Creates missing parent folders. Writes to a hidden file beside the target, which is flushed to
     disk and renamed at the end of the block, or removed if the block raises. The hidden file stays
-    locked, so that remove_leftovers can recognise those of killed processes.
+    locked, so that remove_leftovers can recognise those of killed processes. expected: the version
+    that may be replaced, ABSENT for none, or None for whatever is there.
 
     Raises BadOutput if the path cannot be written, OutputStorageFailed if nothing can be written
-    there, and StorageFailed on other I/O errors.
+    there, OutputReplaced if something else is there, and StorageFailed on other I/O errors.
     """
     hidden = path.with_name(f".farm-{secrets.token_hex(8)}.part")
     try:
@@ -134,6 +132,8 @@ def open_whole(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+            if expected is not None and version_of(path) != expected:
+                raise OutputReplaced(str(path), "another worker has written it meanwhile")
             hidden.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -169,11 +169,6 @@ def remove_leftovers(folder: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(file.fileno()).st_size:
                 hidden.unlink()
-
-
-def is_own(path: Path) -> bool:
-    """Return whether a file is a claim or an incomplete file, which the farm itself removes."""
-    return path.name.startswith(".farm-") and path.suffix in {".claim", ".part"}
 
 
 def remove_file(path: Path) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from farm import BadInput, NetworkSpec, Weights
+from farm import BadInput, NetworkSpec, Weights, input_path
 
 if TYPE_CHECKING:
     from torch import nn
@@ -74,23 +74,33 @@ def write_network(path: Path, network: "nn.Module", facts: Mapping[str, object])
 
 
 def _find(name: str) -> _Tuned | None:
-    """Return where the fine-tuned network of this name is; None if it is no path."""
+    """Return where the fine-tuned network of this name is; None if it is neither a path nor a URL."""
     from farm.engine.training.runs import FACTS
 
+    if "://" in name:
+        return _at_url(name)
     path = Path(name)
     if path.is_file():
-        return _in_file(path) if path.suffix == ".safetensors" else None
+        is_tensors = path.suffix == ".safetensors"
+        return _in_file(path, str(path.absolute())) if is_tensors else None
     run, at, step = name.rpartition("@")
     if path.is_dir() or not (at and step.isdecimal()):
         run, step = name, ""
     if (Path(run) / FACTS).is_file() or step:
-        return _in_run(Path(run), int(step) if step else None)
+        return _in_run(Path(run).absolute(), int(step) if step else None)
     if "/" in name and not path.suffix:
         return _in_run(path, None)  # says what is wrong with it
     return None
 
 
-def _in_file(path: Path) -> _Tuned:
+def _at_url(url: str) -> _Tuned:
+    if url.endswith(".safetensors"):
+        return _in_file(input_path(url), url)
+    run, at, step = url.rpartition("@")
+    return _in_run(run, int(step)) if at and step.isdecimal() else _in_run(url, None)
+
+
+def _in_file(path: Path, lasting_name: str) -> _Tuned:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -98,15 +108,15 @@ def _in_file(path: Path) -> _Tuned:
             facts = json.loads((file.metadata() or {})[_HEADER])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise BadInput(
-            str(path),
+            lasting_name,
             "is not a network that `farm finetune` has written; give other weights with --weights, "
             "and the network they belong to with --network",
         ) from error
-    return _Tuned(path, facts, str(path.absolute()))
+    return _Tuned(path, facts, lasting_name)
 
 
-def _in_run(run: Path, step: int | None) -> _Tuned:
-    """Return a checkpoint of a run. step: None for the newest. Raises BadInput."""
+def _in_run(run: Path | str, step: int | None) -> _Tuned:
+    """Return a checkpoint of a run. run: path or URL. step: None for the newest. Raises BadInput."""
     from farm.engine.training import read_facts
     from farm.engine.training.runs import find_checkpoint, read_run, step_of
 
@@ -116,7 +126,7 @@ def _in_run(run: Path, step: int | None) -> _Tuned:
             str(run), f"this is a run of `farm {task}`; give one of `farm {TASK}` as a network"
         )
     checkpoint = find_checkpoint(run, step)
-    lasting = f"{run.absolute()}@{step_of(checkpoint)}"
+    lasting = f"{run}@{step_of(checkpoint)}"
     return _Tuned(checkpoint, read_facts(checkpoint), lasting, f"module/{MODULE}/")
 
 

@@ -4,9 +4,8 @@ Imports torch and torchvision only when a network is requested.
 """
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
-from farm import NetworkSpec, hookimpl
+from farm import NetworkSpec, hookimpl, input_path
 from farm_networks import caffe
 from farm_networks.starter import starter_spec
 from farm_networks.torchvision_models import LISTED, torchvision_names, torchvision_spec
@@ -23,7 +22,7 @@ def farm_networks() -> Iterator[NetworkSpec]:
 @hookimpl
 def farm_network(name: str) -> NetworkSpec | None:
     if caffe.is_caffe_file(name):
-        return caffe.caffe_spec(name, Path(name))
+        return caffe.caffe_spec(name, input_path(name))
     return torchvision_spec(name) if name in torchvision_names() else None
 
 

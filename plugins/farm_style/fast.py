@@ -27,7 +27,7 @@ UNTILED_PIXELS: Final = 1536 * 1024
 def check(params: StyleParams, context: Context) -> None:
     """Refuse a trained style network that is missing or unreadable."""
     assert params.fast
-    context.load(str(find(params.fast)), _read)
+    context.load(find(params.fast), _read)
 
 
 def render(image: Tensor, params: StyleParams, context: Context) -> Tensor:
@@ -39,7 +39,7 @@ def render(image: Tensor, params: StyleParams, context: Context) -> Tensor:
             "fast",
             f"a picture of {width}x{height} is too small; use at least {SMALLEST} pixels per side",
         )
-    generator = context.load(str(find(params.fast)), _read)
+    generator = context.load(find(params.fast), _read)
     with torch.inference_mode():
         return stylise(image, generator, context).clamp(0, 1)
 

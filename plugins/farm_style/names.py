@@ -16,11 +16,16 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in SHIPPED.glob("*.safetensors")))
 
 
-def find(name: str) -> Path:
-    """Return the file of a trained style network: shipped, given or of a run. Raises BadParameter."""
+def find(name: str) -> str:
+    """Return the file of a trained style network: shipped, given or of a run. Raises BadParameter.
+
+    A URL is looked up when it is read.
+    """
+    if "://" in name:
+        return name if name.endswith(".safetensors") else f"{name.rstrip('/')}/{RESULT}"
     for path in (SHIPPED / f"{name}.safetensors", Path(name), Path(name) / RESULT):
         if path.is_file():
-            return path
+            return str(path)
     raise BadParameter(
         "fast",
         f"no trained style network {name!r}; give {', '.join(shipped())}, a .safetensors file, or "

@@ -25,7 +25,7 @@ class Style(Effect):
         params = self.params
         pictures = {style: split_weight(style)[0] for style in params.styles}
         start = {} if params.start in ("content", "noise") else {params.start: params.start}
-        trained = {params.fast: str(find(params.fast))} if params.fast else {}
+        trained = {params.fast: find(params.fast)} if params.fast else {}
         return super().files() | pictures | start | trained
 
     @property

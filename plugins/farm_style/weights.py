@@ -10,7 +10,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from farm import BadInput
-from farm.engine.training import write_whole
 from farm_style.generator import Generator
 
 _HEADER: Final = "farm-style"
@@ -18,6 +17,8 @@ _HEADER: Final = "farm-style"
 
 def write_generator(path: Path, generator: Generator, facts: Mapping[str, object]) -> None:
     """Write a trained style network to a file, whole or not at all."""
+    from farm.engine.training import write_whole
+
     write_whole(path, to_bytes(generator, facts))
 
 

@@ -135,7 +135,7 @@ def controller_speed(units: int) -> float:
         controller = Controller(registry, InstantExecutor(8), ledger)
         sources = tuple(f"blank:8x8:#{number:06x}" for number in range(units))
         began = time.perf_counter()
-        controller.submit(JobSpec(task="copy", inputs=sources, output=f"{folder / 'out'}/"))
+        controller.add(JobSpec(task="copy", inputs=sources, output=f"{folder / 'out'}/"))
         controller.run()
         seconds = time.perf_counter() - began
         ledger.close()

@@ -1,8 +1,9 @@
-"""Measure the gain from a gang: one dream on one worker and on several, with one thread each.
+"""Measure the gain from workers that share a unit: one dream on one worker and on several.
 
     python tests/benchmarks/gang.py [--workers 2] [--size 1200x900] [--tile 320]
 
-Compares rendering times, prints the time to start the workers and compares the bytes of the pictures.
+Workers have one thread each. Compares rendering times, prints the time to start and to gather the
+workers, and compares the bytes of the pictures.
 """
 
 import argparse
@@ -11,26 +12,21 @@ import time
 from pathlib import Path
 
 from overhead import draw_frames
+from together import Workers, private_pool
 
 from farm.host.executor import ExecutorOptions
 from farm.model.job import Plan
 from farm.model.messages import Order
 from farm.model.unit import Unit
-from farm_cluster.session import connect, prepare_environment
-
-prepare_environment(None)
-
-from farm_cluster.gang import Gang  # noqa: E402 - Ray reads its settings when imported
 
 
-def dream(workers: int, source: Path, tile: int) -> tuple[float, float, str]:
+def dream(pool: Workers, workers: int, source: Path, tile: int) -> tuple[float, float, str]:
     """Return the seconds to render, the other seconds and the digest of the picture."""
     params: dict[str, object] = {"octaves": 1, "iterations": 5}
     unit = Unit("benchmark", "still", str(source), str(source.with_name(f"{workers}.png")))
     order = Order(unit, 1, str(workers), "dream", params, Plan(tile=tile))
-    gang = Gang(ExecutorOptions(workers=workers))
     start = time.perf_counter()
-    figures = gang.run(order, lambda *_: None, lambda: False)
+    figures = pool.run(order, workers)
     total = time.perf_counter() - start
     compute = figures.seconds["compute"]
     return compute, total - compute, figures.target_sha256
@@ -42,14 +38,22 @@ def main() -> None:
     parser.add_argument("--size", default="1200x900")
     parser.add_argument("--tile", type=int, default=320)
     options = parser.parse_args()
-    connect(ExecutorOptions(workers=options.workers))
     width, height = map(int, options.size.split("x"))
-    with tempfile.TemporaryDirectory() as folder:
+    start = time.perf_counter()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        private_pool(ExecutorOptions(workers=options.workers)) as pool,
+    ):
+        started = time.perf_counter() - start
         (source,) = draw_frames(Path(folder) / "frames", 1, width, height)
-        one, several = (dream(workers, source, options.tile) for workers in (1, options.workers))
+        dream(pool, options.workers, source, options.tile)  # loads the network
+        one, several = (
+            dream(pool, workers, source, options.tile) for workers in (1, options.workers)
+        )
     print(f"a dream of {options.size} in tiles of {options.tile}, one thread per worker")
     print(f"  speed of {options.workers} workers relative to one: {one[0] / several[0]:.2f}")
-    print(f"  time to start: {several[1]:.1f} s; with one worker {one[1]:.1f} s")
+    print(f"  time to start {options.workers} workers: {started:.1f} s")
+    print(f"  time to gather them and to write: {several[1]:.2f} s; with one {one[1]:.2f} s")
     print(f"  same bytes: {one[2] == several[2]}")
 
 

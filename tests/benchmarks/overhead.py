@@ -96,7 +96,7 @@ def time_farm(registry: Registry, plan: Plan, frames: Path, folder: Path) -> tup
     for inputs in (first, str(frames)):
         watch.first = 0.0
         output = f"{folder}/out/"
-        controller.submit(
+        controller.add(
             JobSpec(task="dream", params=PARAMS, inputs=(inputs,), output=output, plan=plan)
         )
         controller.run()

@@ -6,7 +6,7 @@ All runs train preset dcgan64 on the same drawn pictures, with one thread per wo
 and checkpoints are left out. The plain loop has torch's own modules, the same losses and
 optimisers, a moving average of the generator, and a DataLoader that decodes two batches ahead in
 two processes, as the farm's Feed does in two threads. It runs between the farm's steps, a few at
-a time. Gangs run one after the other, in rounds; the seconds of a step are the median of a run's.
+a time. Workers run alone and together in turn, in rounds; the seconds of a step are the median of a run's.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from overhead import draw_frames
 from PIL import Image
 from rounds import ratio
+from together import Workers, private_pool
 from torch import Tensor, nn
 from torch.optim import Adam
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -33,14 +34,9 @@ from farm.execution.worker import Worker
 from farm.host.executor import ExecutorOptions
 from farm.host.registry import Registry
 from farm.model.job import Plan
-from farm.model.messages import Order, TrainingFigures
+from farm.model.messages import Order, TrainingFigures, UnitProgress
 from farm.model.unit import Unit
 from farm.model.work import Train
-from farm_cluster.session import connect, prepare_environment
-
-prepare_environment(None)
-
-from farm_cluster.gang import Gang  # noqa: E402 - Ray reads its settings when imported
 
 SIDE, LATENT, RATE, DECAY = 64, 100, 2e-4, 0.999
 CHANNELS = (512, 256, 128, 64)
@@ -175,41 +171,44 @@ def compare_with_plain(folder: Path, options: argparse.Namespace) -> None:
     turns = Turns(Plain(folder / "pictures", options.batch), options.steps)
     steps = options.steps * (options.rounds + 1) + 1
     order = make_order(folder, "farm", options.batch, steps)
-    Worker(Registry.load(), "cpu", 1).run(order, turns.report, lambda: False)
+    Worker(Registry.load(), "cpu").run(order, turns.report, lambda: False)
     per_step = median(turns.farm) / options.steps
     print(f"dcgan64, batches of {options.batch}, one thread per worker")
     print(f"  a step: {per_step:.2f} s")
     print(f"  speed relative to a plain loop: {ratio(turns.plain, turns.farm):.3f}", flush=True)
 
 
-def seconds_per_step(order: Order, options: ExecutorOptions) -> tuple[float, float]:
-    """Return the median seconds of a step on a gang, and those that it waits for other workers."""
+def seconds_per_step(order: Order, pool: Workers, workers: int) -> tuple[float, float]:
+    """Return the median seconds of a step, and those that a worker waits for others."""
     seen: dict[int, TrainingFigures] = {}
 
-    def look(_done: float, _note: str, _tiles: int, figures: TrainingFigures | None) -> None:
-        if figures and WARM_UP < figures.step < GANG_STEPS:
-            seen[figures.step] = figures
+    def look(message: UnitProgress) -> None:
+        if message.training and WARM_UP < message.training.step < GANG_STEPS:
+            seen[message.training.step] = message.training
 
-    Gang(options).run(order, look, lambda: False)
+    pool.run(order, workers, look)
     steps = [figures.seconds for figures in seen.values()]
     return median(sum(s.values()) for s in steps), median(s.get("exchange", 0.0) for s in steps)
 
 
-def compare_gangs(folder: Path, options: argparse.Namespace) -> None:
+def compare_workers(folder: Path, options: argparse.Namespace) -> None:
     plugins = folder / "plugins"
     plugins.mkdir()
     (plugins / "without_overlap.py").write_text(WITHOUT_OVERLAP)
-    gangs = {
-        "one": ExecutorOptions(workers=1),
-        "two": ExecutorOptions(workers=2),
-        "two, no overlap": ExecutorOptions(workers=2, plugins_dir=plugins),
-    }
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in gangs}
-    for turn in range(options.gang_rounds):
-        for name, executor in gangs.items():
-            order = make_order(folder, f"{name} {turn}", options.batch, GANG_STEPS)
-            seconds[name].append(seconds_per_step(order, executor))
-    one, two, late = ([step for step, _ in seconds[name]] for name in gangs)
+    seconds: dict[str, list[tuple[float, float]]] = {"one": [], "two": [], "two, no overlap": []}
+
+    def measure(name: str, pool: Workers, workers: int) -> None:
+        turn = len(seconds[name])
+        order = make_order(folder, f"{name} {turn}", options.batch, GANG_STEPS)
+        seconds[name].append(seconds_per_step(order, pool, workers))
+
+    for _ in range(options.gang_rounds):
+        with private_pool(ExecutorOptions(workers=2)) as pool:
+            measure("one", pool, 1)
+            measure("two", pool, 2)
+        with private_pool(ExecutorOptions(workers=2, plugins_dir=plugins)) as pool:
+            measure("two, no overlap", pool, 2)
+    one, two, late = ([step for step, _ in steps] for steps in seconds.values())
     print(f"  speed of 2 workers relative to 1: {ratio(one, two):.2f}")
     print(f"    without overlap of sums and backward pass: {ratio(one, late):.2f}")
     for name, measured in seconds.items():
@@ -229,8 +228,7 @@ def main() -> None:
         draw_frames(folder / "pictures", PICTURES, SIDE, SIDE)
         compare_with_plain(folder, options)
         if options.gang_rounds:
-            connect(ExecutorOptions(workers=2))
-            compare_gangs(folder, options)
+            compare_workers(folder, options)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The command line: fast help, one-line errors and exit codes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -65,6 +66,43 @@ def test_help_and_listings_import_nothing_heavy(words: list[str]) -> None:
         f"print(sorted({HEAVY} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+UNUSED = {
+    "alembic",
+    "av",
+    "farm.engine.training",
+    "matplotlib",
+    "prometheus_client",
+    "ray",
+    "starlette",
+    "sympy",
+    "torch._dynamo",
+    "torchvision",
+}
+"""Modules that take from 0.03 to 1 second to import, and that no single still needs."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [["dream", "--octaves", "1"], ["style", "--fast", "eddies"]])
+def test_a_still_is_rendered_without_modules_that_it_does_not_need(
+    words: list[str], tmp_path: Path
+) -> None:
+    words = [*words, "blank:64x48", "-o", str(tmp_path / "still.png"), "--threads", "1"]
+    code = (
+        "import sys\nfrom farm.cli import main\n"
+        f"try: main({words})\n"
+        "except SystemExit as end: assert end.code == 0, end.code\n"
+        f"print(sorted({UNUSED} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"FARM_LEDGER": str(tmp_path / "ledger.db")},
+    )
     assert done.stderr.splitlines()[-1] == "[]"
 
 

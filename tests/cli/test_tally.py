@@ -55,6 +55,16 @@ def test_failed_and_cancelled_frames_are_listed_by_name() -> None:
     assert (counts.ended, counts.done) == (3, 1)
 
 
+def test_a_failed_frame_that_is_tried_again_is_no_longer_listed() -> None:
+    counts = tally(
+        UnitChanged(unit("a"), S.QUARANTINED, 3, "no picture"),
+        UnitChanged(unit("a"), S.READY, 3),
+        ended("a"),
+    )
+    assert counts.failed == {}
+    assert (counts.ended, counts.done) == (1, 1)
+
+
 def test_a_retried_frame_loses_its_progress() -> None:
     counts = tally(
         progressed("a", 0.5, tiles=7),

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,9 +11,19 @@ from typing import Any
 
 import pytest
 
-from farm.errors import UserError, WorkerError
+from farm.errors import UserError
 from farm.host.executor import Executor, ExecutorOptions
-from farm.model.messages import Order, UnitProgress, UnitSucceeded, WorkerJoined
+from farm.model.messages import (
+    Message,
+    NoWorkers,
+    Order,
+    UnitProgress,
+    UnitSucceeded,
+    WorkerAlive,
+    WorkerJoined,
+    WorkerLost,
+    WorkerRefused,
+)
 
 from .plugin import PLUGIN
 
@@ -75,7 +86,7 @@ def test_a_worker_too_large_for_every_node_is_refused(start_pool: StartPool) -> 
 
 
 def test_a_worker_with_different_plugins_is_refused_by_name(
-    ray_cluster: Any, tmp_path: Path, bench_of: BenchOf
+    ray_cluster: Any, tmp_path: Path
 ) -> None:
     from farm_cluster import make_pool
 
@@ -85,19 +96,45 @@ def test_a_worker_with_different_plugins_is_refused_by_name(
     plugin.write_text(PLUGIN + "# changed\n")
     pool.start()
     reason = r"worker [a-z]+-\d on node .* differs from this process: plugin own \w+ loaded there, plugin own"
-    with pytest.raises(UserError, match=reason):
-        bench_of(pool)
+    assert re.match(reason, until(pool, WorkerRefused).reason)
+    assert re.match(reason, until(pool, NoWorkers).reason)
     pool.close()
 
 
-def test_a_worker_names_its_device(start_pool: StartPool, effects: Path) -> None:
+def test_a_worker_says_what_it_is_and_that_it_lives(start_pool: StartPool, effects: Path) -> None:
     from farm.engine.rendered import device_kind
 
     with start_pool(workers=1, plugins_dir=effects) as pool:
-        joined: dict[str, str] = {}
+        joined: dict[str, WorkerJoined] = {}
         while len(joined) < 2:
-            joined |= {m.kind: m.device for m in pool.poll(1.0) if isinstance(m, WorkerJoined)}
-    assert joined == {"cpu": device_kind("cpu"), "finish": ""}
+            joined |= {m.kind: m for m in pool.poll(1.0) if isinstance(m, WorkerJoined)}
+        assert until(pool, WorkerAlive).worker in {worker.worker for worker in joined.values()}
+    renderer = joined["cpu"]
+    assert {kind: one.device for kind, one in joined.items()} == {
+        "cpu": device_kind("cpu"),
+        "finish": "",
+    }
+    assert renderer.threads == 1
+    assert renderer.memory > 2**20
+    assert any(entry.startswith("torch ") for entry in renderer.installed)
+
+
+def test_workers_of_a_fixed_cluster_stay_however_few_are_wanted(
+    ray_cluster: Any,
+    start_pool: StartPool,
+    effects: Path,
+    make_order: MakeOrder,
+    bench_of: BenchOf,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("farm_cluster.demand._IDLE_SECONDS", 0.0)
+    with start_pool(workers=1, plugins_dir=effects, address=ray_cluster.address) as pool:
+        bench = bench_of(pool)
+        pool.want(1)
+        pool.want(0)
+        bench.until(WorkerAlive)
+        bench.assign(make_order("invert"))
+        assert bench.until(UnitSucceeded | WorkerLost).worker == bench.worker
 
 
 def test_more_workers_than_the_cluster_can_hold_are_refused(start_pool: StartPool) -> None:
@@ -106,16 +143,25 @@ def test_more_workers_than_the_cluster_can_hold_are_refused(start_pool: StartPoo
         pass
 
 
-def test_workers_that_cannot_start_raise_an_error(
-    start_pool: StartPool, tmp_path: Path, bench_of: BenchOf
+def test_workers_that_cannot_start_are_tried_again_until_they_can(
+    start_pool: StartPool, tmp_path: Path
 ) -> None:
-    fatal = f"if os.getpid() != {os.getpid()}: os._exit(3)\n"
+    fatal = f"if os.getpid() != {os.getpid()} and os.path.exists({str(tmp_path / 'fatal')!r}): os._exit(3)\n"
+    (tmp_path / "fatal").touch()
     (tmp_path / "own.py").write_text(PLUGIN + fatal)
-    with (
-        start_pool(workers=1, plugins_dir=tmp_path) as pool,
-        pytest.raises(WorkerError, match="no worker can start on the cluster: its process exited"),
-    ):
-        bench_of(pool)
+    with start_pool(workers=1, plugins_dir=tmp_path) as pool:
+        reason = until(pool, NoWorkers).reason
+        assert reason.startswith("no worker can start on the cluster: its process exited")
+        (tmp_path / "fatal").unlink()
+        assert until(pool, WorkerJoined).kind
+
+
+def until(pool: Executor, kind: type[Message]) -> Any:
+    """Return the next message of this kind."""
+    while True:
+        for message in pool.poll(1.0):
+            if isinstance(message, kind):
+                return message
 
 
 SCRIPT = dedent("""
@@ -173,9 +219,8 @@ def test_a_private_cluster_prints_and_leaves_nothing_and_respects_signals_and_ho
 
 ENDED = dedent("""
     import psutil
-    from farm.errors import WorkerError
     from farm.host.executor import ExecutorOptions
-    from farm.model.messages import WorkerJoined
+    from farm.model.messages import NoWorkers, WorkerJoined
     from farm_cluster import make_pool
 
     pool = make_pool(ExecutorOptions(1, 1))
@@ -185,11 +230,9 @@ ENDED = dedent("""
     for process in psutil.Process().children(recursive=True):
         if process.name() == "raylet":
             process.kill()
-    try:
-        while True:
-            pool.poll(1.0)
-    except WorkerError as error:
-        print(error)
+    while not (none := [m for m in pool.poll(1.0) if isinstance(m, NoWorkers)]):
+        pass
+    print(none[0].reason)
     pool.close()
 """)
 

@@ -4,7 +4,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm_cluster.slots import kind_of, slots
+from farm_cluster.slots import finisher_slots, kind_of, slots
 
 NODES = st.lists(
     st.builds(
@@ -22,7 +22,13 @@ NODES = st.lists(
 def node(name: str, *, alive: bool = True, cpus: int = 0, gpus: int = 0) -> dict[str, Any]:
     resources = {"CPU": float(cpus), "GPU": float(gpus), "memory": 1e9}
     held = {key: value for key, value in resources.items() if value}
-    return {"NodeID": name, "NodeName": name, "Alive": alive, "Resources": held}
+    return {
+        "NodeID": name,
+        "NodeName": name,
+        "NodeManagerAddress": "10.0.0.1",
+        "Alive": alive,
+        "Resources": held,
+    }
 
 
 @given(NODES, st.integers(1, 8))
@@ -53,3 +59,12 @@ def test_a_cluster_with_a_gpu_uses_only_gpus() -> None:
 
 def test_a_gpu_on_a_dead_node_does_not_count() -> None:
     assert kind_of([node("head", cpus=8), node("gone", alive=False, gpus=2)]) == "cpu"
+
+
+def test_eight_workers_have_one_finisher_and_finishers_are_spread_from_the_own_node_on() -> None:
+    nodes = [node("a", cpus=16), node("b", cpus=16), node("gone", alive=False)]
+    counts = {workers: len(finisher_slots(nodes, workers, "b")) for workers in (0, 1, 15, 16, 40)}
+    assert counts == {0: 1, 1: 1, 15: 1, 16: 2, 40: 5}
+    found = finisher_slots(nodes, 40, "b")
+    assert [slot.node for slot in found] == ["b", "a", "b", "a", "b"]
+    assert len({*found}) == 5

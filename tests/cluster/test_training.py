@@ -1,13 +1,14 @@
-"""A generator trained by a gang: on two nodes, after a worker was killed, and compared with one worker.
+"""A generator trained by two workers: on two nodes, after one was killed, and compared with one.
 
-test_gang has the tests of what every run relies on; these add what two networks need that train
+test_sharing has the tests of what every run relies on; these add what two networks need that train
 against each other, with batch norm over all workers.
 """
 
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,14 @@ from typing import Any
 import pytest
 from safetensors import safe_open
 
-from farm.errors import WorkerDied
-from farm.execution.worker import Worker
-from farm.host.executor import ExecutorOptions
-from farm.host.registry import Registry
+from farm.host.executor import Executor
 from farm.model.job import Plan
-from farm.model.messages import Order
+from farm.model.messages import Order, UnitProgress, UnitSucceeded, WorkerLost
 from farm.model.unit import Unit
 from farm.model.work import Train
 
 from .nodes import added_node
-from .test_gang import draw, losses, members, run_on_gang, with_target_in
+from .runs import draw, losses, renderers, run_on_one, run_together, with_target_in
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -47,46 +45,30 @@ def order(tmp_path_factory: pytest.TempPathFactory) -> Order:
 
 
 @pytest.fixture(scope="module")
-def two_nodes(ray_cluster: Any) -> Iterator[None]:
-    """Leave one core on each of two nodes, so that two workers have a node each."""
-    from ray.util import placement_group, remove_placement_group
-
-    taken = placement_group([{"CPU": 1}])
-    assert taken.wait()
-    with added_node(ray_cluster, "second", num_cpus=1):
-        yield
-    remove_placement_group(taken)
-
-
-@pytest.fixture(scope="module")
-def gang(two_nodes: None) -> Any:
-    return gang_of(2)
-
-
-def gang_of(workers: int) -> Any:
-    from farm_cluster.gang import Gang  # Ray reads its settings when imported
-
-    return Gang(ExecutorOptions(workers=workers))
+def pair(
+    ray_cluster: Any,
+    start_pool: Callable[..., AbstractContextManager[Executor]],
+    bench_of: Callable[..., Any],
+) -> Iterator[Any]:
+    """Two workers, on a node each."""
+    with added_node(ray_cluster, "second", num_cpus=1), start_pool(workers=2) as pool:
+        yield bench_of(pool, 2)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(gang: Any, order: Order) -> tuple[Path, set[int]]:
+def undisturbed(pair: Any, order: Order) -> tuple[Path, set[int]]:
     """Return the folder of a run on two nodes, and the processes that started its workers."""
     nodes: set[int] = set()
 
-    def look(*_: object) -> None:
-        nodes.update(process.ppid() for process in members())
+    def look(_: UnitProgress) -> None:
+        nodes.update(process.ppid() for process in renderers())
 
-    gang.run(order, look, lambda: False)
+    assert isinstance(run_together(pair, order, look), UnitSucceeded)
     return Path(order.unit.target).parent, nodes
 
 
 def with_steps(order: Order, steps: int, folder: Path) -> Order:
     return with_target_in(replace(order, params={**order.params, "steps": steps}), folder)
-
-
-def run_on_one(order: Order) -> None:
-    Worker(Registry.load(), "cpu", 1).run(order, lambda *_: None, lambda: False)
 
 
 def digest(folder: Path, step: int) -> str:
@@ -103,12 +85,13 @@ def last_step(folder: Path) -> int:
     return int(newest.stem.removeprefix("step-"))
 
 
-def test_a_gang_of_one_worker_trains_exactly_what_a_local_worker_does(
-    two_nodes: None, order: Order, tmp_path: Path
+def test_a_worker_alone_trains_exactly_what_a_local_one_does(
+    pair: Any, order: Order, tmp_path: Path
 ) -> None:
     local, alone = tmp_path / "local", tmp_path / "alone"
     run_on_one(with_steps(order, EVERY, local))
-    run_on_gang(gang_of(1), with_steps(order, EVERY, alone))
+    pair.assign(with_steps(order, EVERY, alone))
+    pair.until(UnitSucceeded)
     assert digest(alone, EVERY) == digest(local, EVERY)
 
 
@@ -122,9 +105,9 @@ def test_two_nodes_train_together(undisturbed: tuple[Path, set[int]]) -> None:
 
 
 def test_two_nodes_train_the_same_network_again(
-    gang: Any, order: Order, undisturbed: tuple[Path, set[int]], tmp_path: Path
+    pair: Any, order: Order, undisturbed: tuple[Path, set[int]], tmp_path: Path
 ) -> None:
-    run_on_gang(gang, with_steps(order, EVERY, tmp_path))
+    run_together(pair, with_steps(order, EVERY, tmp_path))
     assert digest(tmp_path, EVERY) == digest(undisturbed[0], EVERY)
 
 
@@ -138,20 +121,21 @@ def test_a_batch_on_two_workers_has_the_losses_of_one_that_takes_it_whole(
 
 
 def test_a_run_whose_worker_was_killed_ends_as_if_nothing_had_happened(
-    gang: Any, order: Order, undisturbed: tuple[Path, set[int]], tmp_path: Path
+    pair: Any, order: Order, undisturbed: tuple[Path, set[int]], tmp_path: Path
 ) -> None:
     killed: list[int] = []
 
-    def kill(done: float, *_: object) -> None:
-        if round(done * ENDLESS) >= EVERY and not killed:
-            killed.append(members()[-1].pid)
+    def kill(message: UnitProgress) -> None:
+        if round(message.done * ENDLESS) >= EVERY and not killed:
+            killed.append(renderers()[-1].pid)
             os.kill(killed[0], signal.SIGKILL)
 
-    with pytest.raises(WorkerDied):
-        gang.run(with_steps(order, ENDLESS, tmp_path), kill, lambda: False)
+    lost = run_together(pair, with_steps(order, ENDLESS, tmp_path), kill)
+    assert isinstance(lost, WorkerLost)
+    pair.workers[pair.workers.index(lost.worker)] = pair.next_renderer()
     resumed_from = last_step(tmp_path)
     assert EVERY <= resumed_from < STEPS
 
-    run_on_gang(gang, with_steps(order, resumed_from + EVERY, tmp_path))
+    run_together(pair, with_steps(order, resumed_from + EVERY, tmp_path))
     assert digest(tmp_path, resumed_from + EVERY) == digest(undisturbed[0], resumed_from + EVERY)
     assert [line["step"] for line in losses(tmp_path)] == list(range(1, resumed_from + EVERY + 1))

@@ -24,6 +24,14 @@ def test_a_path_that_no_worker_sees_is_fatal_and_others_may_try_before() -> None
     assert "/out is not shared: node a, node b cannot see it" in last.message
 
 
+def test_a_path_that_too_few_workers_see_to_share_an_order_is_fatal() -> None:
+    unseen, nodes = UnseenPaths(), {"ray-1": "a", "ray-2": "b", "ray-3": "c"}
+    assert not unseen.failure("/out", "ray-1", nodes, needed=2).is_fatal
+    last = unseen.failure("/out", "ray-2", nodes, needed=2)
+    assert (last.reason, last.is_fatal) == (Reason.USER_ERROR, True)
+    assert "node a, node b cannot see it" in last.message
+
+
 def test_a_worker_that_sees_a_path_again_is_not_counted() -> None:
     unseen, nodes = UnseenPaths(), {"ray-1": "a", "ray-2": "b"}
     unseen.failure("/out", "ray-1", nodes)
@@ -60,7 +68,7 @@ def test_a_folder_that_this_process_cannot_write_gets_no_mark(
 
 @pytest.fixture
 def actor(effects: Path) -> FarmActor:
-    actor = FarmActor("ray-1", "cpu", 1, str(effects))
+    actor = FarmActor("ray-1", "cpu", 1, str(effects), "127.0.0.1")
     assert not actor.start().refusal
     return actor
 
@@ -82,7 +90,7 @@ def test_a_worker_with_a_gpu_that_torch_cannot_use_does_not_compute_on_the_cpu(
 
     if torch.cuda.is_available():
         pytest.skip("torch can use the GPU of this machine")
-    worker = FarmActor("ray-1", "gpu", 1, str(effects))
+    worker = FarmActor("ray-1", "gpu", 1, str(effects), "127.0.0.1")
     assert "it was given a GPU, but its torch finds no CUDA device" in worker.start().refusal
     with pytest.raises(FarmBug, match="before it started"):
         worker.run(make_order("invert"))

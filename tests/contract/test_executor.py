@@ -39,7 +39,6 @@ SHARED_CLUSTER = [pytest.mark.ray, pytest.mark.slow, pytest.mark.xdist_group("ra
         "fake",
         "local",
         pytest.param("ray", marks=SHARED_CLUSTER),
-        pytest.param("gang", marks=SHARED_CLUSTER),
     ],
 )
 def kind(request: pytest.FixtureRequest) -> str:
@@ -56,12 +55,11 @@ def make_executor(kind: str, request: pytest.FixtureRequest, effects: Path) -> E
     if kind == "fake":
         return FakeExecutor(as_the_effects)
     if kind == "local":
-        return LocalExecutor(Registry.load(effects), 1)
+        return LocalExecutor(Registry.load(effects))
     request.getfixturevalue("ray_cluster")
-    from farm_cluster import make_gang, make_pool
+    from farm_cluster import make_pool
 
-    make = {"ray": make_pool, "gang": make_gang}[kind]
-    return make(ExecutorOptions(workers=1, threads=1, plugins_dir=effects))
+    return make_pool(ExecutorOptions(workers=1, threads=1, plugins_dir=effects))
 
 
 def as_the_effects(order: Order) -> End:

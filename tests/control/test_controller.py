@@ -13,6 +13,7 @@ from farm.errors import BadInput, BadOutput, BadParameter, UnknownName, UserErro
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import JobChanged, News, Notice, Progressed, UnitChanged, WorkerChanged
+from farm.model.history import StoryLine
 from farm.model.job import Job, JobSpec, JobState, Wanted
 from farm.model.messages import Hold, Order, Reason
 from farm.model.unit import UnitState
@@ -39,7 +40,7 @@ def test_a_job_renders_every_picture_of_its_folder(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger, pictures: Path, tmp_path: Path
 ) -> None:
     farm = make_farm()
-    submitted = farm.controller.submit(spec)
+    submitted = farm.controller.add(spec)
     job = farm.run()
     assert job.id == submitted.id
     assert (job.state, job.reason) == (JobState.COMPLETED, "")
@@ -52,7 +53,7 @@ def test_orders_carry_the_checked_parameters_and_the_plan(
     make_farm: MakeFarm, spec: JobSpec
 ) -> None:
     farm = make_farm()
-    farm.controller.submit(spec.model_copy(update={"params": {"amount": "0.5"}}))
+    farm.controller.add(spec.model_copy(update={"params": {"amount": "0.5"}}))
     farm.run()
     assert {order.plan for order in farm.executor.orders} == {spec.plan}
     assert all(order.params == {"amount": 0.5} for order in farm.executor.orders)
@@ -62,7 +63,7 @@ def test_paths_are_stored_as_absolute_paths(
     make_farm: MakeFarm, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    job = make_farm().controller.submit(JobSpec(task="copy", inputs=("in",), output="out/"))
+    job = make_farm().controller.add(JobSpec(task="copy", inputs=("in",), output="out/"))
     assert job.spec.inputs == (str(pictures),)
     assert job.spec.output == f"{tmp_path}/out/"
 
@@ -71,7 +72,7 @@ def test_a_failing_unit_is_quarantined_and_the_others_continue(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
     farm = make_farm({"a": ["die", "die", "die"], "b": [failed(Reason.MEMORY), "succeed"]})
-    farm.controller.submit(spec)
+    farm.controller.add(spec)
     job = farm.run()
     assert (job.state, job.reason) == (JobState.COMPLETED, "1 of 3 failed")
     assert states(ledger, job) == {"a": S.QUARANTINED, "b": S.SUCCEEDED, "c": S.SUCCEEDED}
@@ -84,7 +85,7 @@ def test_a_refused_input_does_not_fail_the_others(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
     farm = make_farm({"b": [failed(Reason.USER_ERROR, is_fatal=True)]})
-    farm.controller.submit(spec)
+    farm.controller.add(spec)
     job = farm.run()
     assert states(ledger, job) == {"a": S.SUCCEEDED, "b": S.QUARANTINED, "c": S.SUCCEEDED}
     assert names(farm.executor).count("b") == 1
@@ -94,7 +95,7 @@ def test_a_worker_that_stops_responding_is_killed_and_another_renders_its_frame(
     make_farm: MakeFarm, spec: JobSpec
 ) -> None:
     farm = make_farm({"a": ["ignore_cancel"]})
-    farm.controller.submit(spec)
+    farm.controller.add(spec)
     assert farm.run().state is JobState.COMPLETED
     assert names(farm.executor).count("a") == 2
 
@@ -103,7 +104,7 @@ def test_a_late_report_of_a_dead_worker_changes_nothing(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
     farm = make_farm({"a": ["succeed_after_death"]})
-    farm.controller.submit(spec)
+    farm.controller.add(spec)
     job = farm.run()
     assert states(ledger, job) == dict.fromkeys("abc", S.SUCCEEDED)
     assert ledger.units(job.id)[0].attempts == 2
@@ -113,9 +114,9 @@ def test_the_next_job_reuses_the_workers_of_an_earlier_run(
     make_farm: MakeFarm, spec: JobSpec
 ) -> None:
     farm = make_farm()
-    farm.controller.submit(spec)
+    farm.controller.add(spec)
     farm.controller.run()
-    farm.controller.submit(spec)
+    farm.controller.add(spec)
     jobs = farm.controller.run()
     assert [job.state for job in jobs] == [JobState.COMPLETED] * 2
     assert len({e.worker for e in farm.log.events if isinstance(e, WorkerChanged)}) == 1
@@ -125,7 +126,7 @@ def test_a_cancelled_job_keeps_its_finished_frames(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
     farm = make_farm({"b": ["hang"]})
-    job = farm.controller.submit(spec)
+    job = farm.controller.add(spec)
 
     def cancel_at_b() -> bool:
         if states(ledger, job)["b"] is S.RUNNING:
@@ -142,7 +143,7 @@ def test_plugins_are_notified_of_finished_units_and_may_raise(
     make_farm: MakeFarm, spec: JobSpec, caplog: pytest.LogCaptureFixture
 ) -> None:
     farm = make_farm()
-    farm.controller.submit(spec)
+    farm.controller.add(spec)
     with caplog.at_level(logging.WARNING):
         assert farm.run().state is JobState.COMPLETED
     assert [f"cannot handle {name}" in caplog.text for name in "abc"] == [True] * 3
@@ -156,7 +157,7 @@ def test_a_job_waits_while_the_disk_is_full_and_then_renders_everything(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
     farm = make_farm({"a": [FULL] * 5})
-    job = farm.controller.submit(spec)
+    job = farm.controller.add(spec)
     began = farm.clock.time()
     assert farm.run().state is JobState.COMPLETED
     assert farm.clock.time() - began >= 30 + 60 + 120 + 240 + 300
@@ -169,7 +170,7 @@ def test_a_job_whose_disk_stays_full_waits_until_the_farm_is_stopped(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
     farm = make_farm({name: [FULL] * 99 for name in "abc"})
-    submitted = farm.controller.submit(spec)
+    submitted = farm.controller.add(spec)
     turns = iter(range(3000))
     (job,) = farm.controller.run(lambda: next(turns, None) is None)
     assert job.state is JobState.PAUSED
@@ -181,7 +182,7 @@ def test_a_farm_does_not_wait_for_a_job_that_it_cannot_run(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
     farm = make_farm({"a": [GONE]})
-    submitted = farm.controller.submit(spec)
+    submitted = farm.controller.add(spec)
     job = farm.run()
     assert (job.state, job.reason) == (JobState.PAUSED, "no plugin offers it")
     assert ledger.job(job.id) == job
@@ -204,9 +205,8 @@ class LedgerObserver:
         match event:
             case UnitChanged(unit, state, attempt):
                 story = self.ledger.story(unit.job)
-                assert state is S.SKIPPED or any(
-                    f" {unit.name} {state} attempt {attempt}" in line for line in story
-                )
+                change = unit.name, state, attempt
+                assert state is S.SKIPPED or change in map(changed, story)
                 if state is S.LEASED:
                     assert (unit.name, attempt) in [
                         (order.unit.name, order.attempt) for order in self.executor.orders
@@ -215,6 +215,10 @@ class LedgerObserver:
                 assert self.ledger.job(job.id) is not None
                 if job.state.is_final:
                     assert self.ledger.job(job.id) == job
+
+
+def changed(line: StoryLine) -> tuple[str, UnitState, int]:
+    return line.unit, line.state, line.attempt
 
 
 class CheckedExecutor(FakeExecutor):
@@ -231,8 +235,8 @@ def test_a_change_is_stored_then_acted_on_then_reported(
     registry: Registry, ledger: Ledger, spec: JobSpec
 ) -> None:
     def look(order: Order) -> None:
-        lease = f"{order.unit.name} leased attempt {order.attempt}"
-        assert any(lease in line for line in ledger.story(order.unit.job))
+        lease = order.unit.name, S.LEASED, order.attempt
+        assert lease in map(changed, ledger.story(order.unit.job))
 
     clock = FakeClock()
     script = scripted({"a": ["die", failed()], "b": [failed(is_fatal=True)]})
@@ -240,7 +244,7 @@ def test_a_change_is_stored_then_acted_on_then_reported(
     executor.look = look
     observer = LedgerObserver(ledger, executor)
     controller = Controller(registry, executor, ledger, clock=clock, observers=[observer])
-    controller.submit(spec)
+    controller.add(spec)
     (job,) = controller.run()
     assert job.reason == "1 of 3 failed"
     changes = [event for event in observer.events if isinstance(event, UnitChanged)]
@@ -257,7 +261,7 @@ def test_the_last_reported_states_equal_the_ledgers(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
     farm = make_farm({"a": ["die"], "c": [failed(), failed(), failed()]}, workers=2)
-    farm.controller.submit(spec)
+    farm.controller.add(spec)
     job = farm.run()
     notified = {name: farm.log.states(name)[-1] for name in "abc"}
     assert notified == states(ledger, job)
@@ -272,7 +276,7 @@ def refused(
     """Submit a spec that is refused; check that nothing is stored or reported."""
     farm = make_farm()
     with pytest.raises(UserError) as caught:
-        farm.controller.submit(spec.model_copy(update=changes))
+        farm.controller.add(spec.model_copy(update=changes))
     assert ledger.jobs() == []
     assert farm.log.events == []
     assert "\n" not in str(caught.value)
@@ -324,7 +328,7 @@ def test_a_spec_that_the_task_refuses_is_not_stored(
 
     controller = Controller(registry, FakeExecutor(), ledger, clock=FakeClock(), check=check)
     with pytest.raises(BadParameter, match="layer: starter has no layer '9z'"):
-        controller.submit(spec)
+        controller.add(spec)
     assert seen[0].params == {"amount": 1.0}
     assert ledger.jobs() == []
 
@@ -334,14 +338,14 @@ def test_a_spec_that_the_task_refuses_is_not_stored(
 
 def run_once(make_farm: MakeFarm, spec: JobSpec) -> None:
     farm = make_farm()
-    farm.controller.submit(spec)
+    farm.controller.add(spec)
     assert farm.run().state is JobState.COMPLETED
 
 
 def resumed(make_farm: MakeFarm, spec: JobSpec) -> tuple[list[str], Job]:
     """Resume the job in another farm; return the units it ran, and the job."""
     farm = make_farm()
-    farm.controller.submit(spec, resume=True)
+    farm.controller.add(spec, resume=True)
     job = farm.run()
     skipped = [name for name in "abc" if farm.log.states(name) == [S.SKIPPED]]
     assert sorted([*skipped, *names(farm.executor)]) == ["a", "b", "c"]
@@ -364,7 +368,7 @@ def test_a_job_can_be_resumed_twice(make_farm: MakeFarm, spec: JobSpec) -> None:
 def test_without_resume_every_frame_is_rendered_again(make_farm: MakeFarm, spec: JobSpec) -> None:
     run_once(make_farm, spec)
     farm = make_farm()
-    farm.controller.submit(spec)
+    farm.controller.add(spec)
     farm.run()
     assert sorted(names(farm.executor)) == ["a", "b", "c"]
 
@@ -419,7 +423,7 @@ def test_a_notice_says_why_nothing_can_be_reused(make_farm: MakeFarm, spec: JobS
     plan = spec.plan.model_copy(update={"threads": 7})
     other = spec.model_copy(update={"plan": plan, "params": {"amount": 0.5}})
     farm = make_farm()
-    farm.controller.submit(other, resume=True)
+    farm.controller.add(other, resume=True)
     notices = [event for event in farm.log.events if isinstance(event, Notice)]
     note = (
         "nothing can be reused: amount changed from 1.0 to 0.5; threads changed from 1 to 7; "
@@ -431,7 +435,7 @@ def test_a_notice_says_why_nothing_can_be_reused(make_farm: MakeFarm, spec: JobS
 def test_a_first_job_and_an_equal_job_give_no_notice(make_farm: MakeFarm, spec: JobSpec) -> None:
     for _ in range(2):
         farm = make_farm()
-        farm.controller.submit(spec, resume=True)
+        farm.controller.add(spec, resume=True)
         farm.run()
         assert not [event for event in farm.log.events if isinstance(event, Notice)]
 
@@ -451,20 +455,20 @@ def test_a_job_that_keeps_frames_stays_on_their_device(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger, tmp_path: Path
 ) -> None:
     run_once(make_farm, spec)
-    record_device(ledger, ledger.jobs()[-1], "cpu AVX512")
+    record_device(ledger, ledger.jobs()[0], "cpu AVX512")
     (tmp_path / "out" / "b.png").unlink()
     for _ in range(2):
-        assert make_farm().controller.submit(spec, resume=True).device == "cpu AVX512"
+        assert make_farm().controller.add(spec, resume=True).device == "cpu AVX512"
     for path in (tmp_path / "out").glob("*.png"):
         path.unlink()
-    assert make_farm().controller.submit(spec, resume=True).device == ""
+    assert make_farm().controller.add(spec, resume=True).device == ""
 
 
 def test_a_quarantined_unit_is_retried_when_the_job_is_resumed(
     make_farm: MakeFarm, spec: JobSpec
 ) -> None:
     farm = make_farm({"a": ["die", "die", "die"]})
-    farm.controller.submit(spec)
+    farm.controller.add(spec)
     assert farm.run().reason == "1 of 3 failed"
     again, job = resumed(make_farm, spec)
     assert again == ["a"]
@@ -474,7 +478,7 @@ def test_a_quarantined_unit_is_retried_when_the_job_is_resumed(
 def stopped_at_b(make_farm: MakeFarm, spec: JobSpec, ledger: Ledger, end: str) -> FakeExecutor:
     """Stop a farm, as Ctrl-C does, while b is running."""
     farm = make_farm({"b": [end]})  # type: ignore[list-item]
-    job = farm.controller.submit(spec)
+    job = farm.controller.add(spec)
     farm.controller.run(lambda: states(ledger, job)["b"] is S.RUNNING)
     farm.controller.stop(seconds=10)
     farm.controller.scheduler.validate()
@@ -494,7 +498,7 @@ def test_a_stopped_farm_leaves_its_job_to_be_resumed(
     assert names(executor) == ["a", "b"]
     again, job = resumed(make_farm, spec)
     assert again == ["b", "c"]
-    before, now = ledger.jobs()
+    now, before = ledger.jobs()
     assert (before.state, before.reason) == (JobState.CANCELLED, f"resumed as {job.id}")
     assert now == job
     assert job.state is JobState.COMPLETED
@@ -504,7 +508,7 @@ def test_stopping_gives_up_in_time_on_a_unit_that_does_not_stop(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
     farm = make_farm({"a": ["ignore_cancel"]})
-    job = farm.controller.submit(spec)
+    job = farm.controller.add(spec)
     farm.controller.run(lambda: states(ledger, job)["a"] is S.RUNNING)
     began = farm.clock.time()
     farm.controller.stop(seconds=10)
@@ -528,10 +532,11 @@ def test_a_stopped_job_is_recovered_where_it_stopped(
 def test_a_paused_job_stays_paused_for_the_next_farm(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
-    job = make_farm().controller.submit(spec)
+    job = make_farm().controller.add(spec)
     first = make_farm()
     first.controller.recover()
-    first.controller.want(job.id, Wanted.PAUSE)
+    paused = first.controller.want(job.id, Wanted.PAUSE)
+    first.controller.run(paused.done)
     second = make_farm()
     (taken,) = second.controller.recover()
     assert taken.wanted is Wanted.PAUSE
@@ -546,7 +551,7 @@ def test_spent_tries_count_in_the_next_farm(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
     farm = make_farm({"a": [failed(Reason.STORAGE)] * 9})
-    job = farm.controller.submit(spec)
+    job = farm.controller.add(spec)
     farm.controller.run(lambda: len(ledger.units(job.id)[0].failures) == 4)
     again = make_farm({"a": [failed(Reason.STORAGE)] * 9})
     again.controller.recover()

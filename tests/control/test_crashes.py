@@ -114,7 +114,7 @@ class Farms:
             )
             with suppress(Killed):
                 if not recovers or not controller.recover():
-                    controller.submit(self.spec, resume=True)
+                    controller.add(self.spec, resume=True)
                 controller.run()
             kill(controller)
         return executor
@@ -135,7 +135,7 @@ class Recorded:
 
 def recorded(farms: Farms) -> Recorded:
     with closing(Ledger.open(farms.url)) as ledger:
-        jobs = [job for job in ledger.jobs() if job.spec.output == farms.spec.output]
+        jobs = [job for job in ledger.jobs()[::-1] if job.spec.output == farms.spec.output]
         records = [record for job in jobs for record in ledger.units(job.id)]
     return Recorded([j.state for j in jobs], {r.unit.name for r in records if r.state.is_done})
 
@@ -198,7 +198,7 @@ def test_a_frame_that_kills_five_farms_in_a_row_is_quarantined(
     executor = farms.run(KillSwitch(ENOUGH), recovers=recovers)
     assert executor.orders == []
     with closing(Ledger.open(ledger_url)) as ledger:
-        job = ledger.jobs()[-1]
+        job = ledger.jobs()[0]
         quarantined = next(r for r in ledger.units(job.id) if r.unit.name == "a")
     assert quarantined.state is UnitState.QUARANTINED
     assert quarantined.reason.startswith("5 farms in a row died while they ran this unit; ")
@@ -229,7 +229,7 @@ def kill_at_frame_a(farms: Farms, *, recovers: bool = False) -> None:
             farms.registry, executor, ledger, clock=farms.clock, observers=[Observer()]
         )
         if not recovers or not controller.recover():
-            controller.submit(farms.spec, resume=True)
+            controller.add(farms.spec, resume=True)
         with pytest.raises(Killed):
             controller.run()
         kill(controller)

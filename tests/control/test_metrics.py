@@ -93,7 +93,7 @@ class Watched:
     port: int
 
     def run(self, spec: JobSpec) -> Scrape:
-        self.controller.submit(spec)
+        self.controller.add(spec)
         self.controller.run()
         return scrape(self.port)
 
@@ -150,7 +150,7 @@ def test_counters_equal_the_ledger(watched: Watched, spec: JobSpec) -> None:
     assert scraped.value("farm_overlap_pixels_total", task="copy", plugin="copying") == sum(
         f.overlap_pixels for f in figures
     )
-    leases = [line for line in watched.ledger.story(job.id) if " leased " in line]
+    leases = [line for line in watched.ledger.story(job.id) if line.state is UnitState.LEASED]
     durations = "farm_unit_duration_seconds_count"
     assert scraped.value(durations, task="copy", plugin="copying", stage="queue") == len(leases)
     assert scraped.value(durations, task="copy", plugin="copying", stage="compute") == 2
@@ -168,7 +168,7 @@ def test_dead_workers_and_their_late_reports_are_counted(watched: Watched, spec:
 def test_skipped_frames_are_counted_and_add_no_pixels(watched: Watched, spec: JobSpec) -> None:
     watched.run(spec)
     watched.clock.advance(60)
-    watched.controller.submit(spec, resume=True)
+    watched.controller.add(spec, resume=True)
     watched.controller.run()
     scraped = scrape(watched.port)
     assert scraped.value("farm_units_total", task="copy", plugin="copying", outcome="skipped") == 2
@@ -199,7 +199,7 @@ def test_a_frame_is_counted_once_and_the_rest_of_a_film_is_not(
 
 
 def test_gauges_show_the_current_state(watched: Watched, spec: JobSpec) -> None:
-    watched.controller.submit(spec)
+    watched.controller.add(spec)
     watched.clock.advance(7)
     scraped = scrape(watched.port)
     assert scraped.by("farm_units_in_state", "state") == {"ready": 3}
@@ -243,7 +243,7 @@ def test_a_scrape_during_a_job_is_answered(
     observers = [watched.metrics, Scraper()]
     executor = FakeExecutor(clock=watched.clock)
     controller = Controller(registry, executor, ledger, clock=watched.clock, observers=observers)
-    controller.submit(spec)
+    controller.add(spec)
     controller.run()
     assert seen == [1, 2, 3]
 

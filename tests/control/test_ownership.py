@@ -53,7 +53,7 @@ def open_farm(registry: Registry, ledger_url: str) -> Iterator[Open]:
 def busy(open_farm: Open, spec: JobSpec) -> Farm:
     """A farm whose unit a is running and does not end."""
     farm = open_farm({"a": ["hang"] * 9})
-    farm.controller.submit(spec)
+    farm.controller.add(spec)
     farm.controller.run(lambda: farm.log.states("a")[-1:] == [S.RUNNING])
     return farm
 
@@ -63,7 +63,7 @@ def files(spec: JobSpec) -> dict[str, bytes]:
 
 
 def jobs(ledger: Ledger) -> list[tuple[str, JobState]]:
-    return [(job.id, job.state) for job in ledger.jobs()]
+    return [(job.id, job.state) for job in reversed(ledger.jobs())]
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -87,7 +87,7 @@ def test_a_second_job_for_the_same_files_is_refused_and_changes_nothing(
         with pytest.raises(
             BadOutput, match=f"job {first} .* is writing it; wait until it ends, stop it"
         ):
-            second.controller.submit(wanted, resume=resume)
+            second.controller.add(wanted, resume=resume)
     assert files(spec) == before
     assert jobs(ledger) == recorded
 
@@ -98,7 +98,7 @@ def test_leftovers_are_removed_only_after_the_output_is_claimed(
     half = Path(spec.output, ".farm-0123456789abcdef.part")
     half.write_bytes(b"half a picture")
     with pytest.raises(BadOutput):
-        open_farm().controller.submit(spec)
+        open_farm().controller.add(spec)
     assert half.exists()
 
 
@@ -122,7 +122,7 @@ def test_an_ended_job_frees_its_output(open_farm: Open, spec: JobSpec) -> None:
 
 def open_farm_and_run(open_farm: Open, spec: JobSpec) -> None:
     farm = open_farm()
-    farm.controller.submit(spec)
+    farm.controller.add(spec)
     assert farm.run().state is JobState.COMPLETED
 
 
@@ -146,7 +146,7 @@ def test_a_refused_job_gives_its_output_back(
     farm = open_farm()
     farm.controller._ledger.__class__ = Interrupted
     with pytest.raises(KeyboardInterrupt):
-        farm.controller.submit(spec)
+        farm.controller.add(spec)
     assert not Path(spec.output).exists()
 
 
@@ -196,7 +196,7 @@ def test_other_jobs_go_on_after_one_is_lost(
 ) -> None:
     overtake(busy, open_farm, ledger)
     other = spec.model_copy(update={"output": f"{spec.output}other/"})
-    busy.controller.submit(other)
+    busy.controller.add(other)
     busy.executor.script = scripted({})
     lost, done = busy.controller.run()
     assert lost.state is JobState.CANCELLED
@@ -208,12 +208,12 @@ def test_an_order_that_could_not_be_stored_is_not_given(
     open_farm: Open, spec: JobSpec, ledger: Ledger
 ) -> None:
     first = open_farm()
-    first.controller.submit(spec)
+    first.controller.add(spec)
     overtake(first, open_farm, ledger)
     first.controller.run()
     assert first.executor.orders == []
     other = spec.model_copy(update={"output": f"{spec.output}other/"})
-    first.controller.submit(other)
+    first.controller.add(other)
     assert first.controller.run()[-1].state is JobState.COMPLETED
     first.controller.scheduler.validate()
     workers = {event.worker for event in first.log.events if isinstance(event, WorkerChanged)}
@@ -225,7 +225,7 @@ def test_a_farm_that_finds_another_claim_in_place_of_its_own_drops_the_job(
 ) -> None:
     (claim,) = Path(spec.output).glob(".farm-*.claim")
     claim.unlink()
-    open_farm(url=f"sqlite:///{tmp_path / 'other.db'}").controller.submit(spec)
+    open_farm(url=f"sqlite:///{tmp_path / 'other.db'}").controller.add(spec)
     (job,) = busy.controller.run()
     assert job.state is JobState.CANCELLED
     assert "is writing it" in job.reason
@@ -256,7 +256,7 @@ def test_a_farm_keeps_its_claims_while_it_reads_large_files_to_resume(
 
     farm = open_farm()
     farm.controller._ledger.__class__ = Slow
-    farm.controller.submit(spec, resume=True)
+    farm.controller.add(spec, resume=True)
     assert kept == [True]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,11 +56,37 @@ def test_frames_are_removed_when_their_part_is_done_and_no_sooner(
     assert existing(units) == set(units) - set(frames(units, part=1))
 
 
+def test_files_at_urls_are_removed_as_on_a_disk(folder_storage: Any) -> None:
+    frames = [FilmFrame("clip.mp4", place + 1, place, 1, place / 25) for place in range(2)]
+    folder, target = f"{folder_storage.root}/.out.mp4.farm", f"{folder_storage.root}/out.mp4"
+    strip = FrameSequence("clip", frames, target, folder, FilmFormat("h264"))
+    planned = plan_units("job", Footage(sequences=(strip,)), FilmOptions())
+    working = WorkingFiles([RestoredUnit(unit, S.BLOCKED) for unit in planned])
+    for unit in planned:
+        folder_storage.put(unit.target.removeprefix(f"{folder_storage.root}/"))
+    for unit in planned[:-1]:
+        working.on_change(UnitChanged(unit, S.SUCCEEDED, 1))
+    assert folder_storage.names() == [".out.mp4.farm/part0001.nut", "out.mp4"]
+    working.on_change(UnitChanged(planned[-1], S.SUCCEEDED, 1))
+    assert folder_storage.names() == ["out.mp4"]
+
+
 def test_the_folder_is_removed_with_its_last_file(units: dict[str, Unit], end: End) -> None:
     for name in units:
         end(name, S.SUCCEEDED)
     assert existing(units) == {"clip/film"}
     assert not Path(units["clip/part0001"].target).parent.exists()
+
+
+def test_a_frame_that_is_tried_again_counts_as_it_ends_then(
+    units: dict[str, Unit], end: End
+) -> None:
+    first = frames(units, part=1)[0]
+    end(first, S.QUARANTINED)
+    end(first, S.READY)
+    for name in units:
+        end(name, S.SUCCEEDED)
+    assert existing(units) == {"clip/film"}
 
 
 def test_skipped_frames_count_as_done(units: dict[str, Unit], end: End) -> None:

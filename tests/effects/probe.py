@@ -148,6 +148,63 @@ class Look(Effect):
         return image
 
 
+class Total(Effect):
+    """Paints the picture in the last bits of a sum, which depend on the number of threads."""
+
+    name = "total"
+
+    def render(self, image: "Tensor", context: Context) -> "Tensor":
+        import torch
+
+        total = torch.randn(2**22, generator=context.generator()).sum()
+        return torch.full_like(image, (total.view(torch.int32) & 255).item() / 255)
+
+
+class Together(Effect):
+    """Meets its other workers again and again until a file appears; one of them may fail first.
+
+    Each worker writes its process id to the file "began" with its rank. how: what the worker of
+    rank "who" does, unless the file "once" exists, which it creates. beside: what the others do then.
+    """
+
+    name = "together"
+
+    class Params(TaskParams):
+        began: str
+        until: str
+        once: str = ""
+        who: int = 0
+        how: Literal["go on", "raise", "die", "hang"] = "go on"
+        beside: Literal["go on", "hang"] = "go on"
+
+    def render(self, image: "Tensor", context: Context) -> "Tensor":
+        rank = context.world.rank
+        Path(f"{self.params.began}-{rank}").write_text(str(os.getpid()))
+        if rank == self.params.who and self.params.once and not Path(self.params.once).exists():
+            Path(self.params.once).touch()
+            self._act(self.params.how)
+        elif rank != self.params.who:
+            self._act(self.params.beside)
+        while not self._is_over(image, context):
+            context.progress(0.5, "waiting")
+            time.sleep(0.005)
+        return 1 - image
+
+    def _act(self, how: str) -> None:
+        match how:
+            case "raise":
+                throw(KeyError("colour"))
+            case "die":
+                os._exit(7)
+            case "hang":
+                time.sleep(3600)
+
+    def _is_over(self, image: "Tensor", context: Context) -> bool:
+        found = image.new_tensor([float(Path(self.params.until).exists())])
+        context.world.all_reduce(found)
+        return found.item() > 0
+
+
 class Fill(Run):
     """A run whose own writing fails with this error of the system."""
 
@@ -163,4 +220,4 @@ class Fill(Run):
 
 @hookimpl
 def farm_tasks() -> list[type[Task]]:
-    return [Invert, Grain, Wait, Crash, Faulty, Half, Look, Fill]
+    return [Invert, Grain, Wait, Crash, Faulty, Half, Look, Total, Together, Fill]

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from functools import partial
+from threading import Event, Thread
 
 import pytest
 import torch
@@ -239,3 +240,49 @@ class DataDependent(nn.Module):
 def test_a_network_that_cannot_be_traced_is_refused() -> None:
     with pytest.raises(PluginError, match=r"plugin small: torch\.fx cannot trace the network: "):
         small_network(DataDependent())
+
+
+class Traced(nn.Module):
+    """A network that does something else while it is traced."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3)
+        self.meanwhile = meanwhile
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.meanwhile()
+        return F.relu(self.conv(x))
+
+
+def test_modules_run_in_other_threads_while_a_network_is_traced() -> None:
+    other, outputs = nn.Conv2d(3, 3, 3), list[Tensor]()
+    image = torch.ones(1, 3, 8, 8)
+
+    def run_elsewhere() -> None:
+        thread = Thread(target=lambda: outputs.append(other(image)))
+        thread.start()
+        thread.join()
+
+    graph = cut.trace(Traced(run_elsewhere), "traced")
+    assert torch.equal(outputs[0], other(image))
+    assert [node.op for node in graph.nodes].count("call_module") == 1
+
+
+def test_networks_are_traced_one_after_the_other() -> None:
+    before, first_is_done, second_has_begun = nn.Module.__call__, Event(), Event()
+
+    def begin_and_wait() -> None:
+        second_has_begun.set()
+        first_is_done.wait(10)
+
+    second = Thread(target=cut.trace, args=(Traced(begin_and_wait), "second"))
+
+    def start_second() -> None:
+        second.start()
+        second_has_begun.wait(0.2)
+
+    cut.trace(Traced(start_second), "first")
+    first_is_done.set()
+    second.join()
+    assert nn.Module.__call__ is before

@@ -1,5 +1,7 @@
 """Workers that share a picture compute the same bits as a single worker."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -41,6 +43,17 @@ def test_every_worker_gets_all_results_in_order_and_each_is_computed_once(
 def test_every_worker_gets_the_text_of_the_first(text: str, size: int) -> None:
     told = Threads(size).run(lambda world: world.broadcast_text(text if world.rank == 0 else "own"))
     assert told == [text] * size
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"0123456789" * 5])
+def test_every_worker_gets_the_file_of_the_first(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farm.engine.world._PIECE_BYTES", 10)
+    files = [tmp_path / str(rank) for rank in range(3)]
+    files[0].write_bytes(content)
+    Threads(3).run(lambda world: world.copy_file(files[0], files[world.rank]))
+    assert [file.read_bytes() for file in files] == [content] * 3
 
 
 SIZES = pytest.mark.parametrize("size", [2, 3])

@@ -67,7 +67,7 @@ class Farm:
         (plugins / "tinting.py").write_text(EFFECT)
         self._registry = Registry.load(plugins)
         self._ledger = Ledger.open(f"sqlite:///{folder / 'ledger.db'}")
-        self._executor = LocalExecutor(self._registry, 1)
+        self._executor = LocalExecutor(self._registry)
         self.notes: list[str] = []
         self._after: dict[int, Act] = {}
         self._done = 0
@@ -82,7 +82,7 @@ class Farm:
         """Run a job to its end; return its units by name. after: what to do after so many units."""
         self._after, self._done = dict(after or {}), 0
         controller = Controller(self._registry, self._executor, self._ledger, observers=[self])
-        job = controller.submit(spec, resume=resume)
+        job = controller.add(spec, resume=resume)
         controller.run()
         return {record.unit.name: record for record in self._ledger.units(job.id)}
 

@@ -46,7 +46,7 @@ def order(tmp_path: Path) -> Order:
 
 def run(order: Order) -> Path:
     """Carry out an order and return the run's folder."""
-    Worker(Registry.load(), "cpu", 1).run(order, lambda *_: None, lambda: False)
+    Worker(Registry.load(), "cpu").run(order, lambda *_: None, lambda: False)
     return Path(order.unit.target).parent
 
 

@@ -4,12 +4,15 @@ import errno
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from farm.errors import (
@@ -40,7 +43,7 @@ EFFECTS = Path(__file__).parents[1] / "effects"
 
 @pytest.fixture(scope="module")
 def worker() -> Worker:
-    return Worker(Registry.load(EFFECTS), "cpu", 1)
+    return Worker(Registry.load(EFFECTS), "cpu")
 
 
 @pytest.fixture
@@ -100,17 +103,44 @@ def test_equal_orders_write_equal_bytes(worker: Worker, order: Order) -> None:
     assert run(worker, order).target_sha256 == run(worker, order).target_sha256
 
 
+@pytest.mark.slow
+def test_each_order_is_run_with_the_threads_of_its_plan(worker: Worker, order: Order) -> None:
+    expected = {threads: rendered_by_a_new_process(order, threads) for threads in (1, 2)}
+    assert expected[1] != expected[2]
+    for threads in (2, 1, 2):
+        planned = replace(order, task="total", plan=Plan(threads=threads))
+        run(worker, planned)
+        assert pixels(planned) == expected[threads]
+
+
+def rendered_by_a_new_process(order: Order, threads: int) -> bytes:
+    """Return the pixels of a worker whose process has had so many threads from the start."""
+    planned = replace(order, task="total", plan=Plan(threads=threads))
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        process.submit(render_with_threads, planned).result()
+    return pixels(planned)
+
+
+def render_with_threads(order: Order) -> None:
+    torch.set_num_threads(order.plan.threads)
+    run(Worker(Registry.load(EFFECTS), "cpu"), order)
+
+
+def pixels(order: Order) -> bytes:
+    return Image.open(order.unit.target).tobytes()
+
+
 def test_the_grain_depends_on_seed_and_frame(worker: Worker, order: Order) -> None:
-    def pixels(order: Order) -> bytes:
+    def rendered(order: Order) -> bytes:
         run(worker, order)
-        return Image.open(order.unit.target).tobytes()
+        return pixels(order)
 
     order = replace(order, task="grain")
     others = (
         replace(order, plan=Plan(seed=1)),
         replace(order, unit=replace(order.unit, name="other.png")),
     )
-    assert len({pixels(one) for one in (order, *others)}) == 3
+    assert len({rendered(one) for one in (order, *others)}) == 3
 
 
 @pytest.mark.parametrize(("task", "width", "height"), [("invert", 12, 9), ("half", 6, 5)])
@@ -181,10 +211,6 @@ def test_running_out_of_memory_raises_device_memory(worker: Worker, order: Order
                 "refuses the job's parameters: amount: should be less than or equal to 1, not 2; "
                 "install the version that the job began with and restart the farm"
             ),
-        ),
-        (
-            {"plan": Plan(threads=2)},
-            "the plan needs 2 threads per worker, but this worker has 1; use the same --threads",
         ),
     ],
 )

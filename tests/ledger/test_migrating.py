@@ -1,24 +1,24 @@
 """Ledgers of older farms are brought to the head revision; those of newer farms are refused."""
 
 import json
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
-from pathlib import Path
+from functools import partial
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, inspect
+from sqlalchemy import Connection, MetaData, inspect, text
 
 from farm.errors import UserError
 from farm.ledger import Ledger
 from farm.ledger.migrating import BASELINE, alembic_config, migrate, run_migrations
+from farm.ledger.opening import _connectable
 from farm.ledger.tables import HEAD, metadata
 from farm.model.events import UnitChanged
 from farm.model.history import RestoredUnit
@@ -26,70 +26,100 @@ from farm.model.job import Job, JobSpec, JobState
 from farm.model.messages import Figures
 from farm.model.unit import Unit, UnitState
 
+from ..postgres_server import PostgresServer  # noqa: TID252 - shared between rooms
+from .farms import at_once
+
 UNIT = Unit("job", "a", "in/a.png", "out/a.png")
 
-OLD_JOB = "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, 'run', '')"
-OLD_UNIT = "INSERT INTO units VALUES (?, ?, ?, ?, ?, '[]', ?, FALSE, FALSE, ?, 1, '', ?)"
+OLD_JOB = "INSERT INTO jobs VALUES (:id, :key, :spec, :created, :state, 'run', '')"
+OLD_UNIT = (
+    "INSERT INTO units VALUES (:job, :number, :name, :source, :target, '[]', :work,"
+    " FALSE, FALSE, :state, 1, '', :figures)"
+)
+OLD_STORY = (
+    "INSERT INTO story (at, job, unit, state, attempt, worker, reason, by)"
+    " VALUES (:at, :job, 'a', 'succeeded', 1, '', '', 'policy')"
+)
 OLD_FAILURE = (
     "INSERT INTO failures (job, unit, attempt, reason, message, traceback)"
-    " VALUES (?, 'b', ?, 'bug', 'it broke', ?)"
+    " VALUES (:job, 'b', :attempt, 'bug', 'it broke', :traceback)"
 )
 RENDER = '{"kind": "render"}'
 OLD_UNITS = (("a", "succeeded", json.dumps(asdict(Figures()))), ("b", "running", None))
 
 
-@pytest.fixture
-def file(ledger_url: str, spec: JobSpec) -> Path:
-    """A closed ledger with one job of one unit."""
-    with closing(Ledger.open(ledger_url)) as ledger:
-        ledger.add(Job("job", spec, 1.0), [RestoredUnit(UNIT, UnitState.READY)])
-    return Path(ledger_url.removeprefix("sqlite:///"))
+@contextmanager
+def database(url: str) -> Iterator[Connection]:
+    """Change a database behind the ledger's back."""
+    engine = _connectable(url)
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
 
 
-def execute(file: Path, *statements: str) -> None:
-    with closing(sqlite3.connect(file)) as connection:
+def execute(url: str, *statements: str) -> None:
+    with database(url) as connection:
         for statement in statements:
-            connection.execute(statement)
-        connection.commit()
+            connection.execute(text(statement))
 
 
-def dump(file: Path) -> list[str]:
-    with closing(sqlite3.connect(file)) as connection:
-        return list(connection.iterdump())
+def query(url: str, statement: str) -> list[tuple[object, ...]]:
+    with database(url) as connection:
+        return [tuple(row) for row in connection.execute(text(statement))]
 
 
-def refusal(file: Path) -> str:
+def dump(url: str) -> dict[str, list[tuple[object, ...]]]:
+    """Return every row of every table."""
+    with database(url) as connection:
+        there = MetaData()
+        there.reflect(connection)
+        return {
+            table.name: [tuple(row) for row in connection.execute(table.select())]
+            for table in there.sorted_tables
+        }
+
+
+def refusal(url: str) -> str:
     with pytest.raises(UserError) as caught:
-        Ledger.open(f"sqlite:///{file}")
+        Ledger.open(url)
     return str(caught.value)
 
 
 @pytest.fixture
-def old_file(tmp_path: Path, spec: JobSpec) -> Path:
+def known(ledger_url: str, spec: JobSpec) -> str:
+    """A closed ledger with one job of one unit."""
+    with closing(Ledger.open(ledger_url)) as ledger:
+        ledger.add(Job("job", spec, 1.0), [RestoredUnit(UNIT, UnitState.READY)])
+    return ledger_url
+
+
+@pytest.fixture
+def old(ledger_url: str, spec: JobSpec) -> str:
     """A ledger as the first revision made it, with an old job and one that was killed."""
-    file = tmp_path / "old.db"
-    engine = create_engine(f"sqlite:///{file}")
-    with engine.begin() as connection:
+    with database(ledger_url) as connection:
         config = alembic_config()
         config.attributes["connection"] = connection
         command.upgrade(config, BASELINE)
-        for job, created, job_state in (("old", 0.5, "completed"), ("job", 1.0, "running")):
-            connection.exec_driver_sql(
-                OLD_JOB, (job, spec.key, spec.model_dump_json(), created, job_state)
-            )
-            for number, (name, state, figures) in enumerate(OLD_UNITS):
-                unit = (job, number, name, f"in/{name}.png", f"out/{name}.png", RENDER)
-                connection.exec_driver_sql(OLD_UNIT, (*unit, state, figures))
+        job = {"key": spec.key, "spec": spec.model_dump_json()}
+        for name, created, job_state in (("old", 0.5, "completed"), ("job", 1.0, "running")):
+            row = {**job, "id": name, "created": created, "state": job_state}
+            connection.execute(text(OLD_JOB), row)
+            for number, (unit, state, figures) in enumerate(OLD_UNITS):
+                row = {"job": name, "number": number, "name": unit, "work": RENDER}
+                row |= {"source": f"in/{unit}.png", "target": f"out/{unit}.png"}
+                connection.execute(text(OLD_UNIT), {**row, "state": state, "figures": figures})
             for attempt, traceback in enumerate(("Traceback ...", "", "Traceback ...")):
-                connection.exec_driver_sql(OLD_FAILURE, (job, attempt, traceback))
-    engine.dispose()
-    return file
+                row = {"job": name, "attempt": attempt, "traceback": traceback}
+                connection.execute(text(OLD_FAILURE), row)
+        for at in (0.75, 0.875):
+            connection.execute(text(OLD_STORY), {"at": at, "job": "old"})
+    return ledger_url
 
 
-def test_an_old_ledger_keeps_everything_that_it_knows(old_file: Path, spec: JobSpec) -> None:
-    with closing(Ledger.open(f"sqlite:///{old_file}")) as ledger:
-        old, job = ledger.jobs()
-        assert (old.id, old.spec, old.state) == ("old", spec, JobState.COMPLETED)
+def test_an_old_ledger_keeps_everything_that_it_knows(old: str, spec: JobSpec) -> None:
+    with closing(Ledger.open(old)) as ledger:
+        job, ended = ledger.jobs()
+        assert (ended.id, ended.spec, ended.state) == ("old", spec, JobState.COMPLETED)
         assert job == Job("job", spec, 1.0, JobState.RUNNING)
         assert ledger.latest(spec.task, spec.output) == job
         assert [j.id for j in ledger.unfinished()] == ["job"]
@@ -100,57 +130,61 @@ def test_an_old_ledger_keeps_everything_that_it_knows(old_file: Path, spec: JobS
         targets = [done.unit.target, held.unit.target]
         assert set(ledger.finished(spec.key, targets)) == {UNIT.target}
         assert ledger.crashes(spec.key, targets) == {held.unit.target: 2}
-    with closing(sqlite3.connect(old_file)) as connection:
-        assert connection.execute("SELECT text FROM tracebacks").fetchall() == [("Traceback ...",)]
+    assert query(old, "SELECT text FROM tracebacks") == [("Traceback ...",)]
 
 
-def test_a_job_of_an_old_ledger_can_be_taken_and_ended(old_file: Path) -> None:
-    with closing(Ledger.open(f"sqlite:///{old_file}")) as ledger:
+def test_an_ended_job_of_an_old_ledger_ended_with_its_last_change(old: str) -> None:
+    with closing(Ledger.open(old)) as ledger:
+        assert ledger.forget(0.875) == 0
+        assert ledger.forget(0.876) == 1
+        assert [job.id for job in ledger.jobs()] == ["job"]
+
+
+def test_a_job_of_an_old_ledger_can_be_taken_and_ended(old: str) -> None:
+    with closing(Ledger.open(old)) as ledger:
         ledger.take("job", 2.0)
         done = UnitChanged(ledger.units("job")[1].unit, UnitState.SUCCEEDED, 1)
         ledger.record([done], 3.0)
         assert ledger.counts("job") == {UnitState.SUCCEEDED: 2}
 
 
-def assert_opens_at_head(file: Path) -> None:
-    with closing(Ledger.open(f"sqlite:///{file}")) as ledger:
+def assert_opens_at_head(url: str) -> None:
+    with closing(Ledger.open(url)) as ledger:
         assert ledger.units("job")[0].unit == UNIT
-    with closing(sqlite3.connect(file)) as connection:
-        assert connection.execute("SELECT schema FROM about").fetchall() == [(2,)]
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(HEAD,)]
+    assert query(url, "SELECT schema FROM about") == [(2,)]
+    assert query(url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
 
 
-def test_a_ledger_from_before_revisions_is_adopted_and_migrated(old_file: Path) -> None:
-    execute(old_file, "DROP TABLE alembic_version")
+def test_a_ledger_from_before_revisions_is_adopted_and_migrated(old: str) -> None:
+    execute(old, "DROP TABLE alembic_version")
     for _ in range(2):
-        assert_opens_at_head(old_file)
+        assert_opens_at_head(old)
 
 
-def test_a_ledger_of_schema_1_is_upgraded(old_file: Path) -> None:
+def test_a_ledger_of_schema_1_is_upgraded(old: str) -> None:
     columns = ("work", "is_tolerant", "is_working")
     execute(
-        old_file,
+        old,
         "DROP TABLE alembic_version",
         *(f"ALTER TABLE units DROP COLUMN {column}" for column in columns),
         "UPDATE about SET schema = 1",
     )
     for _ in range(2):
-        assert_opens_at_head(old_file)
+        assert_opens_at_head(old)
 
 
 @pytest.mark.parametrize("spec_text", ["{}", "not JSON"])
 def test_a_migration_that_fails_says_so_in_one_line_and_changes_nothing(
-    old_file: Path, spec_text: str
+    old: str, spec_text: str
 ) -> None:
-    with closing(sqlite3.connect(old_file)) as connection:
-        connection.execute("UPDATE jobs SET spec = ?", [spec_text])
-        connection.commit()
-    before = dump(old_file)
-    message = refusal(old_file)
+    with database(old) as connection:
+        connection.execute(text("UPDATE jobs SET spec = :spec"), {"spec": spec_text})
+    before = dump(old)
+    message = refusal(old)
     assert "it could not be brought up to date: " in message
-    assert "it is unchanged; set FARM_LEDGER to another file" in message
+    assert "it is unchanged; set FARM_LEDGER to another " in message
     assert "\n" not in message
-    assert dump(old_file) == before
+    assert dump(old) == before
 
 
 @pytest.mark.parametrize(
@@ -160,39 +194,49 @@ def test_a_migration_that_fails_says_so_in_one_line_and_changes_nothing(
         ("alembic_version", ["DELETE FROM alembic_version"]),
     ],
 )
-def test_a_ledger_of_no_version_is_refused(
-    old_file: Path, table: str, statements: list[str]
-) -> None:
-    execute(old_file, *statements)
-    message = refusal(old_file)
+def test_a_ledger_of_no_version_is_refused(old: str, table: str, statements: list[str]) -> None:
+    execute(old, *statements)
+    message = refusal(old)
     assert f"its table {table} is empty, so its version is unknown; it may be damaged" in message
     assert "None" not in message
 
 
-def test_a_ledger_of_an_unknown_schema_is_refused_and_left_unchanged(file: Path) -> None:
-    execute(file, "DROP TABLE alembic_version", "UPDATE about SET schema = 99")
-    before = dump(file)
-    assert refusal(file) == (
-        f"cannot open the ledger sqlite:///{file}: it was written by a newer version of the farm "
-        f"(schema 99; this one uses {HEAD}); set FARM_LEDGER to another file"
-    )
-    assert dump(file) == before
+@pytest.mark.parametrize(
+    ("version", "statements"),
+    [
+        ("schema 99", ["DROP TABLE alembic_version", "UPDATE about SET schema = 99"]),
+        ("revision 9999", ["UPDATE alembic_version SET version_num = '9999'"]),
+    ],
+)
+def test_a_ledger_of_an_unknown_version_is_refused_and_left_unchanged(
+    known: str, version: str, statements: list[str]
+) -> None:
+    execute(known, *statements)
+    before = dump(known)
+    message = refusal(known)
+    assert message.startswith(f"cannot open the ledger {known}: it was written by a newer version")
+    assert f"({version}; this one uses {HEAD}); set FARM_LEDGER to another " in message
+    assert dump(known) == before
 
 
-def test_a_ledger_of_an_unknown_revision_is_refused_and_left_unchanged(file: Path) -> None:
-    execute(file, "UPDATE alembic_version SET version_num = '9999'")
-    before = dump(file)
-    assert refusal(file) == (
-        f"cannot open the ledger sqlite:///{file}: it was written by a newer version of the farm "
-        f"(revision 9999; this one uses {HEAD}); set FARM_LEDGER to another file"
-    )
-    assert dump(file) == before
+def test_a_database_that_another_program_migrates_is_refused(ledger_url: str) -> None:
+    execute(ledger_url, "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+    assert "the database is not a ledger; it contains alembic_version;" in refusal(ledger_url)
 
 
-def test_a_database_that_another_program_migrates_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "other.db"
-    execute(file, "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
-    assert "the database is not a ledger; it contains alembic_version;" in refusal(file)
+def open_and_list(url: str) -> list[str]:
+    with closing(Ledger.open(url)) as ledger:
+        return [job.id for job in ledger.jobs()]
+
+
+def test_farms_that_open_an_empty_database_at_the_same_moment_create_one_ledger(
+    ledger_url: str,
+) -> None:
+    assert at_once(*[partial(open_and_list, ledger_url)] * 4) == [[]] * 4
+
+
+def test_farms_that_open_an_old_ledger_at_the_same_moment_migrate_it_once(old: str) -> None:
+    assert at_once(*[partial(open_and_list, old)] * 4) == [["job", "old"]] * 4
 
 
 OPEN = """
@@ -213,22 +257,6 @@ def test_creating_and_opening_a_ledger_do_not_import_alembic(ledger_url: str) ->
 # The schema
 
 
-@pytest.fixture
-def connect(tmp_path: Path) -> Iterator[Callable[[str], Connection]]:
-    """Connects to a database of this name."""
-    engines, connections = [], []
-
-    def connect(name: str) -> Connection:
-        engines.append(create_engine(f"sqlite:///{tmp_path / name}"))
-        connections.append(engines[-1].connect())
-        return connections[-1]
-
-    yield connect
-    for connection, engine in zip(connections, engines, strict=True):
-        connection.close()
-        engine.dispose()
-
-
 def schema(connection: Connection) -> dict[str, object]:
     """Return the columns, keys and indexes of every table."""
     inspector = inspect(connection)
@@ -245,22 +273,22 @@ def schema(connection: Connection) -> dict[str, object]:
     }
 
 
-def rows(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
-    return {
-        table.name: [tuple(row) for row in connection.execute(table.select())]
-        for table in metadata.sorted_tables
-    }
+@pytest.fixture(params=["sqlite", "postgres"])
+def two_urls(request: pytest.FixtureRequest, sqlite_url: str) -> tuple[str, str]:
+    """The addresses of two empty databases of one kind."""
+    if request.param == "sqlite":
+        return sqlite_url, f"{sqlite_url}2"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database(), server.new_database()
 
 
-def test_the_migrations_create_the_same_database_as_the_tables(
-    connect: Callable[[str], Connection],
-) -> None:
-    migrated, created = connect("migrated.db"), connect("created.db")
-    run_migrations(migrated)
-    migrate(created)
-    assert schema(migrated) == schema(created)
-    assert rows(migrated) == rows(created)
-    assert compare_metadata(MigrationContext.configure(migrated), metadata) == []
+def test_the_migrations_create_the_same_database_as_the_tables(two_urls: tuple[str, str]) -> None:
+    with database(two_urls[0]) as migrated, database(two_urls[1]) as created:
+        run_migrations(migrated)
+        migrate(created)
+        assert schema(migrated) == schema(created)
+        assert compare_metadata(MigrationContext.configure(migrated), metadata) == []
+    assert dump(two_urls[0]) == dump(two_urls[1])
 
 
 def test_the_head_constant_is_the_newest_revision() -> None:

@@ -140,8 +140,10 @@ def test_nan_is_refused_and_no_file_is_left(tmp_path: Path) -> None:
 def test_the_error_for_an_unknown_suffix_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(BadOutput, match=r"must be one of \.png, \.jpg, \.jpeg, \.webp, \.tif"):
         write_still(str(tmp_path / "a.gif"), gradient(), {})
-    with pytest.raises(BadOutput, match=r"cannot write s3://b/a.png: s3:// URLs are not supported"):
-        write_still("s3://b/a.png", gradient(), {})
+    with pytest.raises(
+        BadOutput, match=r"cannot write ftp://b/a.png: ftp:// URLs are not supported"
+    ):
+        write_still("ftp://b/a.png", gradient(), {})
 
 
 def test_a_picture_too_large_for_its_format_is_refused(tmp_path: Path) -> None:

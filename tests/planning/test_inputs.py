@@ -70,7 +70,7 @@ def test_blanks_are_named_after_their_size_and_colour() -> None:
         ("*.jpg", r"\*.jpg: this glob matches no pictures or films \(entries: 0\)"),
         ("empty/*", r"this glob matches no pictures or films \(entries: 1\)"),
         ("x" * 300, "file name too long"),
-        ("s3://bucket/a.png", "s3:// URLs are not supported; give a local path"),
+        ("ftp://bucket/a.png", "ftp:// URLs are not supported; give a local path"),
         ("", "not a valid path; give a file or a folder"),
         ("blank:640", "write blank:WIDTHxHEIGHT or blank:WIDTHxHEIGHT:#rrggbb"),
         ("blank:0x5", "it has 0 pixels; give between 1 and 268435456"),

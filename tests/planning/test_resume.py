@@ -51,6 +51,12 @@ class Disk:
         return next(unit.target for unit in self.units if unit.name == name)
 
 
+def test_a_unit_is_finished_however_many_workers_shared_it() -> None:
+    disk = Disk(plan_units("now", Footage(stills=[("a", "clip.mp4", "a.png")]), FilmOptions()))
+    disk.units = tuple(replace(unit, workers=4) for unit in disk.units)
+    assert disk.unfinished() == set()
+
+
 def test_a_finished_film_needs_no_working_files() -> None:
     disk = Disk(make_units())
     for unit in disk.units:

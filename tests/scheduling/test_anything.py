@@ -14,6 +14,8 @@ from farm.model.events import (
     Event,
     JobSubmitted,
     KillWorker,
+    PriorityChanged,
+    RetryWanted,
     StaleReport,
     Tick,
     UnitChanged,
@@ -26,55 +28,79 @@ from farm.model.messages import (
     Failure,
     Figures,
     Hold,
+    NoWorkers,
     Order,
     Reason,
+    Room,
     UnitCancelled,
     UnitFailed,
     UnitProgress,
     UnitStarted,
     UnitSucceeded,
+    WorkerAlive,
     WorkerJoined,
     WorkerKind,
     WorkerLost,
 )
-from farm.model.unit import HELD, Unit, UnitState
-from farm.model.work import Join, Render
+from farm.model.unit import ALL_WORKERS, HELD, Role, Unit, UnitState
+from farm.model.work import Join, Render, Train
 from farm.scheduling.policy import Policy, is_same_device
 from farm.scheduling.scheduler import Scheduler
 
 JOIN = Join((), FilmFormat("h264"))
 DEVICES = st.sampled_from(["", "cpu AVX2", "cpu AVX512"])
 STATES = st.sampled_from([UnitState.READY, UnitState.RUNNING, UnitState.SKIPPED])
+SIZES = st.sampled_from([1, 1, 2, 3, ALL_WORKERS])
+POLICY = Policy(failed_least=2, slice_seconds=300, kept_records=1000)
 
 
 class Anything(RuleBasedStateMachine):
-    """Workers join, leave and report; users submit, pause and cancel; time passes."""
+    """Workers join, leave and report, alone or gathered; users submit, pause, cancel, retry and set
+    priorities; time passes."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.scheduler, self.clock = Scheduler(Policy(failed_least=2), "any"), FakeClock()
+        self.scheduler, self.clock = Scheduler(POLICY, "any"), FakeClock()
         self.workers: list[str] = []
         self.devices: dict[str, str] = {}
         self.held: dict[str, Order] = {}
+        self.sharing: dict[str, str] = {}
+        self.sizes: dict[tuple[str, str], int] = {}
+        self.room: int | None = None
         self.running: set[str] = set()
         self.states: dict[tuple[str, str], UnitState] = {}
         self.jobs: list[str] = []
         self.joined = 0
 
     def send(self, event: Event) -> None:
-        out = self.scheduler.handle(event, self.clock.time())
-        for instruction in out:
-            match instruction:
-                case Assign((worker,), order):
-                    assert worker in self.workers
-                    assert worker not in self.held
-                    self.check_assignment(worker, order)
-                    self.held[worker] = order
-                case UnitChanged(unit, state):
-                    self.states[unit.job, unit.name] = state
-        for instruction in out:
-            if isinstance(instruction, KillWorker):
-                self.end(instruction.worker)
+        """Send an event and then a tick, as the controller does."""
+        for one in (event, Tick()):
+            out = self.scheduler.handle(one, self.clock.time())
+            for instruction in out:
+                match instruction:
+                    case Assign(workers, order):
+                        self.take(workers, order)
+                    case UnitChanged(unit, state):
+                        self.states[unit.job, unit.name] = state
+            for instruction in out:
+                if isinstance(instruction, KillWorker) and instruction.worker in self.workers:
+                    self.end(instruction.worker)
+
+    def take(self, workers: Sequence[str], order: Order) -> None:
+        """Let idle workers of one device hold a unit."""
+        assert set(workers) <= set(self.workers)
+        assert not set(workers) & self.sharing.keys()
+        wanted = order.unit.workers
+        assert len(workers) == wanted or wanted == ALL_WORKERS
+        assert len({self.devices[worker] for worker in workers}) == 1
+        self.check_assignment(workers[0], order)
+        self.held[workers[0]] = order
+        self.sharing |= dict.fromkeys(workers, workers[0])
+
+    def let_go(self, lead: str) -> Order:
+        self.running.discard(lead)
+        self.sharing = {worker: first for worker, first in self.sharing.items() if first != lead}
+        return self.held.pop(lead)
 
     def check_assignment(self, worker: str, order: Order) -> None:
         """Check that this worker may run the unit and that every unit it needs has ended.
@@ -83,7 +109,7 @@ class Anything(RuleBasedStateMachine):
         """
         is_finisher = worker.startswith("finish")
         finishers = any(other.startswith("finish") for other in self.workers)
-        is_rendering = isinstance(order.unit.work, Render)
+        is_rendering = order.unit.role is Role.RENDER
         assert not is_finisher if is_rendering else is_finisher or not finishers
         if is_rendering:
             device = self.scheduler.job(order.unit.job).device
@@ -98,8 +124,8 @@ class Anything(RuleBasedStateMachine):
 
     def end(self, worker: str) -> None:
         self.workers.remove(worker)
-        self.running.discard(worker)
-        self.held.pop(worker, None)
+        if worker in self.sharing:
+            self.let_go(self.sharing[worker])
         self.send(WorkerLost(worker, "killed"))
 
     @rule(
@@ -109,6 +135,8 @@ class Anything(RuleBasedStateMachine):
         keeps_going=st.booleans(),
         crashes=st.integers(0, 5),
         device=DEVICES,
+        size=SIZES,
+        is_run=st.booleans(),
     )
     def submit(
         self,
@@ -116,27 +144,36 @@ class Anything(RuleBasedStateMachine):
         priority: int,
         crashes: int,
         device: str,
+        size: int,
         *,
         is_tolerant: bool,
         keeps_going: bool,
+        is_run: bool,
     ) -> None:
-        """Submit units and a film that needs them all; farms have died while they ran the first."""
+        """Submit units and a film that needs them all; farms have died while they ran the first.
+
+        Workers share the first one.
+        """
         name = f"job{len(self.jobs)}"
         self.jobs.append(name)
         spec = JobSpec(
             task="copy", inputs=("in",), output="out/", priority=priority, keeps_going=keeps_going
         )
+        work = Train(("s",)) if is_run else Render()
+        first = Unit(name, "u0", "s", "t", work=work, workers=size)
+        others = [Unit(name, f"u{n}", "s", "t") for n in range(1, len(states))]
         units = [
-            RestoredUnit(Unit(name, f"u{n}", "s", "t"), state, crashes=0 if n else crashes)
-            for n, state in enumerate(states)
+            RestoredUnit(unit, state, crashes=0 if n else crashes)
+            for n, (unit, state) in enumerate(zip([first, *others], states, strict=True))
         ]
+        self.sizes |= {(name, restored.unit.name): restored.unit.workers for restored in units}
         needs = tuple(e.unit.name for e in units)
         last = Unit(name, "last", "s", "t", needs, JOIN, is_tolerant)
         units.append(RestoredUnit(last, UnitState.BLOCKED))
         job = Job(name, spec, self.clock.time(), device=device)
         self.send(JobSubmitted(job, tuple(units)))
 
-    @precondition(lambda self: len(self.workers) < 4)
+    @precondition(lambda self: len(self.workers) < 6)
     @rule(kind=st.sampled_from(["cpu", "finish"]), device=DEVICES)
     def join(self, kind: WorkerKind, device: str) -> None:
         self.joined += 1
@@ -145,12 +182,33 @@ class Anything(RuleBasedStateMachine):
         self.send(WorkerJoined(self.workers[-1], kind, device=device))
 
     @precondition(lambda self: self.workers)
-    @rule(number=st.integers(0, 3))
+    @rule(number=st.integers(0, 5))
     def lose(self, number: int) -> None:
         self.end(self.worker(number))
 
+    @precondition(lambda self: len(self.workers) > 2)
+    @rule(number=st.integers(0, 5))
+    def lose_a_node(self, number: int) -> None:
+        for worker in [self.worker(number), self.worker(number + 1)]:
+            self.end(worker)
+
+    @rule(room=st.integers(0, 6))
+    def make_room(self, room: int) -> None:
+        self.room = room
+        self.send(Room(room))
+
+    @precondition(lambda self: self.jobs and not self.workers)
+    @rule()
+    def have_no_workers(self) -> None:
+        self.send(NoWorkers("the cluster is gone"))
+
+    @precondition(lambda self: self.workers)
+    @rule(number=st.integers(0, 5))
+    def show_life(self, number: int) -> None:
+        self.send(WorkerAlive(self.worker(number)))
+
     @precondition(lambda self: self.held)
-    @rule(number=st.integers(0, 3))
+    @rule(number=st.integers(0, 5))
     def start(self, number: int) -> None:
         worker = sorted(self.held)[number % len(self.held)]
         if worker not in self.running:
@@ -160,15 +218,14 @@ class Anything(RuleBasedStateMachine):
 
     @precondition(lambda self: self.held)
     @rule(
-        number=st.integers(0, 3),
+        number=st.integers(0, 5),
         end=st.sampled_from(["succeed", "cancel", *Reason]),
         is_fatal=st.booleans(),
         hold=st.sampled_from([None, None, *Hold]),
     )
     def report(self, number: int, end: str, hold: Hold | None, *, is_fatal: bool) -> None:
         worker = sorted(self.held)[number % len(self.held)]
-        token = self.held.pop(worker).token
-        self.running.discard(worker)
+        token = self.let_go(worker).token
         match end:
             case "succeed":
                 self.send(UnitSucceeded(worker, token, Figures()))
@@ -179,7 +236,7 @@ class Anything(RuleBasedStateMachine):
                 self.send(UnitFailed(worker, token, failure))
 
     @precondition(lambda self: self.workers)
-    @rule(number=st.integers(0, 3))
+    @rule(number=st.integers(0, 5))
     def report_stale(self, number: int) -> None:
         before = dict(self.states)
         report = UnitSucceeded(self.worker(number), "any-0", Figures())
@@ -191,6 +248,16 @@ class Anything(RuleBasedStateMachine):
     @rule(number=st.integers(0, 9), wanted=st.sampled_from(Wanted))
     def want(self, number: int, wanted: Wanted) -> None:
         self.send(WantedChanged(self.jobs[number % len(self.jobs)], wanted))
+
+    @precondition(lambda self: self.jobs)
+    @rule(number=st.integers(0, 9), priority=st.integers(0, 2))
+    def prioritise(self, number: int, priority: int) -> None:
+        self.send(PriorityChanged(self.jobs[number % len(self.jobs)], priority))
+
+    @precondition(lambda self: self.jobs)
+    @rule(number=st.integers(0, 9), units=st.sampled_from([(), ("u0",), ("last",)]))
+    def retry(self, number: int, units: tuple[str, ...]) -> None:
+        self.send(RetryWanted(self.jobs[number % len(self.jobs)], units))
 
     @rule(seconds=st.sampled_from([0.5, 1, 60, 400, 2000]))
     def wait(self, seconds: float) -> None:
@@ -206,12 +273,21 @@ class Anything(RuleBasedStateMachine):
 
     @invariant()
     def no_ready_unit_waits_while_the_workers_are_idle(self) -> None:
-        ready = {job for (job, _), state in self.states.items() if state is UnitState.READY}
-        devices = [self.devices[name] for name in self.workers if name.startswith("cpu")]
-        for job in (self.scheduler.job(name) for name in ready):
+        ready = [unit for unit, state in self.states.items() if state is UnitState.READY]
+        for name, unit in ready if not self.held else ():
+            job = self.scheduler.job(name)
             may_run = job.wanted is Wanted.RUN and job.state is not JobState.PAUSED
-            if may_run and not self.held:
-                assert not [own for own in devices if is_same_device(job.device, own)]
+            assert not (may_run and self.are_enough(job.device, self.sizes.get((name, unit), 1)))
+
+    def are_enough(self, device: str, size: int) -> bool:
+        """Return whether the rendering workers of one device are enough for a unit on a device."""
+        own = Counter(self.devices[name] for name in self.workers if name.startswith("cpu"))
+        suiting = [count for other, count in own.items() if is_same_device(device, other)]
+        joined = own.total()
+        room = joined if self.room is None else self.room
+        if size == ALL_WORKERS:
+            return bool(suiting) and joined >= room
+        return (size == 1 and bool(suiting)) or size <= min(max(suiting, default=0), room)
 
     @invariant()
     def the_counts_are_those_of_all_jobs(self) -> None:
@@ -226,13 +302,14 @@ class Anything(RuleBasedStateMachine):
         for _ in range(500):
             if not self.scheduler.has_work:
                 break
-            if not any(w.startswith("cpu") and not self.devices[w] for w in self.workers):
+            while sum(w.startswith("cpu") and not self.devices[w] for w in self.workers) < 3:
                 self.join("cpu", "")
+            self.make_room(sum(w.startswith("cpu") for w in self.workers))
             self.clock.advance(60)
             self.send(Tick())
-            for worker, order in list(self.held.items()):
-                del self.held[worker]
-                self.send(UnitSucceeded(worker, order.token, Figures()))
+            for worker in list(self.held):
+                if worker in self.held:
+                    self.send(UnitSucceeded(worker, self.let_go(worker).token, Figures()))
         assert not self.scheduler.has_work
         self.scheduler.validate()
         waiting = [job for job in self.jobs if not self.scheduler.job(job).state.is_final]

@@ -417,7 +417,7 @@ def test_a_unit_waits_for_all_units_that_it_needs(bench: Bench) -> None:
     bench.succeed("w1")
     assert "w1" not in bench.held
     bench.succeed("w2")
-    assert bench.units_of("w1") == ["mux"]
+    assert bench.units_of("w2") == ["mux"]
 
 
 def test_a_unit_that_finishes_a_film_comes_before_the_next_frame(bench: Bench) -> None:

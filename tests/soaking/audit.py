@@ -1,12 +1,13 @@
 """What must be true after a job has ended, whatever befell it on the way."""
 
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from soaking.jobs import Job, digests
+from soaking.jobs import Job
+from sqlalchemy import bindparam, create_engine, text
 
 CHECKPOINTS = "checkpoints/"
 REPORTS = {"curves.png", "index.html"}
@@ -34,25 +35,34 @@ def faults_of(job: Job, quiet: dict[str, str], changed: float, crashes: int) -> 
             yield f"start {number} printed a traceback"
 
 
-def results(folder: Path) -> dict[str, str]:
+def results(job: Job) -> dict[str, str]:
     """Return the digests of the outputs that do not depend on when a job was stopped."""
     return {
         name: digest
-        for name, digest in digests(folder).items()
+        for name, digest in job.outputs().items()
         if not name.startswith(CHECKPOINTS) and name not in REPORTS
     }
 
 
 def has_ended(job: Job) -> bool:
     """Return whether the ledger says that the latest job has ended."""
-    query = "select state from jobs order by created desc limit 1"
-    with closing(sqlite3.connect(f"file:{job.ledger}?mode=ro", uri=True)) as connection:
-        row = connection.execute(query).fetchone()
-    return row is not None and row[0] in {"completed", "failed", "cancelled"}
+    rows = _ask(job.ledger, "select state from jobs order by created desc limit 1")
+    return bool(rows) and rows[0][0] in {"completed", "failed", "cancelled"}
+
+
+def _ask(ledger: str, query: str, **values: object) -> list[Any]:
+    """Return the rows that a query finds in a ledger."""
+    engine = create_engine(ledger.replace("postgresql:", "postgresql+psycopg:"))
+    try:
+        with engine.connect() as connection:
+            parameters = [bindparam(name) for name in values]
+            return list(connection.execute(text(query).bindparams(*parameters), values))
+    finally:
+        engine.dispose()
 
 
 def _faults_of_outputs(job: Job, quiet: dict[str, str]) -> Iterator[str]:
-    written = results(job.out)
+    written = results(job)
     for name in sorted(quiet.keys() - written.keys()):
         yield f"lost: {name} is not there"
     for name in sorted(written.keys() - quiet.keys()):
@@ -70,6 +80,8 @@ def _left_behind(job: Job) -> Iterator[str]:
             is_hidden = any(part.startswith(".") for part in parts)
             if is_hidden or (label == "temporary" and not parts[0].startswith(CACHES)):
                 yield f"left behind in the {label} folder: {path.relative_to(folder)}"
+    if job.place:
+        yield from (f"left behind in the bucket: {what}" for what in job.place.left_behind())
 
 
 def _left_of_ray(job: Job, crashes: int) -> Iterator[str]:
@@ -101,19 +113,18 @@ def shared_memory() -> set[str]:
     return {name for name in names if f"/dev/shm/{name}" not in in_use}  # noqa: S108
 
 
-def _redone(ledger: Path, changed: float) -> Iterator[str]:
+def _redone(ledger: str, changed: float) -> Iterator[str]:
     """Yield each unit that was leased again after it had succeeded since the last change."""
     query = """
         select units.target, units.name, story.state, story.at from story
         join units on units.job = story.job and units.name = story.unit
         join jobs on jobs.id = story.job
-        where jobs.created > ? and story.state in ('succeeded', 'leased')
+        where jobs.created > :changed and story.state in ('succeeded', 'leased')
         order by story.id
     """
     done: set[str] = set()
-    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as connection:
-        for target, name, state, _at in connection.execute(query, (changed,)):
-            if target in done:
-                yield f"redone: {name} was {state} after it had succeeded"
-            if state == "succeeded":
-                done.add(target)
+    for target, name, state, _at in _ask(ledger, query, changed=changed):
+        if target in done:
+            yield f"redone: {name} was {state} after it had succeeded"
+        if state == "succeeded":
+            done.add(target)

@@ -1,7 +1,6 @@
 """What befalls the soak's jobs: signals, a full disk, a replaced source, a rival."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -44,7 +43,9 @@ class Trouble:
         return f"{self.name} {self.target}".strip()
 
 
-def draw_troubles(chance: Random, kind: Kind, *, has_small_disk: bool) -> list[Trouble]:
+def draw_troubles(
+    chance: Random, kind: Kind, *, has_small_disk: bool, has_postgres: bool
+) -> list[Trouble]:
     """Return one to four troubles that can befall a kind of job.
 
     Few of them kill workers, since a frame that keeps killing workers may be given up.
@@ -54,6 +55,10 @@ def draw_troubles(chance: Random, kind: Kind, *, has_small_disk: bool) -> list[T
     choices += [("SIGINT", "driver"), ("SIGHUP", "driver"), ("rival", "")]
     if kind.swapped:
         choices.append(("source replaced", ""))
+    if kind.is_remote:
+        choices += [("S3 silent", "")] * 3
+    if has_postgres:
+        choices += [("database restarted", "")] * 3
     troubles = [
         _draw(chance, *chance.choice(choices), is_single=kind.is_single)
         for _ in range(chance.randint(1, 4))
@@ -80,23 +85,22 @@ def befall(trouble: Trouble, start: Start, job: Job, inputs: Path, expected: int
         time.sleep(POLL_SECONDS)
     _wait(trouble.delay, start)
     if trouble.name == "source replaced":
-        return _replace(job.folder / "in" / job.kind.swapped, inputs / job.kind.swapped)
+        job.replace_input(inputs / job.kind.swapped)
+        return True
     if start.has_ended:
         return False
     match trouble.name:
         case "disk full":
             return _fill(job.out.resolve(), trouble.seconds, start)
         case "rival":
-            return True
+            pass  # the caller starts it
+        case "S3 silent":
+            job.servers.stop_storage(trouble.seconds)
+        case "database restarted":
+            assert job.servers.postgres
+            job.servers.postgres.restart()
         case _:
             return _signal(trouble, start, job.mark)
-
-
-def _replace(source: Path, other: Path) -> bool:
-    """Put another file in the place of a source, at once."""
-    new = source.with_name(f"new-{source.name}")
-    shutil.copy(other, new)
-    new.replace(source)
     return True
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
@@ -19,6 +20,7 @@ import pytest
 from farm.errors import BadOutput
 from farm.process import SILENT_SECONDS, FarmProcess, this_process
 from farm.storage import EVERYTHING, Claim, claim
+from farm.storage.claim_files import ClaimFile
 
 BEGAN = time.time()
 
@@ -51,9 +53,10 @@ def files(folder: Path) -> list[Path]:
 
 def die(claim: Claim) -> None:
     """Let go of the lock, as the death of the process does."""
-    for _, descriptor in claim._files.values():
-        os.close(descriptor)
-    claim._files.clear()
+    for mark in claim._marks.values():
+        assert isinstance(mark, ClaimFile)
+        os.close(mark.descriptor)
+    claim._marks.clear()
 
 
 def age(path: Path, seconds: float) -> None:
@@ -281,6 +284,8 @@ def test_a_claim_names_the_files_and_the_process(take: Take, folder: Path) -> No
         "pid": process.pid,
         "began": BEGAN,
         "names": ["b.png", "a.png"],
+        "space": process.space,
+        "start": process.start,
     }
 
 
@@ -322,3 +327,15 @@ def test_a_process_elsewhere_is_never_known_to_be_gone() -> None:
     process = replace(this_process(), pid=2**22 + 1)
     assert not replace(process, kernel="another").is_gone
     assert not replace(process, space="a container").is_gone
+
+
+@pytest.mark.slow
+def test_claims_that_come_and_go_meanwhile_stand_in_nobodys_way(folder: Path) -> None:
+    folder.mkdir()
+
+    def take_often(name: str) -> None:
+        for _ in range(200):
+            claim([folder / name], name, this_process(), BEGAN).release()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(take_often, "abcdefgh"))

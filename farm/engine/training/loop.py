@@ -4,7 +4,7 @@ A step is a function of the state, the step's number and the rows of the batch; 
 come from rows, which are functions of seed, step and row. So a run that was stopped and resumed
 equals an uninterrupted one bit for bit (on a CPU, with the same number of threads and workers).
 Workers share the rows of each batch and add up their gradients. The first worker chooses the
-checkpoint, and the others refuse to start from any other state.
+checkpoint and sends it to the others, which refuse to start from any other state.
 """
 
 from collections.abc import Callable, Mapping
@@ -57,7 +57,7 @@ def train(
 
     Writes checkpoints/step-N.safetensors with a picture step-N.NAME.png for each that observe
     returns, and one line per step to log.jsonl. Raises BadInput if the folder contains a different
-    run, UserError if training diverges or collapses, and StorageFailed if a worker cannot read the
+    run, UserError if training diverges or collapses, and StorageFailed if a worker cannot use the
     checkpoint that the first one resumes from.
     """
     log = RunLog(options, world)
@@ -232,7 +232,6 @@ class _Training:
         self._log.go_back(self._state, step)
         self._supervisor.carry_over(learnt, self._state.memory)
         self._save(self._look())
-        self._log.forget_later(step)
 
     def _sum_up(self, result: StepResult) -> _Outcome:
         """Add up losses, figures and what the detector measures over all workers."""

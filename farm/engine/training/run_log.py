@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from PIL import Image
@@ -59,8 +60,8 @@ class RunLog:
     def resume(self, state: TrainState) -> None:
         """Load the newest valid checkpoint, and remove later lines from the log.
 
-        Every worker loads the one that the first worker chooses. Raises BadInput if there are
-        checkpoints but none can be loaded.
+        Every worker loads the one that the first worker chooses; only the first one reads the folder.
+        Raises BadInput if there are checkpoints but none can be loaded.
         """
         name = self._load_newest(state) if self._world.rank == 0 else ""
         self._load_on_all(state, name)
@@ -73,7 +74,7 @@ class RunLog:
     def go_back(self, state: TrainState, step: int) -> None:
         """Load the checkpoint of an earlier step, and remove later lines from the log.
 
-        Checkpoints of later steps stay until forget_later removes them.
+        Checkpoints of later steps stay until the next one is written.
         """
         path = checkpoint_path(self._options.folder, step)
         if self._world.rank == 0:
@@ -105,33 +106,33 @@ class RunLog:
         return ""
 
     def _load_on_all(self, state: TrainState, name: str) -> None:
-        """Load on every worker what the first worker has loaded."""
+        """Load on every worker what the first worker has loaded, and sends to the others."""
         name, digest = json.loads(self._world.broadcast_text(json.dumps((name, state.digest()))))
-        if self._world.rank != 0:
-            self._load_same(state, name, digest)
-
-    def _load_same(self, state: TrainState, name: str, digest: str) -> None:
-        """Load the first worker's checkpoint. Raises StorageFailed unless the state is the same."""
-        worker, path = f"worker {self._world.rank + 1} of {self._world.size}", self._folder / name
-        try:
-            if name:
-                state.load(path)
-        except BadInput as error:
-            raise StorageFailed(
-                str(path), f"worker 1 resumes from it, but {worker} finds that it {error.reason}"
-            ) from error
-        if state.digest() == digest:
-            return
-        if not name:
+        if name and self._world.size > 1:
+            with TemporaryDirectory(prefix="farm-") as folder:
+                received = Path(folder, name)
+                self._world.copy_file(self._folder / name, received)
+                if self._world.rank != 0:
+                    self._load_received(state, received)
+        if state.digest() != digest:
             raise UserError(
-                f"{worker} starts from another state than worker 1; a run must draw its first "
+                f"{self._worker} starts from another state than worker 1; a run must draw its first "
                 "weights from the seed alone"
             )
-        raise StorageFailed(
-            str(path),
-            f"worker 1 resumes from it, but {worker} reads another file under this name; keep the "
-            "run's folder on a disk that all nodes share",
-        )
+
+    def _load_received(self, state: TrainState, path: Path) -> None:
+        """Load the first worker's checkpoint. Raises StorageFailed if it does not fit here."""
+        try:
+            state.load(path)
+        except BadInput as error:
+            raise StorageFailed(
+                path.name,
+                f"worker 1 resumes from it, but {self._worker} finds that it {error.reason}",
+            ) from error
+
+    @property
+    def _worker(self) -> str:
+        return f"worker {self._world.rank + 1} of {self._world.size}"
 
     def _shorten(self, step: int) -> None:
         """Remove the lines of later steps from the log, and one that was cut short."""
@@ -157,9 +158,10 @@ class RunLog:
             self._file.flush()
 
     def save(self, state: TrainState, observation: Observation, keep: int | None) -> None:
-        """Write a checkpoint and its pictures, and remove the oldest ones.
+        """Write a checkpoint and its pictures; remove the oldest ones, and those of later steps.
 
-        keep: the step of a checkpoint that stays, however old it is.
+        keep: the step of a checkpoint that stays, however old it is. Later steps have checkpoints
+        if the run went back, or if they are damaged.
         """
         if not self._writes:
             return
@@ -167,15 +169,14 @@ class RunLog:
         for name, picture in observation.pictures.items():
             write_picture(path.with_suffix(f".{name}.png"), picture)
         state.save(path)
+        self._forget_later(path)
         for step, old in list(checkpoints(self._options.folder).items())[: -self._options.kept]:
             if step not in {keep, state.step}:  # which is not the newest if that one is damaged
                 remove_file(old)
 
-    def forget_later(self, step: int) -> None:
+    def _forget_later(self, checkpoint: Path) -> None:
         """Remove the checkpoints of later steps, with their pictures."""
-        if not self._writes:
-            return
-        own = checkpoint_path(self._options.folder, step).name.partition(".")[0]
+        own = checkpoint.name.partition(".")[0]
         for path in self._folder.glob("step-*"):
             if path.name.partition(".")[0] > own:
                 remove_file(path)

@@ -1,4 +1,4 @@
-"""The folder of a run: what was trained, and its checkpoints.
+"""The folder of a run, on a disk or at a URL: what was trained, and its checkpoints.
 
 Reads names and JSON only: it loads no checkpoint and imports no torch.
 """
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from farm import storage
 from farm.errors import BadInput
 
 CHECKPOINTS: Final = "checkpoints"
@@ -34,9 +35,11 @@ class RunFacts:
     params: Mapping[str, Any]
 
 
-def read_run(run: Path) -> RunFacts:
+def read_run(run: str | Path) -> RunFacts:
     """Return what a run was started with. Raises BadInput if the folder contains no run."""
-    path = run / FACTS
+    path = storage.join(run, FACTS)
+    if storage.is_remote(path) and not storage.is_file(path):
+        raise BadInput(str(run), _why_no_run(run))
     try:
         content = json.loads(_text(path))
         params = {name: _with_names(value) for name, value in content["params"].items()}
@@ -48,9 +51,9 @@ def read_run(run: Path) -> RunFacts:
         raise BadInput(str(path), f"does not describe a run ({reason})") from error
 
 
-def _text(path: Path) -> bytes:
+def _text(path: str) -> bytes:
     """Return what a file contains. Raises OSError, and ValueError if it is too large."""
-    with path.open("rb") as file:
+    with storage.input_path(path).open("rb") as file:
         text = file.read(_LARGEST + 1)
     if len(text) > _LARGEST:
         raise ValueError(f"it has more than {_LARGEST:,} bytes")
@@ -67,11 +70,16 @@ def _with_names(value: Any) -> Any:
 
 
 def checkpoints(run: Path) -> dict[int, Path]:
-    """Return a run's checkpoints by step, oldest first."""
-    found = {}
-    for path in (run / CHECKPOINTS).glob("step-*.safetensors"):
-        if match := _CHECKPOINT.fullmatch(path.name):
-            found[int(match[1])] = path
+    """Return a run's checkpoints by step, oldest first. run: on a disk."""
+    return {step: Path(path) for step, path in located_checkpoints(run).items()}
+
+
+def located_checkpoints(run: str | Path) -> dict[int, str]:
+    """Return where a run's checkpoints are, by step, oldest first."""
+    folder, found = storage.join(run, CHECKPOINTS), {}
+    for entry in storage.entries(folder):
+        if match := _CHECKPOINT.fullmatch(storage.name(entry.url)):
+            found[int(match[1])] = entry.url
     return dict(sorted(found.items()))
 
 
@@ -87,25 +95,28 @@ def step_of(checkpoint: Path) -> int:
     return int(match[1])
 
 
-def find_checkpoint(run: Path, step: int | None = None) -> Path:
-    """Return a run's checkpoint after a step, or the newest. Raises BadInput if there is none."""
-    if not run.is_dir():
+def find_checkpoint(run: str | Path, step: int | None = None) -> Path:
+    """Return a run's checkpoint after a step, or the newest; of a run at a URL, a copy of it.
+
+    Raises BadInput if there is none.
+    """
+    if not storage.is_folder(run):
         raise BadInput(str(run), _why_no_run(run))
-    found = checkpoints(run)
+    found = located_checkpoints(run)
     if not found:
         raise BadInput(str(run), "this run has no checkpoint yet; wait until it writes one")
     if step is None:
-        return list(found.values())[-1]
+        return storage.input_path(list(found.values())[-1])
     if step not in found:
         steps = ", ".join(map(str, list(found)[-_LISTED:]))
         more = "..., " if len(found) > _LISTED else ""
         raise BadInput(str(run), f"no checkpoint at step {step}; choose one of {more}{steps}")
-    return found[step]
+    return storage.input_path(found[step])
 
 
-def _why_no_run(run: Path) -> str:
-    if not run.exists():
+def _why_no_run(run: str | Path) -> str:
+    if not storage.exists(run):
         return "no such folder; give the folder of a run"
-    if not run.is_dir():
+    if not storage.is_folder(run):
         return "is a file; give the folder of a run"
     return f"this folder contains no run: it has no {FACTS}"

@@ -12,7 +12,7 @@ from farm.media.dataset.layout import arrange, is_hidden
 from farm.media.dataset.pictures import open_store
 from farm.media.still_formats import MAX_PIXELS
 from farm.model.specs import Part
-from farm.storage import input_path, shown
+from farm.storage import input_path, is_folder, local_folder, shown
 
 __all__ = ["Original", "find_originals"]
 
@@ -44,7 +44,7 @@ def find_originals(sources: Sequence[str]) -> list[Original]:
     """
     found: list[Original] = []
     for source in sources:
-        path = input_path(source)
+        path = local_folder(source) if is_folder(source) else input_path(source)
         with decoding_errors(source, MAX_PIXELS):
             own = list(_listed(path) if path.suffix.lower() == ".txt" else _stored(path))
         if not own:

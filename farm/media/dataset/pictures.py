@@ -16,7 +16,7 @@ from farm.media.dataset.manifest import JOURNAL, MANIFEST
 from farm.media.dataset.picture_decoder import Decoder
 from farm.media.still_formats import MAX_PIXELS
 from farm.model.specs import Part, PictureSet
-from farm.storage import KnownFiles, input_path
+from farm.storage import KnownFiles, input_path, is_remote
 
 __all__ = ["open_pictures", "open_store"]
 
@@ -24,7 +24,7 @@ __all__ = ["open_pictures", "open_store"]
 def open_pictures(source: str, part: Part = "train", files: KnownFiles | None = None) -> PictureSet:
     """Return the pictures of a part of a source, which are read and decoded one by one.
 
-    source: a prepared dataset; a folder, with pictures or a folder per category; either of these in
+    source: path or URL of a prepared dataset; a folder, with pictures or a folder per category; either of these in
     train/, with or without a val/; or a zip of any of these. Hidden files are left out. Where there
     are no parts, every picture is part of "train" and "val" is empty.
 
@@ -34,14 +34,14 @@ def open_pictures(source: str, part: Part = "train", files: KnownFiles | None = 
     nothing to train on; StorageFailed; InputChanged.
     """
     files = files or KnownFiles()
-    path = input_path(source)
+    path = files.copy_of(source) if is_remote(source) else input_path(source)
     with decoding_errors(source, MAX_PIXELS):
         store = open_store(path)
         layout = arrange(store.names, part)
     if part == "train" and not layout.names:
         kind = "folder" if path.is_dir() else "zip"
         raise BadInput(source, f"this {kind} contains no pictures")
-    return _Pictures(source, part, layout, store, files)
+    return _Pictures(source, path, part, layout, store, files)
 
 
 def open_store(path: Path) -> Folder | Archive:
@@ -61,12 +61,19 @@ def open_store(path: Path) -> Folder | Archive:
 
 
 class _Pictures:
-    """The pictures of one part; implements PictureSet."""
+    """The pictures of one part; implements PictureSet. path: of the source on this machine."""
 
-    def __init__(
-        self, source: str, part: Part, layout: Layout, store: Folder | Archive, files: KnownFiles
+    def __init__(  # noqa: PLR0917 - what open_pictures found
+        self,
+        source: str,
+        path: Path,
+        part: Part,
+        layout: Layout,
+        store: Folder | Archive,
+        files: KnownFiles,
     ) -> None:
         self.names, self.labels, self.categories = layout.names, layout.labels, layout.categories
+        self._local = str(path) if is_remote(source) else source.rstrip("/")
         self._source, self._part, self._store, self._files = source, part, store, files
         self._decoder = Decoder()
 
@@ -83,6 +90,6 @@ class _Pictures:
         name = self.names[number]
         shown = f"{self._source.rstrip('/')}/{name}"
         with decoding_errors(shown, MAX_PIXELS):
-            file = shown if isinstance(self._store, Folder) else self._source
+            file = f"{self._local}/{name}" if isinstance(self._store, Folder) else self._local
             content, digest = self._files.read(file, lambda: self._store.content(name))
             return self._decoder.decode(shown, content, digest)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -32,8 +33,9 @@ from farm.media.dataset.near_duplicates import perceptual_hash
 from farm.media.dataset.originals import Original, find_originals
 from farm.media.dataset.picture_decoder import decode
 from farm.media.dataset.planning import plan
+from farm.media.dataset.remote_preparation import prepare_at_url
 from farm.media.still_formats import MAX_PIXELS
-from farm.storage import open_whole, output_path, remove_file, remove_leftovers
+from farm.storage import is_remote, open_whole, output_path, remove_file, remove_leftovers
 
 __all__ = ["prepare"]
 
@@ -50,7 +52,7 @@ def prepare(
 ) -> dict[str, Any]:
     """Write a dataset, or finish it, and return its manifest.
 
-    sources: folders of pictures, folders of categories, either in train/ and val/, zips of any of
+    dataset: path or URL of its folder. sources: paths or URLs of folders of pictures, folders of categories, either in train/ and val/, zips of any of
     these, or lists of "PATH LABEL". report: receives how many pictures are done, and their number.
 
     Writes DATASET/PART/CATEGORY/NAME.jpg, or DATASET/PART/NAME.jpg without categories, and at the
@@ -59,8 +61,17 @@ def prepare(
     Raises BadInput for a source that cannot be used, or if no picture can be read; BadOutput if the
     folder contains anything else, is in a source, or is being written; StorageFailed.
     """
+    if is_remote(dataset):
+        prepare_in = partial(_prepare_in, sources, options)
+        return prepare_at_url(sources, dataset, prepare_in, report)
     folder = output_path(dataset)
     _check_outside(folder, sources)
+    return _prepare_in(sources, options, folder, report)
+
+
+def _prepare_in(
+    sources: Sequence[str], options: Options, folder: Path, report: Callable[[int, int], None]
+) -> dict[str, Any]:
     targets = plan(find_originals(sources), options)
     if all(target.part == "val" for target in targets):
         raise BadInput(sources[0], "contains no pictures to train on, only some to hold out")
@@ -68,7 +79,7 @@ def prepare(
     if (finished := _finished(folder)) is not None:
         if finished.get("request") != request:
             reason = "it is a dataset of other pictures or options"
-            raise BadOutput(dataset, f"{reason}; delete it, or choose another folder with -o")
+            raise BadOutput(str(folder), f"{reason}; delete it, or choose another folder with -o")
         remove_file(folder / JOURNAL)
         return finished
     with open_journal(folder, request) as journal:

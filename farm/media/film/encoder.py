@@ -28,7 +28,7 @@ from farm.media.film.conversion import to_video_frame
 from farm.media.frame import Frame
 from farm.media.record import to_text
 from farm.model.film import FilmFormat
-from farm.storage import open_whole, output_path, sha256_file
+from farm.storage import open_whole, sha256_file
 
 __all__ = ["encode_part"]
 
@@ -59,7 +59,7 @@ def encode_part(
     Raises BadInput if pictures differ in size, BadOutput if the codec cannot encode them or the
     path cannot be written, StorageFailed if the storage fails.
     """
-    with open_whole(output_path(target)) as file:
+    with open_whole(target) as file:
         path = os.path.abspath(file.name)  # noqa: PTH100 - an absolute path has no protocol
         with av.open(path, "w", "nut", container_options=_MUXER_OPTIONS) as part:
             _write(target, part, film_format, pictures, record)

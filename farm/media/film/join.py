@@ -25,7 +25,7 @@ from farm.media.film.timeline import Timeline, packets_of, read_timeline
 from farm.media.film.window import Window
 from farm.media.record import to_text
 from farm.model.film import FilmFormat
-from farm.storage import open_whole, output_path, sha256_file
+from farm.storage import open_whole, sha256_file
 
 __all__ = ["join_parts"]
 
@@ -64,7 +64,7 @@ def join_parts(  # noqa: PLR0917 - the fields of a join
     container = container_of(target)
     comment = to_text(record) if record else ""
     timeline = read_timeline(parts, Fraction(*film_format.time_base))
-    with open_whole(output_path(target)) as file:
+    with open_whole(target) as file:
         if film_format.codec == "gif":
             write_gif(file, parts, timeline, comment)
             file.flush()

@@ -25,10 +25,11 @@ from farm.engine.training import (
     row_generator,
     shuffled_index,
 )
+from farm.engine.training.contract import StepRecord
 from farm.engine.training.loop import train
 from farm.engine.training.run_log import LOG
 from farm.engine.training.runs import CHECKPOINTS, checkpoints
-from farm.engine.world import World
+from farm.engine.world import ALONE, World
 from farm.errors import (
     BadInput,
     BadParameter,
@@ -167,31 +168,45 @@ def test_all_workers_resume_from_the_checkpoint_that_the_first_one_chooses(
     assert "resumed from step 5" in told
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (
-            None,
-            "worker 1 resumes from it, but worker 2 of 2 finds that it does not exist",
-        ),
-        ("other", "worker 1 resumes from it, but worker 2 of 2 reads another file under this name"),
-    ],
-)
-def test_a_worker_that_cannot_read_the_same_checkpoint_ends_the_attempt(
-    tmp_path: Path, content: str | None, reason: str
-) -> None:
+def test_only_the_first_worker_needs_the_folder_of_the_run(tmp_path: Path) -> None:
     run(tmp_path / "first", 5)
-    shutil.copytree(tmp_path / "first", tmp_path / "second")
-    (copy,) = checkpoints(tmp_path / "second").values()
-    if content is None:
-        copy.unlink()
-    else:
-        other = make_state()
-        other.step = 5
-        other.save(copy)
-    first, second = resume_on_all([tmp_path / "first", tmp_path / "second"])
-    assert first == "step 12"
-    assert second.startswith(f"{copy}: {reason}")
+    assert resume_on_all([tmp_path / "first", tmp_path / "second"]) == ["step 12"] * 2
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_run_of_several_workers_goes_back_without_a_shared_disk(tmp_path: Path) -> None:
+    states = [make_state(), make_state()]  # not in threads, which share torch's random generator
+
+    def program(world: World) -> TrainState:
+        return supervised(tmp_path / str(world.rank), 10, world, states[world.rank])
+
+    first, second = Threads(2).run(program)
+    assert first.memory == second.memory == {"safe": 4, "decided": [8]}
+    assert first.digest() == second.digest()
+    assert not (tmp_path / "1").exists()
+
+
+def test_a_worker_that_cannot_use_the_checkpoint_of_the_first_ends_the_attempt(
+    tmp_path: Path,
+) -> None:
+    run(tmp_path, 5)
+    states = [make_state(), make_state(data="other")]
+
+    def program(world: World) -> str:
+        world = replace(world, all_reduce=lambda _tensor: None)
+        options = TrainingOptions(tmp_path, 12, BATCH, every=5)
+        try:
+            train(states[world.rank], make_step(world), options, world=world)
+        except FarmError as error:
+            return str(error)
+        return "done"
+
+    first, second = Threads(2).run(program)
+    assert first == "done"
+    assert second.startswith(
+        "step-00000005.safetensors: worker 1 resumes from it, but worker 2 of 2 finds that it "
+        "belongs to another run: data was None and is now 'other'"
+    )
 
 
 def test_workers_that_start_from_different_states_are_refused(tmp_path: Path) -> None:
@@ -357,16 +372,22 @@ class TooFast:
         earlier["decided"] = memory["decided"]
 
 
-def supervised(folder: Path, steps: int, **options: Any) -> TrainState:
+def supervised(
+    folder: Path,
+    steps: int,
+    world: World = ALONE,
+    state: TrainState | None = None,
+    **options: Any,
+) -> TrainState:
     """Train with a supervisor whose decision divides the rate by five."""
-    state = make_state()
+    state = state or make_state()
 
     def step(state: TrainState, rows: range) -> StepResult:
         factor = 0.2 if "decided" in state.memory else 1.0
-        return make_step(rate=0.01 * factor)(state, rows)
+        return make_step(world, 0.01 * factor)(state, rows)
 
     options = {"supervisor": TooFast(), **options}
-    train(state, step, TrainingOptions(folder, steps, BATCH, every=3), **options)
+    train(state, step, TrainingOptions(folder, steps, BATCH, every=3), world=world, **options)
     return state
 
 
@@ -386,6 +407,33 @@ def test_a_supervisor_takes_the_run_back_and_what_it_learnt_stays(tmp_path: Path
             state.modules["net"].parameters(), straight.modules["net"].parameters(), strict=True
         )
     )
+
+
+class Lister:
+    """A watcher that lists the checkpoints that are there with each one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.seen: list[tuple[int, list[int]]] = []
+
+    def on_step(self, record: StepRecord) -> None:
+        """Do nothing."""
+
+    def on_checkpoint(self, state: TrainState, observation: Observation) -> None:
+        self.seen.append((state.step, list(checkpoints(self._folder))))
+
+    def on_stop(self, state: TrainState) -> None:
+        """Do nothing."""
+
+    def on_end(self, state: TrainState) -> None:
+        """Do nothing."""
+
+
+def test_a_watcher_sees_no_later_checkpoint_after_going_back(tmp_path: Path) -> None:
+    watcher = Lister(tmp_path)
+    supervised(tmp_path, STEPS, watcher=watcher)
+    assert (4, [3, 4]) in watcher.seen[2:]
+    assert all(there[-1] == step for step, there in watcher.seen)
 
 
 def test_a_decision_is_in_the_log_and_in_the_note_of_its_step(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import struct
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from zipfile import ZIP_BZIP2, ZIP_STORED
 
 import numpy as np
@@ -205,3 +206,36 @@ def test_the_digest_stands_for_contents_labels_and_part(tmp_path: Path) -> None:
     assert open_pictures(str(tmp_path / "b")).digest != first
     (tmp_path / "a" / "train/rose/2.png").rename(tmp_path / "a" / "train/daisy/2.png")
     assert open_pictures(str(tmp_path / "a")).digest != first
+
+
+@pytest.mark.parametrize("kind", ["folder", "stored.zip"])
+def test_pictures_at_a_url_are_those_on_a_disk(
+    folder_storage: Any, tmp_path: Path, kind: str
+) -> None:
+    contents = {name: FLOWERS[name] for name in ("train/rose/1.png", "train/daisy/1.png")}
+    if kind == "folder":
+        here = fill(tmp_path / "folder", contents)
+        for name, content in contents.items():
+            folder_storage.put(f"folder/{name}", content)
+    else:
+        here = zipped(tmp_path / kind, contents, ZIP_STORED)
+        folder_storage.put(kind, Path(here).read_bytes())
+    there = f"{folder_storage.root}/{kind}"
+    known = KnownFiles({there: FileDigests().sha256(there)})
+    local, remote = open_pictures(here), open_pictures(there, files=known)
+    assert (remote.names, remote.categories) == (local.names, local.categories)
+    assert remote.digest == local.digest
+    assert all(np.array_equal(remote.read(n), local.read(n)) for n in range(len(local)))
+
+
+def test_pictures_at_a_url_that_have_changed_since_the_job_began_are_refused(
+    folder_storage: Any,
+) -> None:
+    folder_storage.put("folder/1.png", png(1))
+    there = f"{folder_storage.root}/folder"
+    known = KnownFiles({there: FileDigests().sha256(there)})
+    opened = open_pictures(there, files=known)
+    folder_storage.put("folder/1.png", png(2))
+    assert np.array_equal(opened.read(0), levels(1)), "a picture changed under a run"
+    with pytest.raises(InputChanged, match="has changed"):
+        open_pictures(there, files=known)

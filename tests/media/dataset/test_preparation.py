@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -271,3 +272,36 @@ def test_a_source_with_nothing_to_train_on_is_refused(tmp_path: Path) -> None:
     (tmp_path / "val.txt").write_text("a.png 0")
     with pytest.raises(BadInput, match=r"val\.txt: contains no pictures to train on"):
         prepare([str(tmp_path / "val.txt")], str(tmp_path / "set"), SMALL)
+
+
+def test_a_dataset_at_a_url_is_the_one_on_a_disk(folder_storage: Any, tmp_path: Path) -> None:
+    source = fill(tmp_path / "in", {f"{kind}/{n}.png": png(n) for kind in "ab" for n in range(2)})
+    options = Options(8, 8, val=0.5)
+    prepare([source], str(tmp_path / "out"), options)
+    there = f"{folder_storage.root}/out"
+
+    def stop(done: int, _count: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare([source], there, options, stop)
+    assert "out/manifest.json" not in folder_storage.names()
+    with pytest.raises(BadInput, match="farm prepare has not finished it"):
+        open_pictures(there)
+    with pytest.raises(BadOutput, match=f"{there}: its preparation began with other"):
+        prepare([source], there, Options(4, 4))
+    prepare([source], there, options)
+    left = {
+        f"out/{path.relative_to(tmp_path / 'out')}": path.read_bytes()
+        for path in (tmp_path / "out").rglob("*")
+        if path.is_file()
+    }
+    assert {name: folder_storage.get(name) for name in folder_storage.names()} == left
+    assert prepare([source], there, options)["pictures"] == {"train": 2, "val": 2}
+
+
+def test_a_dataset_in_a_source_at_a_url_is_refused(folder_storage: Any) -> None:
+    folder_storage.put("in/a.png", png(1))
+    with pytest.raises(BadOutput, match="it is in the source"):
+        prepare([f"{folder_storage.root}/in"], f"{folder_storage.root}/in/out", Options(8, 8))

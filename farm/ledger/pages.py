@@ -1,0 +1,86 @@
+"""Queries that return a page: the rows that follow a given one, found by an index and never counted off."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, select, tuple_
+
+from farm.ledger.reading import failure_from, story_line_from, unit_record_from
+from farm.ledger.tables import failures, jobs, story, tracebacks, units
+from farm.model.history import StoryLine, UnitFailure, UnitRecord
+from farm.model.job import Job, JobState
+from farm.model.unit import UnitState
+
+PAGE: Final = 100
+"""Rows of a page, unless the caller wants another number."""
+
+_FAILURES: Final = select(failures, tracebacks.c.text).outerjoin(
+    tracebacks, tracebacks.c.digest == failures.c.digest
+)
+
+
+def jobs_page(
+    after: Job | None, limit: int, state: JobState | None, task: str | None
+) -> Select[Any]:
+    """Return the query for the jobs that were created before another one, newest first."""
+    query = select(jobs).order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit)
+    if state:
+        query = query.where(jobs.c.state == state)
+    if task:
+        query = query.where(jobs.c.task == task)
+    if after:
+        query = query.where(tuple_(jobs.c.created, jobs.c.id) < (after.created, after.id))
+    return query
+
+
+def units_page(
+    connection: Connection, job: str, after: int, limit: int, state: UnitState | None
+) -> list[UnitRecord]:
+    """Return the units of a job whose number is higher, in order, with their failures."""
+    query = select(units).where(units.c.job == job, units.c.number > after)
+    if state:
+        query = query.where(units.c.state == state)
+    page = query.order_by(units.c.number).limit(limit)
+    records = [unit_record_from(row) for row in connection.execute(page)]
+    names = [record.unit.name for record in records if record.attempts]
+    failed = _FAILURES.where(failures.c.job == job, failures.c.unit.in_(names))
+    return with_failures(records, _failures(connection, failed.order_by(failures.c.id)))
+
+
+def all_units(connection: Connection, job: str) -> list[UnitRecord]:
+    """Return every unit of a job in order, with their failures."""
+    failed = _FAILURES.where(failures.c.job == job).order_by(failures.c.id)
+    query = select(units).where(units.c.job == job).order_by(units.c.number)
+    records = [unit_record_from(row) for row in connection.execute(query)]
+    return with_failures(records, _failures(connection, failed))
+
+
+def with_failures(records: Sequence[UnitRecord], failed: Sequence[UnitFailure]) -> list[UnitRecord]:
+    """Return the records, each with the failures of its unit."""
+    by_unit: dict[str, list[UnitFailure]] = {}
+    for one in failed:
+        by_unit.setdefault(one.unit, []).append(one)
+    return [
+        replace(record, failures=tuple(one.failure for one in by_unit[record.unit.name]))
+        if record.unit.name in by_unit
+        else record
+        for record in records
+    ]
+
+
+def story_page(connection: Connection, job: str, after: int, limit: int) -> list[StoryLine]:
+    """Return what happened to a job's units after a line of its story, in order."""
+    query = select(story).where(story.c.job == job, story.c.id > after)
+    rows = connection.execute(query.order_by(story.c.id).limit(limit))
+    return [story_line_from(row) for row in rows]
+
+
+def last_failures(connection: Connection, job: str, limit: int) -> list[UnitFailure]:
+    """Return the last failures of a job's units, newest first."""
+    query = _FAILURES.where(failures.c.job == job).order_by(failures.c.id.desc())
+    return _failures(connection, query.limit(limit))
+
+
+def _failures(connection: Connection, query: Select[Any]) -> list[UnitFailure]:
+    return [failure_from(row) for row in connection.execute(query)]

@@ -1,0 +1,50 @@
+"""Workers of a private cluster that run orders alone or together, for benchmarks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from farm.host.executor import Executor, ExecutorOptions
+from farm.model.messages import (
+    Figures,
+    Order,
+    UnitProgress,
+    UnitSucceeded,
+    WorkerJoined,
+)
+from farm_cluster import make_pool
+
+
+class Workers:
+    """The workers of a pool."""
+
+    def __init__(self, pool: Executor, count: int) -> None:
+        self._pool, self._names = pool, []
+        while len(self._names) < count:
+            joined = [m for m in pool.poll(1.0) if isinstance(m, WorkerJoined)]
+            self._names += [message.worker for message in joined if message.kind != "finish"]
+
+    def run(
+        self,
+        order: Order,
+        workers: int,
+        look: Callable[[UnitProgress], object] = lambda _: None,
+    ) -> Figures:
+        """Run an order on this many of the workers; return what it cost. look: at its progress."""
+        self._pool.assign(self._names[:workers], order)
+        while True:
+            for message in self._pool.poll(1.0):
+                if isinstance(message, UnitProgress):
+                    look(message)
+                elif isinstance(message, UnitSucceeded):
+                    return message.figures
+
+
+@contextmanager
+def private_pool(options: ExecutorOptions) -> Iterator[Workers]:
+    """Start a private cluster with these workers."""
+    pool = make_pool(options)
+    try:
+        pool.start()
+        yield Workers(pool, options.workers or 1)
+    finally:
+        pool.close()

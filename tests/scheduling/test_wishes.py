@@ -1,0 +1,139 @@
+"""Users change the priority of jobs and have failed units tried again."""
+
+import pytest
+
+from farm.errors import UnknownName
+from farm.model.events import JobChanged, PriorityChanged, RetryWanted, WantedChanged
+from farm.model.history import RestoredUnit
+from farm.model.job import JobState, Wanted
+from farm.model.messages import Reason
+from farm.model.unit import Unit, UnitState
+from farm.scheduling.policy import Policy
+
+from ..workbench import Bench, failed  # noqa: TID252 - shared between rooms
+
+S = UnitState
+
+
+def fail_for_good(bench: Bench, worker: str = "w1") -> None:
+    bench.fail(worker, failed(is_fatal=True))
+
+
+def test_a_job_with_a_new_priority_goes_first(bench: Bench) -> None:
+    bench.submit("first", *"abc")
+    bench.submit("second", *"xyz")
+    bench.join("w1")
+    out = bench.send(PriorityChanged("second", 90))
+    assert [i.job.spec.priority for i in out if isinstance(i, JobChanged)] == [90]
+    bench.succeed("w1")
+    assert bench.job_of("w1") == "second"
+    bench.send(PriorityChanged("second", 10))
+    bench.succeed("w1")
+    assert bench.job_of("w1") == "first"
+
+
+def test_the_priority_of_an_ended_job_stays_and_that_of_an_unknown_one_is_refused(
+    bench: Bench,
+) -> None:
+    bench.submit("job", "a")
+    bench.join("w1")
+    bench.succeed("w1")
+    assert bench.send(PriorityChanged("job", 90)) == []
+    with pytest.raises(UnknownName, match="unknown job 'jab'"):
+        bench.send(PriorityChanged("jab", 90))
+
+
+def test_failed_units_are_tried_again_with_all_their_tries(bench: Bench) -> None:
+    bench.submit("job", "a", "b", "c")
+    bench.join("w1", "w2")
+    for _ in range(2):
+        bench.fail("w1", failed(Reason.BUG))
+    assert bench.last("a").state is S.QUARANTINED
+    bench.send(RetryWanted("job", ("a",)))
+    assert [(c.state, c.by) for c in bench.changes("a")][-2:] == [
+        (S.READY, "user"),
+        (S.LEASED, "policy"),
+    ]
+    while bench.held:
+        bench.succeed(next(iter(bench.held)))
+    assert bench.last("a").state is S.SUCCEEDED
+    assert bench.job() == (JobState.COMPLETED, "1 of 3 failed")
+
+
+def test_all_failed_units_are_tried_again_if_none_is_named(bench: Bench) -> None:
+    bench.submit("job", "a", "b", "c")
+    bench.join("w1")
+    fail_for_good(bench)
+    fail_for_good(bench)
+    bench.send(RetryWanted("job"))
+    for _ in range(3):
+        bench.succeed("w1")
+    assert bench.job() == (JobState.COMPLETED, "")
+
+
+def test_units_that_were_cancelled_because_of_a_failed_one_wait_for_it_again(bench: Bench) -> None:
+    bench.submit("job", "a", "b", "c", "part", "film", needs={"part": "ab", "film": ["part"]})
+    bench.join("w1")
+    fail_for_good(bench)
+    fail_for_good(bench)
+    assert bench.last("film").state is S.CANCELLED
+    bench.send(RetryWanted("job", ("a",)))
+    assert bench.last("part").state is S.CANCELLED
+    bench.send(RetryWanted("job", ("b",)))
+    assert bench.last("part").state is bench.last("film").state is S.BLOCKED
+    while bench.held:
+        bench.succeed("w1")
+    assert bench.last("film").state is S.SUCCEEDED
+    assert bench.job() == (JobState.COMPLETED, "")
+
+
+def test_a_retry_that_fails_cancels_the_others_again(bench: Bench) -> None:
+    bench.submit("job", "a", "b", "film", needs={"film": "a"})
+    bench.join("w1")
+    fail_for_good(bench)
+    bench.send(RetryWanted("job"))
+    bench.succeed("w1")
+    fail_for_good(bench)
+    assert bench.last("film").state is S.CANCELLED
+    assert bench.job() == (JobState.COMPLETED, "2 of 3 failed")
+
+
+def test_a_unit_that_could_start_without_a_failed_one_waits_for_its_retry(bench: Bench) -> None:
+    film = Unit("job", "film", "s", "film", ("a",), is_tolerant=True)
+    units = [RestoredUnit(Unit("job", name, "s", name), S.READY) for name in ("a", "b")]
+    bench.submit_restored("job", [*units, RestoredUnit(film, S.BLOCKED)])
+    bench.join("w1")
+    fail_for_good(bench)
+    assert bench.last("film").state is S.READY
+    bench.send(RetryWanted("job"))
+    assert bench.last("film").state is S.BLOCKED
+    bench.succeed("w1")
+    bench.succeed("w1")
+    assert bench.held["w1"].missing == ()
+    bench.succeed("w1")
+    assert bench.job() == (JobState.COMPLETED, "")
+
+
+def test_a_retry_of_a_unit_that_the_job_lacks_is_refused_and_that_of_a_cancelled_job_ignored(
+    bench: Bench,
+) -> None:
+    bench.submit("job", "a", "b", "c")
+    bench.join("w1", "w2")
+    fail_for_good(bench)
+    with pytest.raises(UnknownName, match="unknown unit 'z'"):
+        bench.send(RetryWanted("job", ("z",)))
+    bench.send(WantedChanged("job", Wanted.CANCEL))
+    bench.send(RetryWanted("job"))
+    assert bench.last("a").state is S.QUARANTINED
+
+
+def test_only_the_last_records_of_ended_jobs_are_kept() -> None:
+    bench = Bench(Policy(kept_records=2))
+    bench.join("w1")
+    for name in ("old", "middle", "new"):
+        bench.submit(name, "a")
+        bench.succeed("w1")
+    assert bench.job("middle")[0] is bench.job("new")[0] is JobState.COMPLETED
+    with pytest.raises(UnknownName):
+        bench.job("old")
+    assert bench.scheduler.job_counts()[JobState.COMPLETED] == 3
