@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from farm_style.names import shipped
 
-SIDE, CELL = 512, 270
+SIDE, CELL = 512, 216
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
             for row in range(len(options.pictures)):
                 cell = Image.open(folder / f"{row}.png").resize((CELL, CELL))
                 sheet.paste(cell, (column * CELL, row * CELL))
-    sheet.save(options.output, quality=85)
+    sheet.save(options.output, quality=84)
 
 
 if __name__ == "__main__":
