@@ -20,6 +20,8 @@ from farm.storage.urls import as_folder, name
 __all__ = ["ClaimObject"]
 
 _PATIENCE_SECONDS: Final = 10.0
+_LOOKS: Final = 3
+"""How often to look at a claim that is written again while it is read."""
 
 
 class ClaimObject:
@@ -83,13 +85,15 @@ class ClaimObject:
             self._scheme.remove(self._url)
 
     def _living(self, url: str) -> Iterator[ClaimContent]:
-        seen = self._scheme.stat(url)
-        if seen is None:
-            return
-        try:
-            content = ClaimContent.parse(self._scheme.read_bytes(url, seen), name(url))
-        except InputChanged:  # it was written again just now, or given up
-            content = ClaimContent.parse(b"", name(url))
+        for _ in range(_LOOKS):
+            seen = self._scheme.stat(url)
+            if seen is None:
+                return
+            try:
+                content = ClaimContent.parse(self._scheme.read_bytes(url, seen), name(url))
+                break
+            except InputChanged:  # it was written again just now, or given up
+                content = ClaimContent.parse(b"", name(url))
         is_silent = self._written.modified - seen.modified >= SILENT_SECONDS
         if is_silent or content.is_ended:
             with suppress(BadOutput, StorageFailed):
