@@ -114,6 +114,19 @@ def test_recovery_leaves_the_jobs_of_living_farms_alone(
     assert second.controller.recover() == []
 
 
+def test_recovery_takes_a_job_as_its_farm_left_it(
+    busy: Farm, open_farm: Open, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = open_farm()
+    (listed,) = ledger.unfinished()
+    busy.controller.set_priority(listed.id, 90)
+    busy.controller.stop()
+    busy.controller.close()
+    monkeypatch.setattr(second.controller._ledger, "unfinished", lambda: [listed])
+    (job,) = second.controller.recover()
+    assert job.spec.priority == 90
+
+
 def test_an_ended_job_frees_its_output(open_farm: Open, spec: JobSpec) -> None:
     open_farm_and_run(open_farm, spec)
     open_farm_and_run(open_farm, spec)
@@ -202,6 +215,17 @@ def test_other_jobs_go_on_after_one_is_lost(
     assert lost.state is JobState.CANCELLED
     assert (done.spec.output, done.state) == (other.output, JobState.COMPLETED)
     busy.controller.scheduler.validate()
+
+
+def test_a_farm_does_not_take_back_a_job_that_it_has_lost(
+    busy: Farm, open_farm: Open, ledger: Ledger
+) -> None:
+    second = overtake(busy, open_farm, ledger)
+    busy.controller.run()
+    second.controller.stop()
+    second.controller.close()
+    assert busy.controller.recover() == []
+    assert len(open_farm().controller.recover()) == 1
 
 
 def test_an_order_that_could_not_be_stored_is_not_given(
