@@ -95,6 +95,7 @@ class Controller:
             patience=self._patience,
             clock=self._clock,
             announce=self._announce,
+            show_life=self._show_life,
         )
 
         def make_planner(notify: Notify) -> Planner:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from farm.control.claimed_outputs import ClaimedOutputs
 from farm.control.clock import FakeClock
@@ -16,12 +17,15 @@ from farm.control.heart import beating
 from farm.errors import BadOutput
 from farm.host.registry import Registry
 from farm.ledger import Ledger
+from farm.ledger.tables import farms
 from farm.model.events import JobChanged, Notice, WorkerChanged
 from farm.model.history import UnitRecord
-from farm.model.job import JobSpec, JobState
+from farm.model.job import JobSpec, JobState, Wanted
 from farm.model.unit import Unit, UnitState
 from farm.process import SILENT_SECONDS, this_process
+from farm.storage import add_schemes
 
+from ..fake_storage import SCHEME, FolderStorage  # noqa: TID252 - shared between rooms
 from ..fakes import End, FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
 from ..workbench import Farm, Log, kill  # noqa: TID252 - shared between rooms
 
@@ -282,6 +286,34 @@ def test_a_farm_keeps_its_claims_while_it_reads_large_files_to_resume(
     farm.controller._ledger.__class__ = Slow
     farm.controller.add(spec, resume=True)
     assert kept == [True]
+
+
+def test_a_farm_shows_life_while_a_remote_storage_does_not_answer(
+    open_farm: Open, spec: JobSpec, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farm.control.decisions.beating", partial(beating, seconds=0.001))
+    farm, is_ending, beats = open_farm(), False, list[bool]()
+    owner, clock = farm.controller._ledger.process, farm.clock
+
+    def has_beaten() -> bool:
+        with ledger._read() as connection:
+            query = select(farms.c.heartbeat).where(farms.c.id == owner.id)
+            return bool(connection.scalar(query) == clock.time())
+
+    class Slow(FolderStorage):
+        def remove(self, url: str) -> None:
+            if is_ending:
+                clock.advance(1)
+                beats.append(becomes(has_beaten))
+            super().remove(url)
+
+    add_schemes({"folder": Slow})
+    remote = spec.model_copy(update={"output": f"{SCHEME}{tmp_path}/remote/"})
+    job = farm.controller.add(remote)
+    is_ending = True
+    farm.controller.want(job.id, Wanted.CANCEL)
+    assert farm.run().state is JobState.CANCELLED
+    assert beats == [True]
 
 
 def becomes(is_so: Callable[[], bool], seconds: float = 30) -> bool:
