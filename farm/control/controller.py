@@ -190,6 +190,8 @@ class Controller:
         jobs have failed, if there are no workers and none can join, unless the policy is to wait.
         """
         self._inbox.empty()
+        if not self.scheduler.is_done:
+            self._start_workers()  # before is_stopped is asked, a signal still interrupts it
         while not self._is_done and not is_stopped():
             if not self.scheduler.is_done:
                 self._start_workers()
