@@ -13,7 +13,8 @@ from farm.cli.running import Running
 from farm.cli.signals import Interrupted, signals
 from farm.cli.streams import OutputLost, echo
 from farm.cli.tally import Tally
-from farm.control.controller import Controller, Observer
+from farm.control.announcing import Observer
+from farm.control.controller import Controller
 from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.ledger import Ledger

@@ -1,9 +1,9 @@
 """The control loop around planner, scheduler, ledger, executor and observers.
 
-It takes what workers report and what is asked of it, in one thread. It first stores what changed,
-then acts on it, then notifies observers, once for all messages of a poll. If the process is killed
-between two of these steps, the ledger still records at least what has been done. While the ledger
-cannot be written, nothing is acted on, and workers finish the units they hold.
+It takes what workers report and what is asked of it, in one thread, and lets the scheduler decide.
+If the process is killed between storing, acting and announcing, the ledger still records at least
+what has been done. While the ledger cannot be written, nothing is acted on, and workers finish the
+units they hold.
 """
 
 import secrets
@@ -13,21 +13,21 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Final, Protocol
+from typing import Final
 
+from farm.control.announcing import Announcer, Observer
 from farm.control.claimed_outputs import ClaimedOutputs
 from farm.control.clock import Clock, SystemClock
+from farm.control.decisions import Decisions
 from farm.control.heart import beating
 from farm.control.inbox import Inbox
 from farm.control.patience import Patience
 from farm.control.submissions import Submissions
-from farm.control.working_files import WorkingFiles
 from farm.errors import (
     BadOutput,
     BadParameter,
     JobEnded,
     JobHeld,
-    JobTakenOver,
     LedgerUnavailable,
     UnknownName,
     UserError,
@@ -37,26 +37,17 @@ from farm.host.executor import Executor
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import (
-    Assign,
-    CancelWork,
     Event,
-    Instruction,
-    JobChanged,
-    JobSubmitted,
-    KillWorker,
     News,
-    Notice,
     PriorityChanged,
-    Progressed,
     RetryWanted,
     Stopping,
     Tick,
-    UnitChanged,
     WantedChanged,
 )
 from farm.model.history import RestoredUnit
 from farm.model.job import MOST_URGENT, Job, JobSpec, Wanted
-from farm.model.messages import NoWorkers, UnitCancelled, WorkerJoined, WorkerLost
+from farm.model.messages import NoWorkers, WorkerJoined, WorkerLost
 from farm.model.unit import Unit
 from farm.planning.submission import Notify, Planner, Submission, new_id
 from farm.process import BEAT_SECONDS
@@ -69,21 +60,14 @@ ADD_SECONDS: Final = 30.0
 """How long a new job waits for a ledger that is locked."""
 STOP_SECONDS: Final = 30.0
 REMEMBERED_JOBS: Final = 1000
-"""The most jobs that run returns, and whose loss is remembered once they have ended: the latest."""
-
-
-class Observer(Protocol):
-    """A display, metrics or a log: receives every event."""
-
-    def on_event(self, event: News) -> None:
-        """Handle an event that has been stored and acted on."""
+"""The most jobs that run returns, the latest ones."""
 
 
 class Controller:
     """Runs jobs on an executor.
 
-    Any thread may call submit, want, set_priority, retry and job; the others are for the thread that runs the loop. check:
-    raises UserError for a spec that the task itself refuses.
+    Any thread may call submit, want, set_priority, retry and job; the others are for the thread that
+    runs the loop. check: raises UserError for a spec that the task itself refuses.
     """
 
     def __init__(
@@ -97,27 +81,33 @@ class Controller:
         check: Callable[[JobSpec], None] | None = None,
         policy: Policy = Policy(),  # noqa: B008 - frozen
     ) -> None:
-        self._hook, self._executor, self._ledger = registry.hook, executor, ledger
-        self._clock, self._observers = clock or SystemClock(), observers
-        self._patience = Patience(self._clock, self._notify)
+        self._executor, self._ledger, self._clock = executor, ledger, clock or SystemClock()
+        self._announce = Announcer(registry, observers, self.job).announce
+        self._patience = Patience(self._clock, self._announce)
         self._claims, self._inbox = ClaimedOutputs(ledger.process), Inbox()
+        self.scheduler = Scheduler(policy, generation=secrets.token_hex(4))
+        self._decisions = Decisions(
+            self.scheduler,
+            ledger,
+            executor,
+            claims=self._claims,
+            patience=self._patience,
+            clock=self._clock,
+            announce=self._announce,
+        )
 
         def make_planner(notify: Notify) -> Planner:
             return Planner(registry, ledger, notify, check, self._claim)
 
-        self._planner = make_planner(self._notify)
+        self._planner = make_planner(self._announce)
         self._submissions = Submissions(
-            partial(make_planner, self._notify_later),
+            partial(make_planner, self._announce_later),
             self._claims,
             self._inbox,
             self._store_job,
             lambda planned: self._start(planned.job, planned.units),
         )
-        self.scheduler = Scheduler(policy, generation=secrets.token_hex(4))
         self._jobs: deque[str] = deque(maxlen=REMEMBERED_JOBS)
-        self._working: dict[str, WorkingFiles] = {}
-        self._lost: dict[str, str] = {}
-        self._pending: list[Instruction] = []
         self._last_beat = -BEAT_SECONDS
         self._wanted_workers = 0
         self._waits_for_workers, self._lack = policy.waits_for_workers, ""
@@ -162,7 +152,8 @@ class Controller:
             if (stored := self._ledger.job(job)) is None:
                 raise
             return stored
-        return replace(current, reason=self._lost[job]) if job in self._lost else current
+        lost = self._decisions.lost
+        return replace(current, reason=lost[job]) if job in lost else current
 
     # Called by the loop's thread
 
@@ -215,11 +206,11 @@ class Controller:
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Ask running units to stop, and wait this long for them. Their jobs can be resumed."""
         deadline = self._clock.time() + seconds
-        self._handle(Stopping())
+        self._decisions.handle(Stopping())
         while not self._is_stopped and self._clock.time() < deadline:
             self._step()
         lost = [WorkerLost(w, "did not stop in time") for w in self.scheduler.busy_workers()]
-        self._handle(*lost)
+        self._decisions.handle(*lost)
 
     def close(self) -> None:
         """End the workers, give up the outputs, and record that the farm ends in good order.
@@ -238,11 +229,11 @@ class Controller:
     @property
     def _is_done(self) -> bool:
         is_asked = not self._inbox.is_empty or self._submissions
-        return not (self.scheduler.has_work or self._pending or is_asked)
+        return not (self.scheduler.has_work or self._decisions.are_pending or is_asked)
 
     @property
     def _is_stopped(self) -> bool:
-        return not self.scheduler.busy_workers() and not self._pending
+        return not self.scheduler.busy_workers() and not self._decisions.are_pending
 
     # Jobs that enter
 
@@ -271,7 +262,7 @@ class Controller:
 
     def _take(self, job: Job) -> tuple[Job, list[RestoredUnit]] | None:
         """Own a job of a dead farm and return it with its units; None if its farm lives."""
-        if job.id in self._working:
+        if job.id in self._decisions:
             return None
         records = self._ledger.units(job.id)
         try:
@@ -285,8 +276,7 @@ class Controller:
     def _start(self, job: Job, units: Iterable[RestoredUnit]) -> Job:
         units = tuple(units)
         self._jobs.append(job.id)
-        self._working[job.id] = WorkingFiles(units)
-        self._handle(JobSubmitted(job, units))
+        self._decisions.start(job, units)
         return self.job(job.id)
 
     def _change(self, job: str, event: Event) -> Job:
@@ -294,9 +284,9 @@ class Controller:
         current = self.job(job)
         if current.state.is_final:
             return current
-        if job not in self._working:
+        if job not in self._decisions:
             raise UserError(f"job {job} belongs to another farm; ask that one")
-        self._handle(event)
+        self._decisions.handle(event)
         return self.job(job)
 
     def _prioritise(self, job: str, priority: int) -> Job:
@@ -312,31 +302,6 @@ class Controller:
             )
         return current
 
-    # Jobs that are lost
-
-    def _lose(self, job: str, reason: str) -> None:
-        """Drop a job that another farm has taken over, and leave its files alone."""
-        output = self.scheduler.job(job).spec.output
-        note = f"{reason}; this farm stops working on it and leaves its files alone"
-        self._lost[job] = reason
-        self._working.pop(job, None)
-        self._claims.release(job)
-        unsent = [i for i in self._pending if isinstance(i, Assign) and _job_of(i) == job]
-        self._pending = [i for i in self._pending if _job_of(i) != job]
-        now = self._clock.time()
-        self._decide(WantedChanged(job, Wanted.CANCEL), now)
-        for assign in unsent:
-            self._decide(UnitCancelled(assign.workers[0], assign.order.token), now)
-        self._forget_losses()
-        self._notify(Notice(output, note))
-
-    def _forget_losses(self) -> None:
-        for job in [*self._lost][:-REMEMBERED_JOBS]:
-            with suppress(UnknownName):
-                if not self.scheduler.job(job).state.is_final:
-                    continue
-            del self._lost[job]
-
     # The loop
 
     def _start_workers(self) -> None:
@@ -348,15 +313,15 @@ class Controller:
     def _step(self) -> None:
         self._beat()
         self._inbox.empty()
-        if self._pending:
+        if self._decisions.are_pending:
             self._patience.wait()
-            self._carry_out()
+            self._decisions.carry_out()
             return
         messages = self._executor.poll(POLL_SECONDS)
         for message in messages:
             if isinstance(message, NoWorkers | WorkerJoined):
                 self._lack = message.reason if isinstance(message, NoWorkers) else ""
-        self._handle(*messages, Tick())
+        self._decisions.handle(*messages, Tick())
         self._tell_demand()
 
     def _tell_demand(self) -> None:
@@ -377,7 +342,7 @@ class Controller:
             if job in self._submissions:
                 self._submissions.refuse(job, UserError(f"{reason}; submit the job again"))
             else:
-                self._lose(job, reason)
+                self._decisions.lose(job, reason)
 
     def _show_life(self) -> None:
         """Show that this farm lives, from any thread."""
@@ -385,88 +350,6 @@ class Controller:
             self._ledger.beat(self._clock.time())
         self._claims.touch()
 
-    def _handle(self, *events: Event) -> None:
-        """Let the scheduler decide about all events, then store, act and notify once."""
-        now = self._clock.time()
-        try:
-            for event in events:
-                self._decide(event, now)
-        finally:
-            self._carry_out()
-
-    def _decide(self, event: Event, now: float) -> None:
-        instructions = self.scheduler.handle(event, now)
-        self._pending += [i for i in instructions if _job_of(i) not in self._lost]
-
-    def _carry_out(self) -> None:
-        """Store what was decided, act on it and notify, or nothing of it if it cannot be stored."""
-        if not self._patience.attempt(self._store):
-            return
-        pending, self._pending = self._pending, []
-        for instruction in pending:
-            self._act(instruction)
-        for instruction in pending:
-            if not isinstance(instruction, Assign | CancelWork | KillWorker):
-                self._notify(instruction)
-
-    def _store(self) -> None:
-        while True:
-            changes = [i for i in self._pending if isinstance(i, UnitChanged | JobChanged)]
-            try:
-                if changes:
-                    self._ledger.record(changes, self._clock.time())
-            except JobTakenOver as error:
-                self._lose(error.job, str(error))
-            else:
-                break
-        for change in changes:
-            self._on_stored(change)
-
-    def _on_stored(self, change: UnitChanged | JobChanged) -> None:
-        if isinstance(change, UnitChanged):
-            self._working[change.unit.job].on_change(change)
-        elif change.job.state.is_final:
-            self._working.pop(change.job.id, None)
-            self._claims.release(change.job.id)
-
-    def _act(self, instruction: Instruction) -> None:
-        match instruction:
-            case Assign(workers, order):
-                self._executor.assign(workers, order)
-            case CancelWork(worker, token):
-                self._executor.cancel(worker, token)
-            case KillWorker(worker):
-                self._executor.kill(worker)
-
-    def _notify_later(self, event: News) -> None:
-        """Notify from the loop's thread. Called by any other."""
-        self._inbox.post(partial(self._notify, event))
-
-    def _notify(self, event: News) -> None:
-        for observer in self._observers:
-            observer.on_event(event)
-        self._notify_plugins(event)
-
-    def _notify_plugins(self, event: News) -> None:
-        if isinstance(event, JobChanged) and event.job.state.is_final:
-            self._hook.farm_job_finished(job=event.job)
-        if isinstance(event, UnitChanged) and event.state.is_final:
-            self._hook.farm_unit_finished(
-                job=self.job(event.unit.job),
-                unit=event.unit,
-                state=event.state,
-                reason=event.reason,
-            )
-
-
-def _job_of(instruction: Instruction) -> str | None:
-    """Return the job that an instruction is about, if it is about one."""
-    match instruction:
-        case UnitChanged(unit) | Progressed(unit):
-            return unit.job
-        case JobChanged(job):
-            return job.id
-        case Assign(_, order):
-            return order.unit.job
-        case _:
-            return None
+    def _announce_later(self, event: News) -> None:
+        """Announce from the loop's thread. Called by any other."""
+        self._inbox.post(partial(self._announce, event))

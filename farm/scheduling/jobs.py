@@ -7,19 +7,17 @@ the retry policy: the scheduler decides what happens to a unit.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from heapq import heapify, heappop, heappush
 
-from farm.errors import UnknownName
 from farm.model.events import Instruction, JobChanged, UnitChanged
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobState, Wanted
-from farm.model.messages import Failure, Figures, Hold, Reason
-from farm.model.unit import ALL_WORKERS, HELD, UnitState
+from farm.model.messages import Failure, Figures, Hold
+from farm.model.unit import HELD, UnitState
 from farm.scheduling.census import Census
 from farm.scheduling.dependants import Dependants
 from farm.scheduling.holds import JobHold
 from farm.scheduling.policy import job_order
-from farm.scheduling.ready import ReadyUnits, make_stretches
+from farm.scheduling.unit_queues import UnitQueues
 from farm.scheduling.units import Lane, UnitEntry, make_entries
 
 S = UnitState
@@ -51,8 +49,8 @@ class ScheduledJob:
         self.held = sum(self.counts[state] for state in HELD)
         self.left = sum(count for state, count in self.counts.items() if not state.is_final)
         self.frames = sum(entry.renders for entry in self.entries)
-        self.failed_frames = sum(_is_failed_frame(entry, entry.state) for entry in self.entries)
-        self.wanted = sum(_wanted(entry, entry.state) for entry in self.entries)
+        self.failed_frames = sum(entry.is_failed_frame(entry.state) for entry in self.entries)
+        self.wanted = sum(entry.wanted_workers(entry.state) for entry in self.entries)
         self.queued_since, self.idle_since = job.created, now
         self.given_up = ""
         self.hold: JobHold | None = None
@@ -60,14 +58,12 @@ class ScheduledJob:
         self._emit, self._census = emit, census
         self._is_unsaid = False
         self._alone: UnitEntry | None = None
-        self._dependants = Dependants(self.entries)
-        stretches = make_stretches(self.entries)
-        self._ready = {lane: ReadyUnits(self.entries, stretches) for lane in Lane}
-        self._waiting: list[tuple[float, int]] = []
+        self.dependants = Dependants(self.entries)
+        self.queues = UnitQueues(self.entries)
         for entry in self.entries:
             entry.holders = int(entry.state in HELD)
             if entry.holders:
-                self._ready[entry.lane].hold(entry)
+                self.queues.hold(entry)
         census.add_job(job.state, self.entries)
 
     # The job
@@ -161,7 +157,7 @@ class ScheduledJob:
             case S.READY:
                 self._queue_ready(entry)
             case S.RETRY_WAIT:
-                self._queue_retry(entry, now)
+                self.queues.add_waiting(entry, now)
             case S.SKIPPED:
                 skipped = UnitChanged(entry.unit, state, entry.attempt, "already finished")
                 self._emit(skipped)
@@ -209,7 +205,7 @@ class ScheduledJob:
         if state is S.READY:
             self._queue_ready(entry)
         elif state is S.RETRY_WAIT:
-            self._queue_retry(entry, retry_at)
+            self.queues.add_waiting(entry, retry_at)
         elif state.is_final:
             self._release_dependants(entry, now)
 
@@ -223,15 +219,15 @@ class ScheduledJob:
         self.counts[state] += 1
         self._census.change_unit(before, state)
         self.left += before.is_final - state.is_final
-        self.failed_frames += _is_failed_frame(entry, state) - _is_failed_frame(entry, before)
-        self.wanted += _wanted(entry, state) - _wanted(entry, before)
+        self.failed_frames += entry.is_failed_frame(state) - entry.is_failed_frame(before)
+        self.wanted += entry.wanted_workers(state) - entry.wanted_workers(before)
         if state is S.LEASED:
             self.held += entry.holders
-            self._ready[entry.lane].hold(entry)
+            self.queues.hold(entry)
         elif before in HELD and state not in HELD:
             self.held -= entry.holders
             entry.holders = 0
-            self._ready[entry.lane].let_go(entry)
+            self.queues.let_go(entry)
             if not self.held:
                 self.idle_since = now
         if entry.runs_alone:
@@ -239,8 +235,7 @@ class ScheduledJob:
 
     def wake(self, now: float) -> None:
         """Make the units ready whose retry is due."""
-        while self._waiting and self._waiting[0][0] <= now:
-            entry = self.entries[heappop(self._waiting)[1]]
+        for entry in self.queues.due(now):
             self.move(entry, S.READY, now)
 
     def cancel_waiting(self, now: float, reason: str, by: str) -> None:
@@ -248,13 +243,11 @@ class ScheduledJob:
         for entry in self.entries:
             if entry.state in (S.BLOCKED, S.READY, S.RETRY_WAIT):
                 self.move(entry, S.CANCELLED, now, reason=reason, by=by)
-        for ready in self._ready.values():
-            ready.clear()
-        self._waiting.clear()
+        self.queues.clear()
 
     def can_start(self, lane: Lane) -> bool:
         """Return whether a unit of this lane may start now."""
-        ready = self._ready[lane]
+        ready = self.queues.ready(lane)
         if not ready or self.job.wanted is not Wanted.RUN or self._alone:
             return False
         if self.hold and not self.hold.may_start:
@@ -275,30 +268,27 @@ class ScheduledJob:
         def may_start(entry: UnitEntry) -> bool:
             return accept(entry) and not (self.held and entry.runs_alone)
 
-        return self._ready[lane].take(near, may_start)
+        return self.queues.take(lane, near, may_start)
 
     def goes_on(self, stretch: int) -> bool:
         """Return whether another frame of a stretch may start."""
-        return self._ready[Lane.RENDER].goes_on(stretch)
+        return self.queues.ready(Lane.RENDER).goes_on(stretch)
 
     def first_shared(self) -> UnitEntry | None:
         """Return the ready unit that several workers share and that starts next."""
-        return self._ready[Lane.SHARED].first()
+        return self.queues.ready(Lane.SHARED).first()
 
     def ready(self, lane: Lane) -> Iterator[UnitEntry]:
         """Yield the units that may start next, as take_ready would, in no order."""
-        return (entry for entry in self._ready[lane] if not (self.held and entry.runs_alone))
+        return (entry for entry in self.queues.ready(lane) if not (self.held and entry.runs_alone))
 
     def missing_needs(self, entry: UnitEntry) -> tuple[str, ...]:
         """Return the names of the units that this one needs and that failed."""
-        return self._dependants.missing_needs(entry)
+        return self.dependants.missing_needs(entry)
 
     def _queue_ready(self, entry: UnitEntry) -> None:
-        self._ready[entry.lane].add(entry)
+        self.queues.add_ready(entry)
         self._census.add_ready(entry)
-
-    def _queue_retry(self, entry: UnitEntry, due: float) -> None:
-        heappush(self._waiting, (due, entry.number))
 
     def _release_dependants(self, ended: UnitEntry, now: float) -> None:
         """Unblock the units that waited for a unit that ended, or cancel them if it failed.
@@ -306,7 +296,7 @@ class ScheduledJob:
         A cancelled unit is followed at once by those that waited for it. This needs a stack of its
         own, since a chain may be longer than Python's.
         """
-        chain = [(ended, self._dependants.after(ended))]
+        chain = [(ended, self.dependants.after(ended))]
         while chain:
             needed, waiting = chain[-1]
             entry = next(waiting, None)
@@ -316,7 +306,7 @@ class ScheduledJob:
                 continue
             elif not needed.state.is_done and not entry.unit.is_tolerant:
                 self._cancel_dependant(entry, needed, now)
-                chain.append((entry, self._dependants.after(entry)))
+                chain.append((entry, self.dependants.after(entry)))
             else:
                 entry.waits_for -= 1
                 if not entry.waits_for:
@@ -327,52 +317,6 @@ class ScheduledJob:
         self._count(entry, entry.enter(S.CANCELLED, now, why=reason), S.CANCELLED, now)
         entry.waits_for = 0
         self._emit(UnitChanged(entry.unit, S.CANCELLED, entry.attempt, reason))
-
-    # Another try
-
-    def retry(self, names: Sequence[str], now: float) -> None:
-        """Try quarantined units again, as if they had never failed; all of them if none is named.
-
-        The units that were cancelled because of them, or could have started without them, wait for
-        them again. What has been made without them stays. Raises UnknownName.
-        """
-        for entry in [self._known(name) for name in names] or self.entries:
-            if entry.state is S.QUARANTINED:
-                self._dependants.find_again(entry)
-                entry.tried_on, entry.crashes = frozenset(), min(entry.crashes, 1)
-                self.move(entry, S.READY, now, reason="tried again", by="user")
-                entry.failures = ()
-                self._block_dependants(entry, now)
-
-    def _known(self, name: str) -> UnitEntry:
-        entry = self._dependants.get(name)
-        if entry is None:
-            raise UnknownName("unit", name, self._dependants.names())
-        return entry
-
-    def _block_dependants(self, needed: UnitEntry, now: float) -> None:
-        chain = [needed]
-        while chain:
-            for entry in self._dependants.of(chain.pop()):
-                if entry.state is S.CANCELLED and self._dependants.may_be_done(entry):
-                    chain.append(entry)
-                    self._dependants.find_again(entry)
-                    self._block(entry, now)
-                elif entry.state in (S.READY, S.RETRY_WAIT):
-                    self._unqueue(entry)
-                    self._block(entry, now)
-                elif entry.state is S.BLOCKED:
-                    entry.waits_for = self._dependants.unended(entry)
-
-    def _block(self, entry: UnitEntry, now: float) -> None:
-        self.move(entry, S.BLOCKED, now, reason="a unit that it needs is tried again", by="user")
-        entry.waits_for = self._dependants.unended(entry)
-
-    def _unqueue(self, entry: UnitEntry) -> None:
-        if entry.state is S.READY:
-            self._ready[entry.lane].remove(entry)
-        self._waiting = [place for place in self._waiting if place[1] != entry.number]
-        heapify(self._waiting)
 
     # Invariants
 
@@ -385,11 +329,9 @@ class ScheduledJob:
             yield f"{name} miscounts the workers that hold its units"
         if self.left != sum(states[state] for state in UnitState if not state.is_final):
             yield f"{name} miscounts the units that are left"
-        if self.failed_frames != sum(
-            _is_failed_frame(entry, entry.state) for entry in self.entries
-        ):
+        if self.failed_frames != sum(entry.is_failed_frame(entry.state) for entry in self.entries):
             yield f"{name} miscounts the frames that failed"
-        if self.wanted != sum(_wanted(entry, entry.state) for entry in self.entries):
+        if self.wanted != sum(entry.wanted_workers(entry.state) for entry in self.entries):
             yield f"{name} miscounts the workers that it could use"
         if self.job.state.is_final != (self.left == 0):
             yield f"{name} is {self.job.state} with {self.left} units left"
@@ -399,17 +341,11 @@ class ScheduledJob:
 
     def _problems_of_the_queues(self) -> Iterator[str]:
         name = self.job.id
-        ready = [entry.number for queue in self._ready.values() for entry in queue]
-        if Counter(ready) != Counter(self._numbers(S.READY)):
-            yield f"{name} has lost a ready unit"
-        if any(bool(queue) != bool(list(queue)) for queue in self._ready.values()):
-            yield f"{name} miscounts its ready units"
-        if Counter(n for _, n in self._waiting) != Counter(self._numbers(S.RETRY_WAIT)):
-            yield f"{name} has lost a unit that waits for its retry"
+        yield from (f"{name} {problem}" for problem in self.queues.problems())
         if any((e.state in HELD) != bool(e.holders) for e in self.entries):
             yield f"{name} has a unit that nobody holds, or that is held and is not"
         blocked = (entry for entry in self.entries if entry.state is S.BLOCKED)
-        if any(not e.waits_for or e.waits_for != self._dependants.unended(e) for e in blocked):
+        if any(not e.waits_for or e.waits_for != self.dependants.unended(e) for e in blocked):
             yield f"{name} has a unit that is not blocked by what it needs"
         alone = [entry for entry in self.entries if entry.runs_alone and entry.state in HELD]
         held = sum(self.counts[state] for state in HELD)
@@ -418,21 +354,3 @@ class ScheduledJob:
         probe = self.hold.probe if self.hold else None
         if probe and probe.state not in HELD:
             yield f"{name} waits for a probe that has ended"
-
-    def _numbers(self, state: UnitState) -> Iterator[int]:
-        return (entry.number for entry in self.entries if entry.state is state)
-
-
-def _is_failed_frame(entry: UnitEntry, state: UnitState) -> bool:
-    """Return whether a state means that a rendering unit failed, and not for a refused input."""
-    return state is S.QUARANTINED and entry.renders and Reason.USER_ERROR not in entry.failures
-
-
-def _wanted(entry: UnitEntry, state: UnitState) -> int:
-    """Return how many rendering workers a unit uses in a state, or could use.
-
-    A unit for all workers counts as one: it takes what is there.
-    """
-    if not entry.renders or state not in (S.READY, *HELD):
-        return 0
-    return entry.unit.workers if entry.unit.workers != ALL_WORKERS else 1

@@ -62,6 +62,7 @@ from farm.model.unit import HELD, UnitState
 from farm.scheduling.attempts import Attempts
 from farm.scheduling.jobs import ScheduledJob
 from farm.scheduling.policy import Policy
+from farm.scheduling.retries import retry
 from farm.scheduling.roster import Roster
 from farm.scheduling.state import SchedulerState
 from farm.scheduling.units import UnitEntry
@@ -164,14 +165,14 @@ class Scheduler:
         self._now = now = max(now, self._now)
         self._state.out = []
         match event:
+            case UnitStarted() | UnitProgress() | UnitSucceeded() | UnitFailed() | UnitCancelled():
+                self._report(event, now)
             case JobSubmitted():
                 self._submit(event, now)
             case WantedChanged():
                 self._want(event, now)
             case PriorityChanged() | RetryWanted():
                 self._change(event, now)
-            case UnitStarted() | UnitProgress() | UnitSucceeded() | UnitFailed() | UnitCancelled():
-                self._report(event, now)
             case Stopping():
                 self._stop(now)
             case Tick():
@@ -236,7 +237,7 @@ class Scheduler:
             case PriorityChanged(_, priority):
                 job.prioritise(priority)
             case RetryWanted(_, units) if not job.is_ending:
-                job.retry(units, now)
+                retry(job, units, now)
         self._state.settle(job)
 
     def _stop(self, now: float) -> None:
@@ -261,6 +262,7 @@ class Scheduler:
             case UnitStarted():
                 lease.job.move(lease.entry, S.RUNNING, now, worker=worker.name)
             case UnitProgress():
+                lease.step = event.training.step if event.training else lease.step
                 self._state.emit(Progressed(lease.entry.unit, event))
             case _:
                 self._attempts.end(lease, event, now)

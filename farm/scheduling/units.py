@@ -7,7 +7,7 @@ from enum import StrEnum
 from farm.errors import FarmBug
 from farm.model.history import RestoredUnit
 from farm.model.messages import Reason
-from farm.model.unit import HELD, Role, Unit, UnitState
+from farm.model.unit import ALL_WORKERS, HELD, Role, Unit, UnitState
 
 S = UnitState
 
@@ -36,6 +36,9 @@ TRANSITIONS = frozenset(
 wants failed units to be tried again."""
 
 
+_IN_USE = (S.READY, *HELD)
+
+
 class Lane(StrEnum):
     """What a unit waits for: a rendering worker, several that share it, or one that finishes films."""
 
@@ -52,7 +55,7 @@ class UnitEntry:
     attempts failed. crashes: farms in a row that died while they held it. waits_for: number of needed
     units that have not ended, while it is blocked. tried_on: workers it failed on. holders: number
     of workers that hold it. runs_alone: it may have killed farms, so no other unit of its job runs
-    beside it. stretch: index of the stretch of a film that it is in; -1 for none. history: its
+    beside it. stretch: index of the stretch of a film that it is in; -1 for none. furthest_step: that a run had reached when a worker died. history: its
     changes of state since it last ended.
     """
 
@@ -69,6 +72,7 @@ class UnitEntry:
     holders: int = 0
     runs_alone: bool = False
     stretch: int = -1
+    furthest_step: int = 0
     history: list[tuple[float, UnitState, UnitState, str, str]] = field(default_factory=list)
 
     @property
@@ -79,6 +83,19 @@ class UnitEntry:
     def is_clean(self) -> bool:
         """Whether nothing speaks against any worker that may serve the job."""
         return not (self.tried_on or self.crashes or self.runs_alone)
+
+    def is_failed_frame(self, state: UnitState) -> bool:
+        """Return whether a state means that it renders and failed, other than for a refused input."""
+        return state is S.QUARANTINED and self.renders and Reason.USER_ERROR not in self.failures
+
+    def wanted_workers(self, state: UnitState) -> int:
+        """Return how many rendering workers it uses in a state, or could use.
+
+        A unit for all workers counts as one: it takes what is there.
+        """
+        if not self.renders or state not in _IN_USE:
+            return 0
+        return self.unit.workers if self.unit.workers != ALL_WORKERS else 1
 
     def enter(self, state: UnitState, now: float, worker: str = "", why: str = "") -> UnitState:
         """Change the state and return the one before. Raises FarmBug for a change not allowed."""

@@ -271,7 +271,7 @@ def test_jobs_that_have_ended_leave_memory(farm: Farm, tmp_path: Path, ledger: L
     assert first.state is JobState.COMPLETED
     controller = farm.controller
     assert len(controller._jobs) <= 1000
-    assert not controller._working
+    assert not controller._decisions._working
     assert not controller._claims._claims
     assert not controller._submissions
     assert len([event for event in farm.log.events if isinstance(event, UnitChanged)]) == 3 * count

@@ -70,6 +70,7 @@ def test_other_jobs_keep_everything(farm: Ledger) -> None:
 
 def test_a_job_that_has_not_ended_stays_however_old_it_is(farm: Ledger) -> None:
     farm.add(Job("running", SPEC, NOW - DAY), ready("a", job="running"))
+    end(farm, "later", NOW + DAY)
     assert farm.forget(NOW + DAY) == 0
     farm.record([done("a", "running")], NOW)
 

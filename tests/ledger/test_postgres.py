@@ -314,8 +314,8 @@ def lost(relay: Relay, answer: bytes) -> Iterator[None]:
     assert relay.lost > 0
 
 
-COMMITTED = b"COMMIT\0"
-"""In a server's answer to a commit that was done."""
+COMMITTED = b"C\0\0\0\x0bCOMMIT\0"
+"""A server's answer to a commit that was done."""
 
 
 def test_a_record_whose_answer_is_lost_is_not_stored_twice(far: Ledger, relay: Relay) -> None:

@@ -65,6 +65,13 @@ def test_a_worker_joins_the_stretch_of_another_instead_of_being_idle(bench: Benc
     assert bench.units_of("w1", "w2", "w3") == ["f0", "f1", "f2"]
 
 
+def test_a_worker_goes_on_with_its_stretch_though_an_earlier_one_is_free(bench: Bench) -> None:
+    submit_film(bench, 96)
+    bench.join("w1", "w2")
+    bench.lose("w1")
+    assert done_by(bench, "w2", 3) == ["f32", "f33", "f34"]
+
+
 def test_a_stretch_that_its_worker_left_is_begun_by_the_next(bench: Bench) -> None:
     submit_film(bench, 96)
     bench.join("w1", "w2")
