@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,9 +23,11 @@ def fuzz(base: str, seconds: float, examples: int, seed: int = 0) -> list[str]:
 
     examples: for each route and round.
     """
+    import requests
     import schemathesis
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as seeded
+    from hypothesis.errors import Unsatisfiable
 
     schema = schemathesis.openapi.from_url(f"{base}/api/openapi.json")
     operations = [found.ok() for found in schema.get_all_operations()]
@@ -37,9 +40,9 @@ def fuzz(base: str, seconds: float, examples: int, seed: int = 0) -> list[str]:
             return
         count += 1
         began = time.monotonic()
-        answer = case.call(base_url=base, timeout=HANG_SECONDS, stream=True)
-        status, took = answer.status_code, time.monotonic() - began
-        answer.close()
+        sent = case.as_transport_kwargs(base_url=base)
+        with requests.request(**sent, timeout=HANG_SECONDS, stream=True) as answer:
+            status, took = answer.status_code, time.monotonic() - began
         documented = case.operation.definition.raw["responses"]
         if status >= 500 and status != 503:
             faults.append(f"{status} for {case.method} {case.formatted_path} {case.body!r:.200}")
@@ -59,7 +62,8 @@ def fuzz(base: str, seconds: float, examples: int, seed: int = 0) -> list[str]:
         for operation in operations:
             for mode in schemathesis.GenerationMode:
                 cases = operation.as_strategy(generation_mode=mode)
-                seeded(seed + rounds)(options(given(cases)(check)))()
+                with suppress(Unsatisfiable):  # a route without parameters takes no wrong ones
+                    seeded(seed + rounds)(options(given(cases)(check)))()
         rounds += 1
     print(f"{count:,} requests to {len(operations)} routes, {len(faults)} faults")
     return faults
