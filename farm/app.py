@@ -24,6 +24,7 @@ from farm.host.vetting import validate_params
 from farm.ledger import Ledger
 from farm.model.specs import Sampler
 from farm.planning.checking import task_check
+from farm.scheduling.policy import Policy
 from farm.settings import Settings
 
 if TYPE_CHECKING:
@@ -117,6 +118,34 @@ def open_farm(
         stack.callback(controller.close)
         if metrics:
             metrics.watch(controller.scheduler)
+        yield Farm(controller, ledger)
+
+
+@contextmanager
+def open_service(
+    registry: Registry,
+    make: Callable[[], Executor],
+    ledger_url: str,
+    *,
+    observers: Sequence[Observer] = (),
+) -> Iterator[Farm]:
+    """Open a ledger for this service alone, and yield a farm; finally close ledger and executor.
+
+    Jobs wait if there are no workers. make: creates the executor, once the ledger is held. Raises
+    LedgerHeld if another service has the ledger, and UserError if it cannot be opened.
+    """
+    with ExitStack() as stack:
+        ledger = Ledger.open(ledger_url)
+        stack.callback(ledger.close)
+        ledger.hold(SystemClock().time())
+        executor = make()
+        stack.callback(executor.close)
+        check = in_own_thread(task_check(registry, partial(check_context, registry)))
+        policy = Policy(waits_for_workers=True)
+        controller = Controller(
+            registry, executor, ledger, observers=observers, check=check, policy=policy
+        )
+        stack.callback(controller.close)
         yield Farm(controller, ledger)
 
 

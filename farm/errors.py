@@ -11,6 +11,11 @@
     │   ├── LedgerUnavailable   the ledger cannot be read or written at present
     │   ├── InputChanged        a file is not what it was when the job was submitted
     │   ├── UnknownName         no such task, network, layer or class
+    │   ├── OutsideRoots        a location is in no root of the service
+    │   ├── NotFound            the service has nothing of this name
+    │   ├── Busy                the service takes no more of this at present
+    │   ├── Conflict            the request does not fit the state of what it is about
+    │   ├── TooLarge            the request is larger than the service allows
     │   ├── OrderRefused        a worker can run no unit of a job
     │   └── WeightsMissing      a network's weights are not here and cannot be downloaded
     ├── PluginError             a plugin is broken
@@ -161,6 +166,33 @@ class UnknownName(UserError):
         listed = ", ".join(self.known[:24]) + (", ..." if len(self.known) > 24 else "")
         hint = f"; {self.hint}" if self.hint else ""
         return f"unknown {self.kind} {self.name!r}; choose one of {listed or '(none)'}{hint}"
+
+
+class OutsideRoots(UserError):
+    """A location is in no root of the service: ``OutsideRoots(location, reason)``."""
+
+    def __init__(self, location: str, reason: str) -> None:
+        super().__init__(location, reason)
+        self.location, self.reason = location, reason
+
+    def __str__(self) -> str:
+        return f"{self.location!r}: {self.reason}; give ROOT/path, see GET /api/roots"
+
+
+class NotFound(UserError):
+    """The service has nothing of this name: ``NotFound(what)``."""
+
+
+class Busy(UserError):
+    """The service takes no more of this at present: ``Busy(what)``. A later try may succeed."""
+
+
+class Conflict(UserError):
+    """The request does not fit the state of what it is about: ``Conflict(what)``."""
+
+
+class TooLarge(UserError):
+    """The request is larger than the service allows: ``TooLarge(what)``."""
 
 
 class OrderRefused(UserError):

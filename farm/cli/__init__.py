@@ -35,7 +35,9 @@ COMMANDS: Final = {
     "plugins": ("farm.cli.inspect", "plugins"),
     "prepare": ("farm.cli.prepare", "prepare"),
     "sample": ("farm.cli.sample", "sample"),
+    "serve": ("farm.cli.serve", "serve"),
     "show": ("farm.cli.inspect", "show"),
+    "token": ("farm.cli.token", "token"),
 }
 """Module and attribute of each of the farm's own commands."""
 

@@ -35,6 +35,7 @@ COMMANDS: Final = frozenset(
         "serve",
         "show",
         "submit",
+        "token",
         "watch",
         "workers",
     }

@@ -76,6 +76,19 @@ def story_page(connection: Connection, job: str, after: int, limit: int) -> list
     return [story_line_from(row) for row in rows]
 
 
+def unit_story(connection: Connection, job: str, unit: str, limit: int) -> list[StoryLine]:
+    """Return the last changes of a unit's state, in order."""
+    query = select(story).where(story.c.job == job, story.c.unit == unit)
+    rows = connection.execute(query.order_by(story.c.id.desc()).limit(limit)).all()
+    return [story_line_from(row) for row in reversed(rows)]
+
+
+def events_page(connection: Connection, after: int, limit: int) -> list[tuple[str, StoryLine]]:
+    """Return what happened to the units of all jobs after a line of the story, each with its job."""
+    query = select(story).where(story.c.id > after).order_by(story.c.id).limit(limit)
+    return [(row.job, story_line_from(row)) for row in connection.execute(query)]
+
+
 def last_failures(connection: Connection, job: str, limit: int) -> list[UnitFailure]:
     """Return the last failures of a job's units, newest first."""
     query = _FAILURES.where(failures.c.job == job).order_by(failures.c.id.desc())
