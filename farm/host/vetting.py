@@ -22,6 +22,7 @@ COMMANDS: Final = frozenset(
         "evaluate",
         "flicker",
         "help",
+        "job",
         "jobs",
         "ledger",
         "networks",
@@ -49,6 +50,7 @@ FLAGS: Final = frozenset(
         "--json",
         "--keep-going",
         "--metrics-port",
+        "--once",
         "--output",
         "--plugins-dir",
         "--precision",
@@ -58,6 +60,7 @@ FLAGS: Final = frozenset(
         "--server",
         "--threads",
         "--version",
+        "--wait",
         "--workers",
     }
 )
