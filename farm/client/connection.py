@@ -100,6 +100,9 @@ class Connection:
         """Raise the error that a refusal stands for."""
         if response.status_code == 401:
             raise UserError(f"{self.server} asks for a valid token; set FARM_TOKEN to yours")
+        if response.request.method == "HEAD":  # its refusals have no content
+            phrase = response.reason_phrase.lower()
+            raise _error_of(response.status_code, "", phrase, self.server)
         try:
             fault = response.json()["error"]
             message, field = str(fault["message"]), str(fault.get("field") or "")

@@ -68,16 +68,16 @@ class _Watcher:
             headers["last-event-id"] = self._last
         options: Any = {"params": {"job": self._job}, "headers": headers}
         with self._connection.stream("/api/events", timeout=self._silence(), **options) as answer:
-            state = self._state()
+            state = Event("job", self._connection.get(f"/api/jobs/{self._job}"))
             self._pause, self._away_since = _FIRST_PAUSE, 0.0
-            yield state
+            yield from self._seen(state)
             if self.has_ended:
                 return
             for event in parse(answer.iter_lines()):
                 self._last = event.id or self._last
                 if event.kind == "reset":
                     return
-                yield self._seen(event)
+                yield from self._seen(event)
                 if self.has_ended:
                     return
                 self._check_time()
@@ -92,13 +92,22 @@ class _Watcher:
         time.sleep(self._pause)
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
-    def _state(self) -> Event:
-        return self._seen(Event("job", self._connection.get(f"/api/jobs/{self._job}")))
-
-    def _seen(self, event: Event) -> Event:
+    def _seen(self, event: Event) -> Iterator[Event]:
+        """Yield an event; before the end of the job, what was missed while there was no connection."""
         if event.kind == "job" and event.data.get("state") in ENDED:
+            if self._last:
+                yield from self._missed()
             self.has_ended = True
-        return event
+        yield event
+
+    def _missed(self) -> Iterator[Event]:
+        after: object = self._last
+        while after is not None:
+            page = self._connection.get(f"/api/jobs/{self._job}/log", after=after)
+            for line in page["lines"]:
+                self._last = str(line["id"])
+                yield Event("unit", line, self._last)
+            after = page.get("next")
 
     def _silence(self) -> httpx.Timeout:
         left = SILENCE_SECONDS
