@@ -98,11 +98,13 @@ def open_farm(
     *,
     observers: Sequence[Observer] = (),
     metrics_port: int | None = None,
+    policy: Policy = Policy(),  # noqa: B008 - frozen
 ) -> Iterator[Farm]:
     """Open the ledger from the settings and yield a farm; finally close ledger and executor.
 
-    make: creates the executor, once everything else is open. metrics_port: serve Prometheus metrics on this port of 127.0.0.1. Raises UserError if the
-    ledger cannot be opened or the port is taken.
+    make: creates the executor, once everything else is open. metrics_port: serve Prometheus metrics
+    on this port of 127.0.0.1. policy: of the scheduler. Raises UserError if the ledger cannot be opened
+    or the port is taken.
     """
     with ExitStack() as stack:
         ledger = Ledger.open(Settings().ledger_url)
@@ -114,7 +116,9 @@ def open_farm(
         executor = make()
         stack.callback(executor.close)
         check = in_own_thread(task_check(registry, partial(check_context, registry)))
-        controller = Controller(registry, executor, ledger, observers=observers, check=check)
+        controller = Controller(
+            registry, executor, ledger, observers=observers, check=check, policy=policy
+        )
         stack.callback(controller.close)
         if metrics:
             metrics.watch(controller.scheduler)

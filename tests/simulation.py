@@ -15,6 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 
@@ -28,6 +29,7 @@ from farm.model.messages import (
     Order,
     Reason,
     Room,
+    TrainingFigures,
     UnitCancelled,
     UnitFailed,
     UnitProgress,
@@ -164,7 +166,7 @@ class Simulation:
             self._add_node(f"n{number}", DEVICES[number % 2])
         for number in range(self.scale.jobs):
             due = self.random.random() * self.scale.arrival_seconds
-            self._later(due, lambda number=number: self._submit(number))
+            self._later(due, partial(self._submit, number))
         self._later(self._gap(), self._lose_node)
         self._later(0.0, self._tick)
         while self._submitted < self.scale.jobs or not self.scheduler.is_done:
@@ -194,7 +196,7 @@ class Simulation:
                 case Assign(workers, order):
                     self._take(workers, order)
                 case CancelWork(worker, token):
-                    self._later(5.0, lambda w=worker, t=token: self._cancel(w, t))
+                    self._later(5.0, partial(self._cancel, worker, token))
                 case KillWorker(worker):
                     self._die(worker, "killed")
 
@@ -203,7 +205,9 @@ class Simulation:
         self._look(self.scheduler)
         for lead, order in list(self._orders.items()):
             if isinstance(order.unit.work, Train):
-                self._inbox.append(UnitProgress(lead, order.token, 0.5))
+                done = self._done[order.unit.job] + self.now - self._done[order.token]
+                figures = TrainingFigures(int(done), 0, {})
+                self._inbox.append(UnitProgress(lead, order.token, 0.5, training=figures))
         self._later(10.0, self._tick)
 
     # Jobs

@@ -71,12 +71,11 @@ class Soak:
         return self.folder / f"inputs{version}"
 
     def quiet(self, kind: Kind, version: int) -> Quiet:
-        """Return the undisturbed job of a kind, which runs in one process."""
+        """Return the undisturbed job of a kind."""
         key = (kind.work, version)
         if key not in self._quiet:
-            alone = Kind(kind.name, kind.words, kind.output)
             folder = self.folder / f"quiet-{kind.work}-{version}"
-            job = new_job(alone, folder, self.inputs(version), self.servers)
+            job = new_job(kind.quiet, folder, self.inputs(version), self.servers)
             start = job.start()
             if code := start.process.wait():
                 raise SystemExit(f"the quiet {kind.work} ended with {code}: {start.stderr}")
@@ -88,7 +87,9 @@ class Soak:
         chance = Random(f"{self.seed}/{number}")
         deck = Random(f"{self.seed}/{number // len(KINDS)}").sample(KINDS, len(KINDS))
         kind = deck[number % len(KINDS)]
-        may_be_small = self.can_mount and kind.work not in {"run", "gan"} and not kind.is_remote
+        may_be_small = (
+            self.can_mount and kind.work not in {"run", "shared", "gan"} and not kind.is_remote
+        )
         has_small_disk = may_be_small and chance.random() < 0.3
         has_postgres = bool(self.servers.postgres) and not has_small_disk and chance.random() < 0.5
         troubles = draw_troubles(

@@ -32,7 +32,7 @@ from farm.model.messages import (
     WorkerRefused,
 )
 from farm_cluster.actor import StartResult
-from farm_cluster.attempts import Attempts
+from farm_cluster.carrying import Attempts
 from farm_cluster.demand import Demand
 from farm_cluster.inventory import difference, inventory
 from farm_cluster.member import Member, control, describe_loss, start_actor

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from farm.errors import UserError
+from farm.execution.heap import HEAP_ENVIRONMENT
 from farm.host.executor import ExecutorOptions
 from farm.settings import Settings
 from farm.storage import remove_folder
@@ -44,7 +45,8 @@ def prepare_environment(address: str | None) -> None:
     A private cluster gets its own token, so that Ray writes nothing to the home folder. An
     existing cluster uses the token from Ray's own settings.
     """
-    for name, value in _QUIET.items():
+    inherited = _QUIET if address else _QUIET | HEAP_ENVIRONMENT
+    for name, value in inherited.items():
         os.environ.setdefault(name, value)
     has_token = bool({"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys())
     if address is None and not has_token:
@@ -59,7 +61,9 @@ def worker_environment(address: str | None) -> dict[str, str]:
     Those of a private cluster inherit it, so that they can use the processes that Ray starts ahead.
     """
     blocked = ",".join(sorted(Settings().block_plugins))
-    return {"FARM_BLOCK_PLUGINS": blocked} if blocked and address else {}
+    if address is None:
+        return {}
+    return HEAP_ENVIRONMENT | ({"FARM_BLOCK_PLUGINS": blocked} if blocked else {})
 
 
 def do_nothing() -> None:

@@ -7,7 +7,7 @@ import importlib
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -138,9 +138,21 @@ def _torch(_: Registry) -> Iterator[Finding]:
         return
     if not torch.cuda.is_available():
         yield Finding("devices", "ok", "CPU only; no CUDA device")
+        yield _bfloat16(torch.cpu.get_capabilities())
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
         yield Finding("devices", "ok", f"{device.name}, {device.total_memory / GIB:.0f} GiB")
+
+
+def _bfloat16(capabilities: Mapping[str, object]) -> Finding:
+    """Return whether a CPU with these capabilities computes bfloat16 without emulating it."""
+    names = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512"}
+    units = [name for key, name in names.items() if capabilities.get(key)]
+    if units:
+        found = f"computed by {units[0]}; --precision bfloat16 takes about half the time"
+    else:
+        found = "this CPU has no unit for it; --precision bfloat16 is slow here"
+    return Finding("bfloat16", "ok", found)
 
 
 def _pool(registry: Registry) -> Iterator[Finding]:

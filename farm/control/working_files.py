@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from farm.model.events import UnitChanged
 from farm.model.history import RestoredUnit
 from farm.model.unit import Unit, UnitState
-from farm.storage import parent, remove_file, remove_folder
+from farm.storage import parent, remove_files, remove_folder
 
 
 class WorkingFiles:
@@ -43,20 +43,18 @@ class WorkingFiles:
             if unit.is_working or unit.needs:
                 self._failed.add(unit.name)
             return
-        for name in unit.needs:
-            self._release(self._units[name], unit)
+        released = [name for name in unit.needs if self._release(name, unit)]
+        needed = (self._units[name] for name in released)
+        remove_files(unit.target for unit in needed if unit.is_working)
 
-    def _release(self, needed: Unit, by: Unit) -> None:
-        """Remove a needed unit's working file if no other unit waits for it."""
-        waiting = self._waiting[needed.name]
+    def _release(self, needed: str, by: Unit) -> bool:
+        """Note that a unit does not wait for another any longer; return whether none does now."""
+        waiting = self._waiting[needed]
         if by.name not in waiting:
-            return
+            return False
         waiting.remove(by.name)
-        if waiting:
-            return
-        self._needed -= 1
-        if needed.is_working:
-            remove_file(needed.target)
+        self._needed -= not waiting
+        return not waiting
 
     def _remove_folders(self) -> None:
         """Remove the working folders, once, if no unit waits and none failed."""

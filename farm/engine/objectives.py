@@ -144,7 +144,7 @@ class Guide(LocalObjective):
 
     def statistics(self, layer: str, features: Features, window: Window) -> Scalar:
         guide = self._guides[layer].to(features.dtype)
-        here = features[0].flatten(1).T
+        here = features.flatten(2).squeeze(0).T
         best = torch.cat(
             [(rows.detach() @ guide.T).argmax(1) for rows in torch.split(here, self._block)]
         )

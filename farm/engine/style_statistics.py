@@ -7,6 +7,7 @@ relative to the style's own magnitude, so a weight means the same for any layer 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -121,7 +122,7 @@ class StyleDistance(Objective):
     def statistics(
         self, layer: str, features: Features, window: Window
     ) -> Float[Tensor, "regions channels moments"]:
-        rows = features[0].flatten(1).T
+        rows = features.flatten(2).squeeze(0).T  # features[0] would copy its gradient
         if not self._masks:
             return self._kind.moments(rows, 1 / window.positions)[None]
         maps = [self._weight_map(number, layer, window) for number in range(len(self._masks))]
@@ -150,8 +151,22 @@ class StyleDistance(Objective):
 
 def _second_moments(rows: Rows, weights: Weights) -> Float[Tensor, "channels channels"]:
     if isinstance(weights, float):
-        return (rows.T @ rows) * weights
+        return _Product.apply(rows) * weights  # type: ignore[no-any-return, no-untyped-call]
     return (rows * weights).T @ rows
+
+
+class _Product(torch.autograd.Function):
+    """The product of a matrix's transpose and itself, with one product to differentiate it."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        return rows.T @ rows
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (rows,) = ctx.saved_tensors
+        return rows @ (gradient + gradient.T)  # type: ignore[no-any-return]
 
 
 def _at_least_tiny(value: Tensor) -> Tensor:

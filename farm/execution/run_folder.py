@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from farm.engine.training.runs import CHECKPOINTS, FACTS
 from farm.storage import Mirror, is_remote, make_folder, name, scratch_folder
 
 if TYPE_CHECKING:
@@ -65,6 +64,8 @@ def open_run_folder(location: str, result: str, rank: int) -> Iterator[RunFolder
 
 def _order(file: str, result: str) -> int:
     """Return when to write a file. file: relative to the run's folder."""
+    from farm.engine.training.runs import CHECKPOINTS, FACTS
+
     if file in {FACTS, result}:
         return _FACTS if file == FACTS else _RESULT
     is_checkpoint = file.startswith(f"{CHECKPOINTS}/") and file.endswith(_TENSORS)

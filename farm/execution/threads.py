@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from farm.errors import FarmBug, WorkerDied
 from farm.execution.finishing import Finisher
+from farm.execution.heap import keep_freed_memory
 from farm.execution.runner import Runner
 from farm.execution.worker import Worker, attempt
 from farm.host.executor import Executor
@@ -88,6 +89,8 @@ class LocalExecutor(ThreadExecutor):
     """The reference executor: one worker that renders, and one that finishes films."""
 
     def __init__(self, registry: Registry) -> None:
+        keep_freed_memory()
+
         def make() -> tuple[Runner, WorkerKind, str]:
             from farm.engine.rendered import device_kind
 

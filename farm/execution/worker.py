@@ -12,10 +12,9 @@ from farm.errors import Cancelled, OrderRefused, UserError
 from farm.execution.contexts import ContextFactory, import_engine
 from farm.execution.failures import classify, farm_call, output_errors, plugin_errors
 from farm.execution.finishing import Finisher
+from farm.execution.heap import freed_memory_is_given_back
 from farm.execution.rendering import Renderer
-from farm.execution.run_folder import open_run_folder
 from farm.execution.runner import IsCancelled, ReportProgress, Runner
-from farm.execution.training import train
 from farm.host.registry import Registry
 from farm.host.task import Task
 from farm.host.vetting import validate_params
@@ -51,6 +50,7 @@ class Worker:
         """Close open films."""
         self._renderer.close()
 
+    @freed_memory_is_given_back()
     def run(
         self,
         order: Order,
@@ -83,6 +83,9 @@ class Worker:
         is_cancelled: IsCancelled,
         world: "World | None",
     ) -> Figures:
+        from farm.execution.run_folder import open_run_folder
+        from farm.execution.training import train
+
         task, params = self._load_task(order)
         location, result = storage.parent(order.unit.target), storage.name(order.unit.target)
         with (

@@ -41,8 +41,8 @@ class Attempts:
     def take_back(self, worker: Worker, lease: Lease, why: str, now: float) -> None:
         """Take back the unit of a worker that is gone, and decide what that costs the unit.
 
-        Whichever of several workers is gone, the attempt has ended, and the others are idle. A run
-        that has gone on for long resumes further on, so its earlier failures no longer count.
+        Whichever of several workers is gone, the attempt has ended, and the others are idle. If a run
+        got further than ever before, its earlier failures no longer count.
         """
         self._state.free(lease, now)
         entry = lease.entry
@@ -56,8 +56,8 @@ class Attempts:
         elif entry.state is S.LEASED:
             reason = Reason.WORKER_LOST
         entry.tried_on |= {worker.name}
-        if lease.is_run and now - lease.begun >= self._policy.forgive_seconds:
-            entry.failures = ()
+        if lease.step > entry.furthest_step:
+            entry.furthest_step, entry.failures = lease.step, ()
         self._fail(lease.job, entry, Failure(reason, message), now, worker.name)
 
     def quarantine_suspect(self, job: ScheduledJob, entry: UnitEntry, now: float) -> None:

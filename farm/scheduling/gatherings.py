@@ -82,7 +82,10 @@ class Gatherings:
 
     def complete(self) -> Gathering | None:
         """Return a gathering that has its workers."""
-        return next((one for one in self._of_group.values() if one.is_complete), None)
+        for gathering in self._of_group.values():
+            if gathering.is_complete:
+                return gathering
+        return None
 
     def _choose(self, gathering: Gathering, now: float) -> None:
         group, current = gathering.group, gathering.job

@@ -173,6 +173,8 @@ class Placement:
 
     def _match_aside(self, group: Group, now: float) -> Iterator[Match]:
         """Yield matches for workers set aside, with the jobs that come before the gathering."""
+        if not group.aside:
+            return
         gathering = self.gatherings.of(group)
         for worker in list(group.aside.values()):
             self._queue_touched()

@@ -165,14 +165,14 @@ class Scheduler:
         self._now = now = max(now, self._now)
         self._state.out = []
         match event:
+            case UnitStarted() | UnitProgress() | UnitSucceeded() | UnitFailed() | UnitCancelled():
+                self._report(event, now)
             case JobSubmitted():
                 self._submit(event, now)
             case WantedChanged():
                 self._want(event, now)
             case PriorityChanged() | RetryWanted():
                 self._change(event, now)
-            case UnitStarted() | UnitProgress() | UnitSucceeded() | UnitFailed() | UnitCancelled():
-                self._report(event, now)
             case Stopping():
                 self._stop(now)
             case Tick():
@@ -262,6 +262,7 @@ class Scheduler:
             case UnitStarted():
                 lease.job.move(lease.entry, S.RUNNING, now, worker=worker.name)
             case UnitProgress():
+                lease.step = event.training.step if event.training else lease.step
                 self._state.emit(Progressed(lease.entry.unit, event))
             case _:
                 self._attempts.end(lease, event, now)

@@ -55,7 +55,7 @@ class UnitEntry:
     attempts failed. crashes: farms in a row that died while they held it. waits_for: number of needed
     units that have not ended, while it is blocked. tried_on: workers it failed on. holders: number
     of workers that hold it. runs_alone: it may have killed farms, so no other unit of its job runs
-    beside it. stretch: index of the stretch of a film that it is in; -1 for none. history: its
+    beside it. stretch: index of the stretch of a film that it is in; -1 for none. furthest_step: that a run had reached when a worker died. history: its
     changes of state since it last ended.
     """
 
@@ -72,6 +72,7 @@ class UnitEntry:
     holders: int = 0
     runs_alone: bool = False
     stretch: int = -1
+    furthest_step: int = 0
     history: list[tuple[float, UnitState, UnitState, str, str]] = field(default_factory=list)
 
     @property

@@ -21,6 +21,7 @@ class Lease:
     workers: the first one, the lead, reports. token: every report must name it. begun, last_report,
     asked_to_stop: Unix seconds. priority: of the job when it began. set_aside: worker-seconds that the workers
     were set aside for it. gives_way: it was asked to stop because others have waited for long.
+    step: that a run has reached.
     """
 
     job: ScheduledJob
@@ -33,6 +34,7 @@ class Lease:
     set_aside: float = 0.0
     asked_to_stop: float | None = None
     gives_way: bool = False
+    step: int = 0
 
     @property
     def lead(self) -> "Worker":

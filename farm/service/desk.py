@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Final, TypeVar
 
 from farm.control.controller import Controller
-from farm.errors import Busy, Conflict, LedgerUnavailable, NotFound, UnknownName
+from farm.errors import Busy, Conflict, LedgerUnavailable, NotFound
 from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.ledger import Ledger
@@ -116,7 +116,7 @@ class Desk:
         """
         self._check_open()
         spec = spec_of(request, self.registry, self.roots)
-        is_new = not (request.token and self._is_known(new_id(request.task, request.token)))
+        is_new = not (request.token and self.ledger.job(new_id(request.task, request.token)))
         answer = self._controller.submit(spec, resume=request.resume, token=request.token)
         return self._view(self._answer(answer)), is_new
 
@@ -218,17 +218,9 @@ class Desk:
 
     def stored(self, job: str) -> Job:
         """Return a job as it is now. Raises NotFound."""
-        try:
-            return self._controller.job(job)
-        except UnknownName:
-            raise NotFound(f"job {job} is not known; see GET /api/jobs") from None
-
-    def _is_known(self, job: str) -> bool:
-        try:
-            self._controller.job(job)
-        except UnknownName:
-            return False
-        return True
+        if (current := self.ledger.job(job)) is None:
+            raise NotFound(f"job {job} is not known; see GET /api/jobs")
+        return current
 
     def estimate(self, request: wire.JobRequest) -> wire.Estimate:
         """Return what a job would cost. Raises UserError if it would be refused."""

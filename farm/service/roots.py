@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from typing import Final, Self
 
 from farm import storage
-from farm.errors import BadParameter, OutsideRoots
+from farm.errors import BadParameter, NotFound, OutsideRoots
 from farm.media.film import is_film_name
 from farm.media.still_formats import is_readable
 
@@ -127,8 +127,10 @@ class Roots:
         return _FOLDERS.sub("", text)
 
     def listed(self, under: str) -> Iterator[Place]:
-        """Yield what is directly in a folder of a root, in no order. Raises OutsideRoots, BadInput."""
+        """Yield what is directly in a folder of a root, in no order. Raises OutsideRoots, NotFound."""
         folder = self.resolve(under)
+        if not storage.is_folder(folder):
+            raise NotFound(f"{under[:80]!r} is no folder; see GET /api/roots")
         for entry in storage.entries(folder):
             name = storage.name(entry.url)
             if name.startswith(".") or _CONTROL.search(name):

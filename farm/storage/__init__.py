@@ -16,6 +16,7 @@ from farm.storage.door import (
     make_folder,
     open_whole,
     remove_file,
+    remove_files,
     remove_folder,
     remove_leftovers,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "parent",
     "parents",
     "remove_file",
+    "remove_files",
     "remove_folder",
     "remove_leftovers",
     "scheme_of",

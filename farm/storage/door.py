@@ -4,7 +4,8 @@ A remote file is read through a copy on this machine, and written to a file here
 storage when it is complete.
 """
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -33,6 +34,7 @@ __all__ = [
     "make_folder",
     "open_whole",
     "remove_file",
+    "remove_files",
     "remove_folder",
     "remove_leftovers",
     "seen",
@@ -202,6 +204,17 @@ def remove_file(url: str | Path) -> None:
     """Remove a file; ignore any error."""
     with suppress(OSError, BadInput, BadOutput, StorageFailed):
         _output_scheme(url).remove(absolute(url))
+
+
+def remove_files(urls: Iterable[str]) -> None:
+    """Remove files, with few requests where they are remote; ignore any error."""
+    by_scheme: defaultdict[Scheme, list[str]] = defaultdict(list)
+    for url in urls:
+        with suppress(BadOutput):
+            by_scheme[_output_scheme(url)].append(absolute(url))
+    for scheme, named in by_scheme.items():
+        with suppress(OSError, BadInput, BadOutput, StorageFailed):
+            scheme.remove_all(named)
 
 
 def remove_folder(url: str | Path) -> None:

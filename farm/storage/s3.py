@@ -3,7 +3,8 @@
 import random
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -136,15 +137,23 @@ class S3(Scheme):
         with translated_s3_errors(url, is_output=True):
             self._client.delete_object(**_where(url))
 
+    def remove_all(self, urls: Sequence[str]) -> None:
+        keys: defaultdict[str, list[str]] = defaultdict(list)
+        for url in urls:
+            where = _where(url)
+            keys[where["Bucket"]].append(where["Key"])
+        for bucket, named in keys.items():
+            with translated_s3_errors(f"s3://{bucket}", is_output=True):
+                for start in range(0, len(named), _BATCH):
+                    self._remove_some(bucket, named[start : start + _BATCH])
+
     def remove_folder(self, folder: str) -> None:
+        super().remove_folder(folder)
         where = _where(folder)
-        keys = [_where(entry.url)["Key"] for entry in self.files_below(folder)]
         with translated_s3_errors(folder, is_output=True):
-            for start in range(0, len(keys), _BATCH):
-                self._remove_all(where["Bucket"], keys[start : start + _BATCH])
             abort_uploads(self._client, {"Bucket": where["Bucket"], "Prefix": where["Key"]})
 
-    def _remove_all(self, bucket: str, keys: list[str]) -> None:
+    def _remove_some(self, bucket: str, keys: list[str]) -> None:
         listed = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
         try:
             left = self._client.delete_objects(Bucket=bucket, Delete=listed).get("Errors", ())

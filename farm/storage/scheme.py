@@ -8,7 +8,7 @@ later try may succeed, and OutputStorageFailed where nothing can be written for 
 import hashlib
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -92,10 +92,14 @@ class Scheme(ABC):
     def remove(self, url: str) -> None:
         """Remove a file, if it is there."""
 
+    def remove_all(self, urls: Sequence[str]) -> None:
+        """Remove files, if they are there."""
+        for url in urls:
+            self.remove(url)
+
     def remove_folder(self, folder: str) -> None:
         """Remove all files below a folder."""
-        for entry in self.files_below(folder):
-            self.remove(entry.url)
+        self.remove_all([entry.url for entry in self.files_below(folder)])
 
     def remove_leftovers(self, _folder: str) -> None:
         """Remove what dead writers left in a folder; a storage may leave nothing."""

@@ -138,14 +138,14 @@ class _Canvas:
 def _currents(side: int, generator: np.random.Generator) -> tuple[Plane, Plane]:
     """Return each pixel's depth in the palette, 0..1, and the stream function."""
     y, x = np.mgrid[:side, :side] / side
-    stream = 0.9 * _clouds(side, 3, generator) + 0.30 * _clouds(side, 7, generator)
+    stream = 0.9 * clouds(side, 3, generator) + 0.30 * clouds(side, 7, generator)
     glow = np.zeros((side, side))
     for sun_y, sun_x, radius in SUNS:
         away = np.hypot(y - sun_y, x - sun_x) / radius
         stream += 1.6 * np.exp(-(away**2)) * (1 if radius > 0.15 else -1)
         glow = np.maximum(glow, np.exp(-((away / 0.95) ** 2)))
     rings = 0.5 + 0.5 * np.sin(9 * stream)
-    sky = 0.05 + 0.42 * rings * (0.6 + 0.4 * _clouds(side, 5, generator)) + 0.06 * stream
+    sky = 0.05 + 0.42 * rings * (0.6 + 0.4 * clouds(side, 5, generator)) + 0.06 * stream
     return np.clip(sky * (1 - glow) + glow * (0.62 + 0.32 * rings), 0, 1), stream
 
 
@@ -156,7 +156,7 @@ def _mix(depth: np.ndarray | float) -> np.ndarray:
     return np.stack([np.interp(depth, stops, table[:, c]) for c in range(3)], -1)
 
 
-def _clouds(side: int, cells: int, generator: np.random.Generator) -> Plane:
+def clouds(side: int, cells: int, generator: np.random.Generator) -> Plane:
     """Return smooth noise, about -1..1, with this many cells per side."""
     grid = Image.fromarray(generator.uniform(-1, 1, (cells + 3, cells + 3)).astype(np.float32))
     large = grid.resize((side + side // cells, side + side // cells), Image.Resampling.BICUBIC)

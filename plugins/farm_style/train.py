@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
-from farm import BadInput, Context, FilePath, NetworkParams, Run
-from farm_style.names import RESULT
+from farm import BadInput, BadParameter, Context, FilePath, NetworkParams, Run
+from farm_style.names import RESULT, find
+from farm_style.params import Trained
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from farm.engine.networks import Network
     from farm.engine.training import CollapseDetector, Observation, StepResult, TrainState
+    from farm_style.generator import Generator
 
 _CONTENT: Final = {"relu3_3": 1.0}
 """Content layer with VGG, shallower than in transfer, so that the network also keeps edges.
@@ -30,6 +32,10 @@ Source: Johnson, Alahi, Fei-Fei 2016, section 3.2.
 
 _SMALLEST_CROP: Final = 1 / 1.7
 """Side of the smallest crop, as a fraction of the photograph's shorter side, where that has enough pixels."""
+
+
+_NOT_FACTS: Final = {"photos", "start", "every", "steps", "weights"}
+"""Parameters that a run may be resumed without, or whose contents are facts instead."""
 
 
 class TrainStyleParams(NetworkParams):
@@ -60,6 +66,11 @@ class TrainStyleParams(NetworkParams):
         0.25, ge=0, le=1e6, description="How strongly to keep the content of the photograph."
     )
     tv: float = Field(2.0, ge=0, le=1e6, description="Smoothness weight; higher is smoother.")
+    start: Trained | None = Field(
+        None,
+        description="Trained style network to start from, which takes far fewer steps: its name, its "
+        "file, or the folder of a run. Default: start from noise.",
+    )
     rate: float = Field(2e-3, gt=0, le=1, description="Learning rate of Adam.")
     every: int = Field(100, ge=1, description="Steps between checkpoints.")
 
@@ -72,11 +83,17 @@ class TrainStyle(Run):
     params: TrainStyleParams
     result = RESULT
 
+    def files(self) -> dict[str, str]:
+        start = self.params.start
+        return super().files() | ({start: str(find(start))} if start else {})
+
     def check(self, context: Context) -> None:
         from farm_style import targets
 
         targets.default_layers(context.network(self.params.network, self.params.weights))
         context.pictures(self.params.photos)
+        if self.params.start:
+            _read_start(self.params, context)
 
     def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:
         from farm.engine.training import TrainingOptions
@@ -121,6 +138,8 @@ class _StyleTraining:
         self._schedule = Schedule(params.steps)
         with seeded(context.seed):
             self.generator = Generator(params.width, params.blocks)
+        if params.start:
+            self.generator.load_state_dict(_read_start(params, context).state_dict())
         self.generator.to(context.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._extractor = self._network.extractor(
             tuple(dict.fromkeys((*self._style, *self._content)))
@@ -137,13 +156,15 @@ class _StyleTraining:
 
         params = self._params
         optimizer = torch.optim.Adam(self.generator.parameters(), lr=params.rate)
-        facts = params.model_dump(mode="json", exclude={"photos", "every", "steps", "weights"})
+        facts = params.model_dump(mode="json", exclude=_NOT_FACTS)
         facts |= {
             "photos": len(self._photos),
             "sha256 of the photographs": self._photos.digest,
             "sha256 of the style picture": self._context.digest(self._picture),
             "weights": self._network.digest,
         }
+        if params.start:
+            facts["sha256 of the start"] = self._context.digest(str(find(params.start)))
         return TrainState(
             {"generator": self.generator}, {"generator": optimizer}, self._context.seed, facts
         )
@@ -222,6 +243,21 @@ class _StyleTraining:
         square = fractions(photo[top : top + length, left : left + length])
         sized = resize(square[None], side, side)[0]
         return sized.flip(2) if draw[3] < 0.5 else sized
+
+
+def _read_start(params: TrainStyleParams, context: Context) -> "Generator":
+    """Return the trained style network to start from. Raises BadParameter if its size differs."""
+    from farm_style.weights import read_generator
+
+    assert params.start
+    start = context.load(str(find(params.start)), read_generator)
+    if (start.width, start.blocks) != (params.width, params.blocks):
+        raise BadParameter(
+            "start",
+            f"{params.start} has width {start.width} and {start.blocks} blocks; set `width` and "
+            "`blocks` to these",
+        )
+    return start
 
 
 def _sized(picture: "Tensor", shorter: int) -> "Tensor":

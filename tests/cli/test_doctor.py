@@ -56,6 +56,20 @@ def test_too_little_is_a_warning_with_advice(free: int, state: str) -> None:
     assert bool(finding.advice) == (state == "warning")
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "found"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True}, "computed by AMX; "),
+        ({"amx_bf16": False, "avx512_bf16": True}, "computed by AVX-512; "),
+        ({"avx2": True}, "this CPU has no unit for it; "),
+    ],
+)
+def test_doctor_says_whether_bfloat16_pays_on_this_cpu(
+    capabilities: dict[str, object], found: str
+) -> None:
+    assert doctor._bfloat16(capabilities).found.startswith(found)
+
+
 CLICK = version("click")
 PACKAGES = {
     "click>=8": Finding("click", "ok", CLICK),

@@ -10,6 +10,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import psutil
 import pytest
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
@@ -116,8 +117,11 @@ def autoscaled(ray_cluster: Any, short_folder: str) -> Iterator[tuple[str, dict[
     while not accepts(host, port):
         assert head.poll() is None
     yield address, environment
+    started = psutil.Process(head.pid).children(recursive=True)
     head.terminate()
     head.wait()
+    for process in psutil.wait_procs(started, 1)[1]:  # the fake nodes do not end with it
+        process.kill()
 
 
 def accepts(host: str, port: int) -> bool:

@@ -119,7 +119,7 @@ def test_a_worker_that_does_not_see_the_output_folder_or_an_input_refuses_the_or
 def test_all_workers_look_for_a_folder_that_the_first_one_has_seen(
     ray_cluster: Any, apart: Path, start_pool: StartPool, effects: Path, make_order: MakeOrder
 ) -> None:
-    here = ray_cluster.head_node.node_name
+    here = ray_cluster.head_node.node_ip_address
     with start_pool(threads=2, plugins_dir=effects) as pool:
         joined = joined_on(pool, "apart", here)
         order = replace(make_order("invert"), plan=Plan(threads=2))

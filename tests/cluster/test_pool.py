@@ -128,15 +128,13 @@ def test_workers_of_a_fixed_cluster_stay_however_few_are_wanted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("farm_cluster.demand._IDLE_SECONDS", 0.0)
-    with start_pool(workers=2, plugins_dir=effects, address=ray_cluster.address) as pool:
-        bench = bench_of(pool, 2)
-        pool.want(2)
+    with start_pool(workers=1, plugins_dir=effects, address=ray_cluster.address) as pool:
+        bench = bench_of(pool)
         pool.want(1)
-        order = make_order("invert")
-        for worker in bench.workers:
-            bench.until(WorkerAlive)
-            pool.assign([worker], order)
-            assert bench.until(UnitSucceeded | WorkerLost).worker == worker
+        pool.want(0)
+        bench.until(WorkerAlive)
+        bench.assign(make_order("invert"))
+        assert bench.until(UnitSucceeded | WorkerLost).worker == bench.worker
 
 
 def test_more_workers_than_the_cluster_can_hold_are_refused(start_pool: StartPool) -> None:

@@ -171,3 +171,14 @@ def test_more_workers_than_this_machine_can_hold_are_refused(
 def test_importing_the_package_does_not_import_ray() -> None:
     code = "import sys, farm_cluster; sys.exit('ray' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_finisher_loads_no_torch() -> None:
+    code = """
+import sys
+from farm_cluster.actor import FarmActor
+
+assert not FarmActor("finish-1", "finish", 1, None, "127.0.0.1").start().refusal
+sys.exit("torch" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -185,7 +185,7 @@ def test_a_worker_that_dies_is_lost_and_the_other_keeps_its_name(
 def test_a_worker_that_hangs_after_another_was_lost_gets_a_new_process_for_its_next_order(
     pair: Any, make_order: MakeOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("farm_cluster.attempts._END_SECONDS", 0.5)
+    monkeypatch.setattr("farm_cluster.carrying._END_SECONDS", 0.5)
     pair.share(together(make_order, tmp_path, "hang", 1))
     while not (tmp_path / "began-1").exists():
         pair.executor.poll(0.1)
@@ -207,7 +207,7 @@ def test_a_worker_that_hangs_after_another_was_lost_gets_a_new_process_for_its_n
 def test_a_worker_that_hangs_after_another_failed_is_restarted_and_not_lost(
     pair: Any, make_order: MakeOrder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("farm_cluster.attempts._END_SECONDS", 0.5)
+    monkeypatch.setattr("farm_cluster.carrying._END_SECONDS", 0.5)
     order = together(make_order, tmp_path, "raise", 0)
     order = replace(order, params={**order.params, "beside": "hang"})
     failed = run_together(pair, order)

@@ -13,8 +13,21 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import fx, nn
 
-from farm_networks.recipe.data import augment, draw_views, sample_views
+from farm_networks.recipe.balance import balance
+from farm_networks.recipe.data import (
+    UNLABELLED,
+    Split,
+    augment,
+    draw_plain,
+    draw_views,
+    load_photographs,
+    normalise,
+    sample_views,
+    sample_whole,
+)
+from farm_networks.recipe.teacher import FeatureExtractor, StoredOutputs, Teacher
 from farm_networks.recipe.train import main, rate_factor
+from farm_networks.recipe.unfolding import unfold
 from farm_networks.starter import SHA256, WEIGHTS
 from farm_networks.starter.network import StarterGoogLeNet, fold
 
@@ -115,12 +128,104 @@ def test_the_rate_warms_up_and_ends_at_0() -> None:
 
 
 @pytest.mark.slow
+def test_shipped_weights_can_be_trained_further() -> None:
+    """Their batch norms are put back, with the statistics of pictures, and change no score."""
+    x = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(5))
+    network = StarterGoogLeNet()
+    unfold(network, WEIGHTS, x)
+    assert network.inception4c.branch1.bn.running_var.min() >= 0
+    with torch.inference_mode():
+        wanted = load_shipped()(x)
+        torch.testing.assert_close(network.eval()(x), wanted, atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(fold(network)(x), wanted, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_balancing_changes_blocks_but_no_score() -> None:
+    generator = torch.Generator().manual_seed(6)
+    pictures = torch.randint(0, 256, (4, 3, 64, 64), generator=generator, dtype=torch.uint8)
+    network, x = load_shipped(), torch.randn(2, 3, 64, 64, generator=generator)
+    extract = FeatureExtractor(network, ["inception3b", "inception4c"])
+    with torch.no_grad():
+        before, features = extract(x)
+        balance(network, pictures, 64)
+        after, balanced = extract(x)
+    torch.testing.assert_close(after, before, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(balanced["inception3b"], features["inception3b"])
+    assert float((balanced["inception4c"] - features["inception4c"]).abs().max()) > 0.1
+
+
+@pytest.mark.slow
+def test_the_shipped_network_is_calm_where_a_picture_is_plain() -> None:
+    """What a block responds with to a plain sky, its dreams repeat all over that sky."""
+    generator = torch.Generator().manual_seed(7)
+    extract = FeatureExtractor(load_shipped(), ["inception4c"])
+    busy = torch.rand(8, 3, 24, 24, generator=generator)
+    busy = nn.functional.interpolate(busy, (96, 96), mode="bicubic").clamp(0, 1)
+    plain = draw_plain(32, 96, generator)
+    with torch.no_grad():
+        calm, usual = (
+            float(extract(normalise(x))[1]["inception4c"].square().mean()) for x in (plain, busy)
+        )
+    assert calm < 0.6 * usual
+
+
+def test_large_photographs_give_more_squares(tmp_path: Path) -> None:
+    for name, side in {"small": 100, "large": 360}.items():
+        Image.new("RGB", (side, side), (10, 200, 30)).save(tmp_path / f"{name}.png")
+    split = load_photographs([tmp_path], 32, 0)
+    assert split.pictures.shape == (9 + 1, 3, 32, 32)
+    assert (split.labels == UNLABELLED).all()
+
+
+class ColourTeacher(nn.Module):
+    """A teacher with the blocks that are compared; it names colours, the strongest channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs = 0
+        self.c3, self.c4, self.e4, self.b5 = (nn.Conv2d(3, 300, 1, 16) for _ in range(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.runs += 1
+        for block in (self.c3, self.c4, self.e4, self.b5):
+            block(x)
+        return x.mean((2, 3)).flip(1) * 9
+
+
+def test_a_teachers_outputs_are_computed_once_for_each_view(tmp_path: Path) -> None:
+    """Its outputs are also matched with the classes, here in reversed order."""
+    torch.manual_seed(8)
+    pictures = torch.zeros(6, 3, 32, 32, dtype=torch.uint8)
+    labels = torch.arange(6) % 3
+    pictures[torch.arange(6), labels] = 255
+    network = ColourTeacher()
+    teacher = Teacher(network, Split(pictures, labels), 64, 0.5)
+    stored = StoredOutputs(teacher, tmp_path, 6, 2)
+    indices, runs = torch.tensor([4, 0, 1]), network.runs
+    draw = lambda at, side: sample_whole(pictures[at], side)  # noqa: E731
+    first, again = stored.get(1, indices, draw), stored.get(1, indices, draw)
+    assert network.runs == runs + 1
+    assert first["classes"].argmax(1).tolist() == [1, 0, 1]
+    assert first["inception4c"].shape == (3, 128, 2, 2)
+    for name, output in first.items():
+        assert torch.equal(output, again[name])
+    other = StoredOutputs(teacher, tmp_path, 6, 2)
+    assert torch.equal(other.get(1, indices, draw)["logits"], first["logits"])
+    assert network.runs == runs + 1
+
+
+@pytest.mark.slow
 def test_the_recipe_writes_a_network_and_resumes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A command trains on a drawn data set; the same command with more epochs resumes."""
     data, output = draw_dataset(tmp_path / "data"), tmp_path / "drawn.safetensors"
     command = [str(data), "-o", str(output), "--side", "32", "--stored", "32", "--batch", "6"]
+
+    (tmp_path / "photographs").mkdir()
+    Image.new("RGB", (80, 60), (90, 20, 160)).save(tmp_path / "photographs" / "1.png")
+    command += ["--photographs", str(tmp_path / "photographs")]
 
     main([*command, "--epochs", "1"])
     first = load_file(output)

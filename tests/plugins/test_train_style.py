@@ -224,6 +224,27 @@ def test_a_zip_trains_as_its_folder_does(
     assert losses(tmp_path / "folder") == losses(tmp_path / "zip")
 
 
+def test_a_run_starts_from_a_trained_network(
+    tmp_path: Path, style_picture: str, photos: str, make_context: MakeContext
+) -> None:
+    """The loss begins where it ended, and the trained network is part of the run."""
+    first, second = str(tmp_path / "first"), tmp_path / "second"
+    make_run(photos, steps=60, rate=0.005).train((style_picture,), Path(first), make_context())
+    run = make_run(photos, steps=3, start=first)
+    assert run.files()[first] == str(names.find(first))
+    run.train((style_picture,), second, make_context())
+    assert np.mean(losses(second)) < 0.8 * np.mean(losses(Path(first))[:3])
+    with pytest.raises(BadInput, match="belongs to another run: sha256 of the start"):
+        make_run(photos, steps=4).train((style_picture,), second, make_context())
+
+
+def test_a_network_of_another_size_cannot_be_started_from(
+    photos: str, make_context: MakeContext
+) -> None:
+    with pytest.raises(BadParameter, match="eddies has width 16 and 5 blocks; set `width` and"):
+        make_run(photos, start="eddies").check(make_context())
+
+
 def test_several_style_pictures_are_refused(
     tmp_path: Path, style_picture: str, photos: str, make_context: MakeContext
 ) -> None:

@@ -527,3 +527,31 @@ def test_a_run_that_does_not_stop_when_it_gives_way_pays_nothing() -> None:
     bench.lose("w1")
     assert bench.last("run0").state is S.READY
     assert bench.last("run0").failure is None
+
+
+def test_a_run_a_coherent_film_stills_and_a_large_still_share_two_workers_and_all_are_done() -> (
+    None
+):
+    bench = Bench(Policy(silence_seconds=1e9, slice_seconds=600))
+    bench.join("w1", "w2")
+    bench.submit_shared("run", 2)
+    chain = [f"c{number}" for number in range(60)]
+    bench.submit("film", *chain, needs={b: (a,) for a, b in pairwise(chain)})
+    bench.submit("stills", *(f"s{number}" for number in range(200)))
+    large = Unit("large", "large", "s", "large", workers=ALL_WORKERS)
+    bench.submit_restored("large", [RestoredUnit(large, S.READY)])
+    left, idle_since, longest = 5000.0, dict.fromkeys(["run", "film", "stills", "large"], 0.0), 0.0
+    for step in range(2000):
+        asked = {i.token for i in bench.pass_time(10) if isinstance(i, CancelWork)}
+        for worker, order in list(bench.held.items()):
+            job = order.unit.job
+            longest, idle_since[job] = max(longest, 10 * step - idle_since[job]), 10 * step
+            left -= 10 if job == "run" else 0
+            if job != "run" or left <= 0:
+                bench.succeed(worker)
+            elif order.token in asked:
+                bench.confirm_cancel(worker)
+        if bench.scheduler.is_done:
+            break
+    assert {bench.job(job) for job in idle_since} == {(JobState.COMPLETED, "")}
+    assert longest <= 2 * 600 + 60

@@ -3,7 +3,15 @@
 from farm.model.events import KillWorker, Tick, WantedChanged
 from farm.model.history import RestoredUnit
 from farm.model.job import JobState, Wanted
-from farm.model.messages import NoWorkers, Reason, Room, UnitProgress, WorkerAlive, WorkerJoined
+from farm.model.messages import (
+    NoWorkers,
+    Reason,
+    Room,
+    TrainingFigures,
+    UnitProgress,
+    WorkerAlive,
+    WorkerJoined,
+)
 from farm.model.unit import Unit, UnitState
 from farm.scheduling.policy import Policy
 
@@ -138,17 +146,34 @@ def test_what_workers_said_of_themselves_can_be_asked_for(bench: Bench) -> None:
     assert bench.scheduler.workers() == []
 
 
-def test_a_run_that_went_on_for_long_before_its_worker_died_has_all_its_tries_again(
+def reach(bench: Bench, worker: str, step: int) -> None:
+    """Let a run report a step."""
+    figures = TrainingFigures(step, 8 * step, {"loss": 1.0})
+    bench.send(UnitProgress(worker, bench.held[worker].token, 0.1, training=figures))
+
+
+def test_a_run_that_got_further_before_its_worker_died_has_all_its_tries_again(
     bench: Bench,
 ) -> None:
     bench.submit_shared("run", 1)
     for number in range(6):
         bench.join(f"w{number}")
         bench.start(f"w{number}")
-        bench.clock.advance(1800)
+        reach(bench, f"w{number}", 10 + number)
         bench.lose(f"w{number}")
         bench.pass_time(60)
     assert bench.last("run0").state is S.READY
+
+
+def test_a_run_that_kills_its_workers_at_the_same_step_is_set_aside(bench: Bench) -> None:
+    bench.submit_shared("run", 1)
+    for number in range(3):
+        bench.join(f"w{number}")
+        bench.start(f"w{number}")
+        reach(bench, f"w{number}", 10)
+        bench.lose(f"w{number}")
+        bench.pass_time(60)
+    assert bench.last("run0").state is S.QUARANTINED
 
 
 def test_a_shared_unit_survives_the_death_of_many_workers(bench: Bench) -> None:

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -47,11 +47,19 @@ class Kind:
     @property
     def is_single(self) -> bool:
         """Whether the job renders one frame, or trains."""
-        return self.work in {"tiled", "run", "gan"}
+        return self.work in {"tiled", "run", "shared", "gan"}
+
+    @property
+    def quiet(self) -> "Kind":
+        """The undisturbed job with the same bytes: on disk, and in one process if that may be.
+
+        Workers that share a run add up their sums in an order that depends on their number.
+        """
+        return replace(self, is_remote=False, workers=self.workers if self.work == "shared" else 0)
 
     @property
     def work(self) -> str:
-        """What the job renders, wherever it runs: the same bytes on any executor."""
+        """What the job makes: the same bytes wherever it runs."""
         return self.name.partition(" ")[0]
 
 
@@ -73,7 +81,7 @@ KINDS: Final = (
     Kind("film on a pool", _FILM, "out/film.mp4", swapped="clip.mp4", workers=2),
     Kind("tiled still on two workers", _TILED, "out/tiled.png", workers=2),
     Kind("run", _RUN, "out/"),
-    Kind("run on two workers", _RUN, "out/", workers=2),
+    Kind("shared run on two workers", _RUN, "out/", workers=2),
     Kind("gan", _GAN, "out/"),
     Kind("stills in a bucket", _STILLS, "out/", swapped="guide.png", is_remote=True),
     Kind(

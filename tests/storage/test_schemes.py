@@ -154,6 +154,14 @@ def test_a_listed_version_is_that_of_the_file(storage: Storage, put: Put) -> Non
     assert entry.version == written.version
 
 
+def test_many_files_are_removed_at_once(storage: Storage, put: Put) -> None:
+    for name in ("a", "x/1", "x/2"):
+        put(name, b"1")
+    storage.scheme.remove_all([storage.url(name) for name in ("a", "x/1", "none")])
+    left = [entry.url for entry in storage.scheme.files_below(storage.url(""))]
+    assert left == [storage.url("x/2")]
+
+
 def test_removing_is_certain_and_may_be_repeated(storage: Storage, put: Put) -> None:
     for name in ("a", "x/1", "x/y/2", "xy"):
         put(name, b"1")

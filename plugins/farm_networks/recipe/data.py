@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 from zipfile import ZipFile
@@ -23,6 +23,13 @@ class Split(NamedTuple):
 
     pictures: Tensor
     labels: Tensor
+
+
+UNLABELLED: Final = -1
+"""The label of a picture whose class is not known."""
+
+CUT: Final = 120
+"""Side in pixels of the area of a photograph that one of its squares stands for."""
 
 
 class Dataset(NamedTuple):
@@ -60,7 +67,7 @@ def load_dataset(data: Path, stored: int) -> Dataset:
                 pictures[split].append((folder, decode(content, stored)))
             case ["classes.csv"]:
                 rows = csv.DictReader(io.StringIO(content.decode()))
-                names = {row["wnid"]: row["name"].split(",")[0] for row in rows}
+                names = {row["wnid"]: row["name"] for row in rows}
     folders = sorted({folder for folder, _ in pictures["train"]})
     index = {folder: number for number, folder in enumerate(folders)}
 
@@ -69,6 +76,39 @@ def load_dataset(data: Path, stored: int) -> Dataset:
         return Split(torch.stack([picture for _, picture in pictures[split]]), labels)
 
     return Dataset(stack("train"), stack("val"), tuple(names.get(f, f) for f in folders))
+
+
+def load_photographs(sources: Sequence[Path], stored: int, seed: int) -> Split:
+    """Return squares of photographs without labels, more of them from a larger photograph.
+
+    Each is a random square, with a sixth to all of the photograph's shorter side; at most 60 of them.
+    """
+    generator = np.random.default_rng(seed)
+    squares = []
+    for source in sources:
+        for _, content in read_files(source):
+            picture = Image.open(io.BytesIO(content)).convert("RGB")
+            count = min(60, max(1, picture.width * picture.height // CUT**2))
+            squares += [_cut(picture, stored, generator) for _ in range(count)]
+    return Split(torch.stack(squares), torch.full((len(squares),), UNLABELLED))
+
+
+def _cut(picture: Image.Image, stored: int, generator: np.random.Generator) -> Tensor:
+    shorter = min(picture.size)
+    least = min(shorter, max(stored, shorter // 6))
+    side = int(generator.integers(least, shorter + 1))
+    left, top = (int(generator.integers(0, length - side + 1)) for length in picture.size)
+    square = picture.crop((left, top, left + side, top + side))
+    return torch.from_numpy(np.array(square.resize((stored, stored)))).permute(2, 0, 1)
+
+
+def draw_plain(count: int, side: int, generator: torch.Generator) -> Tensor:
+    """Return plain pictures [count, 3, side, side] in 0..1: colours that change slowly, with grain."""
+    colour = torch.rand(count, 3, 1, 1, generator=generator)
+    cells = torch.randn(count, 3, 3, 3, generator=generator) * uniform(count, 0, 0.2, generator)
+    slopes = F.interpolate(cells, (side, side), mode="bicubic", align_corners=True)
+    grain = torch.randn(count, 3, side, side, generator=generator)
+    return (colour + slopes + uniform(count, 0, 0.02, generator) * grain).clamp(0, 1)
 
 
 def normalise(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from farm_networks.recipe.data import Split, normalise, sample_whole
+from farm_networks.recipe.data import UNLABELLED, Split, normalise, sample_whole
 from farm_networks.recipe.teacher import BLOCK_PAIRS, FeatureExtractor
 from farm_networks.starter.network import BLOCKS, BasicConv2d, StarterGoogLeNet
 
@@ -30,23 +30,44 @@ class Student(nn.Module):
             {p.student: nn.Conv2d(BLOCKS[p.student].out, p.components, 1) for p in BLOCK_PAIRS}
         )
         self.head = nn.Linear(self.network.fc.in_features, teacher_classes)
-        self._extract = FeatureExtractor(self.network, [pair.student for pair in BLOCK_PAIRS])
+        self.extract = FeatureExtractor(self.network, [pair.student for pair in BLOCK_PAIRS])
 
     def loss(self, x: Tensor, labels: Tensor, teacher: Mapping[str, Tensor] | None) -> Tensor:
         """Return the cross-entropy, plus the distance to the teacher's outputs if given."""
-        logits, features = self._extract(x)
-        loss = F.cross_entropy(logits, labels, label_smoothing=0.1)
+        logits, features = self.extract(x)
+        has_label = labels != UNLABELLED
+        loss = F.cross_entropy(logits[has_label].float(), labels[has_label], label_smoothing=0.1)
         if teacher is None:
             return loss
-        own = self.head(features["inception5b"].mean((2, 3))).log_softmax(1)
-        target = teacher["logits"].log_softmax(1)
-        loss = loss + F.kl_div(own, target, reduction="batchmean", log_target=True)
+        own = self.head(features["inception5b"].mean((2, 3)))
+        loss = loss + _divergence(own, teacher["logits"]) + _divergence(logits, teacher["classes"])
         for block, projection in self.projections.items():
-            own, target = projection(features[block]), teacher[block]
+            own, target = projection(features[block]).float(), teacher[block]
             angle = 1 - F.cosine_similarity(own, target, dim=1).mean()
             error = F.mse_loss(own, target) / target.square().mean()
             loss = loss + FEATURE_WEIGHT * (angle + error)
         return loss
+
+    def response_to_plain(self, plain: Tensor) -> Tensor:
+        """Return the energy of each block on plain pictures, relative to that on the last pictures.
+
+        A dream of a sky grows what responds to a sky; nothing should.
+        """
+        usual = {name: _energy(x).detach() for name, x in self.extract.features.items()}
+        self.network.eval()
+        features = self.extract(plain)[1]
+        self.network.train()
+        ratios = [(_energy(features[name]) / (usual[name] + 1e-6)).mean() for name in usual]
+        return torch.stack(ratios).mean()
+
+
+def _divergence(own: Tensor, target: Tensor) -> Tensor:
+    own, target = own.float().log_softmax(1), target.log_softmax(1)
+    return F.kl_div(own, target, reduction="batchmean", log_target=True)
+
+
+def _energy(features: Tensor) -> Tensor:
+    return features.float().square().mean((0, 2, 3))
 
 
 @torch.inference_mode()

@@ -1,18 +1,19 @@
 """Run the teacher on each view of each picture once, and store its outputs on disk."""
 
 import importlib.util
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from farm_networks.recipe.data import normalise
+from farm_networks.recipe.data import Split, normalise, sample_whole
 
 
 class BlockPair(NamedTuple):
@@ -61,66 +62,101 @@ def load_teacher(source: str, weights: Path) -> nn.Module:
     return teacher.float().eval().to(memory_format=torch.channels_last)
 
 
-class TeacherOutputs:
-    """The teacher's logits and features, computed on first use and stored in a folder.
+class Teacher:
+    """The teacher's logits and features, as the student compares them.
 
     Features are projected onto their leading principal components, divided by the fourth root of
-    the variance so that the strongest few do not dominate. They are stored in half precision,
-    [round, picture, components, height, width].
+    the variance so that the strongest few do not dominate, and resized to the student's grid.
     """
 
-    def __init__(
-        self, teacher: nn.Module, folder: Path, sample: Tensor, count: int, rounds: int
-    ) -> None:
-        self._extract = FeatureExtractor(teacher, [pair.teacher for pair in BLOCK_PAIRS])
-        self._bases = self._load_bases(sample, folder / "bases.safetensors")
-        outputs = self._compute(sample[:1])
-        self.classes = outputs["logits"].shape[1]
-        self._known = self._open(folder / "known.npy", (rounds, count), np.bool_)
-        self._stored = {
-            name: self._open(folder / f"{name}.npy", (rounds, count, *x.shape[1:]), np.float16)
-            for name, x in outputs.items()
+    def __init__(self, network: nn.Module, known: Split, side: int, scale: float) -> None:
+        """Choose the components and the outputs that stand for the student's classes.
+
+        known: pictures of every class. side: of the pictures that the teacher sees. scale: the
+        student's side over the teacher's.
+        """
+        self.side = side
+        self._scale = scale
+        self._extract = FeatureExtractor(network, [pair.teacher for pair in BLOCK_PAIRS])
+        outputs = [self._run(sample_whole(part, side)) for part in torch.split(known.pictures, 100)]
+        logits = torch.cat([part[0] for part in outputs])
+        self.outputs = logits.shape[1]
+        self._classes = _match_classes(logits, known.labels)
+        self._bases = {
+            pair: _basis(
+                torch.cat([part[1][pair.teacher] for part in outputs[::4]]), pair.components
+            )
+            for pair in BLOCK_PAIRS
         }
 
-    def get(self, round_number: int, indices: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """Return logits and features for views x of the pictures at `indices`."""
+    def __call__(self, x: Tensor) -> dict[str, Tensor]:
+        """Return `logits`, the `classes` among them, and features by the student's block."""
+        logits, features = self._run(x)
+        outputs = {"logits": logits, "classes": logits[:, self._classes]}
+        for pair, basis in self._bases.items():
+            centred = features[pair.teacher] - basis[0].view(-1, 1, 1)
+            projected = F.conv2d(centred, basis[1:, :, None, None])
+            grid = [math.ceil(length * self._scale) for length in projected.shape[2:]]
+            outputs[pair.student] = F.interpolate(projected, grid, mode="bilinear", antialias=True)
+        return outputs
+
+    @torch.no_grad()
+    def _run(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        with half_precision():
+            logits, features = self._extract(normalise(x))
+        return logits.float(), {name: feature.float() for name, feature in features.items()}
+
+
+class StoredOutputs:
+    """The teacher's outputs for some views of some pictures, computed on first use.
+
+    They are stored in a folder in half precision, [round, picture, ...].
+    """
+
+    def __init__(self, teacher: Teacher, folder: Path, count: int, rounds: int) -> None:
+        self._teacher, self._folder, self._shape = teacher, folder, (rounds, count)
+        self._stored: dict[str, np.memmap] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        self._known = self._open("known", (), np.bool_)
+        for path in folder.glob("*.npy"):
+            if path.stem != "known":
+                self._stored[path.stem] = self._open(path.stem, (), np.float16)
+
+    def get(
+        self, round_number: int, indices: Tensor, draw: Callable[[Tensor, int], Tensor]
+    ) -> dict[str, Tensor]:
+        """Return the outputs for the pictures at `indices`; draw makes views for a given side."""
         at = indices.numpy()
         new = at[~self._known[round_number, at]]
         if len(new):
-            is_new = torch.isin(indices, torch.from_numpy(new))
-            for name, output in self._compute(x[is_new]).items():
-                self._stored[name][round_number, new] = output.numpy()
-            self._known[round_number, new] = True
+            for name, output in self._teacher(draw(indices, self._teacher.side)).items():
+                if name not in self._stored:
+                    self._stored[name] = self._open(name, output.shape[1:], np.float16)
+                self._stored[name][round_number, at] = output.numpy()
+            self._known[round_number, at] = True
         return {
             name: torch.from_numpy(stored[round_number, at]).float()
             for name, stored in self._stored.items()
         }
 
-    @staticmethod
-    def _open(path: Path, shape: tuple[int, ...], dtype: type) -> np.memmap:
+    def _open(self, name: str, shape: tuple[int, ...], dtype: type) -> np.memmap:
+        path = self._folder / f"{name}.npy"
         if path.exists():
             return np.lib.format.open_memmap(path, "r+")
-        return np.lib.format.open_memmap(path, "w+", dtype, shape)
+        return np.lib.format.open_memmap(path, "w+", dtype, (*self._shape, *shape))
 
-    @torch.no_grad()
-    def _load_bases(self, sample: Tensor, path: Path) -> dict[str, Tensor]:
-        """Return [1 + components, channels] per block: the mean, then the scaled components."""
-        if not path.exists():
-            features = self._extract(normalise(sample))[1]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            bases = {p.student: _basis(features[p.teacher], p.components) for p in BLOCK_PAIRS}
-            save_file(bases, path)
-        return load_file(path)
 
-    @torch.no_grad()
-    def _compute(self, x: Tensor) -> dict[str, Tensor]:
-        logits, features = self._extract(normalise(x))
-        outputs = {"logits": logits}
-        for student, teacher, _ in BLOCK_PAIRS:
-            mean, components = self._bases[student][0], self._bases[student][1:]
-            centred = features[teacher] - mean.view(-1, 1, 1)
-            outputs[student] = F.conv2d(centred, components[..., None, None])
-        return outputs
+def half_precision() -> torch.autocast:
+    """Return a context that computes in bfloat16, several times as fast where the CPU has it."""
+    return torch.autocast("cpu", torch.bfloat16)
+
+
+def _match_classes(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the output of the teacher that stands for each class, by its mean probability."""
+    chances = logits.softmax(1)
+    classes = range(int(labels.max()) + 1)
+    means = torch.stack([chances[labels == label].mean(0) for label in classes])
+    return means.argmax(1)
 
 
 def _basis(features: Tensor, components: int) -> Tensor:

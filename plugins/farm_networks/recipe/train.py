@@ -10,7 +10,9 @@ Sources: Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network
 arXiv:1503.02531; Romero et al., "FitNets", 2015, arXiv:1412.6550, for matching features.
 Differs: features are compared by the angle and length of their principal components. The teacher
 sees a few fixed views of each picture and its outputs are stored; the student sees the same views
-recoloured, blurred or sharpened, and with noise, with a new random draw every epoch.
+mirrored, recoloured, blurred or sharpened, and with noise, with a new random draw every epoch.
+Photographs without labels teach through the teacher alone. Blocks are kept from responding to plain
+pictures, and their channels are balanced in the end (balance.py), for the sake of dreams.
 """
 
 import argparse
@@ -26,20 +28,59 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from farm_networks.recipe.balance import balance
 from farm_networks.recipe.data import (
     Dataset,
+    Split,
     augment,
+    draw_plain,
     draw_views,
     load_dataset,
+    load_photographs,
     normalise,
     sample_views,
     sample_whole,
 )
 from farm_networks.recipe.student import Student, evaluate, save_network
-from farm_networks.recipe.teacher import TeacherOutputs, load_teacher
+from farm_networks.recipe.teacher import StoredOutputs, Teacher, half_precision, load_teacher
+from farm_networks.recipe.unfolding import unfold
 from farm_networks.starter.network import StarterGoogLeNet, fold
 
+PLAIN_WEIGHT: Final = 0.3
+
 SUMMARY: Final = "Train the starter network on a folder-per-class data set."
+
+
+class Source:
+    """Pictures to learn from: a few fixed views of each, and the teacher's outputs for them."""
+
+    def __init__(self, split: Split, outputs: StoredOutputs | None, seed: int) -> None:
+        self.split = split
+        self._outputs, self._seed = outputs, seed
+        self._views = Tensor()
+        self._round = -1
+
+    def __len__(self) -> int:
+        return len(self.split.labels)
+
+    def draw(self, indices: Tensor, side: int) -> Tensor:
+        """Return this round's views of the pictures at `indices`, in 0..1."""
+        return sample_views(self.split.pictures[indices], self._views[indices], side)
+
+    def batch(
+        self, indices: Tensor, epoch: int, options: argparse.Namespace
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Return views, labels and the teacher's outputs, mirrored every other time they come up."""
+        times, round_number = divmod(epoch, options.views)
+        if round_number != self._round:
+            self._round = round_number
+            self._views = draw_views(len(self), _seeded_generator(self._seed, 1, round_number))
+        outputs = self._outputs.get(round_number, indices, self.draw) if self._outputs else {}
+        x = self.draw(indices, options.side)
+        if times % 2:
+            x = x.flip(3)
+            outputs = {n: o.flip(3) if o.ndim == 4 else o for n, o in outputs.items()}
+        return x, self.split.labels[indices], outputs
 
 
 class Trainer:
@@ -50,8 +91,12 @@ class Trainer:
         self.options = options
         self.data = data
         self.epoch = 0
-        self.teacher = self._open_teacher()
-        student = Student(len(data.names), 1000 if self.teacher is None else self.teacher.classes)
+        teacher = self._open_teacher()
+        splits = [data.train]
+        if options.photographs:
+            splits.append(load_photographs(options.photographs, 2 * options.stored, options.seed))
+        self.sources = [self._source(split, teacher, n) for n, split in enumerate(splits)]
+        student = Student(len(data.names), 1000 if teacher is None else teacher.outputs)
         self.student = student.to(memory_format=torch.channels_last)
         self.average = AveragedModel(
             self.student.network, multi_avg_fn=update_average, use_buffers=True
@@ -60,31 +105,47 @@ class Trainer:
         self.checkpoint = options.output.with_suffix(".checkpoint")
         if self.checkpoint.exists():
             self._resume()
+        elif options.start is not None:
+            pictures = data.train.pictures[:: max(1, len(data.train.labels) // 256)]
+            unfold(student.network, options.start, normalise(sample_whole(pictures, options.side)))
 
     def run_epoch(self) -> float:
         """Train on every picture once; return the mean loss."""
-        options, split, epoch = self.options, self.data.train, self.epoch
-        round_number = epoch % options.views
-        views = draw_views(len(split.labels), _seeded_generator(options.seed, 1, round_number))
+        options, epoch = self.options, self.epoch
         generator = _seeded_generator(options.seed, 2, epoch)
-        order = torch.randperm(len(split.labels), generator=generator)
-        batches = torch.split(order, options.batch)
-        full = [batch for batch in batches if len(batch) == options.batch] or list(batches)
+        steps = max(1, len(self.data.train.labels) // options.batch)
+        orders = [self._shuffle(source, steps, generator) for source in self.sources]
         losses = []
         self.student.train()
-        for number, batch in enumerate(full):
-            x = sample_views(split.pictures[batch], views[batch], options.side)
-            outputs = self.teacher.get(round_number, batch, x) if self.teacher else None
+        for number, batches in enumerate(zip(*orders, strict=True)):
+            parts = [
+                source.batch(indices, epoch, options)
+                for source, indices in zip(self.sources, batches, strict=True)
+                if len(indices)
+            ]
+            x, labels, outputs = _join(parts)
             x = normalise(augment(x, generator))
-            loss = self.student.loss(x, split.labels[batch], outputs)
-            self._step(loss, epoch + number / len(full))
+            plain = normalise(draw_plain(max(2, len(x) // 10), options.side, generator))
+            with half_precision():
+                loss = self.student.loss(x, labels, outputs or None)
+                loss = loss + PLAIN_WEIGHT * self.student.response_to_plain(plain)
+            self._step(loss, epoch + number / steps)
             losses.append(loss.item())
         self.epoch += 1
         return sum(losses) / len(losses)
 
+    def _shuffle(self, source: Source, steps: int, generator: torch.Generator) -> Sequence[Tensor]:
+        """Return the pictures of each step; those without labels are spread over all steps."""
+        order = torch.randperm(len(source), generator=generator)
+        if source is self.sources[0]:
+            return order[: steps * self.options.batch].tensor_split(steps)
+        return order.tensor_split(steps)
+
     def export(self) -> float:
-        """Write the averaged, folded network and the checkpoint; return top-1 accuracy."""
+        """Write the averaged, folded and balanced network and the checkpoint; return top-1 accuracy."""
         network = fold(cast("StarterGoogLeNet", self.average.module))
+        pictures = self.data.train.pictures
+        balance(network, pictures[:: max(1, len(pictures) // 300)], self.options.side)
         accuracy, dead = evaluate(network, self.data.val, self.options.side)
         metadata = describe(self.data, self.options, self.epoch, accuracy, dead)
         save_network(network, self.options.output, metadata)
@@ -112,15 +173,31 @@ class Trainer:
         """Return what a checkpoint stores, by its name there."""
         return {"pupil": self.student, "average": self.average, "optimiser": self.optimizer}
 
-    def _open_teacher(self) -> TeacherOutputs | None:
-        options, pictures = self.options, self.data.train.pictures
+    def _open_teacher(self) -> Teacher | None:
+        options, train = self.options, self.data.train
         if options.teacher is None:
             return None
-        teacher = load_teacher(options.teacher, options.teacher_weights)
-        indices = torch.linspace(0, len(pictures) - 1, min(len(pictures), 512)).long()
-        sample = sample_whole(pictures[indices], options.side)
-        folder = options.output.with_suffix(".lessons")
-        return TeacherOutputs(teacher, folder, sample, len(pictures), options.views)
+        network = load_teacher(options.teacher, options.teacher_weights)
+        indices = torch.linspace(0, len(train.labels) - 1, min(len(train.labels), 2000)).long()
+        known = Split(train.pictures[indices], train.labels[indices])
+        side = options.teacher_side
+        return Teacher(network, known, side, options.side / side)
+
+    def _source(self, split: Split, teacher: Teacher | None, number: int) -> Source:
+        options = self.options
+        folder = options.output.with_suffix(".lessons") / str(number)
+        count = len(split.labels)
+        outputs = StoredOutputs(teacher, folder, count, options.views) if teacher else None
+        return Source(split, outputs, options.seed)
+
+
+def _join(
+    parts: Sequence[tuple[Tensor, Tensor, dict[str, Tensor]]],
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    views, labels, outputs = zip(*parts, strict=True)
+    names = outputs[0].keys()
+    joined = {name: torch.cat([part[name] for part in outputs]) for name in names}
+    return torch.cat(views), torch.cat(labels), joined
 
 
 def rate_factor(epoch: float, epochs: int) -> float:
@@ -179,6 +256,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("-o", "--output", type=Path, required=True, help="safetensors file to write")
     add("--teacher", metavar="FILE.py:CLASS", help="network to learn from")
     add("--teacher-weights", type=Path, help="the teacher's weights, as safetensors")
+    add("--teacher-side", type=int, default=128, help="side of the teacher's input, in pixels")
+    add("--photographs", type=Path, nargs="*", default=[], help="folders or zips without classes")
+    add("--start", type=Path, help="weights of a starter network to begin with, as safetensors")
     add("--epochs", type=int, default=30)
     add("--batch", type=int, default=128)
     add("--rate", type=float, default=3e-3, help="peak learning rate")
