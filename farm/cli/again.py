@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from farm.cli.options import shape_of
 from farm.cli.text import one_word
-from farm.host.task import Task
+from farm.host.task import Run, Task
 from farm.host.vetting import flag_of, negated
 from farm.model.job import AUTO_TILE, FilmOptions, JobSpec, Plan
 
@@ -20,6 +20,8 @@ def command_line(task: type[Task], spec: JobSpec, command: tuple[str, ...] = ("f
     Options with their default value are left out. command: the words before the task's name.
     """
     options = [*_params(task, spec.params), *_common(spec)]
+    if not issubclass(task, Run):
+        options += _of_effects(spec)
     words = [*command, task.name, *options, f"--output={spec.output}"]
     if any(text.startswith("-") for text in spec.inputs):
         words.append("--")
@@ -27,29 +29,29 @@ def command_line(task: type[Task], spec: JobSpec, command: tuple[str, ...] = ("f
 
 
 def _common(spec: JobSpec) -> Iterator[str]:
-    """Yield the options that are not the task's own."""
-    plan, film = spec.plan, spec.film
-    settings: Final[dict[str, object]] = {
-        "frames": spec.frames,
-        "tile": "none" if plan.tile == 0 else plan.tile,
-        "seed": plan.seed,
-        "threads": plan.threads,
-        "precision": plan.precision,
-        "priority": spec.priority,
-        **film.model_dump(mode="json", exclude={"is_strict"}),
-    }
-    usual = {"tile": AUTO_TILE, "priority": 50, **_defaults(Plan), **_defaults(FilmOptions)}
-    for name, value in settings.items():
-        if value is not None and value != usual.get(name):
-            yield f"--{name}={value}"
-    if film.is_strict:
-        yield "--strict"
+    """Yield the options of every task's command."""
+    yield from _changed(spec.plan.model_dump(mode="json", exclude={"tile"}), Plan)
+    yield from _changed({"priority": spec.priority}, JobSpec)
     if spec.keeps_going:
         yield "--keep-going"
 
 
-def _defaults(model: type[BaseModel]) -> dict[str, object]:
-    return {name: field.default for name, field in model.model_fields.items()}
+def _of_effects(spec: JobSpec) -> Iterator[str]:
+    """Yield the further options of an effect's command."""
+    tile = spec.plan.tile
+    if tile != AUTO_TILE:
+        yield f"--tile={tile or 'none'}"
+    yield from _changed({"frames": spec.frames}, JobSpec)
+    yield from _changed(spec.film.model_dump(mode="json", exclude={"is_strict"}), FilmOptions)
+    if spec.film.is_strict:
+        yield "--strict"
+
+
+def _changed(values: Mapping[str, object], model: type[BaseModel]) -> Iterator[str]:
+    """Yield an option for each value that is not the default of its field."""
+    for name, value in values.items():
+        if value is not None and value != model.model_fields[name].default:
+            yield f"--{name}={value}"
 
 
 def _params(task: type[Task], values: Mapping[str, Any]) -> Iterator[str]:

@@ -62,7 +62,7 @@ def _submit_command(task: type[Task]) -> click.Command:
 def _options() -> list[click.Parameter]:
     return [
         click.Option(
-            ["--once"],
+            ["--submit-once"],
             metavar="TEXT",
             help="Submit only once: the same text gives the same job, however often it is given.",
         ),
@@ -113,6 +113,6 @@ def _request(task: type[Task], values: Mapping[str, Any]) -> dict[str, Any]:
     }
     if not issubclass(task, Run):
         request |= {"frames": values["frames"], "film": film_of(values).model_dump(mode="json")}
-    if values.get("once"):
-        request["token"] = values["once"]
+    if values.get("submit_once"):
+        request["token"] = values["submit_once"]
     return request

@@ -43,7 +43,8 @@ class Fake:
 
     hanging: names of units that never end. token: that it asks for. lost: how many answers to
     changes are lost after they were carried out. cut: after how many events a stream breaks. down:
-    how many requests for events it refuses. paths: of results, in place of the true ones.
+    how many requests for events it refuses. paths: of results, in place of the true ones. ends: what
+    it says of every job, in place of the truth.
     """
 
     def __init__(self, hanging: Sequence[str] = (), token: str = "") -> None:
@@ -51,6 +52,7 @@ class Fake:
         self.lost, self.down = 0, 0
         self.cut: int | None = None
         self.paths: list[str] = []
+        self.ends: Json = {}
         self.jobs: dict[str, Json] = {}
         self.story: dict[str, list[Json]] = {}
         self.uploads: dict[str, bytearray] = {}
@@ -111,14 +113,14 @@ class Fake:
 
     async def _submit(self, request: Request) -> Response:
         body = await request.json()
-        if body["task"] != "copy":
+        if body["task"] not in {"copy", "invert"}:
             return refusal(400, "bad_request", "unknown task", "task")
         if float(body["params"].get("amount", 1)) > 1:
             return refusal(400, "bad_request", "amount: should be at most 1", "params.amount")
         is_outside = not re.match("(out|photos|uploads)/", body["output"])
         if is_outside:
             return refusal(403, "forbidden", f"{body['output']!r}: no root has this name")
-        key = f"copy-{hashlib.sha256(body['token'].encode()).hexdigest()[:8]}"
+        key = f"{body['task']}-{hashlib.sha256(body['token'].encode()).hexdigest()[:8]}"
         is_new = key not in self.jobs
         if is_new:
             self._add(key, body)
@@ -132,7 +134,7 @@ class Fake:
         state = "running" if self.hanging else "completed"
         self.jobs[job] = {
             "id": job,
-            "task": "copy",
+            "task": body["task"],
             "state": state,
             "wanted": "run",
             "priority": body.get("priority", 50),
@@ -141,8 +143,10 @@ class Fake:
             "failed": 0,
             "progress": done / len(NAMES),
             "spec": {name: body[name] for name in ("task", "params", "inputs", "output")},
+            "reason": "",
+            "created": 0.0,
             "order": next(self._ids),
-        }
+        } | self.ends
 
     def _tell(self, job: str, unit: str, state: str) -> None:
         line = {"id": next(self._lines), "at": 0.0, "unit": unit, "state": state, "attempt": 1}
