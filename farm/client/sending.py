@@ -4,12 +4,12 @@ import os
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import quote
 
 from farm import storage
-from farm.client.connection import Connection
-from farm.errors import BadInput, NotFound
+from farm.client.connection import TRIES, Connection
+from farm.errors import BadInput, Conflict, NotFound
 
 PIECE_BYTES: Final = 8 * 2**20
 """Most bytes of one request, so that a connection that breaks costs little."""
@@ -20,20 +20,40 @@ def send_file(connection: Connection, path: Path) -> str:
     try:
         digest = storage.sha256_file(path)
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            url = f"/api/uploads/{digest}?name={quote(path.name, safe='')}"
-            start = _arrived(connection, url)
-            while True:
-                file.seek(start)
-                piece = file.read(min(PIECE_BYTES, size - start))
-                last = start + len(piece) - 1
-                headers = {"content-range": f"bytes {start}-{last}/{size}"} if piece else {}
-                answer = connection.request("PUT", url, content=piece, headers=headers)
-                if answer.status_code != HTTPStatus.PERMANENT_REDIRECT:
-                    return str(answer.json()["path"])
-                start = _next_byte(answer.headers.get("range", ""))
+            return _send_rest(connection, file, f"/api/uploads/{digest}?name={_quoted(path.name)}")
     except OSError as error:
         raise BadInput(str(path), (error.strerror or str(error)).lower()) from error
+
+
+def _send_rest(connection: Connection, file: BinaryIO, url: str) -> str:
+    """Send pieces until the service has the whole file; return its location there.
+
+    A piece whose answer was lost may have arrived, in part or whole. The service then refuses it, and
+    the next one begins where the service says.
+    """
+    size = os.fstat(file.fileno()).st_size
+    start, stalled = _arrived(connection, url), 0
+    while True:
+        file.seek(start)
+        piece = file.read(min(PIECE_BYTES, size - start))
+        last = start + len(piece) - 1
+        headers = {"content-range": f"bytes {start}-{last}/{size}"} if piece else {}
+        try:
+            answer = connection.request("PUT", url, content=piece, headers=headers)
+        except Conflict:
+            arrived = _arrived(connection, url)
+            stalled = stalled + 1 if arrived == start else 0
+            if stalled == TRIES:
+                raise
+            start = arrived
+            continue
+        if answer.status_code != HTTPStatus.PERMANENT_REDIRECT:
+            return str(answer.json()["path"])
+        start = _next_byte(answer.headers.get("range", ""))
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")
 
 
 def _arrived(connection: Connection, url: str) -> int:

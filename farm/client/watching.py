@@ -19,6 +19,7 @@ SILENCE_SECONDS: Final = 45.0
 """After this long without a sign of life, a connection counts as broken."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+_KINDS: Final = frozenset({"job", "unit", "progress"})
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ class _Watcher:
                 self._last = event.id or self._last
                 if event.kind == "reset":
                     return
-                yield from self._seen(event)
+                if event.kind in _KINDS:
+                    yield from self._seen(event)
                 if self.has_ended:
                     return
                 self._check_time()

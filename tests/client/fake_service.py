@@ -10,6 +10,7 @@ import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
+from secrets import token_hex
 from typing import Any
 
 from starlette.applications import Starlette
@@ -66,7 +67,8 @@ class Fake:
             Route("/api/tasks", self._tasks),
             Route("/api/workers", self._workers),
             Route("/api/events", self._events),
-            Route("/api/uploads/{digest}", self._upload, methods=["HEAD", "PUT"]),
+            Route("/api/uploads/{digest}", self._arrived, methods=["HEAD"]),
+            Route("/api/uploads/{digest}", self._upload, methods=["PUT"]),
             Route("/api/jobs", self._submit, methods=["POST"]),
             Route("/api/jobs", self._list),
             Route("/api/jobs/{job}", self._job, methods=["GET", "PATCH"]),
@@ -96,8 +98,13 @@ class Fake:
         """Let the units of a job end that hang."""
         known = self.jobs[job]
         for name in self.hanging:
-            self._tell(job, name, "succeeded")
+            self.tell(job, name, "succeeded")
         known |= {"state": "completed", "done": len(NAMES), "progress": 1.0}
+
+    def tell(self, job: str, unit: str, state: str) -> None:
+        """Let a unit be in a new state."""
+        line = {"id": next(self._lines), "at": 0.0, "unit": unit, "state": state, "attempt": 1}
+        self.story[job].append(line | {"worker": "w1", "reason": "", "by": "report"})
 
     # Routes
 
@@ -120,7 +127,8 @@ class Fake:
         is_outside = not re.match("(out|photos|uploads)/", body["output"])
         if is_outside:
             return refusal(403, "forbidden", f"{body['output']!r}: no root has this name")
-        key = f"{body['task']}-{hashlib.sha256(body['token'].encode()).hexdigest()[:8]}"
+        token = body["token"] or token_hex(8)
+        key = f"{body['task']}-{hashlib.sha256(token.encode()).hexdigest()[:8]}"
         is_new = key not in self.jobs
         if is_new:
             self._add(key, body)
@@ -129,7 +137,7 @@ class Fake:
     def _add(self, job: str, body: Json) -> None:
         self.story[job] = []
         for name in NAMES:
-            self._tell(job, name, "running" if name in self.hanging else "succeeded")
+            self.tell(job, name, "running" if name in self.hanging else "succeeded")
         done = len(NAMES) - len(self.hanging)
         state = "running" if self.hanging else "completed"
         self.jobs[job] = {
@@ -147,10 +155,6 @@ class Fake:
             "created": 0.0,
             "order": next(self._ids),
         } | self.ends
-
-    def _tell(self, job: str, unit: str, state: str) -> None:
-        line = {"id": next(self._lines), "at": 0.0, "unit": unit, "state": state, "attempt": 1}
-        self.story[job].append(line | {"worker": "w1", "reason": "", "by": "report"})
 
     async def _list(self, request: Request) -> Response:
         query = request.query_params
@@ -209,16 +213,20 @@ class Fake:
     async def _result(self, request: Request) -> Response:
         return Response(PICTURE + request.query_params["path"][-5:].encode())
 
+    async def _arrived(self, request: Request) -> Response:
+        digest = request.path_params["digest"]
+        if digest not in self.uploads:
+            return refusal(404, "not_found", "nothing has arrived")
+        return Response(headers=_range(self.uploads[digest]))
+
     async def _upload(self, request: Request) -> Response:
         digest, name = request.path_params["digest"], request.query_params["name"]
-        if request.method == "HEAD":
-            if digest not in self.uploads:
-                return refusal(404, "not_found", "nothing has arrived")
-            return Response(headers=_range(self.uploads[digest]))
         content = self.uploads.setdefault(digest, bytearray())
         given = request.headers.get("content-range", "bytes */0")
         body = await request.body()
         if body:
+            if int(given.split()[1].partition("-")[0]) != len(content):
+                return refusal(409, "conflict", f"{len(content)} bytes have arrived")
             self.pieces.append(given)
         content.extend(body)
         if self.lost:
@@ -226,7 +234,8 @@ class Fake:
         if len(content) < int(given.rpartition("/")[2]):
             return Response(status_code=308, headers=_range(content))
         if hashlib.sha256(content).hexdigest() != digest:
-            return refusal(400, "bad_request", "the file is not what its digest says")
+            content.clear()
+            return refusal(409, "conflict", "what arrived has another digest")
         return JSONResponse({"path": f"uploads/{digest}/{name}"}, 201)
 
     async def _events(self, request: Request) -> Response:

@@ -10,7 +10,7 @@ import pytest
 
 from farm.client import Client, Event, sending
 from farm.client.watching import parse
-from farm.errors import BadInput, BadOutput, ServerUnavailable, UserError
+from farm.errors import BadInput, BadOutput, Conflict, ServerUnavailable, UserError
 
 from .fake_service import Fake, served
 
@@ -120,6 +120,23 @@ def test_a_reader_that_was_cut_off_misses_nothing() -> None:
     assert job.status.state == "completed"
 
 
+def test_a_reader_goes_on_after_the_last_event_that_it_has_seen() -> None:
+    service = Fake(["a", "b", "c"])
+    service.cut = 1
+    with served(service) as url, Client(url) as client:
+        job = client.submit("copy", "photos/", "out/job/")
+        events = []
+        for event in job.watch(10):
+            events.append(event)
+            if len(events) == 1:
+                service.tell(job.id, "a", "succeeded")
+                service.tell(job.id, "b", "succeeded")
+            elif ended(events) == ["a", "b"]:
+                service.hanging = ["c"]
+                service.finish(job.id)
+    assert ended(events) == ["a", "b", "c"]
+
+
 def test_a_service_that_restarts_is_waited_for() -> None:
     service, port = Fake(["a"]), free_port()
     url = f"http://127.0.0.1:{port}"
@@ -174,6 +191,26 @@ def test_an_upload_is_sent_in_pieces_and_goes_on_where_it_ended(
     assert client.upload(path) == f"uploads/{digest}/film.mp4"
     assert service.uploads[digest] == path.read_bytes()
     assert service.pieces == ["bytes 10-19/35", "bytes 20-29/35", "bytes 30-34/35"]
+
+
+def test_an_upload_goes_on_after_a_lost_answer(
+    fake: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, client = fake
+    monkeypatch.setattr(sending, "PIECE_BYTES", 10)
+    path = tmp_path / "film.mp4"
+    path.write_bytes(os.urandom(35))
+    service.lost = 2
+    digest = client.upload(path).split("/")[1]
+    assert service.uploads[digest] == path.read_bytes()
+
+
+def test_a_file_that_is_refused_again_and_again_fails(
+    fake: Pair, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending.storage, "sha256_file", lambda _: "0" * 64)
+    with pytest.raises(Conflict, match="digest"):
+        fake[1].upload(picture)
 
 
 def test_an_empty_file_is_uploaded(fake: Pair, tmp_path: Path) -> None:
