@@ -25,6 +25,7 @@
     │   └── StorageFailed       a file could not be read or written
     │       ├── OutputStorageFailed   nothing can be written there: it is full or gone
     │       └── OutputReplaced        somebody else has written the output meanwhile
+    ├── ServerUnavailable       no farm answers at this address
     ├── Cancelled               the user stopped the work
     ├── JobTakenOver            another farm has taken the job over
     └── FarmBug                 the farm broke one of its own rules
@@ -280,6 +281,17 @@ class OutputReplaced(StorageFailed):
 
     Nothing was written. A new attempt begins with what is there now.
     """
+
+
+class ServerUnavailable(FarmError):
+    """No farm answers at this address: ``ServerUnavailable(server, reason)``. A later try may succeed."""
+
+    def __init__(self, server: str, reason: str) -> None:
+        super().__init__(server, reason)
+        self.server, self.reason = server, reason
+
+    def __str__(self) -> str:
+        return f"no farm answers at {self.server}: {self.reason}; start one with `farm serve`"
 
 
 class Cancelled(FarmError):

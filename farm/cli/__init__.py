@@ -29,6 +29,8 @@ COMMANDS: Final = {
     "doctor": ("farm.cli.doctor", "doctor"),
     "evaluate": ("farm.cli.evaluate", "evaluate"),
     "flicker": ("farm.cli.flicker", "flicker"),
+    "job": ("farm.cli.job_command", "job"),
+    "jobs": ("farm.cli.jobs_table", "jobs"),
     "ledger": ("farm.cli.ledger", "ledger"),
     "networks": ("farm.cli.inspect", "networks"),
     "new-plugin": ("farm.cli.scaffold", "new_plugin"),
@@ -37,7 +39,9 @@ COMMANDS: Final = {
     "sample": ("farm.cli.sample", "sample"),
     "serve": ("farm.cli.serve", "serve"),
     "show": ("farm.cli.inspect", "show"),
+    "submit": ("farm.cli.submit", "submit"),
     "token": ("farm.cli.token", "token"),
+    "workers": ("farm.cli.jobs_table", "workers"),
 }
 """Module and attribute of each of the farm's own commands."""
 

@@ -22,6 +22,7 @@ COMMANDS: Final = frozenset(
         "evaluate",
         "flicker",
         "help",
+        "job",
         "jobs",
         "ledger",
         "networks",
@@ -56,8 +57,10 @@ FLAGS: Final = frozenset(
         "--resume",
         "--seed",
         "--server",
+        "--submit-once",
         "--threads",
         "--version",
+        "--wait",
         "--workers",
     }
 )
