@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from farm import storage
 from farm.app import Farm
-from farm.errors import Busy, Conflict, LedgerUnavailable, NotFound
+from farm.errors import BadParameter, Busy, Conflict, LedgerUnavailable, NotFound
 from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.model.job import Job, JobState
@@ -23,6 +23,7 @@ from farm.model.work import Blend, Render
 from farm.planning.submission import new_id
 from farm.service import views, wire
 from farm.service.board import Board
+from farm.service.estimates import estimate
 from farm.service.feed import Feed
 from farm.service.pictures import SIDES, Pictures, Thumbnail
 from farm.service.previews import Previews
@@ -130,6 +131,8 @@ class Desk:
         holder: of the token that the request came with; the owner, unless it names one.
         """
         self._check_open()
+        if request.after:
+            raise BadParameter("body.after", "jobs cannot wait for others yet")
         spec = spec_of(request, self.registry, self.roots)
         is_new = not (request.token and self.ledger.job(new_id(request.task, request.token)))
         answer = self._controller.submit(spec, resume=request.resume, token=request.token)
@@ -324,8 +327,9 @@ class Desk:
 
     def estimate(self, request: wire.JobRequest) -> wire.Estimate:
         """Return what a job would cost. Raises UserError if it would be refused."""
-        spec_of(request, self.registry, self.roots)
-        raise Busy("the farm cannot tell yet")
+        spec = spec_of(request, self.registry, self.roots)
+        found = estimate(spec, self.registry, self.ledger, self._controller.scheduler.room())
+        return found.model_copy(update={"notes": [self.roots.hidden(n) for n in found.notes]})
 
     def is_run(self, job: Job) -> bool:
         """Return whether a job trains; False if its plugin is gone."""

@@ -117,6 +117,25 @@ def test_a_refusal_names_the_field(served: Served, changes: dict[str, object], f
     assert "\n" not in error["message"]
 
 
+def test_a_dry_run_tells_what_a_job_would_cost_and_leaves_nothing(served: Served) -> None:
+    body = {"task": "copy", "inputs": ["photos/"], "output": "out/dry/"}
+
+    def ask() -> dict[str, object]:
+        answer = served.client.post("/api/jobs", params={"dry_run": True}, json=body)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, object] = answer.json()
+        return found
+
+    before = ask()
+    assert (before["units"], before["pixels"], before["seconds"]) == (3, 192, None)
+    assert served.client.get("/api/jobs").json()["jobs"] == []
+    assert not (served.folder / "out" / "dry").exists()
+    served.finished()
+    after = ask()
+    assert (after["based_on"], after["seconds_per_megapixel"]) == (3, 37500)
+    assert after["seconds"] == pytest.approx(37500 * 192e-6)
+
+
 def test_a_job_has_a_largest_number_of_frames(served: Served) -> None:
     answer = served.submit(task="zoom", inputs=["photos/a.png"], frames="1-1000001")
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
