@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from farm.host.executor import ExecutorOptions
     from farm.host.registry import Registry
     from farm.service.guard import Rules
-    from farm.service.service import Settings as ServiceSettings
+    from farm.service.http_service import Settings as ServiceSettings
 
 PORT: Final = 8420
 
@@ -77,9 +77,9 @@ def serve(
     It goes on with every job in its ledger. Beyond this machine it asks for a token. Ctrl-C stops
     it in order: running frames are rendered again when it starts next.
     """
+    from farm.service.http_service import Settings as ServiceSettings
+    from farm.service.http_service import state_folder
     from farm.service.roots import Roots
-    from farm.service.service import Settings as ServiceSettings
-    from farm.service.service import state_folder
 
     settings = Settings(FARM_LEDGER=ledger) if ledger else Settings()
     folder = state_folder(settings.ledger_path)
@@ -123,7 +123,7 @@ def _serve(
 ) -> None:
     """Serve until a signal arrives; a second one ends the process at once."""
     from farm.app import make_executor
-    from farm.service.service import open_http_service
+    from farm.service.http_service import open_http_service
     from farm.service.serving import listen
 
     make = partial(make_executor, registry, pool)

@@ -59,7 +59,7 @@ def revoke(*, token_id: str, file: Path | None) -> None:
 
 
 def _open(file: Path | None) -> "TokenFile":
-    from farm.service.service import state_folder
+    from farm.service.http_service import state_folder
     from farm.service.tokens import TokenFile
 
     return TokenFile(file or state_folder(Settings().ledger_path) / "tokens.json")

@@ -24,13 +24,13 @@ from farm.planning.submission import new_id
 from farm.service import views, wire
 from farm.service.board import Board
 from farm.service.estimates import estimate
-from farm.service.feed import Feed
-from farm.service.pictures import SIDES, Pictures, Thumbnail
+from farm.service.event_stream import Feed
 from farm.service.previews import Previews
 from farm.service.requests import spec_of
 from farm.service.results import Output, zipped
 from farm.service.roots import Roots
-from farm.service.runs import run_view
+from farm.service.run_view import run_view
+from farm.service.thumbnails import SIDES, Pictures, Thumbnail
 from farm.service.uploads import Uploads
 
 __all__ = ["Desk"]
@@ -133,7 +133,7 @@ class Desk:
         self._check_open()
         if request.after:
             raise BadParameter("body.after", "jobs cannot wait for others yet")
-        spec = spec_of(request, self.registry, self.roots)
+        spec = spec_of(request, self.registry, self.roots, holder)
         is_new = not (request.token and self.ledger.job(new_id(request.task, request.token)))
         answer = self._controller.submit(spec, resume=request.resume, token=request.token)
         return self._view(self._answer(answer)), is_new
@@ -154,14 +154,17 @@ class Desk:
         after: str,
         limit: int,
     ) -> wire.JobsPage:
-        """Return a page of jobs, newest first. after: the next of the page before."""
+        """Return a page of jobs, newest first. A page may be short though more follow.
+
+        after: the next of the page before.
+        """
         page = self.ledger.jobs(self.stored(after) if after else None, limit + 1, state, task)
         counts = self.ledger.counts_of([job.id for job in page[:limit]])
         return wire.JobsPage(
             jobs=[
                 self._view(job, counts.get(job.id, {}))
                 for job in page[:limit]
-                if not self.previews.has(job.spec.output)
+                if not self.previews.has(job.spec.output) and owner in {None, job.spec.owner}
             ],
             next=page[limit - 1].id if len(page) > limit else None,
         )
@@ -311,7 +314,8 @@ class Desk:
         self._check_open()
         output = f"{self.roots.names[0]}/preview.png"
         asked = request.model_copy(update={"output": output, "inputs": request.inputs[:1]})
-        spec, token = self.previews.prepare(spec_of(asked, self.registry, self.roots))
+        spec = spec_of(asked, self.registry, self.roots, holder)
+        spec, token = self.previews.prepare(spec)
         return self._view(self._answer(self._controller.submit(spec, token=token)))
 
     # Events

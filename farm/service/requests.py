@@ -20,8 +20,10 @@ __all__ = ["shown_spec", "spec_of"]
 MOST_UNITS: Final = 1_000_000
 
 
-def spec_of(request: JobRequest, registry: Registry, roots: Roots) -> JobSpec:
+def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str = "") -> JobSpec:
     """Return the spec of a request, with absolute locations.
+
+    holder: of the token that the request came with, who is the owner unless it names one.
 
     Raises UserError: UnknownName, BadParameter for the first parameter that is refused, OutsideRoots.
     """
@@ -42,6 +44,8 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots) -> JobSpec:
         plan=request.plan,
         priority=request.priority,
         keeps_going=request.keeps_going,
+        name=request.name,
+        owner=request.owner or holder,
         workers=request.workers,
     )
 

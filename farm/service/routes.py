@@ -93,7 +93,7 @@ def holder_of(request: Request) -> str:
 
 
 @router.get("/api/jobs", tags=["jobs"])
-def jobs(
+def jobs(  # noqa: PLR0917 - named in the query
     request: Request,
     state: JobState | None = None,
     task: Annotated[str | None, Query(max_length=32)] = None,

@@ -103,8 +103,8 @@ def job(
     is_running = current.state is JobState.RUNNING
     return wire.JobView(
         id=current.id,
-        name=current.id,
-        owner="",
+        name=current.spec.name or current.id,
+        owner=current.spec.owner,
         task=current.spec.task,
         state=current.state,
         reason=roots.hidden(current.reason),

@@ -14,8 +14,8 @@ from farm.host.registry import Registry
 from farm.model.messages import Message
 from farm.service.audit import Audit
 from farm.service.guard import Rules
+from farm.service.http_service import Settings, open_http_service
 from farm.service.roots import Roots
-from farm.service.service import Settings, open_http_service
 from farm.service.serving import listen
 from farm.service.tokens import TokenFile
 

@@ -88,7 +88,7 @@ def test_a_picture_that_is_too_large_to_show_is_refused(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = served.finished()["id"]
-    monkeypatch.setattr("farm.service.pictures.MAX_PIXELS", 63)
+    monkeypatch.setattr("farm.service.thumbnails.MAX_PIXELS", 63)
     answer = served.client.get(f"/api/jobs/{job}/units/0/picture")
     assert answer.status_code == 400
     assert "the limit is 63" in answer.json()["error"]["message"]
@@ -236,7 +236,7 @@ def test_a_reader_from_another_ledger_must_load_everything(served: Served) -> No
 
 
 def test_readers_of_events_are_bounded(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("farm.service.feed.READERS", 1)
+    monkeypatch.setattr("farm.service.event_stream.READERS", 1)
     with served.client.stream("GET", "/api/events"):
         answer = httpx.get(f"{served.client.base_url}/api/events")
         assert answer.status_code == 429

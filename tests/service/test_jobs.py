@@ -40,6 +40,15 @@ def test_jobs_are_listed_by_pages_newest_first(served: Served) -> None:
     assert rest["next"] is None
 
 
+def test_a_job_has_a_name_and_an_owner(serve: Serve) -> None:
+    with serve(token=True) as served:
+        named = served.finished(name="<b>clouds</b>", output="out/1/")
+        other = served.finished(owner="ada", output="out/2/")
+        assert (named["name"], named["owner"], other["owner"]) == ("<b>clouds</b>", "me", "ada")
+        listed = served.client.get("/api/jobs", params={"owner": "ada"}).json()["jobs"]
+    assert [job["id"] for job in listed] == [other["id"]]
+
+
 def test_units_are_listed_by_pages_in_order(served: Served) -> None:
     job = served.finished()["id"]
     page = served.client.get(f"/api/jobs/{job}/units", params={"limit": 2}).json()

@@ -31,7 +31,7 @@ def farm(environment: dict[str, str]) -> Command:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=200,
         )
 
     return run
@@ -115,7 +115,7 @@ def test_a_ledger_has_one_service(
 
 
 def test_beyond_this_machine_a_token_comes_first(farm: Command) -> None:
-    done = farm("serve", "--host", "0.0.0.0", "--port", "0")
+    done = farm("serve", "--host", "192.0.2.1", "--port", "0")
     assert done.returncode == 2
     assert "farm token new" in done.stderr
 

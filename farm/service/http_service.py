@@ -20,7 +20,7 @@ from farm.process import BEAT_SECONDS
 from farm.service.application import make_application
 from farm.service.board import Board
 from farm.service.desk import Desk
-from farm.service.feed import Feed
+from farm.service.event_stream import Feed
 from farm.service.guard import Rules
 from farm.service.roots import Roots
 from farm.service.serving import serving
