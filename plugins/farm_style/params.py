@@ -74,8 +74,8 @@ class StyleParams(NetworkParams):
     fast: Trained | None = Field(
         None,
         description="Stylise in one pass with a trained style network: its name, its file, or the "
-        "folder of a `farm train-style` run. Without a value: the network that comes with the "
-        "farm.",
+        "folder of a `farm train-style` run. Those that come with the farm: "
+        f"{', '.join(shipped())}. Without a value: eddies.",
         json_schema_extra={"alone": "eddies"},
     )
     masks: tuple[FilePath, ...] = Field(

@@ -93,9 +93,10 @@ def test_the_network_computes_in_the_faster_layout() -> None:
 
 
 @pytest.mark.slow
-def test_the_shipped_network_stylises_a_recognisable_picture(scene: Scene) -> None:
+@pytest.mark.parametrize("name", names.shipped())
+def test_a_shipped_network_stylises_a_recognisable_picture(scene: Scene, name: str) -> None:
     image = scene(120, 160)
-    stylised = fast.render(image, EDDIES, FakeContext())
+    stylised = fast.render(image, StyleParams(fast=name), FakeContext())
     assert stylised.shape == image.shape
     assert float(stylised.std((2, 3)).min()) > 0.05, "a channel is nearly blank"
     likeness = np.corrcoef(stylised.mean(1).flatten(), image.mean(1).flatten())[0, 1]
@@ -108,9 +109,12 @@ def test_fast_style_meets_the_contract_of_effects() -> None:
     check_effect(Style, EDDIES)
 
 
-def test_the_shipped_network_is_small() -> None:
-    assert names.shipped() == ("eddies",)
-    assert Path(names.find("eddies")).stat().st_size < 2 * 2**20
+def test_the_shipped_networks_are_small_and_described() -> None:
+    card = (names.SHIPPED / "CARD.md").read_text()
+    for name in names.shipped():
+        assert Path(names.find(name)).stat().st_size <= 1_000_000
+        assert f"## {name}" in card
+    assert "eddies" in names.shipped()
 
 
 def test_a_network_survives_writing_and_reading(tmp_path: Path) -> None:
@@ -129,7 +133,8 @@ def test_the_folder_of_a_run_stands_for_its_network(tmp_path: Path) -> None:
 
 def test_an_unknown_network_is_refused_with_the_known_names() -> None:
     with pytest.raises(
-        BadParameter, match=r"no trained style network 'starry'; give eddies, a \.safetensors file"
+        BadParameter,
+        match=r"no trained style network 'starry'; give .*eddies.*, a \.safetensors file",
     ):
         names.find("starry")
 
