@@ -177,12 +177,17 @@ def _missing_pool(registry: Registry) -> UserError:
     return UnknownName("executor", POOL, registry.executors)
 
 
-def _serve_metrics(registry: Registry, port: int, stack: ExitStack) -> "Metrics":
+def make_metrics(registry: Registry) -> "Metrics":
+    """Return the metrics of a farm with these plugins."""
     from farm.control.metrics import Metrics
 
     failed_plugins = sum(plugin.state == "failed" for plugin in registry.plugins)
     plugins = {task: plugin.name for plugin in registry.plugins for task in plugin.tasks}
-    metrics = Metrics(SystemClock(), plugins, failed_plugins)
+    return Metrics(SystemClock(), plugins, failed_plugins)
+
+
+def _serve_metrics(registry: Registry, port: int, stack: ExitStack) -> "Metrics":
+    metrics = make_metrics(registry)
     _, close = metrics.serve(port)
     stack.callback(close)
     return metrics

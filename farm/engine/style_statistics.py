@@ -151,7 +151,7 @@ class StyleDistance(Objective):
 
 def _second_moments(rows: Rows, weights: Weights) -> Float[Tensor, "channels channels"]:
     if isinstance(weights, float):
-        return _Product.apply(rows) * weights  # type: ignore[no-any-return, no-untyped-call]
+        return _Product.apply(rows) * weights  # type: ignore[no-any-return]
     return (rows * weights).T @ rows
 
 

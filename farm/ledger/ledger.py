@@ -260,6 +260,11 @@ class Ledger:
         with self._read() as connection:
             return pages.units_page(connection, job, after, limit, state)
 
+    def unit_at(self, job: str, target: str) -> UnitRecord | None:
+        """Return the unit of a job that writes this file."""
+        with self._read() as connection:
+            return pages.unit_at(connection, job, target)
+
     def failures(self, job: str, limit: int = PAGE) -> list[UnitFailure]:
         """Return the last failures of a job's units, newest first."""
         with self._read() as connection:

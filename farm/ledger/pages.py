@@ -48,6 +48,13 @@ def units_page(
     return with_failures(records, _failures(connection, failed.order_by(failures.c.id)))
 
 
+def unit_at(connection: Connection, job: str, target: str) -> UnitRecord | None:
+    """Return the unit of a job with this target, without its failures."""
+    query = select(units).where(units.c.job == job, units.c.target == target)
+    row = connection.execute(query.limit(1)).first()
+    return unit_record_from(row) if row else None
+
+
 def all_units(connection: Connection, job: str) -> list[UnitRecord]:
     """Return every unit of a job in order, with their failures."""
     failed = _FAILURES.where(failures.c.job == job).order_by(failures.c.id)

@@ -8,13 +8,15 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from farm.errors import FarmError
-from farm.service import routes
+from farm.service import file_routes, routes
 from farm.service.desk import Desk
 from farm.service.guard import Guard, Rules
+from farm.service.http_metrics import HttpMetrics
 from farm.service.refusals import refusal
 from farm.service.wire import Fault, Refusal
 
@@ -35,8 +37,8 @@ _CODES: Final[Mapping[int, str]] = {
 }
 
 
-def make_application(desk: Desk, rules: Rules) -> Guard:
-    """Return the ASGI application of a service."""
+def make_application(desk: Desk, rules: Rules, metrics: CollectorRegistry) -> Guard:
+    """Return the ASGI application of a service. metrics: what it shows, and adds to."""
     app = FastAPI(
         title="Neural render farm",
         version=version("neural-render-farm"),
@@ -46,7 +48,9 @@ def make_application(desk: Desk, rules: Rules) -> Guard:
         redirect_slashes=False,
     )
     app.state.desk = desk
+    app.state.metrics = metrics
     app.include_router(routes.router)
+    app.include_router(file_routes.router)
     if WEB.is_dir():
         app.mount("/", StaticFiles(directory=WEB, html=True), name="web")
     app.add_exception_handler(FarmError, _on_farm_error)
@@ -60,7 +64,7 @@ def make_application(desk: Desk, rules: Rules) -> Guard:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
-    return Guard(app, rules)
+    return Guard(app, rules, HttpMetrics(metrics).count)
 
 
 async def _on_farm_error(request: Request, error: Exception) -> JSONResponse:

@@ -4,24 +4,33 @@ Any thread may ask. Changes go to the controller's loop; answers come from the l
 board, so that no question waits for the loop.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswer
 from importlib.metadata import version
-from typing import Final, TypeVar
+from pathlib import Path
+from threading import BoundedSemaphore
+from typing import Any, Final, TypeVar
 
-from farm.control.controller import Controller
+from farm import storage
+from farm.app import Farm
 from farm.errors import Busy, Conflict, LedgerUnavailable, NotFound
 from farm.host.registry import Registry
 from farm.host.task import Run
-from farm.ledger import Ledger
 from farm.model.job import Job, JobState
 from farm.model.unit import UnitState
+from farm.model.work import Blend, Render
 from farm.planning.submission import new_id
 from farm.service import views, wire
 from farm.service.board import Board
+from farm.service.feed import Feed
+from farm.service.pictures import SIDES, Pictures, Thumbnail
+from farm.service.previews import Previews
 from farm.service.requests import spec_of
+from farm.service.results import Output, zipped
 from farm.service.roots import Roots
+from farm.service.runs import run_view
+from farm.service.uploads import Uploads
 
 __all__ = ["Desk"]
 
@@ -31,16 +40,22 @@ ANSWER_SECONDS: Final = 20.0
 """How long a request waits for the loop."""
 MOST_JOBS: Final = 10_000
 """Jobs that have not ended, and are planned or wait."""
+ZIPS: Final = 8
+"""Zips that are sent at once."""
 
 
 class Desk:
     """What a service can be asked. is_stopping: set when the service takes no more jobs."""
 
     def __init__(
-        self, registry: Registry, controller: Controller, ledger: Ledger, board: Board, roots: Roots
+        self, registry: Registry, farm: Farm, board: Board, roots: Roots, folder: Path
     ) -> None:
-        self.registry, self.ledger, self.board, self.roots = registry, ledger, board, roots
-        self._controller = controller
+        self.registry, self.ledger, self.board, self.roots = registry, farm.ledger, board, roots
+        self._controller = farm.controller
+        self.pictures, self.uploads = Pictures(), Uploads(folder / "uploads")
+        self.previews = Previews(folder / "previews", registry)
+        self.feed = Feed(self._stored_events, farm.ledger.last_event, self._shown_job)
+        self._zips = BoundedSemaphore(ZIPS)
         self.is_stopping = False
         self.trouble = ""
 
@@ -52,7 +67,7 @@ class Desk:
         totals, units = self.ledger.job_totals(), scheduler.unit_counts()
         workers = scheduler.worker_counts()
         state, reason = views.farm_state(
-            totals, units, workers, scheduler.room(), self.board.workers(), self.trouble
+            totals, workers, scheduler.room(), self.board.workers(), self.trouble
         )
         return wire.FarmView(
             state=state,
@@ -140,7 +155,11 @@ class Desk:
         page = self.ledger.jobs(self.stored(after) if after else None, limit + 1, state, task)
         counts = self.ledger.counts_of([job.id for job in page[:limit]])
         return wire.JobsPage(
-            jobs=[self._view(job, counts.get(job.id, {})) for job in page[:limit]],
+            jobs=[
+                self._view(job, counts.get(job.id, {}))
+                for job in page[:limit]
+                if not self.previews.has(job.spec.output)
+            ],
             next=page[limit - 1].id if len(page) > limit else None,
         )
 
@@ -222,6 +241,87 @@ class Desk:
             raise NotFound(f"job {job} is not known; see GET /api/jobs")
         return current
 
+    # Files
+
+    def results(self, job: str, after: int, limit: int) -> wire.Results:
+        """Return a page of the files that a job has written. Raises NotFound."""
+        places, last = self._output(job).page(after, limit)
+        shown = [
+            wire.Result(path=self.roots.shown(p.location), size=p.size, unit=p.unit) for p in places
+        ]
+        return wire.Results(results=shown, next=last)
+
+    def result(self, job: str, path: str) -> tuple[Path, str]:
+        """Return a file that a job has written, on this machine, and its name. Raises NotFound."""
+        output = self._output(job)
+        location = self.roots.resolve(path)
+        return output.find(location), storage.name(location)
+
+    def zip(self, job: str) -> Iterator[bytes]:
+        """Return all files that a job has written as a zip, in pieces. Raises NotFound, Busy."""
+        output, spec = self._output(job), self.stored(job).spec
+        if not self._zips.acquire(blocking=False):
+            raise Busy(f"{ZIPS} zips are being sent; ask again later")
+        target = storage.absolute(spec.output)
+        is_folder = self.is_run(self.stored(job)) or storage.is_folder(target)
+        return self._zip(output, target if is_folder else storage.parent(target))
+
+    def _zip(self, output: Output, folder: str) -> Iterator[bytes]:
+        try:
+            yield from zipped(output, folder)
+        finally:
+            self._zips.release()
+
+    def _output(self, job: str) -> Output:
+        current = self.stored(job)
+        return Output(self.ledger, current, is_run=self.is_run(current))
+
+    def unit_picture(self, job: str, number: int, of: str, side: int) -> Thumbnail:
+        """Return what a unit reads or has written, small. Raises NotFound, BadInput, Busy."""
+        unit = self.record(job, number).unit
+        if not isinstance(unit.work, Render | Blend):
+            raise NotFound(f"unit {number} of job {job} writes no picture")
+        if of == "result":
+            return self.pictures.small(unit.target, side)
+        moment = unit.work.moment if isinstance(unit.work, Render) else None
+        return self.pictures.small(unit.source, side, moment)
+
+    def run(self, job: str) -> wire.RunView:
+        """Return the curves and pictures of a run. Raises NotFound."""
+        return run_view(self._run_folder(job), self.roots)
+
+    def run_picture(self, job: str, path: str) -> Thumbnail:
+        """Return a picture of a run. Raises NotFound, OutsideRoots, BadInput."""
+        folder, location = self._run_folder(job), self.roots.resolve(path)
+        if not location.startswith(f"{folder}/"):
+            raise NotFound(f"{storage.name(location)!r} is no picture of this run")
+        return self.pictures.small(location, SIDES[-1])
+
+    def _run_folder(self, job: str) -> str:
+        current = self.stored(job)
+        if not self.is_run(current):
+            raise NotFound(f"job {job} trains nothing")
+        return storage.absolute(current.spec.output)
+
+    def preview(self, request: wire.PreviewRequest, holder: str) -> wire.JobView:
+        """Return the job that renders one picture small. Raises UserError if it is refused."""
+        self._check_open()
+        output = f"{self.roots.names[0]}/preview.png"
+        asked = request.model_copy(update={"output": output, "inputs": request.inputs[:1]})
+        spec, token = self.previews.prepare(spec_of(asked, self.registry, self.roots))
+        return self._view(self._answer(self._controller.submit(spec, token=token)))
+
+    # Events
+
+    def _stored_events(self, after: int, limit: int) -> list[tuple[int, str, dict[str, Any]]]:
+        return [
+            (line.number, job, views.story_line(line, self.roots).model_dump() | {"job": job})
+            for job, line in self.ledger.events(after, limit)
+        ]
+
+    def _shown_job(self, job: str) -> dict[str, Any]:
+        return self.job(job).model_dump(mode="json")
+
     def estimate(self, request: wire.JobRequest) -> wire.Estimate:
         """Return what a job would cost. Raises UserError if it would be refused."""
         spec_of(request, self.registry, self.roots)
@@ -235,7 +335,9 @@ class Desk:
     def _view(self, job: Job, counts: Mapping[UnitState, int] | None = None) -> wire.JobView:
         known = self.ledger.counts(job.id) if counts is None else counts
         running = self.board.running(job.id)
-        return views.job(job, known, running, self.board.seconds_left, self.roots)
+        is_preview = self.previews.has(job.spec.output)
+        pace = self.board.seconds_left
+        return views.job(job, known, running, pace, self.roots, is_preview=is_preview)
 
     @staticmethod
     def _answer(answer: "Future[T]") -> T:

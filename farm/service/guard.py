@@ -8,8 +8,9 @@ machine as its host, and a change must not come from another site's page.
 import base64
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -37,8 +38,10 @@ _JSON: Final = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
 _HEADERS: Final = (
     (
         "content-security-policy",
-        "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
-        "form-action 'self'; frame-ancestors 'none'",
+        (
+            "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; "
+            "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        ),
     ),
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
@@ -61,18 +64,22 @@ class Rules:
     hosts: frozenset[str] = LOOPBACK_NAMES
 
 
-class Guard:
-    """Lets only requests that are allowed reach the application."""
+Count = Callable[[str, str, int, float], None]
+"""Counts an answer: its method, route and status, and the seconds it took."""
 
-    def __init__(self, app: ASGIApp, rules: Rules) -> None:
-        self._app, self._rules = app, rules
+
+class Guard:
+    """Lets only requests that are allowed reach the application. count: see Count."""
+
+    def __init__(self, app: ASGIApp, rules: Rules, count: Count) -> None:
+        self._app, self._rules, self._count = app, rules, count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        status = 0
+        began, status = monotonic(), 0
 
         async def send_safely(message: Message) -> None:
             nonlocal status
@@ -94,12 +101,12 @@ class Guard:
             else:
                 await self._pass(scope, headers, receive, send_safely)
         finally:
+            template = getattr(scope.get("route"), "path", None) or "other"
+            self._count(scope["method"], template, status, monotonic() - began)
             if scope["method"] not in SAFE:
-                self._note(scope, token, status)
+                self._note(scope, template, token, status)
 
-    def _note(self, scope: Scope, token: Token | None, status: int) -> None:
-        route = scope.get("route")
-        template = getattr(route, "path", None) or "(no route)"
+    def _note(self, scope: Scope, template: str, token: Token | None, status: int) -> None:
         client = scope.get("client")
         self._rules.audit.note(
             token=token.id if token else "",

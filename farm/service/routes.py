@@ -10,7 +10,7 @@ from farm.service import wire
 from farm.service.desk import Desk
 from farm.service.wire import ID
 
-__all__ = ["router"]
+__all__ = ["After", "JobId", "Limit", "Number", "Text", "desk_of", "holder_of", "router"]
 
 router: Final = APIRouter()
 
@@ -80,13 +80,13 @@ def submit(
     if dry_run:
         response.status_code = 200
         return desk.estimate(body)
-    job, is_new = desk.submit(body, _holder(request))
+    job, is_new = desk.submit(body, holder_of(request))
     response.status_code = 201 if is_new else 200
     request.state.job = job.id
     return job
 
 
-def _holder(request: Request) -> str:
+def holder_of(request: Request) -> str:
     """Return the name of the holder of the token that a request has, if it has one."""
     token = request.state.token
     return token.name if token else ""

@@ -9,22 +9,25 @@ from socket import socket
 from threading import Thread
 from typing import Final
 
-from farm.app import Farm, open_service
+from farm.app import Farm, make_metrics, open_service
+from farm.control.announcing import Observer
 from farm.control.clock import SystemClock
 from farm.errors import LedgerUnavailable
 from farm.host.executor import Executor
 from farm.host.registry import Registry
+from farm.model.events import News
 from farm.process import BEAT_SECONDS
 from farm.service.application import make_application
 from farm.service.board import Board
 from farm.service.desk import Desk
+from farm.service.feed import Feed
 from farm.service.guard import Rules
 from farm.service.roots import Roots
 from farm.service.serving import serving
 
 __all__ = ["Service", "Settings", "open_http_service", "state_folder"]
 
-FORGET_SECONDS: Final = 3600.0
+FORGET_SECONDS: Final = 600.0
 """Time between two looks for jobs to forget."""
 
 
@@ -92,6 +95,7 @@ class Service:
             thread.start()
 
     def _forget(self) -> None:
+        self._desk.previews.forget(self._ledger)
         self._ledger.forget(time.time() - self._keep)
 
 
@@ -103,9 +107,24 @@ def open_http_service(
 
     make: creates the executor. Raises LedgerHeld if another service has the ledger, and UserError.
     """
-    board = Board(SystemClock())
-    with open_service(registry, make, settings.ledger_url, observers=[board]) as farm:
-        board.watch(farm.controller.scheduler.workers)
-        desk = Desk(registry, farm.controller, farm.ledger, board, settings.roots)
-        with serving(make_application(desk, settings.rules), listener):
+    board, metrics, feeds = Board(SystemClock()), make_metrics(registry), _Late()
+    observers: list[Observer] = [board, metrics, feeds]
+    with open_service(registry, make, settings.ledger_url, observers=observers) as farm:
+        scheduler = farm.controller.scheduler
+        board.watch(scheduler.workers)
+        metrics.watch(scheduler)
+        desk = Desk(registry, farm, board, settings.roots, settings.folder)
+        feeds.feed = desk.feed
+        app = make_application(desk, settings.rules, metrics.registry)
+        with serving(app, listener, desk.feed.end):
             yield Service(farm, desk, settings.keep)
+
+
+class _Late:
+    """An observer that passes events on to one that is made later."""
+
+    feed: Feed | None = None
+
+    def on_event(self, event: News) -> None:
+        if self.feed:
+            self.feed.on_event(event)

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from socket import AF_INET, AF_INET6, create_server, socket
 from threading import Thread
@@ -38,8 +38,8 @@ def listen(host: str, port: int) -> socket:
 
 
 @contextmanager
-def serving(app: ASGIApp, listener: socket) -> Iterator[None]:
-    """Answer requests in a thread until the block ends."""
+def serving(app: ASGIApp, listener: socket, end: Callable[[], None]) -> Iterator[None]:
+    """Answer requests in a thread until the block ends. end: lets those go who listen for events."""
     config = Config(
         app,
         lifespan="off",
@@ -63,5 +63,6 @@ def serving(app: ASGIApp, listener: socket) -> Iterator[None]:
         try:
             yield
         finally:
+            end()
             server.should_exit = True
             thread.join(2 * STOP_SECONDS + 1)

@@ -30,7 +30,6 @@ _OPEN: Final = (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)
 
 def farm_state(
     jobs: Mapping[JobState, int],
-    units: Mapping[UnitState, int],
     counts: Mapping[str, int],
     room: int,
     workers: Sequence[WorkerNow],
@@ -39,19 +38,23 @@ def farm_state(
     """Return the farm's state in one word, and the reason."""
     refused = [now for now in workers if now.state == "refused"]
     here = counts["idle"] + counts["busy"]
-    if trouble:
-        return "inoperative", trouble
-    if not here and not room:
-        return "inoperative", refused[0].reason if refused else "there is no worker"
+    if trouble or not (here or room):
+        return "inoperative", trouble or (refused[0].reason if refused else "there is no worker")
     if refused:
         return "degraded", f"worker {refused[0].joined.worker} was refused: {refused[0].reason}"
     if counts["busy"]:
         return "active", f"{counts['busy']:,} of {here:,} workers are busy"
-    if jobs.get(JobState.PAUSED) and not units.get(UnitState.READY):
-        return "waiting", f"{jobs[JobState.PAUSED]:,} jobs are paused"
-    if any(jobs.get(state) for state in _OPEN):
-        return "waiting", "jobs wait for workers" if not here else "jobs are about to start"
-    return "idle", "there is nothing to do"
+    return _without_work(jobs, has_workers=here > 0)
+
+
+def _without_work(jobs: Mapping[JobState, int], *, has_workers: bool) -> tuple[Word, str]:
+    """Return the state of a farm whose workers do nothing."""
+    waiting = sum(jobs.get(state, 0) for state in _OPEN)
+    if not waiting:
+        return "idle", "there is nothing to do"
+    if jobs.get(JobState.PAUSED) == waiting:
+        return "waiting", f"all {waiting:,} jobs are paused"
+    return "waiting", "jobs are about to start" if has_workers else "jobs wait for workers"
 
 
 def worker(now: WorkerNow, held: RunningUnit | None) -> wire.WorkerView:
@@ -88,6 +91,8 @@ def job(
     running: Mapping[str, RunningUnit],
     seconds_left: Callable[[str, int], float | None],
     roots: Roots,
+    *,
+    is_preview: bool = False,
 ) -> wire.JobView:
     """Return a job. counts: of its units. running: those that workers hold."""
     total = sum(counts.values())
@@ -116,7 +121,7 @@ def job(
         eta=seconds_left(current.id, total - ended) if is_running else None,
         spec=shown_spec(current.spec, roots),
         device=current.device,
-        preview=False,
+        preview=is_preview,
     )
 
 

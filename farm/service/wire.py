@@ -104,6 +104,12 @@ class JobRequest(_Request):
     resume: bool = False
 
 
+class PreviewRequest(JobRequest):
+    """A job of which one picture is rendered small. output: has no effect."""
+
+    output: Location = "-"
+
+
 class Changes(_Request):
     """What to change about a job."""
 
@@ -288,6 +294,19 @@ class Result(_Answer):
 class Results(_Answer):
     results: list[Result]
     next: int | None = None
+
+
+class RunPicture(_Answer):
+    step: int
+    path: str
+
+
+class RunView(_Answer):
+    """Curves of a run, and its pictures. series: values at the steps; None where there is none."""
+
+    steps: list[int]
+    series: dict[str, list[float | None]]
+    pictures: list[RunPicture]
 
 
 class WorkedUnit(_Answer):

@@ -94,7 +94,11 @@ def serve(tmp_path: Path, registry: Registry, pictures: Path) -> Serve:
         (folder / "out").mkdir(exist_ok=True)
         tokens = TokenFile(folder / "private" / "tokens.json")
         headers = {"authorization": f"Bearer {tokens.new('me')}"} if token else {}
-        roots = Roots.parse([f"photos={pictures}", f"out={folder / 'out'}"])
+        uploads = folder / "private" / "uploads"
+        uploads.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / "private").chmod(0o700)
+        places = {"photos": pictures, "out": folder / "out", "uploads": uploads}
+        roots = Roots.parse(f"{name}={path}" for name, path in places.items())
         audit = Audit(folder / "private" / "audit.jsonl")
         url = f"sqlite:///{folder / 'ledger.db'}"
         settings = Settings(url, folder / "private", roots, Rules(tokens, audit, **options))

@@ -18,8 +18,9 @@ from farm_networks.starter.network import BLOCKS, StarterGoogLeNet
 
 Layer = nn.Conv2d | nn.Linear
 
-BALANCED: Final = tuple(name for name in BLOCKS if not name.startswith("inception3"))
-"""Blocks to balance; the strokes of the first two are best as they are."""
+BALANCED: Final = tuple(BLOCKS)[3:]
+"""Blocks to balance, from inception4b on. The strokes of earlier ones are best as they are, and
+style transfer reads them."""
 
 DREAMT: Final = ("inception4d", "inception4e", "inception5a", "inception5b")
 """Blocks where a few channels rule the dreams of a sky, and repeat the same mark all over it."""

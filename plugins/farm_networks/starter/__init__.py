@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["SHA256", "WEIGHTS", "starter_spec"]
 
 WEIGHTS: Final = Path(__file__).with_name("starter.safetensors")
-SHA256: Final = "2eb6038cc8390a94b36182948f18ed909b48310be4f06bbabca47020ea498def"
+SHA256: Final = "7491ad378aca1d05727b7795237eb29055d04021fbf41d0c78379061afb3ca1e"
 
 
 def starter_spec() -> NetworkSpec:
