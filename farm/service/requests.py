@@ -2,19 +2,22 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from farm.errors import BadParameter, OutsideRoots
+from farm.errors import BadParameter, OutsideRoots, TooLarge
 from farm.host.registry import Registry
-from farm.host.task import NetworkParams, Run, Task
+from farm.host.task import Effect, NetworkParams, Run, Task
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
+from farm.model.frame_range import FrameRange
 from farm.model.job import JobSpec
 from farm.planning.inputs import list_inputs
 from farm.service.roots import Roots
 from farm.service.wire import JobRequest
 
 __all__ = ["shown_spec", "spec_of"]
+
+MOST_UNITS: Final = 1_000_000
 
 
 def spec_of(request: JobRequest, registry: Registry, roots: Roots) -> JobSpec:
@@ -24,8 +27,11 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots) -> JobSpec:
     """
     task = registry.task(request.task)
     inputs = tuple(_input(text, roots) for text in request.inputs)
+    _check_frames(task, request.frames)
     if not issubclass(task, Run):
-        roots.check_real(source.url for source in list_inputs(inputs) if not is_blank(source.url))
+        sources = list_inputs(inputs)
+        _check_number(len(sources))
+        roots.check_real(source.url for source in sources if not is_blank(source.url))
     return JobSpec(
         task=request.task,
         params=_params(task, request.params, registry, roots),
@@ -38,6 +44,19 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots) -> JobSpec:
         keeps_going=request.keeps_going,
         workers=request.workers,
     )
+
+
+def _check_frames(task: type[Task], frames: str | None) -> None:
+    """Raise TooLarge for more frames than a job may have, where nothing else bounds them."""
+    if frames and issubclass(task, Effect) and task.is_endless:
+        chosen = FrameRange.parse(frames)
+        if chosen.last:
+            _check_number((chosen.last - chosen.first) // chosen.step + 1)
+
+
+def _check_number(units: int) -> None:
+    if units > MOST_UNITS:
+        raise TooLarge(f"{units:,} frames, and a job may have {MOST_UNITS:,}; divide it")
 
 
 def _input(text: str, roots: Roots) -> str:

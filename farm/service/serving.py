@@ -38,7 +38,9 @@ def listen(host: str, port: int) -> socket:
 
 
 @contextmanager
-def serving(app: ASGIApp, listener: socket, end: Callable[[], None]) -> Iterator[None]:
+def serving(
+    app: ASGIApp, listener: socket, end: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     """Answer requests in a thread until the block ends. end: lets those go who listen for events."""
     config = Config(
         app,

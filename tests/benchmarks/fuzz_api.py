@@ -47,7 +47,9 @@ def fuzz(base: str, seconds: float, examples: int, seed: int = 0) -> list[str]:
         if status >= 500 and status != 503:
             faults.append(f"{status} for {case.method} {case.formatted_path} {case.body!r:.200}")
         elif str(status) not in documented and status not in {401, 403, 404, 405, 415}:
-            faults.append(f"{status} is not described: {case.method} {case.formatted_path} {case.query} {case.body!r:.200}")
+            faults.append(
+                f"{status} is not described: {case.method} {case.formatted_path} {case.query} {case.body!r:.200}"
+            )
         if took > HANG_SECONDS:
             faults.append(f"{took:.0f} s for {case.method} {case.formatted_path}")
 
@@ -80,7 +82,16 @@ def main() -> int:
         photos.mkdir()
         Image.new("RGB", (8, 8), "red").save(photos / "a.png")
         environment = os.environ | {"FARM_LEDGER": f"{folder}/ledger.db"}
-        command = [sys.executable, "-m", "farm", "serve", "--root", f"photos={photos}", "--port", "0"]
+        command = [
+            sys.executable,
+            "-m",
+            "farm",
+            "serve",
+            "--root",
+            f"photos={photos}",
+            "--port",
+            "0",
+        ]
         with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as farm:
             assert farm.stderr
             base = farm.stderr.readline().split()[-1].rstrip("/")

@@ -117,6 +117,26 @@ def test_a_refusal_names_the_field(served: Served, changes: dict[str, object], f
     assert "\n" not in error["message"]
 
 
+def test_a_job_has_a_largest_number_of_frames(served: Served) -> None:
+    answer = served.submit(task="zoom", inputs=["photos/a.png"], frames="1-1000001")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+
+
+def test_the_queue_has_a_largest_length(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("farm.service.desk.MOST_JOBS", 1)
+    with serve(RUNNING) as served:
+        assert served.submit().status_code == 201
+        answer = served.submit(output="out/other/")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "busy")
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1001", "after=../x", "state=lost", "limit=x", "after=%00"]
+)
+def test_a_page_has_a_size_and_a_place(served: Served, query: str) -> None:
+    assert served.client.get(f"/api/jobs?{query}").status_code == 400
+
+
 @pytest.mark.parametrize(
     "path", ["jobs/nothing", "jobs/nothing/units", "jobs/nothing/why", "nothing"]
 )
