@@ -1,7 +1,7 @@
 """The command line that runs a job again: the inverse of a task's command."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -14,15 +14,21 @@ from farm.host.vetting import flag_of, negated
 from farm.model.job import AUTO_TILE, FilmOptions, JobSpec, Plan
 
 
-def command_line(task: type[Task], spec: JobSpec, command: tuple[str, ...] = ("farm",)) -> str:
+def command_line(
+    task: type[Task],
+    spec: JobSpec,
+    command: Sequence[str] = ("farm",),
+    more: Sequence[str] = (),
+) -> str:
     """Return the words that make this spec again, to be copied from a terminal.
 
-    Options with their default value are left out. command: the words before the task's name.
+    Options with their default value are left out. command: the words before the task's name. more:
+    further options.
     """
     options = [*_params(task, spec.params), *_common(spec)]
     if not issubclass(task, Run):
         options += _of_effects(spec)
-    words = [*command, task.name, *options, f"--output={spec.output}"]
+    words = [*command, task.name, *options, *more, f"--output={spec.output}"]
     if any(text.startswith("-") for text in spec.inputs):
         words.append("--")
     return " ".join(map(one_word, [*words, *spec.inputs]))

@@ -1,7 +1,7 @@
 """``farm job ID``: show one job, watch it, change what is wanted of it, fetch its results."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,11 +60,13 @@ def show(context: click.Context, *, server: str | None, is_json: bool) -> None:
         show_table(({"field": f, "value": v} for f, v in _facts(known)), ("field", "value"))
 
 
-def _again(context: click.Context, known: Mapping[str, Any], words: tuple[str, ...]) -> str | None:
+def _again(
+    context: click.Context, known: Mapping[str, Any], words: Sequence[str], more: Sequence[str] = ()
+) -> str | None:
     """Return the command that runs a job again; None if this machine does not have its task."""
     task = registry_of(context).tasks.get(known["task"])
     fields = {name: known["spec"][name] for name in JobSpec.model_fields if name in known["spec"]}
-    return command_line(task, JobSpec.model_validate(fields), words) if task else None
+    return command_line(task, JobSpec.model_validate(fields), words, more) if task else None
 
 
 def _facts(known: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
@@ -151,11 +153,11 @@ def retry(context: click.Context, *, server: str | None, is_json: bool) -> None:
     with opened_ledger() as ledger:
         known = described(found(ledger, _id()), {})
     registry_of(context).task(known["task"])  # raises UnknownName if this machine does not have it
-    command = _again(context, known, ("farm",))
+    command = _again(context, known, ("farm",), ("--resume",))
     if is_json:
-        show_json({"id": known["id"], "command": f"{command} --resume"})
+        show_json({"id": known["id"], "command": command})
     else:
-        write(f"{command} --resume")
+        write(str(command))
 
 
 @job.command()

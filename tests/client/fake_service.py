@@ -54,6 +54,7 @@ class Fake:
         self.cut: int | None = None
         self.paths: list[str] = []
         self.ends: Json = {}
+        self.is_over = False
         self.jobs: dict[str, Json] = {}
         self.story: dict[str, list[Json]] = {}
         self.uploads: dict[str, bytearray] = {}
@@ -93,6 +94,10 @@ class Fake:
         return app
 
     # What the tests do behind the clients' backs
+
+    def end(self) -> None:
+        """Let readers go."""
+        self.is_over = True
 
     def finish(self, job: str) -> None:
         """Let the units of a job end that hang."""
@@ -253,7 +258,7 @@ class Fake:
         last = self.story[job][-1]["id"] if after < 0 else after
         state = known["state"]
         yield ": hello\n\n"
-        while True:
+        while not self.is_over:
             for line in [line for line in self.story[job] if line["id"] > last]:
                 if self.cut is not None and sent >= self.cut:
                     self.cut = None
@@ -289,5 +294,6 @@ def refusal(status: int, code: str, message: str, field: str | None = None) -> R
 @contextmanager
 def served(fake: Fake, port: int = 0) -> Iterator[str]:
     """Serve a fake, and yield its URL."""
-    with listen("127.0.0.1", port) as listener, serving(fake.app(), listener):
+    fake.is_over = False
+    with listen("127.0.0.1", port) as listener, serving(fake.app(), listener, fake.end):
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -75,7 +75,7 @@ def test_something_else_at_the_address_is_said() -> None:
 
     from farm.service.serving import listen, serving
 
-    with listen("127.0.0.1", 0) as listener, serving(app, listener):
+    with listen("127.0.0.1", 0) as listener, serving(app, listener, lambda: None):
         client = Client(f"http://127.0.0.1:{listener.getsockname()[1]}")
         with client, pytest.raises(ServerUnavailable, match="something else"):
             client.roots()

@@ -1,10 +1,12 @@
 """What a client may rely on, with a fake service and with the real one."""
 
+import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
-from farm.client import Client
+from farm.client import Client, sending
 from farm.errors import BadParameter, Conflict, NotFound, UserError
 
 from .conftest import Services
@@ -114,6 +116,16 @@ def test_a_file_of_this_machine_is_uploaded_once(client: Client, picture: Path) 
     assert there.endswith("/my picture.png")
     job = client.submit("copy", picture, "out/job/")
     assert job.status.spec["inputs"] == [there]
+
+
+def test_a_large_file_is_uploaded_in_pieces(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "PIECE_BYTES", 1000)
+    film = tmp_path / "film.mp4"
+    film.write_bytes(os.urandom(3500))
+    digest = hashlib.sha256(film.read_bytes()).hexdigest()
+    assert client.upload(film) == f"uploads/{digest}/film.mp4"
 
 
 def test_what_the_farm_has_is_listed(client: Client) -> None:
