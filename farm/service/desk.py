@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 ANSWER_SECONDS: Final = 20.0
 """How long a request waits for the loop."""
+PLAN_SECONDS: Final = 120.0
+"""How long a submission waits until its job is planned; it goes on if nobody waits any longer."""
 MOST_JOBS: Final = 10_000
 """Jobs that have not ended, and are planned or wait."""
 ZIPS: Final = 8
@@ -136,7 +138,7 @@ class Desk:
         spec = spec_of(request, self.registry, self.roots, holder)
         is_new = not (request.token and self.ledger.job(new_id(request.task, request.token)))
         answer = self._controller.submit(spec, resume=request.resume, token=request.token)
-        return self._view(self._answer(answer)), is_new
+        return self._view(self._answer(answer, PLAN_SECONDS)), is_new
 
     def _check_open(self) -> None:
         if self.is_stopping:
@@ -348,9 +350,9 @@ class Desk:
         return views.job(job, known, running, pace, self.roots, is_preview=is_preview)
 
     @staticmethod
-    def _answer(answer: "Future[T]") -> T:
+    def _answer(answer: "Future[T]", seconds: float = ANSWER_SECONDS) -> T:
         """Return what the loop answers. Raises Busy if it does not, for example while the ledger is locked."""
         try:
-            return answer.result(ANSWER_SECONDS)
+            return answer.result(seconds)
         except NoAnswer:
             raise Busy("the farm is busy, and has not answered yet; look again later") from None
