@@ -124,6 +124,23 @@ def test_no_style_is_read_from_outside(served: Served, style: str) -> None:
     assert served.submit(task="style", params={"styles": [style]}).status_code in {400, 403}
 
 
+@pytest.mark.parametrize("field", ["guide", "mask"])
+def test_a_file_in_the_services_own_folder_is_no_parameter(
+    served: Served, pictures: Path, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    monkeypatch.chdir(served.folder)
+    (served.folder / "secret.png").write_bytes((pictures / "a.png").read_bytes())
+    answer = served.submit(task="dream", params={field: "secret.png"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("network", ["run-folder", "run-folder@3"])
+def test_a_network_has_a_known_name_or_is_in_a_root(served: Served, network: str) -> None:
+    error = served.submit(task="dream", params={"network": network}).json()["error"]
+    assert error["field"] == "params.network"
+    assert "nor ROOT/path" in error["message"]
+
+
 def test_a_file_that_a_parameter_names_is_found_below_its_root(served: Served) -> None:
     answer = served.submit(task="dream", params={"guide": "photos/b.png"})
     assert answer.status_code == 201
