@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all soak check lint types imports bench build clean
+.PHONY: demo test test-all soak check lint types imports bench bench-all build clean
 
 demo: $(VENV)/.ok
 	$(BIN)/farm demo
@@ -36,16 +36,17 @@ imports: $(VENV)/.ok
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.ok
+	$(BIN)/python tests/benchmarks/table.py
+
+bench-all: bench
 	$(BIN)/python tests/benchmarks/engine.py
 	$(BIN)/python tests/benchmarks/memory.py
 	$(BIN)/python tests/benchmarks/overhead.py
-	$(BIN)/python tests/benchmarks/control.py
 	$(BIN)/python tests/benchmarks/ledger.py
 	$(BIN)/python tests/benchmarks/threads.py
 	$(BIN)/python tests/benchmarks/film.py
 	$(BIN)/python tests/benchmarks/style.py
 	$(BIN)/python tests/benchmarks/fast.py
-	$(BIN)/python tests/benchmarks/gang.py
 	$(BIN)/python tests/benchmarks/training.py
 
 build: $(VENV)/.ok

@@ -20,7 +20,8 @@ To add an effect, subclass Effect and return it from a farm_tasks hook:
         return [Invert]
 
 Subclass Run for a task that trains, and return a NetworkSpec from farm_networks to add a network.
-farm.testing checks an effect in a plugin's own tests. Importing farm neither imports torch nor
+farm.testing checks an effect in a plugin's own tests. Client gives jobs to a farm that runs as a
+service. Importing farm neither imports torch nor
 starts any work.
 """
 
@@ -49,6 +50,7 @@ __all__ = [
     "BadOutput",
     "BadParameter",
     "Cancelled",
+    "Client",
     "Context",
     "Effect",
     "FarmError",
@@ -75,10 +77,16 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from farm.client import Client
+
     __version__: str
 
 
-def __getattr__(name: str) -> str:
+def __getattr__(name: str) -> object:
+    if name == "Client":  # imports httpx
+        from farm.client import Client
+
+        return Client
     if name == "__version__":
         from importlib.metadata import version
 

@@ -125,6 +125,34 @@ def open_farm(
         yield Farm(controller, ledger)
 
 
+@contextmanager
+def open_service(
+    registry: Registry,
+    make: Callable[[], Executor],
+    ledger_url: str,
+    *,
+    observers: Sequence[Observer] = (),
+) -> Iterator[Farm]:
+    """Open a ledger for this service alone, and yield a farm; finally close ledger and executor.
+
+    Jobs wait if there are no workers. make: creates the executor, once the ledger is held. Raises
+    LedgerHeld if another service has the ledger, and UserError if it cannot be opened.
+    """
+    with ExitStack() as stack:
+        ledger = Ledger.open(ledger_url)
+        stack.callback(ledger.close)
+        ledger.hold(SystemClock().time())
+        executor = make()
+        stack.callback(executor.close)
+        check = in_own_thread(task_check(registry, partial(check_context, registry)))
+        policy = Policy(waits_for_workers=True)
+        controller = Controller(
+            registry, executor, ledger, observers=observers, check=check, policy=policy
+        )
+        stack.callback(controller.close)
+        yield Farm(controller, ledger)
+
+
 def make_executor(registry: Registry, pool: ExecutorOptions | None) -> Executor:
     """Return an executor: in this process if pool is None, else on a cluster.
 
@@ -149,12 +177,17 @@ def _missing_pool(registry: Registry) -> UserError:
     return UnknownName("executor", POOL, registry.executors)
 
 
-def _serve_metrics(registry: Registry, port: int, stack: ExitStack) -> "Metrics":
+def make_metrics(registry: Registry) -> "Metrics":
+    """Return the metrics of a farm with these plugins."""
     from farm.control.metrics import Metrics
 
     failed_plugins = sum(plugin.state == "failed" for plugin in registry.plugins)
     plugins = {task: plugin.name for plugin in registry.plugins for task in plugin.tasks}
-    metrics = Metrics(SystemClock(), plugins, failed_plugins)
+    return Metrics(SystemClock(), plugins, failed_plugins)
+
+
+def _serve_metrics(registry: Registry, port: int, stack: ExitStack) -> "Metrics":
+    metrics = make_metrics(registry)
     _, close = metrics.serve(port)
     stack.callback(close)
     return metrics

@@ -11,6 +11,11 @@
     │   ├── LedgerUnavailable   the ledger cannot be read or written at present
     │   ├── InputChanged        a file is not what it was when the job was submitted
     │   ├── UnknownName         no such task, network, layer or class
+    │   ├── OutsideRoots        a location is in no root of the service
+    │   ├── NotFound            the service has nothing of this name
+    │   ├── Busy                the service takes no more of this at present
+    │   ├── Conflict            the request does not fit the state of what it is about
+    │   ├── TooLarge            the request is larger than the service allows
     │   ├── OrderRefused        a worker can run no unit of a job
     │   └── WeightsMissing      a network's weights are not here and cannot be downloaded
     ├── PluginError             a plugin is broken
@@ -20,6 +25,7 @@
     │   └── StorageFailed       a file could not be read or written
     │       ├── OutputStorageFailed   nothing can be written there: it is full or gone
     │       └── OutputReplaced        somebody else has written the output meanwhile
+    ├── ServerUnavailable       no farm answers at this address
     ├── Cancelled               the user stopped the work
     ├── JobTakenOver            another farm has taken the job over
     └── FarmBug                 the farm broke one of its own rules
@@ -163,6 +169,33 @@ class UnknownName(UserError):
         return f"unknown {self.kind} {self.name!r}; choose one of {listed or '(none)'}{hint}"
 
 
+class OutsideRoots(UserError):
+    """A location is in no root of the service: ``OutsideRoots(location, reason)``."""
+
+    def __init__(self, location: str, reason: str) -> None:
+        super().__init__(location, reason)
+        self.location, self.reason = location, reason
+
+    def __str__(self) -> str:
+        return f"{self.location!r}: {self.reason}; give ROOT/path, see GET /api/roots"
+
+
+class NotFound(UserError):
+    """The service has nothing of this name: ``NotFound(what)``."""
+
+
+class Busy(UserError):
+    """The service takes no more of this at present: ``Busy(what)``. A later try may succeed."""
+
+
+class Conflict(UserError):
+    """The request does not fit the state of what it is about: ``Conflict(what)``."""
+
+
+class TooLarge(UserError):
+    """The request is larger than the service allows: ``TooLarge(what)``."""
+
+
 class OrderRefused(UserError):
     """A worker can run no unit of a job: ``OrderRefused(task, reason)``."""
 
@@ -248,6 +281,17 @@ class OutputReplaced(StorageFailed):
 
     Nothing was written. A new attempt begins with what is there now.
     """
+
+
+class ServerUnavailable(FarmError):
+    """No farm answers at this address: ``ServerUnavailable(server, reason)``. A later try may succeed."""
+
+    def __init__(self, server: str, reason: str) -> None:
+        super().__init__(server, reason)
+        self.server, self.reason = server, reason
+
+    def __str__(self) -> str:
+        return f"no farm answers at {self.server}: {self.reason}; start one with `farm serve`"
 
 
 class Cancelled(FarmError):

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     s3_path_style: bool | None = Field(
         None, description="Whether the bucket goes into the path of an S3 server's URLs."
     )
+
+    server: str = Field("", description="URL of the farm that jobs are submitted to.")
+    token: SecretStr = Field(SecretStr(""), description="Token for that farm.")
 
     @field_validator("block_plugins", mode="before")
     @classmethod

@@ -95,6 +95,7 @@ class FakeExecutor(Executor):
     _messages: deque[Message] = field(default_factory=deque)
     _worker_count: int = 0
     _last_alive: float = 0.0
+    _asked: tuple[str, ...] = ()
 
     def start(self) -> None:
         self._last_alive = self.clock.time()
@@ -158,9 +159,12 @@ class FakeExecutor(Executor):
         self._messages.append(WorkerJoined(name, "cpu"))
 
     def _show_life(self) -> None:
+        """Report the workers that were asked at the last poll, and ask them again if it is time."""
+        self._messages += [WorkerAlive(name) for name in self._asked if name in self._alive]
+        self._asked = ()
         if self.clock.time() - self._last_alive >= ALIVE_SECONDS:
             self._last_alive = self.clock.time()
-            self._messages += map(WorkerAlive, self._alive)
+            self._asked = tuple(self._alive)
 
     def _advance(self, name: str, shared: _Shared) -> None:
         order, end = shared.order, self.script(shared.order)

@@ -24,6 +24,7 @@ from farm.model.messages import (
 )
 from farm_cluster.group import GroupMember, Seat, leave, serve_store
 from farm_cluster.inventory import inventory
+from farm_cluster.visibility import is_seen
 from farm_cluster.worker_device import device_memory, name_device
 
 if TYPE_CHECKING:
@@ -93,8 +94,8 @@ class FarmActor:
         return Worker(registry, "cpu" if self._kind == "cpu" else None)
 
     def find_unseen(self, paths: Sequence[str]) -> str:
-        """Return the first of these files and folders that does not exist here, or an empty text."""
-        return next((path for path in paths if not Path(path).exists()), "")
+        """Return the first of these files and folders that is not to be seen here, or an empty text."""
+        return next((path for path in paths if not is_seen(path)), "")
 
     def meet(self) -> int:
         """Serve the store of a group that this worker will lead; return its port."""

@@ -14,7 +14,7 @@ from farm.errors import BadOutput
 from farm.model.messages import Failure, Order, Reason
 from farm.storage import is_remote, output_path
 
-__all__ = ["UnseenPaths", "leave_mark", "read_files"]
+__all__ = ["UnseenPaths", "is_seen", "leave_mark", "read_files"]
 
 _MARK: Final = ".mark"
 """Suffix of a mark."""
@@ -41,7 +41,7 @@ def read_files(order: Order) -> tuple[str, ...]:
     """Return the files and folders that an order reads, of those that this process sees."""
     named = (order.unit.source, asdict(order.unit.work), order.params)
     paths = dict.fromkeys(text for text in _texts(named) if text.startswith("/"))
-    return tuple(path for path in paths if path != order.unit.target and _exists(path))
+    return tuple(path for path in paths if path != order.unit.target and is_seen(path))
 
 
 class UnseenPaths:
@@ -77,7 +77,8 @@ def _not_shared(path: str, places: Collection[str]) -> str:
     )
 
 
-def _exists(path: str) -> bool:
+def is_seen(path: str) -> bool:
+    """Return whether this process sees a file or folder."""
     try:
         return Path(path).exists()
     except (OSError, ValueError):

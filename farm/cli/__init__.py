@@ -29,13 +29,19 @@ COMMANDS: Final = {
     "doctor": ("farm.cli.doctor", "doctor"),
     "evaluate": ("farm.cli.evaluate", "evaluate"),
     "flicker": ("farm.cli.flicker", "flicker"),
+    "job": ("farm.cli.job_command", "job"),
+    "jobs": ("farm.cli.jobs_table", "jobs"),
     "ledger": ("farm.cli.ledger", "ledger"),
     "networks": ("farm.cli.inspect", "networks"),
     "new-plugin": ("farm.cli.scaffold", "new_plugin"),
     "plugins": ("farm.cli.inspect", "plugins"),
     "prepare": ("farm.cli.prepare", "prepare"),
     "sample": ("farm.cli.sample", "sample"),
+    "serve": ("farm.cli.serve", "serve"),
     "show": ("farm.cli.inspect", "show"),
+    "submit": ("farm.cli.submit", "submit"),
+    "token": ("farm.cli.token", "token"),
+    "workers": ("farm.cli.jobs_table", "workers"),
 }
 """Module and attribute of each of the farm's own commands."""
 

@@ -7,15 +7,22 @@ from typing import Final
 import click
 
 from farm.cli.signals import Interrupted
-from farm.errors import Cancelled, FarmError, UnknownName, UserError
+from farm.errors import Cancelled, FarmError, ServerUnavailable, UnknownName, UserError
 
 
 class Exit(IntEnum):
-    """Exit codes of the command. A signal adds its number to 128, as for any command."""
+    """Exit codes of the command. A signal adds its number to 128, as for any command.
+
+    Those from JOB_CANCELLED to NO_SERVER belong to commands that ask a farm at an address. FAILED:
+    some frames failed, or the farm.
+    """
 
     DONE = 0
     FAILED = 1
     WRONG_REQUEST = 2
+    JOB_CANCELLED = 3
+    JOB_FAILED = 4
+    NO_SERVER = 5
     HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
@@ -27,6 +34,7 @@ EXITS: Final[tuple[tuple[type[BaseException], Exit], ...]] = (
     (KeyboardInterrupt, Exit.INTERRUPTED),
     (Cancelled, Exit.INTERRUPTED),
     (UserError, Exit.WRONG_REQUEST),
+    (ServerUnavailable, Exit.NO_SERVER),
     (FarmError, Exit.FAILED),
 )
 """The first matching row applies. Any other error is a bug and shows its traceback."""

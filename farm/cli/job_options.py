@@ -173,6 +173,11 @@ def _execution_options() -> list[click.Parameter]:
         ),
         click.Option(["--address"], help="Use the Ray cluster at this address."),
         click.Option(
+            ["--server"],
+            metavar="URL",
+            help="Give the job to the farm at this address, as `farm submit` does.",
+        ),
+        click.Option(
             ["--resume"], is_flag=True, help="Continue an earlier job; skip what it has finished."
         ),
         click.Option(

@@ -17,7 +17,8 @@ UNITS: Final = {"h": DAY / 24, "d": DAY, "w": 7 * DAY}
 """Seconds in each unit of an age."""
 
 
-def _seconds(_context: click.Context, _option: click.Parameter, age: str) -> float:
+def age_seconds(_context: click.Context, _option: click.Parameter, age: str) -> float:
+    """Return the seconds in an age such as 12h, 30d or 8w."""
     match = re.fullmatch(r"(\d{1,6})([hdw])", age)
     if match is None:
         allowed = "a number of hours, days or weeks, such as 12h, 30d or 8w"
@@ -52,7 +53,7 @@ def info(*, is_json: bool) -> None:
 @ledger.command()
 @click.option(
     "--older-than",
-    callback=_seconds,
+    callback=age_seconds,
     required=True,
     metavar="AGE",
     help="Jobs that ended longer ago than this, such as 12h, 30d or 8w.",

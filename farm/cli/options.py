@@ -28,7 +28,7 @@ METAVARS: Final[dict[object, str]] = {int: "INTEGER", float: "NUMBER", str: "TEX
 
 
 @dataclass(frozen=True)
-class _Shape:
+class Shape:
     """How a parameter is written on the command line.
 
     count: words per value. choices: allowed words and the values they stand for.
@@ -52,7 +52,7 @@ def values_of(params: type[TaskParams], options: Mapping[str, Any]) -> dict[str,
     for name, field in params.model_fields.items():
         value = options.get(PREFIX + name)
         if value is not None and value != ():
-            values[name] = _plain(value, _shape(field.annotation))
+            values[name] = _plain(value, shape_of(field.annotation))
     return values
 
 
@@ -83,7 +83,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     annotation = _without_none(field.annotation)
     if annotation is bool:
         return click.Option([f"{flag}/{negated(flag)}", PREFIX + name], **shared)
-    shape = _shape(annotation)
+    shape = shape_of(annotation)
     kind = click.STRING if shape.choices is None else click.Choice(list(shape.choices))
     return click.Option(
         [flag, PREFIX + name],
@@ -103,21 +103,22 @@ def _optional_value(field: FieldInfo) -> dict[str, Any]:
     return {"is_flag": False, "flag_value": value} if value else {}
 
 
-def _shape(annotation: Any) -> _Shape:
+def shape_of(annotation: Any) -> Shape:
+    """Return how a parameter with this annotation is written."""
     annotation = _without_none(annotation)
     choices = _choices(annotation)
     if choices is not None:
-        return _Shape("", choices=choices)
+        return Shape("", choices=choices)
     if annotation in METAVARS:
-        return _Shape(METAVARS[annotation])
+        return Shape(METAVARS[annotation])
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (list, set, frozenset, Sequence) or arguments[1:] == (...,):
-        return _repeated(_shape(arguments[0]))
+        return _repeated(shape_of(arguments[0]))
     if origin is tuple and arguments:
-        return _fixed([_shape(argument) for argument in arguments])
+        return _fixed([shape_of(argument) for argument in arguments])
     if isinstance(annotation, type) and not issubclass(annotation, Mapping | BaseModel):
-        return _Shape(annotation.__name__.upper())
-    return _Shape("JSON", is_json=True)
+        return Shape(annotation.__name__.upper())
+    return Shape("JSON", is_json=True)
 
 
 def _choices(annotation: Any) -> dict[str, object] | None:
@@ -129,16 +130,16 @@ def _choices(annotation: Any) -> dict[str, object] | None:
     return None
 
 
-def _repeated(item: _Shape) -> _Shape:
+def _repeated(item: Shape) -> Shape:
     if item.is_repeated:
-        return _Shape("JSON", is_json=True)
-    return _Shape(item.metavar, item.count, is_repeated=True, choices=item.choices)
+        return Shape("JSON", is_json=True)
+    return Shape(item.metavar, item.count, is_repeated=True, choices=item.choices)
 
 
-def _fixed(items: Sequence[_Shape]) -> _Shape:
+def _fixed(items: Sequence[Shape]) -> Shape:
     if any(item.is_repeated or item.choices or item.count > 1 for item in items):
-        return _Shape("JSON", is_json=True)
-    return _Shape(" ".join(item.metavar for item in items), count=len(items))
+        return Shape("JSON", is_json=True)
+    return Shape(" ".join(item.metavar for item in items), count=len(items))
 
 
 def _without_none(annotation: Any) -> Any:
@@ -152,7 +153,7 @@ def _without_none(annotation: Any) -> Any:
     return annotation
 
 
-def _plain(value: Any, shape: _Shape) -> Any:
+def _plain(value: Any, shape: Shape) -> Any:
     if shape.is_repeated and not shape.choices:
         return list(value)
     if shape.choices is not None:

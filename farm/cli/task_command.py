@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -44,7 +44,6 @@ class TaskCommand(click.Command):
 def task_command(task: type[Task]) -> click.Command:
     """Return the command of a task, with an option for each of its parameters."""
     own = options_of(task.Params)
-    is_run = issubclass(task, Run)
 
     @click.pass_context
     def callback(context: click.Context, /, **values: Any) -> int:
@@ -53,15 +52,24 @@ def task_command(task: type[Task]) -> click.Command:
     command = TaskCommand(
         task.name,
         callback=callback,
-        params=[*(run_options() if is_run else effect_options()), *own],
+        params=[*common_options(task), *own],
         help=inspect.cleandoc(task.__doc__ or ""),
-        epilog=None if is_run else INPUT,
+        epilog=None if issubclass(task, Run) else INPUT,
     )
     command.own = own
     return command
 
 
+def common_options(task: type[Task]) -> list[click.Parameter]:
+    """Return the options of a task's command that are not its own."""
+    return run_options() if issubclass(task, Run) else effect_options()
+
+
 def _run(context: click.Context, task: type[Task], values: dict[str, Any]) -> int:
+    if values["server"]:
+        from farm.cli.submit import submit_job
+
+        return submit_job(context, task, values)
     folder = plugins_dir_of(context)
     running = Running(
         workers=values["workers"],
@@ -83,7 +91,8 @@ def _run(context: click.Context, task: type[Task], values: dict[str, Any]) -> in
         raise UserError(f"{refusal}; see `{context.command_path} --help`") from None
 
 
-def _film(values: dict[str, Any]) -> FilmOptions:
+def film_of(values: Mapping[str, Any]) -> FilmOptions:
+    """Return how films are rendered. values: of the command's options."""
     return FilmOptions(
         coherence=values["coherence"],
         codec=values["codec"],
@@ -103,7 +112,7 @@ def _spec(task: type[Task], values: dict[str, Any], running: Running) -> JobSpec
         inputs=values["inputs"],
         output=values["output"],
         frames=values.get("frames"),
-        film=FilmOptions() if issubclass(task, Run) else _film(values),
+        film=FilmOptions() if issubclass(task, Run) else film_of(values),
         plan=Plan(
             tile=values.get("tile", 0),
             seed=values["seed"],

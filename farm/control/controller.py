@@ -16,6 +16,7 @@ from functools import partial
 from typing import Final
 
 from farm.control.announcing import Announcer, Observer
+from farm.control.attention import Attention
 from farm.control.claimed_outputs import ClaimedOutputs
 from farm.control.clock import Clock, SystemClock
 from farm.control.decisions import Decisions
@@ -94,6 +95,7 @@ class Controller:
             patience=self._patience,
             clock=self._clock,
             announce=self._announce,
+            show_life=self._show_life,
         )
 
         def make_planner(notify: Notify) -> Planner:
@@ -108,7 +110,7 @@ class Controller:
             lambda planned: self._start(planned.job, planned.units),
         )
         self._jobs: deque[str] = deque(maxlen=REMEMBERED_JOBS)
-        self._last_beat = -BEAT_SECONDS
+        self._last_beat, self._attention = -BEAT_SECONDS, Attention()
         self._wanted_workers = 0
         self._waits_for_workers, self._lack = policy.waits_for_workers, ""
         self._is_started = False
@@ -177,9 +179,8 @@ class Controller:
     def recover(self) -> list[Job]:
         """Resume every unfinished job in the ledger whose farm is dead, for example after a crash."""
         self._beat()
-        return [
-            self._start(*taken) for job in self._ledger.unfinished() if (taken := self._take(job))
-        ]
+        names = [job.id for job in self._ledger.unfinished()]
+        return [self._start(*taken) for name in names if (taken := self._take(name))]
 
     def run(self, is_stopped: Callable[[], bool] = lambda: False) -> list[Job]:
         """Run until every job has ended or is_stopped returns true; return the jobs.
@@ -189,6 +190,8 @@ class Controller:
         jobs have failed, if there are no workers and none can join, unless the policy is to wait.
         """
         self._inbox.empty()
+        if not self.scheduler.is_done:
+            self._start_workers()  # before is_stopped is asked, a signal still interrupts it
         while not self._is_done and not is_stopped():
             if not self.scheduler.is_done:
                 self._start_workers()
@@ -260,18 +263,22 @@ class Controller:
     def _claim(self, job: str, units: Sequence[Unit]) -> None:
         self._claims.take(job, units, self._clock.time())
 
-    def _take(self, job: Job) -> tuple[Job, list[RestoredUnit]] | None:
-        """Own a job of a dead farm and return it with its units; None if its farm lives."""
-        if job.id in self._decisions:
+    def _take(self, name: str) -> tuple[Job, list[RestoredUnit]] | None:
+        """Own a job of a dead farm and return it with its units; None if its farm lives.
+
+        A job that this farm has lost is left to others: its own workers may still write it.
+        """
+        if name in self._decisions or name in self._decisions.lost:
             return None
-        records = self._ledger.units(job.id)
+        records = self._ledger.units(name)
         try:
-            self._claim(job.id, [record.unit for record in records])
-            self._ledger.take(job.id, self._clock.time())
+            self._claim(name, [record.unit for record in records])
+            self._ledger.take(name, self._clock.time())
         except (BadOutput, JobEnded, JobHeld):
-            self._claims.release(job.id)
+            self._claims.release(name)
             return None
-        return job, [record.restored for record in self._ledger.units(job.id)]
+        # as it is now: until it was taken, its farm may have changed it
+        return self.job(name), [record.restored for record in self._ledger.units(name)]
 
     def _start(self, job: Job, units: Iterable[RestoredUnit]) -> Job:
         units = tuple(units)
@@ -321,7 +328,8 @@ class Controller:
         for message in messages:
             if isinstance(message, NoWorkers | WorkerJoined):
                 self._lack = message.reason if isinstance(message, NoWorkers) else ""
-        self._decisions.handle(*messages, Tick())
+        may_judge = self._attention.listen(self._clock.time())
+        self._decisions.handle(*messages, *([Tick()] if may_judge else []))
         self._tell_demand()
 
     def _tell_demand(self) -> None:

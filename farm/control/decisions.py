@@ -1,11 +1,12 @@
 """Carries out what the scheduler decides: first it is stored, then acted on, then announced."""
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Final
 
 from farm.control.claimed_outputs import ClaimedOutputs
 from farm.control.clock import Clock
+from farm.control.heart import beating
 from farm.control.patience import Patience
 from farm.control.working_files import WorkingFiles
 from farm.errors import JobTakenOver, UnknownName
@@ -29,6 +30,7 @@ from farm.model.history import RestoredUnit
 from farm.model.job import Job, Wanted
 from farm.model.messages import UnitCancelled
 from farm.scheduling.scheduler import Scheduler
+from farm.storage import is_remote
 
 __all__ = ["Decisions"]
 
@@ -39,8 +41,8 @@ REMEMBERED_LOSSES: Final = 1000
 class Decisions:
     """What the scheduler has decided about the jobs of this farm, until it is carried out.
 
-    announce: receives each event once it has been stored and acted on. lost: why this farm has
-    dropped a job, by job.
+    announce: receives each event once it has been stored and acted on. show_life: called from another
+    thread while a remote storage is waited for. lost: why this farm has dropped a job, by job.
     """
 
     def __init__(
@@ -53,7 +55,9 @@ class Decisions:
         patience: Patience,
         clock: Clock,
         announce: Callable[[News], None],
+        show_life: Callable[[], None],
     ) -> None:
+        self._show_life = show_life
         self._scheduler, self._ledger, self._executor = scheduler, ledger, executor
         self._claims, self._patience = claims, patience
         self._clock, self._announce = clock, announce
@@ -132,8 +136,10 @@ class Decisions:
                 self.lose(error.job, str(error))
             else:
                 break
-        for change in changes:
-            self._on_stored(change)
+        is_slow = any(map(_is_remote, changes))
+        with beating(self._show_life) if is_slow else nullcontext():
+            for change in changes:
+                self._on_stored(change)
 
     def _on_stored(self, change: UnitChanged | JobChanged) -> None:
         if isinstance(change, UnitChanged):
@@ -150,6 +156,13 @@ class Decisions:
                 self._executor.cancel(worker, token)
             case KillWorker(worker):
                 self._executor.kill(worker)
+
+
+def _is_remote(change: UnitChanged | JobChanged) -> bool:
+    """Return whether files at a URL may have to be removed once a change is stored."""
+    if isinstance(change, UnitChanged):
+        return change.state.is_final and is_remote(change.unit.target)
+    return change.job.state.is_final and is_remote(change.job.spec.output)
 
 
 def _job_of(instruction: Instruction) -> str | None:

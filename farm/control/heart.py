@@ -1,4 +1,4 @@
-"""Signs of life while the control loop waits for something long, such as reading a large film."""
+"""Signs of life while the control loop waits for something long, such as a large film or a remote storage."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress

@@ -33,7 +33,12 @@ class Inbox:
         return answer
 
     def post(self, call: Call, answer: Future[Any] | None = None) -> bool:
-        """Let the loop make a call; return False if it has ended. answer: fails if the call fails."""
+        """Let the loop make a call; return False if it has ended.
+
+        answer: fails if the call fails. Nobody can cancel it any more: what was asked is done.
+        """
+        if answer is not None:
+            answer.set_running_or_notify_cancel()
         with self._lock:
             if not self._is_closed:
                 self._calls.append((call, answer))

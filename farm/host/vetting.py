@@ -22,6 +22,7 @@ COMMANDS: Final = frozenset(
         "evaluate",
         "flicker",
         "help",
+        "job",
         "jobs",
         "ledger",
         "networks",
@@ -35,6 +36,7 @@ COMMANDS: Final = frozenset(
         "serve",
         "show",
         "submit",
+        "token",
         "watch",
         "workers",
     }
@@ -55,8 +57,10 @@ FLAGS: Final = frozenset(
         "--resume",
         "--seed",
         "--server",
+        "--submit-once",
         "--threads",
         "--version",
+        "--wait",
         "--workers",
     }
 )

@@ -22,7 +22,7 @@ from farm.ledger.opening import address_of, open_engine, reading, size_of
 from farm.ledger.pages import PAGE
 from farm.ledger.reading import job_from
 from farm.ledger.service import Service
-from farm.ledger.tables import jobs
+from farm.ledger.tables import jobs, story
 from farm.ledger.trouble import failure, passing_trouble
 from farm.ledger.writing import Batch, insert_job, update_jobs, update_units
 from farm.model.events import JobChanged, UnitChanged
@@ -187,13 +187,17 @@ class Ledger:
         with self._read() as connection:
             old = forgetting.old_jobs(connection, before, keep)
         for job in old:
-            is_more = True
-            while is_more:
-                with self._write() as connection:
-                    is_more = forgetting.remove_some(connection, job)
+            self.forget_job(job)
         with self._write() as connection:
             forgetting.remove_farms(connection, before)
         return len(old)
+
+    def forget_job(self, job: str) -> None:
+        """Remove a job with all that is known of it, if it has ended. Its files are left alone."""
+        is_more = True
+        while is_more:
+            with self._write() as connection:
+                is_more = forgetting.remove_some(connection, job)
 
     # Reading
 
@@ -238,6 +242,12 @@ class Ledger:
         with self._read() as connection:
             return from_json(connection.scalar(select(jobs.c.counts).where(jobs.c.id == job)))
 
+    def counts_of(self, names: Collection[str]) -> dict[str, Counter[UnitState]]:
+        """Return the number of units in each state, for each of these jobs."""
+        query = select(jobs.c.id, jobs.c.counts).where(jobs.c.id.in_(list(names)))
+        with self._read() as connection:
+            return {row.id: from_json(row.counts) for row in connection.execute(query)}
+
     def units(self, job: str) -> list[UnitRecord]:
         """Return all of a job's units in their order, as whoever goes on with the job needs them."""
         with self._read() as connection:
@@ -249,6 +259,11 @@ class Ledger:
         """Return a page of a job's units in their order: those in this state with a higher number."""
         with self._read() as connection:
             return pages.units_page(connection, job, after, limit, state)
+
+    def unit_at(self, job: str, target: str) -> UnitRecord | None:
+        """Return the unit of a job that writes this file."""
+        with self._read() as connection:
+            return pages.unit_at(connection, job, target)
 
     def failures(self, job: str, limit: int = PAGE) -> list[UnitFailure]:
         """Return the last failures of a job's units, newest first."""
@@ -273,6 +288,21 @@ class Ledger:
         """Return a page of what happened to a job's units: the changes with a higher number, in order."""
         with self._read() as connection:
             return pages.story_page(connection, job, after, limit)
+
+    def unit_story(self, job: str, unit: str, limit: int = 10 * PAGE) -> list[StoryLine]:
+        """Return the last changes of a unit's state, in order."""
+        with self._read() as connection:
+            return pages.unit_story(connection, job, unit, limit)
+
+    def events(self, after: int, limit: int = 10 * PAGE) -> list[tuple[str, StoryLine]]:
+        """Return a page of what happened to the units of all jobs, in order, each with its job."""
+        with self._read() as connection:
+            return pages.events_page(connection, after, limit)
+
+    def last_event(self) -> int:
+        """Return the number of the last change of any unit's state; 0 if there is none."""
+        with self._read() as connection:
+            return int(connection.scalar(select(func.max(story.c.id))) or 0)
 
     def _jobs(self, query: Select[Any]) -> list[Job]:
         with self._read() as connection:

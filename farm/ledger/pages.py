@@ -48,6 +48,13 @@ def units_page(
     return with_failures(records, _failures(connection, failed.order_by(failures.c.id)))
 
 
+def unit_at(connection: Connection, job: str, target: str) -> UnitRecord | None:
+    """Return the unit of a job with this target, without its failures."""
+    query = select(units).where(units.c.job == job, units.c.target == target)
+    row = connection.execute(query.limit(1)).first()
+    return unit_record_from(row) if row else None
+
+
 def all_units(connection: Connection, job: str) -> list[UnitRecord]:
     """Return every unit of a job in order, with their failures."""
     failed = _FAILURES.where(failures.c.job == job).order_by(failures.c.id)
@@ -74,6 +81,19 @@ def story_page(connection: Connection, job: str, after: int, limit: int) -> list
     query = select(story).where(story.c.job == job, story.c.id > after)
     rows = connection.execute(query.order_by(story.c.id).limit(limit))
     return [story_line_from(row) for row in rows]
+
+
+def unit_story(connection: Connection, job: str, unit: str, limit: int) -> list[StoryLine]:
+    """Return the last changes of a unit's state, in order."""
+    query = select(story).where(story.c.job == job, story.c.unit == unit)
+    rows = connection.execute(query.order_by(story.c.id.desc()).limit(limit)).all()
+    return [story_line_from(row) for row in reversed(rows)]
+
+
+def events_page(connection: Connection, after: int, limit: int) -> list[tuple[str, StoryLine]]:
+    """Return what happened to the units of all jobs after a line of the story, each with its job."""
+    query = select(story).where(story.c.id > after).order_by(story.c.id).limit(limit)
+    return [(row.job, story_line_from(row)) for row in connection.execute(query)]
 
 
 def last_failures(connection: Connection, job: str, limit: int) -> list[UnitFailure]:

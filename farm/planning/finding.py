@@ -63,7 +63,14 @@ def _find(given: str, path: Path) -> Found:
         return _numbered(given)
     if glob.has_magic(given):
         return _only_pictures(given, _glob(given), "glob matches")
-    raise BadInput(given, "no such file or folder")
+    raise BadInput(given, _why_missing(given))
+
+
+def _why_missing(given: str) -> str:
+    scheme, colon, rest = given.partition(":/")
+    if colon and scheme in storage.known_schemes() and not rest.startswith("/"):
+        return f"no such file or folder; a URL has two slashes, as in {scheme}://{rest}"
+    return "no such file or folder; check the name"
 
 
 def _find_remote(given: str) -> Found:
@@ -76,7 +83,7 @@ def _find_remote(given: str) -> Found:
         return _numbered(given)
     if glob.has_magic(given):
         return _only_pictures(given, storage.glob(given), "glob matches")
-    raise BadInput(given, "no such file or folder")
+    raise BadInput(given, "no such file or folder; check the name")
 
 
 def _entries(folder: str) -> list[str]:

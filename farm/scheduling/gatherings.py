@@ -168,6 +168,8 @@ class Gatherings:
             return f"wants all {self.room} workers of the farm; {joined} have joined"
         if on_device < joined and on_device < wanted:
             return f"wants {wanted} workers of one kind; the farm has {on_device}"
+        if self.room is not None and self.room >= wanted:
+            return f"waits for {wanted} workers to join; {has} of {wanted} are there"
         return f"wants {wanted} workers; the farm has {has}"
 
     def _queue(self, job: ScheduledJob) -> JobQueue:

@@ -76,9 +76,10 @@ class ClaimFile:
         return name
 
     def remove(self) -> None:
-        """Give the claim up."""
+        """Give the claim up, even if its file cannot be removed: nobody renews it any more."""
         if _is_at(self.path, self.descriptor):
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.path.unlink()
         os.close(self.descriptor)
 
     def _is_living(self, path: Path, now: float) -> bool:

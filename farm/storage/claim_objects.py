@@ -20,6 +20,8 @@ from farm.storage.urls import as_folder, name
 __all__ = ["ClaimObject"]
 
 _PATIENCE_SECONDS: Final = 10.0
+_LOOKS: Final = 3
+"""How often to look at a claim that is written again while it is read."""
 
 
 class ClaimObject:
@@ -83,19 +85,29 @@ class ClaimObject:
             self._scheme.remove(self._url)
 
     def _living(self, url: str) -> Iterator[ClaimContent]:
-        seen = self._scheme.stat(url)
-        if seen is None:
+        if (found := self._look(url, _LOOKS)) is None:
             return
-        try:
-            content = ClaimContent.parse(self._scheme.read_bytes(url, seen), name(url))
-        except InputChanged:  # it was written again just now, or given up
-            content = ClaimContent.parse(b"", name(url))
+        seen, content = found
         is_silent = self._written.modified - seen.modified >= SILENT_SECONDS
         if is_silent or content.is_ended:
             with suppress(BadOutput, StorageFailed):
                 self._scheme.remove(url)
         else:
             yield content
+
+    def _look(self, url: str, looks: int) -> tuple[Stat, ClaimContent] | None:
+        """Return a claim as it is now; None if it was given up."""
+        seen = self._scheme.stat(url)
+        if seen is None:
+            return None
+        try:
+            return seen, ClaimContent.parse(self._scheme.read_bytes(url, seen), name(url))
+        except InputChanged:  # it was written again just now, or given up
+            return (
+                self._look(url, looks - 1)
+                if looks > 1
+                else (seen, ClaimContent.parse(b"", name(url)))
+            )
 
 
 @contextmanager

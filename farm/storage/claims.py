@@ -77,7 +77,7 @@ class Claim:
 
     def _take(self, folder: str) -> None:
         content = ClaimContent.of(self._job, self._process, self._began, self._names[folder])
-        mark = self._write(folder, content)
+        mark = self._marks.get(folder) or self._write(folder, content)
         if mark is None:
             return
         self._marks[folder] = mark

@@ -24,6 +24,7 @@ _NO_KEYS: Final = (
     "there are no keys for S3; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 )
 _DENIED: Final = "the storage denies access; check the keys and what they permit"
+_READ_ONLY: Final = "the storage does not let these keys write there; check what they permit"
 _REGION: Final = "the bucket is in another region; set AWS_DEFAULT_REGION"
 
 _REFUSALS: Final = MappingProxyType(
@@ -86,6 +87,8 @@ def is_absent(error: ClientError) -> bool:
 def s3_error(url: str, error: Exception, *, is_output: bool) -> FarmError:
     """Return the farm error for one of boto3. It contains neither the server's text nor any key."""
     refusal = _refusal(error)
+    if refusal == _DENIED and is_output:
+        refusal = _READ_ONLY
     if refusal:
         is_bucket = isinstance(error, ClientError) and code_of(error) == "NoSuchBucket"
         return (BadOutput if is_output else BadInput)(_bucket(url) if is_bucket else url, refusal)

@@ -30,7 +30,7 @@ _MOST_PARTS: Final = 10_000
 _THREADS: Final = 4
 """Parts that are sent at the same time."""
 
-_SHA256: Final = "sha256"
+_SHA256: Final = "farm-sha256"
 _WRITER: Final = "farm-writer"
 
 

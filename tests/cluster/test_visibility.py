@@ -83,6 +83,11 @@ def test_a_worker_renders_only_if_it_sees_the_files(
     assert isinstance(actor.run(order, [str(tmp_path)]), UnitSucceeded)
 
 
+def test_a_worker_does_not_see_a_path_that_its_system_refuses(actor: FarmActor) -> None:
+    too_long = f"/{'x' * 300}"
+    assert actor.find_unseen(["/", too_long]) == too_long
+
+
 def test_a_worker_with_a_gpu_that_torch_cannot_use_does_not_compute_on_the_cpu(
     effects: Path, make_order: MakeOrder
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from farm.control.claimed_outputs import ClaimedOutputs
 from farm.control.clock import FakeClock
@@ -16,12 +17,15 @@ from farm.control.heart import beating
 from farm.errors import BadOutput
 from farm.host.registry import Registry
 from farm.ledger import Ledger
+from farm.ledger.tables import farms
 from farm.model.events import JobChanged, Notice, WorkerChanged
 from farm.model.history import UnitRecord
-from farm.model.job import JobSpec, JobState
+from farm.model.job import JobSpec, JobState, Wanted
 from farm.model.unit import Unit, UnitState
 from farm.process import SILENT_SECONDS, this_process
+from farm.storage import add_schemes
 
+from ..fake_storage import SCHEME, FolderStorage  # noqa: TID252 - shared between rooms
 from ..fakes import End, FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
 from ..workbench import Farm, Log, kill  # noqa: TID252 - shared between rooms
 
@@ -114,6 +118,19 @@ def test_recovery_leaves_the_jobs_of_living_farms_alone(
     assert second.controller.recover() == []
 
 
+def test_recovery_takes_a_job_as_its_farm_left_it(
+    busy: Farm, open_farm: Open, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = open_farm()
+    (listed,) = ledger.unfinished()
+    busy.controller.set_priority(listed.id, 90)
+    busy.controller.stop()
+    busy.controller.close()
+    monkeypatch.setattr(second.controller._ledger, "unfinished", lambda: [listed])
+    (job,) = second.controller.recover()
+    assert job.spec.priority == 90
+
+
 def test_an_ended_job_frees_its_output(open_farm: Open, spec: JobSpec) -> None:
     open_farm_and_run(open_farm, spec)
     open_farm_and_run(open_farm, spec)
@@ -204,6 +221,17 @@ def test_other_jobs_go_on_after_one_is_lost(
     busy.controller.scheduler.validate()
 
 
+def test_a_farm_does_not_take_back_a_job_that_it_has_lost(
+    busy: Farm, open_farm: Open, ledger: Ledger
+) -> None:
+    second = overtake(busy, open_farm, ledger)
+    busy.controller.run()
+    second.controller.stop()
+    second.controller.close()
+    assert busy.controller.recover() == []
+    assert len(open_farm().controller.recover()) == 1
+
+
 def test_an_order_that_could_not_be_stored_is_not_given(
     open_farm: Open, spec: JobSpec, ledger: Ledger
 ) -> None:
@@ -258,6 +286,34 @@ def test_a_farm_keeps_its_claims_while_it_reads_large_files_to_resume(
     farm.controller._ledger.__class__ = Slow
     farm.controller.add(spec, resume=True)
     assert kept == [True]
+
+
+def test_a_farm_shows_life_while_a_remote_storage_does_not_answer(
+    open_farm: Open, spec: JobSpec, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farm.control.decisions.beating", partial(beating, seconds=0.001))
+    farm, is_ending, beats = open_farm(), False, list[bool]()
+    owner, clock = farm.controller._ledger.process, farm.clock
+
+    def has_beaten() -> bool:
+        with ledger._read() as connection:
+            query = select(farms.c.heartbeat).where(farms.c.id == owner.id)
+            return bool(connection.scalar(query) == clock.time())
+
+    class Slow(FolderStorage):
+        def remove(self, url: str) -> None:
+            if is_ending:
+                clock.advance(1)
+                beats.append(becomes(has_beaten))
+            super().remove(url)
+
+    add_schemes({"folder": Slow})
+    remote = spec.model_copy(update={"output": f"{SCHEME}{tmp_path}/remote/"})
+    job = farm.controller.add(remote)
+    is_ending = True
+    farm.controller.want(job.id, Wanted.CANCEL)
+    assert farm.run().state is JobState.CANCELLED
+    assert beats == [True]
 
 
 def becomes(is_so: Callable[[], bool], seconds: float = 30) -> bool:

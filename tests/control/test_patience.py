@@ -90,6 +90,24 @@ def test_a_locked_ledger_pauses_the_farm_which_says_so_twice(
     assert ledger.counts(job.id) == {S.SUCCEEDED: 3}
 
 
+def test_workers_keep_their_units_however_long_the_ledger_is_locked(
+    registry: Registry, ledger: Ledger, spec: JobSpec, file: Path
+) -> None:
+    clock, log, slow = FakeClock(), Log(), {"a", "b"}
+    executor = FakeExecutor(lambda o: "hang" if o.unit.name in slow else "succeed", 2, clock)
+    controller = Controller(registry, executor, ledger, clock=clock, observers=[log])
+    farm = Farm(controller, executor, log, clock)
+    controller.add(spec)
+    run_for(farm, 30)
+    with locked(file):
+        slow.remove("b")
+        run_for(farm, 600)
+    run_for(farm, 60)
+    slow.clear()
+    assert farm.run().state is JobState.COMPLETED
+    assert len(executor.orders) == 3
+
+
 def test_nothing_is_known_to_anyone_before_the_ledger_knows_it(
     farm: Farm, spec: JobSpec, ledger: Ledger, file: Path
 ) -> None:

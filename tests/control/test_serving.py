@@ -229,6 +229,14 @@ def test_a_wish_for_another_farms_job_is_refused(
 # The end
 
 
+def test_a_client_that_no_longer_waits_does_not_end_the_farm(farm: Farm, spec: JobSpec) -> None:
+    submitted = farm.controller.submit(spec)
+    asked = farm.controller.want("nowhere", Wanted.PAUSE)
+    assert not submitted.cancel()
+    assert not asked.cancel()
+    assert [job.state for job in serve(farm, submitted)] == [JobState.COMPLETED]
+
+
 def test_whatever_is_asked_of_a_closed_farm_is_refused(farm: Farm, spec: JobSpec) -> None:
     before = farm.controller.submit(spec)
     farm.controller.close()

@@ -43,7 +43,8 @@ ALL_PAGES = 2**26 // os.sysconf("SC_PAGESIZE")
 
 def run(code: str, **environment: str) -> list[int]:
     command = [sys.executable, "-c", COUNT + code]
-    output = subprocess.check_output(command, text=True, env=os.environ | environment)
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    output = subprocess.check_output(command, text=True, env=plain | environment)
     return [int(line) for line in output.split()]
 
 

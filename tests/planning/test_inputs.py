@@ -65,7 +65,8 @@ def test_blanks_are_named_after_their_size_and_colour() -> None:
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ("gone.png", "gone.png: no such file or folder"),
+        ("gone.png", "gone.png: no such file or folder; check the name"),
+        ("s3:/b/gone.png", "no such file or folder; a URL has two slashes, as in s3://b/gone.png"),
         ("empty", r"empty: this folder contains no pictures or films \(entries: 1\)"),
         ("*.jpg", r"\*.jpg: this glob matches no pictures or films \(entries: 0\)"),
         ("empty/*", r"this glob matches no pictures or films \(entries: 1\)"),

@@ -181,6 +181,16 @@ def test_workers_of_another_device_do_not_help(bench: Bench) -> None:
     assert bench.job("run")[1] == "wants 3 workers of one kind; the farm has 2"
 
 
+def test_a_unit_whose_workers_are_still_to_join_says_that_it_waits_for_them(bench: Bench) -> None:
+    bench.send(Room(2))
+    bench.join("w1")
+    bench.submit_shared("run", 2)
+    assert bench.job("run")[1] == "waits for 2 workers to join; 1 of 2 are there"
+    bench.join("w2")
+    bench.send(Tick())
+    assert bench.job("run")[1] == ""
+
+
 def test_a_unit_that_wants_more_than_there_is_room_for_waits(bench: Bench) -> None:
     bench.join("w1", "w2")
     bench.send(Room(1))

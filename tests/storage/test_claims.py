@@ -208,6 +208,20 @@ def test_a_claim_that_another_job_took_meanwhile_is_lost(take: Take, folder: Pat
     assert len(files(folder)) == 1
 
 
+def test_a_claim_is_given_up_though_the_disk_has_become_read_only(
+    take: Take, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = take("dream-1", "same.mp4")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", refuse_to_remove)
+        kept.release()
+    take("dream-2", "same.mp4")
+
+
+def refuse_to_remove(path: object, **_: object) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+
 def refuse_locks(_descriptor: int, _kind: int) -> None:
     raise OSError(errno.ENOLCK, "No locks available")
 

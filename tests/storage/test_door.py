@@ -36,6 +36,7 @@ from farm.storage import (
     remove_leftovers,
     suffix,
 )
+from farm.storage.s3_client import Connection
 
 from .conftest import Storage
 
@@ -293,3 +294,14 @@ def test_another_process_reads_and_writes_the_same_bucket(bucket: Storage) -> No
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "from this process\n"
     assert input_path(bucket.url("b")).read_bytes() == b"from another process"
+
+
+def test_a_digest_that_another_program_gave_an_object_is_not_trusted(bucket: Storage) -> None:
+    url = bucket.url("a.png")
+    where = {"Bucket": url.split("/")[2], "Key": url.split("/", 3)[3]}
+    client = Connection().client
+    client.put_object(
+        **where, Body=b"123", Metadata={"sha256": "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qc="}
+    )
+    assert input_path(url).read_bytes() == b"123"
+    assert FileDigests().sha256(url) == hashlib.sha256(b"123").hexdigest()

@@ -3,14 +3,27 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from farm.errors import BadOutput
 from farm.process import FarmProcess, this_process
-from farm.storage import EVERYTHING, Claim, claim, claim_objects, entries, remove_file
+from farm.storage import (
+    EVERYTHING,
+    Claim,
+    Stat,
+    add_schemes,
+    claim,
+    claim_objects,
+    entries,
+    remove_file,
+)
+from farm.storage.claim_content import ClaimContent
 from farm.storage.claim_objects import ClaimObject
 
+from ..fake_storage import SCHEME, FolderStorage, farm_storage  # noqa: TID252 - shared between rooms
 from ..faulty_proxy import Proxy, busy  # noqa: TID252 - shared between rooms
 from .conftest import Storage, use
 
@@ -153,3 +166,48 @@ def test_a_storage_that_does_not_answer_for_a_while_takes_no_claim_away(
     with pytest.raises(BadOutput, match="dream-1"):
         claim([bucket.url("out/a.png")], "dream-2", this_process(), BEGAN)
     kept.release()
+
+
+def test_a_claim_that_is_taken_again_while_others_cannot_be_listed_is_not_its_own_rival(
+    bucket: Storage, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.001
+    )
+    use(proxy.endpoint, monkeypatch)
+    kept = claim([bucket.url("out/a.png")], "dream-1", this_process(), BEGAN)
+    remove_file(claims_in(bucket)[0])
+    proxy.fail("GET", *[busy] * 5)
+    beat(kept)
+    assert proxy.faults == []
+    beat(kept)
+    assert len(claims_in(bucket)) == 1
+    kept.release()
+
+
+class Renewing(FolderStorage):
+    """A storage in which a file is written again just before it is read for the first time."""
+
+    def __init__(self) -> None:
+        self.is_renewed = False
+
+    def fetch(self, url: str, seen: Stat, target: Path) -> None:
+        if not self.is_renewed:
+            self.is_renewed = True
+            with TemporaryDirectory() as folder:
+                super().fetch(url, seen, Path(folder, "content"))
+                self.put_bytes(url, Path(folder, "content").read_bytes())
+        super().fetch(url, seen, target)
+
+
+def test_a_claim_that_is_renewed_while_it_is_read_claims_no_more_than_its_files(
+    tmp_path: Path, far: FarmProcess
+) -> None:
+    add_schemes(farm_storage())
+    folder = f"{SCHEME}{tmp_path}"
+    first = claim([f"{folder}/a.png"], "dream-1", far, BEGAN)
+    second = ClaimContent.of("dream-2", this_process(), BEGAN, ("b.png",))
+    stat = FolderStorage().put_bytes(f"{folder}/.farm-2.claim", bytes(second))
+    mark = ClaimObject(Renewing(), f"{folder}/.farm-2.claim", second, stat)
+    assert [other.names for other in mark.others()] == [("a.png",)]
+    first.release()

@@ -1,0 +1,227 @@
+"""``farm job ID``: show one job, watch it, change what is wanted of it, fetch its results."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from farm.cli.again import command_line
+from farm.cli.exits import Exit
+from farm.cli.inspect import AS_JSON
+from farm.cli.job_options import Whole
+from farm.cli.jobs_table import date
+from farm.cli.local_jobs import described, found, opened_ledger
+from farm.cli.remote import SERVER, client_of, server_of
+from farm.cli.root import registry_of
+from farm.cli.streams import echo, write
+from farm.cli.table import show_json, show_table
+from farm.model.job import MOST_URGENT, JobSpec
+
+_LOG: Final = ("at", "unit", "state", "attempt", "worker", "reason")
+
+
+@click.group(invoke_without_command=True)
+@click.argument("job_id", metavar="ID")
+@click.pass_context
+def job(context: click.Context, *, job_id: str) -> None:
+    """Show job ID and what became of it, or change what is wanted of it.
+
+    Without a farm, show, log and retry look into this machine's own ledger.
+    """
+    context.meta[__name__] = job_id
+    if context.invoked_subcommand is None:
+        context.invoke(show, server=None, is_json=False)
+
+
+def _id() -> str:
+    return str(click.get_current_context().meta[__name__])
+
+
+@job.command()
+@SERVER
+@AS_JSON
+@click.pass_context
+def show(context: click.Context, *, server: str | None, is_json: bool) -> None:
+    """Show the job with its settings, and the command that runs it again."""
+    if server_of(server):
+        with client_of(server) as client:
+            known = client.job(_id()).status.model_dump()
+    else:
+        with opened_ledger() as ledger:
+            stored = found(ledger, _id())
+            known = described(stored, ledger.counts(stored.id))
+    words = ("farm", "submit") if server_of(server) else ("farm",)
+    known["command"] = _again(context, known, words)
+    if is_json:
+        show_json(known)
+    else:
+        show_table(({"field": f, "value": v} for f, v in _facts(known)), ("field", "value"))
+
+
+def _again(
+    context: click.Context, known: Mapping[str, Any], words: Sequence[str], more: Sequence[str] = ()
+) -> str | None:
+    """Return the command that runs a job again; None if this machine does not have its task."""
+    task = registry_of(context).tasks.get(known["task"])
+    fields = {name: known["spec"][name] for name in JobSpec.model_fields if name in known["spec"]}
+    return command_line(task, JobSpec.model_validate(fields), words, more) if task else None
+
+
+def _facts(known: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
+    """Yield what a reader wants to know of a job, by name."""
+    spec = known["spec"]
+    yield "job", known["id"]
+    yield "state", known["state"]
+    if known["reason"]:
+        yield "reason", known["reason"]
+    yield "created", date(known["created"])
+    yield "done", f"{known['done']} of {known['frames']}, {known['failed']} failed"
+    yield "task", known["task"]
+    yield "inputs", spec.get("inputs")
+    yield "output", spec.get("output")
+    for name, value in spec.get("params", {}).items():
+        if value not in (None, [], {}, ""):
+            yield name, value if isinstance(value, str) else json.dumps(value)
+    if known["command"]:
+        yield "again", known["command"]
+
+
+@job.command()
+@SERVER
+@click.option("--json", "is_json", is_flag=True, help="Print one JSON object per event.")
+def watch(*, server: str | None, is_json: bool) -> Exit:
+    """Show what happens until the job has ended.
+
+    Exit codes: 0 every frame is done, 1 some failed, 2 the request is wrong, 3 the job was
+    cancelled, 4 it failed, 5 no farm answers, 130 interrupted.
+    """
+    from farm.cli.watch_job import watch_job
+
+    with client_of(server) as client:
+        return watch_job(client.job(_id()), is_json=is_json)
+
+
+@job.command()
+@SERVER
+@AS_JSON
+def pause(*, server: str | None, is_json: bool) -> None:
+    """Start no more frames; those that run are finished."""
+    with client_of(server) as client:
+        _told(client.job(_id()).pause().model_dump(), is_json=is_json)
+
+
+@job.command()
+@SERVER
+@AS_JSON
+def resume(*, server: str | None, is_json: bool) -> None:
+    """Go on with the paused job."""
+    with client_of(server) as client:
+        _told(client.job(_id()).resume().model_dump(), is_json=is_json)
+
+
+@job.command()
+@SERVER
+@AS_JSON
+def cancel(*, server: str | None, is_json: bool) -> None:
+    """End the job. Files that are finished stay."""
+    with client_of(server) as client:
+        _told(client.job(_id()).cancel().model_dump(), is_json=is_json)
+
+
+@job.command()
+@click.argument("number", type=Whole(0, MOST_URGENT))
+@SERVER
+@AS_JSON
+def priority(*, number: int, server: str | None, is_json: bool) -> None:
+    """Set the priority to NUMBER, 0 to 100. Jobs with a higher one run first."""
+    with client_of(server) as client:
+        _told(client.job(_id()).set_priority(number).model_dump(), is_json=is_json)
+
+
+@job.command()
+@SERVER
+@AS_JSON
+@click.pass_context
+def retry(context: click.Context, *, server: str | None, is_json: bool) -> None:
+    """Try failed frames again. Without a farm, print the command that does."""
+    if server_of(server):
+        with client_of(server) as client:
+            _told(client.job(_id()).retry().model_dump(), is_json=is_json)
+        return
+    with opened_ledger() as ledger:
+        known = described(found(ledger, _id()), {})
+    registry_of(context).task(known["task"])  # raises UnknownName if this machine does not have it
+    command = _again(context, known, ("farm",), ("--resume",))
+    if is_json:
+        show_json({"id": known["id"], "command": command})
+    else:
+        write(str(command))
+
+
+@job.command()
+@SERVER
+@AS_JSON
+def why(*, server: str | None, is_json: bool) -> None:
+    """Say what the job waits for."""
+    with client_of(server) as client:
+        waiting = client.job(_id()).why()
+    if is_json:
+        show_json({"waiting": waiting})
+    else:
+        echo(waiting or "the job does not wait")
+
+
+@job.command()
+@SERVER
+@AS_JSON
+def log(*, server: str | None, is_json: bool) -> None:
+    """Show every change of a frame's state, oldest first."""
+    if server_of(server):
+        with client_of(server) as client:
+            lines = list(client.job(_id()).log())
+    else:
+        lines = _stored_log()
+    if is_json:
+        show_json(lines)
+    else:
+        show_table(({**line, "at": date(line["at"])} for line in lines), _LOG)
+
+
+def _stored_log() -> list[dict[str, Any]]:
+    with opened_ledger() as ledger:
+        stored, lines, last = found(ledger, _id()), list[dict[str, Any]](), 0
+        while page := ledger.story(stored.id, last):
+            last = page[-1].number
+            lines += [{name: getattr(line, name) for name in (*_LOG, "by")} for line in page]
+    return lines
+
+
+@job.command()
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".",
+    help="Folder of this machine.  [default: the current one]",
+)
+@SERVER
+@AS_JSON
+def fetch(*, folder: Path, server: str | None, is_json: bool) -> None:
+    """Download the results that exist."""
+    with client_of(server) as client:
+        paths = client.job(_id()).fetch(folder)
+    if is_json:
+        show_json([str(path) for path in paths])
+    else:
+        echo(f"fetched {len(paths):,} file{'' if len(paths) == 1 else 's'} into {folder}")
+
+
+def _told(known: Mapping[str, Any], *, is_json: bool) -> None:
+    """Show what has become of a job after a change."""
+    if is_json:
+        show_json(known)
+    else:
+        echo(f"{known['id']} is {known['state']}, priority {known['priority']}")

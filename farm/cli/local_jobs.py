@@ -1,0 +1,59 @@
+"""The jobs in this machine's own ledger, in the words of the service."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from farm.errors import NotFound, UnknownName
+from farm.model.job import Job, JobState
+from farm.model.unit import UnitState
+from farm.settings import Settings
+
+if TYPE_CHECKING:
+    from farm.ledger import Ledger
+
+
+@contextmanager
+def opened_ledger() -> Iterator["Ledger"]:
+    """Yield the ledger of this machine."""
+    from farm.ledger import Ledger
+
+    with closing(Ledger.open(Settings().ledger_url)) as ledger:
+        yield ledger
+
+
+def found(ledger: "Ledger", job: str) -> Job:
+    """Return a job of the ledger. Raises NotFound."""
+    known = ledger.job(job)
+    if known is None:
+        raise NotFound(f"job {job} is not in the ledger of this machine; see `farm jobs`")
+    return known
+
+
+def job_state(word: str | None) -> JobState | None:
+    """Return the state with this name. Raises UnknownName."""
+    if word is None:
+        return None
+    try:
+        return JobState(word)
+    except ValueError:
+        raise UnknownName("state", word, list(JobState)) from None
+
+
+def described(job: Job, counts: Mapping[UnitState, int]) -> dict[str, Any]:
+    """Return what a service would say of a job. counts: of its units."""
+    return {
+        "id": job.id,
+        "task": job.spec.task,
+        "state": str(job.state),
+        "reason": job.reason,
+        "wanted": str(job.wanted),
+        "priority": job.spec.priority,
+        "created": job.created,
+        "counts": {str(state): count for state, count in counts.items()},
+        "frames": sum(counts.values()),
+        "done": sum(count for state, count in counts.items() if state.is_done),
+        "failed": counts.get(UnitState.QUARANTINED, 0),
+        "spec": job.spec.model_dump(mode="json", exclude={"files", "films"}),
+        "device": job.device,
+    }

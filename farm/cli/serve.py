@@ -1,0 +1,139 @@
+"""``farm serve``: run the farm as a service."""
+
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from farm.cli.exits import Exit
+from farm.cli.job_options import Whole
+from farm.cli.ledger import age_seconds
+from farm.cli.root import plugins_dir_of, registry_of
+from farm.cli.running import Running
+from farm.cli.signals import signals
+from farm.cli.streams import echo
+from farm.errors import UserError
+from farm.settings import Settings
+
+if TYPE_CHECKING:
+    from farm.host.executor import ExecutorOptions
+    from farm.host.registry import Registry
+    from farm.service.guard import Rules
+    from farm.service.http_service import Settings as ServiceSettings
+
+PORT: Final = 8420
+
+
+@click.command()
+@click.option("--address", metavar="ADDRESS", help="Ray cluster to run on, such as auto.")
+@click.option(
+    "--workers",
+    type=Whole(1),
+    metavar="N",
+    help="Worker processes; with --address, of the cluster.",
+)
+@click.option("--threads", type=Whole(1), default=1, metavar="N", help="Cores for each worker.")
+@click.option(
+    "--root",
+    "given",
+    multiple=True,
+    metavar="NAME=PATH|URL",
+    help="Folder or URL that jobs may read and write. Repeat for more.",
+)
+@click.option("--ledger", metavar="URL", help="Ledger of jobs, in place of FARM_LEDGER.")
+@click.option("--host", default="127.0.0.1", metavar="HOST", help="Address to listen on.")
+@click.option("--port", type=Whole(0, 65535), default=PORT, metavar="P", help="Port; 0 picks one.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Tokens of those who may ask; see `farm token`.",
+)
+@click.option(
+    "--keep",
+    callback=age_seconds,
+    default="30d",
+    metavar="AGE",
+    help="Forget jobs that ended longer ago than this, such as 12h, 30d or 8w. Their files stay.",
+)
+@click.pass_context
+def serve(
+    context: click.Context,
+    *,
+    address: str | None,
+    workers: int | None,
+    threads: int,
+    given: tuple[str, ...],
+    ledger: str | None,
+    host: str,
+    port: int,
+    token_file: Path | None,
+    keep: float,
+) -> int:
+    """Run the farm as a service, with a page, for programs and people.
+
+    It goes on with every job in its ledger. Beyond this machine it asks for a token. Ctrl-C stops
+    it in order: running frames are rendered again when it starts next.
+    """
+    from farm.service.http_service import Settings as ServiceSettings
+    from farm.service.http_service import state_folder
+    from farm.service.roots import Roots
+
+    settings = Settings(FARM_LEDGER=ledger) if ledger else Settings()
+    folder = state_folder(settings.ledger_path)
+    uploads = folder / "uploads"
+    uploads.mkdir(parents=True, exist_ok=True, mode=0o700)
+    plugins_dir = plugins_dir_of(context)
+    running = Running(
+        workers=workers, address=address, plugins_dir=plugins_dir and plugins_dir.absolute()
+    )
+    with ExitStack() as stack:
+        rules = _rules(host, token_file or folder / "tokens.json", folder, stack)
+        roots = Roots.parse([*given, f"uploads={uploads}"])
+        service = ServiceSettings(settings.ledger_url, folder, roots, rules, keep)
+        _serve(registry_of(context), running.pool(threads), service, (host, port))
+    return Exit.DONE
+
+
+def _rules(host: str, token_file: Path, folder: Path, stack: ExitStack) -> "Rules":
+    """Return what requests are checked against. Raises UserError if a token is needed first."""
+    from farm.service.audit import Audit
+    from farm.service.guard import Rules
+    from farm.service.serving import is_loopback
+    from farm.service.tokens import TokenFile
+
+    tokens, is_local = TokenFile(token_file), is_loopback(host)
+    if not tokens.tokens() and not is_local:
+        raise UserError(
+            f"--host {host}: others can reach this address, and there is no token yet; run "
+            "`farm token new NAME` first"
+        )
+    audit = Audit(folder / "audit.jsonl")
+    stack.callback(audit.close)
+    return Rules(tokens, audit, is_local=is_local)
+
+
+def _serve(
+    registry: "Registry",
+    pool: "ExecutorOptions | None",
+    settings: "ServiceSettings",
+    place: tuple[str, int],
+) -> None:
+    """Serve until a signal arrives; a second one ends the process at once."""
+    from farm.app import make_executor
+    from farm.service.http_service import open_http_service
+    from farm.service.serving import listen
+
+    make = partial(make_executor, registry, pool)
+    with (
+        listen(*place) as listener,
+        open_http_service(registry, make, settings, listener) as service,
+        signals.deferred() as has_arrived,
+    ):
+        host, port = listener.getsockname()[:2]
+        echo(f"serving on http://{f'[{host}]' if ':' in host else host}:{port}/", err=True)
+        service.run(has_arrived)
+        echo("stopping; a second signal ends the farm at once", err=True)
+        service.stop()

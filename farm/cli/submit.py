@@ -1,0 +1,118 @@
+"""``farm submit TASK``: give a job to a farm instead of running it here."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import click
+
+from farm.cli.exits import Exit
+from farm.cli.options import describe_refusal, options_of, values_of
+from farm.cli.remote import client_of
+from farm.cli.root import registry_of
+from farm.cli.streams import echo
+from farm.cli.table import show_json
+from farm.cli.task_command import INPUT, TaskCommand, common_options, film_of
+from farm.errors import BadParameter, UserError
+from farm.host.task import Run, Task
+
+_HERE: Final = ("address", "metrics_port", "live")
+"""Options of a task's command that only count on this machine."""
+
+
+class SubmitGroup(click.Group):
+    """A command for each task."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(registry_of(ctx).tasks)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return _submit_command(registry_of(ctx).task(cmd_name))
+
+
+@click.group(cls=SubmitGroup)
+def submit() -> None:
+    """Give a job to a farm, and print its id.
+
+    Inputs and output are ROOT/path, below a root of `farm serve`. Files of this machine are uploaded.
+    """
+
+
+def _submit_command(task: type[Task]) -> click.Command:
+    """Return the command that submits a task, with the flags of the task's own command."""
+    own = options_of(task.Params)
+
+    @click.pass_context
+    def callback(context: click.Context, /, **values: Any) -> Exit:
+        return submit_job(context, task, values)
+
+    common = [option for option in common_options(task) if option.name not in _HERE]
+    help_text = f"Submit a job of `farm {task.name}` to a farm, and print its id."
+    epilog = None if issubclass(task, Run) else INPUT
+    command = TaskCommand(
+        task.name,
+        callback=callback,
+        params=[*common, *_options(), *own],
+        help=help_text,
+        epilog=epilog,
+    )
+    command.own = own
+    return command
+
+
+def _options() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["--submit-once"],
+            metavar="TEXT",
+            help="Submit only once: the same text gives the same job, however often it is given.",
+        ),
+        click.Option(["--wait"], is_flag=True, help="Watch the job until it has ended."),
+    ]
+
+
+def submit_job(context: click.Context, task: type[Task], values: Mapping[str, Any]) -> Exit:
+    """Submit a job and print its id. values: of the command's options."""
+    if used := [name for name in _HERE if values.get(name) is not None]:
+        flag = f"--{used[0].replace('_', '-')}"
+        raise UserError(f"{flag} counts only without --server; leave one of them out")
+    is_json = values["json"]
+    with client_of(values["server"]) as client:
+        try:
+            job = client.submit(
+                task.name,
+                values["inputs"],
+                values["output"],
+                _request(task, values),
+                **values_of(task.Params, values),
+            )
+        except BadParameter as error:
+            refusal = describe_refusal(task.Params, error)
+            raise UserError(f"{refusal}; see `{context.command_path} --help`") from None
+        if not values.get("wait"):
+            if is_json:
+                show_json(job.status.model_dump())
+            else:
+                echo(job.id)
+            return Exit.DONE
+        from farm.cli.watch_job import watch_job
+
+        echo(job.id, err=is_json)
+        return watch_job(job, is_json=is_json)
+
+
+def _request(task: type[Task], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a request says besides task, parameters, inputs and output."""
+    names = ("tile", "seed", "threads", "precision")
+    plan = {name: values[name] for name in names if values.get(name) is not None}
+    request = {
+        "plan": plan,
+        "priority": values["priority"],
+        "keeps_going": values["keep_going"],
+        "resume": values["resume"],
+        "workers": values["workers"] or 1,
+    }
+    if not issubclass(task, Run):
+        request |= {"frames": values["frames"], "film": film_of(values).model_dump(mode="json")}
+    if values.get("submit_once"):
+        request["token"] = values["submit_once"]
+    return request

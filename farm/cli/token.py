@@ -1,0 +1,65 @@
+"""``farm token``: who may ask a service."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from farm.cli.inspect import AS_JSON
+from farm.cli.streams import echo
+from farm.cli.table import show_json, show_table
+from farm.settings import Settings
+
+if TYPE_CHECKING:
+    from farm.service.tokens import TokenFile
+
+TOKEN_FILE = click.option(
+    "--token-file",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Tokens of the service, in place of those beside the ledger.",
+)
+
+
+@click.group()
+def token() -> None:
+    """Give tokens to those who may ask `farm serve`, and take them back."""
+
+
+@token.command()
+@click.argument("name")
+@TOKEN_FILE
+def new(*, name: str, file: Path | None) -> None:
+    """Give NAME a new token, and print it. Nobody can read it again."""
+    tokens = _open(file)
+    echo(tokens.new(name))
+    echo(f"added to {tokens.path}; clients give it as FARM_TOKEN", err=True)
+
+
+@token.command(name="list")
+@TOKEN_FILE
+@AS_JSON
+def list_tokens(*, file: Path | None, is_json: bool) -> None:
+    """List who has a token."""
+    rows = [{"id": t.id, "name": t.name, "created": t.created} for t in _open(file).tokens()]
+    if is_json:
+        show_json(rows)
+    else:
+        show_table(rows, ("id", "name"))
+
+
+@token.command()
+@click.argument("token_id", metavar="ID")
+@TOKEN_FILE
+def revoke(*, token_id: str, file: Path | None) -> None:
+    """Take a token back, by the id that `farm token list` shows. It counts at once."""
+    _open(file).revoke(token_id)
+    echo(f"revoked {token_id}")
+
+
+def _open(file: Path | None) -> "TokenFile":
+    from farm.service.http_service import state_folder
+    from farm.service.tokens import TokenFile
+
+    return TokenFile(file or state_folder(Settings().ledger_path) / "tokens.json")

@@ -1,0 +1,130 @@
+"""A client of a farm's service: submit jobs and look at what there is."""
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from farm.client.connection import Connection
+from farm.client.job_handle import JobHandle
+from farm.client.job_status import JobStatus
+from farm.client.sending import LocalFiles, send_file
+from farm.errors import UserError
+from farm.settings import Settings
+
+PAGE: Final = 200
+
+
+class Client:
+    """Asks a farm for work: ``Client("http://render:8420").submit("dream", "a.jpg", "photos/b.png")``.
+
+    server, token: FARM_SERVER and FARM_TOKEN if they are not given. Every method raises UserError
+    if the farm refuses, and ServerUnavailable if none answers.
+    """
+
+    def __init__(self, server: str | None = None, token: str | None = None) -> None:
+        settings = Settings()
+        address = server or settings.server
+        if not address:
+            raise UserError(
+                "no farm is named; start one with `farm serve`, and give its URL as server or FARM_SERVER"
+            )
+        secret = settings.token.get_secret_value() if token is None else token
+        self._connection = Connection(address, secret)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @property
+    def server(self) -> str:
+        """The farm's URL."""
+        return self._connection.server
+
+    def submit(
+        self,
+        task: str,
+        inputs: str | Path | Sequence[str | Path],
+        output: str,
+        options: Mapping[str, Any] | None = None,
+        **params: Any,
+    ) -> JobHandle:
+        """Submit a job and return it.
+
+        inputs: ROOT/path below a root of the farm, or files of this machine, which are uploaded;
+        a path that begins with ./ is always one of this machine. output: ROOT/path. options: what
+        else the farm takes in a request, such as frames, film, plan, priority and token; the same
+        token gives the same job, however often it is submitted. params: the task's own; files that
+        they name are uploaded too.
+        """
+        files = LocalFiles(self._connection, self.roots())
+        given = [inputs] if isinstance(inputs, str | Path) else inputs
+        request = {
+            "token": secrets.token_hex(16),
+            **(options or {}),
+            "task": task,
+            "inputs": [files.input(str(each)) for each in given],
+            "output": output,
+            "params": files.params(params),
+        }
+        return self._handle(self._connection.send("POST", "/api/jobs", request))
+
+    def upload(self, path: str | Path) -> str:
+        """Upload a file, unless the farm has it; return its location on the farm.
+
+        An upload that was cut off goes on where it ended. Raises BadInput if the file cannot be read.
+        """
+        return send_file(self._connection, Path(path))
+
+    def job(self, job: str) -> JobHandle:
+        """Return the job with this id."""
+        return self._handle(self._connection.get(f"/api/jobs/{_segment(job)}"))
+
+    def jobs(
+        self, *, state: str | None = None, task: str | None = None, limit: int | None = None
+    ) -> Iterator[JobHandle]:
+        """Yield jobs, newest first. limit: the most; None for all."""
+        after, left = None, limit
+        while left is None or left > 0:
+            count = PAGE if left is None else min(PAGE, left)
+            page = self._connection.get(
+                "/api/jobs", state=state, task=task, after=after, limit=count
+            )
+            yield from map(self._handle, page["jobs"])
+            after = page.get("next")
+            left = None if left is None else left - len(page["jobs"])
+            if after is None:
+                return
+
+    def workers(self) -> list[dict[str, Any]]:
+        """Return the farm's workers, each with what it does."""
+        return list(self._connection.get("/api/workers")["workers"])
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """Return the tasks that jobs can have, with the JSON schema of their parameters."""
+        return list(self._connection.get("/api/tasks")["tasks"])
+
+    def roots(self) -> list[str]:
+        """Return the names of the farm's roots."""
+        return list(self._connection.get("/api/roots")["roots"])
+
+    def _handle(self, answer: dict[str, Any]) -> JobHandle:
+        return JobHandle(self._connection, JobStatus.model_validate(answer))
+
+
+def _segment(job: str) -> str:
+    """Return an id as a part of a path, so that it names nothing else."""
+    from urllib.parse import quote
+
+    return quote(job, safe="")

@@ -1,0 +1,124 @@
+"""Turns requests for jobs into specs. Whatever a request names is in a root, or is refused."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+from farm.errors import BadParameter, OutsideRoots, TooLarge
+from farm.host.registry import Registry
+from farm.host.task import Effect, NetworkParams, Run, Task
+from farm.host.vetting import validate_params
+from farm.media.blank import is_blank
+from farm.model.frame_range import FrameRange
+from farm.model.job import JobSpec
+from farm.planning.inputs import list_inputs
+from farm.service.roots import Roots
+from farm.service.wire import JobRequest
+
+__all__ = ["shown_spec", "spec_of"]
+
+MOST_UNITS: Final = 1_000_000
+
+
+def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str = "") -> JobSpec:
+    """Return the spec of a request, with absolute locations.
+
+    holder: of the token that the request came with, who is the owner unless it names one.
+
+    Raises UserError: UnknownName, BadParameter for the first parameter that is refused, OutsideRoots.
+    """
+    task = registry.task(request.task)
+    inputs = tuple(_input(text, roots) for text in request.inputs)
+    _check_frames(task, request.frames)
+    if not issubclass(task, Run):
+        sources = list_inputs(inputs)
+        _check_number(len(sources))
+        roots.check_real(source.url for source in sources if not is_blank(source.url))
+    return JobSpec(
+        task=request.task,
+        params=_params(task, request.params, registry, roots),
+        inputs=inputs,
+        output=roots.resolve(request.output),
+        frames=request.frames,
+        film=request.film,
+        plan=request.plan,
+        priority=request.priority,
+        keeps_going=request.keeps_going,
+        name=request.name,
+        owner=request.owner or holder,
+        workers=request.workers,
+    )
+
+
+def _check_frames(task: type[Task], frames: str | None) -> None:
+    """Raise TooLarge for more frames than a job may have, where nothing else bounds them."""
+    if frames and issubclass(task, Effect) and task.is_endless:
+        chosen = FrameRange.parse(frames)
+        if chosen.last:
+            _check_number((chosen.last - chosen.first) // chosen.step + 1)
+
+
+def _check_number(units: int) -> None:
+    if units > MOST_UNITS:
+        raise TooLarge(f"{units:,} frames, and a job may have {MOST_UNITS:,}; divide it")
+
+
+def _input(text: str, roots: Roots) -> str:
+    return text if is_blank(text) else roots.resolve(text)
+
+
+def _params(
+    task: type[Task], values: Mapping[str, Any], registry: Registry, roots: Roots
+) -> dict[str, Any]:
+    """Return a task's parameters with absolute paths. Raises BadParameter, OutsideRoots."""
+    absolute = {name: _absolute(name, value, roots) for name, value in values.items()}
+    params = validate_params(task, absolute)
+    for text, path in task(params).files().items():
+        is_shipped = "/" not in text and os.path.abspath(text) != path  # noqa: PTH100
+        if not is_shipped and not roots.contains(str(path)):
+            raise OutsideRoots(roots.hidden(text), "a file that parameters name is in no root")
+    if isinstance(params, NetworkParams):
+        _check_network(params.network, registry, roots)
+    return params.model_dump(mode="json")
+
+
+def _absolute(name: str, value: Any, roots: Roots) -> Any:
+    """Return a value with each text ROOT/path in it made absolute."""
+    match value:
+        case str() if value.startswith(("/", "~")) or "://" in value or "\0" in value:
+            raise BadParameter(name, f"{value[:80]!r} is no file of this service; give ROOT/path")
+        case str() if "/" in value and roots.has(value):
+            return roots.resolve(value)
+        case list():
+            return [_absolute(name, item, roots) for item in value]
+        case dict():
+            return {key: _absolute(name, item, roots) for key, item in value.items()}
+    return value
+
+
+def _check_network(network: str, registry: Registry, roots: Roots) -> None:
+    if network not in registry.networks and not roots.contains(
+        network.rpartition("@")[0] or network
+    ):
+        known = ", ".join(registry.networks)
+        raise BadParameter("network", f"{network!r} is not one of {known}, nor ROOT/path of a run")
+
+
+def shown_spec(spec: JobSpec, roots: Roots) -> dict[str, Any]:
+    """Return a spec as its request was, with ROOT/path in place of absolute locations."""
+    content = spec.model_dump(mode="json", exclude={"files", "films"})
+    content["params"] = _shown(content["params"], roots)
+    content["inputs"] = [text if is_blank(text) else roots.shown(text) for text in spec.inputs]
+    content["output"] = roots.shown(spec.output)
+    return content
+
+
+def _shown(value: Any, roots: Roots) -> Any:
+    match value:
+        case str() if value.startswith("/") or "://" in value:
+            return roots.shown(value)
+        case list():
+            return [_shown(item, roots) for item in value]
+        case dict():
+            return {key: _shown(item, roots) for key, item in value.items()}
+    return value

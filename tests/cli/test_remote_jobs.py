@@ -1,0 +1,239 @@
+"""farm submit, jobs, job and workers ask a service, and without one look into the ledger."""
+
+import json
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farm.cli import _run
+from farm.cli.exits import EXPECTED, exit_code, one_line
+from farm.ledger import Ledger
+from farm.model.events import JobChanged, UnitChanged
+from farm.model.history import RestoredUnit
+from farm.model.job import Job, JobSpec, JobState
+from farm.model.unit import Unit, UnitState
+
+from ..client.fake_service import Fake, served  # noqa: TID252 - shared between rooms
+from .conftest import Done
+
+Farm = Callable[..., Done]
+
+
+@pytest.fixture
+def farm(
+    effects: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Farm:
+    """Run a command in tmp_path, with its own ledger and the tasks of the effects folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FARM_LEDGER", str(tmp_path / "ledger.db"))
+    monkeypatch.delenv("FARM_SERVER", raising=False)
+
+    def run(*words: object) -> Done:
+        error = ""
+        try:
+            code: Any = _run(["--plugins-dir", str(effects), *map(str, words)])
+        except EXPECTED as expected:
+            code, error = exit_code(expected), f"{one_line(expected)}\n"
+        printed = capsys.readouterr()
+        return Done(int(code or 0), printed.out, printed.err + error)
+
+    return run
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, farm: Farm) -> Iterator[Fake]:
+    """A service, named by FARM_SERVER."""
+    fake = Fake()
+    with served(fake) as url:
+        monkeypatch.setenv("FARM_SERVER", url)
+        yield fake
+
+
+def submitted(farm: Farm, *words: object) -> str:
+    done = farm("submit", "invert", "photos/", "-o", "out/job/", *words)
+    assert done.code == 0, done.errors
+    return done.results.strip()
+
+
+# Submit
+
+
+def test_submit_prints_the_id_of_the_job(farm: Farm, fake: Fake) -> None:
+    job = submitted(
+        farm, "--amount", "0.5", "--seed", 3, "--submit-once", "nightly", "--priority", 80
+    )
+    assert submitted(farm, "--submit-once", "nightly") == job
+    assert fake.jobs[job]["spec"]["params"] == {"amount": "0.5"}
+    assert fake.jobs[job]["priority"] == 80
+
+
+def test_a_tasks_own_command_submits_with_a_server(farm: Farm, fake: Fake) -> None:
+    with served(fake) as url:
+        done = farm("invert", "photos/", "-o", "out/job/", "--server", url)
+    assert done.results.strip() in fake.jobs
+
+
+def test_options_of_this_machine_are_refused_with_a_server(farm: Farm, fake: Fake) -> None:
+    done = farm("invert", "photos/", "-o", "out/", "--server", "http://a", "--metrics-port", 9100)
+    assert done.code == 2
+    assert "--metrics-port counts only without --server" in done.errors
+
+
+def test_a_refused_parameter_is_named_by_its_flag(farm: Farm, fake: Fake) -> None:
+    done = farm("submit", "invert", "photos/", "-o", "out/job/", "--amount", 7)
+    assert done.code == 2
+    assert "--amount: should be at most 1" in done.errors
+
+
+def test_submit_waits_for_the_end(farm: Farm, fake: Fake) -> None:
+    done = farm("submit", "invert", "photos/", "-o", "out/job/", "--wait")
+    assert done.code == 0
+    assert done.results.endswith("completed; 3 of 3 done\n")
+
+
+def test_without_a_service_submit_says_how_to_start_one(farm: Farm) -> None:
+    done = farm("submit", "invert", "a.png", "-o", "b.png")
+    assert done.code == 2
+    assert "farm serve" in done.errors
+
+
+# Look and change
+
+
+@pytest.mark.parametrize(
+    ("ends", "code"),
+    [
+        ({"state": "completed"}, 0),
+        ({"state": "completed", "failed": 1}, 1),
+        ({"state": "completed_with_failures", "failed": 1}, 1),
+        ({"state": "cancelled"}, 3),
+        ({"state": "failed", "reason": "too many frames failed"}, 4),
+    ],
+)
+def test_watch_ends_with_a_code_that_says_how(
+    farm: Farm, fake: Fake, ends: dict[str, object], code: int
+) -> None:
+    fake.ends = ends
+    done = farm("job", submitted(farm), "watch")
+    assert done.code == code
+    assert str(ends.get("reason", "")) in done.results
+
+
+def test_other_ends_of_watch_have_codes_of_their_own(farm: Farm, fake: Fake) -> None:
+    assert farm("job", "nothing", "watch").code == 2
+    assert farm("job", "nothing", "watch", "--server", "http://127.0.0.1:9").code == 5
+
+
+def test_watch_prints_events_as_json(farm: Farm, fake: Fake) -> None:
+    done = farm("job", submitted(farm), "watch", "--json")
+    events = [json.loads(line) for line in done.results.splitlines()]
+    assert (events[-1]["event"], events[-1]["state"]) == ("job", "completed")
+
+
+def test_jobs_and_workers_are_listed(farm: Farm, fake: Fake) -> None:
+    job = submitted(farm)
+    assert f"{job}\tinvert\tcompleted\t3/3" in farm("jobs").results
+    assert [row["id"] for row in json.loads(farm("jobs", "--json").results)] == [job]
+    assert farm("jobs", "--state", "failed").results.count("\n") == 1
+    assert "w1\trender" in farm("workers").results
+    assert json.loads(farm("workers", "--json").results)[0]["name"] == "w1"
+
+
+def test_a_job_is_shown_with_the_command_that_submits_it_again(farm: Farm, fake: Fake) -> None:
+    job = submitted(farm, "--amount", "0.5")
+    assert "again\tfarm submit invert --amount=0.5 --output=out/job/ photos/" in (
+        farm("job", job).results
+    )
+    assert json.loads(farm("job", job, "show", "--json").results)["state"] == "completed"
+
+
+def test_a_job_is_changed(farm: Farm, fake: Fake) -> None:
+    fake.hanging = ["a"]
+    job = submitted(farm)
+    assert farm("job", job, "pause").results == f"{job} is paused, priority 50\n"
+    assert farm("job", job, "priority", 70).results == f"{job} is paused, priority 70\n"
+    assert farm("job", job, "resume").results == f"{job} is running, priority 70\n"
+    assert farm("job", job, "retry").code == 0
+    assert farm("job", job, "why").results == "the job does not wait\n"
+    assert farm("job", job, "cancel").results == f"{job} is cancelled, priority 70\n"
+    assert farm("job", job, "resume").code == 2
+
+
+def test_results_are_fetched(farm: Farm, fake: Fake, tmp_path: Path) -> None:
+    done = farm("job", submitted(farm), "fetch", "-o", tmp_path / "here")
+    assert "fetched 3 files" in done.results
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == [
+        "a.png",
+        "b.png",
+        "c.png",
+    ]
+
+
+def test_text_of_a_service_cannot_move_the_cursor(farm: Farm, fake: Fake) -> None:
+    fake.ends = {"state": "failed", "reason": "\x1b[2Jgone\u202e", "task": "\x1b[31mred"}
+    job = submitted(farm)
+    for done in (farm("job", job, "watch"), farm("job", job), farm("jobs")):
+        assert "\x1b" not in done.results
+        assert "\u202e" not in done.results
+        assert r"\x1b[" in done.results
+
+
+# Without a service
+
+
+@pytest.fixture
+def stored(farm: Farm, tmp_path: Path) -> str:
+    """A job in the ledger, of which one frame is done and one failed."""
+    spec = JobSpec(task="invert", inputs=("in put/",), output="out/", params={"amount": 0.25})
+    job = Job("invert-1", spec, 1.0)
+    units = [Unit(job.id, name, "in", f"out/{name}.png") for name in ("a", "b")]
+    with closing(Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
+        ledger.add(job, [RestoredUnit(unit, UnitState.READY) for unit in units])
+        changes = [
+            UnitChanged(units[0], UnitState.SUCCEEDED, 1),
+            UnitChanged(units[1], UnitState.QUARANTINED, 1, "is damaged"),
+        ]
+        ledger.record([*changes, JobChanged(Job(job.id, spec, 1.0, JobState.COMPLETED))], 2.0)
+    return job.id
+
+
+def test_the_jobs_of_this_machine_are_listed(farm: Farm, stored: str) -> None:
+    assert f"{stored}\tinvert\tcompleted\t1/2, 1 failed" in farm("jobs").results
+    assert json.loads(farm("jobs", "--json", "--state", "running").results) == []
+    assert (
+        "unknown state 'runing'; did you mean running?" in farm("jobs", "--state", "runing").errors
+    )
+
+
+def test_a_job_of_this_machine_is_shown_with_the_command_that_runs_it(
+    farm: Farm, stored: str
+) -> None:
+    known = json.loads(farm("job", stored, "show", "--json").results)
+    assert shlex.split(known["command"]) == [
+        *("farm", "invert", "--amount=0.25", "--output=out/", "in put/")
+    ]
+    assert shlex.split(farm("job", stored, "retry").results) == [
+        *("farm", "invert", "--amount=0.25", "--resume", "--output=out/", "in put/")
+    ]
+    assert "is not in the ledger" in farm("job", "none", "show").errors
+
+
+def test_the_log_of_a_job_of_this_machine_is_shown(farm: Farm, stored: str) -> None:
+    lines = json.loads(farm("job", stored, "log", "--json").results)
+    assert [(line["unit"], line["state"]) for line in lines] == [
+        ("a", "succeeded"),
+        ("b", "quarantined"),
+    ]
+
+
+def test_what_only_a_farm_can_do_is_refused(farm: Farm, stored: str) -> None:
+    for action in ("watch", "pause", "resume", "cancel", "why", "fetch"):
+        done = farm("job", stored, action)
+        assert (done.code, "farm serve" in done.errors) == (2, True)

@@ -1,0 +1,281 @@
+"""A client and a service that breaks."""
+
+import hashlib
+import os
+import socket
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from farm.client import Client, Event, sending
+from farm.client.watching import parse
+from farm.errors import BadInput, BadOutput, Conflict, ServerUnavailable, UserError
+
+from .fake_service import Fake, served
+
+Pair = tuple[Fake, Client]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+# Which service
+
+
+def test_the_environment_names_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Fake(token="farm_key")  # noqa: S106 - of a test
+    with served(fake) as url:
+        monkeypatch.setenv("FARM_SERVER", url)
+        monkeypatch.setenv("FARM_TOKEN", "farm_key")
+        with Client() as client:
+            assert client.roots()
+
+
+def test_without_a_service_the_message_says_how_to_start_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("FARM_SERVER", raising=False)
+    with pytest.raises(UserError, match="farm serve"):
+        Client()
+
+
+@pytest.mark.parametrize(
+    "server", ["render:8420", "ftp://render", "http://", "http://[::1", "http://a:99999"]
+)
+def test_an_address_that_is_none_is_refused(server: str) -> None:
+    with pytest.raises(UserError, match="give a URL such as"):
+        Client(server)
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UserError) as refused:
+        Client("http://me:pa55word@render:8420")
+    assert "pa55word" not in str(refused.value)
+
+
+def test_a_token_with_line_breaks_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UserError, match="copy it again") as refused:
+        Client("http://render:8420", "secret\nx: y")
+    assert "secret" not in str(refused.value)
+
+
+def test_no_service_at_the_address_is_said_at_once() -> None:
+    client = Client(f"http://127.0.0.1:{free_port()}")
+    with client, pytest.raises(ServerUnavailable, match="farm serve"):
+        list(client.jobs())
+
+
+def test_something_else_at_the_address_is_said() -> None:
+    async def app(scope, receive, send) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"<html>hello</html>"})
+
+    from farm.service.serving import listen, serving
+
+    with listen("127.0.0.1", 0) as listener, serving(app, listener, lambda: None):
+        client = Client(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with client, pytest.raises(ServerUnavailable, match="something else"):
+            client.roots()
+
+
+# Lost answers
+
+
+def test_a_job_is_submitted_once_though_the_answer_is_lost(fake: Pair) -> None:
+    service, client = fake
+    service.lost = 2
+    job = client.submit("copy", "photos/", "out/job/")
+    assert list(service.jobs) == [job.id]
+
+
+def test_a_request_whose_answer_is_always_lost_fails(fake: Pair) -> None:
+    service, client = fake
+    service.lost = 100
+    with pytest.raises(ServerUnavailable):
+        client.submit("copy", "photos/", "out/job/")
+
+
+# Watching
+
+
+def ended(events: list[Event]) -> list[str]:
+    return [e.data["unit"] for e in events if e.kind == "unit" and e.data["state"] == "succeeded"]
+
+
+def test_a_reader_that_was_cut_off_misses_nothing() -> None:
+    service = Fake(["a", "b", "c"])
+    service.cut = 1
+    with served(service) as url, Client(url) as client:
+        job = client.submit("copy", "photos/", "out/job/")
+        events = []
+        for event in job.watch(60):
+            events.append(event)
+            if len(events) == 1:
+                service.finish(job.id)
+    assert ended(events) == ["a", "b", "c"]
+    assert len(service.streams) == 2
+    assert job.status.state == "completed"
+
+
+def test_a_reader_goes_on_after_the_last_event_that_it_has_seen() -> None:
+    service = Fake(["a", "b", "c"])
+    service.cut = 1
+    with served(service) as url, Client(url) as client:
+        job = client.submit("copy", "photos/", "out/job/")
+        events = []
+        for event in job.watch(10):
+            events.append(event)
+            if len(events) == 1:
+                service.tell(job.id, "a", "succeeded")
+                service.tell(job.id, "b", "succeeded")
+            elif ended(events) == ["a", "b"]:
+                service.hanging = ["c"]
+                service.finish(job.id)
+    assert ended(events) == ["a", "b", "c"]
+
+
+def test_a_service_that_restarts_is_waited_for() -> None:
+    service, port = Fake(["a"]), free_port()
+    url = f"http://127.0.0.1:{port}"
+    events: list[Event] = []
+    with Client(url) as client:
+        with served(service, port):
+            job = client.submit("copy", "photos/", "out/job/")
+            watched = job.watch(60)
+            events.append(next(watched))
+        service.finish(job.id)
+        thread = Thread(target=events.extend, args=(watched,))
+        thread.start()
+        with served(service, port):
+            thread.join()
+    assert events[-1].data["state"] == "completed"
+
+
+def test_a_service_that_is_busy_is_asked_again(fake: Pair) -> None:
+    service, client = fake
+    service.down = 3
+    assert client.submit("copy", "photos/", "out/job/").wait(60).is_complete
+    assert len(service.streams) == 1
+
+
+def test_nobody_waits_for_a_service_that_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("farm.client.watching.PATIENCE_SECONDS", 0.2)
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    with Client(url) as client:
+        with served(Fake(["a"]), port):
+            job = client.submit("copy", "photos/", "out/job/")
+        with pytest.raises(ServerUnavailable):
+            job.wait()
+
+
+def test_a_stream_is_read_as_the_standard_says() -> None:
+    lines = [": hello", "", "id: 7", "event: unit", 'data: {"a":', "data:1}", "", "data: {}"]
+    assert list(parse(lines)) == [Event("unit", {"a": 1}, "7")]
+
+
+# Uploads
+
+
+def test_an_upload_is_sent_in_pieces_and_goes_on_where_it_ended(
+    fake: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, client = fake
+    monkeypatch.setattr(sending, "PIECE_BYTES", 10)
+    path = tmp_path / "film.mp4"
+    path.write_bytes(os.urandom(35))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    service.uploads[digest] = bytearray(path.read_bytes()[:10])
+    assert client.upload(path) == f"uploads/{digest}/film.mp4"
+    assert service.uploads[digest] == path.read_bytes()
+    assert service.pieces == ["bytes 10-19/35", "bytes 20-29/35", "bytes 30-34/35"]
+
+
+def test_an_upload_goes_on_after_a_lost_answer(
+    fake: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, client = fake
+    monkeypatch.setattr(sending, "PIECE_BYTES", 10)
+    path = tmp_path / "film.mp4"
+    path.write_bytes(os.urandom(35))
+    service.lost = 2
+    digest = client.upload(path).split("/")[1]
+    assert service.uploads[digest] == path.read_bytes()
+
+
+def test_a_file_that_is_refused_again_and_again_fails(
+    fake: Pair, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending.storage, "sha256_file", lambda _: "0" * 64)
+    with pytest.raises(Conflict, match="digest"):
+        fake[1].upload(picture)
+
+
+def test_an_empty_file_is_uploaded(fake: Pair, tmp_path: Path) -> None:
+    (tmp_path / "empty.png").touch()
+    assert fake[1].upload(tmp_path / "empty.png").endswith("/empty.png")
+
+
+def test_a_file_that_is_not_here_is_refused(fake: Pair, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no such file"):
+        fake[1].upload(tmp_path / "none.png")
+    with pytest.raises(BadInput, match="below a root of the farm: out, photos, uploads"):
+        fake[1].submit("copy", "none.png", "out/job/")
+    with pytest.raises(BadInput, match="is a folder; give its files"):
+        fake[1].submit("copy", str(tmp_path), "out/job/")
+
+
+def test_files_that_parameters_name_are_uploaded(
+    fake: Pair, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(picture.parent)
+    Path("tabby").touch()
+    params = {
+        "guide": picture.name,
+        "styles": [f"{picture.name}=0.5", "photos/there.png"],
+        "word": "tabby",
+        "more": {"deep": picture},
+    }
+    job = fake[1].submit("copy", "photos/a.png", "out/job/", **params)
+    there = fake[1].upload(picture)
+    assert job.status.spec["params"] == {
+        "guide": there,
+        "styles": [f"{there}=0.5", "photos/there.png"],
+        "word": "tabby",
+        "more": {"deep": there},
+    }
+
+
+def test_a_path_below_a_root_means_the_one_of_the_service(
+    fake: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").touch()
+    service, client = fake
+    client.submit("copy", "photos/a.png", "out/job/")
+    assert not service.uploads
+    client.submit("copy", "./photos/a.png", "out/job/")
+    assert service.uploads
+
+
+# Results
+
+
+@pytest.mark.parametrize("path", ["out/job/../../x.png", "out/job//etc/x.png", "..", "out/job/.."])
+def test_no_result_leaves_the_folder(fake: Pair, tmp_path: Path, path: str) -> None:
+    service, client = fake
+    job = client.submit("copy", "photos/", "out/job/")
+    service.paths = [path]
+    with pytest.raises(BadOutput, match="not below its job's output"):
+        job.fetch(tmp_path / "fetched")
+    assert not list(tmp_path.rglob("*.png"))
+
+
+def test_a_film_is_fetched_under_its_own_name(fake: Pair, tmp_path: Path) -> None:
+    service, client = fake
+    job = client.submit("copy", "photos/a.mp4", "out/b.mp4")
+    service.paths = ["out/b.mp4"]
+    assert job.fetch(tmp_path) == [tmp_path / "b.mp4"]

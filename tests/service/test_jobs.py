@@ -1,0 +1,199 @@
+"""Jobs over HTTP: submit, list, look, change, forget."""
+
+import pytest
+
+from farm.model.messages import Failure, Reason
+
+from .conftest import Serve, Served, has_ended
+
+RUNNING = {"a": ["hang"]}
+
+
+def test_a_submitted_job_is_rendered(served: Served) -> None:
+    job = served.finished()
+    assert job["state"] == "completed"
+    assert job["progress"] == 1
+    assert job["counts"] == {"succeeded": 3}
+    assert (served.folder / "out" / "job" / "c.png").is_file()
+
+
+def test_a_job_is_shown_with_locations_below_roots_only(served: Served) -> None:
+    job = served.finished()
+    assert job["spec"]["inputs"] == ["photos"]
+    assert job["spec"]["output"] == "out/job/"
+    units = served.client.get(f"/api/jobs/{job['id']}/units").text
+    assert str(served.folder) not in units + str(job)
+
+
+def test_the_same_token_of_a_client_gives_the_same_job(served: Served) -> None:
+    first = served.submit(token="form 7")  # noqa: S106 - of a client
+    again = served.submit(token="form 7")  # noqa: S106
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["id"] == again.json()["id"]
+
+
+def test_jobs_are_listed_by_pages_newest_first(served: Served) -> None:
+    jobs = [served.finished(output=f"out/{n}/")["id"] for n in range(3)]
+    page = served.client.get("/api/jobs", params={"limit": 2}).json()
+    rest = served.client.get("/api/jobs", params={"limit": 2, "after": page["next"]}).json()
+    assert [job["id"] for job in page["jobs"] + rest["jobs"]] == jobs[::-1]
+    assert rest["next"] is None
+
+
+def test_a_job_has_a_name_and_an_owner(serve: Serve) -> None:
+    with serve(token=True) as served:
+        named = served.finished(name="<b>clouds</b>", output="out/1/")
+        other = served.finished(owner="ada", output="out/2/")
+        assert (named["name"], named["owner"], other["owner"]) == ("<b>clouds</b>", "me", "ada")
+        listed = served.client.get("/api/jobs", params={"owner": "ada"}).json()["jobs"]
+    assert [job["id"] for job in listed] == [other["id"]]
+
+
+def test_units_are_listed_by_pages_in_order(served: Served) -> None:
+    job = served.finished()["id"]
+    page = served.client.get(f"/api/jobs/{job}/units", params={"limit": 2}).json()
+    rest = served.client.get(f"/api/jobs/{job}/units", params={"after": page["next"]}).json()
+    assert [unit["name"] for unit in page["units"] + rest["units"]] == ["a", "b", "c"]
+
+
+def test_a_unit_tells_its_story(served: Served) -> None:
+    job = served.finished()["id"]
+    unit = served.client.get(f"/api/jobs/{job}/units/1").json()
+    assert unit["source"] == "photos/b.png"
+    assert [line["state"] for line in unit["story"]] == ["leased", "running", "succeeded"]
+
+
+def test_a_failure_is_told_with_its_attempt(serve: Serve) -> None:
+    ends = {"a": [Failure(Reason.USER_ERROR, "it is damaged", is_fatal=True)]}
+    with serve(ends) as served:
+        job = served.finished()["id"]
+        unit = served.client.get(f"/api/jobs/{job}/units/0").json()
+    assert unit["state"] == "quarantined"
+    assert unit["failures"] == [{"attempt": 1, "reason": "user_error", "message": "it is damaged"}]
+
+
+def test_a_job_is_paused_continued_and_cancelled(serve: Serve) -> None:
+    with serve(RUNNING) as served:
+        job = served.submit().json()["id"]
+        for wanted in ("pause", "run", "cancel"):
+            changed = served.client.patch(f"/api/jobs/{job}", json={"wanted": wanted})
+            assert changed.json()["wanted"] == wanted
+        assert served.wait(job, has_ended)["state"] == "cancelled"
+        late = served.client.patch(f"/api/jobs/{job}", json={"wanted": "run"})
+        assert late.status_code == 409
+
+
+def test_a_priority_is_changed_while_a_job_runs(serve: Serve) -> None:
+    with serve(RUNNING) as served:
+        job = served.submit().json()["id"]
+        changed = served.client.patch(f"/api/jobs/{job}", json={"priority": 90})
+        assert changed.json()["priority"] == 90
+        assert served.client.patch(f"/api/jobs/{job}", json={"priority": 101}).status_code == 400
+
+
+def test_a_job_that_has_ended_is_forgotten_and_its_files_stay(serve: Serve) -> None:
+    with serve(RUNNING) as served:
+        job = served.submit().json()["id"]
+        assert served.client.delete(f"/api/jobs/{job}").status_code == 409
+        served.client.patch(f"/api/jobs/{job}", json={"wanted": "cancel"})
+        served.wait(job, has_ended)
+        done = served.finished(output="out/other/", inputs=["photos/b.png"])["id"]
+        assert served.client.delete(f"/api/jobs/{done}").status_code == 204
+        assert (served.folder / "out" / "other" / "b.png").is_file()
+        listed = served.client.get("/api/jobs").json()["jobs"]
+        assert [each["id"] for each in listed] == [job]
+        assert served.client.get(f"/api/jobs/{done}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"params": {"amount": 2}}, "params.amount"),
+        ({"params": {"size": 2}}, "params.size"),
+        ({"task": "coyp"}, "task"),
+        ({"priority": 101}, "priority"),
+        ({"inputs": []}, "inputs"),
+        ({"plan": {"tile": -1}}, "plan.tile"),
+        ({"code": "import os"}, "code"),
+        ({"name": "a\0b"}, "name"),
+    ],
+)
+def test_a_refusal_names_the_field(served: Served, changes: dict[str, object], field: str) -> None:
+    answer = served.submit(**changes)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["code"], error["field"]) == ("bad_request", field)
+    assert "\n" not in error["message"]
+
+
+def test_a_dry_run_tells_what_a_job_would_cost_and_leaves_nothing(served: Served) -> None:
+    body = {"task": "copy", "inputs": ["photos/"], "output": "out/dry/"}
+
+    def ask() -> dict[str, object]:
+        answer = served.client.post("/api/jobs", params={"dry_run": True}, json=body)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, object] = answer.json()
+        return found
+
+    before = ask()
+    assert (before["units"], before["pixels"], before["seconds"]) == (3, 192, None)
+    assert served.client.get("/api/jobs").json()["jobs"] == []
+    assert not (served.folder / "out" / "dry").exists()
+    served.finished()
+    after = ask()
+    assert (after["based_on"], after["seconds_per_megapixel"]) == (3, 37500)
+    assert after["seconds"] == pytest.approx(37500 * 192e-6)
+
+
+def test_a_job_has_a_largest_number_of_frames(served: Served) -> None:
+    answer = served.submit(task="zoom", inputs=["photos/a.png"], frames="1-1000001")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+
+
+def test_the_queue_has_a_largest_length(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("farm.service.desk.MOST_JOBS", 1)
+    with serve(RUNNING) as served:
+        assert served.submit().status_code == 201
+        answer = served.submit(output="out/other/")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "busy")
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1001", "after=../x", "state=lost", "limit=x", "after=%00"]
+)
+def test_a_page_has_a_size_and_a_place(served: Served, query: str) -> None:
+    assert served.client.get(f"/api/jobs?{query}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "path", ["jobs/nothing", "jobs/nothing/units", "jobs/nothing/why", "nothing"]
+)
+def test_what_is_not_there_is_not_found(served: Served, path: str) -> None:
+    answer = served.client.get(f"/api/{path}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_the_farm_is_told_in_one_word(serve: Serve) -> None:
+    with serve(RUNNING) as served:
+        job = served.submit().json()["id"]
+        served.wait(job, lambda job: job["counts"].get("running") == 1)
+        farm = served.client.get("/api/farm").json()
+        assert (farm["state"], farm["workers"]) == ("active", {"idle": 0, "busy": 1})
+        (worker,) = served.client.get("/api/workers").json()["workers"]
+        assert worker["unit"] == {"job": job, "name": "a", "done": 0.5}
+
+
+def test_a_farm_goes_on_after_a_restart(serve: Serve) -> None:
+    with serve(RUNNING) as served:
+        job = served.submit().json()["id"]
+        served.wait(job, lambda job: job["counts"].get("running") == 1)
+    with serve() as served:
+        assert served.wait(job, has_ended)["counts"] == {"succeeded": 3}
+
+
+def test_tasks_come_with_the_schema_of_their_parameters(served: Served) -> None:
+    tasks = {task["name"]: task for task in served.client.get("/api/tasks").json()["tasks"]}
+    assert tasks["copy"]["kind"] == "effect"
+    assert tasks["copy"]["title"] == "Leave the picture as it is."
+    assert tasks["copy"]["schema"]["properties"]["amount"]["maximum"] == 1
+    assert tasks["dream"]["plugin"] == "dream"
