@@ -36,7 +36,7 @@ def place(folder: Path) -> Command:
     (folder / "more" / "weights.safetensors").write_bytes(WEIGHTS.read_bytes())
     (folder / "more" / "run").mkdir()
     for name in ("trained.safetensors", "run/generator.safetensors"):
-        (folder / "more" / name).write_bytes(find("eddies").read_bytes())
+        (folder / "more" / name).write_bytes(Path(find("eddies")).read_bytes())
     return Command(folder)
 
 
@@ -84,6 +84,6 @@ def test_the_record_of_a_trained_network_names_it_and_no_other(
     command = place(tmp_path / "here")
     command.run(*JOBS[job], "-o", "out/")
     record = record_of(command)
-    assert record["params"]["fast"] == {"name": name, "sha256": sha256_file(find("eddies"))}
+    assert record["params"]["fast"] == {"name": name, "sha256": sha256_file(Path(find("eddies")))}
     assert record["networks"] == {}
     assert not {"network", "weights"} & {*record["params"]}
