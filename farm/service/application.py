@@ -84,10 +84,20 @@ async def _on_invalid(_request: Request, error: Exception) -> JSONResponse:
     return _answer(400, Fault(code="bad_request", field=field[:200], message=message[:500]))
 
 
+_DETAILS: Final = {
+    404: "there is nothing at this path; GET /api/openapi.json lists the routes",
+    405: "this path does not take that method; GET /api/openapi.json lists the routes",
+}
+"""What the framework says in two words, by status."""
+
+
 async def _on_http_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code: Any = _CODES.get(error.status_code, "bad_request")
-    answer = _answer(error.status_code, Fault(code=code, message=str(error.detail)))
+    answer = _answer(
+        error.status_code,
+        Fault(code=code, message=_DETAILS.get(error.status_code, str(error.detail))),
+    )
     answer.headers.update(error.headers or {})
     return answer
 
