@@ -25,6 +25,7 @@ from farm.errors import BadInput, BadOutput
 from farm.media.bounds import one_line
 from farm.media.film.codecs import CODECS
 from farm.media.film.conversion import to_video_frame
+from farm.media.film.priority import ordinary_priority
 from farm.media.frame import Frame
 from farm.media.record import to_text
 from farm.model.film import FilmFormat
@@ -134,7 +135,8 @@ def _add_stream(
     stream.time_base = time_base
     _configure(stream, film_format, sample)
     try:
-        stream.codec_context.open()
+        with ordinary_priority():
+            stream.codec_context.open()
     except (FFmpegError, ValueError) as error:
         reason = f"{film_format.codec} cannot encode {sample.width}x{sample.height} pixels"
         raise BadOutput(target, f"{reason} ({one_line(error)})") from error

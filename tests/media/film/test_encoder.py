@@ -1,5 +1,6 @@
 """A part keeps its frames' times, colours and samples; equal input gives equal bytes."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -74,6 +75,24 @@ def test_an_encoder_looks_ahead_at_fewer_large_frames(
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports a process's own memory")
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="threads have no policy here")
+def test_no_thread_takes_real_time_priority(tmp_path: Path, pictures: Pictures) -> None:
+    """Only root may take it, so only then can this fail."""
+    found: set[int] = set()
+
+    def watched() -> Iterator[tuple[int, int, Frame]]:
+        for picture in pictures(range(6)):
+            yield picture
+            found.update(map(os.sched_getscheduler, own_threads()))
+
+    encode_part(str(tmp_path / "p.nut"), form_of("a.mkv", "av1"), watched(), {})
+    assert found.isdisjoint({os.SCHED_FIFO, os.SCHED_RR})
+
+
+def own_threads() -> Iterator[int]:
+    return (int(path.name) for path in Path("/proc/self/task").iterdir())
+
+
 def test_the_memory_of_an_encoder_is_released(tmp_path: Path) -> None:
     command = [sys.executable, "-c", GROWTH, str(tmp_path / "a.nut")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
