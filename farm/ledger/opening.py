@@ -1,5 +1,7 @@
 """Connects to the ledger's database: a file of SQLite, or PostgreSQL by URL."""
 
+import sqlite3
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +24,9 @@ _PRAGMAS: Final = (
     "foreign_keys=ON",
 )
 
+
+_INSIST_SECONDS: Final = 3.0
+"""How long a farm waits for others that create the same ledger."""
 
 _SIZES: Final = {
     "sqlite": "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
@@ -99,7 +104,21 @@ def _sqlite_engine(url: URL) -> Engine:
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     for pragma in _PRAGMAS:
-        connection.execute(f"PRAGMA {pragma}")
+        _insist(connection, f"PRAGMA {pragma}")
+
+
+def _insist(connection: Any, statement: str) -> None:
+    """Run a statement that SQLite refuses at once, whatever its timeout, while another farm runs it."""
+    deadline = time.monotonic() + _INSIST_SECONDS
+    while True:
+        try:
+            connection.execute(statement)
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:
