@@ -85,6 +85,7 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                self._note(scope, status)  # whoever has the answer finds the line
                 added = MutableHeaders(scope=message)
                 for name, value in _HEADERS:
                     added.setdefault(name, value)
@@ -101,17 +102,19 @@ class Guard:
             else:
                 await self._pass(scope, headers, receive, send_safely)
         finally:
-            template = getattr(scope.get("route"), "path", None) or "other"
-            self._count(scope["method"], template, status, monotonic() - began)
-            if scope["method"] not in SAFE:
-                self._note(scope, template, token, status)
+            self._count(scope["method"], _template(scope), status, monotonic() - began)
+            if not status:
+                self._note(scope, status)
 
-    def _note(self, scope: Scope, template: str, token: Token | None, status: int) -> None:
-        client = scope.get("client")
+    def _note(self, scope: Scope, status: int) -> None:
+        """Add a line to the audit if a request asks for a change. status: 0 if it got no answer."""
+        if scope["method"] in SAFE:
+            return
+        token, client = scope["state"]["token"], scope.get("client")
         self._rules.audit.note(
             token=token.id if token else "",
             address=client[0] if client else "",
-            action=f"{scope['method']} {template}",
+            action=f"{scope['method']} {_template(scope)}",
             job=scope["state"].get("job") or scope.get("path_params", {}).get("job", ""),
             status=status,
         )
@@ -159,6 +162,11 @@ class Guard:
         await self._app(scope, body.receive, send_unless_too_large)
         if body.is_too_large:
             await _too_large()(scope, receive, send)
+
+
+def _template(scope: Scope) -> str:
+    """Return the path of a request with names in place of its values."""
+    return getattr(scope.get("route"), "path", None) or "other"
 
 
 class _Body:
