@@ -99,10 +99,14 @@ class Board:
         if event.state == "gone":
             self._workers.pop(event.worker, None)
             return
-        known = {joined.worker: joined for joined in self._joined()}
-        joined = known.get(event.worker, WorkerJoined(event.worker, event.kind))
-        now = self._clock.time()
+        before, now = self._workers.get(event.worker), self._clock.time()
+        joined = before.joined if before else self._introduction(event)
         self._workers[event.worker] = WorkerNow(joined, event.state, now, event.reason)
+
+    def _introduction(self, event: WorkerChanged) -> WorkerJoined:
+        """Return what a worker that is new here said of itself; a refused one said nothing."""
+        said = (joined for joined in self._joined() if joined.worker == event.worker)
+        return next(said, WorkerJoined(event.worker, event.kind))
 
     def _note_unit(self, event: UnitChanged) -> None:
         key = event.unit.job, event.unit.name
@@ -136,16 +140,15 @@ class Board:
         with self._lock:
             return [self._workers[name] for name in sorted(self._workers)]
 
-    def running(self, job: str | None = None) -> dict[str, RunningUnit]:
-        """Return the units that workers hold, of one job or of all, by name."""
+    def running(self, job: str) -> dict[str, RunningUnit]:
+        """Return the units of a job that workers hold, by name."""
         with self._lock:
-            units = [u for u in self._running.values() if job in {None, u.job}]
-        return {unit.name: unit for unit in units}
+            return {unit.name: unit for unit in self._running.values() if unit.job == job}
 
-    def held_by(self, worker: str) -> RunningUnit | None:
-        """Return the unit that a worker holds, if it reports one."""
+    def held(self) -> dict[str, RunningUnit]:
+        """Return the units that workers hold, by the worker that reports on each."""
         with self._lock:
-            return next((u for u in self._running.values() if u.worker == worker), None)
+            return {unit.worker: unit for unit in self._running.values()}
 
     def seconds_left(self, job: str, units: int) -> float | None:
         """Return how long a job's remaining units take at its pace; None before that can be told."""

@@ -17,6 +17,7 @@ from farm.app import Farm
 from farm.errors import BadParameter, Busy, Conflict, LedgerUnavailable, NotFound
 from farm.host.registry import Registry
 from farm.host.task import Run
+from farm.model.history import UnitRecord
 from farm.model.job import Job, JobState
 from farm.model.unit import UnitState
 from farm.model.work import Blend, Render
@@ -89,7 +90,7 @@ class Desk:
 
     def workers(self) -> wire.Workers:
         """Return every worker with the unit that it holds."""
-        held = {unit.worker: unit for unit in self.board.running().values()}
+        held = self.board.held()
         return wire.Workers(
             workers=[views.worker(now, held.get(now.joined.worker)) for now in self.board.workers()]
         )
@@ -203,7 +204,7 @@ class Desk:
         story = self.ledger.unit_story(job, record.unit.name)
         return views.unit_details(view, record, story, self.roots)
 
-    def record(self, job: str, number: int) -> "views.UnitRecord":
+    def record(self, job: str, number: int) -> UnitRecord:
         """Return what the ledger knows of a unit. Raises NotFound."""
         self.stored(job)
         found = self.ledger.units_page(job, number - 1, 1)
@@ -253,7 +254,7 @@ class Desk:
 
     def results(self, job: str, after: int, limit: int) -> wire.Results:
         """Return a page of the files that a job has written. Raises NotFound."""
-        places, last = self._output(job).page(after, limit)
+        places, last = self._output(self.stored(job)).page(after, limit)
         shown = [
             wire.Result(path=self.roots.shown(p.location), size=p.size, unit=p.unit) for p in places
         ]
@@ -261,18 +262,18 @@ class Desk:
 
     def result(self, job: str, path: str) -> tuple[Path, str]:
         """Return a file that a job has written, on this machine, and its name. Raises NotFound."""
-        output = self._output(job)
+        output = self._output(self.stored(job))
         location = self.roots.resolve(path)
         return output.find(location), storage.name(location)
 
     def zip(self, job: str) -> Iterator[bytes]:
         """Return all files that a job has written as a zip, in pieces. Raises NotFound, Busy."""
-        output, spec = self._output(job), self.stored(job).spec
+        current = self.stored(job)
+        target = storage.absolute(current.spec.output)
+        is_folder = self.is_run(current) or storage.is_folder(target)
         if not self._zips.acquire(blocking=False):
             raise Busy(f"{ZIPS} zips are being sent; ask again later")
-        target = storage.absolute(spec.output)
-        is_folder = self.is_run(self.stored(job)) or storage.is_folder(target)
-        return self._zip(output, target if is_folder else storage.parent(target))
+        return self._zip(self._output(current), target if is_folder else storage.parent(target))
 
     def _zip(self, output: Output, folder: str) -> Iterator[bytes]:
         try:
@@ -280,9 +281,8 @@ class Desk:
         finally:
             self._zips.release()
 
-    def _output(self, job: str) -> Output:
-        current = self.stored(job)
-        return Output(self.ledger, current, is_run=self.is_run(current))
+    def _output(self, job: Job) -> Output:
+        return Output(self.ledger, job, is_run=self.is_run(job))
 
     def unit_picture(self, job: str, number: int, of: str, side: int) -> Thumbnail:
         """Return what a unit reads or has written, small. Raises NotFound, BadInput, Busy."""

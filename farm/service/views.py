@@ -14,7 +14,6 @@ from farm.service.requests import shown_spec
 from farm.service.roots import Roots
 
 __all__ = [
-    "UnitRecord",
     "farm_state",
     "job",
     "story_line",
