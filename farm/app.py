@@ -113,16 +113,10 @@ def open_farm(
         if metrics_port is not None:
             metrics = _serve_metrics(registry, metrics_port, stack)
             observers = [*observers, metrics]
-        executor = make()
-        stack.callback(executor.close)
-        check = in_own_thread(task_check(registry, partial(check_context, registry)))
-        controller = Controller(
-            registry, executor, ledger, observers=observers, check=check, policy=policy
-        )
-        stack.callback(controller.close)
+        farm = _join(registry, make, ledger, observers=observers, policy=policy, stack=stack)
         if metrics:
-            metrics.watch(controller.scheduler)
-        yield Farm(controller, ledger)
+            metrics.watch(farm.controller.scheduler)
+        yield farm
 
 
 @contextmanager
@@ -142,15 +136,28 @@ def open_service(
         ledger = Ledger.open(ledger_url)
         stack.callback(ledger.close)
         ledger.hold(SystemClock().time())
-        executor = make()
-        stack.callback(executor.close)
-        check = in_own_thread(task_check(registry, partial(check_context, registry)))
         policy = Policy(waits_for_workers=True)
-        controller = Controller(
-            registry, executor, ledger, observers=observers, check=check, policy=policy
-        )
-        stack.callback(controller.close)
-        yield Farm(controller, ledger)
+        yield _join(registry, make, ledger, observers=observers, policy=policy, stack=stack)
+
+
+def _join(
+    registry: Registry,
+    make: Callable[[], Executor],
+    ledger: Ledger,
+    *,
+    observers: Sequence[Observer],
+    policy: Policy,
+    stack: ExitStack,
+) -> Farm:
+    """Return a farm on an open ledger, which the stack closes."""
+    executor = make()
+    stack.callback(executor.close)
+    check = in_own_thread(task_check(registry, partial(check_context, registry)))
+    controller = Controller(
+        registry, executor, ledger, observers=observers, check=check, policy=policy
+    )
+    stack.callback(controller.close)
+    return Farm(controller, ledger)
 
 
 def make_executor(registry: Registry, pool: ExecutorOptions | None) -> Executor:

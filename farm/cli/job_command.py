@@ -1,9 +1,9 @@
 """``farm job ID``: show one job, watch it, change what is wanted of it, fetch its results."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -18,6 +18,9 @@ from farm.cli.root import registry_of
 from farm.cli.streams import echo, write
 from farm.cli.table import show_json, show_table
 from farm.model.job import MOST_URGENT, JobSpec
+
+if TYPE_CHECKING:
+    from farm.client import JobHandle, JobStatus
 
 _LOG: Final = ("at", "unit", "state", "attempt", "worker", "reason")
 
@@ -108,8 +111,7 @@ def watch(*, server: str | None, is_json: bool) -> Exit:
 @AS_JSON
 def pause(*, server: str | None, is_json: bool) -> None:
     """Start no more frames; those that run are finished."""
-    with client_of(server) as client:
-        _told(client.job(_id()).pause().model_dump(), is_json=is_json)
+    _ask(server, lambda job: job.pause(), is_json=is_json)
 
 
 @job.command()
@@ -117,8 +119,7 @@ def pause(*, server: str | None, is_json: bool) -> None:
 @AS_JSON
 def resume(*, server: str | None, is_json: bool) -> None:
     """Go on with the paused job."""
-    with client_of(server) as client:
-        _told(client.job(_id()).resume().model_dump(), is_json=is_json)
+    _ask(server, lambda job: job.resume(), is_json=is_json)
 
 
 @job.command()
@@ -126,8 +127,7 @@ def resume(*, server: str | None, is_json: bool) -> None:
 @AS_JSON
 def cancel(*, server: str | None, is_json: bool) -> None:
     """End the job. Files that are finished stay."""
-    with client_of(server) as client:
-        _told(client.job(_id()).cancel().model_dump(), is_json=is_json)
+    _ask(server, lambda job: job.cancel(), is_json=is_json)
 
 
 @job.command()
@@ -136,8 +136,7 @@ def cancel(*, server: str | None, is_json: bool) -> None:
 @AS_JSON
 def priority(*, number: int, server: str | None, is_json: bool) -> None:
     """Set the priority to NUMBER, 0 to 100. Jobs with a higher one run first."""
-    with client_of(server) as client:
-        _told(client.job(_id()).set_priority(number).model_dump(), is_json=is_json)
+    _ask(server, lambda job: job.set_priority(number), is_json=is_json)
 
 
 @job.command()
@@ -147,8 +146,7 @@ def priority(*, number: int, server: str | None, is_json: bool) -> None:
 def retry(context: click.Context, *, server: str | None, is_json: bool) -> None:
     """Try failed frames again. Without a farm, print the command that does."""
     if server_of(server):
-        with client_of(server) as client:
-            _told(client.job(_id()).retry().model_dump(), is_json=is_json)
+        _ask(server, lambda job: job.retry(), is_json=is_json)
         return
     with opened_ledger() as ledger:
         known = described(found(ledger, _id()), {})
@@ -219,9 +217,13 @@ def fetch(*, folder: Path, server: str | None, is_json: bool) -> None:
         echo(f"fetched {len(paths):,} file{'' if len(paths) == 1 else 's'} into {folder}")
 
 
-def _told(known: Mapping[str, Any], *, is_json: bool) -> None:
-    """Show what has become of a job after a change."""
+def _ask(
+    server: str | None, change: Callable[["JobHandle"], "JobStatus"], *, is_json: bool
+) -> None:
+    """Ask a farm to change the job, and show what has become of it."""
+    with client_of(server) as client:
+        known = change(client.job(_id()))
     if is_json:
-        show_json(known)
+        show_json(known.model_dump())
     else:
-        echo(f"{known['id']} is {known['state']}, priority {known['priority']}")
+        echo(f"{known.id} is {known.state}, priority {known.priority}")

@@ -27,7 +27,7 @@ PORT: Final = 8420
 
 
 @click.command()
-@click.option("--address", metavar="ADDRESS", help="Ray cluster to run on, such as auto.")
+@click.option("--address", metavar="ADDRESS", help="Ray cluster to run on, such as 10.0.0.1:6379.")
 @click.option(
     "--workers",
     type=Whole(1),
@@ -72,7 +72,7 @@ def serve(
     token_file: Path | None,
     keep: float,
 ) -> int:
-    """Run the farm as a service, with a page, for programs and people.
+    """Run the farm as a service that takes jobs over HTTP.
 
     It goes on with every job in its ledger. Beyond this machine it asks for a token. Ctrl-C stops
     it in order: running frames are rendered again when it starts next.

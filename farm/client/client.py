@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from farm.client.connection import Connection
+from farm.client.connection import Connection, quoted
 from farm.client.job_handle import JobHandle
 from farm.client.job_status import JobStatus
 from farm.client.sending import LocalFiles, send_file
@@ -89,7 +89,7 @@ class Client:
 
     def job(self, job: str) -> JobHandle:
         """Return the job with this id."""
-        return self._handle(self._connection.get(f"/api/jobs/{_segment(job)}"))
+        return self._handle(self._connection.get(f"/api/jobs/{quoted(job)}"))
 
     def jobs(
         self, *, state: str | None = None, task: str | None = None, limit: int | None = None
@@ -121,10 +121,3 @@ class Client:
 
     def _handle(self, answer: dict[str, Any]) -> JobHandle:
         return JobHandle(self._connection, JobStatus.model_validate(answer))
-
-
-def _segment(job: str) -> str:
-    """Return an id as a part of a path, so that it names nothing else."""
-    from urllib.parse import quote
-
-    return quote(job, safe="")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -116,6 +116,11 @@ class Connection:
 
     def _stranger(self, reason: str = "its answer is no JSON") -> ServerUnavailable:
         return ServerUnavailable(self.server, f"something else does; {reason}")
+
+
+def quoted(text: str) -> str:
+    """Return a text as one part of a path or of a query, so that it stands for nothing else."""
+    return quote(text, safe="")
 
 
 def _checked(server: str) -> str:

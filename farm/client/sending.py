@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, BinaryIO, Final
-from urllib.parse import quote
 
 from farm import storage
-from farm.client.connection import TRIES, Connection
+from farm.client.connection import TRIES, Connection, quoted
 from farm.errors import BadInput, Conflict, NotFound
 
 PIECE_BYTES: Final = 8 * 2**20
@@ -20,7 +19,7 @@ def send_file(connection: Connection, path: Path) -> str:
     try:
         digest = storage.sha256_file(path)
         with path.open("rb") as file:
-            return _send_rest(connection, file, f"/api/uploads/{digest}?name={_quoted(path.name)}")
+            return _send_rest(connection, file, f"/api/uploads/{digest}?name={quoted(path.name)}")
     except OSError as error:
         raise BadInput(str(path), (error.strerror or str(error)).lower()) from error
 
@@ -50,10 +49,6 @@ def _send_rest(connection: Connection, file: BinaryIO, url: str) -> str:
         if answer.status_code != HTTPStatus.PERMANENT_REDIRECT:
             return str(answer.json()["path"])
         start = _next_byte(answer.headers.get("range", ""))
-
-
-def _quoted(name: str) -> str:
-    return quote(name, safe="")
 
 
 def _arrived(connection: Connection, url: str) -> int:

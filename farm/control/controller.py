@@ -190,11 +190,11 @@ class Controller:
         jobs have failed, if there are no workers and none can join, unless the policy is to wait.
         """
         self._inbox.empty()
-        if not self.scheduler.is_done:
-            self._start_workers()  # before is_stopped is asked, a signal still interrupts it
-        while not self._is_done and not is_stopped():
+        while not self._is_done:
             if not self.scheduler.is_done:
-                self._start_workers()
+                self._start_workers()  # until is_stopped is asked, a signal interrupts it
+            if is_stopped():
+                break
             self._step()
             if self._lack and not self._waits_for_workers:
                 raise WorkerError(self._lack)

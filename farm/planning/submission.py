@@ -145,7 +145,8 @@ class Planner:
             units = plan_run(name, task.name, spec.inputs, target, spec.workers)
         else:
             footage, films = self._read_footage(spec, sources)
-            workers = spec.workers if is_shared(footage, spec.plan.tile) else 1
+            may_share = spec.workers != 1 and is_shared(footage, spec.plan.tile)
+            workers = spec.workers if may_share else 1
             units = plan_units(name, footage, spec.film, workers)
         read = Inputs([*files, *(source.url for source in sources)])
         read.check(unit.target for unit in units)

@@ -13,18 +13,18 @@ from farm.errors import BadParameter
 from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.ledger import Ledger
-from farm.media import read_still, to_levels
+from farm.media import read_still
 from farm.media.blank import is_blank
 from farm.media.film import is_film
 from farm.model.job import MOST_URGENT, JobSpec
 from farm.planning.inputs import list_inputs
 from farm.planning.submission import new_id
+from farm.service.thumbnails import MAX_PIXELS, shrunk
 
 __all__ = ["Previews"]
 
 SIDE: Final = 320
 """Longest side in pixels."""
-MAX_PIXELS: Final = 2**26
 KEPT_SECONDS: Final = 3600.0
 
 
@@ -62,12 +62,7 @@ class Previews:
 
     @staticmethod
     def _write_small(url: str, target: Path) -> None:
-        from PIL import Image
-
-        frame = read_still(url, max_pixels=MAX_PIXELS)
-        picture = Image.fromarray(to_levels(frame.pixels, 8))
-        picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-        picture.save(target)
+        shrunk(read_still(url, max_pixels=MAX_PIXELS), SIDE).save(target)
 
     def forget(self, ledger: Ledger) -> None:
         """Remove the previews that have ended and are old, with their jobs."""

@@ -11,14 +11,12 @@ from farm import storage
 from farm.errors import FarmError, NotFound
 from farm.ledger import Ledger
 from farm.model.job import Job
-from farm.model.unit import UnitState
 
 __all__ = ["FilePlace", "Output", "zipped"]
 
 PIECE: Final = 2**18
 MOST_FILES: Final = 100_000
 """Files of a run that are listed."""
-_DONE: Final = frozenset({UnitState.SUCCEEDED, UnitState.SKIPPED})
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Output:
             folder = storage.absolute(self._job.spec.output)
             return location.startswith(f"{folder}/") and storage.is_file(location)
         record = self._ledger.unit_at(self._job.id, location)
-        is_result = record is not None and record.state in _DONE and not record.unit.is_working
+        is_result = record is not None and record.state.is_done and not record.unit.is_working
         return is_result and storage.is_file(location)
 
     def _numbered(self, after: int) -> Iterator[tuple[int, FilePlace]]:
@@ -80,7 +78,7 @@ class Output:
         while page := self._ledger.units_page(self._job.id, after, 500):
             for record in page:
                 after = record.number
-                if record.state in _DONE and not record.unit.is_working:
+                if record.state.is_done and not record.unit.is_working:
                     size = _size(record.unit.target)
                     if size is not None:
                         yield after, FilePlace(record.unit.target, size, after)

@@ -16,9 +16,11 @@ from farm.media.blank import is_blank
 from farm.model.film import Moment
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from farm.media import Frame
 
-__all__ = ["SIDES", "Pictures", "Thumbnail"]
+__all__ = ["MAX_PIXELS", "SIDES", "Pictures", "Thumbnail", "shrunk"]
 
 SIDES: Final = (200, 600, 1200)
 """Longest sides in pixels."""
@@ -104,9 +106,15 @@ def _read(location: str, moment: Moment | None) -> "Frame":
 
 
 def _jpeg(frame: "Frame", side: int) -> bytes:
+    file = BytesIO()
+    shrunk(frame, side).save(file, "JPEG", quality=_QUALITY)
+    return file.getvalue()
+
+
+def shrunk(frame: "Frame", side: int) -> "Image.Image":
+    """Return a picture of 8 bits per channel with this longest side at most."""
     from PIL import Image
 
-    picture, file = Image.fromarray(to_levels(frame.pixels, 8)), BytesIO()
+    picture = Image.fromarray(to_levels(frame.pixels, 8))
     picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    picture.save(file, "JPEG", quality=_QUALITY)
-    return file.getvalue()
+    return picture
