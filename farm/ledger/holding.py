@@ -130,7 +130,7 @@ def cancel(connection: Connection, farm: FarmProcess, job: str, now: float, reas
     """Cancel a job whose owner is dead, unless it has ended. Raises JobHeld if its owner lives."""
     row = _unowned(connection, farm, job, now)
     if not JobState(row.state).is_final:
-        ended = {"state": JobState.CANCELLED, "reason": reason, "ended": now}
+        ended = {"state": JobState.CANCELLED, "reason": reason, "ended": now, "since": now}
         ended |= {"epoch": row.epoch + 1}
         connection.execute(update(jobs).where(jobs.c.id == job).values(ended))
 

@@ -179,6 +179,7 @@ def _job_row(job: Job) -> dict[str, object]:
         "priority": job.spec.priority,
         "reason": storable(job.reason),
         "device": storable(job.device),
+        "since": job.since,
     }
 
 

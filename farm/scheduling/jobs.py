@@ -52,6 +52,7 @@ class ScheduledJob:
         self.failed_frames = sum(entry.is_failed_frame(entry.state) for entry in self.entries)
         self.wanted = sum(entry.wanted_workers(entry.state) for entry in self.entries)
         self.queued_since, self.idle_since = job.created, now
+        self._changed_at = now
         self.given_up = ""
         self.hold: JobHold | None = None
         self.lack, self.lacks_workers, self.has_room = "", False, True
@@ -93,7 +94,7 @@ class ScheduledJob:
     def want(self, wanted: Wanted, now: float) -> None:
         """Record what the user wants the job to do."""
         self.job = replace(self.job, wanted=wanted)
-        self.idle_since = now
+        self.idle_since = self._changed_at = now
         self._emit(JobChanged(self.job))
 
     def prioritise(self, priority: int) -> None:
@@ -113,7 +114,8 @@ class ScheduledJob:
         before = self.job.state
         if self._is_unsaid or state is not before or reason != self.job.reason:
             self._is_unsaid = False
-            self.job = replace(self.job, state=state, reason=reason)
+            since = self.job.since if state is before else self._changed_at
+            self.job = replace(self.job, state=state, reason=reason, since=since)
             self._census.change_job(before, state)
             self._emit(JobChanged(self.job))
 
@@ -128,7 +130,9 @@ class ScheduledJob:
             return JobState.FAILED, f"{self.given_up}; {failed} of {total} units not finished"
         if failed == total:
             return JobState.FAILED, "nothing was finished"
-        return JobState.COMPLETED, f"{failed} of {total} failed" if failed else ""
+        if failed:
+            return JobState.COMPLETED_WITH_FAILURES, f"{failed} of {total} failed"
+        return JobState.COMPLETED, ""
 
     def _unfinished_state(self) -> tuple[JobState, str]:
         if self.job.wanted is Wanted.PAUSE and not self.held:
@@ -184,7 +188,7 @@ class ScheduledJob:
 
         retry_at: Unix seconds, for RETRY_WAIT. Raises FarmBug if TRANSITIONS does not allow it.
         """
-        since, worker = entry.since, next(iter(workers), worker)
+        since, worker, self._changed_at = entry.since, next(iter(workers), worker), now
         before = entry.enter(state, now, worker, reason)
         self._count(entry, before, state, now)
         waited = now - since if state is S.LEASED else 0.0

@@ -107,7 +107,7 @@ def job(
         task=current.spec.task,
         state=current.state,
         reason=roots.hidden(current.reason),
-        since=current.created,
+        since=current.since,
         wanted=current.wanted,
         priority=current.spec.priority,
         created=current.created,
