@@ -43,6 +43,12 @@ def remove_some(connection: Connection, job: str) -> bool:
     return False
 
 
+def remove_unplanned(connection: Connection, job: str, owner: str, epoch: int) -> None:
+    """Remove a job that was never planned, if its owner and epoch are these."""
+    own = jobs.c.owner == owner, jobs.c.epoch == epoch, jobs.c.state == JobState.PLANNING
+    connection.execute(delete(jobs).where(jobs.c.id == job, *own))
+
+
 def _remove_rows(connection: Connection, table: Table, number: Any, job: str) -> bool:
     """Remove the first rows of a job from a table; return whether there were any."""
     of_job = table.c.job == job

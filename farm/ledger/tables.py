@@ -69,8 +69,8 @@ jobs = Table(
     Index("ix_jobs_task_state", "task", "state", "created", "id"),
     Index("ix_jobs_owner", "owner"),
 )
-"""task, output: of the spec. is_resumed: whatever earlier jobs with this key are known to have
-finished is in this job's units too. counts: of units by state, as JSON. owner: the farm that may
+"""key, output: of the spec; empty until the job is planned. is_resumed: whatever earlier jobs with
+this key are known to have finished is in this job's units too, or will be once it is planned. counts: of units by state, as JSON. owner: the farm that may
 change the job. epoch: how many farms have owned it. writes: how often its owners have recorded
 changes. ended: Unix seconds. priority: instead of the spec's, if a farm has set it.
 since: Unix seconds at which it entered its state."""

@@ -150,8 +150,9 @@ def _flat(spec: JobSpec) -> dict[str, Any]:
 
 
 class JobState(StrEnum):
-    """States of a job. One that is completed with failures lacks units that failed for good."""
+    """States of a job. One that is being planned has no units yet; one that is completed with failures lacks units that failed for good."""
 
+    PLANNING = "planning"
     QUEUED = "queued"
     RUNNING = "running"
     PAUSED = "paused"

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 Word = Literal["idle", "active", "waiting", "degraded", "inoperative"]
-_OPEN: Final = (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)
+_OPEN: Final = tuple(state for state in JobState if not state.is_final)
 
 
 def farm_state(

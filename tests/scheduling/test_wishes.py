@@ -77,6 +77,19 @@ def test_a_job_says_since_when_it_is_in_its_state(bench: Bench) -> None:
     assert bench.scheduler.job("job").since == paused + 10
 
 
+def test_another_reason_is_no_other_state() -> None:
+    bench = Bench(Policy(waits_for_workers=True))
+    bench.submit("job", "a")
+    bench.join("w1")
+    started = bench.clock.time()
+    bench.pass_time(10)
+    bench.lose("w1")
+    bench.pass_time(3600)
+    job = bench.scheduler.job("job")
+    assert job.reason.startswith("waits for workers")
+    assert (job.state, job.since) == (JobState.RUNNING, started)
+
+
 def test_all_failed_units_are_tried_again_if_none_is_named(bench: Bench) -> None:
     bench.submit("job", "a", "b", "c")
     bench.join("w1")
