@@ -18,6 +18,7 @@ from farm.scheduling.census import Census
 from farm.scheduling.dependants import Dependants
 from farm.scheduling.holds import JobHold
 from farm.scheduling.owners import Owner
+from farm.scheduling.plugin_faults import PluginFaults
 from farm.scheduling.policy import job_order
 from farm.scheduling.unit_queues import UnitQueues
 from farm.scheduling.units import Lane, UnitEntry, make_entries
@@ -51,7 +52,7 @@ class ScheduledJob:
     for a refused input. wanted: number of workers that its rendering units hold or could use.
     queued_since: when it was created, or last gave workers back that others waited for.
     idle_since: when it last had no worker and began to wait for one. given_up: why the farm will not finish
-    the job; empty if it may. hold: why it starts no units for now. lack: what the farm lacks for it.
+    the job; empty if it may. plugin_faults: whether its plugin is broken. hold: why it starts no units for now. lack: what the farm lacks for it.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class ScheduledJob:
         self.wanted = sum(entry.wanted_workers(entry.state) for entry in self.entries)
         self.queued_since, self.idle_since = job.created, now
         self.given_up = ""
+        self.plugin_faults = PluginFaults(has_rendered=any(e.state.is_done for e in self.entries))
         self.hold: JobHold | None = None
         self.lack, self.lacks_workers, self.has_room = "", False, True
         self._emit, self._census = emit, census
