@@ -88,7 +88,7 @@ class ScheduledJob:
             entry.holders = int(entry.state in HELD)
             if entry.holders:
                 self.queues.hold(entry)
-        census.add_job(job.state, self.entries)
+        census.add_job(job.spec.task, job.state, self.entries)
 
     # The job
 
@@ -242,7 +242,7 @@ class ScheduledJob:
     def _count(self, entry: UnitEntry, before: UnitState, state: UnitState, now: float) -> None:
         self.counts[before] -= 1
         self.counts[state] += 1
-        self._census.change_unit(before, state)
+        self._census.change_unit(self.job.spec.task, before, state)
         self.left += before.is_final - state.is_final
         self.failed_frames += entry.is_failed_frame(state) - entry.is_failed_frame(before)
         self.wanted += entry.wanted_workers(state) - entry.wanted_workers(before)
@@ -317,7 +317,7 @@ class ScheduledJob:
 
     def _queue_ready(self, entry: UnitEntry) -> None:
         self.queues.add_ready(entry)
-        self._census.add_ready(entry)
+        self._census.add_ready(self.job.spec.task, entry)
 
     def _release_dependants(self, ended: UnitEntry, now: float) -> None:
         """Unblock the units that waited for a unit that ended, or cancel them if it failed.
