@@ -73,6 +73,7 @@ EFFECT_FLAGS: Final = frozenset(
         "--depth",
         "--frames",
         "--live",
+        "--overwrite",
         "--quality",
         "--rate",
         "--strict",
