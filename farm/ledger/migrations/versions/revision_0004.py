@@ -1,6 +1,4 @@
-"""Tell jobs that are completed with failures from others, and since when a job is in its state."""
-
-import json
+"""Keep what frames have cost, and how large their files were."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,42 +6,27 @@ from alembic import op
 revision = "0004"
 down_revision = "0003"
 
-_JOBS = sa.table(
-    "jobs", *map(sa.column, ("id", "state", "reason", "created", "ended", "since", "counts"))
-)
-
 
 def upgrade() -> None:
-    """Add the column, make room for longer states, and fill both from what is known."""
-    op.add_column("jobs", sa.Column("since", sa.Float, nullable=False, server_default="0"))
-    if op.get_bind().dialect.name == "postgresql":
-        op.alter_column("jobs", "state", type_=sa.String(32), existing_type=sa.String(16))
-    _fill_since()
-    _mark_failures()
-
-
-def _fill_since() -> None:
-    """Let each job have entered its state when it ended, or else with its last change of a unit."""
-    story = sa.table("story", *map(sa.column, ("id", "job", "at")))
-    last = (
-        sa.select(story.c.at)
-        .where(story.c.job == _JOBS.c.id)
-        .order_by(story.c.id.desc())
-        .limit(1)
-        .scalar_subquery()
+    """Create the tables. What earlier units have cost is not in them."""
+    op.create_table(
+        "costs",
+        sa.Column("task", sa.String(64), primary_key=True),
+        sa.Column("network", sa.Text, primary_key=True),
+        sa.Column("settings", sa.String(16), primary_key=True),
+        sa.Column("device", sa.Text, primary_key=True),
+        *_sums("units", "seconds", "pixels", "updated"),
     )
-    op.execute(_JOBS.update().values(since=sa.func.coalesce(_JOBS.c.ended, last, _JOBS.c.created)))
+    op.create_table(
+        "sizes",
+        sa.Column("task", sa.String(64), primary_key=True),
+        sa.Column("format", sa.String(64), primary_key=True),
+        *_sums("units", "bytes", "pixels", "updated"),
+    )
+    op.create_index("ix_costs_task", "costs", ["task", "network", "updated"])
+    op.create_index("ix_costs_updated", "costs", ["updated"])
+    op.create_index("ix_sizes_updated", "sizes", ["updated"])
 
 
-def _mark_failures() -> None:
-    """Let the completed jobs whose units did not all succeed be completed with failures."""
-    connection = op.get_bind()
-    query = sa.select(_JOBS.c.id, _JOBS.c.counts).where(_JOBS.c.state == "completed")
-    failed = [
-        {"job": job}
-        for job, counts in connection.execute(query)
-        if {"quarantined", "cancelled"} & json.loads(counts).keys()
-    ]
-    if failed:
-        change = _JOBS.update().where(_JOBS.c.id == sa.bindparam("job"))
-        connection.execute(change.values(state="completed_with_failures"), failed)
+def _sums(*names: str) -> list[sa.Column[float]]:
+    return [sa.Column(name, sa.Float, nullable=False) for name in names]
