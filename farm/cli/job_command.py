@@ -17,6 +17,7 @@ from farm.cli.remote import SERVER, client_of, server_of
 from farm.cli.root import registry_of
 from farm.cli.streams import echo, write
 from farm.cli.table import show_json, show_table
+from farm.errors import UserError
 from farm.model.job import MOST_URGENT, JobSpec
 
 if TYPE_CHECKING:
@@ -140,14 +141,25 @@ def priority(*, number: int, server: str | None, is_json: bool) -> None:
 
 
 @job.command()
+@click.option("--frames", metavar="RANGE", help="Only these, such as 1-24; stills count from 1.")
+@click.option("--redo", is_flag=True, help="Also frames that succeeded. Needs --frames.")
 @SERVER
 @AS_JSON
 @click.pass_context
-def retry(context: click.Context, *, server: str | None, is_json: bool) -> None:
-    """Try failed frames again. Without a farm, print the command that does."""
+def retry(
+    context: click.Context, *, frames: str | None, redo: bool, server: str | None, is_json: bool
+) -> None:
+    """Try failed frames again, also if the job has ended. Without a farm, print the command that does.
+
+    What was made without them, or from them, such as a film, is made again.
+    """
     if server_of(server):
-        _ask(server, lambda job: job.retry(), is_json=is_json)
+        _ask(server, lambda job: job.retry(frames=frames, redo=redo), is_json=is_json)
         return
+    if frames or redo:
+        raise UserError(
+            "only a farm tries some frames alone; start `farm serve`, and give --server"
+        )
     with opened_ledger() as ledger:
         known = described(found(ledger, _id()), {})
     registry_of(context).task(known["task"])  # raises UnknownName if this machine does not have it
