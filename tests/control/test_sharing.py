@@ -13,7 +13,7 @@ from farm.errors import BadParameter, WorkerError
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import UnitChanged
-from farm.model.job import Job, JobSpec, JobState, Plan
+from farm.model.job import Job, JobSpec, JobState, Plan, Wanted
 from farm.model.messages import Reason
 from farm.model.unit import ALL_WORKERS, UnitState
 from farm.scheduling.policy import Policy
