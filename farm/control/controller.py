@@ -165,6 +165,7 @@ class Controller:
         resume: as in submit.
         """
         self._beat()
+        self._check_earlier(spec)
         name = new_id(spec.task)
         try:
             with beating(self._show_life):
@@ -246,7 +247,17 @@ class Controller:
             with suppress(UnknownName):
                 answer.set_result(self.job(name))
                 return
+        try:
+            self._check_earlier(spec)
+        except UnknownName as error:
+            answer.set_exception(error)
+            return
         self._submissions.add(name, spec, self._clock.time(), answer, resume=resume)
+
+    def _check_earlier(self, spec: JobSpec) -> None:
+        """Raise UnknownName if a job is to wait for one that is not there yet."""
+        for name in spec.after:
+            self.job(name)
 
     def _store_job(self, submission: Submission) -> None:
         """Store a planned job. Raises UserError before anything is stored."""
@@ -346,6 +357,7 @@ class Controller:
             return
         self._last_beat = now
         self._show_life()
+        self._decisions.look_for_earlier_jobs()
         for job, reason in self._claims.beat():
             if job in self._submissions:
                 self._submissions.refuse(job, UserError(f"{reason}; submit the job again"))

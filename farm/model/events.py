@@ -7,7 +7,7 @@ which observers receive, or something for the executor to do.
 from dataclasses import dataclass
 
 from farm.model.history import RestoredUnit
-from farm.model.job import Job, Wanted
+from farm.model.job import Job, JobState, Wanted
 from farm.model.messages import Failure, Figures, Message, Order, UnitProgress, WorkerKind
 from farm.model.unit import Unit, UnitState
 
@@ -51,6 +51,14 @@ class RetryWanted:
 
 
 @dataclass(frozen=True)
+class EarlierJob:
+    """What has become of a job that others wait for and that this farm does not run."""
+
+    job: str
+    state: JobState
+
+
+@dataclass(frozen=True)
 class Tick:
     """Time has passed."""
 
@@ -60,7 +68,16 @@ class Stopping:
     """The farm is stopping: running units are asked to stop, and no new ones start."""
 
 
-Event = JobSubmitted | WantedChanged | PriorityChanged | RetryWanted | Tick | Stopping | Message
+Event = (
+    JobSubmitted
+    | WantedChanged
+    | PriorityChanged
+    | RetryWanted
+    | EarlierJob
+    | Tick
+    | Stopping
+    | Message
+)
 
 
 @dataclass(frozen=True)

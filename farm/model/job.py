@@ -63,7 +63,8 @@ class JobSpec(BaseModel):
     """One submission: task, parameters, inputs, output, plan and priority (higher runs sooner).
 
     frames: which frames of a film, such as ``1-240x2``; see model.frame_range. keeps_going: the
-    job goes on however many of its units fail. name, owner: for people, empty if nobody gave one. workers: that share a unit which several can share, a
+    job goes on however many of its units fail. name, owner: for people, empty if nobody gave one; owners share the workers. after: ids of jobs that must
+    complete before this one starts. workers: that share a unit which several can share, a
     run or a single large still; 0 for as many as the farm has room for. files: SHA-256 of every file that the result depends
     on and that is no frame: those that parameters name, by path, a network's own weights, by
     weights_key, and the inputs of a run. films: SHA-256 of every film among the inputs. Planning
@@ -83,6 +84,7 @@ class JobSpec(BaseModel):
     keeps_going: bool = False
     name: str = ""
     owner: str = ""
+    after: tuple[str, ...] = ()
     workers: int = Field(1, ge=0)
     files: dict[str, str] = Field(default_factory=dict)
     films: dict[str, str] = Field(default_factory=dict)
@@ -103,7 +105,7 @@ class JobSpec(BaseModel):
         return self.files | ({source: self.films[source]} if source in self.films else {})
 
 
-_NOT_IN_KEY: Final = {"priority", "keeps_going", "name", "owner", "workers", "films"}
+_NOT_IN_KEY: Final = {"priority", "keeps_going", "name", "owner", "after", "workers", "films"}
 
 
 def weights_key(network: str) -> str:

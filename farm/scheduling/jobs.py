@@ -51,7 +51,8 @@ class ScheduledJob:
     for a refused input. wanted: number of workers that its rendering units hold or could use.
     queued_since: when it was created, or last gave workers back that others waited for.
     idle_since: when it last had no worker and began to wait for one. given_up: why the farm will not finish
-    the job; empty if it may. hold: why it starts no units for now. lack: what the farm lacks for it.
+    the job; empty if it may. awaited: jobs that must complete first, with their states as far as
+    known. delay: what it says about them. hold: why it starts no units for now. lack: what the farm lacks for it.
     """
 
     def __init__(
@@ -74,7 +75,8 @@ class ScheduledJob:
         self.failed_frames = sum(entry.is_failed_frame(entry.state) for entry in self.entries)
         self.wanted = sum(entry.wanted_workers(entry.state) for entry in self.entries)
         self.queued_since, self.idle_since = job.created, now
-        self.given_up = ""
+        self.given_up = self.delay = ""
+        self.awaited: dict[str, JobState | None] = {}
         self.hold: JobHold | None = None
         self.lack, self.lacks_workers, self.has_room = "", False, True
         self._emit, self._census = emit, census
@@ -110,7 +112,7 @@ class ScheduledJob:
     @property
     def demand(self) -> int:
         """How many rendering workers its units hold or could use at present."""
-        may_start = self.job.wanted is Wanted.RUN and not self.hold
+        may_start = self.job.wanted is Wanted.RUN and not self.hold and not self.awaited
         return self.wanted if may_start else min(self.held, self.wanted)
 
     def want(self, wanted: Wanted, now: float) -> None:
@@ -160,7 +162,7 @@ class ScheduledJob:
             return JobState.PAUSED, self.hold.reason
         has_started = self.held or self.left < len(self.entries)
         is_running = has_started or self.job.state is JobState.RUNNING
-        return (JobState.RUNNING if is_running else JobState.QUEUED), self.lack
+        return (JobState.RUNNING if is_running else JobState.QUEUED), self.delay or self.lack
 
     def end_hold_for_storage(self) -> None:
         """Let the job go on if it waited for storage: a unit has been written."""
@@ -275,7 +277,7 @@ class ScheduledJob:
     def can_start(self, lane: Lane) -> bool:
         """Return whether a unit of this lane may start now."""
         ready = self.queues.ready(lane)
-        if not ready or self.job.wanted is not Wanted.RUN or self._alone:
+        if not ready or self.job.wanted is not Wanted.RUN or self._alone or self.awaited:
             return False
         if self.hold and not self.hold.may_start:
             return False

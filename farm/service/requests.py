@@ -46,6 +46,7 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
         keeps_going=request.keeps_going,
         name=request.name,
         owner=request.owner or holder,
+        after=request.after,
         workers=request.workers,
     )
 
