@@ -108,7 +108,9 @@ class Placement:
 
     def _queue_touched(self) -> None:
         """Put each changed job into its queues, and note whether any can start a unit."""
-        owners: set[str] = set()
+        if not self._touched:
+            return
+        owners = set[str]()
         while self._touched:
             _, job = self._touched.popitem()
             owners.add(job.owner.name)
@@ -209,9 +211,10 @@ class Placement:
         match: Match | None = None
         if (queue := _first(queues, limit)) and (job := self._stay(worker, queue)):
             match = self._take(worker, job, Lane.RENDER, now)
-        while match is None and (queue := _first(queues, limit)):
-            seen.append((queue, queue.pop()))
-            match = self._take(worker, self._jobs[seen[-1][1].job], queue.lane, now)
+        while match is None and (queue := _first(queues, limit)) and (place := queue.first()):
+            match = self._take(worker, self._jobs[place.job], queue.lane, now)
+            if match is None:
+                seen.append((queue, queue.pop()))
         for queue, place in seen:
             queue.put_back(place)
         return match

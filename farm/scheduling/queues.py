@@ -8,6 +8,7 @@ change, however many jobs the owner has.
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from itertools import count
 
 from farm.scheduling.jobs import Place, ScheduledJob
 from farm.scheduling.owners import Owner
@@ -36,7 +37,8 @@ class JobQueue:
 
     def __init__(self, lane: Lane, device: str, jobs: Mapping[str, ScheduledJob]) -> None:
         self.lane, self.device, self._jobs = lane, device, jobs
-        self._firsts: list[Place] = []
+        self._firsts: list[tuple[Place, int, _Line]] = []
+        self._numbers = count()
         self._lines: dict[str, dict[int, _Line]] = {}
         self._waiting: dict[str, tuple[_Waiting, _Line]] = {}
 
@@ -64,8 +66,10 @@ class JobQueue:
 
     def touch_owner(self, owner: str) -> None:
         """Note that an owner's jobs hold more workers than before, or fewer."""
-        for line in [*self._lines.get(owner, {}).values()]:
-            self._offer(line)
+        if lines := self._lines.get(owner):
+            for line in [*lines.values()]:
+                if line.place is None or line.place.owner_held != line.owner.held:
+                    self._offer(line)
 
     def is_shared_by(self, owner: str) -> bool:
         """Return whether jobs of an owner wait beside those of others."""
@@ -73,17 +77,17 @@ class JobQueue:
 
     def first(self) -> Place | None:
         """Return the place of the first job, None if no job can start a unit."""
-        while self._firsts:
-            place = self._firsts[0]
-            line = self._lines.get(place.owner, {}).get(place.urgency)
-            if line and line.place is place:
+        firsts = self._firsts
+        while firsts:
+            place, _, line = firsts[0]
+            if line.place is place:
                 return place
-            heappop(self._firsts)
+            heappop(firsts)
         return None
 
     def pop(self) -> Place:
         """Remove the first job and return its place. Call first before."""
-        place = heappop(self._firsts)
+        place, _, _ = heappop(self._firsts)
         self.remove(place.job)
         return place
 
@@ -122,7 +126,7 @@ class JobQueue:
             place = Place(line.urgency, line.owner.held, *heap[0], line.owner.name)
             if place != line.place:
                 line.place = place
-                heappush(self._firsts, place)
+                heappush(self._firsts, (place, next(self._numbers), line))
             return
         line.place = None
         lines = self._lines.get(line.owner.name, {})
