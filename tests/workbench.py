@@ -69,8 +69,11 @@ def farm_unit_finished(job, unit, state, reason):
 '''
 
 
-def failed(reason: Reason = Reason.PLUGIN_ERROR, *, is_fatal: bool = False) -> Failure:
-    return Failure(reason, f"failed with {reason}", is_fatal, "Traceback ...")
+def failed(
+    reason: Reason = Reason.PLUGIN_ERROR, message: object = "", *, is_fatal: bool = False
+) -> Failure:
+    """Return a failure. Those that differ in their message are no sign of a broken plugin."""
+    return Failure(reason, f"failed with {reason} {message}".rstrip(), is_fatal, "Traceback ...")
 
 
 class Bench:

@@ -105,7 +105,7 @@ class Renderer:
     ) -> "FrameContext":
         return self._contexts.make(
             order.plan,
-            work.seed or order.unit.name,
+            work.seed,
             report,
             is_cancelled,
             number=work.number,

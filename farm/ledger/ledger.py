@@ -6,10 +6,12 @@ that owns the job.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from time import perf_counter
+from typing import Any, Literal, Self
 
 from sqlalchemy import Connection, Engine, Select, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,6 +25,7 @@ from farm.ledger.opening import address_of, open_engine, reading, size_of
 from farm.ledger.pages import PAGE
 from farm.ledger.reading import job_from
 from farm.ledger.service import Service
+from farm.ledger.size import rows_of
 from farm.ledger.tables import jobs, story
 from farm.ledger.trouble import failure, passing_trouble
 from farm.ledger.writing import Batch, insert_job, update_jobs, update_units
@@ -32,6 +35,17 @@ from farm.model.history import RestoredUnit, StoryLine, UnitFailure, UnitRecord
 from farm.model.job import Job, JobState
 from farm.model.unit import UnitState
 from farm.process import FarmProcess, this_process
+
+Access = Literal["read", "write"]
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """A transaction that has ended. has_failed: because of the database."""
+
+    access: Access
+    seconds: float
+    has_failed: bool
 
 
 class Ledger:
@@ -47,6 +61,7 @@ class Ledger:
         self._engine, self.address = engine, address_of(engine)
         self._held: dict[str, HeldJob] = {}
         self._costs = CostBook()
+        self._observe: Callable[[Transaction], None] | None = None
         self.process: FarmProcess = this_process()
 
     @classmethod
@@ -57,10 +72,19 @@ class Ledger:
         """
         return cls(open_engine(url))
 
+    def watch(self, observe: Callable[[Transaction], None]) -> None:
+        """Tell this function of every transaction, in the thread that made it."""
+        self._observe = observe
+
     def size(self) -> int:
         """Return how many bytes the database takes."""
         with self._read() as connection:
             return size_of(connection)
+
+    def rows(self) -> dict[str, int]:
+        """Return the number of rows of each table that grows with the jobs. Takes time if there are many."""
+        with self._read() as connection:
+            return rows_of(connection)
 
     def close(self) -> None:
         """Close the database."""
@@ -336,20 +360,25 @@ class Ledger:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with self._explained(), self._engine.begin() as connection:
+        with self._explained("write"), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
-        with self._explained(), reading(self._engine) as connection:
+        with self._explained("read"), reading(self._engine) as connection:
             yield connection
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn errors of the database into errors of the farm."""
+    def _explained(self, access: Access) -> Iterator[None]:
+        """Observe a transaction, and turn errors of the database into errors of the farm."""
+        began, has_failed = perf_counter(), False
         try:
             yield
         except SQLAlchemyError as error:
+            has_failed = True
             if trouble := passing_trouble(error):
                 raise LedgerUnavailable(self.address, trouble) from error
             raise failure(self.address, error) from error
+        finally:
+            if self._observe:
+                self._observe(Transaction(access, perf_counter() - began, has_failed))

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Literal, Protocol, runtime_checkable
 
 from farm.model.job import FilmOptions, Plan
+from farm.model.transfers import Transfers
 from farm.model.unit import Unit
 
 
@@ -188,24 +189,34 @@ class UnitProgress:
 
 @dataclass(frozen=True)
 class UnitSucceeded:
+    """transfers: files that the worker's process moved since it last said so; equal messages may differ in them."""
+
     worker: str
     token: str
     figures: Figures
+    transfers: tuple[Transfers, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
 class UnitFailed:
+    """transfers: as in UnitSucceeded."""
+
     worker: str
     token: str
     failure: Failure
+    transfers: tuple[Transfers, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
 class UnitCancelled:
-    """The worker stopped the unit as it was asked to; nothing was written."""
+    """The worker stopped the unit as it was asked to; nothing was written.
+
+    transfers: as in UnitSucceeded.
+    """
 
     worker: str
     token: str
+    transfers: tuple[Transfers, ...] = field(default=(), compare=False)
 
 
 Message = (

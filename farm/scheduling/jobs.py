@@ -18,6 +18,7 @@ from farm.scheduling.census import Census
 from farm.scheduling.dependants import Dependants
 from farm.scheduling.holds import JobHold
 from farm.scheduling.owners import Owner
+from farm.scheduling.plugin_faults import PluginFaults
 from farm.scheduling.policy import job_order
 from farm.scheduling.unit_queues import UnitQueues
 from farm.scheduling.units import Lane, UnitEntry, make_entries
@@ -51,8 +52,9 @@ class ScheduledJob:
     for a refused input. wanted: number of workers that its rendering units hold or could use.
     queued_since: when it was created, or last gave workers back that others waited for.
     idle_since: when it last had no worker and began to wait for one. given_up: why the farm will not finish
-    the job; empty if it may. awaited: jobs that must complete first, with their states as far as
-    known. delay: what it says about them. hold: why it starts no units for now. lack: what the farm lacks for it.
+    the job; empty if it may. plugin_faults: whether its plugin is broken. awaited: jobs that must
+    complete first, with their states as far as known. delay: what it says about them. hold: why it
+    starts no units for now. lack: what the farm lacks for it.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class ScheduledJob:
         self.queued_since, self.idle_since = job.created, now
         self.given_up = self.delay = ""
         self.awaited: dict[str, JobState | None] = {}
+        self.plugin_faults = PluginFaults(has_rendered=any(e.state.is_done for e in self.entries))
         self.hold: JobHold | None = None
         self.lack, self.lacks_workers, self.has_room = "", False, True
         self._emit, self._census = emit, census
@@ -88,7 +91,7 @@ class ScheduledJob:
             entry.holders = int(entry.state in HELD)
             if entry.holders:
                 self.queues.hold(entry)
-        census.add_job(job.state, self.entries)
+        census.add_job(job.spec.task, job.state, self.entries)
 
     # The job
 
@@ -242,7 +245,7 @@ class ScheduledJob:
     def _count(self, entry: UnitEntry, before: UnitState, state: UnitState, now: float) -> None:
         self.counts[before] -= 1
         self.counts[state] += 1
-        self._census.change_unit(before, state)
+        self._census.change_unit(self.job.spec.task, before, state)
         self.left += before.is_final - state.is_final
         self.failed_frames += entry.is_failed_frame(state) - entry.is_failed_frame(before)
         self.wanted += entry.wanted_workers(state) - entry.wanted_workers(before)
@@ -317,7 +320,7 @@ class ScheduledJob:
 
     def _queue_ready(self, entry: UnitEntry) -> None:
         self.queues.add_ready(entry)
-        self._census.add_ready(entry)
+        self._census.add_ready(self.job.spec.task, entry)
 
     def _release_dependants(self, ended: UnitEntry, now: float) -> None:
         """Unblock the units that waited for a unit that ended, or cancel them if it failed.
