@@ -110,7 +110,6 @@ class Bench:
         *units: str,
         priority: int = 50,
         owner: str = "",
-        after: Sequence[str] = (),
         needs: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Submit a job with these units, one second after the previous one."""
@@ -126,7 +125,6 @@ class Bench:
             [RestoredUnit(unit, state[bool(unit.needs)]) for unit in planned],
             priority,
             owner=owner,
-            after=after,
         )
 
     def submit_shared(
@@ -164,7 +162,6 @@ class Bench:
         keeps_going: bool = False,
         device: str = "",
         owner: str = "",
-        after: Sequence[str] = (),
     ) -> None:
         """Submit a job whose units may have a history."""
         spec = JobSpec(
@@ -174,7 +171,6 @@ class Bench:
             priority=priority,
             keeps_going=keeps_going,
             owner=owner,
-            after=tuple(after),
         )
         submitted = Job(job, spec, self.clock.time(), device=device)
         self.send(JobSubmitted(submitted, tuple(units)))

@@ -1,6 +1,6 @@
 """Carries out what the scheduler decides: first it is stored, then acted on, then announced."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from typing import Final
 
@@ -9,13 +9,12 @@ from farm.control.clock import Clock
 from farm.control.heart import beating
 from farm.control.patience import Patience
 from farm.control.working_files import WorkingFiles
-from farm.errors import JobTakenOver, LedgerUnavailable, UnknownName
+from farm.errors import JobTakenOver, UnknownName
 from farm.host.executor import Executor
 from farm.ledger import Ledger
 from farm.model.events import (
     Assign,
     CancelWork,
-    EarlierJob,
     Event,
     Instruction,
     JobChanged,
@@ -28,7 +27,7 @@ from farm.model.events import (
     WantedChanged,
 )
 from farm.model.history import RestoredUnit
-from farm.model.job import Job, JobState, Wanted
+from farm.model.job import Job, Wanted
 from farm.model.messages import UnitCancelled
 from farm.scheduling.scheduler import Scheduler
 from farm.storage import is_remote
@@ -78,25 +77,7 @@ class Decisions:
     def start(self, job: Job, units: tuple[RestoredUnit, ...]) -> None:
         """Let a job run that this farm owns."""
         self._working[job.id] = WorkingFiles(units)
-        self.handle(JobSubmitted(job, units), *self._earlier(job.spec.after))
-
-    def look_for_earlier_jobs(self) -> None:
-        """Look in the ledger for what has become of the jobs that others wait for."""
-        if events := self._earlier(self._scheduler.awaited()):
-            self.handle(*events)
-
-    def _earlier(self, jobs: Iterable[str]) -> list[EarlierJob]:
-        """Return the states of those jobs that this farm does not run.
-
-        A job that has been forgotten had ended, and nobody wanted it tried again.
-        """
-        found: list[EarlierJob] = []
-        for name in jobs:
-            if name not in self._working:
-                with suppress(LedgerUnavailable):
-                    job = self._ledger.job(name)
-                    found.append(EarlierJob(name, job.state if job else JobState.COMPLETED))
-        return found
+        self.handle(JobSubmitted(job, units))
 
     def handle(self, *events: Event) -> None:
         """Let the scheduler decide about all events, then store, act and announce once."""

@@ -7,7 +7,7 @@ which observers receive, or something for the executor to do.
 from dataclasses import dataclass
 
 from farm.model.history import RestoredUnit
-from farm.model.job import Job, JobState, Wanted
+from farm.model.job import Job, Wanted
 from farm.model.messages import Failure, Figures, Message, Order, UnitProgress, WorkerKind
 from farm.model.transfers import Transfers
 from farm.model.unit import Unit, UnitState
@@ -52,14 +52,6 @@ class RetryWanted:
 
 
 @dataclass(frozen=True)
-class EarlierJob:
-    """What has become of a job that others wait for and that this farm does not run."""
-
-    job: str
-    state: JobState
-
-
-@dataclass(frozen=True)
 class Tick:
     """Time has passed."""
 
@@ -69,16 +61,7 @@ class Stopping:
     """The farm is stopping: running units are asked to stop, and no new ones start."""
 
 
-Event = (
-    JobSubmitted
-    | WantedChanged
-    | PriorityChanged
-    | RetryWanted
-    | EarlierJob
-    | Tick
-    | Stopping
-    | Message
-)
+Event = JobSubmitted | WantedChanged | PriorityChanged | RetryWanted | Tick | Stopping | Message
 
 
 @dataclass(frozen=True)
@@ -103,17 +86,25 @@ class UnitChanged:
 
 @dataclass(frozen=True)
 class JobChanged:
-    """Stored: a job is in a new state, or the user wants something else of it."""
+    """Stored: a job is in a new state, or the user wants something else of it.
+
+    How far planning has got, as the job's reason, is not stored.
+    """
 
     job: Job
 
 
 @dataclass(frozen=True)
 class ReadProgress:
-    """Not stored: how much of a film has been read to plan its job. done: fraction, 0..1."""
+    """Not stored: how much of a file has been read to plan its job. done: fraction, 0..1.
+
+    number, count: which of the job's films it is, from 1, and how many there are.
+    """
 
     url: str
     done: float
+    number: int = 1
+    count: int = 1
 
 
 @dataclass(frozen=True)

@@ -163,18 +163,30 @@ def _flat(spec: JobSpec) -> dict[str, Any]:
 
 
 class JobState(StrEnum):
-    """States of a job. A completed job may still contain quarantined units."""
+    """States of a job. One that is being planned has no units yet; one that is completed with failures lacks units that failed for good."""
 
+    PLANNING = "planning"
     QUEUED = "queued"
     RUNNING = "running"
     PAUSED = "paused"
     COMPLETED = "completed"
+    COMPLETED_WITH_FAILURES = "completed_with_failures"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
     @property
     def is_final(self) -> bool:
-        return self in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
+        return self in _FINAL
+
+
+_FINAL: Final = frozenset(
+    {
+        JobState.COMPLETED,
+        JobState.COMPLETED_WITH_FAILURES,
+        JobState.FAILED,
+        JobState.CANCELLED,
+    }
+)
 
 
 class Wanted(StrEnum):
@@ -190,7 +202,8 @@ class Job:
     """A submitted job as the scheduler and the ledger know it.
 
     created: Unix time in seconds. device: of the worker that took its first unit; all its units are
-    rendered on this kind of device. Empty before that.
+    rendered on this kind of device. Empty before that. since: Unix time in seconds at which it entered
+    its state.
     """
 
     id: str
@@ -200,3 +213,4 @@ class Job:
     wanted: Wanted = Wanted.RUN
     reason: str = ""
     device: str = ""
+    since: float = 0.0

@@ -78,16 +78,28 @@ def _films(
     """Return the films' frames, and the films that cannot be rendered."""
     sequences: list[FrameSequence] = []
     refused: list[Refused] = []
-    for source in sources:
+    for number, source in enumerate(sources, 1):
         target = target_for(source, spec.output, many)
+        tell = _numbered(notify, number, len(sources))
         try:
-            sequences.append(read_film_footage(spec, source, target, notify))
+            sequences.append(read_film_footage(spec, source, target, tell))
         except (UserError, StorageFailed) as error:
             if not many:
                 raise
             reason = getattr(error, "reason", str(error))
             refused.append((source.name, source.url, target, reason))
     return sequences, refused
+
+
+def _numbered(notify: Notify, number: int, count: int) -> Notify:
+    """Return a notify that adds which of how many films is being read."""
+
+    def tell(event: ReadProgress | Notice) -> None:
+        if isinstance(event, ReadProgress):
+            event = replace(event, number=number, count=count)
+        notify(event)
+
+    return tell
 
 
 def _refuse_film_options(spec: JobSpec) -> None:

@@ -157,7 +157,7 @@ class Planner:
         read.check(unit.target for unit in units)
         digests = self._contents.of_files(files) | self._contents.of_networks(needs.networks)
         spec = spec.model_copy(update={"files": digests, "films": films})
-        return Job(name, spec, created), units
+        return Job(name, spec, created, since=created), units
 
     def _read_footage(
         self, spec: JobSpec, sources: Sequence[Source]

@@ -59,11 +59,7 @@ class Devices:
 
     def _wanting(self, device: str) -> list[ScheduledJob]:
         jobs = self._jobs.get(device, _NO_JOBS).values()
-        return [
-            job
-            for job in jobs
-            if job.job.wanted is Wanted.RUN and not job.given_up and not job.awaited
-        ]
+        return [job for job in jobs if job.job.wanted is Wanted.RUN and not job.given_up]
 
     def that_lack(self, device: str) -> list[ScheduledJob]:
         """Return the jobs whose units a worker with this device may render, and that wait for one."""

@@ -29,7 +29,6 @@ from collections.abc import Sequence
 from farm.errors import FarmBug, UnknownName
 from farm.model.events import (
     Assign,
-    EarlierJob,
     Event,
     Instruction,
     JobChanged,
@@ -110,10 +109,6 @@ class Scheduler:
             raise UnknownName("job", job, (*self._state.jobs, *self._state.ended))
         return ended
 
-    def awaited(self) -> list[str]:
-        """Return the jobs that others wait for and that are not run here."""
-        return [name for name in self._state.succession.awaited() if name not in self._state.jobs]
-
     def busy_workers(self) -> list[str]:
         """Return the workers that hold a unit, alone or with others."""
         leases = self._state.workers.leases()
@@ -189,9 +184,6 @@ class Scheduler:
                 self._want(event, now)
             case PriorityChanged() | RetryWanted():
                 self._change(event, now)
-            case EarlierJob(name, state):
-                if name not in self._state.jobs:
-                    self._state.note_state(name, state)
             case Stopping():
                 self._stop(now)
             case Tick():
@@ -228,8 +220,6 @@ class Scheduler:
         )
         self._state.jobs[name] = job
         self._state.devices.add(job)
-        self._state.succession.enter(job, {n: self._state_of(n) for n in event.job.spec.after})
-        self._state.note_state(name, event.job.state)
         self._state.emit(JobChanged(event.job))
         _set_suspects_apart(job.entries, self._policy)
         for restored, entry in zip(event.units, job.entries, strict=True):
@@ -242,12 +232,6 @@ class Scheduler:
         if event.job.wanted is Wanted.CANCEL:
             self._state.cancel(job, now, "cancelled", by="user")
         self._state.settle(job)
-
-    def _state_of(self, job: str) -> JobState | None:
-        if scheduled := self._state.jobs.get(job):
-            return scheduled.job.state
-        ended = self._state.ended.get(job)
-        return ended.state if ended else None
 
     def _want(self, event: WantedChanged, now: float) -> None:
         job = self._state.jobs.get(event.job)

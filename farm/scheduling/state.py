@@ -7,7 +7,7 @@ from math import inf
 from typing import Final
 
 from farm.model.events import CancelWork, Instruction, KillWorker, WorkerChanged
-from farm.model.job import Job, JobState
+from farm.model.job import Job
 from farm.model.unit import HELD
 from farm.scheduling.agenda import Agenda
 from farm.scheduling.blocklist import Blocklist
@@ -18,7 +18,6 @@ from farm.scheduling.jobs import ScheduledJob
 from farm.scheduling.owners import Owners
 from farm.scheduling.placement import Placement
 from farm.scheduling.policy import Policy
-from farm.scheduling.succession import Succession
 from farm.scheduling.workers import Lease, Worker, Workers
 
 SLICE_CHECK_SECONDS: Final = 60.0
@@ -44,7 +43,6 @@ class SchedulerState:
         self._demands: dict[str, int] = {}
         self.workers, self.blocklist = Workers(), Blocklist(policy)
         self.census, self.devices, self.owners = Census(), Devices(), Owners()
-        self.succession = Succession(self.jobs)
         self.placement = Placement(self.workers, self.jobs, self.blocklist)
         self.wakes, self.checks = Agenda(), Agenda()
         self.is_stopping = self.shows_life = False
@@ -68,16 +66,6 @@ class SchedulerState:
         else:
             self.waiting_for_restart.discard(name)
 
-    def note_state(self, name: str, state: JobState) -> None:
-        """Let the jobs start that waited for another one to be in this state, or say what it is in."""
-        for job in self.succession.note(name, state):
-            self.wakes.add(-inf, partial(self._go_on, job))
-
-    def _go_on(self, job: ScheduledJob, now: float) -> None:
-        if job.job.id in self.jobs:
-            job.idle_since = now
-            self.settle(job)
-
     def _note_change(self, job: ScheduledJob) -> None:
         """Let idle workers look at a job again, and count anew the workers that it could use."""
         self.placement.touch_job(job)
@@ -90,14 +78,12 @@ class SchedulerState:
         name = job.job.id
         del self.jobs[name], self._demands[name]
         self.owners.leave(job.owner)
-        self.succession.leave(job)
         self.ended[name] = job.job
         while len(self.ended) > self.policy.kept_records:
             del self.ended[next(iter(self.ended))]
         self.waiting_for_restart.discard(name)
         self.devices.remove(job)
         self.blocklist.forget_job(name)
-        self.note_state(name, job.job.state)
 
     def cancel(self, job: ScheduledJob, now: float, reason: str, by: str) -> None:
         """Cancel a job's waiting units, and ask the workers that hold the others to stop."""
@@ -242,7 +228,6 @@ class SchedulerState:
         yield from self.devices.problems(self.jobs)
         yield from self.owners.problems((job.owner, job.held) for job in self.jobs.values())
         yield from self.census.problems(entries)
-        yield from self.succession.problems()
         if self.waiting_for_restart != {
             name for name, job in self.jobs.items() if job.waits_for_restart
         }:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 
@@ -246,27 +245,6 @@ def test_whatever_is_asked_of_a_closed_farm_is_refused(farm: Farm, spec: JobSpec
     assert not Path(spec.output).exists()
 
 
-def test_a_job_that_is_being_planned_when_the_farm_closes_leaves_nothing(
-    checked: Callable[..., Farm], spec: JobSpec, ledger: Ledger
-) -> None:
-    is_planning, is_closed = Event(), Event()
-
-    def check(_spec: JobSpec) -> None:
-        is_planning.set()
-        is_closed.wait()
-
-    farm = checked(check)
-    submitted = farm.controller.submit(spec)
-    farm.controller.serve(is_planning.is_set)
-    farm.controller.close()
-    is_closed.set()
-    assert isinstance(submitted.exception(timeout=10), UserError)
-    with suppress(IndexError):
-        farm.controller._submissions._threads._threads[0].join(10)
-    assert not Path(spec.output).exists()
-    assert ledger.jobs() == []
-
-
 @pytest.mark.slow
 def test_jobs_that_have_ended_leave_memory(farm: Farm, tmp_path: Path, ledger: Ledger) -> None:
     count = 1010
@@ -283,56 +261,3 @@ def test_jobs_that_have_ended_leave_memory(farm: Farm, tmp_path: Path, ledger: L
     assert not controller._claims._claims
     assert not controller._submissions
     assert len([event for event in farm.log.events if isinstance(event, UnitChanged)]) == 3 * count
-
-
-def test_a_job_starts_after_another_one_also_in_the_next_farm(
-    make_farm: MakeFarm, spec: JobSpec, tmp_path: Path
-) -> None:
-    controller = make_farm({"a": ["hang"]}).controller
-    first = controller.add(spec)
-    last = controller.add(other(spec, tmp_path / "last", after=(first.id,)))
-    assert last.reason == f"waits for job {first.id}"
-    farm = make_farm()
-    farm.controller.recover()
-    jobs = {job.id: job for job in farm.controller.run()}
-    assert {job.state for job in jobs.values()} == {JobState.COMPLETED}
-    assert [order.unit.job for order in farm.executor.orders] == [first.id] * 3 + [last.id] * 3
-
-
-def test_a_job_that_ended_in_an_earlier_farm_is_not_waited_for(
-    make_farm: MakeFarm, spec: JobSpec, tmp_path: Path
-) -> None:
-    earlier = make_farm()
-    first = earlier.controller.add(spec)
-    earlier.run()
-    farm = make_farm()
-    farm.controller.add(other(spec, tmp_path / "last", after=(first.id,)))
-    assert farm.run().state is JobState.COMPLETED
-
-
-def test_a_job_goes_on_when_another_farm_has_completed_what_it_waits_for(
-    make_farm: MakeFarm, spec: JobSpec, tmp_path: Path, ledger: Ledger
-) -> None:
-    earlier = make_farm()
-    first = earlier.controller.add(spec)
-    farm = make_farm()
-    last = farm.controller.add(other(spec, tmp_path / "last", after=(first.id,)))
-    assert last.reason == f"waits for job {first.id}"
-    with ledger._engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE jobs SET state = 'completed' WHERE output LIKE '%/out/'")
-    assert farm.run().state is JobState.COMPLETED
-
-
-def test_a_job_waits_for_no_job_that_is_not_there_yet(farm: Farm, spec: JobSpec) -> None:
-    later = spec.model_copy(update={"after": ("copy-later",)})
-    with pytest.raises(UnknownName, match="unknown job 'copy-later'"):
-        farm.controller.add(later)
-    answer = farm.controller.submit(later)
-    farm.controller.serve(answer.done)
-    with pytest.raises(UnknownName, match="unknown job 'copy-later'"):
-        answer.result()
-    assert farm.controller.run() == []
-
-
-def test_what_a_job_waits_for_has_no_effect_on_its_key(spec: JobSpec) -> None:
-    assert spec.model_copy(update={"after": ("x",)}).key == spec.key

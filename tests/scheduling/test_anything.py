@@ -51,7 +51,6 @@ JOIN = Join((), FilmFormat("h264"))
 DEVICES = st.sampled_from(["", "cpu AVX2", "cpu AVX512"])
 STATES = st.sampled_from([UnitState.READY, UnitState.RUNNING, UnitState.SKIPPED])
 SIZES = st.sampled_from([1, 1, 2, 3, ALL_WORKERS])
-COMPLETED = {state for state in JobState if state.is_final} - {JobState.FAILED, JobState.CANCELLED}
 POLICY = Policy(failed_least=2, slice_seconds=300, kept_records=1000)
 
 
@@ -133,7 +132,6 @@ class Anything(RuleBasedStateMachine):
         states=st.lists(STATES, min_size=1, max_size=4),
         priority=st.integers(0, 2),
         owner=st.sampled_from(["", "ada", "bob"]),
-        after=st.lists(st.integers(0, 9), max_size=2),
         is_tolerant=st.booleans(),
         keeps_going=st.booleans(),
         crashes=st.integers(0, 5),
@@ -146,7 +144,6 @@ class Anything(RuleBasedStateMachine):
         states: Sequence[UnitState],
         priority: int,
         owner: str,
-        after: Sequence[int],
         crashes: int,
         device: str,
         size: int,
@@ -160,7 +157,6 @@ class Anything(RuleBasedStateMachine):
         Workers share the first one.
         """
         name = f"job{len(self.jobs)}"
-        earlier = {self.jobs[number % len(self.jobs)] for number in after if self.jobs}
         self.jobs.append(name)
         spec = JobSpec(
             task="copy",
@@ -168,7 +164,6 @@ class Anything(RuleBasedStateMachine):
             output="out/",
             priority=priority,
             owner=owner,
-            after=tuple(earlier),
             keeps_going=keeps_going,
         )
         work = Train(("s",)) if is_run else Render()
@@ -289,11 +284,7 @@ class Anything(RuleBasedStateMachine):
         for name, unit in ready if not self.held else ():
             job = self.scheduler.job(name)
             may_run = job.wanted is Wanted.RUN and job.state is not JobState.PAUSED
-            may_run &= not self.waits_for_others(job)
             assert not (may_run and self.are_enough(job.device, self.sizes.get((name, unit), 1)))
-
-    def waits_for_others(self, job: Job) -> bool:
-        return any(self.scheduler.job(name).state not in COMPLETED for name in job.spec.after)
 
     def are_enough(self, device: str, size: int) -> bool:
         """Return whether the rendering workers of one device are enough for a unit on a device."""
@@ -322,7 +313,7 @@ class Anything(RuleBasedStateMachine):
                 self.join("cpu", "")
             self.make_room(sum(w.startswith("cpu") for w in self.workers))
             self.clock.advance(60)
-            self.cancel_what_waits_in_vain()
+            self.send(Tick())
             for worker in list(self.held):
                 if worker in self.held:
                     self.send(UnitSucceeded(worker, self.let_go(worker).token, Figures()))
@@ -330,14 +321,6 @@ class Anything(RuleBasedStateMachine):
         self.scheduler.validate()
         waiting = [job for job in self.jobs if not self.scheduler.job(job).state.is_final]
         assert all(self.scheduler.job(job).state is JobState.PAUSED for job in waiting)
-
-    def cancel_what_waits_in_vain(self) -> None:
-        """Cancel the jobs that wait for one that failed or was cancelled."""
-        for name in self.jobs:
-            earlier = {self.scheduler.job(one).state for one in self.scheduler.job(name).spec.after}
-            if earlier & {JobState.FAILED, JobState.CANCELLED}:
-                self.send(WantedChanged(name, Wanted.CANCEL))
-        self.send(Tick())
 
 
 TestAnything = pytest.mark.slow(Anything.TestCase)
