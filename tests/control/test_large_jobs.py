@@ -97,7 +97,7 @@ class Life:
             (job,) = ledger.jobs()
             answer = controller.want(job.id, Wanted.CANCEL)
             doing = "cancel"
-            self.calls["cancel"] = calls_of(lambda: controller.run(lambda: answer.done()))
+            self.calls["cancel"] = calls_of(lambda: controller.run(answer.done))
             assert answer.result().state is JobState.CANCELLED
             controller.close()
 
