@@ -18,6 +18,7 @@ import pluggy
 
 from farm.errors import PluginError, UnknownName, UserError
 from farm.host import hookspecs
+from farm.host.blame import describe
 from farm.host.discovery import Candidate, Plugin, files_in, installed
 from farm.host.executor import ExecutorFactory
 from farm.host.interrupts import signals_pass
@@ -93,7 +94,7 @@ class HookRelay:
                     if refusals is not None and isinstance(error, UserError):
                         refusals.append(error)
                     else:
-                        log.warning("%s", PluginError(name, f"{hook} raised {_describe(error)}"))
+                        log.warning("%s", PluginError(name, f"{hook} raised {_reason(error)}"))
             yield from answers
 
     def _implementing(self, hook: str) -> dict[str, pluggy.HookCaller]:
@@ -188,7 +189,9 @@ class Registry:
 
     def _add(self, candidate: Candidate, blocked: frozenset[str]) -> None:
         plugin = candidate.plugin
-        if plugin.name in self._plugins:
+        if plugin.state == "hidden":
+            self._refused.append(plugin)
+        elif plugin.name in self._plugins:
             first = self._plugins[plugin.name].source
             reason = (
                 f"{first} and {plugin.source} both provide a plugin {plugin.name!r}; remove one"
@@ -210,7 +213,7 @@ class Registry:
                 self._register(plugin, offer)
             except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
                 trace = "" if isinstance(error, PluginError) else traceback.format_exc()
-                return replace(plugin, state="failed", reason=_describe(error), traceback=trace)
+                return replace(plugin, state="failed", reason=_reason(error), traceback=trace)
         self.hook.add(plugin.name, manager)
         return replace(plugin, tasks=tuple(offer.tasks))
 
@@ -302,12 +305,5 @@ def _add_once(plugin: str, offers: dict[str, Any], kind: str, name: str, value: 
     offers[name] = value
 
 
-def _describe(error: BaseException) -> str:
-    """Return an error as one line that starts with its type, unless it is a PluginError."""
-    if isinstance(error, PluginError):
-        return error.reason
-    try:
-        text = " ".join(str(error).split())
-    except BaseException:  # noqa: BLE001 - a plugin's error may raise anything
-        text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _reason(error: BaseException) -> str:
+    return error.reason if isinstance(error, PluginError) else describe(error)

@@ -19,6 +19,7 @@ __all__ = [
     "Inputs",
     "check_output",
     "check_run_folder",
+    "film_targets",
     "is_film_target",
     "is_rendered_by_frame",
     "target_for",
@@ -66,6 +67,15 @@ def target_for(source: Source, output: str, many: bool) -> str:  # noqa: FBT001 
     suffix = own if own.lower() in writable else default
     has_suffix = source.name == origin and suffix == own
     return storage.join(output, source.name if has_suffix else source.name + suffix)
+
+
+def film_targets(output: str, sources: Sequence[Source]) -> list[str]:
+    """Return the films that a job writes, as far as names tell."""
+    if is_film_target(output):
+        return [output]
+    many = len(sources) > 1
+    films = (source for source in sources if is_rendered_by_frame(source, output, many))
+    return [] if is_sequence(output) else [target_for(film, output, many) for film in films]
 
 
 _Identity = tuple[int, int] | str
