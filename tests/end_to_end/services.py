@@ -10,7 +10,10 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from threading import Timer
 from typing import Any, Final
+
+import psutil
 
 from farm.client import Client, JobHandle
 from farm.errors import ServerUnavailable
@@ -79,18 +82,30 @@ if death := os.environ.get("TEST_DEATH"):
     die_at(point, int(times))
 '''
 
+MARK: Final = "TEST_SERVICE"
+"""The environment variable by which a test finds the processes of its own service."""
+
+REPORTS: Final = {"curves.png", "index.html"}
+"""What a run draws of its latest steps, with the time and the speed."""
+
 WAIT_SECONDS: Final = 240
+ORPHAN_SECONDS: Final = 60
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 @dataclass
 class Service:
-    """``farm serve`` on a folder with the roots in and out. starts: of its process."""
+    """``farm serve`` on a folder with the roots in and out. words: further options."""
 
     folder: Path
     ledger: str
     words: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
-    port: int = field(default_factory=lambda: _free_port())
+    port: int = field(default_factory=_free_port)
     process: "subprocess.Popen[str] | None" = None
 
     @property
@@ -108,13 +123,17 @@ class Service:
         command = [sys.executable, "-m", "farm", "--plugins-dir", str(plugins), "serve"]
         self.process = subprocess.Popen(
             [*command, "--port", str(self.port), "--ledger", self.ledger, *roots, *self.words],
-            env=os.environ | self.environment | {DEATH: death},
+            env=os.environ | self.environment | {DEATH: death, MARK: self.mark},
             stderr=subprocess.PIPE,
             text=True,
         )
         assert self.process.stderr
         line = self.process.stderr.readline()
         assert line.startswith("serving on "), line
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
 
     def wait(self) -> int:
         """Wait until the process has ended; return its exit code."""
@@ -133,8 +152,32 @@ class Service:
             self.process.kill()
             self.wait()
 
+    @property
+    def mark(self) -> str:
+        return f"{os.getpid()}:{self.port}"
+
     def client(self) -> Client:
         return Client(self.url, "")
+
+    def left(self) -> list[psutil.Process]:
+        """Return its processes that live, such as those of Ray."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                is_zombie = process.status() == psutil.STATUS_ZOMBIE
+                if not is_zombie and process.environ().get(MARK) == self.mark:
+                    found.append(process)
+        return found
+
+    def orphans(self) -> list[str]:
+        """Return what is left of its processes a minute after it has ended, and end that."""
+        _, left = psutil.wait_procs(self.left(), ORPHAN_SECONDS)
+        left = [*{*left, *self.left()}]
+        names = [str(process) for process in left]
+        for process in left:
+            with suppress(psutil.Error):
+                process.kill()
+        return names
 
 
 @dataclass(frozen=True)
@@ -153,8 +196,24 @@ class Request:
         return client.submit(self.task, self.inputs, self.output, options, **self.params)
 
 
-def submit_and_wait(service: Service, requests: Sequence[Request]) -> bool:
-    """Submit jobs and wait until they have ended; return False if the service died before that."""
+def submit_and_wait(
+    service: Service, requests: Sequence[Request], seconds: float | None = None
+) -> bool:
+    """Submit jobs and wait until they have ended; return False if the service died before that.
+
+    seconds: after which it is killed.
+    """
+    killer = Timer(seconds, service.process.kill) if seconds and service.process else None
+    if killer:
+        killer.start()
+    try:
+        return _submit_and_wait(service, requests)
+    finally:
+        if killer:
+            killer.cancel()
+
+
+def _submit_and_wait(service: Service, requests: Sequence[Request]) -> bool:
     with closing(service.client()) as client:
         try:
             jobs = [request.submit(client) for request in requests]
@@ -198,14 +257,9 @@ def _redone(story: Sequence[StoryLine]) -> Iterator[str]:
 
 
 def digests_of(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file below a folder."""
+    """Return the SHA-256 of every file below a folder whose bytes do not depend on when it was written."""
     return {
         str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name not in REPORTS and path.parent.name != "checkpoints"
     }
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
