@@ -15,7 +15,7 @@ export function field(name, label, control, hint = "", extra = null) {
     { class: "field", "data-field": name },
     h("label", { for: id }, label),
     h("div", { class: "control" }, control, extra),
-    h("p", { class: "hint", id: `${id}-hint` }, hint),
+    h("p", { class: "hint", id: `${id}-hint` }, hint.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part))),
     h("p", { class: "error", id: `${id}-error`, hidden: true }),
   );
 }

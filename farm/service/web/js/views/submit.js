@@ -108,7 +108,7 @@ function options(spec, task) {
   const number = (value, min, max) => h("input", { type: "number", value, min, max });
   const text = (value, placeholder) => h("input", { type: "text", value: value ?? "", placeholder, autocomplete: "off" });
   const rows = [
-    ["name", "Name", text(spec.name), "What people call the job.", String],
+    ["name", "Name", text(spec.name, "as the output"), "What people call the job.", String],
     ["frames", "Frames", text(spec.frames, "all"), "Of films, such as 1-240 or 1-240x2.", String],
     ["priority", "Priority", number(spec.priority ?? 50, 0, 100), "0 to 100; jobs with more come first.", Number],
     ["film.coherence", "Coherence", select([["none", "each frame by itself"], ["flow", "each frame continues the last one"]], film.coherence ?? "none"), "flow keeps films from flickering.", String],
@@ -128,6 +128,7 @@ function options(spec, task) {
 function body(view, output = view.output.value.trim()) {
   const { film = {}, plan = {} } = view.spec;
   const request = { task: view.task.name, inputs: view.inputs.values, output, params: {}, film: { ...film }, plan: { ...plan } };
+  request.name = baseName(output);
   for (const param of view.params) {
     const value = param.read();
     if (value !== undefined) request.params[param.name] = value;
