@@ -1,7 +1,10 @@
 """What people do on the farm's page, by pointer, by keyboard and on a phone."""
 
 import hashlib
+import json
+import re
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from PIL import Image
@@ -309,3 +312,77 @@ def test_a_film_in_the_making_is_played(serve: Serve, browse: Browse) -> None:
             page.get_by_role("button", name="Play").click()
             expect(page.get_by_label("Frame", exact=True)).to_have_value("1")
             assert page.get_by_alt_text("Frame").get_attribute("src") != first
+
+
+def test_a_run_shows_its_curves_and_its_latest_pictures(served: Served, browse: Browse) -> None:
+    job = served.finished(task="dcgan", output="out/run/", params={"batch": 2})["id"]
+    folder = served.folder / "out" / "run"
+    (folder / "checkpoints").mkdir()
+    lines = [{"step": n, "generator": 2.0 - n / 10, "discriminator": None} for n in (1, 2, 3)]
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for step in (1, 2):
+        picture(folder / "checkpoints" / f"step-{step:08}.grid.png")
+    with browse(served, f"/jobs/{job}") as watched:
+        page = watched.page
+        expect(page.get_by_role("img", name="generator: generator 1.7")).to_be_visible()
+        expect(page.locator(".pictures figcaption")).to_have_text(["step 2", "step 1"])
+        expect(page.get_by_alt_text("Pictures at step 2")).to_have_js_property("naturalWidth", 64)
+
+
+def test_a_job_is_run_again_with_its_settings_and_replaces_files_only_if_told_to(
+    served: Served, browse: Browse
+) -> None:
+    job = served.finished(params={"amount": 0.25}, inputs=["photos/a.png"], output="out/a.png")[
+        "id"
+    ]
+    with browse(served, f"/jobs/{job}", refused=frozenset({409})) as watched:
+        page = watched.page
+        page.get_by_role("link", name="Run again").click()
+        expect(page.get_by_label("Amount")).to_have_value("0.25")
+        page.get_by_role("button", name="Submit").click()
+        expect(page.locator("[data-field=output] .error")).to_contain_text("exists")
+        page.get_by_label("What exists there").select_option("overwrite")
+        page.get_by_role("button", name="Submit").click()
+        tile(page, "a", "done")
+        assert job not in page.url
+
+
+def test_results_are_downloaded_also_where_a_token_is_needed(
+    serve: Serve, browse: Browse, tmp_path: Path
+) -> None:
+    with serve(token=True) as served:
+        job = served.finished()["id"]
+        with browse(served, f"/jobs/{job}", refused=frozenset({401})) as watched:
+            page = watched.page
+            secret = served.client.headers["authorization"].removeprefix("Bearer ")
+            page.get_by_role("textbox", name="Token").fill(secret)
+            page.keyboard.press("Enter")
+            with page.expect_download() as download:
+                page.get_by_role("button", name="Download zip").click()
+            assert download.value.suggested_filename == f"{job}.zip"
+            assert sorted(ZipFile(download.value.path()).namelist()) == ["a.png", "b.png", "c.png"]
+
+
+def test_the_priority_of_a_job_is_changed(serve: Serve, browse: Browse) -> None:
+    with serve({"a": ["hang"]}) as served:
+        job = served.submit().json()["id"]
+        with browse(served, f"/jobs/{job}") as watched:
+            watched.page.get_by_label("Priority").fill("80")
+            watched.page.keyboard.press("Enter")
+            served.wait(job, lambda found: found["priority"] == 80)
+
+
+def test_a_long_job_is_shown_as_far_as_one_scrolls(
+    served: Served, browse: Browse, pictures: Path
+) -> None:
+    for number in range(1, 301):
+        (pictures / f"frame-{number:04}.png").write_bytes((pictures / "a.png").read_bytes())
+    job = served.submit(inputs=["photos/frame-*.png"]).json()["id"]
+    with browse(served, f"/jobs/{job}") as watched:
+        page = watched.page
+        expect(page.locator(".tile")).to_have_count(200)
+        page.mouse.wheel(0, 20_000)
+        expect(page.locator(".tile")).to_have_count(300)
+        page.get_by_label("From unit").fill("250")
+        page.keyboard.press("Enter")
+        expect(page.locator(".tile").first).to_have_attribute("title", re.compile("frame-0250"))

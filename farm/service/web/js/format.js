@@ -44,7 +44,10 @@ export const isDone = (state) => state === "succeeded" || state === "skipped";
 export const isStepOfFilm = (unit) => /\/(part\d{4}|film)$/.test(unit.name);
 export const isWorking = (unit) => unit.target.includes("/.");
 
-export const count = (n) => n.toLocaleString("en");
+/** Whether a path names a film that browsers may play. */
+export const isFilm = (path) => /\.(mp4|webm|mov|mkv|m4v)$/i.test(path);
+
+export const count = (n) => n.toLocaleString("en", { maximumSignificantDigits: 9 });
 
 /** Return a number with its noun: 1 frame, 2 frames. */
 export const many = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;

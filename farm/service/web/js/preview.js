@@ -44,6 +44,6 @@ export function showEstimate(place, found) {
     found.pixels && pixels(found.pixels),
     found.bytes && `about ${bytes(found.bytes)} of files`,
   ].filter(Boolean);
-  const time = found.seconds == null ? "This farm has not measured such a task yet, so it cannot tell how long it takes." : `${found.seconds < 1 ? "Under a second" : `About ${duration(found.seconds)}`}, judged by ${many(found.based_on, "unit")} of this farm.`;
+  const time = found.seconds == null ? "" : `${found.seconds < 1 ? "Under a second" : `About ${duration(found.seconds)}`}, judged by ${many(found.based_on, "unit")} of this farm.`;
   fill(place, h("p", {}, h("strong", {}, figures.join(" · "))), h("p", { class: "hint" }, time), found.notes.map((note) => h("p", { class: "hint" }, note)));
 }

@@ -1,7 +1,7 @@
 /** Plays the frames of a job that are finished, while the others are in the making. */
 
 import { get, jobPath, picturePath, request, hasToken } from "../api.js";
-import { hasEnded, isDone, isStepOfFilm } from "../format.js";
+import { hasEnded, isDone, isFilm, isStepOfFilm } from "../format.js";
 import { fill, h } from "../h.js";
 import { calmly } from "../live.js";
 import { alertOf, doing } from "../parts.js";
@@ -9,7 +9,6 @@ import { forget, loaded } from "../pictures.js";
 
 const AHEAD = 24;
 const KEPT = 300;
-const FILM = /\.(mp4|webm|mov|mkv|m4v)$/i;
 
 export async function filmTab(body, job) {
   const player = new Player(job);
@@ -29,7 +28,7 @@ export async function filmTab(body, job) {
 async function showWhole(place, job) {
   if (place.firstChild) return;
   const { results } = await get(jobPath(job.id, "/results?limit=1000"));
-  const film = results.find((result) => FILM.test(result.path));
+  const film = results.find((result) => isFilm(result.path));
   if (!film) return;
   const path = jobPath(job.id, `/result?path=${encodeURIComponent(film.path)}`);
   const src = hasToken() ? URL.createObjectURL(await (await request(path)).blob()) : path;

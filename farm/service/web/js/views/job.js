@@ -1,7 +1,7 @@
 /** A job: its state and why, what can be done about it, and a tab for its frames, as pictures or played, its log, settings or run. */
 
 import { download, get, jobPath, send } from "../api.js";
-import { hasEnded, jobWord, moment, since } from "../format.js";
+import { hasEnded, isFilm, jobWord, moment, since } from "../format.js";
 import { fill, h } from "../h.js";
 import { calmly, follow } from "../live.js";
 import { alertOf, announce, badge, bar, confirmed, doing, legend, origin, progressText } from "../parts.js";
@@ -17,7 +17,7 @@ export async function jobView(main, id, name) {
   const [job, { tasks }] = await Promise.all([get(jobPath(id)), get("/api/tasks")]);
   const isRun = tasks.find((task) => task.name === job.task)?.kind === "run";
   const shown = { job, why: "" };
-  const tab = name || (isRun ? "run" : "frames");
+  const tab = name || (isRun ? "run" : hasEnded(job.state) && isFilm(job.spec.output) ? "film" : "frames");
   const [head, body] = [h("section", { class: "job-head" }), h("section", { class: "tab" })];
   fill(main, head, tabs(id, tab, isRun), body);
   renderHead(head, shown);
