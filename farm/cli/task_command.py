@@ -9,7 +9,7 @@ import click
 
 from farm.cli.job_options import effect_options, run_options
 from farm.cli.options import describe_refusal, options_of, values_of
-from farm.cli.root import plugins_dir_of, registry_of
+from farm.cli.root import plugins_dir_of, registry_of, shows_traceback
 from farm.cli.running import Running
 from farm.errors import BadParameter, UserError
 from farm.host.task import Run, Task
@@ -66,6 +66,8 @@ def common_options(task: type[Task]) -> list[click.Parameter]:
 
 
 def _run(context: click.Context, task: type[Task], values: dict[str, Any]) -> int:
+    if values["resume"] and values.get("overwrite"):
+        raise UserError("--resume and --overwrite exclude each other; leave one of them out")
     if values["server"]:
         from farm.cli.submit import submit_job
 
@@ -79,6 +81,7 @@ def _run(context: click.Context, task: type[Task], values: dict[str, Any]) -> in
         metrics_port=values["metrics_port"],
         live_port=values.get("live"),
         plugins_dir=folder and folder.absolute(),
+        shows_traceback=shows_traceback(context),
         command=context.meta.get(COMMAND) or ["farm", *sys.argv[1:]],
     )
     try:
@@ -121,5 +124,6 @@ def _spec(task: type[Task], values: dict[str, Any], running: Running) -> JobSpec
         ),
         priority=values["priority"],
         keeps_going=values["keep_going"],
+        overwrite=values.get("overwrite", False),
         workers=running.workers_per_unit,
     )

@@ -17,8 +17,9 @@ from sqlalchemy import Connection, Engine, Select, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from farm.errors import FarmBug, LedgerHeld, LedgerUnavailable
-from farm.ledger import earlier, forgetting, holding, pages
+from farm.ledger import costs, earlier, forgetting, holding, pages
 from farm.ledger import service as services
+from farm.ledger.costs import CostBook
 from farm.ledger.held_job import HeldJob, as_json, from_json
 from farm.ledger.opening import address_of, open_engine, reading, size_of
 from farm.ledger.pages import PAGE
@@ -28,6 +29,7 @@ from farm.ledger.size import rows_of
 from farm.ledger.tables import jobs, story
 from farm.ledger.trouble import failure, passing_trouble
 from farm.ledger.writing import Batch, insert_job, update_jobs, update_units
+from farm.model.costs import Cost, CostKind
 from farm.model.events import JobChanged, UnitChanged
 from farm.model.history import RestoredUnit, StoryLine, UnitFailure, UnitRecord
 from farm.model.job import Job, JobState
@@ -58,6 +60,7 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self._engine, self.address = engine, address_of(engine)
         self._held: dict[str, HeldJob] = {}
+        self._costs = CostBook()
         self._observe: Callable[[Transaction], None] | None = None
         self.process: FarmProcess = this_process()
 
@@ -167,11 +170,13 @@ class Ledger:
             holding.fence(connection, self.process, batch.by_job, held)
             update_units(connection, batch.units, held, now)
             update_jobs(connection, batch.jobs, now)
+            self._costs.add(connection, batch.units, now)
         for job, own in batch.by_job.items():
             held[job].apply(own)
-        for changed in batch.jobs:
-            if changed.state.is_final:
-                self._held.pop(changed.id, None)
+        ended = [changed.id for changed in batch.jobs if changed.state.is_final]
+        for job in ended:
+            self._held.pop(job, None)
+        self._costs.forget(ended)
 
     def _stored(self, connection: Connection, job: str) -> Sequence[UnitChanged]:
         """Return the changes of a job that are stored, though record raised LedgerUnavailable."""
@@ -214,6 +219,7 @@ class Ledger:
             self.forget_job(job)
         with self._write() as connection:
             forgetting.remove_farms(connection, before)
+            costs.prune(connection)
         return len(old)
 
     def forget_job(self, job: str) -> None:
@@ -307,6 +313,19 @@ class Ledger:
         """
         with self._read() as connection:
             return earlier.crashes(connection, key, targets)
+
+    def cost(self, kind: CostKind, device: str = "") -> Cost | None:
+        """Return what frames of a kind have cost on a device, or else others of its task and network.
+
+        device: the latest one if it is empty. None if this ledger knows of none.
+        """
+        with self._read() as connection:
+            return costs.cost(connection, kind, device)
+
+    def bytes_per_pixel(self, task: str, form: str) -> float | None:
+        """Return how many bytes a pixel of a task's results has taken in a format of model.costs."""
+        with self._read() as connection:
+            return costs.bytes_per_pixel(connection, task, form)
 
     def story(self, job: str, after: int = 0, limit: int = 10 * PAGE) -> list[StoryLine]:
         """Return a page of what happened to a job's units: the changes with a higher number, in order."""

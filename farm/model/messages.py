@@ -63,7 +63,8 @@ class Figures:
 
     seconds: by stage (load, compute, write). pixels: of the output. overlap_pixels: computed
     more than once because tiles overlap. tiles: passes over a tile. source_sha256, target_sha256:
-    digests of the files.
+    digests of the files. target_bytes, target_pixels: of the file that was written, if it stays; all
+    its frames count.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -72,6 +73,8 @@ class Figures:
     tiles: int = 0
     source_sha256: str = ""
     target_sha256: str = ""
+    target_bytes: int = 0
+    target_pixels: int = 0
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,14 @@ class Scheduler:
         name = event.job.id
         if name in self._state.jobs or name in self._state.ended:
             raise FarmBug(f"job {name} was submitted twice")
-        job = ScheduledJob(event.job, event.units, now, self._state.emit, self._state.census)
+        job = ScheduledJob(
+            event.job,
+            event.units,
+            now,
+            self._state.emit,
+            census=self._state.census,
+            owner=self._state.owners.join(event.job.spec.owner),
+        )
         self._state.jobs[name] = job
         self._state.devices.add(job)
         self._state.emit(JobChanged(event.job))

@@ -19,6 +19,7 @@ from farm.storage.door import (
     remove_files,
     remove_folder,
     remove_leftovers,
+    size_of,
 )
 from farm.storage.globs import glob
 from farm.storage.local import NOT_UTF8, output_path, sha256_file, write_error
@@ -88,6 +89,7 @@ __all__ = [
     "scratch_folder",
     "sha256_file",
     "shown",
+    "size_of",
     "suffix",
     "take_transfers",
     "write_error",

@@ -40,6 +40,7 @@ __all__ = [
     "remove_folder",
     "remove_leftovers",
     "seen",
+    "size_of",
 ]
 
 _DISK: Final = LocalDisk()
@@ -172,6 +173,16 @@ def exists(url: str | Path) -> bool:
 def is_file(url: str | Path) -> bool:
     """Return whether there is a file. A remote storage may raise BadInput or StorageFailed."""
     return Path(url).is_file() if not is_remote(url) else seen(str(url)) is not None
+
+
+def size_of(url: str | Path) -> int:
+    """Return how many bytes a file has; 0 if that cannot be told at present."""
+    with suppress(OSError, BadInput, StorageFailed):
+        if not is_remote(url):
+            return Path(url).stat().st_size
+        if stat := seen(str(url)):
+            return stat.size
+    return 0
 
 
 def is_folder(url: str | Path) -> bool:
