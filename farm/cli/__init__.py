@@ -38,7 +38,7 @@ COMMANDS: Final = {
     "prepare": ("farm.cli.prepare", "prepare"),
     "sample": ("farm.cli.sample", "sample"),
     "serve": ("farm.cli.serve", "serve"),
-    "show": ("farm.cli.inspect", "show"),
+    "show": ("farm.cli.show", "show"),
     "submit": ("farm.cli.submit", "submit"),
     "token": ("farm.cli.token", "token"),
     "workers": ("farm.cli.jobs_table", "workers"),

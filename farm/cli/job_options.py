@@ -60,6 +60,12 @@ def _output_options() -> list[click.Parameter]:
             "that ends with / or has no suffix).",
         ),
         click.Option(
+            ["--like"],
+            metavar="FILE",
+            help="Start from the parameters, network and seed of this finished picture or film; "
+            "flags override them.",
+        ),
+        click.Option(
             ["--overwrite"],
             is_flag=True,
             help="Replace outputs that exist. Without it, or --resume, the job is refused.",

@@ -6,9 +6,10 @@ from typing import Any, Final
 import click
 
 from farm.cli.exits import Exit
-from farm.cli.options import describe_refusal, options_of, values_of
+from farm.cli.options import describe_refusal, options_of
 from farm.cli.remote import client_of
 from farm.cli.root import registry_of
+from farm.cli.starting_point import params_of, with_defaults
 from farm.cli.streams import echo
 from farm.cli.table import show_json
 from farm.cli.task_command import INPUT, TaskCommand, common_options, film_of
@@ -43,7 +44,7 @@ def _submit_command(task: type[Task]) -> click.Command:
 
     @click.pass_context
     def callback(context: click.Context, /, **values: Any) -> Exit:
-        return submit_job(context, task, values)
+        return submit_job(context, task, with_defaults(context, values))
 
     common = [option for option in common_options(task) if option.name not in _HERE]
     help_text = f"Submit a job of `farm {task.name}` to a farm, and print its id."
@@ -83,7 +84,7 @@ def submit_job(context: click.Context, task: type[Task], values: Mapping[str, An
                 values["inputs"],
                 values["output"],
                 _request(task, values),
-                **values_of(task.Params, values),
+                **params_of(task, values),
             )
         except BadParameter as error:
             refusal = describe_refusal(task.Params, error)

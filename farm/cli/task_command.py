@@ -8,9 +8,10 @@ from typing import Any, Final
 import click
 
 from farm.cli.job_options import effect_options, run_options
-from farm.cli.options import describe_refusal, options_of, values_of
+from farm.cli.options import describe_refusal, options_of
 from farm.cli.root import plugins_dir_of, registry_of
 from farm.cli.running import Running
+from farm.cli.starting_point import params_of, with_defaults
 from farm.errors import BadParameter, UserError
 from farm.host.task import Run, Task
 from farm.host.vetting import validate_params
@@ -68,6 +69,7 @@ def common_options(task: type[Task]) -> list[click.Parameter]:
 def _run(context: click.Context, task: type[Task], values: dict[str, Any]) -> int:
     if values["resume"] and values.get("overwrite"):
         raise UserError("--resume and --overwrite exclude each other; leave one of them out")
+    values = with_defaults(context, values)
     if values["server"]:
         from farm.cli.submit import submit_job
 
@@ -106,7 +108,7 @@ def film_of(values: Mapping[str, Any]) -> FilmOptions:
 
 
 def _spec(task: type[Task], values: dict[str, Any], running: Running) -> JobSpec:
-    params = validate_params(task, values_of(task.Params, values))
+    params = validate_params(task, params_of(task, values))
     threads = values["threads"] or (1 if running.is_pooled else available_cores())
     return JobSpec(
         task=task.name,

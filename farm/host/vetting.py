@@ -72,6 +72,7 @@ EFFECT_FLAGS: Final = frozenset(
         "--coherence",
         "--depth",
         "--frames",
+        "--like",
         "--live",
         "--overwrite",
         "--quality",
