@@ -2,7 +2,8 @@
 
 import click
 
-from farm.cli.root import registry_of
+from farm.cli.root import registry_of, shows_traceback
+from farm.cli.streams import echo_traceback
 from farm.cli.table import show_json, show_table
 from farm.errors import BadParameter
 
@@ -20,6 +21,10 @@ def plugins(context: click.Context, *, is_json: bool) -> None:
         show_json([{key: getattr(p, key) for key in (*columns, "traceback")} for p in listed])
     else:
         show_table(({key: getattr(p, key) for key in columns} for p in listed), columns)
+        if shows_traceback(context):
+            for plugin in listed:
+                if plugin.traceback:
+                    echo_traceback(f"\nplugin {plugin.name}: {plugin.traceback}")
 
 
 @click.command()

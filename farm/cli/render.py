@@ -11,7 +11,7 @@ from farm.cli.exits import Exit, exit_code
 from farm.cli.flicker import describe_flicker
 from farm.cli.running import Running
 from farm.cli.signals import Interrupted, signals
-from farm.cli.streams import OutputLost, echo
+from farm.cli.streams import OutputLost, echo, echo_traceback
 from farm.cli.tally import Tally
 from farm.control.announcing import Observer
 from farm.control.controller import Controller
@@ -90,6 +90,9 @@ def _open_live_view(port: int | None, stack: ExitStack) -> "LiveView | None":
 
 def _report_end(job: Job, tally: Tally, running: Running, *, is_run: bool) -> Exit:
     """Print what failed and the closing line, and return the exit code."""
+    if running.shows_traceback:
+        for trace in tally.tracebacks.values():
+            echo_traceback(trace)
     for line in tally.failure_lines():
         echo(line, err=True)
     if job.state is JobState.FAILED:

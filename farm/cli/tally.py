@@ -16,7 +16,7 @@ MOST_LISTED: Final = 20
 class Tally:
     """Counts of one job; an observer of the controller.
 
-    total, done, skipped: frames. pixels, tiles: of done frames. failed: reason by unit name.
+    total, done, skipped: frames. pixels, tiles: of done frames. failed: reason by unit name. tracebacks: by reason.
     running: progress 0..1 by name of a unit in progress.
     """
 
@@ -26,6 +26,7 @@ class Tally:
     pixels: int = 0
     tiles: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    tracebacks: dict[str, str] = field(default_factory=dict)
     running: dict[str, float] = field(default_factory=dict)
     _tiles_running: dict[str, int] = field(default_factory=dict)
 
@@ -89,5 +90,7 @@ class Tally:
                 self.skipped += 1
             case UnitState.QUARANTINED | UnitState.CANCELLED:
                 self.failed[name] = event.reason
+                if event.failure and event.failure.traceback:
+                    self.tracebacks.setdefault(event.reason, event.failure.traceback)
             case _:
                 pass

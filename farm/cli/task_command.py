@@ -9,7 +9,7 @@ import click
 
 from farm.cli.job_options import effect_options, run_options
 from farm.cli.options import describe_refusal, options_of
-from farm.cli.root import plugins_dir_of, registry_of
+from farm.cli.root import plugins_dir_of, registry_of, shows_traceback
 from farm.cli.running import Running
 from farm.cli.starting_point import params_of, with_defaults
 from farm.errors import BadParameter, UserError
@@ -83,6 +83,7 @@ def _run(context: click.Context, task: type[Task], values: dict[str, Any]) -> in
         metrics_port=values["metrics_port"],
         live_port=values.get("live"),
         plugins_dir=folder and folder.absolute(),
+        shows_traceback=shows_traceback(context),
         command=context.meta.get(COMMAND) or ["farm", *sys.argv[1:]],
     )
     try:

@@ -18,6 +18,7 @@ import pluggy
 
 from farm.errors import PluginError, UnknownName, UserError
 from farm.host import hookspecs
+from farm.host.blame import describe
 from farm.host.discovery import Candidate, Plugin, files_in, installed
 from farm.host.executor import ExecutorFactory
 from farm.host.interrupts import signals_pass
@@ -55,10 +56,12 @@ class HookRelay:
 
     def __init__(self) -> None:
         self._managers: dict[str, pluggy.PluginManager] = {}
+        self._callers: dict[str, dict[str, pluggy.HookCaller]] = {}
 
     def add(self, name: str, manager: pluggy.PluginManager) -> None:
         """Include the plugin in all further calls."""
         self._managers[name] = manager
+        self._callers.clear()
 
     def __getattr__(self, hook: str) -> Callable[..., None]:
         if hook not in HOOKS:
@@ -77,22 +80,29 @@ class HookRelay:
         refusals: list[UserError] | None = None,
         **arguments: object,
     ) -> Iterator[Answer]:
-        """Yield each plugin's answer to a hook, in the order the plugins were loaded.
+        """Yield the answer of each plugin that implements a hook, in the order they were loaded.
 
         check: returns an answer in its final form, or raises if it breaks the hook's contract.
         refusals: receives UserErrors, which are then not logged.
         """
-        for name, manager in self._managers.items():
+        for name, caller in self._implementing(hook).items():
             answers: list[Answer] = []
             with signals_pass():
                 try:
-                    answers.append(check(getattr(manager.hook, hook)(**arguments)))
+                    answers.append(check(caller(**arguments)))
                 except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
                     if refusals is not None and isinstance(error, UserError):
                         refusals.append(error)
                     else:
-                        log.warning("%s", PluginError(name, f"{hook} raised {_describe(error)}"))
+                        log.warning("%s", PluginError(name, f"{hook} raised {_reason(error)}"))
             yield from answers
+
+    def _implementing(self, hook: str) -> dict[str, pluggy.HookCaller]:
+        """Return the plugins that implement a hook, with how to call it."""
+        if hook not in self._callers:
+            callers = {n: getattr(m.hook, hook) for n, m in self._managers.items()}
+            self._callers[hook] = {n: c for n, c in callers.items() if c.get_hookimpls()}
+        return self._callers[hook]
 
 
 @final
@@ -179,7 +189,9 @@ class Registry:
 
     def _add(self, candidate: Candidate, blocked: frozenset[str]) -> None:
         plugin = candidate.plugin
-        if plugin.name in self._plugins:
+        if plugin.state == "hidden":
+            self._refused.append(plugin)
+        elif plugin.name in self._plugins:
             first = self._plugins[plugin.name].source
             reason = (
                 f"{first} and {plugin.source} both provide a plugin {plugin.name!r}; remove one"
@@ -201,7 +213,7 @@ class Registry:
                 self._register(plugin, offer)
             except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
                 trace = "" if isinstance(error, PluginError) else traceback.format_exc()
-                return replace(plugin, state="failed", reason=_describe(error), traceback=trace)
+                return replace(plugin, state="failed", reason=_reason(error), traceback=trace)
         self.hook.add(plugin.name, manager)
         return replace(plugin, tasks=tuple(offer.tasks))
 
@@ -293,12 +305,5 @@ def _add_once(plugin: str, offers: dict[str, Any], kind: str, name: str, value: 
     offers[name] = value
 
 
-def _describe(error: BaseException) -> str:
-    """Return an error as one line that starts with its type, unless it is a PluginError."""
-    if isinstance(error, PluginError):
-        return error.reason
-    try:
-        text = " ".join(str(error).split())
-    except BaseException:  # noqa: BLE001 - a plugin's error may raise anything
-        text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _reason(error: BaseException) -> str:
+    return error.reason if isinstance(error, PluginError) else describe(error)

@@ -228,7 +228,8 @@ def test_an_unknown_name_names_the_plugins_that_are_not_loaded(
     install("farm-nets", "raise RuntimeError('no licence')")
     if state == "blocked":
         monkeypatch.setenv("FARM_BLOCK_PLUGINS", "farm-nets")
-    reason = {"failed": "RuntimeError: no licence", "blocked": "listed in FARM_BLOCK_PLUGINS"}
+    error = "RuntimeError: no licence (host_farm_nets.py, line 1)"
+    reason = {"failed": error, "blocked": "listed in FARM_BLOCK_PLUGINS"}
     with pytest.raises(UnknownName) as unknown:
         Registry.load().network("qqq")
     said = f"; not loaded: plugin farm-nets ({state}: {reason[state]}); see `farm plugins`"
@@ -238,9 +239,39 @@ def test_an_unknown_name_names_the_plugins_that_are_not_loaded(
 def test_the_task_of_a_failed_plugin_is_refused_with_the_reason(install: Install) -> None:
     install("farm-x", "raise RuntimeError('no licence')", point="glow")
     with pytest.raises(
-        UserError, match="plugin glow failed: RuntimeError: no licence; see `farm plugins`"
+        UserError,
+        match=r"glow failed: RuntimeError: no licence \(host_farm_x.py, line 1\); see `farm plugins`",
     ):
         Registry.load().task("glow")
+
+
+def test_a_task_whose_plugin_failed_is_missing_for_a_reason_that_is_said(install: Install) -> None:
+    install("farm-a", effect("glow"))
+    install("farm-b", "import gone\n" + effect("glow2"))
+    with pytest.raises(UnknownName) as unknown:
+        Registry.load().task("glow2")
+    assert str(unknown.value) == (
+        "unknown task 'glow2'; did you mean glow? not loaded: plugin farm-b (failed: "
+        "ModuleNotFoundError: No module named 'gone' (host_farm_b.py, line 1)); see `farm plugins`"
+    )
+
+
+def test_the_line_that_broke_a_plugin_is_the_authors_own(install: Install) -> None:
+    install("farm-broken", "import json\n\n\ndef read():\n    json.loads('{')\n\nread()")
+    reason = plugin(Registry.load(), "farm-broken").reason
+    assert reason.startswith("JSONDecodeError: Expecting property name")
+    assert reason.endswith(" (host_farm_broken.py, line 5)")
+
+
+def test_a_default_that_its_own_parameter_refuses_is_said_at_load(install: Install) -> None:
+    amount = "amount: float = Field(2.0, le=1, description='How much.')"
+    params = f"    class Params(TaskParams):\n        {amount}\n"
+    render = "    def render"
+    install("farm-bad", effect("bad").replace(render, params + render))
+    assert plugin(Registry.load(), "farm-bad").reason == (
+        "task 'bad': the default of parameter 'amount' is refused: should be less than or equal to 1, "
+        "not 2.0"
+    )
 
 
 def test_an_unknown_task_suggests_a_close_match(install: Install) -> None:
@@ -343,7 +374,10 @@ def test_an_observer_that_raises_does_not_stop_the_others(
     import host_last  # type: ignore[import-not-found]
 
     assert host_first.finished == host_last.finished == ["j1"]
-    assert caplog.messages == [f"plugin farm-b: farm_job_finished raised {kind}: bell is broken"]
+    where = "host_farm_b.py, line 7"
+    assert caplog.messages == [
+        f"plugin farm-b: farm_job_finished raised {kind}: bell is broken ({where})"
+    ]
 
 
 def test_the_relay_has_only_the_farms_hooks() -> None:

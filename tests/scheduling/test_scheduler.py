@@ -79,6 +79,53 @@ def test_jobs_of_equal_priority_share_the_workers_oldest_first(bench: Bench) -> 
     assert [order.unit.job for order in bench.held.values()] == ["old", "new", "old", "new"]
 
 
+def test_an_owner_with_many_jobs_does_not_crowd_out_another_with_one(bench: Bench) -> None:
+    for number in range(100):
+        bench.submit(f"ada{number}", "a", owner="ada")
+    bench.join("w1", "w2", "w3", "w4")
+    bench.submit("bob", *"abcdef", owner="bob")
+    bench.succeed("w1")
+    bench.succeed("w2")
+    owners = [bench.scheduler.job(order.unit.job).spec.owner for order in bench.held.values()]
+    assert sorted(owners) == ["ada", "ada", "bob", "bob"]
+
+
+def test_the_jobs_of_one_owner_share_what_the_owner_gets(bench: Bench) -> None:
+    bench.submit("first", *"abcdef", owner="ada")
+    bench.submit("second", *"abcdef", owner="ada")
+    bench.submit("other", *"abcdef", owner="bob")
+    bench.join("w1", "w2", "w3", "w4")
+    held = [order.unit.job for order in bench.held.values()]
+    assert sorted(held) == ["first", "other", "other", "second"]
+
+
+def test_a_higher_priority_comes_before_what_owners_hold(bench: Bench) -> None:
+    bench.submit("urgent", *"abc", owner="ada", priority=90)
+    bench.submit("other", "a", owner="bob")
+    bench.join("w1", "w2", "w3")
+    assert {order.unit.job for order in bench.held.values()} == {"urgent"}
+
+
+def test_an_owner_who_gives_workers_back_is_served_again(bench: Bench) -> None:
+    bench.submit("ada", *"abcdef", owner="ada")
+    bench.submit("bob", *"abcdef", owner="bob")
+    bench.submit("more", *"abcdef", owner="ada")
+    bench.join("w1", "w2", "w3", "w4")
+    bench.send(WantedChanged("ada", Wanted.PAUSE))
+    for worker in [name for name, order in bench.held.items() if order.unit.job == "ada"]:
+        bench.succeed(worker)
+    owners = [bench.scheduler.job(order.unit.job).spec.owner for order in bench.held.values()]
+    assert sorted(owners) == ["ada", "ada", "bob", "bob"]
+
+
+def test_an_owner_whose_jobs_have_ended_is_forgotten(bench: Bench) -> None:
+    bench.join("w1")
+    for number in range(5):
+        bench.submit(f"job{number}", "a", owner=f"owner{number}")
+        bench.succeed("w1")
+    assert not bench.scheduler._state.owners._all
+
+
 def test_progress_is_reported(bench: Bench) -> None:
     bench.submit()
     bench.join("w1")
@@ -380,8 +427,8 @@ def test_a_success_resets_a_workers_failures(bench: Bench) -> None:
 def test_fatal_failures_do_not_count_against_the_worker(bench: Bench) -> None:
     bench.submit("job", *"abcdefgh")
     bench.join("w1", "w2")
-    for _ in range(5):
-        bench.fail("w1", failed(is_fatal=True))
+    for number in range(5):
+        bench.fail("w1", failed(message=number, is_fatal=True))
     assert "w1" in bench.held
 
 
@@ -505,8 +552,8 @@ def test_a_job_fails_when_a_tenth_of_its_units_and_at_least_twenty_have_failed(
 ) -> None:
     submit_many(bench, 200)
     bench.join("w1", "w2")
-    for _ in range(19):
-        bench.fail("w1", failed(is_fatal=True))
+    for number in range(19):
+        bench.fail("w1", failed(message=number, is_fatal=True))
     assert not bench.job()[0].is_final
     lease = bench.held["w2"].token
     assert CancelWork("w2", lease) in bench.fail("w1", failed(is_fatal=True))
@@ -521,11 +568,54 @@ def test_a_job_fails_when_a_tenth_of_its_units_and_at_least_twenty_have_failed(
     assert bench.last("u1").state is S.CANCELLED
 
 
+def fail_thrice(bench: Bench, worker: str, message: str) -> None:
+    """Use up the tries of the worker's unit."""
+    for _ in range(3):
+        bench.fail(worker, failed(message=message))
+
+
+def test_a_job_fails_when_its_first_three_frames_fail_with_one_error_of_the_plugin(
+    bench: Bench,
+) -> None:
+    submit_many(bench, 200)
+    bench.join("w1")
+    for _ in range(3):
+        assert not bench.job()[0].is_final
+        fail_thrice(bench, "w1", "in line 7")
+    state, reason = bench.job()
+    assert state is JobState.FAILED
+    assert reason.startswith(
+        "its first 3 frames failed alike: failed with plugin_error in line 7; fix the plugin "
+    )
+    assert bench.last("u199").reason.startswith("not tried, because the plugin is broken; ")
+
+
+def test_frames_that_fail_for_several_reasons_or_after_a_success_do_not_end_a_job(
+    bench: Bench,
+) -> None:
+    submit_many(bench, 30)
+    bench.join("w1")
+    for message in ("in line 7", "in line 8", "in line 7", "in line 8"):
+        fail_thrice(bench, "w1", message)
+    bench.succeed("w1")
+    for _ in range(3):
+        fail_thrice(bench, "w1", "in line 7")
+    assert not bench.job()[0].is_final
+
+
+def test_a_job_that_keeps_going_tries_all_frames_of_a_broken_plugin(bench: Bench) -> None:
+    submit_many(bench, 5, keeps_going=True)
+    bench.join("w1")
+    for _ in range(5):
+        fail_thrice(bench, "w1", "in line 7")
+    assert bench.last("u4").state is S.QUARANTINED
+
+
 def test_a_failed_unit_of_a_job_that_has_failed_is_not_retried(bench: Bench) -> None:
     submit_many(bench, 30)
     bench.join("w1", "w2")
-    for _ in range(20):
-        bench.fail("w1", failed(is_fatal=True))
+    for number in range(20):
+        bench.fail("w1", failed(message=number, is_fatal=True))
     bench.fail("w2", failed())
     assert bench.job()[0] is JobState.FAILED
 
