@@ -16,7 +16,7 @@ from farm.cli.task_command import INPUT, TaskCommand, common_options, film_of
 from farm.errors import BadParameter, UserError
 from farm.host.task import Run, Task
 
-_HERE: Final = ("address", "metrics_port", "live")
+_HERE: Final = ("address", "metrics_port", "live", "dry_run")
 """Options of a task's command that only count on this machine."""
 
 
@@ -73,7 +73,8 @@ def _options() -> list[click.Parameter]:
 
 def submit_job(context: click.Context, task: type[Task], values: Mapping[str, Any]) -> Exit:
     """Submit a job and print its id. values: of the command's options."""
-    if used := [name for name in _HERE if values.get(name) is not None]:
+    given = {name for name in _HERE if values.get(name) is not None and values[name] is not False}
+    if used := [name for name in _HERE if name in given]:
         flag = f"--{used[0].replace('_', '-')}"
         raise UserError(f"{flag} counts only without --server; leave one of them out")
     is_json = values["json"]
@@ -103,7 +104,7 @@ def submit_job(context: click.Context, task: type[Task], values: Mapping[str, An
 
 def _request(task: type[Task], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a request says besides task, parameters, inputs and output."""
-    names = ("tile", "seed", "threads", "precision")
+    names = ("tile", "seed", "threads", "precision", "size")
     plan = {name: values[name] for name in names if values.get(name) is not None}
     request = {
         "plan": plan,

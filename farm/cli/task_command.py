@@ -88,6 +88,16 @@ def _run(context: click.Context, task: type[Task], values: dict[str, Any]) -> in
     )
     try:
         spec = _spec(task, values, running)
+        if values["dry_run"]:
+            from farm.cli.dry_run import dry_run
+
+            return dry_run(
+                registry_of(context),
+                spec,
+                resume=values["resume"],
+                workers=values["workers"] or 1,
+                is_json=values["json"],
+            )
         from farm.cli.render import render
 
         return render(registry_of(context), spec, running)
@@ -123,6 +133,7 @@ def _spec(task: type[Task], values: dict[str, Any], running: Running) -> JobSpec
             seed=values["seed"],
             threads=threads,
             precision=values["precision"],
+            size=values.get("size"),
         ),
         priority=values["priority"],
         keeps_going=values["keep_going"],

@@ -80,7 +80,7 @@ def provenance(
     return {
         "task": order.task,
         "params": dict(params),
-        "plan": order.plan.model_dump(mode="json"),
+        "plan": order.plan.model_dump(mode="json", exclude_none=True),
         "source": {"name": _source_name(order.unit.source), "sha256": source_sha256},
         **_frame(order.unit.work),
         "networks": dict(sorted(networks.items())),

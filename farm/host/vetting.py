@@ -47,6 +47,7 @@ COMMANDS: Final = frozenset(
 FLAGS: Final = frozenset(
     {
         "--address",
+        "--dry-run",
         "--help",
         "--json",
         "--keep-going",
@@ -78,6 +79,7 @@ EFFECT_FLAGS: Final = frozenset(
         "--overwrite",
         "--quality",
         "--rate",
+        "--size",
         "--strict",
         "--tile",
     }
