@@ -26,6 +26,7 @@ from farm.errors import FarmError, UnknownName, UserError
 __all__ = ["main"]
 
 COMMANDS: Final = {
+    "compare": ("farm.cli.compare", "compare"),
     "demo": ("farm.cli.demo", "demo"),
     "doctor": ("farm.cli.doctor", "doctor"),
     "evaluate": ("farm.cli.evaluate", "evaluate"),

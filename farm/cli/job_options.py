@@ -88,6 +88,12 @@ def _output_options() -> list[click.Parameter]:
             "long=1024 (the longer side).",
         ),
         click.Option(
+            ["--preview"],
+            is_flag=True,
+            help="Render a few frames of each film, and the stills, at 480 pixels, and show them on "
+            "one sheet beside the output, as NAME-preview.png.",
+        ),
+        click.Option(
             ["--tile"],
             type=tile_side,
             default="auto",

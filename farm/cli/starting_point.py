@@ -1,4 +1,4 @@
-"""Where a job's parameters start from: a finished file. Flags that are given override it."""
+"""Where a job's parameters start from: a finished file or a preset. Flags that are given override it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -8,6 +8,7 @@ from click.core import ParameterSource
 
 from farm import storage
 from farm.cli.options import values_of
+from farm.cli.presets import preset_params
 from farm.cli.recorded import record_of, recorded_files, recorded_params
 from farm.errors import BadInput, BadParameter, UserError
 from farm.host.task import Task
@@ -22,6 +23,8 @@ PLAN: Final = ("seed", "tile", "precision")
 def params_of(task: type[Task], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of a command, ready for validation. values: of its options."""
     given = values_of(task.Params, values)
+    if values.get("preset"):
+        return {**preset_params(task, values["preset"]), **given}
     if not values.get("like"):
         return given
     return _liked(task, values["like"], given) | given
@@ -31,6 +34,8 @@ def with_defaults(context: click.Context, values: dict[str, Any]) -> dict[str, A
     """Return the values of a command's options, with those of --like in place of defaults."""
     if not values.get("like"):
         return values
+    if values["preset"]:
+        raise UserError("--like and --preset exclude each other; leave one of them out")
     plan = record_of(values["like"]).get("plan", {})
     is_default = {
         name: context.get_parameter_source(name) is ParameterSource.DEFAULT for name in PLAN

@@ -16,7 +16,7 @@ from farm.cli.task_command import INPUT, TaskCommand, common_options, film_of
 from farm.errors import BadParameter, UserError
 from farm.host.task import Run, Task
 
-_HERE: Final = ("address", "metrics_port", "live", "dry_run")
+_HERE: Final = ("address", "metrics_port", "live", "dry_run", "preview")
 """Options of a task's command that only count on this machine."""
 
 

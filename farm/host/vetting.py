@@ -18,6 +18,7 @@ from farm.host.task import Effect, Task, TaskParams
 COMMANDS: Final = frozenset(
     {
         "cancel",
+        "compare",
         "demo",
         "doctor",
         "evaluate",
@@ -77,6 +78,8 @@ EFFECT_FLAGS: Final = frozenset(
         "--like",
         "--live",
         "--overwrite",
+        "--preset",
+        "--preview",
         "--quality",
         "--rate",
         "--size",
