@@ -60,6 +60,11 @@ def _output_options() -> list[click.Parameter]:
             "that ends with / or has no suffix).",
         ),
         click.Option(
+            ["--overwrite"],
+            is_flag=True,
+            help="Replace outputs that exist. Without it, or --resume, the job is refused.",
+        ),
+        click.Option(
             ["--tile"],
             type=tile_side,
             default="auto",

@@ -47,7 +47,7 @@ class Running:
     @property
     def resume_command(self) -> str:
         """The command that continues the job, to be copied from a terminal."""
-        words = [*self.command]
+        words = [word for word in self.command if word != "--overwrite"]
         if "--resume" not in words:
             end = words.index("--") if "--" in words else len(words)
             words.insert(end, "--resume")

@@ -109,6 +109,7 @@ def _request(task: type[Task], values: Mapping[str, Any]) -> dict[str, Any]:
         "priority": values["priority"],
         "keeps_going": values["keep_going"],
         "resume": values["resume"],
+        "overwrite": values.get("overwrite", False),
         "workers": values["workers"] or 1,
     }
     if not issubclass(task, Run):

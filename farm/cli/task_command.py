@@ -66,6 +66,8 @@ def common_options(task: type[Task]) -> list[click.Parameter]:
 
 
 def _run(context: click.Context, task: type[Task], values: dict[str, Any]) -> int:
+    if values["resume"] and values.get("overwrite"):
+        raise UserError("--resume and --overwrite exclude each other; leave one of them out")
     if values["server"]:
         from farm.cli.submit import submit_job
 
@@ -122,5 +124,6 @@ def _spec(task: type[Task], values: dict[str, Any], running: Running) -> JobSpec
         ),
         priority=values["priority"],
         keeps_going=values["keep_going"],
+        overwrite=values.get("overwrite", False),
         workers=running.workers_per_unit,
     )

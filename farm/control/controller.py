@@ -39,6 +39,7 @@ from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import (
     Event,
+    FilesMoved,
     News,
     PriorityChanged,
     RetryWanted,
@@ -48,7 +49,14 @@ from farm.model.events import (
 )
 from farm.model.history import RestoredUnit
 from farm.model.job import MOST_URGENT, Job, JobSpec, Wanted
-from farm.model.messages import NoWorkers, WorkerJoined, WorkerLost
+from farm.model.messages import (
+    NoWorkers,
+    UnitCancelled,
+    UnitFailed,
+    UnitSucceeded,
+    WorkerJoined,
+    WorkerLost,
+)
 from farm.model.unit import Unit
 from farm.planning.submission import Notify, Planner, Submission, new_id
 from farm.process import BEAT_SECONDS
@@ -328,6 +336,11 @@ class Controller:
         for message in messages:
             if isinstance(message, NoWorkers | WorkerJoined):
                 self._lack = message.reason if isinstance(message, NoWorkers) else ""
+            if (
+                isinstance(message, UnitSucceeded | UnitFailed | UnitCancelled)
+                and message.transfers
+            ):
+                self._announce(FilesMoved(message.transfers))
         may_judge = self._attention.listen(self._clock.time())
         self._decisions.handle(*messages, *([Tick()] if may_judge else []))
         self._tell_demand()

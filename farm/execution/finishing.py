@@ -14,7 +14,7 @@ from farm.execution.runner import IsCancelled, ReportProgress
 from farm.execution.timing import timed
 from farm.model.messages import Figures, Order
 from farm.model.work import Blend, Encode, Join, Picture
-from farm.storage import FileDigests, KnownFiles
+from farm.storage import FileDigests, KnownFiles, size_of
 
 if TYPE_CHECKING:
     from farm.engine.world import World
@@ -45,16 +45,22 @@ class Finisher:
             source_sha256 = _film_digest(order, files)
             match order.unit.work:
                 case Blend() as work:
-                    target_sha256 = _blend(order, work)
+                    target_sha256, pixels = _blend(order, work)
                 case Encode() as work:
-                    target_sha256 = _encode(order, work, report, is_cancelled)
+                    target_sha256, pixels = _encode(order, work, report, is_cancelled)
                 case Join() as work:
-                    target_sha256 = _join(order, work, files, report, is_cancelled)
+                    target_sha256, pixels = _join(order, work, files, report, is_cancelled), 0
                 case _:
                     raise FarmBug(
                         f"{order.unit.name} was given to a worker that only finishes films"
                     )
-        return Figures(seconds=seconds, source_sha256=source_sha256, target_sha256=target_sha256)
+        return Figures(
+            seconds=seconds,
+            source_sha256=source_sha256,
+            target_sha256=target_sha256,
+            target_bytes=size_of(order.unit.target) if pixels else 0,
+            target_pixels=pixels,
+        )
 
     def close(self) -> None:
         """Do nothing: no file stays open."""
@@ -69,31 +75,40 @@ def _film_digest(order: Order, files: KnownFiles) -> str:
     return files.digest(film) if film else ""
 
 
-def _blend(order: Order, work: Blend) -> str:
+def _blend(order: Order, work: Blend) -> tuple[str, int]:
+    """Write the picture, and return its SHA-256 and its pixels."""
     from farm.media import read_record, write_still
 
     picture = _without_missing(work.picture, order.missing)
     if picture is None:
         raise UserError("the frame was not rendered")
     record = read_record(picture.files[0][1]) or {}
-    return write_still(order.unit.target, replace(_cross_fade(picture), depth=work.depth), record)
+    frame = replace(_cross_fade(picture), depth=work.depth)
+    return write_still(order.unit.target, frame, record), _pixels(frame)
 
 
-def _encode(order: Order, work: Encode, report: ReportProgress, is_cancelled: IsCancelled) -> str:
+def _encode(
+    order: Order, work: Encode, report: ReportProgress, is_cancelled: IsCancelled
+) -> tuple[str, int]:
+    """Write the part, and return its SHA-256 and the pixels of all its frames."""
     from farm.media import read_record
     from farm.media.film import encode_part
 
-    pictures = _fill_gaps(work.pictures, order.missing)
+    pictures, pixels = _fill_gaps(work.pictures, order.missing), 0
 
     def frames() -> "Iterator[tuple[int, int, Frame]]":
+        nonlocal pixels
         for done, (planned, picture) in enumerate(zip(work.pictures, pictures, strict=True)):
             if is_cancelled():
                 raise Cancelled
             report(done / len(pictures), "encoding", 0)
-            yield planned.time, planned.duration, _cross_fade(picture)
+            frame = _cross_fade(picture)
+            pixels += _pixels(frame)
+            yield planned.time, planned.duration, frame
 
     record = read_record(pictures[0].files[0][1]) or {}
-    return encode_part(order.unit.target, work.form, frames(), record)
+    sha256 = encode_part(order.unit.target, work.form, frames(), record)
+    return sha256, pixels
 
 
 def _join(
@@ -116,6 +131,10 @@ def _join(
         record,
         check=lambda: _film_digest(order, files),
     )
+
+
+def _pixels(frame: "Frame") -> int:
+    return int(frame.pixels.shape[0] * frame.pixels.shape[1])
 
 
 def _cross_fade(picture: Picture) -> "Frame":

@@ -14,7 +14,7 @@ from farm.host.task import Effect, Task
 from farm.model.messages import Figures, Order
 from farm.model.specs import Previous
 from farm.model.work import Before, Render
-from farm.storage import KnownFiles
+from farm.storage import KnownFiles, size_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,13 +77,19 @@ class Renderer:
         record = provenance(order, named, context, digest, rendered)
         with timed(seconds, "write"), output_errors(order.unit.target):
             target_sha256 = _write(order, rendered, record)
+        pixels, stays = (
+            rendered.pixels.shape[0] * rendered.pixels.shape[1],
+            not order.unit.is_working,
+        )
         return Figures(
             seconds=seconds,
-            pixels=rendered.pixels.shape[0] * rendered.pixels.shape[1],
+            pixels=pixels,
             overlap_pixels=context.overlap_pixels,
             tiles=context.tiles,
             source_sha256=digest,
             target_sha256=target_sha256,
+            target_bytes=size_of(order.unit.target) if stays else 0,
+            target_pixels=pixels if stays else 0,
         )
 
     def _make_context(
@@ -99,7 +105,7 @@ class Renderer:
     ) -> "FrameContext":
         return self._contexts.make(
             order.plan,
-            work.seed or order.unit.name,
+            work.seed,
             report,
             is_cancelled,
             number=work.number,

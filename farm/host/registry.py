@@ -56,10 +56,12 @@ class HookRelay:
 
     def __init__(self) -> None:
         self._managers: dict[str, pluggy.PluginManager] = {}
+        self._callers: dict[str, dict[str, pluggy.HookCaller]] = {}
 
     def add(self, name: str, manager: pluggy.PluginManager) -> None:
         """Include the plugin in all further calls."""
         self._managers[name] = manager
+        self._callers.clear()
 
     def __getattr__(self, hook: str) -> Callable[..., None]:
         if hook not in HOOKS:
@@ -78,22 +80,29 @@ class HookRelay:
         refusals: list[UserError] | None = None,
         **arguments: object,
     ) -> Iterator[Answer]:
-        """Yield each plugin's answer to a hook, in the order the plugins were loaded.
+        """Yield the answer of each plugin that implements a hook, in the order they were loaded.
 
         check: returns an answer in its final form, or raises if it breaks the hook's contract.
         refusals: receives UserErrors, which are then not logged.
         """
-        for name, manager in self._managers.items():
+        for name, caller in self._implementing(hook).items():
             answers: list[Answer] = []
             with signals_pass():
                 try:
-                    answers.append(check(getattr(manager.hook, hook)(**arguments)))
+                    answers.append(check(caller(**arguments)))
                 except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
                     if refusals is not None and isinstance(error, UserError):
                         refusals.append(error)
                     else:
                         log.warning("%s", PluginError(name, f"{hook} raised {_reason(error)}"))
             yield from answers
+
+    def _implementing(self, hook: str) -> dict[str, pluggy.HookCaller]:
+        """Return the plugins that implement a hook, with how to call it."""
+        if hook not in self._callers:
+            callers = {n: getattr(m.hook, hook) for n, m in self._managers.items()}
+            self._callers[hook] = {n: c for n, c in callers.items() if c.get_hookimpls()}
+        return self._callers[hook]
 
 
 @final

@@ -74,6 +74,7 @@ EFFECT_FLAGS: Final = frozenset(
         "--depth",
         "--frames",
         "--live",
+        "--overwrite",
         "--quality",
         "--rate",
         "--strict",

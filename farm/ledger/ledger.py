@@ -6,30 +6,46 @@ that owns the job.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from time import perf_counter
+from typing import Any, Literal, Self
 
 from sqlalchemy import Connection, Engine, Select, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from farm.errors import FarmBug, LedgerHeld, LedgerUnavailable
-from farm.ledger import earlier, forgetting, holding, pages
+from farm.ledger import costs, earlier, forgetting, holding, pages
 from farm.ledger import service as services
+from farm.ledger.costs import CostBook
 from farm.ledger.held_job import HeldJob, as_json, from_json
 from farm.ledger.opening import address_of, open_engine, reading, size_of
 from farm.ledger.pages import PAGE
 from farm.ledger.reading import job_from
 from farm.ledger.service import Service
+from farm.ledger.size import rows_of
 from farm.ledger.tables import jobs, story
 from farm.ledger.trouble import failure, passing_trouble
 from farm.ledger.writing import Batch, insert_job, update_jobs, update_units
+from farm.model.costs import Cost, CostKind
 from farm.model.events import JobChanged, UnitChanged
 from farm.model.history import RestoredUnit, StoryLine, UnitFailure, UnitRecord
 from farm.model.job import Job, JobState
 from farm.model.unit import UnitState
 from farm.process import FarmProcess, this_process
+
+Access = Literal["read", "write"]
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """A transaction that has ended. has_failed: because of the database."""
+
+    access: Access
+    seconds: float
+    has_failed: bool
 
 
 class Ledger:
@@ -44,6 +60,8 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self._engine, self.address = engine, address_of(engine)
         self._held: dict[str, HeldJob] = {}
+        self._costs = CostBook()
+        self._observe: Callable[[Transaction], None] | None = None
         self.process: FarmProcess = this_process()
 
     @classmethod
@@ -54,10 +72,19 @@ class Ledger:
         """
         return cls(open_engine(url))
 
+    def watch(self, observe: Callable[[Transaction], None]) -> None:
+        """Tell this function of every transaction, in the thread that made it."""
+        self._observe = observe
+
     def size(self) -> int:
         """Return how many bytes the database takes."""
         with self._read() as connection:
             return size_of(connection)
+
+    def rows(self) -> dict[str, int]:
+        """Return the number of rows of each table that grows with the jobs. Takes time if there are many."""
+        with self._read() as connection:
+            return rows_of(connection)
 
     def close(self) -> None:
         """Close the database."""
@@ -143,11 +170,13 @@ class Ledger:
             holding.fence(connection, self.process, batch.by_job, held)
             update_units(connection, batch.units, held, now)
             update_jobs(connection, batch.jobs, now)
+            self._costs.add(connection, batch.units, now)
         for job, own in batch.by_job.items():
             held[job].apply(own)
-        for changed in batch.jobs:
-            if changed.state.is_final:
-                self._held.pop(changed.id, None)
+        ended = [changed.id for changed in batch.jobs if changed.state.is_final]
+        for job in ended:
+            self._held.pop(job, None)
+        self._costs.forget(ended)
 
     def _stored(self, connection: Connection, job: str) -> Sequence[UnitChanged]:
         """Return the changes of a job that are stored, though record raised LedgerUnavailable."""
@@ -190,6 +219,7 @@ class Ledger:
             self.forget_job(job)
         with self._write() as connection:
             forgetting.remove_farms(connection, before)
+            costs.prune(connection)
         return len(old)
 
     def forget_job(self, job: str) -> None:
@@ -284,6 +314,19 @@ class Ledger:
         with self._read() as connection:
             return earlier.crashes(connection, key, targets)
 
+    def cost(self, kind: CostKind, device: str = "") -> Cost | None:
+        """Return what frames of a kind have cost on a device, or else others of its task and network.
+
+        device: the latest one if it is empty. None if this ledger knows of none.
+        """
+        with self._read() as connection:
+            return costs.cost(connection, kind, device)
+
+    def bytes_per_pixel(self, task: str, form: str) -> float | None:
+        """Return how many bytes a pixel of a task's results has taken in a format of model.costs."""
+        with self._read() as connection:
+            return costs.bytes_per_pixel(connection, task, form)
+
     def story(self, job: str, after: int = 0, limit: int = 10 * PAGE) -> list[StoryLine]:
         """Return a page of what happened to a job's units: the changes with a higher number, in order."""
         with self._read() as connection:
@@ -317,20 +360,25 @@ class Ledger:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with self._explained(), self._engine.begin() as connection:
+        with self._explained("write"), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
-        with self._explained(), reading(self._engine) as connection:
+        with self._explained("read"), reading(self._engine) as connection:
             yield connection
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn errors of the database into errors of the farm."""
+    def _explained(self, access: Access) -> Iterator[None]:
+        """Observe a transaction, and turn errors of the database into errors of the farm."""
+        began, has_failed = perf_counter(), False
         try:
             yield
         except SQLAlchemyError as error:
+            has_failed = True
             if trouble := passing_trouble(error):
                 raise LedgerUnavailable(self.address, trouble) from error
             raise failure(self.address, error) from error
+        finally:
+            if self._observe:
+                self._observe(Transaction(access, perf_counter() - began, has_failed))

@@ -18,7 +18,7 @@ from sqlalchemy import (
     false,
 )
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The revision these tables are at: the newest one in migrations/versions."""
 
 metadata = MetaData()
@@ -148,3 +148,30 @@ tracebacks = Table(
     Column("text", Text, nullable=False),
 )
 """Each traceback once, by its SHA-256."""
+
+costs = Table(
+    "costs",
+    metadata,
+    Column("task", String(64), primary_key=True),
+    Column("network", Text, primary_key=True),
+    Column("settings", String(16), primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("units", Float, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("pixels", Float, nullable=False),
+    Column("updated", Float, nullable=False, index=True),
+    Index("ix_costs_task", "task", "network", "updated"),
+)
+"""What frames of each kind have cost on each device, added up: see model.costs. updated: Unix seconds."""
+
+sizes = Table(
+    "sizes",
+    metadata,
+    Column("task", String(64), primary_key=True),
+    Column("format", String(64), primary_key=True),
+    Column("units", Float, nullable=False),
+    Column("bytes", Float, nullable=False),
+    Column("pixels", Float, nullable=False),
+    Column("updated", Float, nullable=False, index=True),
+)
+"""How large the files of a task were in each format, added up."""

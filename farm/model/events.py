@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, Wanted
 from farm.model.messages import Failure, Figures, Message, Order, UnitProgress, WorkerKind
+from farm.model.transfers import Transfers
 from farm.model.unit import Unit, UnitState
 
 
@@ -133,6 +134,13 @@ class StaleReport:
 
 
 @dataclass(frozen=True)
+class FilesMoved:
+    """Not stored: what a worker's process moved to and from storages."""
+
+    transfers: tuple[Transfers, ...]
+
+
+@dataclass(frozen=True)
 class Assign:
     """Hand the order to the workers, which share its unit. The first one reports."""
 
@@ -155,5 +163,14 @@ class KillWorker:
     worker: str
 
 
-News = ReadProgress | Notice | UnitChanged | JobChanged | Progressed | WorkerChanged | StaleReport
+News = (
+    ReadProgress
+    | Notice
+    | UnitChanged
+    | JobChanged
+    | Progressed
+    | WorkerChanged
+    | StaleReport
+    | FilesMoved
+)
 Instruction = News | Assign | CancelWork | KillWorker

@@ -63,9 +63,10 @@ class JobSpec(BaseModel):
     """One submission: task, parameters, inputs, output, plan and priority (higher runs sooner).
 
     frames: which frames of a film, such as ``1-240x2``; see model.frame_range. keeps_going: the
-    job goes on however many of its units fail. name, owner: for people, empty if nobody gave one. workers: that share a unit which several can share, a
-    run or a single large still; 0 for as many as the farm has room for. files: SHA-256 of every file that the result depends
-    on and that is no frame: those that parameters name, by path, a network's own weights, by
+    job goes on however many of its units fail. overwrite: outputs that exist are replaced.
+    name, owner: for people, empty if nobody gave one. workers: that share a unit which several can
+    share, a run or a single large still; 0 for as many as the farm has room for. files: SHA-256 of
+    every file that the result depends on and that is no frame: those that parameters name, by path, a network's own weights, by
     weights_key, and the inputs of a run. films: SHA-256 of every film among the inputs. Planning
     fills both in.
     """
@@ -81,6 +82,7 @@ class JobSpec(BaseModel):
     plan: Plan = Field(default_factory=Plan)
     priority: int = Field(50, ge=0, le=MOST_URGENT)
     keeps_going: bool = False
+    overwrite: bool = False
     name: str = ""
     owner: str = ""
     workers: int = Field(1, ge=0)
@@ -103,7 +105,7 @@ class JobSpec(BaseModel):
         return self.files | ({source: self.films[source]} if source in self.films else {})
 
 
-_NOT_IN_KEY: Final = {"priority", "keeps_going", "name", "owner", "workers", "films"}
+_NOT_IN_KEY: Final = {"priority", "keeps_going", "overwrite", "name", "owner", "workers", "films"}
 
 
 def weights_key(network: str) -> str:

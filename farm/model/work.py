@@ -21,8 +21,8 @@ class Before:
 class Render:
     """Render a picture.
 
-    moment: the frame of the source film; None for a still. seed: the name the frame's seed is
-    derived from; empty for the unit's own. number: of the frame in its film, from 0. seconds: when
+    moment: the frame of the source film; None for a still. seed: tells the frame's seed from those of
+    the others in its film; empty for the plan's own seed, as for stills. number: of the frame in its film, from 0. seconds: when
     the frame is shown. depth: bits per channel to write; None for the source's. before: the frame
     this one continues; None starts afresh. refusal: why planning refused the source; the attempt
     fails with it.

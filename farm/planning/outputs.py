@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -18,6 +19,7 @@ __all__ = [
     "Inputs",
     "check_output",
     "check_run_folder",
+    "film_targets",
     "is_film_target",
     "is_rendered_by_frame",
     "target_for",
@@ -59,11 +61,21 @@ def target_for(source: Source, output: str, many: bool) -> str:  # noqa: FBT001 
             reason = f"{source.name} is a film; give a folder, a film ({films}) or frame_%05d.png"
             raise BadOutput(output, reason)
         return output
-    origin = PurePosixPath("" if is_blank(source.url) else storage.name(source.url))
+    origin = "" if is_blank(source.url) else storage.name(source.url)
+    own = storage.suffix(origin)
     writable, default = (WRITABLE_FILMS, _FILM) if is_moving else (WRITABLE, _STILL)
-    suffix = origin.suffix if origin.suffix.lower() in writable else default
-    has_suffix = source.name == origin.name and suffix == origin.suffix
+    suffix = own if own.lower() in writable else default
+    has_suffix = source.name == origin and suffix == own
     return storage.join(output, source.name if has_suffix else source.name + suffix)
+
+
+def film_targets(output: str, sources: Sequence[Source]) -> list[str]:
+    """Return the films that a job writes, as far as names tell."""
+    if is_film_target(output):
+        return [output]
+    many = len(sources) > 1
+    films = (source for source in sources if is_rendered_by_frame(source, output, many))
+    return [] if is_sequence(output) else [target_for(film, output, many) for film in films]
 
 
 _Identity = tuple[int, int] | str
@@ -78,20 +90,29 @@ class Inputs:
 
     def __init__(self, files: Iterable[str]) -> None:
         urls = [file for file in files if not is_blank(file)]
+        real_folder = cache(_real)
+
+        def real_parent(url: str) -> str:
+            """Return the folder that a path leads to. Most files of a job are in few folders."""
+            is_in_its_folder = storage.name(url) not in {"", ".."} and not os.path.islink(url)  # noqa: PTH114
+            return (
+                real_folder(storage.parent(url)) if is_in_its_folder else storage.parent(_real(url))
+            )
+
         self._identities = {identity for url in urls if (identity := _identity(url))}
-        parents = {storage.parent(file) for url in urls for file in (url, _real(url))}
+        parents = {parent for url in urls for parent in (storage.parent(url), real_parent(url))}
         self._parents = {identity for url in parents if (identity := _identity(url))}
 
     def check(self, targets: Iterable[str]) -> None:
         """Raise BadOutput for a target that is one of the files, or is in one of the folders."""
-        folders: set[str] = set()
+        exists: dict[str, bool] = {}
         for target in targets:
-            if _identity(target) in self._identities:
-                raise BadOutput(target, "this is also an input; choose another path")
             folder = storage.parent(target)
-            if folder not in folders:
+            if folder not in exists:
                 self._check_folder(target, folder)
-                folders.add(folder)
+                exists[folder] = is_remote(folder) or _is_existing_folder(folder)
+            if exists[folder] and _identity(target) in self._identities:
+                raise BadOutput(target, "this is also an input; choose another path")
 
     def are_in(self, folder: str) -> bool:
         """Return whether a folder contains one of the files."""

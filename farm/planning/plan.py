@@ -117,7 +117,7 @@ def _separate_frames(
     is_working: bool = False,
 ) -> Iterator[Unit]:
     for frame in sequence.frames:
-        work = Render(frame.moment, number=frame.number - 1, seconds=frame.seconds, depth=depth)
+        work = Render(frame.moment, str(frame.number), frame.number - 1, frame.seconds, depth=depth)
         name = f"{sequence.name}/{frame.number:06d}"
         yield Unit(job, name, frame.source, target(frame), work=work, is_working=is_working)
 
@@ -151,7 +151,7 @@ def _endless_frames(job: str, sequence: FrameSequence) -> Iterator[Unit]:
             previous.target if previous else frame.source,
             f"{sequence.folder}/{frame.number:06d}.tif",
             (previous.name,) if previous else (),
-            Render(number=frame.number - 1, seconds=frame.seconds, depth=16),
+            Render(None, str(frame.number), frame.number - 1, frame.seconds, depth=16),
             is_working=True,
         )
         yield previous
@@ -181,7 +181,6 @@ def _coherent_frame(
     frame, last = sequence.frames[index], sequence.frames[index - 1]
     work = Render(
         moment=frame.moment,
-        seed=sequence.name,
         number=frame.number - 1,
         seconds=frame.seconds,
         depth=16,

@@ -24,9 +24,10 @@ from farm.model.messages import Figures
 from farm.model.unit import Unit, UnitState
 from farm.planning.checking import task_needs
 from farm.planning.contents import Contents, run_inputs
+from farm.planning.existing import check_free
 from farm.planning.footage import read_footage
 from farm.planning.inputs import Source, list_inputs
-from farm.planning.outputs import Inputs, check_output, check_run_folder
+from farm.planning.outputs import Inputs, check_output, check_run_folder, film_targets
 from farm.planning.plan import Footage, plan_run, plan_units
 from farm.planning.recordable import check_names
 from farm.planning.resume import finished_units, is_same_work
@@ -98,6 +99,8 @@ class Planner:
         job, units = self._plan_units(spec, sources, created, name or new_id(spec.task))
         check_names(spec, units)
         self._claim(job.id, units)
+        if not (resume or spec.overwrite):
+            check_free(unit.target for unit in units if not unit.is_working)
         for folder in {storage.parent(unit.target) for unit in units}:
             storage.remove_leftovers(folder)
         if not resume:
@@ -128,6 +131,8 @@ class Planner:
             check_run_folder(spec.output, is_resumed=is_resumed)
         else:
             check_output(spec.output, sources, task_needs(self._registry, spec).files)
+            if not (is_resumed or spec.overwrite):
+                check_free(film_targets(spec.output, sources))  # before the films are read
         if self._check_task:
             self._check_task(spec)
         return sources

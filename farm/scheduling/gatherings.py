@@ -54,6 +54,12 @@ class Gatherings:
             self._has_changed = True
             self._judge(job)
 
+    def touch_owner(self, owner: str) -> None:
+        """Note that an owner's jobs hold more workers than before, or fewer."""
+        for queue in self._queues.values():
+            queue.touch_owner(owner)
+            self._has_changed |= queue.is_shared_by(owner)
+
     def touch_sizes(self) -> None:
         """Note that the number of workers, or the room for them, has changed."""
         self._has_changed = self._have_sizes_changed = True
@@ -182,6 +188,7 @@ class Gatherings:
 
     def problems(self) -> Iterator[str]:
         """Yield every shared unit that waits for nothing, and every worker that is idle beside it."""
+        yield from self._problems_of_the_queues()
         for job in self._jobs.values():
             if job.can_start(Lane.SHARED) and not self._queue(job).contains(job):
                 yield f"{job.job.id} can start a shared unit but waits in no queue"
@@ -199,6 +206,10 @@ class Gatherings:
             if gathering.is_complete:
                 yield f"{gathering.job and gathering.job.job.id} has its workers and does not start"
             yield from self._miscounts(gathering)
+
+    def _problems_of_the_queues(self) -> Iterator[str]:
+        for queue in self._queues.values():
+            yield from queue.problems()
 
     def _miscounts(self, gathering: Gathering) -> Iterator[str]:
         leases = [one for one in self._workers.leases() if one.lead.group is gathering.group]

@@ -7,6 +7,7 @@ the retry policy: the scheduler decides what happens to a unit.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from farm.model.events import Instruction, JobChanged, UnitChanged
 from farm.model.history import RestoredUnit
@@ -16,6 +17,7 @@ from farm.model.unit import HELD, UnitState
 from farm.scheduling.census import Census
 from farm.scheduling.dependants import Dependants
 from farm.scheduling.holds import JobHold
+from farm.scheduling.owners import Owner
 from farm.scheduling.plugin_faults import PluginFaults
 from farm.scheduling.policy import job_order
 from farm.scheduling.unit_queues import UnitQueues
@@ -25,15 +27,27 @@ S = UnitState
 
 Emit = Callable[[Instruction], None]
 
-Place = tuple[int, int, float, str]
-"""ScheduledJob.order: the smallest is served first."""
+
+class Place(NamedTuple):
+    """A job's place among all jobs: the smallest is served first.
+
+    urgency: the negative of its priority. owner_held, held: workers that hold units of its owner's
+    jobs, and of its own. since: when it was queued.
+    """
+
+    urgency: int
+    owner_held: int
+    held: int
+    since: float
+    job: str
+    owner: str
 
 
 class ScheduledJob:
     """A job, its units and the queues they wait in.
 
     emit: receives each UnitChanged and JobChanged as it happens. counts: number of units in each
-    state. held: number of workers that hold its units. left: number of units that have not ended.
+    state. held: number of workers that hold its units. owner: whose jobs count together. left: number of units that have not ended.
     frames, failed_frames: number of rendering units, and of those that are quarantined, other than
     for a refused input. wanted: number of workers that its rendering units hold or could use.
     queued_since: when it was created, or last gave workers back that others waited for.
@@ -42,12 +56,20 @@ class ScheduledJob:
     """
 
     def __init__(
-        self, job: Job, units: Sequence[RestoredUnit], now: float, emit: Emit, census: Census
+        self,
+        job: Job,
+        units: Sequence[RestoredUnit],
+        now: float,
+        emit: Emit,
+        *,
+        census: Census,
+        owner: Owner,
     ) -> None:
-        self.job = job
+        self.job, self.owner = job, owner
         self.entries = make_entries(units, now)
         self.counts = Counter(entry.state for entry in self.entries)
         self.held = sum(self.counts[state] for state in HELD)
+        owner.held += self.held
         self.left = sum(count for state, count in self.counts.items() if not state.is_final)
         self.frames = sum(entry.renders for entry in self.entries)
         self.failed_frames = sum(entry.is_failed_frame(entry.state) for entry in self.entries)
@@ -66,15 +88,16 @@ class ScheduledJob:
             entry.holders = int(entry.state in HELD)
             if entry.holders:
                 self.queues.hold(entry)
-        census.add_job(job.state, self.entries)
+        census.add_job(job.spec.task, job.state, self.entries)
 
     # The job
 
     @property
     def order(self) -> Place:
-        """The job's place among all jobs: the smallest is served first."""
-        job = self.job
-        return (*job_order(job.spec.priority, self.held, self.queued_since), job.id)
+        """The job's place among all jobs."""
+        job, owner = self.job, self.owner
+        order = job_order(job.spec.priority, owner.held, self.held, self.queued_since)
+        return Place(*order, job.id, owner.name)
 
     @property
     def is_ending(self) -> bool:
@@ -219,21 +242,25 @@ class ScheduledJob:
     def _count(self, entry: UnitEntry, before: UnitState, state: UnitState, now: float) -> None:
         self.counts[before] -= 1
         self.counts[state] += 1
-        self._census.change_unit(before, state)
+        self._census.change_unit(self.job.spec.task, before, state)
         self.left += before.is_final - state.is_final
         self.failed_frames += entry.is_failed_frame(state) - entry.is_failed_frame(before)
         self.wanted += entry.wanted_workers(state) - entry.wanted_workers(before)
         if state is S.LEASED:
-            self.held += entry.holders
+            self._hold(entry.holders)
             self.queues.hold(entry)
         elif before in HELD and state not in HELD:
-            self.held -= entry.holders
+            self._hold(-entry.holders)
             entry.holders = 0
             self.queues.let_go(entry)
             if not self.held:
                 self.idle_since = now
         if entry.runs_alone:
             self._alone = entry if state in HELD else None
+
+    def _hold(self, workers: int) -> None:
+        self.held += workers
+        self.owner.held += workers
 
     def wake(self, now: float) -> None:
         """Make the units ready whose retry is due."""
@@ -290,7 +317,7 @@ class ScheduledJob:
 
     def _queue_ready(self, entry: UnitEntry) -> None:
         self.queues.add_ready(entry)
-        self._census.add_ready(entry)
+        self._census.add_ready(self.job.spec.task, entry)
 
     def _release_dependants(self, ended: UnitEntry, now: float) -> None:
         """Unblock the units that waited for a unit that ended, or cancel them if it failed.

@@ -131,9 +131,14 @@ def may_try(worker: str, tried_on: Collection[str], pool: Collection[str]) -> bo
     return worker not in tried_on or all(other in tried_on for other in pool)
 
 
-def job_order(priority: int, held: int, since: float) -> tuple[int, int, float]:
-    """Return a job's sort key: highest priority, then fewest workers held, then queued longest."""
-    return -priority, held, since
+def job_order(
+    priority: int, owner_held: int, held: int, since: float
+) -> tuple[int, int, int, float]:
+    """Return a job's sort key: highest priority, then fewest workers held, then queued longest.
+
+    owner_held: workers that all jobs of its owner hold, which count before those of the job.
+    """
+    return -priority, owner_held, held, since
 
 
 def gang_size(wanted: int, on_device: int, joined: int, room: int) -> int:

@@ -44,6 +44,7 @@ from farm.model.events import (
 )
 from farm.model.job import Job, JobSpec, JobState, Wanted
 from farm.model.messages import (
+    Hold,
     NoWorkers,
     Order,
     Reason,
@@ -141,6 +142,10 @@ class Scheduler:
         busy = self._state.workers.busy_rendering
         return Counter(busy=busy, idle=self._state.workers.rendering - busy)
 
+    def lease_counts(self) -> Counter[str]:
+        """Return the number of leases by the kind of worker that reports."""
+        return Counter(lease.lead.kind for lease in self._state.workers.leases())
+
     def gang_count(self) -> int:
         """Return the number of shared units that workers hold."""
         return sum(lease.is_shared for lease in self._state.workers.leases())
@@ -150,9 +155,15 @@ class Scheduler:
         room = self._state.placement.gatherings.room
         return self._state.workers.rendering if room is None else room
 
-    def oldest_ready(self) -> float | None:
-        """Return when the unit that has been ready longest became ready, in Unix seconds."""
-        return self._state.census.oldest_ready
+    def queues(self) -> dict[str, tuple[int, float | None]]:
+        """Return how many units of each task are ready, and when the first became so, in Unix seconds."""
+        queues = list(self._state.census.queues.items())
+        return {task: (queue.count, queue.oldest) for task, queue in queues}
+
+    def hold_counts(self) -> Counter[Hold]:
+        """Return the number of jobs that each kind of hold keeps waiting."""
+        holds = [job.hold for job in list(self._state.jobs.values())]
+        return Counter(hold.kind for hold in holds if hold)
 
     # Events
 
@@ -199,7 +210,14 @@ class Scheduler:
         name = event.job.id
         if name in self._state.jobs or name in self._state.ended:
             raise FarmBug(f"job {name} was submitted twice")
-        job = ScheduledJob(event.job, event.units, now, self._state.emit, self._state.census)
+        job = ScheduledJob(
+            event.job,
+            event.units,
+            now,
+            self._state.emit,
+            census=self._state.census,
+            owner=self._state.owners.join(event.job.spec.owner),
+        )
         self._state.jobs[name] = job
         self._state.devices.add(job)
         self._state.emit(JobChanged(event.job))

@@ -51,8 +51,7 @@ def make_application(desk: Desk, rules: Rules, metrics: CollectorRegistry) -> Gu
     app.state.metrics = metrics
     app.include_router(routes.router)
     app.include_router(file_routes.router)
-    if WEB.is_dir():
-        app.mount("/", StaticFiles(directory=WEB, html=True), name="web")
+    app.mount("/", StaticFiles(directory=WEB, html=True), name="web")
     app.add_exception_handler(FarmError, _on_farm_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -64,7 +63,13 @@ def make_application(desk: Desk, rules: Rules, metrics: CollectorRegistry) -> Gu
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
-    return Guard(app, rules, HttpMetrics(metrics).count)
+    return Guard(app, rules, HttpMetrics(metrics).count, _page())
+
+
+def _page() -> frozenset[str]:
+    """Return the paths of the farm's page."""
+    files = (path.relative_to(WEB).as_posix() for path in WEB.rglob("*") if path.is_file())
+    return frozenset({"/", *(f"/{file}" for file in files)})
 
 
 async def _on_farm_error(request: Request, error: Exception) -> JSONResponse:

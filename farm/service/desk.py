@@ -24,7 +24,7 @@ from farm.model.work import Blend, Render
 from farm.planning.submission import new_id
 from farm.service import views, wire
 from farm.service.board import Board
-from farm.service.estimates import estimate
+from farm.service.estimates import estimated
 from farm.service.event_stream import Feed
 from farm.service.previews import Previews
 from farm.service.requests import spec_of
@@ -334,7 +334,15 @@ class Desk:
     def estimate(self, request: wire.JobRequest) -> wire.Estimate:
         """Return what a job would cost. Raises UserError if it would be refused."""
         spec = spec_of(request, self.registry, self.roots)
-        found = estimate(spec, self.registry, self.ledger, self._controller.scheduler.room())
+        scheduler = self._controller.scheduler
+        found = estimated(
+            spec,
+            self.registry,
+            self.ledger,
+            room=scheduler.room(),
+            workers=scheduler.workers(),
+            resume=request.resume,
+        )
         return found.model_copy(update={"notes": [self.roots.hidden(n) for n in found.notes]})
 
     def is_run(self, job: Job) -> bool:

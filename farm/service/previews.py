@@ -56,6 +56,7 @@ class Previews:
             "inputs": (str(folder / "in.png"),),
             "output": str(folder / "out.png"),
             "frames": None,
+            "overwrite": True,
             "priority": MOST_URGENT,
         }
         return spec.model_copy(update=changes), token

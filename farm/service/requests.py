@@ -44,6 +44,7 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
         plan=request.plan,
         priority=request.priority,
         keeps_going=request.keeps_going,
+        overwrite=request.overwrite,
         name=request.name,
         owner=request.owner or holder,
         workers=request.workers,

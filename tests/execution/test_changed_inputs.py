@@ -176,6 +176,7 @@ def test_a_loaded_file_is_checked_and_is_never_stale(tmp_path: Path, farm: Farm)
             inputs=(str(tmp_path / "in"),),
             output=f"{tmp_path}/out/",
             params={"lut": str(lut)},
+            overwrite=True,
         )
         assert states(farm.run(spec)) == {UnitState.SUCCEEDED}
         assert levels(tmp_path / "out") == {level}

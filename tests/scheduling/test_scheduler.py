@@ -79,6 +79,53 @@ def test_jobs_of_equal_priority_share_the_workers_oldest_first(bench: Bench) -> 
     assert [order.unit.job for order in bench.held.values()] == ["old", "new", "old", "new"]
 
 
+def test_an_owner_with_many_jobs_does_not_crowd_out_another_with_one(bench: Bench) -> None:
+    for number in range(100):
+        bench.submit(f"ada{number}", "a", owner="ada")
+    bench.join("w1", "w2", "w3", "w4")
+    bench.submit("bob", *"abcdef", owner="bob")
+    bench.succeed("w1")
+    bench.succeed("w2")
+    owners = [bench.scheduler.job(order.unit.job).spec.owner for order in bench.held.values()]
+    assert sorted(owners) == ["ada", "ada", "bob", "bob"]
+
+
+def test_the_jobs_of_one_owner_share_what_the_owner_gets(bench: Bench) -> None:
+    bench.submit("first", *"abcdef", owner="ada")
+    bench.submit("second", *"abcdef", owner="ada")
+    bench.submit("other", *"abcdef", owner="bob")
+    bench.join("w1", "w2", "w3", "w4")
+    held = [order.unit.job for order in bench.held.values()]
+    assert sorted(held) == ["first", "other", "other", "second"]
+
+
+def test_a_higher_priority_comes_before_what_owners_hold(bench: Bench) -> None:
+    bench.submit("urgent", *"abc", owner="ada", priority=90)
+    bench.submit("other", "a", owner="bob")
+    bench.join("w1", "w2", "w3")
+    assert {order.unit.job for order in bench.held.values()} == {"urgent"}
+
+
+def test_an_owner_who_gives_workers_back_is_served_again(bench: Bench) -> None:
+    bench.submit("ada", *"abcdef", owner="ada")
+    bench.submit("bob", *"abcdef", owner="bob")
+    bench.submit("more", *"abcdef", owner="ada")
+    bench.join("w1", "w2", "w3", "w4")
+    bench.send(WantedChanged("ada", Wanted.PAUSE))
+    for worker in [name for name, order in bench.held.items() if order.unit.job == "ada"]:
+        bench.succeed(worker)
+    owners = [bench.scheduler.job(order.unit.job).spec.owner for order in bench.held.values()]
+    assert sorted(owners) == ["ada", "ada", "bob", "bob"]
+
+
+def test_an_owner_whose_jobs_have_ended_is_forgotten(bench: Bench) -> None:
+    bench.join("w1")
+    for number in range(5):
+        bench.submit(f"job{number}", "a", owner=f"owner{number}")
+        bench.succeed("w1")
+    assert not bench.scheduler._state.owners._all
+
+
 def test_progress_is_reported(bench: Bench) -> None:
     bench.submit()
     bench.join("w1")

@@ -32,6 +32,16 @@ def test_the_same_token_of_a_client_gives_the_same_job(served: Served) -> None:
     assert first.json()["id"] == again.json()["id"]
 
 
+def test_an_output_that_exists_is_replaced_only_if_the_request_says_so(served: Served) -> None:
+    served.finished()
+    refused = served.submit()
+    assert refused.status_code == 409
+    assert refused.json()["error"]["field"] == "output"
+    assert "out/job/a.png: it exists, and so do 2 more" in refused.json()["error"]["message"]
+    assert served.finished(overwrite=True)["counts"] == {"succeeded": 3}
+    assert served.finished(resume=True)["counts"] == {"skipped": 3}
+
+
 def test_jobs_are_listed_by_pages_newest_first(served: Served) -> None:
     jobs = [served.finished(output=f"out/{n}/")["id"] for n in range(3)]
     page = served.client.get("/api/jobs", params={"limit": 2}).json()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         describe_depth_change,
         describe_padding,
     )
+    from farm.media.film.decoding import film_size
     from farm.media.film.direct import write_film
     from farm.media.film.encoder import encode_part
     from farm.media.film.extras import describe_lost_extras
@@ -35,6 +36,7 @@ __all__ = [
     "describe_padding",
     "describe_sound_changes",
     "encode_part",
+    "film_size",
     "is_film",
     "is_film_name",
     "join_parts",
@@ -52,6 +54,7 @@ _MODULES: Final = {
     "describe_padding": "codecs",
     "describe_sound_changes": "sound",
     "encode_part": "encoder",
+    "film_size": "decoding",
     "join_parts": "join",
     "read_film": "scan",
     "read_film_record": "film_record",

@@ -5,7 +5,7 @@ from typing import Final
 
 from PIL import Image
 
-from farm.storage import input_path
+from farm.storage import input_path, suffix
 
 __all__ = ["FILM_SUFFIXES", "WRITABLE_FILMS", "is_film", "is_film_name"]
 
@@ -29,8 +29,8 @@ def is_film_name(path: PurePath) -> bool:
 
 def is_film(url: str) -> bool:
     """Return whether the suffix is that of a film; a GIF must have several frames."""
-    suffix = PurePath(url).suffix.lower()
-    return _is_animated(input_path(url)) if suffix == ".gif" else suffix in FILM_SUFFIXES
+    ending = suffix(url).lower()
+    return _is_animated(input_path(url)) if ending == ".gif" else ending in FILM_SUFFIXES
 
 
 def _is_animated(gif: Path) -> bool:
