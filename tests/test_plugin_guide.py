@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 from shutil import copy
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from farm import Context, Effect
 from farm.cli import group
@@ -43,7 +45,7 @@ def registry(folder: Path) -> Registry:
 
 
 def test_every_block_of_the_guide_is_a_file_that_is_tried() -> None:
-    assert len(BLOCKS) == len(re.findall(r"^```\w", GUIDE, re.MULTILINE)) == 5
+    assert len(BLOCKS) == len(re.findall(r"^```\w", GUIDE, re.MULTILINE)) == 6
 
 
 @pytest.mark.parametrize("name", MEMBERS)
@@ -52,7 +54,7 @@ def test_the_guide_has_everything_that_a_context_offers(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["vignette", "contrast"])
+@pytest.mark.parametrize("task", ["vignette", "contrast", "trails"])
 def test_an_effect_of_the_guide_keeps_the_contract(registry: Registry, task: str) -> None:
     effect = registry.task(task)
     assert issubclass(effect, Effect)
@@ -73,6 +75,30 @@ def test_the_vignette_of_the_guide_darkens_where_its_mask_is_white(registry: Reg
 def test_the_network_of_the_guide_can_be_cut_at_its_layers(registry: Registry) -> None:
     (row, *_) = catalogue.layers(registry.network("small"))
     assert (row["layer"], row["channels"]) == ("0", 8)
+
+
+@pytest.mark.slow
+def test_the_trails_of_the_guide_fade_over_the_frames_of_a_film(
+    folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(4):
+        picture = Image.new("RGB", (40, 32))
+        picture.paste("white", (10 * number, 0, 10 * number + 10, 32))
+        picture.save(tmp_path / "in" / f"{number}.png")
+    words = ["trails", "in/%d.png", "-o", "out_%d.png", "--fade", "0.5", "--threads", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "farm", "--plugins-dir", str(folder / "plugins"), *words],
+        cwd=tmp_path,
+        env=os.environ | {"FARM_LEDGER": str(tmp_path / "ledger.db")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    last = np.asarray(Image.open(tmp_path / "out_3.png"))[16, 5::10, 0] / 255
+    assert last == pytest.approx([0.125, 0.25, 0.5, 1], abs=0.01)
 
 
 @pytest.mark.slow

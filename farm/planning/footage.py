@@ -9,6 +9,7 @@ from dataclasses import replace
 from farm.errors import BadInput, BadOutput, BadParameter, StorageFailed, UserError
 from farm.media import is_film, is_sequence
 from farm.model.events import Notice, ReadProgress
+from farm.model.film import Coherence
 from farm.model.frame_range import FrameRange, chosen_frames
 from farm.model.job import JobSpec
 from farm.planning.film_footage import check_film_options, read_film_footage
@@ -24,12 +25,18 @@ Refused = tuple[str, str, str, str]
 
 
 def read_footage(
-    spec: JobSpec, sources: Sequence[Source], notify: Notify, *, is_endless: bool
+    spec: JobSpec,
+    sources: Sequence[Source],
+    notify: Notify,
+    *,
+    least: Coherence = "none",
+    is_endless: bool,
 ) -> Footage:
     """Return what the job renders. Raises BadInput, BadOutput or BadParameter.
 
     One of many sources that cannot be rendered is listed as refused. notify: receives how much of
-    a film has been read, then a notice for whatever the output loses.
+    a film has been read, then a notice for whatever the output loses. least: the coherence of the
+    task's films, which nobody asked for.
     is_endless: each frame is rendered from the previous one.
     """
     if is_endless or is_film_target(spec.output) or is_sequence(spec.output):
@@ -40,7 +47,7 @@ def read_footage(
     many = len(sources) > 1
     films = [source for source in sources if is_rendered_by_frame(source, spec.output, many)]
     if not films:
-        _refuse_film_options(spec)
+        _refuse_film_options(spec, least)
     for source in films:
         check_film_options(spec, target_for(source, spec.output, many))
     stills, too_large = _stills(spec, [source for source in sources if source not in films], many)
@@ -90,10 +97,10 @@ def _films(
     return sequences, refused
 
 
-def _refuse_film_options(spec: JobSpec) -> None:
+def _refuse_film_options(spec: JobSpec, least: Coherence) -> None:
     for name, is_set in (
         ("frames", spec.frames is not None),
-        ("coherence", spec.film.coherence != "none"),
+        ("coherence", spec.film.coherence != least),
         ("codec", spec.film.codec is not None),
         ("rate", spec.film.rate is not None),
         ("strict", spec.film.is_strict),
