@@ -41,7 +41,8 @@ class Plan(BaseModel):
 class FilmOptions(BaseModel):
     """How films are rendered and encoded.
 
-    coherence: flow starts each frame from the previous one, warped along the motion. codec, depth
+    coherence: flow starts each frame from the previous one, warped along the motion; previous gives it to the
+    effect as it was. codec, depth
     (bits per sample): None picks what suits the output and the source. rate: frames per second for
     sources without timestamps; None for DEFAULT_RATE. is_strict: a failed frame fails the film
     instead of being replaced by its neighbour.
