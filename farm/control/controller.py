@@ -120,6 +120,7 @@ class Controller:
             self._patience,
             start=self._start,
             announce=self._announce,
+            state=self._state_of,
             now=self._clock.time,
         )
         self._jobs: deque[str] = deque(maxlen=REMEMBERED_JOBS)
@@ -182,6 +183,11 @@ class Controller:
             return coming
         lost = self._decisions.lost
         return replace(current, reason=lost[job]) if job in lost else current
+
+    def _state_of(self, job: str) -> JobState | None:
+        with suppress(UnknownName):
+            return self.job(job).state
+        return None
 
     # Called by the loop's thread
 
@@ -272,12 +278,22 @@ class Controller:
             with suppress(UnknownName):
                 answer.set_result(self.job(name))
                 return
+        try:
+            self._check_earlier(spec)
+        except UnknownName as error:
+            answer.set_exception(error)
+            return
         if name not in self._submissions:
             now = self._clock.time()
             job = Job(name, spec, now, JobState.PLANNING, since=now)
             self._insist(partial(self._ledger.submit, job, resume=resume))
             self._submissions.enter(job, resume=resume, is_kept=False)
         self._submissions.wait(name, answer)
+
+    def _check_earlier(self, spec: JobSpec) -> None:
+        """Raise UnknownName if a job is to wait for one that is not there yet."""
+        for name in spec.after:
+            self.job(name)
 
     def _store_job(self, submission: Submission) -> None:
         """Store a planned job. Raises UserError before anything is stored."""

@@ -3,14 +3,17 @@
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Final
 
 from farm import storage
 from farm.control.claimed_outputs import ClaimedOutputs
 from farm.control.inbox import Inbox
 from farm.control.patience import Patience
 from farm.control.planning_threads import PlanningThreads
+from farm.control.succession import waits_for
 from farm.errors import Cancelled, JobTakenOver, LedgerUnavailable, UserError
 from farm.ledger import Ledger
 from farm.model.events import JobChanged, News, Notice, PriorityChanged, ReadProgress, WantedChanged
@@ -20,18 +23,22 @@ from farm.planning.submission import Notify, Planner, Submission
 
 __all__ = ["Submissions"]
 
+LOOK_SECONDS: Final = 1.0
+"""Time between two looks at the jobs that others wait for."""
+
 Start = Callable[[Job, tuple[RestoredUnit, ...]], Job]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Coming:
-    """A job that is being planned.
+    """A job that is being planned, or waits for others to complete before it is.
 
-    answers: those who wait for it. is_kept: somebody knows the job, so that it is not removed if it is
-    refused.
+    answers: those who wait for it. is_resumed: it takes over what equal jobs have finished. is_kept:
+    somebody knows the job, so that it is not removed if it is refused.
     """
 
     job: Job
+    is_resumed: bool
     answers: list[Future[Job]] = field(default_factory=list)
     is_kept: bool = False
 
@@ -39,8 +46,8 @@ class _Coming:
 class Submissions:
     """Jobs that have been submitted and have not started yet. All are in the ledger.
 
-    start: lets a planned job run. announce: receives what happens, in the loop's thread. now: Unix
-    seconds.
+    start: lets a planned job run. announce: receives what happens, in the loop's thread. state: of any
+    job, None if it is not known any longer. now: Unix seconds.
     """
 
     def __init__(
@@ -53,11 +60,14 @@ class Submissions:
         *,
         start: Start,
         announce: Callable[[News], None],
+        state: Callable[[str], JobState | None],
         now: Callable[[], float],
     ) -> None:
         self._threads = PlanningThreads(make_planner, self._hear)
         self._ledger, self._claims, self._inbox = ledger, claims, inbox
         self._patience, self._start, self._announce, self._now = patience, start, announce, now
+        self._state, self._looked = state, float("-inf")
+        self._later: list[_Coming] = []
         self._coming: dict[str, _Coming] = {}
         self._planned: deque[tuple[_Coming, Future[Submission]]] = deque()
 
@@ -73,18 +83,29 @@ class Submissions:
         return coming.job if coming else None
 
     def enter(self, job: Job, *, resume: bool, is_kept: bool = True) -> None:
-        """Let a stored job be planned. is_kept: it stays, with the reason, if it is refused."""
-        coming = self._coming[job.id] = _Coming(job, is_kept=is_kept)
-        self._announce(JobChanged(job))
+        """Let a stored job be planned as soon as those that it names have completed.
 
-        def plan(planner: Planner) -> Submission:
-            return planner.plan(job.spec, job.created, resume=resume, name=job.id)
-
-        self._threads.plan(job.id, plan, partial(self._hand_over, coming))
+        is_kept: it stays, with the reason, if it is refused.
+        """
+        coming = _Coming(job, is_resumed=resume, is_kept=is_kept or bool(job.spec.after))
+        self._coming[job.id] = coming
+        if job.spec.after:
+            self._later.append(coming)
+            self._note_earlier(coming)
+        else:
+            self._plan(coming)
+        self._announce(JobChanged(coming.job))
 
     def wait(self, name: str, answer: Future[Job]) -> None:
-        """Let somebody wait until a job is planned. answer: receives the job, or why it is refused."""
-        self._coming[name].answers.append(answer)
+        """Let somebody wait until a job is planned. answer: receives the job, or why it is refused.
+
+        Nobody waits for a job that itself waits for others.
+        """
+        coming = self._coming[name]
+        if coming in self._later:
+            answer.set_result(coming.job)
+        else:
+            coming.answers.append(answer)
 
     def keep(self, answer: Future[Job]) -> None:
         """Answer somebody who waits with the job as it is: it stays, whatever planning brings."""
@@ -114,7 +135,11 @@ class Submissions:
         self._planned.append((self._coming[name], lost))
 
     def take_in(self) -> None:
-        """Start the jobs that have been planned, as far as the ledger can be written."""
+        """Start the jobs that have been planned, as far as the ledger can be written.
+
+        Now and then, plan those that have waited for others.
+        """
+        self._look_at_earlier()
         while self._planned:
             if not self._patience.attempt(partial(self._take, *self._planned[0])):
                 return
@@ -125,6 +150,37 @@ class Submissions:
         self._threads.close()
         for name, coming in list(self._coming.items()):
             _answer(self._drop(name), coming.job)
+
+    def _look_at_earlier(self) -> None:
+        if not self._later or self._now() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = self._now()
+        with suppress(LedgerUnavailable):
+            for coming in list(self._later):
+                before = coming.job
+                self._note_earlier(coming)
+                if coming.job != before:
+                    self._announce(JobChanged(coming.job))
+
+    def _note_earlier(self, coming: _Coming) -> None:
+        """Note what a job waits for; if it is nothing any more, let it be planned.
+
+        A job that has been forgotten had ended.
+        """
+        states = {n: self._state(n) or JobState.COMPLETED for n in coming.job.spec.after}
+        reason = waits_for(states)
+        coming.job = replace(coming.job, reason=reason)
+        if not reason:
+            self._later.remove(coming)
+            self._plan(coming)
+
+    def _plan(self, coming: _Coming) -> None:
+        job, resume = coming.job, coming.is_resumed
+
+        def plan(planner: Planner) -> Submission:
+            return planner.plan(job.spec, job.created, resume=resume, name=job.id)
+
+        self._threads.plan(job.id, plan, partial(self._hand_over, coming))
 
     def _take(self, coming: _Coming, planned: Future[Submission]) -> None:
         name = coming.job.id
@@ -176,7 +232,10 @@ class Submissions:
     def _drop(self, name: str) -> list[Future[Job]]:
         """Forget a job and give up its outputs; return those who wait for it."""
         self._claims.release(name)
-        return self._coming.pop(name).answers
+        coming = self._coming.pop(name)
+        if coming in self._later:
+            self._later.remove(coming)
+        return coming.answers
 
     # In the threads that plan
 

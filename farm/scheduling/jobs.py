@@ -52,7 +52,8 @@ class ScheduledJob:
     for a refused input. wanted: number of workers that its rendering units hold or could use.
     queued_since: when it was created, or last gave workers back that others waited for.
     idle_since: when it last had no worker and began to wait for one. given_up: why the farm will not finish
-    the job; empty if it may. plugin_faults: whether its plugin is broken. hold: why it starts no units for now. lack: what the farm lacks for it.
+    the job; empty if it may. plugin_faults: whether its plugin is broken. hold: why it
+    starts no units for now. lack: what the farm lacks for it.
     """
 
     def __init__(

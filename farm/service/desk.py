@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from farm import storage
 from farm.app import Farm
-from farm.errors import BadParameter, Busy, Conflict, LedgerUnavailable, NotFound
+from farm.errors import Busy, Conflict, LedgerUnavailable, NotFound
 from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.model.history import UnitRecord
@@ -135,8 +135,6 @@ class Desk:
         holder: of the token that the request came with; the owner, unless it names one.
         """
         self._check_open()
-        if request.after:
-            raise BadParameter("body.after", "jobs cannot wait for others yet")
         spec = spec_of(request, self.registry, self.roots, holder)
         is_new = not (request.token and self.ledger.job(new_id(request.task, request.token)))
         answer = self._controller.submit(spec, resume=request.resume, token=request.token)

@@ -111,7 +111,7 @@ def job(
         wanted=current.wanted,
         priority=current.spec.priority,
         created=current.created,
-        after=[],
+        after=list(current.spec.after),
         counts={str(state): n for state, n in counts.items()},
         frames=total,
         done=done,
