@@ -179,8 +179,10 @@ class Desk:
         )
 
     def job(self, job: str) -> wire.JobView:
-        """Return a job. Raises NotFound."""
-        return self._view(self.stored(job))
+        """Return a job, with what it waits for as the reason. Raises NotFound."""
+        current = self.stored(job)
+        view = self._view(current)
+        return view.model_copy(update={"reason": self._waiting(current) or view.reason})
 
     def change(self, job: str, changes: wire.Changes) -> wire.JobView:
         """Change what is wanted of a job, or its priority. Raises NotFound, Conflict."""
@@ -245,10 +247,12 @@ class Desk:
 
     def why(self, job: str) -> wire.Why:
         """Return what a job waits for. Raises NotFound."""
-        current = self.stored(job)
-        waiting = "" if current.state.is_final else self.roots.hidden(current.reason)
+        waiting = self._waiting(self.stored(job))
         counts = self.ledger.counts(job)
         return wire.Why(waiting=waiting, units={str(s): n for s, n in counts.items()})
+
+    def _waiting(self, job: Job) -> str:
+        return self.roots.hidden(self._controller.why(job.id))
 
     def stored(self, job: str) -> Job:
         """Return a job as it is now. Raises NotFound."""
