@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from farm.model.film import Coherence, Quality
 from farm.model.rate import DEFAULT_RATE, Rate
+from farm.model.size import Size
 
 MOST_URGENT: Final = 100
 """The highest priority of a job; the lowest is 0."""
@@ -24,7 +25,8 @@ AUTO_TILE = 1024
 class Plan(BaseModel):
     """What the output's bytes depend on, apart from the task, its parameters and the inputs.
 
-    tile: side in pixels; 0 renders the whole picture at once. threads: per worker.
+    tile: side in pixels; 0 renders the whole picture at once. threads: per worker. size: that pictures
+    and frames are brought to before they are rendered; None for their own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,12 +35,14 @@ class Plan(BaseModel):
     seed: int = Field(0, ge=0, lt=2**63)
     threads: int = Field(1, ge=1)
     precision: Precision = "float32"
+    size: Size = None
 
 
 class FilmOptions(BaseModel):
     """How films are rendered and encoded.
 
-    coherence: flow starts each frame from the previous one, warped along the motion. codec, depth
+    coherence: flow starts each frame from the previous one, warped along the motion; previous gives it to the
+    effect as it was. codec, depth
     (bits per sample): None picks what suits the output and the source. rate: frames per second for
     sources without timestamps; None for DEFAULT_RATE. is_strict: a failed frame fails the film
     instead of being replaced by its neighbour.
@@ -151,6 +155,8 @@ def _describe_change(path: str, spec: JobSpec) -> str:
 def _content(spec: JobSpec) -> dict[str, Any]:
     """Return what a job's files depend on, as JSON. The default rate counts as if it were given."""
     content = spec.model_dump(mode="json", exclude=_NOT_IN_KEY)
+    if content["plan"]["size"] is None:
+        del content["plan"]["size"]  # as jobs had none before they could have one
     if content["film"]["rate"] is None:
         content["film"]["rate"] = float(DEFAULT_RATE)
     return content
