@@ -48,7 +48,10 @@ def _workers(state: SchedulerState, job: ScheduledJob) -> str:
         gathered = job.first_shared()
         wanted = gathered.unit.workers or "all" if gathered else 0
         return f"gathers {wanted} workers" if wanted else "is about to start"
-    return f"all {_count(workers.rendering, 'worker')} are busy{_before(state, job)}"
+    busy = (
+        f"all {workers.rendering:,} workers are" if workers.rendering > 1 else "the only worker is"
+    )
+    return f"{busy} busy{_before(state, job)}"
 
 
 def _before(state: SchedulerState, job: ScheduledJob) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from farm import storage
 from farm.app import Farm
-from farm.errors import Busy, Conflict, LedgerUnavailable, NotFound
+from farm.errors import Busy, Conflict, LedgerUnavailable, NotFound, UserError
 from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.model.history import UnitRecord
@@ -58,7 +58,7 @@ class Desk:
         self.registry, self.ledger, self.board, self.roots = registry, farm.ledger, board, roots
         self._controller = farm.controller
         self.pictures, self.uploads = Pictures(), Uploads(folder / "uploads")
-        self.previews = Previews(folder / "previews", registry)
+        self.previews = Previews(folder / "previews", registry, farm.ledger)
         self.feed = Feed(self._stored_events, farm.ledger.last_event, self._shown_job)
         self._zips = BoundedSemaphore(ZIPS)
         self.is_stopping = False
@@ -333,8 +333,13 @@ class Desk:
         output = f"{self.roots.names[0]}/preview.png"
         asked = request.model_copy(update={"output": output, "inputs": request.inputs[:1]})
         spec = spec_of(asked, self.registry, self.roots, holder)
-        spec, token = self.previews.prepare(spec)
-        return self._view(self._submitted(self._controller.submit(spec, token=token)))
+        spec, token = self.previews.prepare(spec, holder)
+        try:
+            job = self._submitted(self._controller.submit(spec, token=token))
+        except UserError:
+            self.previews.discard(token, spec.task)
+            raise
+        return self._view(job)
 
     # Events
 
