@@ -99,6 +99,15 @@ function parsed(block) {
   return fields.event ? { kind: fields.event, id: fields.id, data: JSON.parse(fields.data) } : null;
 }
 
+let pressed = false;
+addEventListener("pointerdown", () => (pressed = true), true);
+for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, () => setTimeout(() => (pressed = false), 100), true);
+
+/** Wait until no button is being pressed, so that nobody presses what is replaced meanwhile. */
+export async function still() {
+  while (pressed) await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
 /** Return a function that runs another at most once in so many milliseconds, and never twice at once. */
 export function calmly(run, milliseconds) {
   let timer = null;
