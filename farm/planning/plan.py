@@ -127,9 +127,10 @@ def _written_frames(job: str, sequence: FrameSequence, depth: int | None) -> Ite
 
 
 def picture_path(sequence: FrameSequence, frame: FilmFrame) -> str:
-    """Return the path of a numbered picture."""
+    """Return the path of a numbered picture, or of the only one."""
     pattern = NumberedPath.parse(sequence.target)
-    assert pattern
+    if pattern is None:
+        return sequence.target
     return pattern.path(frame.number if frame.label is None else frame.label)
 
 
@@ -198,7 +199,11 @@ def _coherent_frame(
     )
 
 
-_PLAN_FRAMES: Final = {"none": _incoherent_frames, "flow": _coherent_frames}
+_PLAN_FRAMES: Final = {
+    "none": _incoherent_frames,
+    "previous": _coherent_frames,
+    "flow": _coherent_frames,
+}
 
 
 def _pictures(sequence: FrameSequence, units: Iterable[Unit]) -> list[Picture]:
