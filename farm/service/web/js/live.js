@@ -3,12 +3,13 @@
 import { request } from "./api.js";
 
 const LONGEST_WAIT = 15000;
+const TICK = 30000;
 
 /**
  * Follow the farm, or one job. Returns a function that ends it.
  *
  * reload: called when everything has to be loaded anew, at first and after gaps that are too long.
- * on: called with the kind and the data of each event.
+ * on: called with the kind and the data of each event, and now and then with the kind tick.
  */
 export function follow(job, { reload, on }) {
   const ended = new AbortController();
@@ -46,7 +47,9 @@ export function follow(job, { reload, on }) {
     }
   }
   listen();
+  const ticking = setInterval(() => document.hidden || on("tick", null), TICK);
   return () => {
+    clearInterval(ticking);
     document.removeEventListener("visibilitychange", onVisibility);
     ended.abort();
     show("");
