@@ -6,7 +6,7 @@ from typing import Any, Final, get_args
 import click
 from pydantic import ValidationError
 
-from farm.model.film import Coherence, Quality
+from farm.model.film import Quality
 from farm.model.job import AUTO_TILE, MOST_URGENT, Plan, Precision
 from farm.model.rate import parse_rate
 
@@ -122,7 +122,7 @@ def _film_options() -> list[click.Parameter]:
         ),
         click.Option(
             ["--coherence"],
-            type=click.Choice(get_args(Coherence)),
+            type=click.Choice(["none", "flow"]),
             default="none",
             show_default=True,
             help="flow avoids flicker: each frame of a film starts from the previous one, warped "

@@ -126,14 +126,21 @@ class Renderer:
             return None
         from farm.engine.context import to_mask, to_tensor
         from farm.media import read_still
-        from farm.media.flow import motion
+        from farm.media.flow import motion, no_motion
 
         last, _ = self._source.read(before.source, before.moment, files)
-        flow = motion(_at_size(last, order.plan.size).pixels, frame.pixels)
-        warped = flow.carry(read_still(before.target).pixels)
+        last = _at_size(last, order.plan.size)
+        rendered = read_still(before.target).pixels
+        is_warped = order.film.coherence == "flow"
+        flow = (
+            motion(last.pixels, frame.pixels) if is_warped else no_motion(*frame.pixels.shape[:2])
+        )
+        warped = flow.carry(rendered) if is_warped else rendered
+        tensors = (to_tensor(each, self._device, order.plan) for each in (rendered, last.pixels))
         return Previous(
             to_tensor(warped, self._device, order.plan),
             to_mask(flow.trust, self._device, order.plan),
+            *tensors,
         )
 
     def _render(
@@ -144,7 +151,8 @@ class Renderer:
 
         image = to_tensor(frame.pixels, self._device, order.plan)
         rendered = check_rendered(order.task, effect.render(image, context))
-        if context.previous and not effect.continues_previous:
+        is_blended = order.film.coherence == "flow" and not effect.continues_previous
+        if context.previous and is_blended:
             rendered = mix_in(context.previous, rendered, _PREVIOUS_SHARE)
         pixels = to_array(rendered)
         return replace(frame, pixels=pixels, alpha=_fit_alpha(frame.alpha, *pixels.shape[:2]))

@@ -41,7 +41,8 @@ class Plan(BaseModel):
 class FilmOptions(BaseModel):
     """How films are rendered and encoded.
 
-    coherence: flow starts each frame from the previous one, warped along the motion. codec, depth
+    coherence: flow starts each frame from the previous one, warped along the motion; previous gives it to the
+    effect as it was. codec, depth
     (bits per sample): None picks what suits the output and the source. rate: frames per second for
     sources without timestamps; None for DEFAULT_RATE. is_strict: a failed frame fails the film
     instead of being replaced by its neighbour.
@@ -66,10 +67,11 @@ class JobSpec(BaseModel):
     """One submission: task, parameters, inputs, output, plan and priority (higher runs sooner).
 
     frames: which frames of a film, such as ``1-240x2``; see model.frame_range. keeps_going: the
-    job goes on however many of its units fail. overwrite: outputs that exist are replaced.
-    name, owner: for people, empty if nobody gave one. workers: that share a unit which several can
-    share, a run or a single large still; 0 for as many as the farm has room for. files: SHA-256 of
-    every file that the result depends on and that is no frame: those that parameters name, by path, a network's own weights, by
+    job goes on however many of its units fail. overwrite: outputs that exist are replaced. name,
+    owner: for people, empty if nobody gave one; owners share the workers. after: ids of jobs that
+    must complete before this one starts. workers: that share a unit which several can share, a run
+    or a single large still; 0 for as many as the farm has room for. files: SHA-256 of every file
+    that the result depends on and that is no frame: those that parameters name, by path, a network's own weights, by
     weights_key, and the inputs of a run. films: SHA-256 of every film among the inputs. Planning
     fills both in.
     """
@@ -88,6 +90,7 @@ class JobSpec(BaseModel):
     overwrite: bool = False
     name: str = ""
     owner: str = ""
+    after: tuple[str, ...] = ()
     workers: int = Field(1, ge=0)
     files: dict[str, str] = Field(default_factory=dict)
     films: dict[str, str] = Field(default_factory=dict)
@@ -108,7 +111,16 @@ class JobSpec(BaseModel):
         return self.files | ({source: self.films[source]} if source in self.films else {})
 
 
-_NOT_IN_KEY: Final = {"priority", "keeps_going", "overwrite", "name", "owner", "workers", "films"}
+_NOT_IN_KEY: Final = {
+    "priority",
+    "keeps_going",
+    "overwrite",
+    "name",
+    "owner",
+    "after",
+    "workers",
+    "films",
+}
 
 
 def weights_key(network: str) -> str:
@@ -157,18 +169,30 @@ def _flat(spec: JobSpec) -> dict[str, Any]:
 
 
 class JobState(StrEnum):
-    """States of a job. A completed job may still contain quarantined units."""
+    """States of a job. One that is being planned has no units yet; one that is completed with failures lacks units that failed for good."""
 
+    PLANNING = "planning"
     QUEUED = "queued"
     RUNNING = "running"
     PAUSED = "paused"
     COMPLETED = "completed"
+    COMPLETED_WITH_FAILURES = "completed_with_failures"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
     @property
     def is_final(self) -> bool:
-        return self in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
+        return self in _FINAL
+
+
+_FINAL: Final = frozenset(
+    {
+        JobState.COMPLETED,
+        JobState.COMPLETED_WITH_FAILURES,
+        JobState.FAILED,
+        JobState.CANCELLED,
+    }
+)
 
 
 class Wanted(StrEnum):
@@ -184,7 +208,8 @@ class Job:
     """A submitted job as the scheduler and the ledger know it.
 
     created: Unix time in seconds. device: of the worker that took its first unit; all its units are
-    rendered on this kind of device. Empty before that.
+    rendered on this kind of device. Empty before that. since: Unix time in seconds at which it entered
+    its state.
     """
 
     id: str
@@ -194,3 +219,4 @@ class Job:
     wanted: Wanted = Wanted.RUN
     reason: str = ""
     device: str = ""
+    since: float = 0.0

@@ -19,11 +19,14 @@ class Previous:
     """The previous rendered frame, warped along the motion to match the current one.
 
     image: [1, 3, height, width], like the frame's own. trust: [1, 1, height, width] in 0..1; 0
-    where the previous frame shows nothing of the current one.
+    where the previous frame shows nothing of the current one. unwarped: image as it was rendered.
+    unwarped_source: what it was rendered from. Without optical flow, image is unwarped and trust is 1.
     """
 
     image: "Tensor"
     trust: "Tensor"
+    unwarped: "Tensor"
+    unwarped_source: "Tensor"
 
 
 @dataclass(frozen=True)

@@ -199,7 +199,11 @@ def _coherent_frame(
     )
 
 
-_PLAN_FRAMES: Final = {"none": _incoherent_frames, "flow": _coherent_frames}
+_PLAN_FRAMES: Final = {
+    "none": _incoherent_frames,
+    "previous": _coherent_frames,
+    "flow": _coherent_frames,
+}
 
 
 def _pictures(sequence: FrameSequence, units: Iterable[Unit]) -> list[Picture]:

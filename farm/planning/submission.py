@@ -25,6 +25,7 @@ from farm.model.unit import Unit, UnitState
 from farm.planning.checking import task_needs
 from farm.planning.contents import Contents, run_inputs
 from farm.planning.existing import check_free
+from farm.planning.film_needs import least_coherence, with_least_coherence
 from farm.planning.footage import read_footage
 from farm.planning.inputs import Source, list_inputs
 from farm.planning.outputs import Inputs, check_output, check_run_folder, film_targets
@@ -109,13 +110,15 @@ class Planner:
 
     def _complete(self, spec: JobSpec) -> JobSpec:
         """Return the spec with every parameter filled in and every path absolute."""
-        params = validate_params(self._registry.task(spec.task), spec.params)
+        task = self._registry.task(spec.task)
+        params = validate_params(task, spec.params)
         if isinstance(params, NetworkParams) and params.network not in self._registry.networks:
             lasting = self._registry.network(params.network).lasting_name
             params = params.model_copy(update={"network": lasting or params.network})
         return spec.model_copy(
             update={
                 "params": params.model_dump(mode="json"),
+                "film": with_least_coherence(spec.film, task),
                 "inputs": tuple(_absolute_input(path) for path in spec.inputs),
                 "output": _absolute(spec.output),
             }
@@ -160,7 +163,7 @@ class Planner:
         read.check(unit.target for unit in units)
         digests = self._contents.of_files(files) | self._contents.of_networks(needs.networks)
         spec = spec.model_copy(update={"files": digests, "films": films})
-        return Job(name, spec, created), units
+        return Job(name, spec, created, since=created), units
 
     def _read_footage(
         self, spec: JobSpec, sources: Sequence[Source]
@@ -168,8 +171,9 @@ class Planner:
         """Return what an effect's job renders, and the digest of each film."""
         task = self._registry.task(spec.task)
         is_endless = issubclass(task, Effect) and task.is_endless
+        least = least_coherence(task)
         before = {source.url: look_at(source.url) for source in sources}
-        footage = read_footage(spec, sources, self._notify, is_endless=is_endless)
+        footage = read_footage(spec, sources, self._notify, least=least, is_endless=is_endless)
         origins = (sequence.origin for sequence in footage.sequences if sequence.origin)
         return footage, self._contents.of_films(origins, before)
 

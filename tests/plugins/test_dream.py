@@ -242,7 +242,7 @@ def test_a_coherent_frame_continues_the_trusted_areas_of_the_previous_frame(
     previous = render(image, **quick)
     trust = torch.zeros(1, 1, 96, 128)
     trust[..., :64] = 1
-    after = render(image, previous=Previous(previous, trust), **quick)
+    after = render(image, previous=Previous(previous, trust, previous, image), **quick)
     change = (after - image).abs().mean(dim=(0, 1, 2))
     drift = (after - previous).abs().mean(dim=(0, 1, 2))
     assert float(change[:48].mean()) > 2 * float(change[80:].mean())
@@ -255,5 +255,5 @@ def test_a_coherent_dream_keeps_its_strength(render: Render, scene: Scene) -> No
     dream = render(image, octaves=2)
     strength = float((dream - image).abs().mean())
     for _ in range(20):
-        dream = render(image, previous=Previous(dream, trust), octaves=2)
+        dream = render(image, previous=Previous(dream, trust, dream, image), octaves=2)
     assert 0.6 * strength < float((dream - image).abs().mean()) < 1.6 * strength
