@@ -26,6 +26,7 @@ from farm.errors import FarmError, UnknownName, UserError
 __all__ = ["main"]
 
 COMMANDS: Final = {
+    "compare": ("farm.cli.compare", "compare"),
     "demo": ("farm.cli.demo", "demo"),
     "doctor": ("farm.cli.doctor", "doctor"),
     "evaluate": ("farm.cli.evaluate", "evaluate"),
@@ -39,7 +40,7 @@ COMMANDS: Final = {
     "prepare": ("farm.cli.prepare", "prepare"),
     "sample": ("farm.cli.sample", "sample"),
     "serve": ("farm.cli.serve", "serve"),
-    "show": ("farm.cli.inspect", "show"),
+    "show": ("farm.cli.show", "show"),
     "submit": ("farm.cli.submit", "submit"),
     "token": ("farm.cli.token", "token"),
     "workers": ("farm.cli.jobs_table", "workers"),

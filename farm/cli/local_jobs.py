@@ -50,6 +50,7 @@ def described(job: Job, counts: Mapping[UnitState, int]) -> dict[str, Any]:
         "wanted": str(job.wanted),
         "priority": job.spec.priority,
         "created": job.created,
+        "since": job.since,
         "counts": {str(state): count for state, count in counts.items()},
         "frames": sum(counts.values()),
         "done": sum(count for state, count in counts.items() if state.is_done),

@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from farm import storage
 from farm.app import make_executor, open_farm
@@ -23,6 +23,8 @@ from farm.planning.film_outputs import film_outputs
 
 if TYPE_CHECKING:
     from farm.cli.live import LiveView
+
+_COMPLETED: Final = (JobState.COMPLETED, JobState.COMPLETED_WITH_FAILURES)
 
 
 def render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
@@ -53,7 +55,7 @@ def _render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
         job = _run(farm.controller, display)
         is_run = issubclass(registry.task(spec.task), Run)
         code = _report_end(job, tally, running, is_run=is_run)
-        if job.state is JobState.COMPLETED and spec.film.coherence != "none":
+        if job.state in _COMPLETED and spec.film.coherence != "none":
             try:
                 _report_flicker(farm.ledger, job)
             except Interrupted as interrupted:

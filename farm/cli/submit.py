@@ -6,16 +6,17 @@ from typing import Any, Final
 import click
 
 from farm.cli.exits import Exit
-from farm.cli.options import describe_refusal, options_of, values_of
+from farm.cli.options import describe_refusal, options_of
 from farm.cli.remote import client_of
 from farm.cli.root import registry_of
+from farm.cli.starting_point import params_of, with_defaults
 from farm.cli.streams import echo
 from farm.cli.table import show_json
 from farm.cli.task_command import INPUT, TaskCommand, common_options, film_of
 from farm.errors import BadParameter, UserError
 from farm.host.task import Run, Task
 
-_HERE: Final = ("address", "metrics_port", "live")
+_HERE: Final = ("address", "metrics_port", "live", "dry_run", "preview")
 """Options of a task's command that only count on this machine."""
 
 
@@ -43,7 +44,7 @@ def _submit_command(task: type[Task]) -> click.Command:
 
     @click.pass_context
     def callback(context: click.Context, /, **values: Any) -> Exit:
-        return submit_job(context, task, values)
+        return submit_job(context, task, with_defaults(context, values))
 
     common = [option for option in common_options(task) if option.name not in _HERE]
     help_text = f"Submit a job of `farm {task.name}` to a farm, and print its id."
@@ -72,7 +73,8 @@ def _options() -> list[click.Parameter]:
 
 def submit_job(context: click.Context, task: type[Task], values: Mapping[str, Any]) -> Exit:
     """Submit a job and print its id. values: of the command's options."""
-    if used := [name for name in _HERE if values.get(name) is not None]:
+    given = {name for name in _HERE if values.get(name) is not None and values[name] is not False}
+    if used := [name for name in _HERE if name in given]:
         flag = f"--{used[0].replace('_', '-')}"
         raise UserError(f"{flag} counts only without --server; leave one of them out")
     is_json = values["json"]
@@ -83,7 +85,7 @@ def submit_job(context: click.Context, task: type[Task], values: Mapping[str, An
                 values["inputs"],
                 values["output"],
                 _request(task, values),
-                **values_of(task.Params, values),
+                **params_of(task, values),
             )
         except BadParameter as error:
             refusal = describe_refusal(task.Params, error)
@@ -102,7 +104,7 @@ def submit_job(context: click.Context, task: type[Task], values: Mapping[str, An
 
 def _request(task: type[Task], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a request says besides task, parameters, inputs and output."""
-    names = ("tile", "seed", "threads", "precision")
+    names = ("tile", "seed", "threads", "precision", "size")
     plan = {name: values[name] for name in names if values.get(name) is not None}
     request = {
         "plan": plan,

@@ -38,9 +38,7 @@ from farm.host.executor import Executor
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import (
-    Event,
     FilesMoved,
-    News,
     PriorityChanged,
     RetryWanted,
     Stopping,
@@ -48,7 +46,7 @@ from farm.model.events import (
     WantedChanged,
 )
 from farm.model.history import RestoredUnit
-from farm.model.job import MOST_URGENT, Job, JobSpec, Wanted
+from farm.model.job import MOST_URGENT, Job, JobSpec, JobState, Wanted
 from farm.model.messages import (
     NoWorkers,
     UnitCancelled,
@@ -111,11 +109,15 @@ class Controller:
 
         self._planner = make_planner(self._announce)
         self._submissions = Submissions(
-            partial(make_planner, self._announce_later),
+            make_planner,
+            ledger,
             self._claims,
             self._inbox,
-            self._store_job,
-            lambda planned: self._start(planned.job, planned.units),
+            self._patience,
+            start=self._start,
+            announce=self._announce,
+            state=self._state_of,
+            now=self._clock.time,
         )
         self._jobs: deque[str] = deque(maxlen=REMEMBERED_JOBS)
         self._last_beat, self._attention = -BEAT_SECONDS, Attention()
@@ -126,15 +128,23 @@ class Controller:
     # Asked by any thread
 
     def submit(self, spec: JobSpec, *, resume: bool = False, token: str = "") -> Future[Job]:
-        """Let a spec be planned beside the loop and become a job, which the future returns.
+        """Store a spec as a job, and let it be planned beside the loop; the future returns it planned.
 
-        The future raises UserError if it is refused, and then nothing has changed. resume: skip frames
-        that an equal job finished and whose files have not changed since. token: whoever submits a
-        task again with the same one gets the same job, also from another farm on this ledger.
+        The future raises UserError if it is refused, and then nothing has changed, unless somebody
+        gave up waiting; see accept. resume: skip frames that an equal job finished and whose files have
+        not changed since. token: whoever submits a task again with the same one gets the same job,
+        also from another farm on this ledger.
         """
         answer: Future[Job] = Future()
         self._inbox.post(partial(self._accept, spec, answer, resume=resume, token=token), answer)
         return answer
+
+    def accept(self, answer: Future[Job]) -> None:
+        """Let a future of submit return the job at once, though it may still be planned.
+
+        The job stays from then on: if it is refused, it has failed, with the reason.
+        """
+        self._inbox.post(partial(self._submissions.keep, answer))
 
     def want(self, job: str, wanted: Wanted) -> Future[Job]:
         """Set what the user wants a job to do: run, pause or stop. The future raises UnknownName."""
@@ -159,11 +169,17 @@ class Controller:
         try:
             current = self.scheduler.job(job)
         except UnknownName:
-            if (stored := self._ledger.job(job)) is None:
+            coming = self._submissions.find(job) or self._ledger.job(job)
+            if coming is None:
                 raise
-            return stored
+            return coming
         lost = self._decisions.lost
         return replace(current, reason=lost[job]) if job in lost else current
+
+    def _state_of(self, job: str) -> JobState | None:
+        with suppress(UnknownName):
+            return self.job(job).state
+        return None
 
     # Called by the loop's thread
 
@@ -188,7 +204,7 @@ class Controller:
         """Resume every unfinished job in the ledger whose farm is dead, for example after a crash."""
         self._beat()
         names = [job.id for job in self._ledger.unfinished()]
-        return [self._start(*taken) for name in names if (taken := self._take(name))]
+        return [taken for name in names if (taken := self._take(name))]
 
     def run(self, is_stopped: Callable[[], bool] = lambda: False) -> list[Job]:
         """Run until every job has ended or is_stopped returns true; return the jobs.
@@ -254,12 +270,30 @@ class Controller:
             with suppress(UnknownName):
                 answer.set_result(self.job(name))
                 return
-        self._submissions.add(name, spec, self._clock.time(), answer, resume=resume)
+        try:
+            self._check_earlier(spec)
+        except UnknownName as error:
+            answer.set_exception(error)
+            return
+        if name not in self._submissions:
+            now = self._clock.time()
+            job = Job(name, spec, now, JobState.PLANNING, since=now)
+            self._insist(partial(self._ledger.submit, job, resume=resume))
+            self._submissions.enter(job, resume=resume, is_kept=False)
+        self._submissions.wait(name, answer)
+
+    def _check_earlier(self, spec: JobSpec) -> None:
+        """Raise UnknownName if a job is to wait for one that is not there yet."""
+        for name in spec.after:
+            self.job(name)
 
     def _store_job(self, submission: Submission) -> None:
         """Store a planned job. Raises UserError before anything is stored."""
+        self._insist(partial(self._add, submission))
+
+    def _insist(self, write: Callable[[], None]) -> None:
         self._beat()
-        self._patience.insist(partial(self._add, submission), ADD_SECONDS)
+        self._patience.insist(write, ADD_SECONDS)
 
     def _add(self, submission: Submission) -> None:
         job, units, before = submission.job, submission.units, submission.replaces
@@ -271,12 +305,12 @@ class Controller:
     def _claim(self, job: str, units: Sequence[Unit]) -> None:
         self._claims.take(job, units, self._clock.time())
 
-    def _take(self, name: str) -> tuple[Job, list[RestoredUnit]] | None:
-        """Own a job of a dead farm and return it with its units; None if its farm lives.
+    def _take(self, name: str) -> Job | None:
+        """Own a job of a dead farm and go on with it; return None if its farm lives.
 
         A job that this farm has lost is left to others: its own workers may still write it.
         """
-        if name in self._decisions or name in self._decisions.lost:
+        if any(name in ours for ours in (self._decisions, self._decisions.lost, self._submissions)):
             return None
         records = self._ledger.units(name)
         try:
@@ -285,8 +319,12 @@ class Controller:
         except (BadOutput, JobEnded, JobHeld):
             self._claims.release(name)
             return None
-        # as it is now: until it was taken, its farm may have changed it
-        return self.job(name), [record.restored for record in self._ledger.units(name)]
+        job = self.job(name)  # as it is now: until it was taken, its farm may have changed it
+        if job.state is JobState.PLANNING:
+            self._claims.release(name)
+            self._submissions.enter(job, resume=self._ledger.resumes(name))
+            return job
+        return self._start(job, [record.restored for record in self._ledger.units(name)])
 
     def _start(self, job: Job, units: Iterable[RestoredUnit]) -> Job:
         units = tuple(units)
@@ -294,11 +332,15 @@ class Controller:
         self._decisions.start(job, units)
         return self.job(job.id)
 
-    def _change(self, job: str, event: Event) -> Job:
+    def _change(self, job: str, event: WantedChanged | PriorityChanged | RetryWanted) -> Job:
         """Let an event change a job, unless it has ended. Raises UnknownName."""
         current = self.job(job)
         if current.state.is_final:
             return current
+        if job in self._submissions:
+            if isinstance(event, RetryWanted):
+                return current
+            return self._submissions.change(job, event)
         if job not in self._decisions:
             raise UserError(f"job {job} belongs to another farm; ask that one")
         self._decisions.handle(event)
@@ -332,6 +374,7 @@ class Controller:
             self._patience.wait()
             self._decisions.carry_out()
             return
+        self._submissions.take_in()
         messages = self._executor.poll(POLL_SECONDS)
         for message in messages:
             if isinstance(message, NoWorkers | WorkerJoined):
@@ -361,7 +404,7 @@ class Controller:
         self._show_life()
         for job, reason in self._claims.beat():
             if job in self._submissions:
-                self._submissions.refuse(job, UserError(f"{reason}; submit the job again"))
+                self._submissions.lose(job, reason)
             else:
                 self._decisions.lose(job, reason)
 
@@ -370,7 +413,3 @@ class Controller:
         with suppress(LedgerUnavailable):
             self._ledger.beat(self._clock.time())
         self._claims.touch()
-
-    def _announce_later(self, event: News) -> None:
-        """Announce from the loop's thread. Called by any other."""
-        self._inbox.post(partial(self._announce, event))

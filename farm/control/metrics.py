@@ -15,13 +15,14 @@ from farm import storage
 from farm.control.clock import Clock
 from farm.control.metrics_gauges import (
     AT_SCRAPE,
+    KINDS,
     LedgerGauges,
     Stopwatch,
     family,
     scheduler_gauges,
     single,
 )
-from farm.control.metrics_table import METRICS, label_of
+from farm.control.metrics_table import METRICS, OTHER, label_of
 from farm.control.training_metrics import TrainingMetrics
 from farm.errors import UserError
 from farm.ledger import Ledger, Transaction
@@ -35,6 +36,7 @@ from farm.model.events import (
     WorkerChanged,
 )
 from farm.model.job import Job
+from farm.model.messages import Reason
 from farm.model.transfers import Transfers
 from farm.model.unit import UnitState
 from farm.model.work import Render
@@ -72,7 +74,8 @@ class Metrics:
         self.registry.register(self)  # before the counters, since a scrape counts too
         self._clock, self._plugins, self._failed_plugins = clock, plugins, failed_plugins
         self._task_label = label_of(plugins, MOST_TASKS)
-        self._scheme_label = label_of({"file", *storage.known_schemes()}, MOST_SCHEMES)
+        self._schemes = sorted({"file", *storage.known_schemes()})[:MOST_SCHEMES]
+        self._scheme_label = label_of(self._schemes, MOST_SCHEMES)
         self._scheduler: Scheduler | None = None
         self._ledger: LedgerGauges | None = None
         self._tasks: dict[str, tuple[str, str]] = {}
@@ -87,6 +90,22 @@ class Metrics:
         self._gang_wait = self._histogram("farm_gang_wait_seconds", UNIT_BUCKETS)
         self._database = self._histogram("farm_database_seconds", DATABASE_BUCKETS)
         self._training = TrainingMetrics(METRICS, self.registry)
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """Show counters of errors before the first one, since Prometheus sees only increases."""
+        states = [state for state in UnitState if state.is_final]
+        for task in sorted({self._task_label(name) for name in self._plugins} - {OTHER}):
+            labels = task, self._plugins[task]
+            for outcome in (*states, "retried"):
+                self._count("farm_units_total", *labels, outcome, amount=0)
+            for reason in Reason:
+                self._count("farm_unit_retries_total", *labels, reason, amount=0)
+                self._count("farm_unit_failures_total", *labels, reason, amount=0)
+        for kind in KINDS:
+            self._count("farm_worker_deaths_total", kind, amount=0)
+        for scheme in self._schemes:
+            self._count_transfers((Transfers(scheme, "read"), Transfers(scheme, "write")))
 
     def _histogram(self, name: str, buckets: tuple[float, ...]) -> Histogram:
         spec = METRICS[name]

@@ -12,6 +12,7 @@ from farm.execution.runner import IsCancelled, ReportProgress
 from farm.execution.timing import timed
 from farm.host.task import Effect, Task
 from farm.model.messages import Figures, Order
+from farm.model.size import sized
 from farm.model.specs import Previous
 from farm.model.work import Before, Render
 from farm.storage import KnownFiles, size_of
@@ -62,6 +63,8 @@ class Renderer:
         with timed(seconds, "load"), storage_errors(order.unit.source):
             files = self._contexts.known_files(order.files)
             frame, digest = self._source.read(order.unit.source, work.moment, files)
+            if not order.unit.needs or work.before:  # else it continues a frame that has its size
+                frame = _at_size(frame, order.plan.size)
             previous = self._previous(order, work.before, frame, files) if work.before else None
         context = self._make_context(
             order, work, previous, files, report=report, is_cancelled=is_cancelled, world=world
@@ -126,6 +129,7 @@ class Renderer:
         from farm.media.flow import motion, no_motion
 
         last, _ = self._source.read(before.source, before.moment, files)
+        last = _at_size(last, order.plan.size)
         rendered = read_still(before.target).pixels
         is_warped = order.film.coherence == "flow"
         flow = (
@@ -152,6 +156,12 @@ class Renderer:
             rendered = mix_in(context.previous, rendered, _PREVIOUS_SHARE)
         pixels = to_array(rendered)
         return replace(frame, pixels=pixels, alpha=_fit_alpha(frame.alpha, *pixels.shape[:2]))
+
+
+def _at_size(frame: "Frame", size: str | None) -> "Frame":
+    from farm.media.resample import resample
+
+    return resample(frame, *sized(size, *frame.pixels.shape[:2]))
 
 
 def _write(order: Order, frame: "Frame", record: dict[str, object]) -> str:

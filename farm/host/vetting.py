@@ -18,6 +18,7 @@ from farm.host.task import Effect, Task, TaskParams
 COMMANDS: Final = frozenset(
     {
         "cancel",
+        "compare",
         "demo",
         "doctor",
         "evaluate",
@@ -47,6 +48,7 @@ COMMANDS: Final = frozenset(
 FLAGS: Final = frozenset(
     {
         "--address",
+        "--dry-run",
         "--help",
         "--json",
         "--keep-going",
@@ -73,10 +75,14 @@ EFFECT_FLAGS: Final = frozenset(
         "--coherence",
         "--depth",
         "--frames",
+        "--like",
         "--live",
         "--overwrite",
+        "--preset",
+        "--preview",
         "--quality",
         "--rate",
+        "--size",
         "--strict",
         "--tile",
     }

@@ -85,7 +85,7 @@ def fence(
     ]
     if _FENCE.execute(connection, rows).rowcount != len(rows):
         for row in rows:
-            _check_owner(connection, farm, row["of_job"], row["of_epoch"])
+            own_row(connection, farm, row["of_job"], row["of_epoch"])
 
 
 def writes(connection: Connection, farm: FarmProcess, job: str, held: HeldJob) -> int:
@@ -93,10 +93,11 @@ def writes(connection: Connection, farm: FarmProcess, job: str, held: HeldJob) -
 
     Waits for a transaction of this farm that still runs though its connection is lost.
     """
-    return int(_check_owner(connection, farm, job, held.epoch).writes)
+    return int(own_row(connection, farm, job, held.epoch).writes)
 
 
-def _check_owner(connection: Connection, farm: FarmProcess, job: str, epoch: int) -> Any:
+def own_row(connection: Connection, farm: FarmProcess, job: str, epoch: int) -> Any:
+    """Return the row of a job, locked. Raises JobTakenOver if another farm owns it."""
     row = connection.execute(_OWNER, {"of_job": job}).first()
     if row is None:
         raise JobTakenOver(job, "a program that removed it from the ledger")
@@ -130,7 +131,7 @@ def cancel(connection: Connection, farm: FarmProcess, job: str, now: float, reas
     """Cancel a job whose owner is dead, unless it has ended. Raises JobHeld if its owner lives."""
     row = _unowned(connection, farm, job, now)
     if not JobState(row.state).is_final:
-        ended = {"state": JobState.CANCELLED, "reason": reason, "ended": now}
+        ended = {"state": JobState.CANCELLED, "reason": reason, "ended": now, "since": now}
         ended |= {"epoch": row.epoch + 1}
         connection.execute(update(jobs).where(jobs.c.id == job).values(ended))
 

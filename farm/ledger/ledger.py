@@ -28,7 +28,7 @@ from farm.ledger.service import Service
 from farm.ledger.size import rows_of
 from farm.ledger.tables import jobs, story
 from farm.ledger.trouble import failure, passing_trouble
-from farm.ledger.writing import Batch, insert_job, update_jobs, update_units
+from farm.ledger.writing import Batch, insert_job, plan_job, update_jobs, update_units
 from farm.model.costs import Cost, CostKind
 from farm.model.events import JobChanged, UnitChanged
 from farm.model.history import RestoredUnit, StoryLine, UnitFailure, UnitRecord
@@ -140,6 +140,48 @@ class Ledger:
             held = self._insert(connection, job, units, job.created, is_resumed=False)
         self._held[job.id] = held
 
+    def submit(self, job: Job, *, resume: bool) -> None:
+        """Store a new job of this farm that is yet to be planned. resume: as in plan.
+
+        Raises JobHeld if another farm has stored a job of this name.
+        """
+        with self._write() as connection:
+            held = self._insert(connection, job, (), job.created, is_resumed=resume)
+        self._held[job.id] = held
+
+    def resumes(self, job: str) -> bool:
+        """Return whether a job takes over what earlier jobs with its key have finished."""
+        with self._read() as connection:
+            return bool(connection.scalar(select(jobs.c.is_resumed).where(jobs.c.id == job)))
+
+    def plan(
+        self, job: Job, units: Sequence[RestoredUnit], now: float, replaces: Job | None = None
+    ) -> None:
+        """Store what has been planned of a job, in its new state.
+
+        replaces: an earlier job that it resumes, as in replace. now: Unix seconds. Raises JobTakenOver
+        if another farm owns the job by now, and JobHeld if one is working on the earlier job.
+        """
+        held = self._of(job.id)
+        with self._write() as connection:
+            row = holding.own_row(connection, self.process, job.id, held.epoch)
+            states = ((restored.unit.name, restored.state) for restored in units)
+            planned = HeldJob.of(held.epoch, row.writes, states)
+            if row.state == JobState.PLANNING:
+                if replaces:
+                    self._cancel(connection, replaces, job, now)
+                plan_job(connection, job, units, counts=as_json(planned.counts))
+        self._held[job.id] = planned
+        if replaces:
+            self._held.pop(replaces.id, None)
+
+    def withdraw(self, job: str) -> None:
+        """Remove a job of this farm that was not planned, and leave no trace of it."""
+        held = self._of(job)
+        with self._write() as connection:
+            forgetting.remove_unplanned(connection, job, self.process.id, held.epoch)
+        del self._held[job]
+
     def replace(self, before: Job, job: Job, units: Sequence[RestoredUnit], now: float) -> None:
         """Store a new job that resumes an earlier one, and cancel the earlier one if it has not ended.
 
@@ -147,12 +189,15 @@ class Ledger:
         working on the earlier job, or has stored a job of the new one's name.
         """
         with self._write() as connection:
-            if not before.state.is_final:
-                reason = f"resumed as {job.id}"
-                holding.cancel(connection, self.process, before.id, now, reason)
+            self._cancel(connection, before, job, now)
             held = self._insert(connection, job, units, now, is_resumed=True)
         self._held.pop(before.id, None)
         self._held[job.id] = held
+
+    def _cancel(self, connection: Connection, before: Job, job: Job, now: float) -> None:
+        if not before.state.is_final:
+            reason = f"resumed as {job.id}"
+            holding.cancel(connection, self.process, before.id, now, reason)
 
     def record(self, changes: Iterable[UnitChanged | JobChanged], now: float) -> None:
         """Store changes of this farm's jobs and their history in one transaction.

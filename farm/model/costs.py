@@ -16,7 +16,7 @@ __all__ = ["Cost", "CostKind", "format_of"]
 class CostKind:
     """What the seconds of a frame depend on, apart from its pixels and the device.
 
-    settings: digest of the parameters and of the plan, without the seed.
+    settings: digest of the parameters and of the plan, without seed and size.
     """
 
     task: str
@@ -28,7 +28,7 @@ class CostKind:
         """Return the kind of a planned job, whose parameters are complete."""
         content = {
             "params": spec.params,
-            "plan": spec.plan.model_dump(exclude={"seed"}),
+            "plan": spec.plan.model_dump(exclude={"seed", "size"}),
             "coherence": spec.film.coherence,
             "workers": spec.workers,
         }

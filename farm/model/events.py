@@ -86,17 +86,25 @@ class UnitChanged:
 
 @dataclass(frozen=True)
 class JobChanged:
-    """Stored: a job is in a new state, or the user wants something else of it."""
+    """Stored: a job is in a new state, or the user wants something else of it.
+
+    How far planning has got, as the job's reason, is not stored.
+    """
 
     job: Job
 
 
 @dataclass(frozen=True)
 class ReadProgress:
-    """Not stored: how much of a film has been read to plan its job. done: fraction, 0..1."""
+    """Not stored: how much of a file has been read to plan its job. done: fraction, 0..1.
+
+    number, count: which of the job's films it is, from 1, and how many there are.
+    """
 
     url: str
     done: float
+    number: int = 1
+    count: int = 1
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from farm.errors import FarmError
 from farm.media import is_film, still_size
 from farm.media.blank import is_blank
 from farm.model.costs import Cost, CostKind, format_of
+from farm.model.size import sized
 from farm.model.unit import Unit
 from farm.model.work import Blend, Encode, Render
 from farm.planning.submission import Submission
@@ -58,7 +59,7 @@ def estimate(
     """
     spec = submission.job.spec
     units = [one.unit for one in submission.units if not one.state.is_final]
-    pixels, notes = _pixels_by_unit(units), list[str]()
+    pixels, notes = _pixels_by_unit(units, spec.plan.size), list[str]()
     total = sum(pixels.get(unit.name, 0) for unit in units if isinstance(unit.work, Render))
     cost = measured.cost(CostKind.of(spec), device)
     if cost is None:
@@ -78,10 +79,11 @@ def estimate(
     )
 
 
-def _pixels_by_unit(units: Sequence[Unit]) -> dict[str, int]:
+def _pixels_by_unit(units: Sequence[Unit], size: str | None) -> dict[str, int]:
     """Return the pixels that each unit writes, by its name; all are 0 if no source can be read.
 
     A frame of an endless film is as large as the still that the film starts from.
+    size: that sources are brought to.
     """
     origins: dict[str, str] = {}
     sources: dict[str, str] = {}
@@ -91,7 +93,7 @@ def _pixels_by_unit(units: Sequence[Unit]) -> dict[str, int]:
             origins[unit.target] = sources[unit.name] = source
     distinct = list(dict.fromkeys(sources.values()))
     some = distinct[:: max(1, len(distinct) // _LOOKED_AT)]
-    known = {source: size for source in some if (size := _source_pixels(source))}
+    known = {source: count for source in some if (count := _source_pixels(source, size))}
     average = round(sum(known.values()) / len(known)) if known else 0
     pixels = {name: known.get(source, average) for name, source in sources.items()}
     for unit in units:
@@ -101,7 +103,7 @@ def _pixels_by_unit(units: Sequence[Unit]) -> dict[str, int]:
     return pixels
 
 
-def _source_pixels(source: str) -> int:
+def _source_pixels(source: str, size: str | None) -> int:
     """Return the pixels of a still or of a film's frames; 0 if they cannot be read."""
     try:
         if is_blank(source) or not is_film(source):
@@ -112,6 +114,7 @@ def _source_pixels(source: str) -> int:
             width, height = film_size(source)
     except FarmError:
         return 0
+    height, width = sized(size, height, width)
     return width * height
 
 

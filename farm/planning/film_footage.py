@@ -9,7 +9,9 @@ from farm.model.events import Notice, ReadProgress
 from farm.model.film import Film, FilmFormat
 from farm.model.frame_range import chosen_frames
 from farm.model.job import JobSpec
+from farm.model.size import sized
 from farm.planning.inputs import Source
+from farm.planning.outputs import is_film_target
 from farm.planning.plan import FilmFrame, FrameSequence
 from farm.planning.working_folder import working_folder
 
@@ -43,7 +45,8 @@ def read_film_footage(spec: JobSpec, source: Source, target: str, notify: Notify
 
     shots = ShotFinder()
     film = read_film(source.url, lambda done: notify(ReadProgress(source.url, done)), shots.add)
-    film = replace(film, cuts=shots.cuts)
+    height, width = sized(spec.plan.size, film.height, film.width)
+    film = replace(film, cuts=shots.cuts, height=height, width=width)
     form = _form(spec, film, target)
     chosen = chosen_frames(spec.frames, len(film.times))
     for note in _notes(spec, film, target, form):
@@ -66,7 +69,7 @@ def _form(spec: JobSpec, film: Film, target: str) -> FilmFormat | None:
     """Return the format to write the film in, or None for numbered pictures."""
     from farm.media.film import check_size, choose_format
 
-    if is_sequence(target):
+    if not is_film_target(target):
         check_side(target, film.height, film.width)
         return None
     options = spec.film
@@ -91,7 +94,7 @@ def _notes(spec: JobSpec, film: Film, target: str, form: FilmFormat | None) -> I
         if spec.film.depth is None:
             yield from describe_depth_change(film, form)
     elif film.has_sound:
-        yield "sound is left out: numbered pictures cannot contain it"
+        yield "sound is left out: pictures cannot contain it"
     yield from describe_lost_extras(film.url, target if form else None)
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "check_run_folder",
     "film_targets",
     "is_film_target",
+    "is_one_frame",
     "is_rendered_by_frame",
     "target_for",
 ]
@@ -45,6 +46,14 @@ def is_rendered_by_frame(source: Source, output: str, many: bool) -> bool:  # no
     return not is_gif or _is_folder(output, many=many)
 
 
+def is_one_frame(sources: Sequence[Source], output: str, frames: str | None) -> bool:
+    """Return whether a picture file is to be rendered from one frame of a film, by its number."""
+    if len(sources) != 1 or not is_film(sources[0].url) or not (frames or "").isdecimal():
+        return False
+    is_still = storage.suffix(output).lower() in WRITABLE and not _is_folder(output, many=False)
+    return is_still and not is_sequence(output)
+
+
 def target_for(source: Source, output: str, many: bool) -> str:  # noqa: FBT001 - one rule for both
     """Return the path or URL that the rendering of a source is written to.
 
@@ -58,7 +67,10 @@ def target_for(source: Source, output: str, many: bool) -> str:  # noqa: FBT001 
     if not _is_folder(output, many=many):
         if is_moving:
             films = ", ".join(WRITABLE_FILMS)
-            reason = f"{source.name} is a film; give a folder, a film ({films}) or frame_%05d.png"
+            reason = (
+                f"{source.name} is a film; give a folder, a film ({films}), frame_%05d.png, or "
+                "the number of one frame, such as --frames 24"
+            )
             raise BadOutput(output, reason)
         return output
     origin = "" if is_blank(source.url) else storage.name(source.url)
@@ -69,9 +81,9 @@ def target_for(source: Source, output: str, many: bool) -> str:  # noqa: FBT001 
     return storage.join(output, source.name if has_suffix else source.name + suffix)
 
 
-def film_targets(output: str, sources: Sequence[Source]) -> list[str]:
-    """Return the films that a job writes, as far as names tell."""
-    if is_film_target(output):
+def film_targets(output: str, sources: Sequence[Source], frames: str | None) -> list[str]:
+    """Return what a job writes of films, as far as names tell. frames: as in JobSpec."""
+    if is_film_target(output) or is_one_frame(sources, output, frames):
         return [output]
     many = len(sources) > 1
     films = (source for source in sources if is_rendered_by_frame(source, output, many))
@@ -142,10 +154,12 @@ def _identity(url: str) -> _Identity | None:
     return status.st_dev, status.st_ino
 
 
-def check_output(output: str, sources: Sequence[Source], files: Iterable[str] = ()) -> None:
+def check_output(
+    output: str, sources: Sequence[Source], files: Iterable[str] = (), frames: str | None = None
+) -> None:
     """Raise BadOutput if an output cannot be written or would replace an input.
 
-    files: further inputs, such as those that parameters name. Creates and changes nothing. Looks at
+    files: further inputs, such as those that parameters name. frames: as in JobSpec. Creates and changes nothing. Looks at
     the targets that need no plan; Inputs.check looks at those of a plan.
     """
     _check_remote(output)
@@ -157,7 +171,9 @@ def check_output(output: str, sources: Sequence[Source], files: Iterable[str] = 
             _check_sequence(output, Inputs(urls))
         _check_folder(output, storage.parent(output))
         return
-    Inputs([*urls, *files]).check(target_for(source, output, many) for source in sources)
+    is_one = is_one_frame(sources, output, frames)
+    targets = [output] if is_one else [target_for(source, output, many) for source in sources]
+    Inputs([*urls, *files]).check(targets)
     if _is_folder(output, many=many):
         _check_folder(output, output)
     else:

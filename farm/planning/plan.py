@@ -127,9 +127,10 @@ def _written_frames(job: str, sequence: FrameSequence, depth: int | None) -> Ite
 
 
 def picture_path(sequence: FrameSequence, frame: FilmFrame) -> str:
-    """Return the path of a numbered picture."""
+    """Return the path of a numbered picture, or of the only one."""
     pattern = NumberedPath.parse(sequence.target)
-    assert pattern
+    if pattern is None:
+        return sequence.target
     return pattern.path(frame.number if frame.label is None else frame.label)
 
 

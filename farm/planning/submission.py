@@ -133,9 +133,12 @@ class Planner:
         if is_run:
             check_run_folder(spec.output, is_resumed=is_resumed)
         else:
-            check_output(spec.output, sources, task_needs(self._registry, spec).files)
+            needed = task_needs(self._registry, spec).files
+            check_output(spec.output, sources, needed, spec.frames)
             if not (is_resumed or spec.overwrite):
-                check_free(film_targets(spec.output, sources))  # before the films are read
+                check_free(
+                    film_targets(spec.output, sources, spec.frames)
+                )  # before the films are read
         if self._check_task:
             self._check_task(spec)
         return sources
@@ -153,14 +156,14 @@ class Planner:
             units = plan_run(name, task.name, spec.inputs, target, spec.workers)
         else:
             footage, films = self._read_footage(spec, sources)
-            may_share = spec.workers != 1 and is_shared(footage, spec.plan.tile)
+            may_share = spec.workers != 1 and is_shared(footage, spec.plan)
             workers = spec.workers if may_share else 1
             units = plan_units(name, footage, spec.film, workers)
         read = Inputs([*files, *(source.url for source in sources)])
         read.check(unit.target for unit in units)
         digests = self._contents.of_files(files) | self._contents.of_networks(needs.networks)
         spec = spec.model_copy(update={"files": digests, "films": films})
-        return Job(name, spec, created), units
+        return Job(name, spec, created, since=created), units
 
     def _read_footage(
         self, spec: JobSpec, sources: Sequence[Source]

@@ -49,6 +49,9 @@ class Gatherings:
 
     def touch_job(self, job: ScheduledJob) -> None:
         """Note that a job has changed."""
+        for queue in self._queues.values():
+            if job.job.id in queue:
+                queue.update(job)
         is_target = any(gathering.job is job for gathering in self._of_group.values())
         if is_target or job.first_shared() or job.job.id in self._lacking:
             self._has_changed = True
@@ -164,8 +167,8 @@ class Gatherings:
             job.lack = self._describe(entry.unit.workers, max(self._sizes(job)))
         if name in self._jobs:
             job.settle()
-        if job.can_start(Lane.SHARED):
-            self._queue(job).add(job)
+        if job.can_start(Lane.SHARED) or name in self._queue(job):
+            self._queue(job).update(job)
 
     def _describe(self, wanted: int, on_device: int) -> str:
         joined = self._workers.rendering
@@ -190,7 +193,7 @@ class Gatherings:
         """Yield every shared unit that waits for nothing, and every worker that is idle beside it."""
         yield from self._problems_of_the_queues()
         for job in self._jobs.values():
-            if job.can_start(Lane.SHARED) and not self._queue(job).contains(job):
+            if job.can_start(Lane.SHARED) and job.job.id not in self._queue(job):
                 yield f"{job.job.id} can start a shared unit but waits in no queue"
             if job.has_room == (job.job.id in self._lacking):
                 yield f"{job.job.id} waits for more workers, or has them, and is not listed so"

@@ -52,7 +52,8 @@ class ScheduledJob:
     for a refused input. wanted: number of workers that its rendering units hold or could use.
     queued_since: when it was created, or last gave workers back that others waited for.
     idle_since: when it last had no worker and began to wait for one. given_up: why the farm will not finish
-    the job; empty if it may. plugin_faults: whether its plugin is broken. hold: why it starts no units for now. lack: what the farm lacks for it.
+    the job; empty if it may. plugin_faults: whether its plugin is broken. hold: why it
+    starts no units for now. lack: what the farm lacks for it.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class ScheduledJob:
         self.failed_frames = sum(entry.is_failed_frame(entry.state) for entry in self.entries)
         self.wanted = sum(entry.wanted_workers(entry.state) for entry in self.entries)
         self.queued_since, self.idle_since = job.created, now
+        self._changed_at = now
         self.given_up = ""
         self.plugin_faults = PluginFaults(has_rendered=any(e.state.is_done for e in self.entries))
         self.hold: JobHold | None = None
@@ -118,7 +120,7 @@ class ScheduledJob:
     def want(self, wanted: Wanted, now: float) -> None:
         """Record what the user wants the job to do."""
         self.job = replace(self.job, wanted=wanted)
-        self.idle_since = now
+        self.idle_since = self._changed_at = now
         self._emit(JobChanged(self.job))
 
     def prioritise(self, priority: int) -> None:
@@ -138,7 +140,8 @@ class ScheduledJob:
         before = self.job.state
         if self._is_unsaid or state is not before or reason != self.job.reason:
             self._is_unsaid = False
-            self.job = replace(self.job, state=state, reason=reason)
+            since = self.job.since if state is before else self._changed_at
+            self.job = replace(self.job, state=state, reason=reason, since=since)
             self._census.change_job(before, state)
             self._emit(JobChanged(self.job))
 
@@ -153,7 +156,9 @@ class ScheduledJob:
             return JobState.FAILED, f"{self.given_up}; {failed} of {total} units not finished"
         if failed == total:
             return JobState.FAILED, "nothing was finished"
-        return JobState.COMPLETED, f"{failed} of {total} failed" if failed else ""
+        if failed:
+            return JobState.COMPLETED_WITH_FAILURES, f"{failed} of {total} failed"
+        return JobState.COMPLETED, ""
 
     def _unfinished_state(self) -> tuple[JobState, str]:
         if self.job.wanted is Wanted.PAUSE and not self.held:
@@ -209,7 +214,7 @@ class ScheduledJob:
 
         retry_at: Unix seconds, for RETRY_WAIT. Raises FarmBug if TRANSITIONS does not allow it.
         """
-        since, worker = entry.since, next(iter(workers), worker)
+        since, worker, self._changed_at = entry.since, next(iter(workers), worker), now
         before = entry.enter(state, now, worker, reason)
         self._count(entry, before, state, now)
         waited = now - since if state is S.LEASED else 0.0

@@ -108,22 +108,31 @@ class Placement:
 
     def _queue_touched(self) -> None:
         """Put each changed job into its queues, and note whether any can start a unit."""
-        owners: set[str] = set()
+        if not self._touched:
+            return
+        owners = set[str]()
         while self._touched:
             _, job = self._touched.popitem()
             owners.add(job.owner.name)
-            if job.job.id not in self._jobs:
-                self.gatherings.touch_job(job)
-                continue
-            for lane in _SINGLE:
-                if job.can_start(lane):
-                    self._queue(lane, queue_device(job, lane)).add(job)
-                    self._has_more = True
+            self._queue_job(job)
             self.gatherings.touch_job(job)
         for owner in owners:
             for queue in self._queues.values():
                 queue.touch_owner(owner)
             self.gatherings.touch_owner(owner)
+
+    def _queue_job(self, job: ScheduledJob) -> None:
+        """Put a job into its queues, or take it out of those that it is in."""
+        if job.job.id not in self._jobs:
+            for queue in self._queues.values():
+                queue.remove(job.job.id)
+            return
+        for lane in _SINGLE:
+            device = queue_device(job, lane)
+            if job.can_start(lane) or (lane, device) in self._queues:
+                self._has_more |= self._queue(lane, device).update(job)
+            if device and (lane, "") in self._queues:
+                self._queues[lane, ""].remove(job.job.id)
 
     def _queue(self, lane: Lane, device: str) -> JobQueue:
         queue = self._queues.get((lane, device))
@@ -202,9 +211,10 @@ class Placement:
         match: Match | None = None
         if (queue := _first(queues, limit)) and (job := self._stay(worker, queue)):
             match = self._take(worker, job, Lane.RENDER, now)
-        while match is None and (queue := _first(queues, limit)):
-            seen.append((queue, queue.pop()))
-            match = self._take(worker, self._jobs[seen[-1][1].job], queue.lane, now)
+        while match is None and (queue := _first(queues, limit)) and (place := queue.first()):
+            match = self._take(worker, self._jobs[place.job], queue.lane, now)
+            if match is None:
+                seen.append((queue, queue.pop()))
         for queue, place in seen:
             queue.put_back(place)
         return match
@@ -269,7 +279,7 @@ class Placement:
             for lane in _SINGLE:
                 if not job.can_start(lane):
                     continue
-                if not self._queue(lane, queue_device(job, lane)).contains(job):
+                if job.job.id not in self._queue(lane, queue_device(job, lane)):
                     yield f"{job.job.id} can start a unit but waits in no queue"
                 yield from self._idle_beside(job, lane, now)
 

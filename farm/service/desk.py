@@ -7,6 +7,7 @@ board, so that no question waits for the loop.
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswer
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -14,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from farm import storage
 from farm.app import Farm
-from farm.errors import BadParameter, Busy, Conflict, LedgerUnavailable, NotFound
+from farm.errors import Busy, Conflict, LedgerUnavailable, NotFound
 from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.model.history import UnitRecord
@@ -40,8 +41,8 @@ T = TypeVar("T")
 
 ANSWER_SECONDS: Final = 20.0
 """How long a request waits for the loop."""
-PLAN_SECONDS: Final = 120.0
-"""How long a submission waits until its job is planned; it goes on if nobody waits any longer."""
+PLAN_SECONDS: Final = 5.0
+"""How long a submission waits until its job is planned or refused. It is planned all the same."""
 MOST_JOBS: Final = 10_000
 """Jobs that have not ended, and are planned or wait."""
 ZIPS: Final = 8
@@ -134,12 +135,17 @@ class Desk:
         holder: of the token that the request came with; the owner, unless it names one.
         """
         self._check_open()
-        if request.after:
-            raise BadParameter("body.after", "jobs cannot wait for others yet")
         spec = spec_of(request, self.registry, self.roots, holder)
         is_new = not (request.token and self.ledger.job(new_id(request.task, request.token)))
         answer = self._controller.submit(spec, resume=request.resume, token=request.token)
-        return self._view(self._answer(answer, PLAN_SECONDS)), is_new
+        return self._view(self._submitted(answer)), is_new
+
+    def _submitted(self, answer: Future[Job]) -> Job:
+        """Return a job that has been submitted, or how far its planning has got. Raises UserError."""
+        with suppress(NoAnswer):
+            return answer.result(PLAN_SECONDS)
+        self._controller.accept(answer)
+        return self._answer(answer)
 
     def _check_open(self) -> None:
         if self.is_stopping:
@@ -165,7 +171,7 @@ class Desk:
         counts = self.ledger.counts_of([job.id for job in page[:limit]])
         return wire.JobsPage(
             jobs=[
-                self._view(job, counts.get(job.id, {}))
+                self._view(self._current(job), counts.get(job.id, {}))
                 for job in page[:limit]
                 if not self.previews.has(job.spec.output) and owner in {None, job.spec.owner}
             ],
@@ -248,7 +254,13 @@ class Desk:
         """Return a job as it is now. Raises NotFound."""
         if (current := self.ledger.job(job)) is None:
             raise NotFound(f"job {job} is not known; see GET /api/jobs")
-        return current
+        return self._current(current)
+
+    def _current(self, stored: Job) -> Job:
+        """Return a job with how far its planning has got, which is not stored."""
+        if stored.state is not JobState.PLANNING:
+            return stored
+        return self._controller.job(stored.id)
 
     # Files
 
@@ -318,7 +330,7 @@ class Desk:
         asked = request.model_copy(update={"output": output, "inputs": request.inputs[:1]})
         spec = spec_of(asked, self.registry, self.roots, holder)
         spec, token = self.previews.prepare(spec)
-        return self._view(self._answer(self._controller.submit(spec, token=token)))
+        return self._view(self._submitted(self._controller.submit(spec, token=token)))
 
     # Events
 
@@ -358,9 +370,9 @@ class Desk:
         return views.job(job, known, running, pace, self.roots, is_preview=is_preview)
 
     @staticmethod
-    def _answer(answer: "Future[T]", seconds: float = ANSWER_SECONDS) -> T:
+    def _answer(answer: "Future[T]") -> T:
         """Return what the loop answers. Raises Busy if it does not, for example while the ledger is locked."""
         try:
-            return answer.result(seconds)
+            return answer.result(ANSWER_SECONDS)
         except NoAnswer:
             raise Busy("the farm is busy, and has not answered yet; look again later") from None

@@ -56,6 +56,7 @@ class Previews:
             "inputs": (str(folder / "in.png"),),
             "output": str(folder / "out.png"),
             "frames": None,
+            "plan": spec.plan.model_copy(update={"size": None}),
             "overwrite": True,
             "priority": MOST_URGENT,
         }

@@ -47,6 +47,7 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
         overwrite=request.overwrite,
         name=request.name,
         owner=request.owner or holder,
+        after=request.after,
         workers=request.workers,
     )
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from farm import Context, Effect, Previous
 from farm_dream.params import DreamParams
+from farm_dream.presets import DREAMS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +20,7 @@ class Dream(Effect):
 
     name = "dream"
     Params = DreamParams
+    presets = DREAMS
     params: DreamParams
 
     @property

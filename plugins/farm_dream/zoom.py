@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from farm import BadParameter, Context, Effect
 from farm_dream.params import DreamParams
+from farm_dream.presets import ZOOMS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,6 +85,7 @@ class Zoom(Effect):
     Params = ZoomParams
     params: ZoomParams
     is_endless = True
+    presets = ZOOMS
 
     def check(self, context: Context) -> None:
         from farm_dream.objective import check_objective

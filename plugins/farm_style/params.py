@@ -69,14 +69,14 @@ class StyleParams(NetworkParams):
     styles: tuple[StyleFile, ...] = Field(
         (),
         description="Style picture, as FILE or FILE=WEIGHT. Repeat to mix styles.",
-        json_schema_extra={"cli": "--style"},
+        json_schema_extra={"cli": "--style", "group": "main"},
     )
     fast: Trained | None = Field(
         None,
         description="Stylise in one pass with a trained style network: its name, its file, or the "
         "folder of a `farm train-style` run. Those that come with the farm: "
         f"{', '.join(shipped())}. Without a value: eddies.",
-        json_schema_extra={"alone": "eddies"},
+        json_schema_extra={"alone": "eddies", "group": "main"},
     )
     masks: tuple[FilePath, ...] = Field(
         (),

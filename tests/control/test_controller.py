@@ -74,7 +74,7 @@ def test_a_failing_unit_is_quarantined_and_the_others_continue(
     farm = make_farm({"a": ["die", "die", "die"], "b": [failed(Reason.MEMORY), "succeed"]})
     farm.controller.add(spec)
     job = farm.run()
-    assert (job.state, job.reason) == (JobState.COMPLETED, "1 of 3 failed")
+    assert (job.state, job.reason) == (JobState.COMPLETED_WITH_FAILURES, "1 of 3 failed")
     assert states(ledger, job) == {"a": S.QUARANTINED, "b": S.SUCCEEDED, "c": S.SUCCEEDED}
     quarantined = ledger.units(job.id)[0]
     assert quarantined.reason.startswith("killed 3 workers; last failure: ")

@@ -395,6 +395,16 @@ def test_a_port_in_use_is_refused_in_one_line() -> None:
     close()
 
 
+def test_errors_have_series_before_the_first_one() -> None:
+    value = Metrics(FakeClock(), {"copy": "copying"}).registry.get_sample_value
+    of_task = {"task": "copy", "plugin": "copying"}
+    for reason in Reason:
+        assert value("farm_unit_failures_total", of_task | {"reason": reason}) == 0
+        assert value("farm_unit_retries_total", of_task | {"reason": reason}) == 0
+    assert value("farm_worker_deaths_total", {"kind": "gpu"}) == 0
+    assert value("farm_storage_errors_total", {"scheme": "s3", "direction": "read"}) == 0
+
+
 # Storage and the ledger
 
 MOVED = (

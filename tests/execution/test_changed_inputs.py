@@ -309,7 +309,7 @@ def test_the_record_of_a_film_describes_the_film(
     record = read_film_record(str(tmp_path / "out.mp4"))
     assert record
     assert record["task"] == "tint"
-    assert record["source"] == {"name": "clip", "sha256": sha256_file(Path(source))}
+    assert record["source"] == {"name": "clip.mp4", "sha256": sha256_file(Path(source))}
     assert record["depth"] == 10
     assert record["film"] == {
         "coherence": "flow",

@@ -57,7 +57,37 @@ def test_failed_units_are_tried_again_with_all_their_tries(bench: Bench) -> None
     while bench.held:
         bench.succeed(next(iter(bench.held)))
     assert bench.last("a").state is S.SUCCEEDED
-    assert bench.job() == (JobState.COMPLETED, "1 of 3 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "1 of 3 failed")
+
+
+def test_a_job_says_since_when_it_is_in_its_state(bench: Bench) -> None:
+    bench.submit("job", "a", "b")
+    bench.join("w1")
+    started = bench.clock.time()
+    bench.pass_time(10)
+    assert bench.scheduler.job("job").since == started
+    bench.send(WantedChanged("job", Wanted.PAUSE))
+    bench.pass_time(10)
+    bench.succeed("w1")
+    paused = bench.clock.time()
+    bench.pass_time(10)
+    job = bench.scheduler.job("job")
+    assert (job.state, job.since) == (JobState.PAUSED, paused)
+    bench.send(WantedChanged("job", Wanted.RUN))
+    assert bench.scheduler.job("job").since == paused + 10
+
+
+def test_another_reason_is_no_other_state() -> None:
+    bench = Bench(Policy(waits_for_workers=True))
+    bench.submit("job", "a")
+    bench.join("w1")
+    started = bench.clock.time()
+    bench.pass_time(10)
+    bench.lose("w1")
+    bench.pass_time(3600)
+    job = bench.scheduler.job("job")
+    assert job.reason.startswith("waits for workers")
+    assert (job.state, job.since) == (JobState.RUNNING, started)
 
 
 def test_all_failed_units_are_tried_again_if_none_is_named(bench: Bench) -> None:
@@ -95,7 +125,7 @@ def test_a_retry_that_fails_cancels_the_others_again(bench: Bench) -> None:
     bench.succeed("w1")
     fail_for_good(bench)
     assert bench.last("film").state is S.CANCELLED
-    assert bench.job() == (JobState.COMPLETED, "2 of 3 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "2 of 3 failed")
 
 
 def test_a_unit_that_could_start_without_a_failed_one_waits_for_its_retry(bench: Bench) -> None:

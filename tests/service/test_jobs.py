@@ -32,6 +32,27 @@ def test_the_same_token_of_a_client_gives_the_same_job(served: Served) -> None:
     assert first.json()["id"] == again.json()["id"]
 
 
+MANY_INTO_ONE = {"output": "out/one.png"}
+"""What only planning refuses: three pictures cannot be one."""
+
+
+def test_what_planning_refuses_at_once_leaves_nothing(served: Served) -> None:
+    answer = served.submit(**MANY_INTO_ONE)
+    assert answer.status_code in {400, 409}
+    assert served.client.get("/api/jobs").json()["jobs"] == []
+
+
+def test_a_client_is_answered_before_a_long_planning_ends(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farm.service.desk.PLAN_SECONDS", 0)
+    answer = served.submit(**MANY_INTO_ONE)
+    assert (answer.status_code, answer.json()["state"]) == (201, "planning")
+    ended = served.wait(answer.json()["id"], has_ended)
+    assert ended["state"] == "failed"
+    assert ended["reason"].startswith("cannot write out/one.png: ")
+
+
 def test_an_output_that_exists_is_replaced_only_if_the_request_says_so(served: Served) -> None:
     served.finished()
     refused = served.submit()

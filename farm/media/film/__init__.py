@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from farm.media.film.direct import write_film
     from farm.media.film.encoder import encode_part
     from farm.media.film.extras import describe_lost_extras
+    from farm.media.film.facts import FilmFacts, film_facts
     from farm.media.film.film_record import read_film_record
     from farm.media.film.join import join_parts
     from farm.media.film.reader import FilmReader
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FILM_SUFFIXES",
     "WRITABLE_FILMS",
+    "FilmFacts",
     "FilmReader",
     "check_size",
     "choose_format",
@@ -36,6 +38,7 @@ __all__ = [
     "describe_padding",
     "describe_sound_changes",
     "encode_part",
+    "film_facts",
     "film_size",
     "is_film",
     "is_film_name",
@@ -46,6 +49,7 @@ __all__ = [
 ]
 
 _MODULES: Final = {
+    "FilmFacts": "facts",
     "FilmReader": "reader",
     "check_size": "codecs",
     "choose_format": "codecs",
@@ -54,6 +58,7 @@ _MODULES: Final = {
     "describe_padding": "codecs",
     "describe_sound_changes": "sound",
     "encode_part": "encoder",
+    "film_facts": "facts",
     "film_size": "decoding",
     "join_parts": "join",
     "read_film": "scan",

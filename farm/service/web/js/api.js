@@ -37,7 +37,6 @@ async function reach(path, options) {
 
 async function checked(response) {
   if (response.ok || response.status === 308) return response;
-  if (response.status === 404 && !response.headers.get("content-type")) return response;
   let fault = { message: `the farm answered with status ${response.status}` };
   try {
     fault = (await response.json()).error ?? fault;

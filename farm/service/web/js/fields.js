@@ -1,5 +1,6 @@
 /** Fields of a form, made from the JSON schema of a task's parameters. */
 
+import { count } from "./format.js";
 import { h } from "./h.js";
 import { pick } from "./picker.js";
 
@@ -15,7 +16,7 @@ export function field(name, label, control, hint = "", extra = null) {
     { class: "field", "data-field": name },
     h("label", { for: id }, label),
     h("div", { class: "control" }, control, extra),
-    h("p", { class: "hint", id: `${id}-hint` }, hint),
+    h("p", { class: "hint", id: `${id}-hint` }, hint.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part))),
     h("p", { class: "error", id: `${id}-error`, hidden: true }),
   );
 }
@@ -30,15 +31,18 @@ export function schemaField(name, schema, value, isRequired) {
   const kind = schema.anyOf?.find((each) => each.type !== "null") ?? schema;
   const [control, read, extra] = made(kind, value ?? schema.default ?? null, schema);
   if (isRequired) control.required = true;
-  const element = field(`params.${name}`, schema.title ?? name, control, hint(schema, kind), extra);
+  const element = field(`params.${name}`, label(name), control, hint(schema, kind), extra);
   const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
   return { name, element, isUsual: isRequired || usual(schema), read: () => (same(read(), schema.default ?? null) ? undefined : read()) };
 }
 
-/** Return whether a parameter has a value of its own, so that people are likely to change it. */
+/** Return a name as people write it: style_scale is Style scale. */
+const label = (name) => name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
+
+/** Return whether a parameter belongs to the main ones: it says so, or it has a value of its own. */
 function usual(schema) {
   const { default: value, group } = schema;
-  return group === "basic" || (value != null && !(Array.isArray(value) && !value.length));
+  return group === "main" || (value != null && !(Array.isArray(value) && !value.length));
 }
 
 function made(kind, value, schema) {
@@ -118,8 +122,9 @@ function hint(schema, kind) {
 }
 
 function range({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }) {
-  const low = minimum ?? (exclusiveMinimum === undefined ? null : `more than ${exclusiveMinimum}`);
-  const high = maximum ?? (exclusiveMaximum === undefined ? null : `less than ${exclusiveMaximum}`);
+  const bound = (inner, word, outer) => (inner !== undefined ? count(inner) : outer !== undefined ? `${word} ${count(outer)}` : null);
+  const low = bound(minimum, "more than", exclusiveMinimum);
+  const high = bound(maximum, "less than", exclusiveMaximum);
   if (low === null && high === null) return "";
   if (high === null) return `At least ${low}.`.replace("At least more than", "More than");
   return low === null ? `At most ${high}.` : `Range: ${low} to ${high}.`;

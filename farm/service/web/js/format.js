@@ -39,20 +39,31 @@ export const segmentOf = (state) => SEGMENTS.find(([, , states]) => states.inclu
 export const hasEnded = (state) => state.startsWith("completed") || ["failed", "cancelled"].includes(state);
 export const isDone = (state) => state === "succeeded" || state === "skipped";
 
-export const count = (n) => n.toLocaleString("en");
+
+/** Whether a unit joins frames to a film, and whether it writes to a hidden folder that goes when the film is there. */
+export const isStepOfFilm = (unit) => /\/(part\d{4}|film)$/.test(unit.name);
+export const isWorking = (unit) => unit.target.includes("/.");
+
+/** Whether a path names a film that browsers may play. */
+export const isFilm = (path) => /\.(mp4|webm|mov|mkv|m4v)$/i.test(path);
+
+export const count = (n) => n.toLocaleString("en", { maximumSignificantDigits: 9 });
 
 /** Return a number with its noun: 1 frame, 2 frames. */
 export const many = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
 
 export function duration(seconds) {
-  if (seconds < 1) return "under a second";
   if (seconds < 90) return `${Math.round(seconds)} s`;
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
   if (seconds < 172800) return `${(seconds / 3600).toFixed(1)} h`;
   return `${Math.round(seconds / 86400)} days`;
 }
 
-export const ago = (at) => `${duration(Math.max(0, Date.now() / 1000 - at))} ago`;
+const passed = (at) => duration(Math.max(0, Date.now() / 1000 - at));
+export const ago = (at) => `${passed(at)} ago`;
+
+/** Return since when a job is in its state. */
+export const since = ({ state, since: at }) => (hasEnded(state) ? `${jobWord(state)} ${ago(at)}` : `${jobWord(state)} for ${passed(at)}`);
 export const clock = (at) => new Date(at * 1000).toLocaleTimeString("en-GB");
 export const moment = (at) => new Date(at * 1000).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
 

@@ -2,7 +2,7 @@
 
 import { baseName, many } from "./format.js";
 import { fill, h } from "./h.js";
-import { alertOf, announce, doing } from "./parts.js";
+import { alertOf, doing } from "./parts.js";
 import { pick } from "./picker.js";
 import { upload } from "./upload.js";
 
@@ -31,7 +31,6 @@ export function inputsField(values, onChange) {
       add(await upload(file, (share) => (note.textContent = `Sending ${file.name}: ${Math.round(100 * share)} %`)));
     }
     note.textContent = `${many(chosen.length, "file")} sent`;
-    announce(note.textContent);
   };
   const take = (chosen) => chosen.length && send(chosen).catch((error) => ((note.textContent = ""), alertOf(error)));
   files.addEventListener("change", () => take([...files.files]));

@@ -49,6 +49,7 @@ export function follow(job, { reload, on }) {
   return () => {
     document.removeEventListener("visibilitychange", onVisibility);
     ended.abort();
+    show("");
   };
 }
 
@@ -56,7 +57,7 @@ function show(state) {
   const place = document.getElementById("connection");
   if (place.dataset.state === state) return;
   place.dataset.state = state;
-  place.textContent = state === "live" ? "live" : "not connected; trying again";
+  place.textContent = { live: "live", lost: "not connected; trying again" }[state] ?? "";
 }
 
 function pause(milliseconds, signal) {

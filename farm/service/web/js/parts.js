@@ -79,7 +79,7 @@ export function progressText(job) {
 
 /** Return when a job was submitted, by whom, and what it does. */
 export function origin(job) {
-  return [job.task, job.owner && `by ${job.owner}`, ago(job.created)].filter(Boolean).join(" · ");
+  return [job.task, job.owner && `by ${job.owner}`, `submitted ${ago(job.created)}`].filter(Boolean).join(" · ");
 }
 
 /** Ask whether something is really meant. Returns a promise of true or false. */

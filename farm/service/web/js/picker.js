@@ -46,6 +46,7 @@ function crumbs(folder, open) {
 async function show(list, folder, open, done, after = "") {
   const places = await get(`/api/roots?limit=${PAGE}&under=${encodeURIComponent(folder)}&after=${encodeURIComponent(after)}`);
   const entries = places.entries ?? places.roots.map((name) => ({ path: name, kind: "folder", size: 0 }));
+  entries.sort((one, other) => (other.kind === "folder") - (one.kind === "folder"));
   if (!after) fill(list);
   list.querySelector(".more")?.remove();
   list.append(...entries.map((entry) => h("li", {}, line(entry, open, done))));

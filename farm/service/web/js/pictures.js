@@ -72,16 +72,17 @@ const seen = new IntersectionObserver(
 );
 
 async function load(image) {
+  const { path, missing } = wanted.get(image);
   try {
-    image.src = await loaded(wanted.get(image));
-    image.hidden = false;
+    image.src = await loaded(path);
   } catch {
-    image.hidden = true; // there is none, or no longer
+    image.removeAttribute("src");
+    missing();
   }
 }
 
-/** Let an image show a picture once it is in view. */
-export function lazy(image, path) {
-  wanted.set(image, path);
+/** Let an image show a picture once it is in view. missing: called if there is none, or no longer. */
+export function lazy(image, path, missing = () => {}) {
+  wanted.set(image, { path, missing });
   seen.observe(image);
 }

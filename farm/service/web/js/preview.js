@@ -12,7 +12,15 @@ const LOOK_MILLISECONDS = 500;
 export async function showPreview(place, request) {
   const bar = h("progress", { max: 1, "aria-label": "Preview" });
   fill(place, h("p", { class: "quiet" }, "Rendering a small version…"), bar);
-  let job = await send("POST", "/api/preview", request);
+  try {
+    await rendered(place, bar, await send("POST", "/api/preview", request));
+  } catch (error) {
+    fill(place, h("p", { class: "quiet" }, "There is no preview."));
+    throw error;
+  }
+}
+
+async function rendered(place, bar, job) {
   while (!hasEnded(job.state) && place.isConnected) {
     await new Promise((resolve) => setTimeout(resolve, LOOK_MILLISECONDS));
     job = await get(jobPath(job.id));
@@ -36,6 +44,6 @@ export function showEstimate(place, found) {
     found.pixels && pixels(found.pixels),
     found.bytes && `about ${bytes(found.bytes)} of files`,
   ].filter(Boolean);
-  const time = found.seconds == null ? "This farm has not measured such a task yet, so it cannot tell how long it takes." : `About ${duration(found.seconds)}, judged by ${many(found.based_on, "unit")} of this farm.`;
+  const time = found.seconds == null ? "" : `${found.seconds < 1 ? "Under a second" : `About ${duration(found.seconds)}`}, judged by ${many(found.based_on, "unit")} of this farm.`;
   fill(place, h("p", {}, h("strong", {}, figures.join(" · "))), h("p", { class: "hint" }, time), found.notes.map((note) => h("p", { class: "hint" }, note)));
 }

@@ -13,18 +13,16 @@ export function askToken(wasRefused) {
 function shown(wasRefused) {
   return new Promise((resolve) => {
     const input = h("input", { type: "password", id: "token", autocomplete: "off", required: true, size: 40 });
+    const onclose = () => {
+      dialog.remove();
+      resolve(input.value.trim());
+    };
     const dialog = h(
       "dialog",
-      { class: "small", "aria-labelledby": "token-title", oncancel: (event) => event.preventDefault() },
+      { class: "small", "aria-labelledby": "token-title", oncancel: (event) => event.preventDefault(), onclose },
       h(
         "form",
-        {
-          method: "dialog",
-          onsubmit: () => {
-            dialog.remove();
-            resolve(input.value.trim());
-          },
-        },
+        { method: "dialog" },
         h("h2", { id: "token-title" }, "This farm asks for a token"),
         wasRefused && h("p", { class: "error", role: "alert" }, "The farm does not know this token."),
         h("label", { for: "token" }, "Token"),

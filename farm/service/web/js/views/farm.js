@@ -117,7 +117,7 @@ function welcome() {
     { class: "empty" },
     h("h3", {}, "No jobs yet"),
     h("p", {}, "Drop a photograph, look at a small preview, and let the farm dream it."),
-    h("p", {}, h("a", { class: "button primary", href: "#/new?task=dream" }, "Dream a picture"), " ", h("a", { class: "button", href: "#/new?task=style" }, "Paint it in a style")),
+    h("p", {}, h("a", { class: "button primary", href: "#/new?task=dream" }, "Dream a picture"), " ", h("a", { class: "button", href: "#/new?task=style&fast=eddies" }, "Paint it in a style")),
   );
 }
 

@@ -1,7 +1,7 @@
 /** Plays the frames of a job that are finished, while the others are in the making. */
 
 import { get, jobPath, picturePath, request, hasToken } from "../api.js";
-import { isDone } from "../format.js";
+import { hasEnded, isDone, isFilm, isStepOfFilm } from "../format.js";
 import { fill, h } from "../h.js";
 import { calmly } from "../live.js";
 import { alertOf, doing } from "../parts.js";
@@ -9,24 +9,26 @@ import { forget, loaded } from "../pictures.js";
 
 const AHEAD = 24;
 const KEPT = 300;
-const STEP_OF_A_FILM = /\/(part\d{4}|film)$/;
-const FILM = /\.(mp4|webm|mov|mkv|m4v)$/i;
 
 export async function filmTab(body, job) {
   const player = new Player(job);
   const whole = h("div");
   fill(body, player.element, whole);
-  await player.load();
-  await showWhole(whole, job);
-  const update = calmly(() => Promise.all([player.load(), showWhole(whole, job)]).catch(alertOf), 2000);
-  return { reload: update, on: (kind) => kind !== "progress" && update(), end: () => player.pause() };
+  const load = async () => {
+    await showWhole(whole, job);
+    player.element.hidden = Boolean(whole.firstChild) && hasEnded(job.state);
+    if (!player.element.hidden) await player.load();
+  };
+  await load();
+  const update = calmly(() => load().catch(alertOf), 2000);
+  return { show: (current) => (job = current), reload: update, on: (kind) => kind !== "progress" && update(), end: () => player.pause() };
 }
 
 /** Show the film itself, once it is written. */
 async function showWhole(place, job) {
   if (place.firstChild) return;
   const { results } = await get(jobPath(job.id, "/results?limit=1000"));
-  const film = results.find((result) => FILM.test(result.path));
+  const film = results.find((result) => isFilm(result.path));
   if (!film) return;
   const path = jobPath(job.id, `/result?path=${encodeURIComponent(film.path)}`);
   const src = hasToken() ? URL.createObjectURL(await (await request(path)).blob()) : path;
@@ -54,7 +56,7 @@ class Player {
     let total = 0;
     for (let after = -1; after !== null; ) {
       const page = await get(jobPath(this.job.id, `/units?after=${after}&limit=1000`));
-      const pictures = page.units.filter((unit) => !STEP_OF_A_FILM.test(unit.name));
+      const pictures = page.units.filter((unit) => !isStepOfFilm(unit));
       total += pictures.length;
       frames.push(...pictures.filter((unit) => isDone(unit.state)).map((unit) => unit.number));
       after = page.next;

@@ -1,7 +1,7 @@
 /** The frames of a job as a grid of thumbnails, which appear as they finish. */
 
 import { get, jobPath, picturePath } from "../api.js";
-import { baseName, isDone, segmentOf, unitWord } from "../format.js";
+import { baseName, hasEnded, isDone, isStepOfFilm, isWorking, segmentOf, unitWord } from "../format.js";
 import { fill, h, setVars } from "../h.js";
 import { alertOf } from "../parts.js";
 import { lazy } from "../pictures.js";
@@ -80,7 +80,7 @@ function add(view, unit) {
 }
 
 function place(view, unit) {
-  const image = h("img", { alt: "", hidden: true });
+  const image = h("img", { alt: "" });
   const label = h("span", { class: "label" }, baseName(unit.name));
   const state = h("span", { class: "state" });
   const element = h("button", { type: "button", class: "tile", tabindex: view.tiles.size ? -1 : 0 }, image, state, label);
@@ -96,11 +96,12 @@ function draw(view, tile, wasDone) {
   element.dataset.state = segmentOf(unit.state);
   element.title = [unit.name, unitWord(unit.state), unit.reason].filter(Boolean).join("\n");
   element.setAttribute("aria-label", `${unit.name}: ${unitWord(unit.state)}`);
-  state.textContent = isDone(unit.state) ? "" : unitWord(unit.state);
-  setVars(element, { "--done": unit.done });
-  if (isDone(unit.state) && !wasDone) {
+  const isGone = isWorking(unit) && hasEnded(view.job.state);
+  state.textContent = isDone(unit.state) ? (isGone ? "in the film" : "") : unitWord(unit.state);
+  setVars(element, { "--share": unit.done });
+  if (isDone(unit.state) && !wasDone && !isGone && !isStepOfFilm(unit)) {
     tile.isDrawn = true;
-    lazy(image, picturePath(view.job.id, unit.number, "result", 200));
+    lazy(image, picturePath(view.job.id, unit.number, "result", 200), () => (state.textContent = isWorking(unit) ? "in the film" : "no picture"));
   }
 }
 
@@ -116,7 +117,7 @@ function progress(view, { unit: name, done }) {
   const tile = view.tiles.get(name);
   if (!tile) return;
   tile.unit.done = done;
-  setVars(tile.element, { "--done": done });
+  setVars(tile.element, { "--share": done });
 }
 
 /** Move the focus by the arrow keys. */

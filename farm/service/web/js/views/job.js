@@ -1,7 +1,7 @@
-/** A job: its state and why, what can be done about it, and a tab for its frames, film, log, settings or run. */
+/** A job: its state and why, what can be done about it, and a tab for its frames, as pictures or played, its log, settings or run. */
 
 import { download, get, jobPath, send } from "../api.js";
-import { ago, hasEnded, jobWord, moment } from "../format.js";
+import { hasEnded, isFilm, jobWord, moment, since } from "../format.js";
 import { fill, h } from "../h.js";
 import { calmly, follow } from "../live.js";
 import { alertOf, announce, badge, bar, confirmed, doing, legend, origin, progressText } from "../parts.js";
@@ -11,13 +11,13 @@ import { logTab } from "./log.js";
 import { runTab } from "./run.js";
 import { settingsTab } from "./settings.js";
 
-const TABS = { frames: ["Frames", framesTab], film: ["Film", filmTab], run: ["Run", runTab], log: ["Log", logTab], settings: ["Settings", settingsTab] };
+const TABS = { frames: ["Frames", framesTab], film: ["Play", filmTab], run: ["Run", runTab], log: ["Log", logTab], settings: ["Settings", settingsTab] };
 
 export async function jobView(main, id, name) {
   const [job, { tasks }] = await Promise.all([get(jobPath(id)), get("/api/tasks")]);
   const isRun = tasks.find((task) => task.name === job.task)?.kind === "run";
   const shown = { job, why: "" };
-  const tab = name || (isRun ? "run" : "frames");
+  const tab = name || (isRun ? "run" : hasEnded(job.state) && isFilm(job.spec.output) ? "film" : "frames");
   const [head, body] = [h("section", { class: "job-head" }), h("section", { class: "tab" })];
   fill(main, head, tabs(id, tab, isRun), body);
   renderHead(head, shown);
@@ -63,7 +63,7 @@ function renderHead(head, { job, why }) {
   fill(
     head,
     h("div", { class: "titled" }, h("h1", {}, job.name), badge(job.state), job.wanted !== "run" && !hasEnded(job.state) && h("span", { class: "hint" }, `wanted: ${job.wanted}`)),
-    h("p", { class: "origin" }, origin(job), " · ", h("span", { title: moment(job.since) }, `${jobWord(job.state)} since ${ago(job.since).replace(" ago", "")}`)),
+    h("p", { class: "origin" }, origin(job), " · ", h("span", { title: moment(job.since) }, since(job))),
     reason(job, why),
     bar(job),
     h("div", { class: "titled" }, legend(job.counts), h("span", { class: "far" }, progressText(job))),

@@ -29,6 +29,6 @@ export async function logTab(body, job) {
 }
 
 function entry(line) {
-  const why = [line.attempt > 1 && `attempt ${line.attempt}`, line.worker && `on ${line.worker}`, line.reason, line.by && `by ${line.by}`].filter(Boolean);
+  const why = [line.attempt > 1 && `attempt ${line.attempt}`, line.worker && `on ${line.worker}`, line.reason, line.by && line.by !== "policy" && `by ${line.by}`].filter(Boolean);
   return h("li", { "data-state": segmentOf(line.state) }, h("time", {}, clock(line.at)), h("span", { class: "unit" }, line.unit), h("strong", {}, unitWord(line.state)), h("span", { class: "quiet" }, why.join(" · ")));
 }

@@ -11,18 +11,19 @@ import { lazy } from "../pictures.js";
 const SHOWN = 12;
 
 export async function runTab(body, job) {
-  const load = async () => fill(body, content(job, await get(jobPath(job.id, "/run"))));
+  const figures = new Map();
+  const load = async () => fill(body, content(await get(jobPath(job.id, "/run")), (picture) => kept(figures, job, picture)));
   await load();
   const update = calmly(() => load().catch(alertOf), 4000);
   return { reload: update, on: update };
 }
 
-function content(job, run) {
+function content(run, figure) {
   if (!run.steps.length) return h("p", { class: "quiet" }, "The run has not taken a step yet. Its curves and pictures appear here.");
   return [
     h("p", { class: "origin" }, `Step ${count(run.steps.at(-1))}`),
     h("div", { class: "charts" }, grouped(run.series).map(([title, series]) => curves(title, run.steps, series))),
-    run.pictures.length > 0 && h("section", {}, h("h2", {}, "Pictures of checkpoints, newest first"), h("div", { class: "pictures" }, run.pictures.slice(-SHOWN).reverse().map((picture) => figure(job, picture)))),
+    run.pictures.length > 0 && h("section", {}, h("h2", {}, "Pictures of checkpoints, newest first"), h("div", { class: "pictures" }, run.pictures.slice(-SHOWN).reverse().map(figure))),
   ];
 }
 
@@ -35,8 +36,11 @@ function grouped(series) {
   return [...(losses.length ? [["losses", pick(losses)]] : []), ...others.map((name) => [name.replaceAll("_", " "), pick([name])])];
 }
 
-function figure(job, { step, path }) {
+/** Return the figure of a picture, the same one every time, so that it stays loaded. */
+function kept(figures, job, { step, path }) {
+  if (figures.has(path)) return figures.get(path);
   const image = h("img", { alt: `Pictures at step ${step}` });
   lazy(image, jobPath(job.id, `/run/picture?path=${encodeURIComponent(path)}`));
-  return h("figure", {}, image, h("figcaption", {}, `step ${count(step)}`));
+  figures.set(path, h("figure", {}, image, h("figcaption", {}, `step ${count(step)}`)));
+  return figures.get(path);
 }

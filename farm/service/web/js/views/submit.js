@@ -1,29 +1,34 @@
 /** The form for a new job, made from the schema of its task, with a preview and what it would cost. */
 
 import { get, jobPath, send } from "../api.js";
-import { baseName } from "../format.js";
+import { baseName, isFilm } from "../format.js";
 import { clearFaults, field, schemaField, select, showFault } from "../fields.js";
 import { fill, h } from "../h.js";
 import { inputsField } from "../inputs.js";
 import { alertOf, doing } from "../parts.js";
 import { showEstimate, showPreview } from "../preview.js";
 
-const FILM = /\.(mp4|webm|mov|mkv|m4v)$/i;
-const PICTURE = /\.(png|jpe?g|tiff?|webp|gif|bmp|avif|heic)$/i;
-const TRANSPARENT = ".png";
+const LOSSY = /\.(jpe?g|webp)$/i;
 
 export async function submitView(main, query) {
   const again = query.get("again");
   const [{ tasks }, { roots }, job] = await Promise.all([get("/api/tasks"), get("/api/roots"), again && get(jobPath(again))]);
-  const spec = job?.spec ?? { task: query.get("task") ?? "dream", inputs: query.getAll("input") };
+  const spec = job?.spec ?? asked(query);
   const task = tasks.find((each) => each.name === spec.task) ?? tasks[0];
   fill(main, form(tasks, task, roots, spec));
+}
+
+/** Return what a link asks for: a task, inputs, and parameters by their names. */
+function asked(query) {
+  const params = Object.fromEntries([...query].filter(([name]) => !["task", "input"].includes(name)));
+  return { task: query.get("task") ?? "dream", inputs: query.getAll("input"), params };
 }
 
 function form(tasks, task, roots, spec) {
   const view = { task, roots, spec, token: token(), output: null, isNamed: Boolean(spec.output) };
   const [preview, estimate] = [h("div", { class: "preview" }, emptyPreview(task)), h("div", { "aria-live": "polite" })];
   view.output = h("input", { type: "text", required: true, value: spec.output ?? "", autocomplete: "off", oninput: () => (view.isNamed = true) });
+  view.existing = select([["", "stop if it exists"], ["overwrite", "overwrite what exists"], ["resume", "resume what was begun"]], "");
   view.params = Object.entries(task.schema.properties ?? {}).map(([name, schema]) => schemaField(name, schema, spec.params?.[name], task.schema.required?.includes(name)));
   view.options = options(spec, task);
   view.inputs = inputsField(spec.inputs ?? [], (values) => onInputs(view, values, estimate));
@@ -31,7 +36,7 @@ function form(tasks, task, roots, spec) {
     "form",
     { class: "submit", onsubmit: (event) => event.preventDefault(), oninput: () => (view.token = token()), novalidate: true },
     h("h1", {}, "New job"),
-    h("div", { class: "columns" }, h("div", {}, taskField(tasks, task, view), view.inputs.element, field("output", task.kind === "run" ? "Folder of the run" : "Write to", view.output, `A file or folder as ROOT/path; roots: ${roots.join(", ")}. A folder ends with /.`), settings(view)), aside(view, preview, estimate)),
+    h("div", { class: "columns" }, h("div", {}, taskField(tasks, task, view), view.inputs.element, outputField(task, view, roots), settings(view)), aside(view, preview, estimate)),
   );
   view.element = element;
   onInputs(view, view.inputs.values, estimate);
@@ -45,6 +50,13 @@ function taskField(tasks, task, view) {
     location.hash = `#/new?task=${encodeURIComponent(control.value)}${inputs}`;
   });
   return field("task", "Task", control, task.title);
+}
+
+function outputField(task, view, roots) {
+  const label = task.kind === "run" ? "Folder of the run" : "Write to";
+  const hint = `A file or folder as ROOT/path; roots: ${roots.join(", ")}. A folder ends with /.`;
+  view.existing.setAttribute("aria-label", "What exists there");
+  return field("output", label, view.output, hint, view.existing);
 }
 
 function settings(view) {
@@ -86,7 +98,7 @@ function onInputs(view, values, estimate) {
   if (!view.element) return;
   if (!view.isNamed) view.output.value = suggested(view, values);
   if (values.length && view.output.value) {
-    send("POST", "/api/jobs?dry_run=true", body(view)).then((found) => showEstimate(estimate, found), () => fill(estimate));
+    send("POST", "/api/jobs?dry_run=true", body(view)).then((found) => showEstimate(estimate, found), (error) => fill(estimate, h("p", { class: "hint" }, error.message)));
   }
 }
 
@@ -97,8 +109,8 @@ function suggested({ task, roots }, values) {
   if (task.kind === "run") return `${root}/${task.name}-run/`;
   const [, stem, suffix] = /^(.*?)(\.[^.]*)?$/.exec(baseName(first).replace(/[^\w.-]+/g, "-"));
   if (values.length > 1 || first.endsWith("/")) return `${root}/${stem}-${task.name}/`;
-  if (task.name === "zoom" || FILM.test(first)) return `${root}/${stem}-${task.name}${FILM.test(first) ? suffix : ".mp4"}`;
-  return `${root}/${stem}-${task.name}${PICTURE.test(first) && /\.(jpe?g|webp)$/i.test(first) ? suffix : TRANSPARENT}`;
+  const ending = isFilm(first) || LOSSY.test(first) ? suffix : task.name === "zoom" ? ".mp4" : ".png";
+  return `${root}/${stem}-${task.name}${ending}`;
 }
 
 /** Return fields for what is no parameter of the task. Each reads to a path in the request. */
@@ -108,7 +120,7 @@ function options(spec, task) {
   const number = (value, min, max) => h("input", { type: "number", value, min, max });
   const text = (value, placeholder) => h("input", { type: "text", value: value ?? "", placeholder, autocomplete: "off" });
   const rows = [
-    ["name", "Name", text(spec.name), "What people call the job.", String],
+    ["name", "Name", text(spec.name, "as the output"), "What people call the job.", String],
     ["frames", "Frames", text(spec.frames, "all"), "Of films, such as 1-240 or 1-240x2.", String],
     ["priority", "Priority", number(spec.priority ?? 50, 0, 100), "0 to 100; jobs with more come first.", Number],
     ["film.coherence", "Coherence", select([["none", "each frame by itself"], ["flow", "each frame continues the last one"]], film.coherence ?? "none"), "flow keeps films from flickering.", String],
@@ -117,7 +129,6 @@ function options(spec, task) {
     ["plan.tile", "Tile", number(plan.tile ?? 1024, 0), "Side in pixels; smaller needs less memory. 0: no tiles.", Number],
     ["workers", "Workers for a unit", number(spec.workers ?? 1, 0), "Share a run or a large still; 0: as many as there are.", Number],
     ["keeps_going", "Keep going", h("input", { type: "checkbox", checked: spec.keeps_going ?? false }), "However many units fail.", Boolean],
-    ["resume", "Resume", h("input", { type: "checkbox" }), "Skip what is finished in the output.", Boolean],
   ];
   return rows
     .filter(([name]) => task.kind === "effect" || !/^(film|frames)/.test(name))
@@ -128,6 +139,8 @@ function options(spec, task) {
 function body(view, output = view.output.value.trim()) {
   const { film = {}, plan = {} } = view.spec;
   const request = { task: view.task.name, inputs: view.inputs.values, output, params: {}, film: { ...film }, plan: { ...plan } };
+  request.name = baseName(output);
+  if (view.existing.value) request[view.existing.value] = true;
   for (const param of view.params) {
     const value = param.read();
     if (value !== undefined) request.params[param.name] = value;

@@ -52,7 +52,7 @@ function content(job, unit, again) {
 }
 
 function facts(unit) {
-  const spent = Object.entries(unit.seconds).map(([stage, seconds]) => `${stage} ${duration(seconds)}`);
+  const spent = Object.entries(unit.seconds).map(([stage, seconds]) => `${stage} ${seconds < 10 ? `${seconds.toFixed(2)} s` : duration(seconds)}`);
   return [unitWord(unit.state), unit.attempt > 1 && `attempt ${unit.attempt}`, unit.worker && `on ${unit.worker}`, ...spent].filter(Boolean).join(" · ");
 }
 
