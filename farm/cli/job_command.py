@@ -12,10 +12,16 @@ from farm.cli.exits import Exit
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
 from farm.cli.jobs_table import date
-from farm.cli.local_jobs import described_jobs, found, opened_ledger, state_word
+from farm.cli.local_jobs import (
+    described_jobs,
+    found,
+    opened_ledger,
+    state_word,
+    stored_tracebacks,
+)
 from farm.cli.remote import SERVER, client_of, server_of
-from farm.cli.root import registry_of
-from farm.cli.streams import echo, write
+from farm.cli.root import registry_of, shows_traceback
+from farm.cli.streams import echo, echo_traceback, write
 from farm.cli.table import show_json, show_table
 from farm.errors import UserError
 from farm.model.job import MOST_URGENT, JobSpec
@@ -185,8 +191,12 @@ def why(*, server: str | None, is_json: bool) -> None:
 @job.command()
 @SERVER
 @AS_JSON
-def log(*, server: str | None, is_json: bool) -> None:
-    """Show every change of a frame's state, oldest first."""
+@click.pass_context
+def log(context: click.Context, *, server: str | None, is_json: bool) -> None:
+    """Show every change of a frame's state, oldest first.
+
+    Without a farm, `farm --traceback job ID log` also shows each call that led to a failure.
+    """
     if server_of(server):
         with client_of(server) as client:
             lines = list(client.job(_id()).log())
@@ -196,6 +206,9 @@ def log(*, server: str | None, is_json: bool) -> None:
         show_json(lines)
     else:
         show_table(({**line, "at": date(line["at"])} for line in lines), _LOG)
+    if shows_traceback(context) and not server_of(server):
+        for trace in stored_tracebacks(_id()):
+            echo_traceback(trace)
 
 
 def _stored_log() -> list[dict[str, Any]]:

@@ -184,6 +184,19 @@ class Controller:
         lost = self._decisions.lost
         return replace(current, reason=lost[job]) if job in lost else current
 
+    def why(self, job: str) -> str:
+        """Return in words what a job waits for; empty if it waits for nothing. Raises UnknownName."""
+        current = self.job(job)
+        if current.state.is_final:
+            return ""
+        if self._decisions.are_pending and self._patience.trouble:
+            return f"the ledger {self._patience.trouble}; the farm tries again"
+        if current.state is JobState.PLANNING:
+            return current.reason or "its inputs are read to plan it"
+        if job in self._decisions:
+            return self.scheduler.waits_for(job)
+        return "another farm runs it, or has died and will be followed by the next one"
+
     def _state_of(self, job: str) -> JobState | None:
         with suppress(UnknownName):
             return self.job(job).state

@@ -70,6 +70,7 @@ from farm.scheduling.retries import retry
 from farm.scheduling.roster import Roster
 from farm.scheduling.state import SchedulerState
 from farm.scheduling.units import UnitEntry
+from farm.scheduling.waiting import waits_for
 from farm.scheduling.workers import Lease, Worker
 
 S = UnitState
@@ -115,6 +116,11 @@ class Scheduler:
     def units(self, job: str) -> list[tuple[Unit, UnitState]]:
         """Return the units of a job that has not ended, with their states. For the loop's thread."""
         return [(entry.unit, entry.state) for entry in self._state.jobs[job].entries]
+
+    def waits_for(self, job: str) -> str:
+        """Return why no worker holds a unit of a job, in words; empty if one does, or it has ended."""
+        scheduled = self._state.jobs.get(job)
+        return waits_for(self._state, scheduled, self._now) if scheduled else ""
 
     def busy_workers(self) -> list[str]:
         """Return the workers that hold a unit, alone or with others."""
