@@ -11,10 +11,11 @@ from farm.execution.provenance import named_params, provenance
 from farm.execution.runner import IsCancelled, ReportProgress
 from farm.execution.timing import timed
 from farm.host.task import Effect, Task
+from farm.model.job import Plan
 from farm.model.messages import Figures, Order
 from farm.model.size import sized
 from farm.model.specs import Previous
-from farm.model.work import Before, Render
+from farm.model.work import Render
 from farm.storage import KnownFiles, size_of
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ class Renderer:
             files = self._contexts.known_files(order.files)
             frame, digest = self._source.read(order.unit.source, work.moment, files)
             if not order.unit.needs or work.before:  # else it continues a frame that has its size
-                frame = _at_size(frame, order.plan.size)
-            previous = self._previous(order, work.before, frame, files) if work.before else None
+                frame = _at_size(frame, work, order.plan)
+            previous = self._previous(order, work, frame, files)
         context = self._make_context(
             order, work, previous, files, report=report, is_cancelled=is_cancelled, world=world
         )
@@ -119,17 +120,18 @@ class Renderer:
         )
 
     def _previous(
-        self, order: Order, before: Before, frame: "Frame", files: KnownFiles
+        self, order: Order, work: Render, frame: "Frame", files: KnownFiles
     ) -> Previous | None:
-        """Return the previous rendered frame, warped to match this one; None if it failed."""
-        if order.missing:
+        """Return the previous rendered frame, warped to match this one; None if there is none."""
+        before = work.before
+        if before is None or order.missing:
             return None
         from farm.engine.context import to_mask, to_tensor
         from farm.media import read_still
         from farm.media.flow import motion, no_motion
 
         last, _ = self._source.read(before.source, before.moment, files)
-        last = _at_size(last, order.plan.size)
+        last = _at_size(last, work, order.plan)
         rendered = read_still(before.target).pixels
         is_warped = order.film.coherence == "flow"
         flow = (
@@ -158,10 +160,11 @@ class Renderer:
         return replace(frame, pixels=pixels, alpha=_fit_alpha(frame.alpha, *pixels.shape[:2]))
 
 
-def _at_size(frame: "Frame", size: str | None) -> "Frame":
+def _at_size(frame: "Frame", work: Render, plan: Plan) -> "Frame":
     from farm.media.resample import resample
 
-    return resample(frame, *sized(size, *frame.pixels.shape[:2]))
+    height, width = frame.pixels.shape[:2]
+    return resample(frame, *(work.shape or sized(plan.size, height, width)))
 
 
 def _write(order: Order, frame: "Frame", record: dict[str, object]) -> str:

@@ -116,6 +116,15 @@ def take(connection: Connection, farm: FarmProcess, job: str, now: float) -> Hel
     row = _unowned(connection, farm, job, now)
     if JobState(row.state).is_final:
         raise JobEnded(job, row.state)
+    return _own(connection, farm, job, row, now)
+
+
+def reopen(connection: Connection, farm: FarmProcess, job: str, now: float) -> HeldJob:
+    """Make a farm the owner of a job that has ended. Raises JobHeld if another one works on it."""
+    return _own(connection, farm, job, _unowned(connection, farm, job, now), now)
+
+
+def _own(connection: Connection, farm: FarmProcess, job: str, row: Any, now: float) -> HeldJob:
     enter(connection, farm, now)
     if row.owner != farm.id:
         _let_go(connection, job, _farm(connection, row.owner))

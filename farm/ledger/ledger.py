@@ -111,6 +111,15 @@ class Ledger:
             held = holding.take(connection, self.process, job, now)
         self._held[job] = held
 
+    def reopen(self, job: str, now: float) -> None:
+        """Own a job that has ended, so that it can change again. now: Unix seconds.
+
+        Raises JobHeld if another farm is working on it by now.
+        """
+        with self._write() as connection:
+            held = holding.reopen(connection, self.process, job, now)
+        self._held[job] = held
+
     def hold(self, now: float) -> None:
         """Have the ledger as its only service, or make sure that this farm still has it.
 
