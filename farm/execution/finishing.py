@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import Cancelled, FarmBug, UserError
 from farm.execution.failures import output_errors, storage_errors
+from farm.execution.frame_source import FrameSource
 from farm.execution.provenance import film_provenance
 from farm.execution.runner import IsCancelled, ReportProgress
 from farm.execution.timing import timed
@@ -26,6 +27,7 @@ class Finisher:
 
     def __init__(self) -> None:
         self._digests = FileDigests()
+        self._source = FrameSource()
 
     def run(
         self,
@@ -45,9 +47,9 @@ class Finisher:
             source_sha256 = _film_digest(order, files)
             match order.unit.work:
                 case Blend() as work:
-                    target_sha256 = _blend(order, work)
+                    target_sha256 = self._blend(order, work, files)
                 case Encode() as work:
-                    target_sha256 = _encode(order, work, report, is_cancelled)
+                    target_sha256 = self._encode(order, work, files, report, is_cancelled)
                 case Join() as work:
                     target_sha256 = _join(order, work, files, report, is_cancelled)
                 case _:
@@ -57,7 +59,54 @@ class Finisher:
         return Figures(seconds=seconds, source_sha256=source_sha256, target_sha256=target_sha256)
 
     def close(self) -> None:
-        """Do nothing: no file stays open."""
+        """Close open films."""
+        self._source.close()
+
+    def _blend(self, order: Order, work: Blend, files: KnownFiles) -> str:
+        from farm.media import read_record, write_still
+
+        picture = _without_missing(work.picture, order.missing)
+        if picture is None:
+            raise UserError("the frame was not rendered")
+        record = read_record(picture.files[0][1]) or {}
+        frame = replace(self._cross_fade(picture, files), depth=work.depth)
+        return write_still(order.unit.target, frame, record)
+
+    def _encode(
+        self,
+        order: Order,
+        work: Encode,
+        files: KnownFiles,
+        report: ReportProgress,
+        is_cancelled: IsCancelled,
+    ) -> str:
+        from farm.media import read_record
+        from farm.media.film import encode_part
+
+        pictures = _fill_gaps(work.pictures, order.missing)
+
+        def frames() -> "Iterator[tuple[int, int, Frame]]":
+            for done, (planned, picture) in enumerate(zip(work.pictures, pictures, strict=True)):
+                if is_cancelled():
+                    raise Cancelled
+                report(done / len(pictures), "encoding", 0)
+                yield planned.time, planned.duration, self._cross_fade(picture, files)
+
+        record = read_record(pictures[0].files[0][1]) or {}
+        return encode_part(order.unit.target, work.form, frames(), record)
+
+    def _cross_fade(self, picture: Picture, files: KnownFiles) -> "Frame":
+        """Return the frame of a picture, cross-faded if the picture has two files."""
+        from farm.media import read_still
+
+        first, *others = (read_still(path) for _, path in picture.files)
+        if not others:
+            return first
+        from farm.media.strength import cross_fade
+
+        source, _ = self._source.read(picture.source, picture.moment, files)
+        pixels = cross_fade(first.pixels, others[0].pixels, picture.share, source.pixels)
+        return replace(first, pixels=pixels)
 
 
 def _film_digest(order: Order, files: KnownFiles) -> str:
@@ -67,33 +116,6 @@ def _film_digest(order: Order, files: KnownFiles) -> str:
     """
     film = "" if isinstance(order.unit.work, Blend) else order.unit.source
     return files.digest(film) if film else ""
-
-
-def _blend(order: Order, work: Blend) -> str:
-    from farm.media import read_record, write_still
-
-    picture = _without_missing(work.picture, order.missing)
-    if picture is None:
-        raise UserError("the frame was not rendered")
-    record = read_record(picture.files[0][1]) or {}
-    return write_still(order.unit.target, replace(_cross_fade(picture), depth=work.depth), record)
-
-
-def _encode(order: Order, work: Encode, report: ReportProgress, is_cancelled: IsCancelled) -> str:
-    from farm.media import read_record
-    from farm.media.film import encode_part
-
-    pictures = _fill_gaps(work.pictures, order.missing)
-
-    def frames() -> "Iterator[tuple[int, int, Frame]]":
-        for done, (planned, picture) in enumerate(zip(work.pictures, pictures, strict=True)):
-            if is_cancelled():
-                raise Cancelled
-            report(done / len(pictures), "encoding", 0)
-            yield planned.time, planned.duration, _cross_fade(picture)
-
-    record = read_record(pictures[0].files[0][1]) or {}
-    return encode_part(order.unit.target, work.form, frames(), record)
 
 
 def _join(
@@ -116,17 +138,6 @@ def _join(
         record,
         check=lambda: _film_digest(order, files),
     )
-
-
-def _cross_fade(picture: Picture) -> "Frame":
-    """Return the frame of a picture, cross-faded if the picture has two files."""
-    from farm.media import read_still
-
-    first, *others = (read_still(path) for _, path in picture.files)
-    if not others:
-        return first
-    pixels = first.pixels + (others[0].pixels - first.pixels) * picture.share
-    return replace(first, pixels=pixels.astype(first.pixels.dtype))
 
 
 def _without_missing(picture: Picture, missing: tuple[str, ...]) -> Picture | None:

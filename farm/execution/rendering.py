@@ -1,7 +1,7 @@
 """Carries out an order to render: reads the frame, calls the effect, checks and writes the result."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from farm.errors import BadInput, Cancelled, PluginError
 from farm.execution.contexts import ContextFactory
@@ -13,7 +13,7 @@ from farm.execution.timing import timed
 from farm.host.task import Effect, Task
 from farm.model.messages import Figures, Order
 from farm.model.specs import Previous
-from farm.model.work import Before, Render
+from farm.model.work import Render
 from farm.storage import KnownFiles
 
 if TYPE_CHECKING:
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 
     from farm.engine.context import FrameContext
     from farm.engine.world import World
+    from farm.execution.coherence import FrameBefore
     from farm.media import Frame
-
-_PREVIOUS_SHARE: Final = 0.7
-"""Share of the previous frame in a coherent film, for effects that do not continue it themselves."""
 
 
 class Renderer:
@@ -62,12 +60,13 @@ class Renderer:
         with timed(seconds, "load"), storage_errors(order.unit.source):
             files = self._contexts.known_files(order.files)
             frame, digest = self._source.read(order.unit.source, work.moment, files)
-            previous = self._previous(order, work.before, frame, files) if work.before else None
+            before = self._before(order, work, frame, files)
+        previous = before.warped(self._device, order.plan) if before else None
         context = self._make_context(
             order, work, previous, files, report=report, is_cancelled=is_cancelled, world=world
         )
         with timed(seconds, "compute"), plugin_errors(order.task, self._device):
-            rendered = self._render(order, task, frame, context)
+            rendered = self._render(order, task, frame, context, before)
             named = named_params(task, params, context)
         if is_cancelled():
             raise Cancelled
@@ -109,35 +108,33 @@ class Renderer:
             world=world,
         )
 
-    def _previous(
-        self, order: Order, before: Before, frame: "Frame", files: KnownFiles
-    ) -> Previous | None:
-        """Return the previous rendered frame, warped to match this one; None if it failed."""
-        if order.missing:
+    def _before(
+        self, order: Order, work: Render, frame: "Frame", files: KnownFiles
+    ) -> "FrameBefore | None":
+        """Return the frame that this one continues; None if there is none, or it failed."""
+        if work.before is None or order.missing:
             return None
-        from farm.engine.context import to_mask, to_tensor
+        from farm.execution.coherence import FrameBefore
         from farm.media import read_still
-        from farm.media.flow import motion
 
-        last, _ = self._source.read(before.source, before.moment, files)
-        flow = motion(last.pixels, frame.pixels)
-        warped = flow.carry(read_still(before.target).pixels)
-        return Previous(
-            to_tensor(warped, self._device, order.plan),
-            to_mask(flow.trust, self._device, order.plan),
-        )
+        source, _ = self._source.read(work.before.source, work.before.moment, files)
+        return FrameBefore(source.pixels, read_still(work.before.target).pixels, frame.pixels)
 
     def _render(
-        self, order: Order, effect: Effect, frame: "Frame", context: "FrameContext"
+        self,
+        order: Order,
+        effect: Effect,
+        frame: "Frame",
+        context: "FrameContext",
+        before: "FrameBefore | None",
     ) -> "Frame":
         from farm.engine.context import to_array, to_tensor
-        from farm.engine.rendered import check_rendered, mix_in
+        from farm.engine.rendered import check_rendered
 
         image = to_tensor(frame.pixels, self._device, order.plan)
-        rendered = check_rendered(order.task, effect.render(image, context))
-        if context.previous and not effect.continues_previous:
-            rendered = mix_in(context.previous, rendered, _PREVIOUS_SHARE)
-        pixels = to_array(rendered)
+        pixels = to_array(check_rendered(order.task, effect.render(image, context)))
+        if before:
+            pixels = before.lead_to(pixels, effect)
         return replace(frame, pixels=pixels, alpha=_fit_alpha(frame.alpha, *pixels.shape[:2]))
 
 

@@ -19,11 +19,13 @@ class Previous:
     """The previous rendered frame, warped along the motion to match the current one.
 
     image: [1, 3, height, width], like the frame's own. trust: [1, 1, height, width] in 0..1; 0
-    where the previous frame shows nothing of the current one.
+    where the previous frame shows nothing of the current one. source: what image was rendered from,
+    warped alike, so that image - source is what the effect had changed.
     """
 
     image: "Tensor"
     trust: "Tensor"
+    source: "Tensor"
 
 
 @dataclass(frozen=True)
