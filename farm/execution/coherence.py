@@ -13,7 +13,7 @@ from farm.media.strength import hold, strength_of
 from farm.model.job import Plan
 from farm.model.specs import Previous
 
-_SHARE: Final = 0.7
+_SHARE: Final = 0.8
 """Of the previous frame in the next, for effects that do not continue it themselves."""
 
 
