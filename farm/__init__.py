@@ -19,10 +19,21 @@ To add an effect, subclass Effect and return it from a farm_tasks hook:
     def farm_tasks():
         return [Invert]
 
+An effect's life: the class is checked when its plugin is loaded. Params are validated, and check is
+called, once per job, before any work. Each worker then makes one instance and calls render for
+one frame after the other, in any order, so keep nothing on self from frame to frame.
+
+image is [1, 3, height, width], sRGB-encoded RGB in 0..1, on context.device. Return a new tensor, do not
+change this one. It may have another size; the frames of a film all have one size, so there it must
+follow from the source's size alone. Values outside 0..1 are clipped; NaN and infinity fail the
+frame. Take random numbers from context.generator(), and call context.progress often: it raises
+Cancelled when the job stops. What else a context offers is in Context: other pictures, networks,
+exact gradients, and the previous frame of a coherent film. Name files as FilePath in Params.
+
 Subclass Run for a task that trains, and return a NetworkSpec from farm_networks to add a network.
-farm.testing checks an effect in a plugin's own tests. Client gives jobs to a farm that runs as a
-service. Importing farm neither imports torch nor
-starts any work.
+farm.testing.check_effect checks an effect in a plugin's own tests. docs/plugins.md has the whole
+contract, with examples that work. Client gives jobs to a farm that runs as a service. Importing
+farm neither imports torch nor starts any work.
 """
 
 from typing import TYPE_CHECKING

@@ -115,7 +115,7 @@ def open_farm(
             observers = [*observers, metrics]
         farm = _join(registry, make, ledger, observers=observers, policy=policy, stack=stack)
         if metrics:
-            metrics.watch(farm.controller.scheduler)
+            metrics.watch(farm.controller.scheduler, ledger)
         yield farm
 
 

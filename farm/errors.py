@@ -152,7 +152,7 @@ class InputChanged(UserError):
 class UnknownName(UserError):
     """A name is not known: ``UnknownName(kind, name, known)``. The message suggests close matches.
 
-    hint: where else the name could come from, added if no match is close.
+    hint: where else the name could come from.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
@@ -162,11 +162,12 @@ class UnknownName(UserError):
 
     def __str__(self) -> str:
         close = get_close_matches(self.name, self.known, n=3)
-        if close:
-            return f"unknown {self.kind} {self.name!r}; did you mean {', '.join(close)}?"
         listed = ", ".join(self.known[:24]) + (", ..." if len(self.known) > 24 else "")
-        hint = f"; {self.hint}" if self.hint else ""
-        return f"unknown {self.kind} {self.name!r}; choose one of {listed or '(none)'}{hint}"
+        choice = (
+            f"did you mean {', '.join(close)}?" if close else f"choose one of {listed or '(none)'}"
+        )
+        hint = f"{' ' if close else '; '}{self.hint}" if self.hint else ""
+        return f"unknown {self.kind} {self.name!r}; {choice}{hint}"
 
 
 class OutsideRoots(UserError):

@@ -36,6 +36,10 @@ class Settings(BaseSettings):
         None, description="Whether the bucket goes into the path of an S3 server's URLs."
     )
 
+    presets: Path | None = Field(
+        None, description="TOML file of presets: [dream.mine] with parameters in it."
+    )
+
     server: str = Field("", description="URL of the farm that jobs are submitted to.")
     token: SecretStr = Field(SecretStr(""), description="Token for that farm.")
 
@@ -54,6 +58,15 @@ class Settings(BaseSettings):
         from platformdirs import user_cache_path
 
         return user_cache_path("farm", appauthor=False) / "copies"
+
+    @property
+    def presets_path(self) -> Path:
+        """The file of the user's own presets, which need not exist."""
+        if self.presets:
+            return self.presets.expanduser().absolute()
+        from platformdirs import user_config_path
+
+        return user_config_path("farm", appauthor=False) / "presets.toml"
 
     @property
     def ledger_path(self) -> Path | None:

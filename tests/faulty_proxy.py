@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 BUSY = b"<Error><Code>SlowDown</Code></Error>"
+EXPIRED = b"<Error><Code>ExpiredToken</Code></Error>"
 
 
 @dataclass
@@ -28,6 +29,11 @@ Fault = Callable[["Handler", Callable[[], Answer]], None]
 def busy(handler: "Handler", _carry_out: Callable[[], Answer]) -> None:
     """Say that the server is busy, which carries nothing out."""
     handler.answer(Answer(503, [("Content-Type", "application/xml")], BUSY))
+
+
+def expired(handler: "Handler", _carry_out: Callable[[], Answer]) -> None:
+    """Say that the keys have expired, which carries nothing out."""
+    handler.answer(Answer(400, [("Content-Type", "application/xml")], EXPIRED))
 
 
 def cut(handler: "Handler", carry_out: Callable[[], Answer]) -> None:

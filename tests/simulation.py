@@ -1,7 +1,7 @@
 """Run a scheduler with a fake clock and simulated workers: many jobs of every kind, failures, and nodes that
 come and go.
 
-    python tests/simulation.py [--workers 10000] [--units 1000000] [--jobs 1000]
+    python tests/simulation.py [--workers 10000] [--units 1000000] [--jobs 1000] [--owners 20]
 
 It prints how many decisions the scheduler makes per second, its memory, and how long jobs of each kind have waited
 without any worker while a unit of theirs was ready.
@@ -53,7 +53,7 @@ CHECKPOINT_SECONDS = 600.0
 class Scale:
     """How much is simulated.
 
-    node_workers: workers of one node. arrival_seconds: during which jobs are submitted.
+    node_workers: workers of one node. owners: of the jobs, in turn. arrival_seconds: during which jobs are submitted.
     unit_seconds: mean time of a frame. run_seconds: longest time of a run. gangs: numbers of workers that share a
     run. node_seconds: mean time between two nodes leaving.
     """
@@ -62,6 +62,7 @@ class Scale:
     node_workers: int = 64
     jobs: int = 1000
     units: int = 1_000_000
+    owners: int = 20
     arrival_seconds: float = 1800.0
     unit_seconds: float = 60.0
     run_seconds: float = 10_000.0
@@ -227,7 +228,8 @@ class Simulation:
             for unit in planned
         )
         waits = self.jobs[name] = Waits(kind, self.now)
-        spec = JobSpec(task="x", inputs=("in",), output="out", keeps_going=True)
+        owner = f"owner{number % self.scale.owners}"
+        spec = JobSpec(task="x", inputs=("in",), output="out", owner=owner, keeps_going=True)
         for one in restored:
             waits.change(None, one.state, self.now)
             self._states[name, one.unit.name] = one.state
@@ -386,10 +388,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=10_000)
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--units", type=int, default=1_000_000)
+    parser.add_argument("--owners", type=int, default=20)
     args = parser.parse_args()
     began = time.process_time()
     gangs = tuple(size for size in Scale.gangs if size <= args.workers // 16)
-    scale = Scale(workers=args.workers, jobs=args.jobs, units=args.units, gangs=gangs)
+    scale = Scale(
+        workers=args.workers, jobs=args.jobs, units=args.units, owners=args.owners, gangs=gangs
+    )
     simulation = Simulation(scale, Policy(), lambda _: None)
     simulation.run()
     seconds = time.process_time() - began

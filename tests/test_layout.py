@@ -29,6 +29,7 @@ TOP = {
     "README.md",
     "cluster",
     "deploy",
+    "docs",
     "farm",
     "plugins",
     "pyproject.toml",
@@ -39,7 +40,7 @@ IMPURE = {"datetime", "os", "pathlib", "random", "sqlalchemy", "time"}
 SHARED_NAMES = {
     "__init__.py": "packages",
     "__main__.py": "packages that can be run",
-    "context.py": "a task's context: the protocol in the host, its implementation in the engine",
+    "context.py": "a task's context: the protocol, its implementation in the engine, one for tests",
     "flicker.py": "the measure of flicker, and the command that prints it",
     "ledger.py": "the record of jobs, and the command that shows it",
     "params.py": "a plugin's parameters",

@@ -69,8 +69,11 @@ def farm_unit_finished(job, unit, state, reason):
 '''
 
 
-def failed(reason: Reason = Reason.PLUGIN_ERROR, *, is_fatal: bool = False) -> Failure:
-    return Failure(reason, f"failed with {reason}", is_fatal, "Traceback ...")
+def failed(
+    reason: Reason = Reason.PLUGIN_ERROR, message: object = "", *, is_fatal: bool = False
+) -> Failure:
+    """Return a failure. Those that differ in their message are no sign of a broken plugin."""
+    return Failure(reason, f"failed with {reason} {message}".rstrip(), is_fatal, "Traceback ...")
 
 
 class Bench:
@@ -106,6 +109,7 @@ class Bench:
         job: str = "job",
         *units: str,
         priority: int = 50,
+        owner: str = "",
         needs: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Submit a job with these units, one second after the previous one."""
@@ -117,11 +121,21 @@ class Bench:
         ]
         state = {True: UnitState.BLOCKED, False: UnitState.READY}
         self.submit_restored(
-            job, [RestoredUnit(unit, state[bool(unit.needs)]) for unit in planned], priority
+            job,
+            [RestoredUnit(unit, state[bool(unit.needs)]) for unit in planned],
+            priority,
+            owner=owner,
         )
 
     def submit_shared(
-        self, job: str, workers: int, *, units: int = 1, priority: int = 50, device: str = ""
+        self,
+        job: str,
+        workers: int,
+        *,
+        units: int = 1,
+        priority: int = 50,
+        device: str = "",
+        owner: str = "",
     ) -> None:
         """Submit runs that this many workers share, one second after the previous job."""
         self.clock.advance(1)
@@ -137,7 +151,7 @@ class Bench:
             for number in range(units)
         ]
         ready = [RestoredUnit(run, UnitState.READY) for run in runs]
-        self.submit_restored(job, ready, priority, device=device)
+        self.submit_restored(job, ready, priority, device=device, owner=owner)
 
     def submit_restored(
         self,
@@ -147,6 +161,7 @@ class Bench:
         *,
         keeps_going: bool = False,
         device: str = "",
+        owner: str = "",
     ) -> None:
         """Submit a job whose units may have a history."""
         spec = JobSpec(
@@ -155,6 +170,7 @@ class Bench:
             output="out/",
             priority=priority,
             keeps_going=keeps_going,
+            owner=owner,
         )
         submitted = Job(job, spec, self.clock.time(), device=device)
         self.send(JobSubmitted(submitted, tuple(units)))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from farm.model.messages import Failure, Order, Reason, UnitCancelled, UnitFailed
+from farm.model.transfers import Transfers
 from farm_cluster.actor import End
 
 __all__ = ["Attempt"]
@@ -45,7 +46,12 @@ class Attempt:
         failures = [end.failure for end in ends if isinstance(end, UnitFailed)]
         failures.sort(key=lambda failure: failure.reason is Reason.WORKER_DIED)
         lost = Failure(Reason.WORKER_DIED, "the workers that shared it did not end together")
-        return UnitFailed(self.lead, self.order.token, [*failures, lost][0])
+        return UnitFailed(self.lead, self.order.token, [*failures, lost][0], self.transfers)
 
     def cancelled(self) -> UnitCancelled:
-        return UnitCancelled(self.lead, self.order.token)
+        return UnitCancelled(self.lead, self.order.token, self.transfers)
+
+    @property
+    def transfers(self) -> tuple[Transfers, ...]:
+        """What the workers moved whose part has ended."""
+        return tuple(moved for end in self.ends.values() for moved in end.transfers)

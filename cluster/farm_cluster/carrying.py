@@ -7,6 +7,7 @@ where they meet. Then they run. Which workers there are is the pool's business.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import Final, final
@@ -155,7 +156,7 @@ class Attempts:
         """End an attempt that succeeded, or that all workers have ended; hurry one that failed."""
         success = attempt.ends.get(attempt.lead)
         if isinstance(success, UnitSucceeded):
-            self._finish(attempt, success)
+            self._finish(attempt, replace(success, transfers=attempt.transfers))
         elif not any(member.part is attempt for member in self._of(attempt)):
             self._finish(attempt, attempt.outcome())
         elif not all(isinstance(end, UnitSucceeded) for end in attempt.ends.values()):

@@ -20,7 +20,7 @@ def inventory(registry: Registry) -> tuple[str, ...]:
 
     The build suffix of torch's version is left out, because each worker reports its device separately.
     """
-    plugins = sorted(_entry(plugin) for plugin in registry.plugins)
+    plugins = sorted(_entry(each) for each in registry.plugins if each.state != "hidden")
     return (f"farm {farm.__version__}", *_packages(), *plugins)
 
 

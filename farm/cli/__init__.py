@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
+from traceback import format_exception
 from typing import Final, NoReturn
 
 import click
@@ -19,12 +20,13 @@ import click
 from farm.cli.exits import EXPECTED, Exit, exit_code, one_line
 from farm.cli.root import registry_of
 from farm.cli.signals import signals
-from farm.cli.streams import OutputLost, echo, prepare_streams
-from farm.errors import UnknownName, UserError
+from farm.cli.streams import OutputLost, echo, echo_traceback, prepare_streams
+from farm.errors import FarmError, UnknownName, UserError
 
 __all__ = ["main"]
 
 COMMANDS: Final = {
+    "compare": ("farm.cli.compare", "compare"),
     "demo": ("farm.cli.demo", "demo"),
     "doctor": ("farm.cli.doctor", "doctor"),
     "evaluate": ("farm.cli.evaluate", "evaluate"),
@@ -38,7 +40,7 @@ COMMANDS: Final = {
     "prepare": ("farm.cli.prepare", "prepare"),
     "sample": ("farm.cli.sample", "sample"),
     "serve": ("farm.cli.serve", "serve"),
-    "show": ("farm.cli.inspect", "show"),
+    "show": ("farm.cli.show", "show"),
     "submit": ("farm.cli.submit", "submit"),
     "token": ("farm.cli.token", "token"),
     "workers": ("farm.cli.jobs_table", "workers"),
@@ -124,9 +126,10 @@ class FarmGroup(click.Group):
     metavar="FOLDER",
     help="Also load every .py file in this folder as a plugin.",
 )
+@click.option("--traceback", is_flag=True, help="With each error, show every call that led to it.")
 @click.version_option(package_name="neural-render-farm", prog_name="farm")
 @click.pass_context
-def group(context: click.Context, plugins_dir: Path | None) -> None:  # noqa: ARG001 - read in root
+def group(context: click.Context, plugins_dir: Path | None, *, traceback: bool) -> None:  # noqa: ARG001 - read in root
     """Render neural effects on pictures and films, on this machine or a cluster."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -149,6 +152,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if str(lost):
             echo(f"farm: cannot write to standard output: {lost}", err=True)
     except EXPECTED as error:
+        if "--traceback" in words and isinstance(error, FarmError):
+            echo_traceback("".join(format_exception(error)))
         echo(f"farm: {one_line(error)}", err=True)
         code = exit_code(error)
     gc.freeze()  # the last collection would walk everything that torch has imported

@@ -44,6 +44,8 @@ def _common(spec: JobSpec) -> Iterator[str]:
 
 def _of_effects(spec: JobSpec) -> Iterator[str]:
     """Yield the further options of an effect's command."""
+    if spec.overwrite:
+        yield "--overwrite"
     tile = spec.plan.tile
     if tile != AUTO_TILE:
         yield f"--tile={tile or 'none'}"

@@ -25,7 +25,7 @@ def demo(context: click.Context) -> int:
     pictures = [sky]
     for layer in LAYERS:
         picture = FOLDER / f"dream-{layer}.png"
-        words = [str(sky), "--output", str(picture), "--layer", layer]
+        words = [str(sky), "--output", str(picture), "--layer", layer, "--overwrite"]
         context.meta[COMMAND] = ["farm", "dream", *words]
         with command.make_context("dream", words, parent=context.find_root()) as dream:
             code = command.invoke(dream)

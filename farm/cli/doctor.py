@@ -176,6 +176,8 @@ def _plugins(registry: Registry) -> Iterator[Finding]:
         if plugin.state == "failed":
             advice = f"fix or uninstall {plugin.source}"
             yield Finding("plugin", "problem", f"{found}: {plugin.reason}", advice)
+        elif plugin.state == "hidden":
+            yield Finding("plugin", "warning", f"{found}: {plugin.reason}", f"see {plugin.source}")
         else:
             yield Finding("plugin", "ok", found)
 

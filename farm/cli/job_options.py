@@ -4,9 +4,10 @@ from fractions import Fraction
 from typing import Any, Final, get_args
 
 import click
+from pydantic import ValidationError
 
-from farm.model.film import Coherence, Quality
-from farm.model.job import AUTO_TILE, MOST_URGENT, Precision
+from farm.model.film import Quality
+from farm.model.job import AUTO_TILE, MOST_URGENT, Plan, Precision
 from farm.model.rate import parse_rate
 
 TILES: Final = {"auto": AUTO_TILE, "none": 0}
@@ -43,6 +44,15 @@ def tile_side(text: str) -> int:
     return int(text)
 
 
+def picture_size(text: str) -> str:
+    """Return a value of --size that is a size."""
+    try:
+        return Plan(size=text).size or ""
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise click.BadParameter(message) from error
+
+
 def frame_rate(text: str) -> Fraction:
     """Return the exact frame rate for a value of --rate."""
     try:
@@ -58,6 +68,30 @@ def _output_options() -> list[click.Parameter]:
             required=True,
             help="Picture, film, numbered pictures such as frame_%05d.png, or a folder (a name "
             "that ends with / or has no suffix).",
+        ),
+        click.Option(
+            ["--like"],
+            metavar="FILE",
+            help="Start from the parameters, network and seed of this finished picture or film; "
+            "flags override them.",
+        ),
+        click.Option(
+            ["--overwrite"],
+            is_flag=True,
+            help="Replace outputs that exist. Without it, or --resume, the job is refused.",
+        ),
+        click.Option(
+            ["--size"],
+            type=picture_size,
+            metavar="SIZE",
+            help="Bring pictures and frames to this size first: 1280x720, 1080p (rows), 50%, or "
+            "long=1024 (the longer side).",
+        ),
+        click.Option(
+            ["--preview"],
+            is_flag=True,
+            help="Render a few frames of each film, and the stills, at 480 pixels, and show them on "
+            "one sheet beside the output, as NAME-preview.png.",
         ),
         click.Option(
             ["--tile"],
@@ -83,11 +117,12 @@ def _film_options() -> list[click.Parameter]:
             ["--frames"],
             metavar="RANGE",
             help="Frames of a film to render, counted from 1: 1-240, 1-240x2 for every second "
-            "one, 240 for the first 240, 100- for the 100th and all that follow.",
+            "one, 240 for the first 240, 100- for the 100th and all that follow. With a picture as "
+            "output, 24 is that frame.",
         ),
         click.Option(
             ["--coherence"],
-            type=click.Choice(get_args(Coherence)),
+            type=click.Choice(["none", "flow"]),
             default="none",
             show_default=True,
             help="flow avoids flicker: each frame of a film starts from the previous one, warped "
@@ -179,6 +214,12 @@ def _execution_options() -> list[click.Parameter]:
         ),
         click.Option(
             ["--resume"], is_flag=True, help="Continue an earlier job; skip what it has finished."
+        ),
+        click.Option(
+            ["--dry-run"],
+            is_flag=True,
+            help="Render nothing; say what would be made, and the time and the disk that it would "
+            "take, by what this machine has measured.",
         ),
         click.Option(
             ["--keep-going"],

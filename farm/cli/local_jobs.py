@@ -30,6 +30,13 @@ def found(ledger: "Ledger", job: str) -> Job:
     return known
 
 
+def stored_tracebacks(job: str) -> list[str]:
+    """Return each traceback of a job's last failures once, newest first."""
+    with opened_ledger() as ledger:
+        failures = ledger.failures(found(ledger, job).id)
+        return list(dict.fromkeys(f.failure.traceback for f in failures if f.failure.traceback))
+
+
 def job_state(word: str | None) -> JobState | None:
     """Return the state with this name. Raises UnknownName."""
     if word is None:
@@ -50,6 +57,7 @@ def described(job: Job, counts: Mapping[UnitState, int]) -> dict[str, Any]:
         "wanted": str(job.wanted),
         "priority": job.spec.priority,
         "created": job.created,
+        "since": job.since,
         "counts": {str(state): count for state, count in counts.items()},
         "frames": sum(counts.values()),
         "done": sum(count for state, count in counts.items() if state.is_done),

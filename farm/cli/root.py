@@ -14,6 +14,11 @@ def plugins_dir_of(context: click.Context) -> Path | None:
     return option or Settings().plugins_dir
 
 
+def shows_traceback(context: click.Context) -> bool:
+    """Return whether --traceback was given."""
+    return bool(context.find_root().params.get("traceback"))
+
+
 def registry_of(context: click.Context) -> Registry:
     """Return the registry; it is loaded once per command."""
     root = context.find_root()

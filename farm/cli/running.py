@@ -13,7 +13,7 @@ from farm.model.unit import ALL_WORKERS
 class Running:
     """The options of a task's command that are not part of the job.
 
-    command: the words the user typed.
+    shows_traceback: of each failure, once. command: the words the user typed.
     """
 
     workers: int | None = None
@@ -23,6 +23,7 @@ class Running:
     metrics_port: int | None = None
     live_port: int | None = None
     plugins_dir: Path | None = None
+    shows_traceback: bool = False
     command: Sequence[str] = ()
 
     @property
@@ -46,7 +47,7 @@ class Running:
     @property
     def resume_command(self) -> str:
         """The command that continues the job, to be copied from a terminal."""
-        words = [*self.command]
+        words = [word for word in self.command if word != "--overwrite"]
         if "--resume" not in words:
             end = words.index("--") if "--" in words else len(words)
             words.insert(end, "--resume")

@@ -60,6 +60,12 @@ def echo(line: str, *, err: bool = False) -> None:
     write(plain(line), err=err)
 
 
+def echo_traceback(text: str) -> None:
+    """Print a traceback to standard error, line by line."""
+    for line in text.splitlines():
+        echo(line, err=True)
+
+
 def write(text: str, *, err: bool = False) -> None:
     """Print text of the farm itself, or text in which all other text is plain already."""
     stream = sys.stderr if err else results()

@@ -6,16 +6,17 @@ from typing import Any, Final
 import click
 
 from farm.cli.exits import Exit
-from farm.cli.options import describe_refusal, options_of, values_of
+from farm.cli.options import describe_refusal, options_of
 from farm.cli.remote import client_of
 from farm.cli.root import registry_of
+from farm.cli.starting_point import params_of, with_defaults
 from farm.cli.streams import echo
 from farm.cli.table import show_json
 from farm.cli.task_command import INPUT, TaskCommand, common_options, film_of
 from farm.errors import BadParameter, UserError
 from farm.host.task import Run, Task
 
-_HERE: Final = ("address", "metrics_port", "live")
+_HERE: Final = ("address", "metrics_port", "live", "preview")
 """Options of a task's command that only count on this machine."""
 
 
@@ -43,7 +44,7 @@ def _submit_command(task: type[Task]) -> click.Command:
 
     @click.pass_context
     def callback(context: click.Context, /, **values: Any) -> Exit:
-        return submit_job(context, task, values)
+        return submit_job(context, task, with_defaults(context, values))
 
     common = [option for option in common_options(task) if option.name not in _HERE]
     help_text = f"Submit a job of `farm {task.name}` to a farm, and print its id."
@@ -55,7 +56,7 @@ def _submit_command(task: type[Task]) -> click.Command:
         help=help_text,
         epilog=epilog,
     )
-    command.own = own
+    command.own, command.task = own, task
     return command
 
 
@@ -66,25 +67,31 @@ def _options() -> list[click.Parameter]:
             metavar="TEXT",
             help="Submit only once: the same text gives the same job, however often it is given.",
         ),
+        click.Option(
+            ["--after"],
+            multiple=True,
+            metavar="JOB",
+            help="Start after this job has completed, whose files may be the inputs. Give it again for "
+            "more jobs.",
+        ),
         click.Option(["--wait"], is_flag=True, help="Watch the job until it has ended."),
     ]
 
 
 def submit_job(context: click.Context, task: type[Task], values: Mapping[str, Any]) -> Exit:
     """Submit a job and print its id. values: of the command's options."""
-    if used := [name for name in _HERE if values.get(name) is not None]:
+    given = {name for name in _HERE if values.get(name) is not None and values[name] is not False}
+    if used := [name for name in _HERE if name in given]:
         flag = f"--{used[0].replace('_', '-')}"
         raise UserError(f"{flag} counts only without --server; leave one of them out")
     is_json = values["json"]
     with client_of(values["server"]) as client:
+        asked = task.name, values["inputs"], values["output"], _request(task, values)
+        params = params_of(task, values)
         try:
-            job = client.submit(
-                task.name,
-                values["inputs"],
-                values["output"],
-                _request(task, values),
-                **values_of(task.Params, values),
-            )
+            if values["dry_run"]:
+                return _show_costs(client.estimate(*asked, **params), is_json=is_json)
+            job = client.submit(*asked, **params)
         except BadParameter as error:
             refusal = describe_refusal(task.Params, error)
             raise UserError(f"{refusal}; see `{context.command_path} --help`") from None
@@ -100,19 +107,34 @@ def submit_job(context: click.Context, task: type[Task], values: Mapping[str, An
         return watch_job(job, is_json=is_json)
 
 
+def _show_costs(found: Mapping[str, Any], *, is_json: bool) -> Exit:
+    from farm.cli.dry_run import costs
+
+    if is_json:
+        show_json(found)
+        return Exit.DONE
+    echo(f"would do {found['units']} units, {found['pixels'] / 1e6:.1f} megapixels")
+    for line in costs(found):
+        echo(line)
+    return Exit.DONE
+
+
 def _request(task: type[Task], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a request says besides task, parameters, inputs and output."""
-    names = ("tile", "seed", "threads", "precision")
+    names = ("tile", "seed", "threads", "precision", "size")
     plan = {name: values[name] for name in names if values.get(name) is not None}
     request = {
         "plan": plan,
         "priority": values["priority"],
         "keeps_going": values["keep_going"],
         "resume": values["resume"],
+        "overwrite": values.get("overwrite", False),
         "workers": values["workers"] or 1,
     }
     if not issubclass(task, Run):
         request |= {"frames": values["frames"], "film": film_of(values).model_dump(mode="json")}
+    if values.get("after"):
+        request["after"] = values["after"]
     if values.get("submit_once"):
         request["token"] = values["submit_once"]
     return request

@@ -8,11 +8,13 @@ from typing import Any, Final
 import click
 
 from farm.cli.job_options import effect_options, run_options
-from farm.cli.options import describe_refusal, options_of, values_of
-from farm.cli.root import plugins_dir_of, registry_of
+from farm.cli.options import describe_refusal, options_of, with_values_left_out
+from farm.cli.presets import preset_option
+from farm.cli.root import plugins_dir_of, registry_of, shows_traceback
 from farm.cli.running import Running
+from farm.cli.starting_point import params_of, with_defaults
 from farm.errors import BadParameter, UserError
-from farm.host.task import Run, Task
+from farm.host.task import Effect, Run, Task
 from farm.host.vetting import validate_params
 from farm.model.job import FilmOptions, JobSpec, Plan
 from farm.settings import available_cores
@@ -30,6 +32,10 @@ class TaskCommand(click.Command):
     """A command that lists the task's own options before the common ones in its help."""
 
     own: Sequence[click.Option] = ()
+    task: type[Task]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_values_left_out(self.task, args))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         common = [param for param in self.get_params(ctx) if param not in self.own]
@@ -56,16 +62,21 @@ def task_command(task: type[Task]) -> click.Command:
         help=inspect.cleandoc(task.__doc__ or ""),
         epilog=None if issubclass(task, Run) else INPUT,
     )
-    command.own = own
+    command.own, command.task = own, task
     return command
 
 
 def common_options(task: type[Task]) -> list[click.Parameter]:
     """Return the options of a task's command that are not its own."""
-    return run_options() if issubclass(task, Run) else effect_options()
+    if issubclass(task, Effect):
+        return [*effect_options(), preset_option(task)]
+    return run_options()
 
 
 def _run(context: click.Context, task: type[Task], values: dict[str, Any]) -> int:
+    if values["resume"] and values.get("overwrite"):
+        raise UserError("--resume and --overwrite exclude each other; leave one of them out")
+    values = with_defaults(context, values)
     if values["server"]:
         from farm.cli.submit import submit_job
 
@@ -79,16 +90,41 @@ def _run(context: click.Context, task: type[Task], values: dict[str, Any]) -> in
         metrics_port=values["metrics_port"],
         live_port=values.get("live"),
         plugins_dir=folder and folder.absolute(),
+        shows_traceback=shows_traceback(context),
         command=context.meta.get(COMMAND) or ["farm", *sys.argv[1:]],
     )
     try:
         spec = _spec(task, values, running)
+        if values.get("preview"):
+            from farm.cli.preview import preview
+
+            return preview(registry_of(context), spec)
+        if values["dry_run"]:
+            from farm.cli.dry_run import dry_run
+
+            return dry_run(
+                registry_of(context),
+                spec,
+                resume=values["resume"],
+                workers=values["workers"] or 1,
+                is_json=values["json"],
+            )
         from farm.cli.render import render
 
         return render(registry_of(context), spec, running)
     except BadParameter as error:
         refusal = describe_refusal(task.Params, error)
         raise UserError(f"{refusal}; see `{context.command_path} --help`") from None
+
+
+def spec_of_words(context: click.Context, name: str, words: Sequence[str]) -> JobSpec:
+    """Return the job that the words of a task's command describe. Raises UserError."""
+    task = registry_of(context).task(name)
+    with task_command(task).make_context(name, [*words], parent=context.find_root()) as command:
+        try:
+            return _spec(task, with_defaults(command, command.params), Running())
+        except BadParameter as error:
+            raise UserError(describe_refusal(task.Params, error)) from None
 
 
 def film_of(values: Mapping[str, Any]) -> FilmOptions:
@@ -104,7 +140,7 @@ def film_of(values: Mapping[str, Any]) -> FilmOptions:
 
 
 def _spec(task: type[Task], values: dict[str, Any], running: Running) -> JobSpec:
-    params = validate_params(task, values_of(task.Params, values))
+    params = validate_params(task, params_of(task, values))
     threads = values["threads"] or (1 if running.is_pooled else available_cores())
     return JobSpec(
         task=task.name,
@@ -118,8 +154,10 @@ def _spec(task: type[Task], values: dict[str, Any], running: Running) -> JobSpec
             seed=values["seed"],
             threads=threads,
             precision=values["precision"],
+            size=values.get("size"),
         ),
         priority=values["priority"],
         keeps_going=values["keep_going"],
+        overwrite=values.get("overwrite", False),
         workers=running.workers_per_unit,
     )

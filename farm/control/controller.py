@@ -23,10 +23,13 @@ from farm.control.decisions import Decisions
 from farm.control.heart import beating
 from farm.control.inbox import Inbox
 from farm.control.patience import Patience
+from farm.control.retrying import chosen_units, gone
 from farm.control.submissions import Submissions
+from farm.control.working_files import WorkingFiles
 from farm.errors import (
     BadOutput,
     BadParameter,
+    Conflict,
     JobEnded,
     JobHeld,
     LedgerUnavailable,
@@ -38,8 +41,8 @@ from farm.host.executor import Executor
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import (
-    Event,
-    News,
+    FilesMoved,
+    JobReopened,
     PriorityChanged,
     RetryWanted,
     Stopping,
@@ -47,8 +50,15 @@ from farm.model.events import (
     WantedChanged,
 )
 from farm.model.history import RestoredUnit
-from farm.model.job import MOST_URGENT, Job, JobSpec, Wanted
-from farm.model.messages import NoWorkers, WorkerJoined, WorkerLost
+from farm.model.job import MOST_URGENT, Job, JobSpec, JobState, Wanted
+from farm.model.messages import (
+    NoWorkers,
+    UnitCancelled,
+    UnitFailed,
+    UnitSucceeded,
+    WorkerJoined,
+    WorkerLost,
+)
 from farm.model.unit import Unit
 from farm.planning.submission import Notify, Planner, Submission, new_id
 from farm.process import BEAT_SECONDS
@@ -103,11 +113,15 @@ class Controller:
 
         self._planner = make_planner(self._announce)
         self._submissions = Submissions(
-            partial(make_planner, self._announce_later),
+            make_planner,
+            ledger,
             self._claims,
             self._inbox,
-            self._store_job,
-            lambda planned: self._start(planned.job, planned.units),
+            self._patience,
+            start=self._start,
+            announce=self._announce,
+            state=self._state_of,
+            now=self._clock.time,
         )
         self._jobs: deque[str] = deque(maxlen=REMEMBERED_JOBS)
         self._last_beat, self._attention = -BEAT_SECONDS, Attention()
@@ -118,15 +132,23 @@ class Controller:
     # Asked by any thread
 
     def submit(self, spec: JobSpec, *, resume: bool = False, token: str = "") -> Future[Job]:
-        """Let a spec be planned beside the loop and become a job, which the future returns.
+        """Store a spec as a job, and let it be planned beside the loop; the future returns it planned.
 
-        The future raises UserError if it is refused, and then nothing has changed. resume: skip frames
-        that an equal job finished and whose files have not changed since. token: whoever submits a
-        task again with the same one gets the same job, also from another farm on this ledger.
+        The future raises UserError if it is refused, and then nothing has changed, unless somebody
+        gave up waiting; see accept. resume: skip frames that an equal job finished and whose files have
+        not changed since. token: whoever submits a task again with the same one gets the same job,
+        also from another farm on this ledger.
         """
         answer: Future[Job] = Future()
         self._inbox.post(partial(self._accept, spec, answer, resume=resume, token=token), answer)
         return answer
+
+    def accept(self, answer: Future[Job]) -> None:
+        """Let a future of submit return the job at once, though it may still be planned.
+
+        The job stays from then on: if it is refused, it has failed, with the reason.
+        """
+        self._inbox.post(partial(self._submissions.keep, answer))
 
     def want(self, job: str, wanted: Wanted) -> Future[Job]:
         """Set what the user wants a job to do: run, pause or stop. The future raises UnknownName."""
@@ -139,23 +161,46 @@ class Controller:
         """
         return self._inbox.ask(partial(self._prioritise, job, priority))
 
-    def retry(self, job: str, units: Sequence[str] = ()) -> Future[Job]:
-        """Try quarantined units of a job again that has not ended. The future raises UserError.
+    def retry(
+        self, job: str, units: Sequence[str] = (), *, frames: str = "", redo: bool = False
+    ) -> Future[Job]:
+        """Try units of a job again that failed, and what needs them; a job that has ended goes on.
 
-        units: names; all of them if none is named.
+        units: names. frames: a range, as of JobSpec; stills count from 1 in their order. All units
+        that failed if neither is given. redo: those that succeeded are made again too. The future raises
+        UserError: BadOutput if another job writes the same files, Conflict if there is nothing to try.
         """
-        return self._inbox.ask(partial(self._retry, job, tuple(units)))
+        return self._inbox.ask(partial(self._retry, job, tuple(units), frames, redo=redo))
 
     def job(self, job: str) -> Job:
         """Return a job in its current state. Raises UnknownName."""
         try:
             current = self.scheduler.job(job)
         except UnknownName:
-            if (stored := self._ledger.job(job)) is None:
+            coming = self._submissions.find(job) or self._ledger.job(job)
+            if coming is None:
                 raise
-            return stored
+            return coming
         lost = self._decisions.lost
         return replace(current, reason=lost[job]) if job in lost else current
+
+    def why(self, job: str) -> str:
+        """Return in words what a job waits for; empty if it waits for nothing. Raises UnknownName."""
+        current = self.job(job)
+        if current.state.is_final:
+            return ""
+        if self._decisions.are_pending and self._patience.trouble:
+            return f"the ledger {self._patience.trouble}; the farm tries again"
+        if current.state is JobState.PLANNING:
+            return current.reason or "its inputs are read to plan it"
+        if job in self._decisions:
+            return self.scheduler.waits_for(job)
+        return "another farm runs it, or has died and will be followed by the next one"
+
+    def _state_of(self, job: str) -> JobState | None:
+        with suppress(UnknownName):
+            return self.job(job).state
+        return None
 
     # Called by the loop's thread
 
@@ -180,7 +225,7 @@ class Controller:
         """Resume every unfinished job in the ledger whose farm is dead, for example after a crash."""
         self._beat()
         names = [job.id for job in self._ledger.unfinished()]
-        return [self._start(*taken) for name in names if (taken := self._take(name))]
+        return [taken for name in names if (taken := self._take(name))]
 
     def run(self, is_stopped: Callable[[], bool] = lambda: False) -> list[Job]:
         """Run until every job has ended or is_stopped returns true; return the jobs.
@@ -246,12 +291,30 @@ class Controller:
             with suppress(UnknownName):
                 answer.set_result(self.job(name))
                 return
-        self._submissions.add(name, spec, self._clock.time(), answer, resume=resume)
+        try:
+            self._check_earlier(spec)
+        except UnknownName as error:
+            answer.set_exception(error)
+            return
+        if name not in self._submissions:
+            now = self._clock.time()
+            job = Job(name, spec, now, JobState.PLANNING, since=now)
+            self._insist(partial(self._ledger.submit, job, resume=resume))
+            self._submissions.enter(job, resume=resume, is_kept=False)
+        self._submissions.wait(name, answer)
+
+    def _check_earlier(self, spec: JobSpec) -> None:
+        """Raise UnknownName if a job is to wait for one that is not there yet."""
+        for name in spec.after:
+            self.job(name)
 
     def _store_job(self, submission: Submission) -> None:
         """Store a planned job. Raises UserError before anything is stored."""
+        self._insist(partial(self._add, submission))
+
+    def _insist(self, write: Callable[[], None]) -> None:
         self._beat()
-        self._patience.insist(partial(self._add, submission), ADD_SECONDS)
+        self._patience.insist(write, ADD_SECONDS)
 
     def _add(self, submission: Submission) -> None:
         job, units, before = submission.job, submission.units, submission.replaces
@@ -263,12 +326,12 @@ class Controller:
     def _claim(self, job: str, units: Sequence[Unit]) -> None:
         self._claims.take(job, units, self._clock.time())
 
-    def _take(self, name: str) -> tuple[Job, list[RestoredUnit]] | None:
-        """Own a job of a dead farm and return it with its units; None if its farm lives.
+    def _take(self, name: str) -> Job | None:
+        """Own a job of a dead farm and go on with it; return None if its farm lives.
 
         A job that this farm has lost is left to others: its own workers may still write it.
         """
-        if name in self._decisions or name in self._decisions.lost:
+        if any(name in ours for ours in (self._decisions, self._decisions.lost, self._submissions)):
             return None
         records = self._ledger.units(name)
         try:
@@ -277,8 +340,12 @@ class Controller:
         except (BadOutput, JobEnded, JobHeld):
             self._claims.release(name)
             return None
-        # as it is now: until it was taken, its farm may have changed it
-        return self.job(name), [record.restored for record in self._ledger.units(name)]
+        job = self.job(name)  # as it is now: until it was taken, its farm may have changed it
+        if job.state is JobState.PLANNING:
+            self._claims.release(name)
+            self._submissions.enter(job, resume=self._ledger.resumes(name))
+            return job
+        return self._start(job, [record.restored for record in self._ledger.units(name)])
 
     def _start(self, job: Job, units: Iterable[RestoredUnit]) -> Job:
         units = tuple(units)
@@ -286,28 +353,56 @@ class Controller:
         self._decisions.start(job, units)
         return self.job(job.id)
 
-    def _change(self, job: str, event: Event) -> Job:
+    def _change(self, job: str, event: WantedChanged | PriorityChanged) -> Job:
         """Let an event change a job, unless it has ended. Raises UnknownName."""
         current = self.job(job)
         if current.state.is_final:
             return current
-        if job not in self._decisions:
-            raise UserError(f"job {job} belongs to another farm; ask that one")
+        if job in self._submissions:
+            return self._submissions.change(job, event)
+        self._check_ours(job)
         self._decisions.handle(event)
         return self.job(job)
+
+    def _check_ours(self, job: str) -> None:
+        if job not in self._decisions:
+            raise UserError(f"job {job} belongs to another farm; ask that one")
 
     def _prioritise(self, job: str, priority: int) -> Job:
         if not 0 <= priority <= MOST_URGENT:
             raise BadParameter("priority", f"{priority} is not in 0 to {MOST_URGENT}")
         return self._change(job, PriorityChanged(job, priority))
 
-    def _retry(self, job: str, units: tuple[str, ...]) -> Job:
-        current = self._change(job, RetryWanted(job, units))
+    def _retry(self, job: str, units: tuple[str, ...], frames: str, *, redo: bool) -> Job:
+        current = self.job(job)
+        if job in self._submissions:
+            return current
         if current.state.is_final:
-            raise UserError(
-                f"job {job} has ended; submit it again with --resume to retry what failed"
-            )
-        return current
+            ended = tuple(record.restored for record in self._ledger.units(job))
+            known = [(restored.unit, restored.state) for restored in ended]
+            names = chosen_units(job, known, units, frames, redo=redo)
+            return self._reopen(current, ended, RetryWanted(job, names, redo))
+        self._check_ours(job)
+        known = self.scheduler.units(job)
+        names = chosen_units(job, known, units, frames, redo=redo)
+        self._decisions.handle(RetryWanted(job, names, redo, gone(known)))
+        return self.job(job)
+
+    def _reopen(self, job: Job, units: tuple[RestoredUnit, ...], wish: RetryWanted) -> Job:
+        """Own a job that has ended, claim its outputs again, and let units of it be tried again."""
+        if job.id in self._decisions.lost:
+            raise Conflict(f"job {job.id}: {self._decisions.lost[job.id]}; ask that farm")
+        try:
+            self._claim(job.id, [restored.unit for restored in units])
+            self._ledger.reopen(job.id, self._clock.time())
+            working = WorkingFiles(units)
+            wish = replace(wish, gone=gone([(each.unit, each.state) for each in units]))
+        except BaseException:
+            self._claims.release(job.id)
+            raise
+        self._jobs.append(job.id)
+        self._decisions.reopen(JobReopened(job, units, wish), working)
+        return self.job(job.id)
 
     # The loop
 
@@ -324,10 +419,16 @@ class Controller:
             self._patience.wait()
             self._decisions.carry_out()
             return
+        self._submissions.take_in()
         messages = self._executor.poll(POLL_SECONDS)
         for message in messages:
             if isinstance(message, NoWorkers | WorkerJoined):
                 self._lack = message.reason if isinstance(message, NoWorkers) else ""
+            if (
+                isinstance(message, UnitSucceeded | UnitFailed | UnitCancelled)
+                and message.transfers
+            ):
+                self._announce(FilesMoved(message.transfers))
         may_judge = self._attention.listen(self._clock.time())
         self._decisions.handle(*messages, *([Tick()] if may_judge else []))
         self._tell_demand()
@@ -348,7 +449,7 @@ class Controller:
         self._show_life()
         for job, reason in self._claims.beat():
             if job in self._submissions:
-                self._submissions.refuse(job, UserError(f"{reason}; submit the job again"))
+                self._submissions.lose(job, reason)
             else:
                 self._decisions.lose(job, reason)
 
@@ -357,7 +458,3 @@ class Controller:
         with suppress(LedgerUnavailable):
             self._ledger.beat(self._clock.time())
         self._claims.touch()
-
-    def _announce_later(self, event: News) -> None:
-        """Announce from the loop's thread. Called by any other."""
-        self._inbox.post(partial(self._announce, event))

@@ -10,7 +10,7 @@ from farm.model.events import Progressed
 from farm.model.messages import TrainingFigures
 
 if TYPE_CHECKING:
-    from farm.control.metrics import MetricSpec
+    from farm.control.metrics_table import MetricSpec
 
 MOST_LOSSES: Final = 16
 """Losses that are exported for a task; a run names them as it likes."""

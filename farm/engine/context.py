@@ -54,10 +54,18 @@ def to_array(image: Tensor) -> np.ndarray:
     return image[0].permute(1, 2, 0).to("cpu", torch.float32).numpy()
 
 
+def _seed_of(seed: int, frame: str) -> int:
+    if not frame:
+        return seed
+    digest = hashlib.sha256(f"{seed}/{frame}".encode()).digest()
+    return int.from_bytes(digest[:8]) >> 1
+
+
 class FrameContext:
     """The context of one frame; implements farm.host.context.Context.
 
-    frame: a name that, combined with the plan's seed, gives the frame's seed. files: of the job,
+    frame: what tells its random choices from those of other frames of one plan; empty for the plan's
+    own seed. files: of the job,
     with the content they had when it was submitted; read checks those it reads itself. follow: returns what
     follows a run in a folder. After the render,
     tiles and overlap_pixels are the number of tile passes and of pixels computed more than once;
@@ -89,8 +97,7 @@ class FrameContext:
         self.world = world
         self._files, self._follow = files or KnownFiles(), follow
         self._done, self._note = 0.0, ""
-        digest = hashlib.sha256(f"{plan.seed}/{frame}".encode()).digest()
-        self._seed = int.from_bytes(digest[:8]) >> 1
+        self._seed = _seed_of(plan.seed, frame)
         self.tiles = 0
         self.overlap_pixels = 0
         self.networks_used: dict[str, str] = {}

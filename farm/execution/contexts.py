@@ -53,7 +53,7 @@ class ContextFactory:
     ) -> "FrameContext":
         """Return a context.
 
-        frame: the name that the seed is derived from. files: of the order. world: the workers that
+        frame: tells its seed from those of others; empty for the plan's own. files: of the order. world: the workers that
         share the unit; None if there are no others. follow: returns what follows a run.
         """
         from farm.engine.context import FrameContext

@@ -17,6 +17,7 @@ from farm.errors import (
     UserError,
     WorkerDied,
 )
+from farm.host.blame import describe, one_line, with_type
 from farm.model.messages import Failure, Hold, Reason
 from farm.storage import write_error
 
@@ -71,7 +72,7 @@ def classify(error: BaseException) -> Failure:
     trace = "" if reason is Reason.USER_ERROR else "".join(traceback.format_exception(error))
     return Failure(
         reason,
-        _one_line(error) if isinstance(error, FarmError) else _with_type(error),
+        one_line(error) if isinstance(error, FarmError) else with_type(error),
         is_fatal=reason is Reason.USER_ERROR,
         traceback=trace[-_TRACEBACK_CHARACTERS:],
         hold=next((hold for kind, hold in _HOLDS if isinstance(error, kind)), None),
@@ -88,9 +89,9 @@ def storage_errors(url: str) -> Iterator[None]:
     except MemoryError as error:
         raise DeviceMemory("this machine", url) from error
     except OSError as error:
-        raise StorageFailed(url, error.strerror or _with_type(error)) from error
+        raise StorageFailed(url, error.strerror or with_type(error)) from error
     except Exception as error:
-        raise FarmBug(f"{url}: {_with_type(error)}") from error
+        raise FarmBug(f"{url}: {with_type(error)}") from error
 
 
 @contextmanager
@@ -126,9 +127,9 @@ def farm_call(call: Callable[P, T], device: str) -> Callable[P, T]:
         except FarmError:
             raise
         except _MISTAKES as error:
-            raise FarmBug(_with_type(error)) from error
+            raise FarmBug(with_type(error)) from error
         except Exception as error:
-            reason = f"lost contact with the farm: {_with_type(error)}"
+            reason = f"lost contact with the farm: {with_type(error)}"
             raise WorkerDied(f"on {device}", reason) from error
 
     return guarded
@@ -146,31 +147,12 @@ def plugin_errors(task: str, device: str) -> Iterator[None]:
         raise
     except BaseException as error:
         if _is_out_of_memory(error):
-            raise DeviceMemory(device, _one_line(error)) from error
-        raise PluginError(task, f"{_with_type(error)} ({_location(error)})") from error
+            raise DeviceMemory(device, one_line(error)) from error
+        raise PluginError(task, describe(error)) from error
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    text = _one_line(error).lower()
+    text = one_line(error).lower()
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(phrase in text for phrase in _OUT_OF_MEMORY)
     )
-
-
-def _location(error: BaseException) -> str:
-    """Return the file and line that raised the error."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{last.filename.rsplit('/', 1)[-1]}, line {last.lineno}"
-
-
-def _with_type(error: BaseException) -> str:
-    line = _one_line(error)
-    return f"{type(error).__name__}: {line}" if line else type(error).__name__
-
-
-def _one_line(error: BaseException) -> str:
-    try:
-        text = " ".join(str(error).split())
-    except BaseException:  # noqa: BLE001 - a plugin's error may be broken, too
-        text = "its message cannot be shown"
-    return text if len(text) <= 300 else text[:297] + "..."

@@ -15,7 +15,7 @@ from farm.execution.runner import IsCancelled, ReportProgress
 from farm.execution.timing import timed
 from farm.model.messages import Figures, Order
 from farm.model.work import Blend, Encode, Join, Picture
-from farm.storage import FileDigests, KnownFiles
+from farm.storage import FileDigests, KnownFiles, size_of
 
 if TYPE_CHECKING:
     from farm.engine.world import World
@@ -47,22 +47,29 @@ class Finisher:
             source_sha256 = _film_digest(order, files)
             match order.unit.work:
                 case Blend() as work:
-                    target_sha256 = self._blend(order, work, files)
+                    target_sha256, pixels = self._blend(order, work, files)
                 case Encode() as work:
-                    target_sha256 = self._encode(order, work, files, report, is_cancelled)
+                    target_sha256, pixels = self._encode(order, work, files, report, is_cancelled)
                 case Join() as work:
-                    target_sha256 = _join(order, work, files, report, is_cancelled)
+                    target_sha256, pixels = _join(order, work, files, report, is_cancelled), 0
                 case _:
                     raise FarmBug(
                         f"{order.unit.name} was given to a worker that only finishes films"
                     )
-        return Figures(seconds=seconds, source_sha256=source_sha256, target_sha256=target_sha256)
+        return Figures(
+            seconds=seconds,
+            source_sha256=source_sha256,
+            target_sha256=target_sha256,
+            target_bytes=size_of(order.unit.target) if pixels else 0,
+            target_pixels=pixels,
+        )
 
     def close(self) -> None:
         """Close open films."""
         self._source.close()
 
-    def _blend(self, order: Order, work: Blend, files: KnownFiles) -> str:
+    def _blend(self, order: Order, work: Blend, files: KnownFiles) -> tuple[str, int]:
+        """Write the picture, and return its SHA-256 and its pixels."""
         from farm.media import read_record, write_still
 
         picture = _without_missing(work.picture, order.missing)
@@ -70,7 +77,7 @@ class Finisher:
             raise UserError("the frame was not rendered")
         record = read_record(picture.files[0][1]) or {}
         frame = replace(self._cross_fade(picture, files), depth=work.depth)
-        return write_still(order.unit.target, frame, record)
+        return write_still(order.unit.target, frame, record), _pixels(frame)
 
     def _encode(
         self,
@@ -79,21 +86,26 @@ class Finisher:
         files: KnownFiles,
         report: ReportProgress,
         is_cancelled: IsCancelled,
-    ) -> str:
+    ) -> tuple[str, int]:
+        """Write the part, and return its SHA-256 and the pixels of all its frames."""
         from farm.media import read_record
         from farm.media.film import encode_part
 
-        pictures = _fill_gaps(work.pictures, order.missing)
+        pictures, pixels = _fill_gaps(work.pictures, order.missing), 0
 
         def frames() -> "Iterator[tuple[int, int, Frame]]":
+            nonlocal pixels
             for done, (planned, picture) in enumerate(zip(work.pictures, pictures, strict=True)):
                 if is_cancelled():
                     raise Cancelled
                 report(done / len(pictures), "encoding", 0)
-                yield planned.time, planned.duration, self._cross_fade(picture, files)
+                frame = self._cross_fade(picture, files)
+                pixels += _pixels(frame)
+                yield planned.time, planned.duration, frame
 
         record = read_record(pictures[0].files[0][1]) or {}
-        return encode_part(order.unit.target, work.form, frames(), record)
+        sha256 = encode_part(order.unit.target, work.form, frames(), record)
+        return sha256, pixels
 
     def _cross_fade(self, picture: Picture, files: KnownFiles) -> "Frame":
         """Return the frame of a picture, cross-faded if the picture has two files."""
@@ -107,6 +119,10 @@ class Finisher:
         source, _ = self._source.read(picture.source, picture.moment, files)
         pixels = cross_fade(first.pixels, others[0].pixels, picture.share, source.pixels)
         return replace(first, pixels=pixels)
+
+
+def _pixels(frame: "Frame") -> int:
+    return int(frame.pixels.shape[0] * frame.pixels.shape[1])
 
 
 def _film_digest(order: Order, files: KnownFiles) -> str:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from farm.host.context import Context
 from farm.host.task import NetworkParams, Task
+from farm.media.blank import is_blank
 from farm.model.messages import Order
-from farm.model.work import Join
+from farm.model.work import Join, Render, Work
 from farm.storage import is_remote, name
 
 if TYPE_CHECKING:
@@ -79,9 +80,9 @@ def provenance(
     return {
         "task": order.task,
         "params": dict(params),
-        "plan": order.plan.model_dump(mode="json"),
-        "source": {"name": order.unit.name, "sha256": source_sha256},
-        "seed": context.seed,
+        "plan": order.plan.model_dump(mode="json", exclude_none=True),
+        "source": {"name": _source_name(order.unit.source), "sha256": source_sha256},
+        **_frame(order.unit.work),
         "networks": dict(sorted(networks.items())),
         "device": device_kind(str(context.device)),
         "versions": {"farm": farm.__version__, "torch": torch_version()},
@@ -90,18 +91,32 @@ def provenance(
     }
 
 
+def _frame(work: Work) -> dict[str, object]:
+    """Return the number of a frame of a film, from 1."""
+    if isinstance(work, Render) and (work.moment or work.seed):
+        return {"frame": work.number + 1}
+    return {}
+
+
+def _source_name(source: str) -> str:
+    return source if is_blank(source) else name(source)
+
+
 def film_provenance(
     order: Order, work: Join, first: Mapping[str, object], source_sha256: str
 ) -> dict[str, object]:
     """Return the record of a film. first: of its first frame, from which it takes what all share."""
     if not first:
         return {}
-    shared = {key: value for key, value in first.items() if key not in {"seed", "alpha"}}
-    film = order.film
+    shared = {key: value for key, value in first.items() if key not in {"frame", "alpha"}}
+    film, source = order.film, order.unit.source
+    if source:
+        shared["source"] = {"name": name(source), "sha256": source_sha256}
+    rate = {} if film.rate is None else {"rate": str(film.rate)}
     return shared | {
-        "source": {"name": order.unit.name.rpartition("/")[0], "sha256": source_sha256},
         "depth": work.form.depth,
         "film": {
+            **rate,
             "coherence": film.coherence,
             "codec": work.form.codec,
             "quality": work.form.quality,

@@ -11,10 +11,12 @@ from farm.execution.provenance import named_params, provenance
 from farm.execution.runner import IsCancelled, ReportProgress
 from farm.execution.timing import timed
 from farm.host.task import Effect, Task
+from farm.model.job import Plan
 from farm.model.messages import Figures, Order
+from farm.model.size import sized
 from farm.model.specs import Previous
 from farm.model.work import Render
-from farm.storage import KnownFiles
+from farm.storage import KnownFiles, size_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,8 +62,10 @@ class Renderer:
         with timed(seconds, "load"), storage_errors(order.unit.source):
             files = self._contexts.known_files(order.files)
             frame, digest = self._source.read(order.unit.source, work.moment, files)
+            if not order.unit.needs or work.before:  # else it continues a frame that has its size
+                frame = _at_size(frame, work, order.plan)
             before = self._before(order, work, frame, files)
-        previous = before.warped(self._device, order.plan) if before else None
+        previous = before.previous(self._device, order.plan) if before else None
         context = self._make_context(
             order, work, previous, files, report=report, is_cancelled=is_cancelled, world=world
         )
@@ -76,13 +80,19 @@ class Renderer:
         record = provenance(order, named, context, digest, rendered)
         with timed(seconds, "write"), output_errors(order.unit.target):
             target_sha256 = _write(order, rendered, record)
+        pixels, stays = (
+            rendered.pixels.shape[0] * rendered.pixels.shape[1],
+            not order.unit.is_working,
+        )
         return Figures(
             seconds=seconds,
-            pixels=rendered.pixels.shape[0] * rendered.pixels.shape[1],
+            pixels=pixels,
             overlap_pixels=context.overlap_pixels,
             tiles=context.tiles,
             source_sha256=digest,
             target_sha256=target_sha256,
+            target_bytes=size_of(order.unit.target) if stays else 0,
+            target_pixels=pixels if stays else 0,
         )
 
     def _make_context(
@@ -98,7 +108,7 @@ class Renderer:
     ) -> "FrameContext":
         return self._contexts.make(
             order.plan,
-            work.seed or order.unit.name,
+            work.seed,
             report,
             is_cancelled,
             number=work.number,
@@ -118,7 +128,10 @@ class Renderer:
         from farm.media import read_still
 
         source, _ = self._source.read(work.before.source, work.before.moment, files)
-        return FrameBefore(source.pixels, read_still(work.before.target).pixels, frame.pixels)
+        source = _at_size(source, work, order.plan)
+        rendered = read_still(work.before.target).pixels
+        has_flow = order.film.coherence == "flow"
+        return FrameBefore(source.pixels, rendered, frame.pixels, has_flow=has_flow)
 
     def _render(
         self,
@@ -133,9 +146,16 @@ class Renderer:
 
         image = to_tensor(frame.pixels, self._device, order.plan)
         pixels = to_array(check_rendered(order.task, effect.render(image, context)))
-        if before:
+        if before and order.film.coherence == "flow":
             pixels = before.lead_to(pixels, effect)
         return replace(frame, pixels=pixels, alpha=_fit_alpha(frame.alpha, *pixels.shape[:2]))
+
+
+def _at_size(frame: "Frame", work: Render, plan: Plan) -> "Frame":
+    from farm.media.resample import resample
+
+    height, width = frame.pixels.shape[:2]
+    return resample(frame, *(work.shape or sized(plan.size, height, width)))
 
 
 def _write(order: Order, frame: "Frame", record: dict[str, object]) -> str:

@@ -146,7 +146,7 @@ def attempt(
         with storage.fenced(order.unit.target):
             figures = runner.run(order, report, is_cancelled, world)
     except Cancelled:
-        return UnitCancelled(name, order.token)
+        return UnitCancelled(name, order.token, storage.take_transfers())
     except BaseException as error:  # noqa: BLE001 - every error is reported, or the job would hang
-        return UnitFailed(name, order.token, classify(error))
-    return UnitSucceeded(name, order.token, figures)
+        return UnitFailed(name, order.token, classify(error), storage.take_transfers())
+    return UnitSucceeded(name, order.token, figures, storage.take_transfers())

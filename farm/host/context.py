@@ -51,7 +51,7 @@ class Context(Protocol):
 
     @property
     def previous(self) -> Previous | None:
-        """The previous rendered frame of a coherent film, warped to match this one.
+        """The previous rendered frame of a coherent film, warped to match this one, and as it was.
 
         None for a still, at the start of a shot or segment, and if the previous frame failed.
         """

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
@@ -19,7 +19,7 @@ from farm.errors import PluginError, UserError
 GROUP: Final = "farm.plugins"
 DISTRIBUTION: Final = "neural-render-farm"
 
-State = Literal["loaded", "failed", "blocked"]
+State = Literal["loaded", "failed", "blocked", "hidden"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Plugin:
     """A plugin and its state, as ``farm plugins`` lists it.
 
     source: its distribution, or its file in the plugins folder. tasks: names of the tasks it
-    provides. reason, traceback: why it was not loaded.
+    provides. reason, traceback: why it was not loaded. A hidden one is never imported, since another
+    distribution of its name comes first on sys.path.
     """
 
     name: str
@@ -58,12 +59,12 @@ def installed() -> Iterator[Candidate]:
         is_damaged = os.sep in plugin.source  # a folder instead of a name
         return plugin.source != DISTRIBUTION, is_damaged, plugin.source, plugin.name
 
-    found = [candidate for each in _unshadowed() for candidate in _candidates(*each)]
+    found = [candidate for each in _in_order() for candidate in _candidates(*each)]
     yield from sorted(found, key=rank)
 
 
-def _unshadowed() -> Iterator[tuple[Distribution, str]]:
-    """Yield distributions as imports find them: the first of each name on sys.path.
+def _in_order() -> Iterator[tuple[Distribution, str, State]]:
+    """Yield distributions as imports find them: of each name, the first on sys.path hides the others.
 
     Each comes with what is wrong with it, such as another one of its name in the same folder.
     """
@@ -75,12 +76,12 @@ def _unshadowed() -> Iterator[tuple[Distribution, str]]:
         name = folder.name.partition("-")[0].lower()
         other = first.setdefault(name, folder)
         if other == folder:
-            yield distribution, ""
+            yield distribution, "", "loaded"
         elif other.parent == folder.parent:
-            yield (
-                distribution,
-                f"it is also installed as {other}; uninstall both and install it again",
-            )
+            fault = f"it is also installed as {other}; uninstall both and install it again"
+            yield distribution, fault, "failed"
+        elif not other.samefile(folder):
+            yield distribution, f"{other} comes first on sys.path; uninstall one", "hidden"
 
 
 def _folder(distribution: Distribution) -> Path:
@@ -88,8 +89,11 @@ def _folder(distribution: Distribution) -> Path:
     return Path(str(getattr(distribution, "_path", distribution.locate_file("unknown"))))
 
 
-def _candidates(distribution: Distribution, fault: str) -> list[Candidate]:
-    """Return the distribution's plugins, failed ones if it is damaged."""
+def _candidates(distribution: Distribution, fault: str, state: State) -> list[Candidate]:
+    """Return the distribution's plugins, failed ones if it is damaged.
+
+    state: hidden if imports do not find it. fault: why it is not loaded.
+    """
     folder = _folder(distribution)
     try:
         if f"[{GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
@@ -106,7 +110,8 @@ def _candidates(distribution: Distribution, fault: str) -> list[Candidate]:
     if not (name and version):
         fault = fault or "its METADATA is missing or damaged; install it again"
     if fault:
-        return [_damaged(point.name, version, folder, fault) for point in points]
+        damaged = [_damaged(point.name, version, folder, fault) for point in points]
+        return [_hidden(each, fault) for each in damaged] if state == "hidden" else damaged
     return [Candidate(Plugin(point.name, version, name), point.load) for point in points]
 
 
@@ -115,6 +120,10 @@ def _damaged(name: str, version: str, folder: Path, reason: str) -> Candidate:
         raise PluginError(name, reason)
 
     return Candidate(Plugin(name, version, str(folder)), load)
+
+
+def _hidden(candidate: Candidate, reason: str) -> Candidate:
+    return replace(candidate, plugin=replace(candidate.plugin, state="hidden", reason=reason))
 
 
 def files_in(folder: Path | None) -> Iterator[Candidate]:

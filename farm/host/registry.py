@@ -18,6 +18,7 @@ import pluggy
 
 from farm.errors import PluginError, UnknownName, UserError
 from farm.host import hookspecs
+from farm.host.blame import describe
 from farm.host.discovery import Candidate, Plugin, files_in, installed
 from farm.host.executor import ExecutorFactory
 from farm.host.interrupts import signals_pass
@@ -55,10 +56,12 @@ class HookRelay:
 
     def __init__(self) -> None:
         self._managers: dict[str, pluggy.PluginManager] = {}
+        self._callers: dict[str, dict[str, pluggy.HookCaller]] = {}
 
     def add(self, name: str, manager: pluggy.PluginManager) -> None:
         """Include the plugin in all further calls."""
         self._managers[name] = manager
+        self._callers.clear()
 
     def __getattr__(self, hook: str) -> Callable[..., None]:
         if hook not in HOOKS:
@@ -77,22 +80,29 @@ class HookRelay:
         refusals: list[UserError] | None = None,
         **arguments: object,
     ) -> Iterator[Answer]:
-        """Yield each plugin's answer to a hook, in the order the plugins were loaded.
+        """Yield the answer of each plugin that implements a hook, in the order they were loaded.
 
         check: returns an answer in its final form, or raises if it breaks the hook's contract.
         refusals: receives UserErrors, which are then not logged.
         """
-        for name, manager in self._managers.items():
+        for name, caller in self._implementing(hook).items():
             answers: list[Answer] = []
             with signals_pass():
                 try:
-                    answers.append(check(getattr(manager.hook, hook)(**arguments)))
+                    answers.append(check(caller(**arguments)))
                 except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
                     if refusals is not None and isinstance(error, UserError):
                         refusals.append(error)
                     else:
-                        log.warning("%s", PluginError(name, f"{hook} raised {_describe(error)}"))
+                        log.warning("%s", PluginError(name, f"{hook} raised {_reason(error)}"))
             yield from answers
+
+    def _implementing(self, hook: str) -> dict[str, pluggy.HookCaller]:
+        """Return the plugins that implement a hook, with how to call it."""
+        if hook not in self._callers:
+            callers = {n: getattr(m.hook, hook) for n, m in self._managers.items()}
+            self._callers[hook] = {n: c for n, c in callers.items() if c.get_hookimpls()}
+        return self._callers[hook]
 
 
 @final
@@ -179,12 +189,11 @@ class Registry:
 
     def _add(self, candidate: Candidate, blocked: frozenset[str]) -> None:
         plugin = candidate.plugin
-        if plugin.name in self._plugins:
-            first = self._plugins[plugin.name].source
-            reason = (
-                f"{first} and {plugin.source} both provide a plugin {plugin.name!r}; remove one"
-            )
-            self._refused.append(replace(plugin, state="failed", reason=reason))
+        if plugin.state == "hidden":
+            self._refused.append(plugin)
+        elif plugin.name in self._plugins:
+            clash = _clash(self._plugins[plugin.name].source, plugin, "plugin", plugin.name)
+            self._refused.append(replace(plugin, state="failed", reason=clash.reason))
         elif plugin.name in blocked:
             self._plugins[plugin.name] = replace(
                 plugin, state="blocked", reason="listed in FARM_BLOCK_PLUGINS"
@@ -201,7 +210,7 @@ class Registry:
                 self._register(plugin, offer)
             except BaseException as error:  # noqa: BLE001 - a plugin may raise anything
                 trace = "" if isinstance(error, PluginError) else traceback.format_exc()
-                return replace(plugin, state="failed", reason=_describe(error), traceback=trace)
+                return replace(plugin, state="failed", reason=_reason(error), traceback=trace)
         self.hook.add(plugin.name, manager)
         return replace(plugin, tasks=tuple(offer.tasks))
 
@@ -217,13 +226,20 @@ class Registry:
         for kind, name in names:
             owner = self._owners.get((kind, name))
             if owner is not None:
-                reason = f"{owner} and {plugin.source} both provide the {kind} {name!r}; remove one"
-                raise PluginError(plugin.name, reason)
+                raise _clash(owner, plugin, kind, name)
         self._owners.update(dict.fromkeys(names, plugin.source))
         self._tasks.update(offer.tasks)
         self._networks.update(offer.networks)
         self._executors.update(offer.executors)
         add_schemes(offer.storage)
+
+
+def _clash(first: str, plugin: Plugin, kind: str, name: str) -> PluginError:
+    """Return the error for a name that is in use. It is logged, since what has the name still works."""
+    reason = f"{first} and {plugin.source} both provide the {kind} {name!r}; remove one"
+    clash = PluginError(plugin.name, reason)
+    log.warning("not loaded: %s", clash)
+    return clash
 
 
 def _describe_misspelt(blocked: str, plugins: Iterable[str]) -> str:
@@ -293,12 +309,5 @@ def _add_once(plugin: str, offers: dict[str, Any], kind: str, name: str, value: 
     offers[name] = value
 
 
-def _describe(error: BaseException) -> str:
-    """Return an error as one line that starts with its type, unless it is a PluginError."""
-    if isinstance(error, PluginError):
-        return error.reason
-    try:
-        text = " ".join(str(error).split())
-    except BaseException:  # noqa: BLE001 - a plugin's error may raise anything
-        text = ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _reason(error: BaseException) -> str:
+    return error.reason if isinstance(error, PluginError) else describe(error)

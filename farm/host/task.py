@@ -5,6 +5,7 @@ Imports no torch, so that plugin modules stay light.
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -13,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from farm.errors import UserError
 from farm.host.context import Context
 from farm.host.named_files import NAMES_FILE, named_files
+from farm.model.film import Coherence
 from farm.model.specs import Sampler
 
 if TYPE_CHECKING:
@@ -107,10 +109,14 @@ class Effect(Task):
     """A task that renders a picture from a picture.
 
     is_endless: each frame is rendered from the previous rendered frame, the first from the input.
-    --frames sets the number of frames.
+    --frames sets the number of frames. presets: named sets of parameters, for --preset.
+    coherence: what context.previous is in films at least, whatever --coherence says. previous: the previous
+    rendered frame as it was, without optical flow; nothing is blended in. flow: as with --coherence flow.
     """
 
     is_endless: ClassVar[bool] = False
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    coherence: ClassVar[Coherence] = "none"
 
     @property
     def continues_previous(self) -> bool:

@@ -12,11 +12,13 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from farm.errors import BadParameter
+from farm.host.blame import reworded
 from farm.host.task import Effect, Task, TaskParams
 
 COMMANDS: Final = frozenset(
     {
         "cancel",
+        "compare",
         "demo",
         "doctor",
         "evaluate",
@@ -46,6 +48,7 @@ COMMANDS: Final = frozenset(
 FLAGS: Final = frozenset(
     {
         "--address",
+        "--dry-run",
         "--help",
         "--json",
         "--keep-going",
@@ -72,9 +75,14 @@ EFFECT_FLAGS: Final = frozenset(
         "--coherence",
         "--depth",
         "--frames",
+        "--like",
         "--live",
+        "--overwrite",
+        "--preset",
+        "--preview",
         "--quality",
         "--rate",
+        "--size",
         "--strict",
         "--tile",
     }
@@ -100,7 +108,7 @@ def task_fault(task: object) -> str:
     """Return why the farm cannot offer this as a task, or an empty string if it can."""
     if not (isinstance(task, type) and issubclass(task, Task)):
         return f"{task!r} is not a Task subclass; farm_tasks must return classes, such as [Invert]"
-    return _name_fault(task) or _class_fault(task) or _flags_fault(task)
+    return _name_fault(task) or _class_fault(task) or _flags_fault(task) or _defaults_fault(task)
 
 
 def _name_fault(task: type[Task]) -> str:
@@ -143,6 +151,27 @@ def _flags_fault(task: type[Task]) -> str:
     return ""
 
 
+def _defaults_fault(task: type[Task]) -> str:
+    """Return the first default that its own field refuses, which pydantic checks only when it is given."""
+    fields = task.Params.model_fields
+    given = {name: _default(field) for name, field in fields.items() if not field.is_required()}
+    try:
+        task.Params.model_validate(given)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            name = str(next(iter(fault["loc"]), ""))
+            if name in given:
+                return (
+                    f"task {task.name!r}: the default of parameter {name!r} is refused: "
+                    f"{reworded(fault['msg'])}, not {given[name]!r}"
+                )
+    return ""
+
+
+def _default(field: FieldInfo) -> object:
+    return field.get_default(call_default_factory=True, validated_data={})
+
+
 def validate_params(task: type[Task], values: Mapping[str, object]) -> TaskParams:
     """Return the task's parameters, with defaults. Raises BadParameter for the first invalid one."""
     try:
@@ -163,7 +192,7 @@ def _bad_parameter(
         return BadParameter(name, f"{task.name} has no such parameter; choose one of {known}")
     if kind == "missing":
         return BadParameter(name, "is required")
-    reason = message.removeprefix("Value error, ").replace("Input should", "should")
+    reason = reworded(message)
     if kind.endswith("_parsing"):
         reason = reason.partition(", unable to")[0]
     if name not in task.Params.model_fields:

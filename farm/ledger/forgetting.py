@@ -17,6 +17,7 @@ ROWS: Final = 5000
 """The most rows that one transaction removes."""
 
 _LATER: Final = jobs.alias("later")
+_COMPLETED: Final = (JobState.COMPLETED, JobState.COMPLETED_WITH_FAILURES)
 
 
 def old_jobs(connection: Connection, before: float, keep: int) -> list[str]:
@@ -27,7 +28,7 @@ def old_jobs(connection: Connection, before: float, keep: int) -> list[str]:
     """
     count = connection.scalar(select(func.count(jobs.c.ended))) or 0
     later = exists().where(_LATER.c.key == jobs.c.key, _LATER.c.created > jobs.c.created)
-    can_go = (jobs.c.state == JobState.COMPLETED) | later
+    can_go = jobs.c.state.in_(_COMPLETED) | later
     query = select(jobs.c.id).where(jobs.c.ended < before, can_go).order_by(jobs.c.ended)
     return list(connection.scalars(query.limit(max(0, count - keep))))
 
@@ -40,6 +41,12 @@ def remove_some(connection: Connection, job: str) -> bool:
         return True
     connection.execute(delete(jobs).where(jobs.c.id == job))
     return False
+
+
+def remove_unplanned(connection: Connection, job: str, owner: str, epoch: int) -> None:
+    """Remove a job that was never planned, if its owner and epoch are these."""
+    own = jobs.c.owner == owner, jobs.c.epoch == epoch, jobs.c.state == JobState.PLANNING
+    connection.execute(delete(jobs).where(jobs.c.id == job, *own))
 
 
 def _remove_rows(connection: Connection, table: Table, number: Any, job: str) -> bool:

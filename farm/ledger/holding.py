@@ -85,7 +85,7 @@ def fence(
     ]
     if _FENCE.execute(connection, rows).rowcount != len(rows):
         for row in rows:
-            _check_owner(connection, farm, row["of_job"], row["of_epoch"])
+            own_row(connection, farm, row["of_job"], row["of_epoch"])
 
 
 def writes(connection: Connection, farm: FarmProcess, job: str, held: HeldJob) -> int:
@@ -93,10 +93,11 @@ def writes(connection: Connection, farm: FarmProcess, job: str, held: HeldJob) -
 
     Waits for a transaction of this farm that still runs though its connection is lost.
     """
-    return int(_check_owner(connection, farm, job, held.epoch).writes)
+    return int(own_row(connection, farm, job, held.epoch).writes)
 
 
-def _check_owner(connection: Connection, farm: FarmProcess, job: str, epoch: int) -> Any:
+def own_row(connection: Connection, farm: FarmProcess, job: str, epoch: int) -> Any:
+    """Return the row of a job, locked. Raises JobTakenOver if another farm owns it."""
     row = connection.execute(_OWNER, {"of_job": job}).first()
     if row is None:
         raise JobTakenOver(job, "a program that removed it from the ledger")
@@ -115,6 +116,15 @@ def take(connection: Connection, farm: FarmProcess, job: str, now: float) -> Hel
     row = _unowned(connection, farm, job, now)
     if JobState(row.state).is_final:
         raise JobEnded(job, row.state)
+    return _own(connection, farm, job, row, now)
+
+
+def reopen(connection: Connection, farm: FarmProcess, job: str, now: float) -> HeldJob:
+    """Make a farm the owner of a job that has ended. Raises JobHeld if another one works on it."""
+    return _own(connection, farm, job, _unowned(connection, farm, job, now), now)
+
+
+def _own(connection: Connection, farm: FarmProcess, job: str, row: Any, now: float) -> HeldJob:
     enter(connection, farm, now)
     if row.owner != farm.id:
         _let_go(connection, job, _farm(connection, row.owner))
@@ -130,7 +140,7 @@ def cancel(connection: Connection, farm: FarmProcess, job: str, now: float, reas
     """Cancel a job whose owner is dead, unless it has ended. Raises JobHeld if its owner lives."""
     row = _unowned(connection, farm, job, now)
     if not JobState(row.state).is_final:
-        ended = {"state": JobState.CANCELLED, "reason": reason, "ended": now}
+        ended = {"state": JobState.CANCELLED, "reason": reason, "ended": now, "since": now}
         ended |= {"epoch": row.epoch + 1}
         connection.execute(update(jobs).where(jobs.c.id == job).values(ended))
 

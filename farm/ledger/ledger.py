@@ -6,30 +6,46 @@ that owns the job.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from time import perf_counter
+from typing import Any, Literal, Self
 
 from sqlalchemy import Connection, Engine, Select, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from farm.errors import FarmBug, LedgerHeld, LedgerUnavailable
-from farm.ledger import earlier, forgetting, holding, pages
+from farm.ledger import costs, earlier, forgetting, holding, pages
 from farm.ledger import service as services
+from farm.ledger.costs import CostBook
 from farm.ledger.held_job import HeldJob, as_json, from_json
 from farm.ledger.opening import address_of, open_engine, reading, size_of
 from farm.ledger.pages import PAGE
 from farm.ledger.reading import job_from
 from farm.ledger.service import Service
+from farm.ledger.size import rows_of
 from farm.ledger.tables import jobs, story
 from farm.ledger.trouble import failure, passing_trouble
-from farm.ledger.writing import Batch, insert_job, update_jobs, update_units
+from farm.ledger.writing import Batch, insert_job, plan_job, update_jobs, update_units
+from farm.model.costs import Cost, CostKind
 from farm.model.events import JobChanged, UnitChanged
 from farm.model.history import RestoredUnit, StoryLine, UnitFailure, UnitRecord
 from farm.model.job import Job, JobState
 from farm.model.unit import UnitState
 from farm.process import FarmProcess, this_process
+
+Access = Literal["read", "write"]
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """A transaction that has ended. has_failed: because of the database."""
+
+    access: Access
+    seconds: float
+    has_failed: bool
 
 
 class Ledger:
@@ -44,6 +60,8 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self._engine, self.address = engine, address_of(engine)
         self._held: dict[str, HeldJob] = {}
+        self._costs = CostBook()
+        self._observe: Callable[[Transaction], None] | None = None
         self.process: FarmProcess = this_process()
 
     @classmethod
@@ -54,10 +72,19 @@ class Ledger:
         """
         return cls(open_engine(url))
 
+    def watch(self, observe: Callable[[Transaction], None]) -> None:
+        """Tell this function of every transaction, in the thread that made it."""
+        self._observe = observe
+
     def size(self) -> int:
         """Return how many bytes the database takes."""
         with self._read() as connection:
             return size_of(connection)
+
+    def rows(self) -> dict[str, int]:
+        """Return the number of rows of each table that grows with the jobs. Takes time if there are many."""
+        with self._read() as connection:
+            return rows_of(connection)
 
     def close(self) -> None:
         """Close the database."""
@@ -82,6 +109,15 @@ class Ledger:
         """
         with self._write() as connection:
             held = holding.take(connection, self.process, job, now)
+        self._held[job] = held
+
+    def reopen(self, job: str, now: float) -> None:
+        """Own a job that has ended, so that it can change again. now: Unix seconds.
+
+        Raises JobHeld if another farm is working on it by now.
+        """
+        with self._write() as connection:
+            held = holding.reopen(connection, self.process, job, now)
         self._held[job] = held
 
     def hold(self, now: float) -> None:
@@ -113,6 +149,48 @@ class Ledger:
             held = self._insert(connection, job, units, job.created, is_resumed=False)
         self._held[job.id] = held
 
+    def submit(self, job: Job, *, resume: bool) -> None:
+        """Store a new job of this farm that is yet to be planned. resume: as in plan.
+
+        Raises JobHeld if another farm has stored a job of this name.
+        """
+        with self._write() as connection:
+            held = self._insert(connection, job, (), job.created, is_resumed=resume)
+        self._held[job.id] = held
+
+    def resumes(self, job: str) -> bool:
+        """Return whether a job takes over what earlier jobs with its key have finished."""
+        with self._read() as connection:
+            return bool(connection.scalar(select(jobs.c.is_resumed).where(jobs.c.id == job)))
+
+    def plan(
+        self, job: Job, units: Sequence[RestoredUnit], now: float, replaces: Job | None = None
+    ) -> None:
+        """Store what has been planned of a job, in its new state.
+
+        replaces: an earlier job that it resumes, as in replace. now: Unix seconds. Raises JobTakenOver
+        if another farm owns the job by now, and JobHeld if one is working on the earlier job.
+        """
+        held = self._of(job.id)
+        with self._write() as connection:
+            row = holding.own_row(connection, self.process, job.id, held.epoch)
+            states = ((restored.unit.name, restored.state) for restored in units)
+            planned = HeldJob.of(held.epoch, row.writes, states)
+            if row.state == JobState.PLANNING:
+                if replaces:
+                    self._cancel(connection, replaces, job, now)
+                plan_job(connection, job, units, counts=as_json(planned.counts))
+        self._held[job.id] = planned
+        if replaces:
+            self._held.pop(replaces.id, None)
+
+    def withdraw(self, job: str) -> None:
+        """Remove a job of this farm that was not planned, and leave no trace of it."""
+        held = self._of(job)
+        with self._write() as connection:
+            forgetting.remove_unplanned(connection, job, self.process.id, held.epoch)
+        del self._held[job]
+
     def replace(self, before: Job, job: Job, units: Sequence[RestoredUnit], now: float) -> None:
         """Store a new job that resumes an earlier one, and cancel the earlier one if it has not ended.
 
@@ -120,12 +198,15 @@ class Ledger:
         working on the earlier job, or has stored a job of the new one's name.
         """
         with self._write() as connection:
-            if not before.state.is_final:
-                reason = f"resumed as {job.id}"
-                holding.cancel(connection, self.process, before.id, now, reason)
+            self._cancel(connection, before, job, now)
             held = self._insert(connection, job, units, now, is_resumed=True)
         self._held.pop(before.id, None)
         self._held[job.id] = held
+
+    def _cancel(self, connection: Connection, before: Job, job: Job, now: float) -> None:
+        if not before.state.is_final:
+            reason = f"resumed as {job.id}"
+            holding.cancel(connection, self.process, before.id, now, reason)
 
     def record(self, changes: Iterable[UnitChanged | JobChanged], now: float) -> None:
         """Store changes of this farm's jobs and their history in one transaction.
@@ -143,11 +224,13 @@ class Ledger:
             holding.fence(connection, self.process, batch.by_job, held)
             update_units(connection, batch.units, held, now)
             update_jobs(connection, batch.jobs, now)
+            self._costs.add(connection, batch.units, now)
         for job, own in batch.by_job.items():
             held[job].apply(own)
-        for changed in batch.jobs:
-            if changed.state.is_final:
-                self._held.pop(changed.id, None)
+        ended = [changed.id for changed in batch.jobs if changed.state.is_final]
+        for job in ended:
+            self._held.pop(job, None)
+        self._costs.forget(ended)
 
     def _stored(self, connection: Connection, job: str) -> Sequence[UnitChanged]:
         """Return the changes of a job that are stored, though record raised LedgerUnavailable."""
@@ -190,6 +273,7 @@ class Ledger:
             self.forget_job(job)
         with self._write() as connection:
             forgetting.remove_farms(connection, before)
+            costs.prune(connection)
         return len(old)
 
     def forget_job(self, job: str) -> None:
@@ -284,6 +368,19 @@ class Ledger:
         with self._read() as connection:
             return earlier.crashes(connection, key, targets)
 
+    def cost(self, kind: CostKind, device: str = "") -> Cost | None:
+        """Return what frames of a kind have cost on a device, or else others of its task and network.
+
+        device: the latest one if it is empty. None if this ledger knows of none.
+        """
+        with self._read() as connection:
+            return costs.cost(connection, kind, device)
+
+    def bytes_per_pixel(self, task: str, form: str) -> float | None:
+        """Return how many bytes a pixel of a task's results has taken in a format of model.costs."""
+        with self._read() as connection:
+            return costs.bytes_per_pixel(connection, task, form)
+
     def story(self, job: str, after: int = 0, limit: int = 10 * PAGE) -> list[StoryLine]:
         """Return a page of what happened to a job's units: the changes with a higher number, in order."""
         with self._read() as connection:
@@ -317,20 +414,25 @@ class Ledger:
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
-        with self._explained(), self._engine.begin() as connection:
+        with self._explained("write"), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
-        with self._explained(), reading(self._engine) as connection:
+        with self._explained("read"), reading(self._engine) as connection:
             yield connection
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turn errors of the database into errors of the farm."""
+    def _explained(self, access: Access) -> Iterator[None]:
+        """Observe a transaction, and turn errors of the database into errors of the farm."""
+        began, has_failed = perf_counter(), False
         try:
             yield
         except SQLAlchemyError as error:
+            has_failed = True
             if trouble := passing_trouble(error):
                 raise LedgerUnavailable(self.address, trouble) from error
             raise failure(self.address, error) from error
+        finally:
+            if self._observe:
+                self._observe(Transaction(access, perf_counter() - began, has_failed))

@@ -23,6 +23,7 @@ def job_from(row: Any) -> Job:
         Wanted(row.wanted),
         row.reason,
         row.device,
+        row.since,
     )
 
 

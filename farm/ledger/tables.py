@@ -18,13 +18,16 @@ from sqlalchemy import (
     false,
 )
 
-HEAD: Final = "0003"
+HEAD: Final = "0005"
 """The revision these tables are at: the newest one in migrations/versions."""
 
 metadata = MetaData()
 
 _Number = BigInteger().with_variant(Integer, "sqlite")
 """Numbers rows of a table that grows without end; SQLite's own numbers have 64 bits anyway."""
+
+_State = String(32).with_variant(String(16), "sqlite")
+"""The state of a job. SQLite ignores the length, and cannot change what it was declared as."""
 
 alembic_version = Table(
     "alembic_version",
@@ -44,7 +47,7 @@ jobs = Table(
     Column("key", String(64), nullable=False),
     Column("spec", Text, nullable=False),
     Column("created", Float, nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("state", _State, nullable=False),
     Column("wanted", String(16), nullable=False),
     Column("reason", Text, nullable=False),
     Column("device", Text, nullable=False, server_default=""),
@@ -57,6 +60,7 @@ jobs = Table(
     Column("writes", Integer, nullable=False, server_default="0"),
     Column("ended", Float, index=True),
     Column("priority", Integer),
+    Column("since", Float, nullable=False, server_default="0"),
     Index("ix_jobs_key", "key", "created"),
     Index("ix_jobs_task_output", "task", "output", "created"),
     Index("ix_jobs_created", "created", "id"),
@@ -65,10 +69,11 @@ jobs = Table(
     Index("ix_jobs_task_state", "task", "state", "created", "id"),
     Index("ix_jobs_owner", "owner"),
 )
-"""task, output: of the spec. is_resumed: whatever earlier jobs with this key are known to have
-finished is in this job's units too. counts: of units by state, as JSON. owner: the farm that may
+"""key, output: of the spec; empty until the job is planned. is_resumed: whatever earlier jobs with
+this key are known to have finished is in this job's units too, or will be once it is planned. counts: of units by state, as JSON. owner: the farm that may
 change the job. epoch: how many farms have owned it. writes: how often its owners have recorded
-changes. ended: Unix seconds. priority: instead of the spec's, if a farm has set it."""
+changes. ended: Unix seconds. priority: instead of the spec's, if a farm has set it.
+since: Unix seconds at which it entered its state."""
 
 farms = Table(
     "farms",
@@ -148,3 +153,30 @@ tracebacks = Table(
     Column("text", Text, nullable=False),
 )
 """Each traceback once, by its SHA-256."""
+
+costs = Table(
+    "costs",
+    metadata,
+    Column("task", String(64), primary_key=True),
+    Column("network", Text, primary_key=True),
+    Column("settings", String(16), primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("units", Float, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("pixels", Float, nullable=False),
+    Column("updated", Float, nullable=False, index=True),
+    Index("ix_costs_task", "task", "network", "updated"),
+)
+"""What frames of each kind have cost on each device, added up: see model.costs. updated: Unix seconds."""
+
+sizes = Table(
+    "sizes",
+    metadata,
+    Column("task", String(64), primary_key=True),
+    Column("format", String(64), primary_key=True),
+    Column("units", Float, nullable=False),
+    Column("bytes", Float, nullable=False),
+    Column("pixels", Float, nullable=False),
+    Column("updated", Float, nullable=False, index=True),
+)
+"""How large the files of a task were in each format, added up."""

@@ -1,6 +1,6 @@
 """Inserts of rows that may be there already, in the words of each database."""
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import ColumnElement, Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 Insert = postgresql.Insert | sqlite.Insert
@@ -8,12 +8,31 @@ Insert = postgresql.Insert | sqlite.Insert
 
 def upsert(connection: Connection, table: Table, *changed: str) -> Insert:
     """Return an insert that leaves a row with the same key as it is, but for the changed columns."""
-    if connection.dialect.name == "postgresql":
-        insert: Insert = postgresql.insert(table)
-    else:
-        insert = sqlite.insert(table)
-    key = [column.name for column in table.primary_key]
+    insert = _insert(connection, table)
     if not changed:
-        return insert.on_conflict_do_nothing(index_elements=key)
+        return insert.on_conflict_do_nothing(index_elements=_key(table))
     new = {name: insert.excluded[name] for name in changed}
-    return insert.on_conflict_do_update(index_elements=key, set_=new)
+    return insert.on_conflict_do_update(index_elements=_key(table), set_=new)
+
+
+def add_up(
+    connection: Connection, table: Table, sums: list[str], kept: ColumnElement[float], *changed: str
+) -> Insert:
+    """Return an insert that adds to these sums of a row with the same key, as upsert does.
+
+    kept: the share of the earlier sums that still counts.
+    """
+    insert = _insert(connection, table)
+    new: dict[str, ColumnElement[float]] = {name: insert.excluded[name] for name in changed}
+    new |= {name: table.c[name] * kept + insert.excluded[name] for name in sums}
+    return insert.on_conflict_do_update(index_elements=_key(table), set_=new)
+
+
+def _insert(connection: Connection, table: Table) -> Insert:
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+def _key(table: Table) -> list[str]:
+    return [column.name for column in table.primary_key]

@@ -17,7 +17,7 @@ from farm.ledger.postgres import insert_columns
 from farm.ledger.upsert import upsert
 from farm.model.events import JobChanged, UnitChanged
 from farm.model.history import RestoredUnit
-from farm.model.job import Job
+from farm.model.job import Job, JobState
 from farm.model.messages import Figures
 from farm.model.work import WORK
 
@@ -56,26 +56,41 @@ def insert_job(
 
     owned: values of the columns that only the ledger knows.
     """
-    spec = job.spec
-    fixed = {
-        "id": job.id,
-        "key": spec.key,
-        "spec": spec.model_dump_json(),
-        "created": job.created,
-        "task": spec.task,
-        "output": spec.output,
-    }
-    row = fixed | _job_row(job) | owned
+    row = {"id": job.id, "created": job.created, **_planned_row(job), **_job_row(job), **owned}
     insertion = upsert(connection, tables.jobs).execution_options(preserve_rowcount=True)
     if connection.execute(insertion, row).rowcount == 0:
         return False
+    _insert_units(connection, units)
+    return True
+
+
+def plan_job(
+    connection: Connection, job: Job, units: Iterable[RestoredUnit], **owned: object
+) -> None:
+    """Write what has been planned of a job that is there, and insert its units. owned: see insert_job."""
+    row = {"of_job": job.id, **_planned_row(job), **_job_row(job), **owned}
+    connection.execute(_UPDATE_JOB, row)
+    _insert_units(connection, units)
+
+
+def _planned_row(job: Job) -> dict[str, object]:
+    """Return the columns that planning may change. A job that is not planned is found by no key."""
+    is_planned, spec = job.state is not JobState.PLANNING, job.spec
+    return {
+        "key": spec.key if is_planned else "",
+        "spec": spec.model_dump_json(),
+        "task": spec.task,
+        "output": spec.output if is_planned else "",
+    }
+
+
+def _insert_units(connection: Connection, units: Iterable[RestoredUnit]) -> None:
     for some in _batched(enumerate(units), _ROWS):
         rows = [_unit_row(restored, number) for number, restored in some]
         if connection.dialect.name == "postgresql":
             insert_columns(connection, tables.units, rows)
         else:
             _INSERT_UNITS.execute(connection, rows)
-    return True
 
 
 @dataclass(frozen=True)
@@ -179,6 +194,7 @@ def _job_row(job: Job) -> dict[str, object]:
         "priority": job.spec.priority,
         "reason": storable(job.reason),
         "device": storable(job.device),
+        "since": job.since,
     }
 
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-__all__ = ["Motion", "motion"]
+__all__ = ["Motion", "motion", "no_motion"]
 
 Pixels = Float32[np.ndarray, "height width 3"]
 Flow = Float32[np.ndarray, "height width 2"]
@@ -50,13 +50,16 @@ def motion(previous: Pixels, current: Pixels) -> Motion:
     """Return the motion between two frames of one size, 0..1."""
     height, width = current.shape[:2]
     if min(height, width) < _MIN_SIDE:
-        return Motion(
-            np.zeros((height, width, 2), np.float32), np.ones((height, width), np.float32)
-        )
+        return no_motion(height, width)
     first, second = _grey(previous), _grey(current)
     forward, back = _flow(first, second), _flow(second, first)
     trust = _consistency(forward, back)
     return Motion(_resized(back, height, width), cv2.resize(trust, (width, height)))
+
+
+def no_motion(height: int, width: int) -> Motion:
+    """Return what a frame of this size has that shows all of the previous one, where it was."""
+    return Motion(np.zeros((height, width, 2), np.float32), np.ones((height, width), np.float32))
 
 
 def _grey(frame: Pixels) -> UInt8[np.ndarray, "height width"]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, Wanted
 from farm.model.messages import Failure, Figures, Message, Order, UnitProgress, WorkerKind
+from farm.model.transfers import Transfers
 from farm.model.unit import Unit, UnitState
 
 
@@ -41,13 +42,25 @@ class PriorityChanged:
 
 @dataclass(frozen=True)
 class RetryWanted:
-    """The user wants quarantined units of a job that has not ended to be tried again.
+    """The user wants units of a job to be tried again, and whatever was made with or without them.
 
-    units: names; all of them if none is named.
+    units: names; all of them if none is named. Only those that failed are tried, unless is_redo. gone:
+    units that are done and whose working files have been removed.
     """
 
     job: str
     units: tuple[str, ...] = ()
+    is_redo: bool = False
+    gone: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class JobReopened:
+    """A job that has ended enters again, because units of it are to be tried again."""
+
+    job: Job
+    units: tuple[RestoredUnit, ...]
+    wish: RetryWanted
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,8 @@ class Stopping:
     """The farm is stopping: running units are asked to stop, and no new ones start."""
 
 
-Event = JobSubmitted | WantedChanged | PriorityChanged | RetryWanted | Tick | Stopping | Message
+Wish = WantedChanged | PriorityChanged | RetryWanted
+Event = JobSubmitted | JobReopened | Wish | Tick | Stopping | Message
 
 
 @dataclass(frozen=True)
@@ -85,17 +99,25 @@ class UnitChanged:
 
 @dataclass(frozen=True)
 class JobChanged:
-    """Stored: a job is in a new state, or the user wants something else of it."""
+    """Stored: a job is in a new state, or the user wants something else of it.
+
+    How far planning has got, as the job's reason, is not stored.
+    """
 
     job: Job
 
 
 @dataclass(frozen=True)
 class ReadProgress:
-    """Not stored: how much of a film has been read to plan its job. done: fraction, 0..1."""
+    """Not stored: how much of a file has been read to plan its job. done: fraction, 0..1.
+
+    number, count: which of the job's films it is, from 1, and how many there are.
+    """
 
     url: str
     done: float
+    number: int = 1
+    count: int = 1
 
 
 @dataclass(frozen=True)
@@ -133,6 +155,13 @@ class StaleReport:
 
 
 @dataclass(frozen=True)
+class FilesMoved:
+    """Not stored: what a worker's process moved to and from storages."""
+
+    transfers: tuple[Transfers, ...]
+
+
+@dataclass(frozen=True)
 class Assign:
     """Hand the order to the workers, which share its unit. The first one reports."""
 
@@ -155,5 +184,14 @@ class KillWorker:
     worker: str
 
 
-News = ReadProgress | Notice | UnitChanged | JobChanged | Progressed | WorkerChanged | StaleReport
+News = (
+    ReadProgress
+    | Notice
+    | UnitChanged
+    | JobChanged
+    | Progressed
+    | WorkerChanged
+    | StaleReport
+    | FilesMoved
+)
 Instruction = News | Assign | CancelWork | KillWorker

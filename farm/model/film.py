@@ -5,7 +5,8 @@ from fractions import Fraction
 from typing import Literal
 
 Quality = Literal["draft", "good", "best"]
-Coherence = Literal["none", "flow"]
+Coherence = Literal["none", "previous", "flow"]
+"""What a frame of a film continues: nothing, the previous frame as it was, or warped along the motion."""
 
 
 @dataclass(frozen=True)

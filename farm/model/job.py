@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from farm.model.film import Coherence, Quality
 from farm.model.rate import DEFAULT_RATE, Rate
+from farm.model.size import Size
 
 MOST_URGENT: Final = 100
 """The highest priority of a job; the lowest is 0."""
@@ -24,7 +25,8 @@ AUTO_TILE = 1024
 class Plan(BaseModel):
     """What the output's bytes depend on, apart from the task, its parameters and the inputs.
 
-    tile: side in pixels; 0 renders the whole picture at once. threads: per worker.
+    tile: side in pixels; 0 renders the whole picture at once. threads: per worker. size: that pictures
+    and frames are brought to before they are rendered; None for their own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,12 +35,14 @@ class Plan(BaseModel):
     seed: int = Field(0, ge=0, lt=2**63)
     threads: int = Field(1, ge=1)
     precision: Precision = "float32"
+    size: Size = None
 
 
 class FilmOptions(BaseModel):
     """How films are rendered and encoded.
 
-    coherence: flow starts each frame from the previous one, warped along the motion. codec, depth
+    coherence: flow starts each frame from the previous one, warped along the motion; previous gives it to the
+    effect as it was. codec, depth
     (bits per sample): None picks what suits the output and the source. rate: frames per second for
     sources without timestamps; None for DEFAULT_RATE. is_strict: a failed frame fails the film
     instead of being replaced by its neighbour.
@@ -63,9 +67,11 @@ class JobSpec(BaseModel):
     """One submission: task, parameters, inputs, output, plan and priority (higher runs sooner).
 
     frames: which frames of a film, such as ``1-240x2``; see model.frame_range. keeps_going: the
-    job goes on however many of its units fail. name, owner: for people, empty if nobody gave one. workers: that share a unit which several can share, a
-    run or a single large still; 0 for as many as the farm has room for. files: SHA-256 of every file that the result depends
-    on and that is no frame: those that parameters name, by path, a network's own weights, by
+    job goes on however many of its units fail. overwrite: outputs that exist are replaced. name,
+    owner: for people, empty if nobody gave one; owners share the workers. after: ids of jobs that
+    must complete before this one starts. workers: that share a unit which several can share, a run
+    or a single large still; 0 for as many as the farm has room for. files: SHA-256 of every file
+    that the result depends on and that is no frame: those that parameters name, by path, a network's own weights, by
     weights_key, and the inputs of a run. films: SHA-256 of every film among the inputs. Planning
     fills both in.
     """
@@ -81,8 +87,10 @@ class JobSpec(BaseModel):
     plan: Plan = Field(default_factory=Plan)
     priority: int = Field(50, ge=0, le=MOST_URGENT)
     keeps_going: bool = False
+    overwrite: bool = False
     name: str = ""
     owner: str = ""
+    after: tuple[str, ...] = ()
     workers: int = Field(1, ge=0)
     files: dict[str, str] = Field(default_factory=dict)
     films: dict[str, str] = Field(default_factory=dict)
@@ -103,7 +111,16 @@ class JobSpec(BaseModel):
         return self.files | ({source: self.films[source]} if source in self.films else {})
 
 
-_NOT_IN_KEY: Final = {"priority", "keeps_going", "name", "owner", "workers", "films"}
+_NOT_IN_KEY: Final = {
+    "priority",
+    "keeps_going",
+    "overwrite",
+    "name",
+    "owner",
+    "after",
+    "workers",
+    "films",
+}
 
 
 def weights_key(network: str) -> str:
@@ -138,6 +155,8 @@ def _describe_change(path: str, spec: JobSpec) -> str:
 def _content(spec: JobSpec) -> dict[str, Any]:
     """Return what a job's files depend on, as JSON. The default rate counts as if it were given."""
     content = spec.model_dump(mode="json", exclude=_NOT_IN_KEY)
+    if content["plan"]["size"] is None:
+        del content["plan"]["size"]  # as jobs had none before they could have one
     if content["film"]["rate"] is None:
         content["film"]["rate"] = float(DEFAULT_RATE)
     return content
@@ -150,18 +169,30 @@ def _flat(spec: JobSpec) -> dict[str, Any]:
 
 
 class JobState(StrEnum):
-    """States of a job. A completed job may still contain quarantined units."""
+    """States of a job. One that is being planned has no units yet; one that is completed with failures lacks units that failed for good."""
 
+    PLANNING = "planning"
     QUEUED = "queued"
     RUNNING = "running"
     PAUSED = "paused"
     COMPLETED = "completed"
+    COMPLETED_WITH_FAILURES = "completed_with_failures"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
     @property
     def is_final(self) -> bool:
-        return self in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
+        return self in _FINAL
+
+
+_FINAL: Final = frozenset(
+    {
+        JobState.COMPLETED,
+        JobState.COMPLETED_WITH_FAILURES,
+        JobState.FAILED,
+        JobState.CANCELLED,
+    }
+)
 
 
 class Wanted(StrEnum):
@@ -177,7 +208,8 @@ class Job:
     """A submitted job as the scheduler and the ledger know it.
 
     created: Unix time in seconds. device: of the worker that took its first unit; all its units are
-    rendered on this kind of device. Empty before that.
+    rendered on this kind of device. Empty before that. since: Unix time in seconds at which it entered
+    its state.
     """
 
     id: str
@@ -187,3 +219,4 @@ class Job:
     wanted: Wanted = Wanted.RUN
     reason: str = ""
     device: str = ""
+    since: float = 0.0

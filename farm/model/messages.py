@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Literal, Protocol, runtime_checkable
 
 from farm.model.job import FilmOptions, Plan
+from farm.model.transfers import Transfers
 from farm.model.unit import Unit
 
 
@@ -62,7 +63,8 @@ class Figures:
 
     seconds: by stage (load, compute, write). pixels: of the output. overlap_pixels: computed
     more than once because tiles overlap. tiles: passes over a tile. source_sha256, target_sha256:
-    digests of the files.
+    digests of the files. target_bytes, target_pixels: of the file that was written, if it stays; all
+    its frames count.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -71,6 +73,8 @@ class Figures:
     tiles: int = 0
     source_sha256: str = ""
     target_sha256: str = ""
+    target_bytes: int = 0
+    target_pixels: int = 0
 
 
 @dataclass(frozen=True)
@@ -185,24 +189,34 @@ class UnitProgress:
 
 @dataclass(frozen=True)
 class UnitSucceeded:
+    """transfers: files that the worker's process moved since it last said so; equal messages may differ in them."""
+
     worker: str
     token: str
     figures: Figures
+    transfers: tuple[Transfers, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
 class UnitFailed:
+    """transfers: as in UnitSucceeded."""
+
     worker: str
     token: str
     failure: Failure
+    transfers: tuple[Transfers, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
 class UnitCancelled:
-    """The worker stopped the unit as it was asked to; nothing was written."""
+    """The worker stopped the unit as it was asked to; nothing was written.
+
+    transfers: as in UnitSucceeded.
+    """
 
     worker: str
     token: str
+    transfers: tuple[Transfers, ...] = field(default=(), compare=False)
 
 
 Message = (

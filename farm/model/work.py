@@ -21,10 +21,11 @@ class Before:
 class Render:
     """Render a picture.
 
-    moment: the frame of the source film; None for a still. seed: the name the frame's seed is
-    derived from; empty for the unit's own. number: of the frame in its film, from 0. seconds: when
+    moment: the frame of the source film; None for a still. seed: tells the frame's seed from those of
+    the others in its film; empty for the plan's own seed, as for stills. number: of the frame in its film, from 0. seconds: when
     the frame is shown. depth: bits per channel to write; None for the source's. before: the frame
-    this one continues; None starts afresh. refusal: why planning refused the source; the attempt
+    this one continues; None starts afresh. shape: height and width that the source is brought to; None
+    for what the plan's size says. refusal: why planning refused the source; the attempt
     fails with it.
     """
 
@@ -34,6 +35,7 @@ class Render:
     seconds: float = 0.0
     depth: int | None = None
     before: Before | None = None
+    shape: tuple[int, int] | None = None
     refusal: str = ""
     kind: Literal["render"] = "render"
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from farm.errors import FarmError, PluginError
+from farm.host.blame import describe
 from farm.host.context import Context
 from farm.host.registry import Registry
 from farm.host.task import Run, Task
@@ -69,4 +70,4 @@ def _plugin_errors(task: str, method: str) -> Iterator[None]:
     except FarmError:
         raise
     except Exception as error:
-        raise PluginError(task, f"{method} raised {type(error).__name__}: {error}") from error
+        raise PluginError(task, f"{method} raised {describe(error)}") from error

@@ -90,12 +90,13 @@ def _entries(folder: str) -> list[str]:
     """Return the locations of what is directly in a folder. The URLs of folders end with a slash."""
     if storage.is_remote(folder):
         return [entry.url for entry in storage.entries(folder)]
-    return [str(path) for path in Path(folder).iterdir()]
+    with os.scandir(Path(folder)) as entries:
+        return [entry.path for entry in entries]
 
 
 def _is_file(listed: str) -> bool:
     """Return whether a location that was listed is a file."""
-    return not listed.endswith("/") if storage.is_remote(listed) else Path(listed).is_file()
+    return not listed.endswith("/") if storage.is_remote(listed) else os.path.isfile(listed)  # noqa: PTH113
 
 
 def _only_pictures(given: str, entries: Sequence[str], kind: str) -> Found:

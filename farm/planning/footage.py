@@ -9,11 +9,17 @@ from dataclasses import replace
 from farm.errors import BadInput, BadOutput, BadParameter, StorageFailed, UserError
 from farm.media import is_film, is_sequence
 from farm.model.events import Notice, ReadProgress
+from farm.model.film import Coherence
 from farm.model.frame_range import FrameRange, chosen_frames
 from farm.model.job import JobSpec
 from farm.planning.film_footage import check_film_options, read_film_footage
 from farm.planning.inputs import Source
-from farm.planning.outputs import is_film_target, is_rendered_by_frame, target_for
+from farm.planning.outputs import (
+    is_film_target,
+    is_one_frame,
+    is_rendered_by_frame,
+    target_for,
+)
 from farm.planning.picture_footage import check_still, note_older_pictures, picture_footage
 from farm.planning.plan import Footage, FrameSequence
 
@@ -24,12 +30,18 @@ Refused = tuple[str, str, str, str]
 
 
 def read_footage(
-    spec: JobSpec, sources: Sequence[Source], notify: Notify, *, is_endless: bool
+    spec: JobSpec,
+    sources: Sequence[Source],
+    notify: Notify,
+    *,
+    least: Coherence = "none",
+    is_endless: bool,
 ) -> Footage:
     """Return what the job renders. Raises BadInput, BadOutput or BadParameter.
 
     One of many sources that cannot be rendered is listed as refused. notify: receives how much of
-    a film has been read, then a notice for whatever the output loses.
+    a film has been read, then a notice for whatever the output loses. least: the coherence of the
+    task's films, which nobody asked for.
     is_endless: each frame is rendered from the previous one.
     """
     if is_endless or is_film_target(spec.output) or is_sequence(spec.output):
@@ -37,10 +49,12 @@ def read_footage(
         for note in note_older_pictures(sequence):
             notify(Notice(spec.output, note))
         return Footage(sequences=(sequence,))
+    if is_one_frame(sources, spec.output, spec.frames):
+        return Footage(sequences=(_one_frame(spec, sources[0], least, notify),))
     many = len(sources) > 1
     films = [source for source in sources if is_rendered_by_frame(source, spec.output, many)]
     if not films:
-        _refuse_film_options(spec)
+        _refuse_film_options(spec, least)
     for source in films:
         check_film_options(spec, target_for(source, spec.output, many))
     stills, too_large = _stills(spec, [source for source in sources if source not in films], many)
@@ -59,7 +73,7 @@ def _stills(
     for source in sources:
         target = target_for(source, spec.output, many)
         try:
-            check_still(source, target)
+            check_still(source, target, spec.plan.size)
         except BadOutput as error:
             if not many:
                 raise
@@ -78,10 +92,11 @@ def _films(
     """Return the films' frames, and the films that cannot be rendered."""
     sequences: list[FrameSequence] = []
     refused: list[Refused] = []
-    for source in sources:
+    for number, source in enumerate(sources, 1):
         target = target_for(source, spec.output, many)
+        tell = _numbered(notify, number, len(sources))
         try:
-            sequences.append(read_film_footage(spec, source, target, notify))
+            sequences.append(read_film_footage(spec, source, target, tell))
         except (UserError, StorageFailed) as error:
             if not many:
                 raise
@@ -90,16 +105,39 @@ def _films(
     return sequences, refused
 
 
-def _refuse_film_options(spec: JobSpec) -> None:
+def _numbered(notify: Notify, number: int, count: int) -> Notify:
+    """Return a notify that adds which of how many films is being read."""
+
+    def tell(event: ReadProgress | Notice) -> None:
+        if isinstance(event, ReadProgress):
+            event = replace(event, number=number, count=count)
+        notify(event)
+
+    return tell
+
+
+def _one_frame(spec: JobSpec, source: Source, least: Coherence, notify: Notify) -> FrameSequence:
+    """Return the single frame of a film that a picture file is rendered from."""
+    _refuse_options_of_films(spec, least, "a single frame is rendered")
+    one = spec.model_copy(update={"frames": f"{spec.frames}-{spec.frames}"})
+    return read_film_footage(one, source, spec.output, notify)
+
+
+def _refuse_film_options(spec: JobSpec, least: Coherence) -> None:
+    if spec.frames is not None:
+        raise BadParameter("frames", "only applies to films, and every input is a still")
+    _refuse_options_of_films(spec, least, "every input is a still")
+
+
+def _refuse_options_of_films(spec: JobSpec, least: Coherence, reason: str) -> None:
     for name, is_set in (
-        ("frames", spec.frames is not None),
-        ("coherence", spec.film.coherence != "none"),
+        ("coherence", spec.film.coherence != least),
         ("codec", spec.film.codec is not None),
         ("rate", spec.film.rate is not None),
         ("strict", spec.film.is_strict),
     ):
         if is_set:
-            raise BadParameter(name, "only applies to films, and every input is a still")
+            raise BadParameter(name, f"only applies to films, and {reason}")
 
 
 def _single_sequence(

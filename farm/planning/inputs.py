@@ -6,7 +6,7 @@ Looks at file names only, and opens no picture.
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -102,17 +102,15 @@ def _reached_once(urls: Iterable[str]) -> set[str]:
 def _unique_names(urls: Sequence[str]) -> list[str]:
     """Return a name for each path, as short as it can be and still be unique."""
     candidates = [_candidate_names(url) for url in urls]
-    lengths = [0] * len(urls)
-    while True:
-        names = [options[length] for options, length in zip(candidates, lengths, strict=True)]
-        clashes = _clashes(names, urls)
-        if not clashes:
-            return names
+    names = [next(each) for each in candidates]
+    while clashes := _clashes(names, urls):
         for i in clashes:
-            lengths[i] += 1
-            if lengths[i] == len(candidates[i]):
+            longer = next(candidates[i], None)
+            if longer is None:
                 reason = f"two inputs would both be named {names[i]!r}; rename one"
                 raise BadInput(urls[i], reason)
+            names[i] = longer
+    return names
 
 
 def _clashes(names: Sequence[str], urls: Sequence[str]) -> list[int]:
@@ -130,14 +128,14 @@ def _clashes(names: Sequence[str], urls: Sequence[str]) -> list[int]:
     ]
 
 
-def _candidate_names(url: str) -> list[str]:
-    """Return names for a path, from short to long: a, a.jpg, holiday_a, holiday_a.jpg ..."""
+def _candidate_names(url: str) -> Iterator[str]:
+    """Yield names for a path, from short to long: a, a.jpg, holiday_a, holiday_a.jpg ..."""
     if is_blank(url):
-        return [re.sub("[:#]+", "_", url)]
-    name, stem = storage.name(url), storage.name(url).removesuffix(storage.suffix(url))
-    folders = [*filter(None, map(storage.name, storage.parents(url)))][::-1]
-    names = []
-    for depth in range(len(folders) + 1):
-        prefix = "".join(f"{folder}_" for folder in folders[len(folders) - depth :])
-        names += [prefix + stem, prefix + name]
-    return names
+        yield re.sub("[:#]+", "_", url)
+        return
+    name, prefix = storage.name(url), ""
+    stem = name.removesuffix(storage.suffix(url))
+    yield from (stem, name)
+    for folder in filter(None, map(storage.name, storage.parents(url))):
+        prefix = f"{folder}_{prefix}"
+        yield from (prefix + stem, prefix + name)

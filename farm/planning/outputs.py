@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -18,7 +19,9 @@ __all__ = [
     "Inputs",
     "check_output",
     "check_run_folder",
+    "film_targets",
     "is_film_target",
+    "is_one_frame",
     "is_rendered_by_frame",
     "target_for",
 ]
@@ -43,6 +46,14 @@ def is_rendered_by_frame(source: Source, output: str, many: bool) -> bool:  # no
     return not is_gif or _is_folder(output, many=many)
 
 
+def is_one_frame(sources: Sequence[Source], output: str, frames: str | None) -> bool:
+    """Return whether a picture file is to be rendered from one frame of a film, by its number."""
+    if len(sources) != 1 or not is_film(sources[0].url) or not (frames or "").isdecimal():
+        return False
+    is_still = storage.suffix(output).lower() in WRITABLE and not _is_folder(output, many=False)
+    return is_still and not is_sequence(output)
+
+
 def target_for(source: Source, output: str, many: bool) -> str:  # noqa: FBT001 - one rule for both
     """Return the path or URL that the rendering of a source is written to.
 
@@ -56,14 +67,27 @@ def target_for(source: Source, output: str, many: bool) -> str:  # noqa: FBT001 
     if not _is_folder(output, many=many):
         if is_moving:
             films = ", ".join(WRITABLE_FILMS)
-            reason = f"{source.name} is a film; give a folder, a film ({films}) or frame_%05d.png"
+            reason = (
+                f"{source.name} is a film; give a folder, a film ({films}), frame_%05d.png, or "
+                "the number of one frame, such as --frames 24"
+            )
             raise BadOutput(output, reason)
         return output
-    origin = PurePosixPath("" if is_blank(source.url) else storage.name(source.url))
+    origin = "" if is_blank(source.url) else storage.name(source.url)
+    own = storage.suffix(origin)
     writable, default = (WRITABLE_FILMS, _FILM) if is_moving else (WRITABLE, _STILL)
-    suffix = origin.suffix if origin.suffix.lower() in writable else default
-    has_suffix = source.name == origin.name and suffix == origin.suffix
+    suffix = own if own.lower() in writable else default
+    has_suffix = source.name == origin and suffix == own
     return storage.join(output, source.name if has_suffix else source.name + suffix)
+
+
+def film_targets(output: str, sources: Sequence[Source], frames: str | None) -> list[str]:
+    """Return what a job writes of films, as far as names tell. frames: as in JobSpec."""
+    if is_film_target(output) or is_one_frame(sources, output, frames):
+        return [output]
+    many = len(sources) > 1
+    films = (source for source in sources if is_rendered_by_frame(source, output, many))
+    return [] if is_sequence(output) else [target_for(film, output, many) for film in films]
 
 
 _Identity = tuple[int, int] | str
@@ -78,20 +102,29 @@ class Inputs:
 
     def __init__(self, files: Iterable[str]) -> None:
         urls = [file for file in files if not is_blank(file)]
+        real_folder = cache(_real)
+
+        def real_parent(url: str) -> str:
+            """Return the folder that a path leads to. Most files of a job are in few folders."""
+            is_in_its_folder = storage.name(url) not in {"", ".."} and not os.path.islink(url)  # noqa: PTH114
+            return (
+                real_folder(storage.parent(url)) if is_in_its_folder else storage.parent(_real(url))
+            )
+
         self._identities = {identity for url in urls if (identity := _identity(url))}
-        parents = {storage.parent(file) for url in urls for file in (url, _real(url))}
+        parents = {parent for url in urls for parent in (storage.parent(url), real_parent(url))}
         self._parents = {identity for url in parents if (identity := _identity(url))}
 
     def check(self, targets: Iterable[str]) -> None:
         """Raise BadOutput for a target that is one of the files, or is in one of the folders."""
-        folders: set[str] = set()
+        exists: dict[str, bool] = {}
         for target in targets:
-            if _identity(target) in self._identities:
-                raise BadOutput(target, "this is also an input; choose another path")
             folder = storage.parent(target)
-            if folder not in folders:
+            if folder not in exists:
                 self._check_folder(target, folder)
-                folders.add(folder)
+                exists[folder] = is_remote(folder) or _is_existing_folder(folder)
+            if exists[folder] and _identity(target) in self._identities:
+                raise BadOutput(target, "this is also an input; choose another path")
 
     def are_in(self, folder: str) -> bool:
         """Return whether a folder contains one of the files."""
@@ -121,10 +154,12 @@ def _identity(url: str) -> _Identity | None:
     return status.st_dev, status.st_ino
 
 
-def check_output(output: str, sources: Sequence[Source], files: Iterable[str] = ()) -> None:
+def check_output(
+    output: str, sources: Sequence[Source], files: Iterable[str] = (), frames: str | None = None
+) -> None:
     """Raise BadOutput if an output cannot be written or would replace an input.
 
-    files: further inputs, such as those that parameters name. Creates and changes nothing. Looks at
+    files: further inputs, such as those that parameters name. frames: as in JobSpec. Creates and changes nothing. Looks at
     the targets that need no plan; Inputs.check looks at those of a plan.
     """
     _check_remote(output)
@@ -136,7 +171,9 @@ def check_output(output: str, sources: Sequence[Source], files: Iterable[str] = 
             _check_sequence(output, Inputs(urls))
         _check_folder(output, storage.parent(output))
         return
-    Inputs([*urls, *files]).check(target_for(source, output, many) for source in sources)
+    is_one = is_one_frame(sources, output, frames)
+    targets = [output] if is_one else [target_for(source, output, many) for source in sources]
+    Inputs([*urls, *files]).check(targets)
     if _is_folder(output, many=many):
         _check_folder(output, output)
     else:

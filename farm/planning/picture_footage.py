@@ -11,6 +11,7 @@ from farm.media.sequence import NumberedPath
 from farm.model.events import Notice
 from farm.model.film import FilmFormat
 from farm.model.job import JobSpec
+from farm.model.size import sized
 from farm.planning.inputs import Source
 from farm.planning.plan import FilmFrame, FrameSequence, picture_path
 from farm.planning.working_folder import working_folder
@@ -44,9 +45,9 @@ def picture_footage(
     if is_sequence(spec.output):
         form = None
         for source in sources:
-            check_still(source, spec.output)
+            check_still(source, spec.output, spec.plan.size)
         if spec.film.coherence != "none":
-            _common_size(source.url for source in sources)
+            _common_size((source.url for source in sources), spec.plan.size)
     else:
         form = _form(spec, sources, notify)
     stem = os.path.splitext(os.path.basename(spec.output))[0]  # noqa: PTH119, PTH122 - also for URLs
@@ -72,45 +73,47 @@ def _form(spec: JobSpec, sources: Sequence[Source], notify: Notify) -> FilmForma
         film=None,
         rate=options.frame_rate,
     )
-    if size := _common_size(source.url for source in sources):
+    if size := _common_size((source.url for source in sources), spec.plan.size):
         check_size(spec.output, form.codec, *size)
         for note in describe_padding(form.codec, *size):
             notify(Notice(spec.output, note))
     return form
 
 
-def _common_size(urls: Iterable[str]) -> tuple[int, int] | None:
+def _common_size(urls: Iterable[str], size: str | None) -> tuple[int, int] | None:
     """Return the height and width of all pictures; None if none can be read. Raises BadInput.
+
+    size: that they are brought to.
 
     A picture that cannot be read is passed over, because rendering it reports why.
     """
-    sizes = {url: size for url in dict.fromkeys(urls) if (size := _size(url))}
+    sizes = {url: found for url in dict.fromkeys(urls) if (found := _size(url, size))}
     if not sizes:
         return None
     first, (height, width) = next(iter(sizes.items()))
-    for url, size in sizes.items():
-        if size != (height, width):
-            reason = f"{size[1]}x{size[0]} pixels, but {first} has {width}x{height}"
+    for url, found in sizes.items():
+        if found != (height, width):
+            reason = f"{found[1]}x{found[0]} pixels, but {first} has {width}x{height}"
             raise BadInput(url, f"{reason}; all pictures of one film must have the same size")
     return height, width
 
 
-def _size(url: str) -> tuple[int, int] | None:
-    """Return a picture's height and width from its header, or None if it cannot be read."""
+def _size(url: str, size: str | None) -> tuple[int, int] | None:
+    """Return the height and width that a picture is rendered at, or None if it cannot be read."""
     try:
         width, height = still_size(url)
     except FarmError:
         return None
-    return height, width
+    return sized(size, height, width)
 
 
-def check_still(source: Source, target: str) -> None:
-    """Raise BadOutput if a picture is too large for the format of its target."""
+def check_still(source: Source, target: str, size: str | None = None) -> None:
+    """Raise BadOutput if a picture, brought to a size, is too large for the format of its target."""
     still_format = WRITABLE.get(storage.suffix(target).lower())
     if still_format is None or still_format.max_side >= _UNLIMITED:
         return
-    if size := _size(source.url):
-        check_side(target, *size)
+    if found := _size(source.url, size):
+        check_side(target, *found)
 
 
 def note_older_pictures(sequence: FrameSequence) -> Iterator[str]:

@@ -44,7 +44,8 @@ class FrameSequence:
     target: path of the film, or a pattern for each number if form is None. folder: for working
     pictures. cuts: indices in frames where a shot starts. origin: the film whose sound and title
     are copied. span: start and end in seconds of the origin; None for all of it. is_endless: each
-    frame is rendered from the previous rendered frame, the first from its source.
+    frame is rendered from the previous rendered frame, the first from its source. shape: height and
+    width that the sources are brought to, if the plan's size does not say it.
     """
 
     name: str
@@ -56,6 +57,7 @@ class FrameSequence:
     origin: str = ""
     span: tuple[float, float] | None = None
     is_endless: bool = False
+    shape: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,14 @@ def _separate_frames(
     is_working: bool = False,
 ) -> Iterator[Unit]:
     for frame in sequence.frames:
-        work = Render(frame.moment, number=frame.number - 1, seconds=frame.seconds, depth=depth)
+        work = Render(
+            frame.moment,
+            str(frame.number),
+            frame.number - 1,
+            frame.seconds,
+            depth=depth,
+            shape=sequence.shape,
+        )
         name = f"{sequence.name}/{frame.number:06d}"
         yield Unit(job, name, frame.source, target(frame), work=work, is_working=is_working)
 
@@ -127,9 +136,10 @@ def _written_frames(job: str, sequence: FrameSequence, depth: int | None) -> Ite
 
 
 def picture_path(sequence: FrameSequence, frame: FilmFrame) -> str:
-    """Return the path of a numbered picture."""
+    """Return the path of a numbered picture, or of the only one."""
     pattern = NumberedPath.parse(sequence.target)
-    assert pattern
+    if pattern is None:
+        return sequence.target
     return pattern.path(frame.number if frame.label is None else frame.label)
 
 
@@ -151,7 +161,7 @@ def _endless_frames(job: str, sequence: FrameSequence) -> Iterator[Unit]:
             previous.target if previous else frame.source,
             f"{sequence.folder}/{frame.number:06d}.tif",
             (previous.name,) if previous else (),
-            Render(number=frame.number - 1, seconds=frame.seconds, depth=16),
+            Render(None, str(frame.number), frame.number - 1, frame.seconds, depth=16),
             is_working=True,
         )
         yield previous
@@ -181,11 +191,11 @@ def _coherent_frame(
     frame, last = sequence.frames[index], sequence.frames[index - 1]
     work = Render(
         moment=frame.moment,
-        seed=sequence.name,
         number=frame.number - 1,
         seconds=frame.seconds,
         depth=16,
         before=Before(last.source, last.moment, previous.target) if previous else None,
+        shape=sequence.shape,
     )
     return Unit(
         job,
@@ -199,7 +209,11 @@ def _coherent_frame(
     )
 
 
-_PLAN_FRAMES: Final = {"none": _incoherent_frames, "flow": _coherent_frames}
+_PLAN_FRAMES: Final = {
+    "none": _incoherent_frames,
+    "previous": _coherent_frames,
+    "flow": _coherent_frames,
+}
 
 
 def _pictures(sequence: FrameSequence, units: Iterable[Unit]) -> list[Picture]:

@@ -24,9 +24,11 @@ from farm.model.messages import Figures
 from farm.model.unit import Unit, UnitState
 from farm.planning.checking import task_needs
 from farm.planning.contents import Contents, run_inputs
+from farm.planning.existing import check_free
+from farm.planning.film_needs import least_coherence, with_least_coherence
 from farm.planning.footage import read_footage
 from farm.planning.inputs import Source, list_inputs
-from farm.planning.outputs import Inputs, check_output, check_run_folder
+from farm.planning.outputs import Inputs, check_output, check_run_folder, film_targets
 from farm.planning.plan import Footage, plan_run, plan_units
 from farm.planning.recordable import check_names
 from farm.planning.resume import finished_units, is_same_work
@@ -98,6 +100,8 @@ class Planner:
         job, units = self._plan_units(spec, sources, created, name or new_id(spec.task))
         check_names(spec, units)
         self._claim(job.id, units)
+        if not (resume or spec.overwrite):
+            check_free(unit.target for unit in units if not unit.is_working)
         for folder in {storage.parent(unit.target) for unit in units}:
             storage.remove_leftovers(folder)
         if not resume:
@@ -106,13 +110,15 @@ class Planner:
 
     def _complete(self, spec: JobSpec) -> JobSpec:
         """Return the spec with every parameter filled in and every path absolute."""
-        params = validate_params(self._registry.task(spec.task), spec.params)
+        task = self._registry.task(spec.task)
+        params = validate_params(task, spec.params)
         if isinstance(params, NetworkParams) and params.network not in self._registry.networks:
             lasting = self._registry.network(params.network).lasting_name
             params = params.model_copy(update={"network": lasting or params.network})
         return spec.model_copy(
             update={
                 "params": params.model_dump(mode="json"),
+                "film": with_least_coherence(spec.film, task),
                 "inputs": tuple(_absolute_input(path) for path in spec.inputs),
                 "output": _absolute(spec.output),
             }
@@ -127,7 +133,12 @@ class Planner:
         if is_run:
             check_run_folder(spec.output, is_resumed=is_resumed)
         else:
-            check_output(spec.output, sources, task_needs(self._registry, spec).files)
+            needed = task_needs(self._registry, spec).files
+            check_output(spec.output, sources, needed, spec.frames)
+            if not (is_resumed or spec.overwrite):
+                check_free(
+                    film_targets(spec.output, sources, spec.frames)
+                )  # before the films are read
         if self._check_task:
             self._check_task(spec)
         return sources
@@ -145,14 +156,14 @@ class Planner:
             units = plan_run(name, task.name, spec.inputs, target, spec.workers)
         else:
             footage, films = self._read_footage(spec, sources)
-            may_share = spec.workers != 1 and is_shared(footage, spec.plan.tile)
+            may_share = spec.workers != 1 and is_shared(footage, spec.plan)
             workers = spec.workers if may_share else 1
             units = plan_units(name, footage, spec.film, workers)
         read = Inputs([*files, *(source.url for source in sources)])
         read.check(unit.target for unit in units)
         digests = self._contents.of_files(files) | self._contents.of_networks(needs.networks)
         spec = spec.model_copy(update={"files": digests, "films": films})
-        return Job(name, spec, created), units
+        return Job(name, spec, created, since=created), units
 
     def _read_footage(
         self, spec: JobSpec, sources: Sequence[Source]
@@ -160,8 +171,9 @@ class Planner:
         """Return what an effect's job renders, and the digest of each film."""
         task = self._registry.task(spec.task)
         is_endless = issubclass(task, Effect) and task.is_endless
+        least = least_coherence(task)
         before = {source.url: look_at(source.url) for source in sources}
-        footage = read_footage(spec, sources, self._notify, is_endless=is_endless)
+        footage = read_footage(spec, sources, self._notify, least=least, is_endless=is_endless)
         origins = (sequence.origin for sequence in footage.sequences if sequence.origin)
         return footage, self._contents.of_films(origins, before)
 

@@ -72,6 +72,7 @@ class Attempts:
 
     def _succeed(self, lease: Lease, figures: Figures, now: float) -> None:
         job = lease.job
+        job.plugin_faults.end()
         for worker in lease.workers:
             self._state.blocklist.clear(job.job.id, worker.name)
         job.move(lease.entry, S.SUCCEEDED, now, worker=lease.lead.name, figures=figures)
@@ -134,12 +135,28 @@ class Attempts:
             entry, state, now, reason=reason, worker=worker, failure=failure, retry_at=retry_at
         )
         job.drop_probe(entry)
+        if entry.renders and failure.reason is Reason.PLUGIN_ERROR and state is S.QUARANTINED:
+            self._check_plugin(job, entry, failure, now)
         self._check_share(job, now)
         self._state.settle(job)
 
     def _is_spent(self, entry: UnitEntry, reason: Reason, failures: int) -> bool:
         is_shared = entry.lane is Lane.SHARED
         return self._policy.is_spent(reason, failures, is_shared=is_shared)
+
+    def _check_plugin(
+        self, job: ScheduledJob, entry: UnitEntry, failure: Failure, now: float
+    ) -> None:
+        """Fail a job whose first units all used up their tries with one error of its plugin."""
+        failed = job.plugin_faults.add(entry.unit.name, failure.message)
+        if not self._policy.is_broken_plugin(failed) or job.job.spec.keeps_going or job.is_ending:
+            return
+        why = (
+            f"its first {failed} frames failed alike: {failure.message}; fix the plugin and use "
+            "--resume, or add --keep-going to try the others"
+        )
+        reason = "not tried, because the plugin is broken; with --keep-going, all frames are tried"
+        self._state.give_up(job, why, reason, now)
 
     def _check_share(self, job: ScheduledJob, now: float) -> None:
         """Fail a job if too many of its rendering units have failed."""

@@ -49,10 +49,19 @@ class Gatherings:
 
     def touch_job(self, job: ScheduledJob) -> None:
         """Note that a job has changed."""
+        for queue in self._queues.values():
+            if job.job.id in queue:
+                queue.update(job)
         is_target = any(gathering.job is job for gathering in self._of_group.values())
         if is_target or job.first_shared() or job.job.id in self._lacking:
             self._has_changed = True
             self._judge(job)
+
+    def touch_owner(self, owner: str) -> None:
+        """Note that an owner's jobs hold more workers than before, or fewer."""
+        for queue in self._queues.values():
+            queue.touch_owner(owner)
+            self._has_changed |= queue.is_shared_by(owner)
 
     def touch_sizes(self) -> None:
         """Note that the number of workers, or the room for them, has changed."""
@@ -158,8 +167,8 @@ class Gatherings:
             job.lack = self._describe(entry.unit.workers, max(self._sizes(job)))
         if name in self._jobs:
             job.settle()
-        if job.can_start(Lane.SHARED):
-            self._queue(job).add(job)
+        if job.can_start(Lane.SHARED) or name in self._queue(job):
+            self._queue(job).update(job)
 
     def _describe(self, wanted: int, on_device: int) -> str:
         joined = self._workers.rendering
@@ -182,8 +191,9 @@ class Gatherings:
 
     def problems(self) -> Iterator[str]:
         """Yield every shared unit that waits for nothing, and every worker that is idle beside it."""
+        yield from self._problems_of_the_queues()
         for job in self._jobs.values():
-            if job.can_start(Lane.SHARED) and not self._queue(job).contains(job):
+            if job.can_start(Lane.SHARED) and job.job.id not in self._queue(job):
                 yield f"{job.job.id} can start a shared unit but waits in no queue"
             if job.has_room == (job.job.id in self._lacking):
                 yield f"{job.job.id} waits for more workers, or has them, and is not listed so"
@@ -199,6 +209,10 @@ class Gatherings:
             if gathering.is_complete:
                 yield f"{gathering.job and gathering.job.job.id} has its workers and does not start"
             yield from self._miscounts(gathering)
+
+    def _problems_of_the_queues(self) -> Iterator[str]:
+        for queue in self._queues.values():
+            yield from queue.problems()
 
     def _miscounts(self, gathering: Gathering) -> Iterator[str]:
         leases = [one for one in self._workers.leases() if one.lead.group is gathering.group]

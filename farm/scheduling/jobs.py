@@ -7,6 +7,7 @@ the retry policy: the scheduler decides what happens to a unit.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from farm.model.events import Instruction, JobChanged, UnitChanged
 from farm.model.history import RestoredUnit
@@ -16,6 +17,8 @@ from farm.model.unit import HELD, UnitState
 from farm.scheduling.census import Census
 from farm.scheduling.dependants import Dependants
 from farm.scheduling.holds import JobHold
+from farm.scheduling.owners import Owner
+from farm.scheduling.plugin_faults import PluginFaults
 from farm.scheduling.policy import job_order
 from farm.scheduling.unit_queues import UnitQueues
 from farm.scheduling.units import Lane, UnitEntry, make_entries
@@ -24,35 +27,58 @@ S = UnitState
 
 Emit = Callable[[Instruction], None]
 
-Place = tuple[int, int, float, str]
-"""ScheduledJob.order: the smallest is served first."""
+
+class Place(NamedTuple):
+    """A job's place among all jobs: the smallest is served first.
+
+    urgency: the negative of its priority. owner_held, held: workers that hold units of its owner's
+    jobs, and of its own. since: when it was queued.
+    """
+
+    urgency: int
+    owner_held: int
+    held: int
+    since: float
+    job: str
+    owner: str
 
 
 class ScheduledJob:
     """A job, its units and the queues they wait in.
 
     emit: receives each UnitChanged and JobChanged as it happens. counts: number of units in each
-    state. held: number of workers that hold its units. left: number of units that have not ended.
+    state. held: number of workers that hold its units. owner: whose jobs count together. left: number of units that have not ended.
     frames, failed_frames: number of rendering units, and of those that are quarantined, other than
     for a refused input. wanted: number of workers that its rendering units hold or could use.
     queued_since: when it was created, or last gave workers back that others waited for.
     idle_since: when it last had no worker and began to wait for one. given_up: why the farm will not finish
-    the job; empty if it may. hold: why it starts no units for now. lack: what the farm lacks for it.
+    the job; empty if it may. plugin_faults: whether its plugin is broken. hold: why it
+    starts no units for now. lack: what the farm lacks for it.
     """
 
     def __init__(
-        self, job: Job, units: Sequence[RestoredUnit], now: float, emit: Emit, census: Census
+        self,
+        job: Job,
+        units: Sequence[RestoredUnit],
+        now: float,
+        emit: Emit,
+        *,
+        census: Census,
+        owner: Owner,
     ) -> None:
-        self.job = job
+        self.job, self.owner = job, owner
         self.entries = make_entries(units, now)
         self.counts = Counter(entry.state for entry in self.entries)
         self.held = sum(self.counts[state] for state in HELD)
+        owner.held += self.held
         self.left = sum(count for state, count in self.counts.items() if not state.is_final)
         self.frames = sum(entry.renders for entry in self.entries)
         self.failed_frames = sum(entry.is_failed_frame(entry.state) for entry in self.entries)
         self.wanted = sum(entry.wanted_workers(entry.state) for entry in self.entries)
         self.queued_since, self.idle_since = job.created, now
+        self._changed_at = now
         self.given_up = ""
+        self.plugin_faults = PluginFaults(has_rendered=any(e.state.is_done for e in self.entries))
         self.hold: JobHold | None = None
         self.lack, self.lacks_workers, self.has_room = "", False, True
         self._emit, self._census = emit, census
@@ -64,15 +90,16 @@ class ScheduledJob:
             entry.holders = int(entry.state in HELD)
             if entry.holders:
                 self.queues.hold(entry)
-        census.add_job(job.state, self.entries)
+        census.add_job(job.spec.task, job.state, self.entries)
 
     # The job
 
     @property
     def order(self) -> Place:
-        """The job's place among all jobs: the smallest is served first."""
-        job = self.job
-        return (*job_order(job.spec.priority, self.held, self.queued_since), job.id)
+        """The job's place among all jobs."""
+        job, owner = self.job, self.owner
+        order = job_order(job.spec.priority, owner.held, self.held, self.queued_since)
+        return Place(*order, job.id, owner.name)
 
     @property
     def is_ending(self) -> bool:
@@ -93,7 +120,7 @@ class ScheduledJob:
     def want(self, wanted: Wanted, now: float) -> None:
         """Record what the user wants the job to do."""
         self.job = replace(self.job, wanted=wanted)
-        self.idle_since = now
+        self.idle_since = self._changed_at = now
         self._emit(JobChanged(self.job))
 
     def prioritise(self, priority: int) -> None:
@@ -113,7 +140,8 @@ class ScheduledJob:
         before = self.job.state
         if self._is_unsaid or state is not before or reason != self.job.reason:
             self._is_unsaid = False
-            self.job = replace(self.job, state=state, reason=reason)
+            since = self.job.since if state is before else self._changed_at
+            self.job = replace(self.job, state=state, reason=reason, since=since)
             self._census.change_job(before, state)
             self._emit(JobChanged(self.job))
 
@@ -128,7 +156,9 @@ class ScheduledJob:
             return JobState.FAILED, f"{self.given_up}; {failed} of {total} units not finished"
         if failed == total:
             return JobState.FAILED, "nothing was finished"
-        return JobState.COMPLETED, f"{failed} of {total} failed" if failed else ""
+        if failed:
+            return JobState.COMPLETED_WITH_FAILURES, f"{failed} of {total} failed"
+        return JobState.COMPLETED, ""
 
     def _unfinished_state(self) -> tuple[JobState, str]:
         if self.job.wanted is Wanted.PAUSE and not self.held:
@@ -184,7 +214,7 @@ class ScheduledJob:
 
         retry_at: Unix seconds, for RETRY_WAIT. Raises FarmBug if TRANSITIONS does not allow it.
         """
-        since, worker = entry.since, next(iter(workers), worker)
+        since, worker, self._changed_at = entry.since, next(iter(workers), worker), now
         before = entry.enter(state, now, worker, reason)
         self._count(entry, before, state, now)
         waited = now - since if state is S.LEASED else 0.0
@@ -217,21 +247,25 @@ class ScheduledJob:
     def _count(self, entry: UnitEntry, before: UnitState, state: UnitState, now: float) -> None:
         self.counts[before] -= 1
         self.counts[state] += 1
-        self._census.change_unit(before, state)
+        self._census.change_unit(self.job.spec.task, before, state)
         self.left += before.is_final - state.is_final
         self.failed_frames += entry.is_failed_frame(state) - entry.is_failed_frame(before)
         self.wanted += entry.wanted_workers(state) - entry.wanted_workers(before)
         if state is S.LEASED:
-            self.held += entry.holders
+            self._hold(entry.holders)
             self.queues.hold(entry)
         elif before in HELD and state not in HELD:
-            self.held -= entry.holders
+            self._hold(-entry.holders)
             entry.holders = 0
             self.queues.let_go(entry)
             if not self.held:
                 self.idle_since = now
         if entry.runs_alone:
             self._alone = entry if state in HELD else None
+
+    def _hold(self, workers: int) -> None:
+        self.held += workers
+        self.owner.held += workers
 
     def wake(self, now: float) -> None:
         """Make the units ready whose retry is due."""
@@ -288,7 +322,7 @@ class ScheduledJob:
 
     def _queue_ready(self, entry: UnitEntry) -> None:
         self.queues.add_ready(entry)
-        self._census.add_ready(entry)
+        self._census.add_ready(self.job.spec.task, entry)
 
     def _release_dependants(self, ended: UnitEntry, now: float) -> None:
         """Unblock the units that waited for a unit that ended, or cancel them if it failed.

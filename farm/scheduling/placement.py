@@ -94,30 +94,45 @@ class Placement:
         places += [gathering.job.order] if gathering.job else []
         return any(
             place is not None
-            and place[0] <= -lease.priority
-            and place[1] == 0
-            and self._jobs[place[3]] is not lease.job
-            and self._jobs[place[3]].idle_since <= since
+            and place.urgency <= -lease.priority
+            and place.held == 0
+            and self._jobs[place.job] is not lease.job
+            and self._jobs[place.job].idle_since <= since
             for place in places
         )
 
     def is_wanted(self, group: Group, priority: int) -> bool:
         """Return whether a unit of this priority waits for a single worker of a group."""
         places = (queue.first() for queue in self._queues_for(group))
-        return any(place is not None and place[0] == -priority for place in places)
+        return any(place is not None and place.urgency == -priority for place in places)
 
     def _queue_touched(self) -> None:
         """Put each changed job into its queues, and note whether any can start a unit."""
+        if not self._touched:
+            return
+        owners = set[str]()
         while self._touched:
             _, job = self._touched.popitem()
-            if job.job.id not in self._jobs:
-                self.gatherings.touch_job(job)
-                continue
-            for lane in _SINGLE:
-                if job.can_start(lane):
-                    self._queue(lane, queue_device(job, lane)).add(job)
-                    self._has_more = True
+            owners.add(job.owner.name)
+            self._queue_job(job)
             self.gatherings.touch_job(job)
+        for owner in owners:
+            for queue in self._queues.values():
+                queue.touch_owner(owner)
+            self.gatherings.touch_owner(owner)
+
+    def _queue_job(self, job: ScheduledJob) -> None:
+        """Put a job into its queues, or take it out of those that it is in."""
+        if job.job.id not in self._jobs:
+            for queue in self._queues.values():
+                queue.remove(job.job.id)
+            return
+        for lane in _SINGLE:
+            device = queue_device(job, lane)
+            if job.can_start(lane) or (lane, device) in self._queues:
+                self._has_more |= self._queue(lane, device).update(job)
+            if device and (lane, "") in self._queues:
+                self._queues[lane, ""].remove(job.job.id)
 
     def _queue(self, lane: Lane, device: str) -> JobQueue:
         queue = self._queues.get((lane, device))
@@ -196,9 +211,10 @@ class Placement:
         match: Match | None = None
         if (queue := _first(queues, limit)) and (job := self._stay(worker, queue)):
             match = self._take(worker, job, Lane.RENDER, now)
-        while match is None and (queue := _first(queues, limit)):
-            seen.append((queue, queue.pop()))
-            match = self._take(worker, self._jobs[seen[-1][1][-1]], queue.lane, now)
+        while match is None and (queue := _first(queues, limit)) and (place := queue.first()):
+            match = self._take(worker, self._jobs[place.job], queue.lane, now)
+            if match is None:
+                seen.append((queue, queue.pop()))
         for queue, place in seen:
             queue.put_back(place)
         return match
@@ -206,13 +222,14 @@ class Placement:
     def _stay(self, worker: Worker, queue: JobQueue) -> ScheduledJob | None:
         """Return the job of the film that a worker has open, if it may go on with it for now.
 
-        It may as long as its stretch goes on and no other job holds fewer workers, or none at all.
+        It may as long as its stretch goes on and no other job holds fewer workers, or none at all, nor
+        do those of another owner.
         """
         (name, stretch), first = worker.near, queue.first()
         job = self._jobs.get(name)
-        if stretch < 0 or job is None or first is None or first[3] == name or not first[1]:
+        if stretch < 0 or job is None or first is None or first.job == name or not first.held:
             return None
-        is_fair = job.order[:2] <= first[:2] and job.can_start(Lane.RENDER)
+        is_fair = job.order[:3] <= first[:3] and job.can_start(Lane.RENDER)
         return job if is_fair and job.goes_on(stretch) else None
 
     def _take(self, worker: Worker, job: ScheduledJob, lane: Lane, now: float) -> Match | None:
@@ -256,11 +273,13 @@ class Placement:
     def problems(self, now: float) -> Iterator[str]:
         """Yield every job that is missing from a queue, and every unit that waits for nothing."""
         yield from self.gatherings.problems()
+        for queue in self._queues.values():
+            yield from queue.problems()
         for job in self._jobs.values():
             for lane in _SINGLE:
                 if not job.can_start(lane):
                     continue
-                if not self._queue(lane, queue_device(job, lane)).contains(job):
+                if job.job.id not in self._queue(lane, queue_device(job, lane)):
                     yield f"{job.job.id} can start a unit but waits in no queue"
                 yield from self._idle_beside(job, lane, now)
 

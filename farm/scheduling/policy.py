@@ -44,7 +44,8 @@ class Policy:
     kept_records: of jobs that have ended. suspect_crashes: a unit that was
     running when this many farms in a row died runs alone. failed_share, failed_least: a job fails
     when this share of its rendering units is quarantined, and at least this many; refused inputs
-    do not count. hold_seconds: delay before a job that waits for storage tries one unit; it
+    do not count. alike_failures: a job fails when this many units fail with one error of its plugin, before
+    any is done. hold_seconds: delay before a job that waits for storage tries one unit; it
     doubles with each failed try, up to hold_cap_seconds.
     """
 
@@ -64,6 +65,7 @@ class Policy:
     suspect_crashes: int = 2
     failed_share: float = 0.1
     failed_least: int = 20
+    alike_failures: int = 3
     hold_seconds: float = 30.0
     hold_cap_seconds: float = 300.0
 
@@ -89,6 +91,10 @@ class Policy:
     def is_broken(self, failed: int, total: int) -> bool:
         """Return whether a job fails with this many of its rendering units quarantined."""
         return failed >= max(self.failed_least, self.failed_share * total)
+
+    def is_broken_plugin(self, failed: int) -> bool:
+        """Return whether a job fails whose first units, this many, failed with one error of its plugin."""
+        return failed >= self.alike_failures
 
     def hold_delay(self, failures: int) -> float:
         """Return the seconds until a job that waits for storage tries again."""
@@ -125,9 +131,14 @@ def may_try(worker: str, tried_on: Collection[str], pool: Collection[str]) -> bo
     return worker not in tried_on or all(other in tried_on for other in pool)
 
 
-def job_order(priority: int, held: int, since: float) -> tuple[int, int, float]:
-    """Return a job's sort key: highest priority, then fewest workers held, then queued longest."""
-    return -priority, held, since
+def job_order(
+    priority: int, owner_held: int, held: int, since: float
+) -> tuple[int, int, int, float]:
+    """Return a job's sort key: highest priority, then fewest workers held, then queued longest.
+
+    owner_held: workers that all jobs of its owner hold, which count before those of the job.
+    """
+    return -priority, owner_held, held, since
 
 
 def gang_size(wanted: int, on_device: int, joined: int, room: int) -> int:

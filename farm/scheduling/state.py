@@ -15,6 +15,7 @@ from farm.scheduling.census import Census
 from farm.scheduling.devices import Devices
 from farm.scheduling.holds import JobHold
 from farm.scheduling.jobs import ScheduledJob
+from farm.scheduling.owners import Owners
 from farm.scheduling.placement import Placement
 from farm.scheduling.policy import Policy
 from farm.scheduling.workers import Lease, Worker, Workers
@@ -41,7 +42,7 @@ class SchedulerState:
         self.demand = 0
         self._demands: dict[str, int] = {}
         self.workers, self.blocklist = Workers(), Blocklist(policy)
-        self.census, self.devices = Census(), Devices()
+        self.census, self.devices, self.owners = Census(), Devices(), Owners()
         self.placement = Placement(self.workers, self.jobs, self.blocklist)
         self.wakes, self.checks = Agenda(), Agenda()
         self.is_stopping = self.shows_life = False
@@ -76,6 +77,7 @@ class SchedulerState:
         """Keep only the record of a job that has ended, and not for ever."""
         name = job.job.id
         del self.jobs[name], self._demands[name]
+        self.owners.leave(job.owner)
         self.ended[name] = job.job
         while len(self.ended) > self.policy.kept_records:
             del self.ended[next(iter(self.ended))]
@@ -224,6 +226,7 @@ class SchedulerState:
         yield from self.workers.problems()
         yield from self.blocklist.problems(self.jobs, self.workers)
         yield from self.devices.problems(self.jobs)
+        yield from self.owners.problems((job.owner, job.held) for job in self.jobs.values())
         yield from self.census.problems(entries)
         if self.waiting_for_restart != {
             name for name, job in self.jobs.items() if job.waits_for_restart

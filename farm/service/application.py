@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from farm.errors import FarmError
@@ -51,8 +52,7 @@ def make_application(desk: Desk, rules: Rules, metrics: CollectorRegistry) -> Gu
     app.state.metrics = metrics
     app.include_router(routes.router)
     app.include_router(file_routes.router)
-    if WEB.is_dir():
-        app.mount("/", StaticFiles(directory=WEB, html=True), name="web")
+    app.mount("/", GZipMiddleware(StaticFiles(directory=WEB, html=True)), name="web")
     app.add_exception_handler(FarmError, _on_farm_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
@@ -64,7 +64,13 @@ def make_application(desk: Desk, rules: Rules, metrics: CollectorRegistry) -> Gu
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
-    return Guard(app, rules, HttpMetrics(metrics).count)
+    return Guard(app, rules, HttpMetrics(metrics).count, _page())
+
+
+def _page() -> frozenset[str]:
+    """Return the paths of the farm's page."""
+    files = (path.relative_to(WEB).as_posix() for path in WEB.rglob("*") if path.is_file())
+    return frozenset({"/", *(f"/{file}" for file in files)})
 
 
 async def _on_farm_error(request: Request, error: Exception) -> JSONResponse:

@@ -7,6 +7,7 @@ board, so that no question waits for the loop.
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswer
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -14,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from farm import storage
 from farm.app import Farm
-from farm.errors import BadParameter, Busy, Conflict, LedgerUnavailable, NotFound
+from farm.errors import Busy, Conflict, LedgerUnavailable, NotFound, UserError
 from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.model.history import UnitRecord
@@ -24,7 +25,7 @@ from farm.model.work import Blend, Render
 from farm.planning.submission import new_id
 from farm.service import views, wire
 from farm.service.board import Board
-from farm.service.estimates import estimate
+from farm.service.estimates import estimated
 from farm.service.event_stream import Feed
 from farm.service.previews import Previews
 from farm.service.requests import spec_of
@@ -40,8 +41,8 @@ T = TypeVar("T")
 
 ANSWER_SECONDS: Final = 20.0
 """How long a request waits for the loop."""
-PLAN_SECONDS: Final = 120.0
-"""How long a submission waits until its job is planned; it goes on if nobody waits any longer."""
+PLAN_SECONDS: Final = 5.0
+"""How long a submission waits until its job is planned or refused. It is planned all the same."""
 MOST_JOBS: Final = 10_000
 """Jobs that have not ended, and are planned or wait."""
 ZIPS: Final = 8
@@ -57,7 +58,7 @@ class Desk:
         self.registry, self.ledger, self.board, self.roots = registry, farm.ledger, board, roots
         self._controller = farm.controller
         self.pictures, self.uploads = Pictures(), Uploads(folder / "uploads")
-        self.previews = Previews(folder / "previews", registry)
+        self.previews = Previews(folder / "previews", registry, farm.ledger)
         self.feed = Feed(self._stored_events, farm.ledger.last_event, self._shown_job)
         self._zips = BoundedSemaphore(ZIPS)
         self.is_stopping = False
@@ -134,12 +135,17 @@ class Desk:
         holder: of the token that the request came with; the owner, unless it names one.
         """
         self._check_open()
-        if request.after:
-            raise BadParameter("body.after", "jobs cannot wait for others yet")
         spec = spec_of(request, self.registry, self.roots, holder)
         is_new = not (request.token and self.ledger.job(new_id(request.task, request.token)))
         answer = self._controller.submit(spec, resume=request.resume, token=request.token)
-        return self._view(self._answer(answer, PLAN_SECONDS)), is_new
+        return self._view(self._submitted(answer)), is_new
+
+    def _submitted(self, answer: Future[Job]) -> Job:
+        """Return a job that has been submitted, or how far its planning has got. Raises UserError."""
+        with suppress(NoAnswer):
+            return answer.result(PLAN_SECONDS)
+        self._controller.accept(answer)
+        return self._answer(answer)
 
     def _check_open(self) -> None:
         if self.is_stopping:
@@ -165,7 +171,7 @@ class Desk:
         counts = self.ledger.counts_of([job.id for job in page[:limit]])
         return wire.JobsPage(
             jobs=[
-                self._view(job, counts.get(job.id, {}))
+                self._view(self._current(job), counts.get(job.id, {}))
                 for job in page[:limit]
                 if not self.previews.has(job.spec.output) and owner in {None, job.spec.owner}
             ],
@@ -173,8 +179,10 @@ class Desk:
         )
 
     def job(self, job: str) -> wire.JobView:
-        """Return a job. Raises NotFound."""
-        return self._view(self.stored(job))
+        """Return a job, with what it waits for as the reason. Raises NotFound."""
+        current = self.stored(job)
+        view = self._view(current)
+        return view.model_copy(update={"reason": self._waiting(current) or view.reason})
 
     def change(self, job: str, changes: wire.Changes) -> wire.JobView:
         """Change what is wanted of a job, or its priority. Raises NotFound, Conflict."""
@@ -222,13 +230,12 @@ class Desk:
         )
 
     def retry(self, job: str, retry: wire.Retry) -> wire.JobView:
-        """Let failed units of a job be tried again. Raises NotFound, Conflict."""
+        """Let units of a job be tried again, also if it has ended. Raises NotFound, UserError."""
         current = self.stored(job)
-        if retry.redo or retry.frames:
-            raise Conflict("a range of frames cannot be rendered again yet")
-        if current.state.is_final:
-            raise Conflict(f"job {job} has ended: it is {current.state}; submit it with resume")
-        return self._view(self._answer(self._controller.retry(job, retry.units or ())))
+        asked = self._controller.retry(
+            current.id, retry.units or (), frames=retry.frames or "", redo=retry.redo
+        )
+        return self._view(self._answer(asked))
 
     def forget(self, job: str) -> None:
         """Forget a job that has ended; its files stay. Raises NotFound, Conflict."""
@@ -239,16 +246,24 @@ class Desk:
 
     def why(self, job: str) -> wire.Why:
         """Return what a job waits for. Raises NotFound."""
-        current = self.stored(job)
-        waiting = "" if current.state.is_final else self.roots.hidden(current.reason)
+        waiting = self._waiting(self.stored(job))
         counts = self.ledger.counts(job)
         return wire.Why(waiting=waiting, units={str(s): n for s, n in counts.items()})
+
+    def _waiting(self, job: Job) -> str:
+        return self.roots.hidden(self._controller.why(job.id))
 
     def stored(self, job: str) -> Job:
         """Return a job as it is now. Raises NotFound."""
         if (current := self.ledger.job(job)) is None:
             raise NotFound(f"job {job} is not known; see GET /api/jobs")
-        return current
+        return self._current(current)
+
+    def _current(self, stored: Job) -> Job:
+        """Return a job with how far its planning has got, which is not stored."""
+        if stored.state is not JobState.PLANNING:
+            return stored
+        return self._controller.job(stored.id)
 
     # Files
 
@@ -317,8 +332,13 @@ class Desk:
         output = f"{self.roots.names[0]}/preview.png"
         asked = request.model_copy(update={"output": output, "inputs": request.inputs[:1]})
         spec = spec_of(asked, self.registry, self.roots, holder)
-        spec, token = self.previews.prepare(spec)
-        return self._view(self._answer(self._controller.submit(spec, token=token)))
+        spec, token = self.previews.prepare(spec, holder)
+        try:
+            job = self._submitted(self._controller.submit(spec, token=token))
+        except UserError:
+            self.previews.discard(token, spec.task)
+            raise
+        return self._view(job)
 
     # Events
 
@@ -334,7 +354,15 @@ class Desk:
     def estimate(self, request: wire.JobRequest) -> wire.Estimate:
         """Return what a job would cost. Raises UserError if it would be refused."""
         spec = spec_of(request, self.registry, self.roots)
-        found = estimate(spec, self.registry, self.ledger, self._controller.scheduler.room())
+        scheduler = self._controller.scheduler
+        found = estimated(
+            spec,
+            self.registry,
+            self.ledger,
+            room=scheduler.room(),
+            workers=scheduler.workers(),
+            resume=request.resume,
+        )
         return found.model_copy(update={"notes": [self.roots.hidden(n) for n in found.notes]})
 
     def is_run(self, job: Job) -> bool:
@@ -350,9 +378,9 @@ class Desk:
         return views.job(job, known, running, pace, self.roots, is_preview=is_preview)
 
     @staticmethod
-    def _answer(answer: "Future[T]", seconds: float = ANSWER_SECONDS) -> T:
+    def _answer(answer: "Future[T]") -> T:
         """Return what the loop answers. Raises Busy if it does not, for example while the ledger is locked."""
         try:
-            return answer.result(seconds)
+            return answer.result(ANSWER_SECONDS)
         except NoAnswer:
             raise Busy("the farm is busy, and has not answered yet; look again later") from None

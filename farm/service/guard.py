@@ -26,7 +26,7 @@ from farm.service.wire import Fault, Refusal
 __all__ = ["Guard", "Rules"]
 
 OPEN: Final = frozenset({"/healthz"})
-"""Paths that need no token."""
+"""Paths of the application that need no token."""
 
 BODY_BYTES: Final = 1_000_000
 UPLOADS: Final = "/api/uploads/"
@@ -39,8 +39,9 @@ _HEADERS: Final = (
     (
         "content-security-policy",
         (
-            "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; "
-            "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+            "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; object-src 'none'; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+            "require-trusted-types-for 'script'; trusted-types 'none'"
         ),
     ),
     ("x-content-type-options", "nosniff"),
@@ -69,10 +70,16 @@ Count = Callable[[str, str, int, float], None]
 
 
 class Guard:
-    """Lets only requests that are allowed reach the application. count: see Count."""
+    """Lets only requests that are allowed reach the application. count: see Count.
 
-    def __init__(self, app: ASGIApp, rules: Rules, count: Count) -> None:
+    page: the paths of the page's own files, which are open, so that the page can ask for a token.
+    """
+
+    def __init__(
+        self, app: ASGIApp, rules: Rules, count: Count, page: frozenset[str] = frozenset()
+    ) -> None:
         self._app, self._rules, self._count = app, rules, count
+        self._open = OPEN | page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -89,8 +96,8 @@ class Guard:
                 added = MutableHeaders(scope=message)
                 for name, value in _HEADERS:
                     added.setdefault(name, value)
-                if scope["path"].startswith("/api/"):
-                    added.setdefault("cache-control", "no-store")
+                kept = "no-store" if scope["path"].startswith("/api/") else "no-cache"
+                added.setdefault("cache-control", kept)
             await send(message)
 
         scope.setdefault("state", {})
@@ -121,7 +128,7 @@ class Guard:
 
     def _admit(self, scope: Scope, headers: Headers) -> tuple[Token | None, ASGIApp | None]:
         """Return the token of a request, and the answer to it if it is refused."""
-        if scope["path"] in OPEN and scope["method"] in SAFE:
+        if scope["path"] in self._open and scope["method"] in SAFE:
             return None, None
         try:
             is_open = self._rules.is_local and not self._rules.tokens.tokens()

@@ -95,7 +95,7 @@ class Service:
             thread.start()
 
     def _forget(self) -> None:
-        self._desk.previews.forget(self._ledger)
+        self._desk.previews.forget()
         self._ledger.forget(time.time() - self._keep)
 
 
@@ -112,7 +112,7 @@ def open_http_service(
     with open_service(registry, make, settings.ledger_url, observers=observers) as farm:
         scheduler = farm.controller.scheduler
         board.watch(scheduler.workers)
-        metrics.watch(scheduler)
+        metrics.watch(scheduler, farm.ledger)
         desk = Desk(registry, farm, board, settings.roots, settings.folder)
         feeds.feed = desk.feed
         app = make_application(desk, settings.rules, metrics.registry)

@@ -56,6 +56,8 @@ def _field(error: FarmError) -> str | None:
             return error.name if "." in error.name else f"params.{error.name}"
         case UnknownName(kind="task"):
             return "task"
+        case UnknownName(kind="job"):
+            return "after"
         case BadOutput():
             return "output"
         case _:

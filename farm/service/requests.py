@@ -44,8 +44,10 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
         plan=request.plan,
         priority=request.priority,
         keeps_going=request.keeps_going,
+        overwrite=request.overwrite,
         name=request.name,
         owner=request.owner or holder,
+        after=request.after,
         workers=request.workers,
     )
 

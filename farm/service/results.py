@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import merge
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
@@ -10,11 +12,14 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 from farm import storage
 from farm.errors import FarmError, NotFound
 from farm.ledger import Ledger
+from farm.model.history import UnitRecord
 from farm.model.job import Job
+from farm.model.unit import UnitState
 
 __all__ = ["FilePlace", "Output", "zipped"]
 
 PIECE: Final = 2**18
+PAGE: Final = 500
 MOST_FILES: Final = 100_000
 """Files of a run that are listed."""
 
@@ -75,13 +80,18 @@ class Output:
                 yield number, FilePlace(entry.url, entry.size, None)
 
     def _of_units(self, after: int) -> Iterator[tuple[int, FilePlace]]:
-        while page := self._ledger.units_page(self._job.id, after, 500):
-            for record in page:
-                after = record.number
-                if record.state.is_done and not record.unit.is_working:
-                    size = _size(record.unit.target)
-                    if size is not None:
-                        yield after, FilePlace(record.unit.target, size, after)
+        done = [self._in_state(after, state) for state in UnitState if state.is_done]
+        for record in merge(*done, key=attrgetter("number")):
+            if not record.unit.is_working:
+                size = _size(record.unit.target)
+                if size is not None:
+                    yield record.number, FilePlace(record.unit.target, size, record.number)
+
+    def _in_state(self, after: int, state: UnitState) -> Iterator[UnitRecord]:
+        """Yield units in their order, without a look at the many others that a job may have."""
+        while page := self._ledger.units_page(self._job.id, after, PAGE, state):
+            yield from page
+            after = page[-1].number
 
 
 def _is_hidden(location: str, folder: str) -> bool:

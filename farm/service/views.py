@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 Word = Literal["idle", "active", "waiting", "degraded", "inoperative"]
-_OPEN: Final = (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)
+_OPEN: Final = tuple(state for state in JobState if not state.is_final)
 
 
 def farm_state(
@@ -107,11 +107,11 @@ def job(
         task=current.spec.task,
         state=current.state,
         reason=roots.hidden(current.reason),
-        since=current.created,
+        since=current.since,
         wanted=current.wanted,
         priority=current.spec.priority,
         created=current.created,
-        after=[],
+        after=list(current.spec.after),
         counts={str(state): n for state, n in counts.items()},
         frames=total,
         done=done,

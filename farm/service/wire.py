@@ -71,7 +71,10 @@ class _Request(BaseModel):
 
 
 class JobRequest(_Request):
-    """A job to run. token: the same one gives the same job, however often it is sent."""
+    """A job to run. token: the same one gives the same job, however often it is sent.
+
+    overwrite: replace outputs that exist. resume: keep those that an equal job has finished.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -102,6 +105,7 @@ class JobRequest(_Request):
     after: tuple[Identifier, ...] = Field((), max_length=100)
     token: Line = ""
     resume: bool = False
+    overwrite: bool = False
 
 
 class PreviewRequest(JobRequest):

@@ -19,9 +19,11 @@ from farm.storage.door import (
     remove_files,
     remove_folder,
     remove_leftovers,
+    size_of,
 )
 from farm.storage.globs import glob
 from farm.storage.local import NOT_UTF8, output_path, sha256_file, write_error
+from farm.storage.measuring import take_transfers
 from farm.storage.mirror import Mirror
 from farm.storage.scheme import ABSENT, Entry, Scheme, SchemeFactory, Stat
 from farm.storage.schemes import BUILT_IN, add_schemes, known_schemes, scheme_of
@@ -87,6 +89,8 @@ __all__ = [
     "scratch_folder",
     "sha256_file",
     "shown",
+    "size_of",
     "suffix",
+    "take_transfers",
     "write_error",
 ]

@@ -21,6 +21,7 @@ from farm.errors import BadInput, BadOutput, FarmError, StorageFailed
 from farm.settings import Settings
 from farm.storage.copy_locks import Held, bytes_in, locked, open_locked, remove_if_free
 from farm.storage.local import remove_leftovers, sha256_file, write_error
+from farm.storage.measuring import transfer
 from farm.storage.scheme import Entry, Scheme, Stat
 from farm.storage.urls import absolute, as_folder, name, parents
 
@@ -160,12 +161,22 @@ def _fetch(url: str, seen: Stat, scheme: Scheme, part: Path) -> None:
     """Complete a part of a file and verify it. Raises StorageFailed if it is not what was written."""
     if part.exists() and part.stat().st_size > seen.size:
         part.unlink()
-    scheme.fetch(url, seen, part)
+    had = _size(part)
+    with transfer(url, "read") as moved:
+        moved.begin()
+        try:
+            scheme.fetch(url, seen, part)
+        finally:
+            moved.bytes = _size(part) - had
     is_right = part.stat().st_size == seen.size
     if not is_right or (seen.sha256 and sha256_file(part) != seen.sha256):
         part.unlink()
         raise StorageFailed(url, "what arrived is not what was written; its copy was dropped")
     _sync(part)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _sync(path: Path) -> None:

@@ -4,6 +4,7 @@ A remote file is read through a copy on this machine, and written to a file here
 storage when it is complete.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from farm.storage import local
 from farm.storage.copies import local_copies
 from farm.storage.fences import expected_at, fence, written
 from farm.storage.local_disk import LocalDisk, translated_errors
+from farm.storage.measuring import transfer
 from farm.storage.scheme import ABSENT, Entry, Scheme, Stat
 from farm.storage.schemes import scheme_of
 from farm.storage.urls import absolute, as_folder, is_own, is_remote
@@ -38,6 +40,7 @@ __all__ = [
     "remove_folder",
     "remove_leftovers",
     "seen",
+    "size_of",
 ]
 
 _DISK: Final = LocalDisk()
@@ -117,8 +120,11 @@ def open_whole(url: str | Path) -> Iterator[BinaryIO]:
     """
     expected = expected_at(str(url))
     if not is_remote(url):
-        with local.open_whole(Path(url), expected) as file:
+        with transfer(url, "write") as moved, local.open_whole(Path(url), expected) as file:
             yield file
+            file.flush()
+            moved.bytes = os.fstat(file.fileno()).st_size
+            moved.begin()
         if expected is not None:
             written(str(url), local.version_of(Path(url)))
         return
@@ -128,7 +134,11 @@ def open_whole(url: str | Path) -> Iterator[BinaryIO]:
         yield file
         file.flush()
         path = Path(file.name)
-        stat = scheme.put(target, path, local.sha256_file(path), expected=expected)
+        digest = local.sha256_file(path)
+        with transfer(target, "write") as moved:
+            moved.begin()
+            stat = scheme.put(target, path, digest, expected=expected)
+            moved.bytes = stat.size
         written(target, stat.version)
         copies.keep(target, stat, path)
 
@@ -163,6 +173,16 @@ def exists(url: str | Path) -> bool:
 def is_file(url: str | Path) -> bool:
     """Return whether there is a file. A remote storage may raise BadInput or StorageFailed."""
     return Path(url).is_file() if not is_remote(url) else seen(str(url)) is not None
+
+
+def size_of(url: str | Path) -> int:
+    """Return how many bytes a file has; 0 if that cannot be told at present."""
+    with suppress(OSError, BadInput, StorageFailed):
+        if not is_remote(url):
+            return Path(url).stat().st_size
+        if stat := seen(str(url)):
+            return stat.size
+    return 0
 
 
 def is_folder(url: str | Path) -> bool:

@@ -8,6 +8,7 @@ from typing import Final
 
 from farm.storage.copies import local_copies
 from farm.storage.local import open_whole, sha256_file, version_of
+from farm.storage.measuring import transfer
 from farm.storage.scheme import ABSENT, Entry, Stat
 from farm.storage.schemes import scheme_of
 from farm.storage.urls import as_folder, is_own
@@ -78,5 +79,9 @@ class Mirror:
         if self._local.get(name) == version:
             return
         expected = self._remote.get(name, ABSENT)
-        stat = self._scheme.put(self._url + name, path, sha256_file(path), expected=expected)
+        digest, url = sha256_file(path), self._url + name
+        with transfer(url, "write") as moved:
+            moved.begin()
+            stat = self._scheme.put(url, path, digest, expected=expected)
+            moved.bytes = stat.size
         self._remote[name], self._local[name] = stat.version, version

@@ -30,7 +30,6 @@ _REGION: Final = "the bucket is in another region; set AWS_DEFAULT_REGION"
 _REFUSALS: Final = MappingProxyType(
     {
         "AuthorizationHeaderMalformed": _REGION,
-        "ExpiredToken": "the keys have expired; renew them",
         "IllegalLocationConstraintException": _REGION,
         "InvalidAccessKeyId": _KEYS,
         "InvalidBucketName": "the name of the bucket is invalid; check it",
@@ -65,6 +64,7 @@ _FULL: Final = frozenset(
         "XMinioStorageFull",
     }
 )
+_EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _TRANSIENT: Final = frozenset({"RequestTimeout", "SlowDown", "TooManyRequests", "BadDigest"})
 _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 
@@ -101,7 +101,7 @@ def _refusal(error: Exception) -> str:
         code, status = code_of(error), status_of(error)
         if code in _REFUSALS:
             return _REFUSALS[code]
-        if code in _FULL | _TRANSIENT or status >= 500 or status == 429:
+        if code in _FULL | _TRANSIENT | _EXPIRED or status >= 500 or status == 429:
             return ""
         other = f"the storage refuses the request ({code}, HTTP {status}); check the URL"
         return {403: _DENIED, 301: _REGION}.get(status, other)
@@ -114,6 +114,8 @@ def _trouble(error: Exception) -> str:
         kind = type(error).__name__
         return f"the storage does not answer ({kind}); check the network and FARM_S3_ENDPOINT"
     code, status = code_of(error), status_of(error)
+    if code in _EXPIRED:
+        return "the keys have expired; renew them"
     if code in _FULL or status == 507:
         return f"the storage is full, or a quota is used up ({code}); free some space"
     return f"the storage is overloaded or out of order ({code}, HTTP {status}); check it, or wait"

@@ -7,8 +7,8 @@ slash at its end.
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
-from typing import Final
+from pathlib import Path
+from typing import Final, TypeGuard
 
 __all__ = [
     "absolute",
@@ -32,10 +32,13 @@ _BYTES: Final = re.compile("[\udc80-\udcff]")
 
 _CONTROL: Final = re.compile("[\0-\x1f\x7f]")
 
+_PLAIN: Final = re.compile(r"/?[^/.][^/]*(?:/[^/.][^/]*)*")
+"""A local path that can be taken apart as it is, many times faster than a Path: a job may have 100,000."""
+
 
 def scheme_name(url: str | Path) -> str:
     """Return the scheme of a URL in small letters; an empty string for a local path."""
-    found = None if isinstance(url, Path) else _SCHEME.match(url)
+    found = None if isinstance(url, Path) or "://" not in url else _SCHEME.match(url)
     return found[1].lower() if found else ""
 
 
@@ -77,11 +80,16 @@ def join(url: str | Path, *names: str) -> str:
     """Return the location of something in a folder. names: relative, and without . and .. parts."""
     if is_remote(url):
         return "/".join((absolute(url), *names))
-    return str(Path(url, *names))
+    parts = (str(url).removesuffix("/"), *names)
+    is_plain = _is_plain(parts[0]) and not any(part.startswith("/") for part in names)
+    return "/".join(parts) if is_plain and all(map(_is_plain, names)) else str(Path(url, *names))
 
 
 def parent(url: str | Path) -> str:
     """Return the folder that a location is in; the URL of a bucket for the bucket itself."""
+    if _is_plain(url):
+        head, slash, _ = url.rpartition("/")
+        return head or slash or "."
     if not is_remote(url):
         return str(Path(url).parent)
     head, _, _ = _rest(url).rpartition("/")
@@ -101,17 +109,25 @@ def parents(url: str | Path) -> Iterator[str]:
 
 def name(url: str | Path) -> str:
     """Return the last part of a location."""
+    if _is_plain(url):
+        return url.rpartition("/")[2]
     return _rest(url).rpartition("/")[2] if is_remote(url) else Path(url).name
 
 
 def suffix(url: str | Path) -> str:
     """Return the suffix of the last part, as Path.suffix does."""
-    return PurePosixPath(name(url)).suffix
+    last = name(url)
+    at = last.rfind(".")
+    return last[at:] if 0 < at < len(last) - 1 else ""
 
 
 def is_own(url: str | Path) -> bool:
     """Return whether a file is a claim or an incomplete file, which the farm itself removes."""
     return name(url).startswith(".farm-") and suffix(url) in {".claim", ".part"}
+
+
+def _is_plain(url: str | Path) -> TypeGuard[str]:
+    return isinstance(url, str) and "://" not in url and _PLAIN.fullmatch(url) is not None
 
 
 def _rest(url: str | Path) -> str:

@@ -54,9 +54,13 @@ class DreamParams(NetworkParams):
         (),
         description="Class to dream of, by name or number, or a word in the names of several. Repeat for "
         "more. `farm networks NAME --classes` lists them.",
-        json_schema_extra={"cli": "--class"},
+        json_schema_extra={"cli": "--class", "group": "main"},
     )
-    guide: FilePath | None = Field(None, description="Picture whose features the dream imitates.")
+    guide: FilePath | None = Field(
+        None,
+        description="Picture whose features the dream imitates.",
+        json_schema_extra={"group": "main"},
+    )
     mask: FilePath | None = Field(
         None,
         description="Picture that limits the dream: full in white areas, none in black. It is scaled "

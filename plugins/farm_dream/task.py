@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from farm import Context, Effect
 from farm_dream.params import DreamParams
+from farm_dream.presets import DREAMS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,6 +15,7 @@ class Dream(Effect):
 
     name = "dream"
     Params = DreamParams
+    presets = DREAMS
     params: DreamParams
 
     @property

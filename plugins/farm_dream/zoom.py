@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from farm import BadParameter, Context, Effect
 from farm_dream.params import DreamParams
+from farm_dream.presets import ZOOMS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +34,7 @@ def parse_cue(text: str) -> Cue:
     """Parse SECONDS=CLASS. Raises ValueError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)=(.+)", text)
     if not match:
-        raise ValueError("give SECONDS=CLASS, for example 4=volcano")
+        raise ValueError("give SECONDS=CLASS, for example 4=pizza")
     return Cue(float(match[1]), match[2])
 
 
@@ -84,6 +85,7 @@ class Zoom(Effect):
     Params = ZoomParams
     params: ZoomParams
     is_endless = True
+    presets = ZOOMS
 
     def check(self, context: Context) -> None:
         from farm_dream.objective import check_objective

@@ -18,7 +18,7 @@ TASKS = ("dream", "style", "zoom", "train-style", "dcgan", "finetune")
 LINES = [
     line
     for line in re.findall(r"^ {4}farm (.+?)(?: +#.*)?$", README, re.MULTILINE)
-    if line.startswith(TASKS)
+    if line.startswith(TASKS) and " --like " not in line
 ]
 
 

@@ -74,6 +74,25 @@ def test_submit_prints_the_id_of_the_job(farm: Farm, fake: Fake) -> None:
     assert fake.jobs[job]["priority"] == 80
 
 
+def test_a_job_may_start_after_others(farm: Farm, fake: Fake) -> None:
+    first = submitted(farm)
+    last = submitted(farm, "--after", first)
+    assert fake.jobs[last]["after"] == [first]
+
+
+def test_a_dry_run_says_what_a_job_would_cost_and_submits_nothing(farm: Farm, fake: Fake) -> None:
+    done = farm("submit", "invert", "photos/", "-o", "out/job/", "--dry-run")
+    assert done.code == 0, done.errors
+    assert done.results.splitlines() == [
+        "would do 3 units, 6.0 megapixels",
+        "time: about 1:30 (15.0 s per megapixel, as measured on 40 frames)",
+        "nothing is known of png",
+    ]
+    as_json = farm("submit", "invert", "photos/", "-o", "out/job/", "--dry-run", "--json")
+    assert json.loads(as_json.results)["seconds"] == 90.0
+    assert fake.jobs == {}
+
+
 def test_a_tasks_own_command_submits_with_a_server(farm: Farm, fake: Fake) -> None:
     with served(fake) as url:
         done = farm("invert", "photos/", "-o", "out/job/", "--server", url)

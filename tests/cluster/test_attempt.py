@@ -13,6 +13,7 @@ from farm.model.messages import (
     UnitFailed,
     UnitSucceeded,
 )
+from farm.model.transfers import Transfers
 from farm_cluster.attempt import Attempt
 
 LOST = Failure(Reason.WORKER_DIED, "lost contact")
@@ -54,3 +55,12 @@ def test_workers_that_had_to_be_restarted_lost_contact(attempt: Attempt) -> None
     end = attempt.outcome()
     assert isinstance(end, UnitFailed)
     assert end.failure.reason is Reason.WORKER_DIED
+
+
+def test_what_every_worker_moved_is_told_however_the_attempt_ended(attempt: Attempt) -> None:
+    of_a, of_b = Transfers("s3", "write", errors=1), Transfers("s3", "read", bytes=7)
+    attempt.ends["a"] = UnitFailed("a", attempt.order.token, FULL, (of_a,))
+    attempt.ends["b"] = UnitCancelled("b", attempt.order.token, (of_b,))
+    assert attempt.outcome().transfers == (of_a, of_b)
+    attempt.is_cancelled = True
+    assert attempt.cancelled().transfers == (of_a, of_b)

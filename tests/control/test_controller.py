@@ -74,7 +74,7 @@ def test_a_failing_unit_is_quarantined_and_the_others_continue(
     farm = make_farm({"a": ["die", "die", "die"], "b": [failed(Reason.MEMORY), "succeed"]})
     farm.controller.add(spec)
     job = farm.run()
-    assert (job.state, job.reason) == (JobState.COMPLETED, "1 of 3 failed")
+    assert (job.state, job.reason) == (JobState.COMPLETED_WITH_FAILURES, "1 of 3 failed")
     assert states(ledger, job) == {"a": S.QUARANTINED, "b": S.SUCCEEDED, "c": S.SUCCEEDED}
     quarantined = ledger.units(job.id)[0]
     assert quarantined.reason.startswith("killed 3 workers; last failure: ")
@@ -116,7 +116,7 @@ def test_the_next_job_reuses_the_workers_of_an_earlier_run(
     farm = make_farm()
     farm.controller.add(spec)
     farm.controller.run()
-    farm.controller.add(spec)
+    farm.controller.add(spec.model_copy(update={"overwrite": True}))
     jobs = farm.controller.run()
     assert [job.state for job in jobs] == [JobState.COMPLETED] * 2
     assert len({e.worker for e in farm.log.events if isinstance(e, WorkerChanged)}) == 1
@@ -365,10 +365,10 @@ def test_a_job_can_be_resumed_twice(make_farm: MakeFarm, spec: JobSpec) -> None:
     assert resumed(make_farm, spec)[0] == []
 
 
-def test_without_resume_every_frame_is_rendered_again(make_farm: MakeFarm, spec: JobSpec) -> None:
+def test_overwriting_renders_every_frame_again(make_farm: MakeFarm, spec: JobSpec) -> None:
     run_once(make_farm, spec)
     farm = make_farm()
-    farm.controller.add(spec)
+    farm.controller.add(spec.model_copy(update={"overwrite": True}))
     farm.run()
     assert sorted(names(farm.executor)) == ["a", "b", "c"]
 

@@ -3,25 +3,29 @@
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics import parser as open_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from farm import storage
 from farm.control.clock import FakeClock
 from farm.control.controller import Controller
-from farm.control.metrics import BUCKETS, METRICS, Metrics
+from farm.control.metrics import DATABASE_BUCKETS, MOST_TASKS, UNIT_BUCKETS, Metrics
+from farm.control.metrics_table import METRICS
 from farm.control.training_metrics import MOST_LOSSES
-from farm.errors import UserError
+from farm.errors import LedgerUnavailable, UserError
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import (
+    FilesMoved,
     JobChanged,
     News,
     Progressed,
@@ -31,7 +35,17 @@ from farm.model.events import (
 )
 from farm.model.film import FilmFormat
 from farm.model.job import Job, JobSpec, JobState
-from farm.model.messages import Reason, TrainingFigures, UnitProgress
+from farm.model.messages import (
+    Hold,
+    Message,
+    Reason,
+    TrainingFigures,
+    UnitCancelled,
+    UnitFailed,
+    UnitProgress,
+    UnitSucceeded,
+)
+from farm.model.transfers import Transfers
 from farm.model.unit import Unit, UnitState
 from farm.model.work import Blend, Encode, Join, Picture, Render, Train
 
@@ -39,6 +53,9 @@ from ..fakes import FIGURES, End, FakeExecutor, scripted  # noqa: TID252 - share
 from ..workbench import failed  # noqa: TID252 - shared between rooms
 
 DOCUMENTED = Path(__file__).parents[2] / "deploy" / "METRICS.md"
+
+OF_A_COMMAND = {name: spec for name, spec in METRICS.items() if not name.startswith("farm_http_")}
+"""What a farm exports that is no service."""
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -111,7 +128,7 @@ def watched(registry: Registry, ledger: Ledger) -> Iterator[Watched]:
     metrics = Metrics(clock, {"copy": "copying"}, failed_plugins=2)
     executor = FakeExecutor(scripted(ENDS), clock=clock)
     controller = Controller(registry, executor, ledger, clock=clock, observers=[metrics])
-    metrics.watch(controller.scheduler)
+    metrics.watch(controller.scheduler, ledger)
     port, close = metrics.serve(0)
     yield Watched(controller, metrics, clock, ledger, port)
     close()
@@ -205,18 +222,23 @@ def test_gauges_show_the_current_state(watched: Watched, spec: JobSpec) -> None:
     assert scraped.by("farm_units_in_state", "state") == {"ready": 3}
     assert scraped.by("farm_jobs", "state") == {"queued": 1}
     assert scraped.by("farm_workers", "state") == {}
-    assert scraped.value("farm_oldest_ready_unit_age_seconds") == 7
+    assert scraped.value("farm_oldest_ready_unit_age_seconds", task="copy") == 7
+    assert scraped.by("farm_queue_units", "task") == {"copy": 3}
     watched.controller.run(lambda: bool(watched.controller.scheduler.busy_workers()))
     scraped = scrape(watched.port)
     assert scraped.by("farm_units_in_state", "state") == {"ready": 2, "leased": 1}
     assert scraped.by("farm_jobs", "state") == {"running": 1}
     assert scraped.by("farm_workers", "state") == {"busy": 1}
+    assert scraped.by("farm_leases", "kind") == {"cpu": 1}
+    assert scraped.by("farm_queue_units", "task") == {"copy": 2}
     watched.controller.run()
     scraped = scrape(watched.port)
     assert scraped.by("farm_units_in_state", "state") == {}
     assert scraped.by("farm_jobs", "state") == {"completed": 1}
     assert scraped.by("farm_workers", "state") == {"idle": 1}
-    assert scraped.value("farm_oldest_ready_unit_age_seconds") == 0
+    assert scraped.value("farm_oldest_ready_unit_age_seconds", task="copy") == 0
+    assert scraped.by("farm_leases", "kind") == {}
+    assert scraped.by("farm_queue_units", "task") == {}
 
 
 def test_every_job_state_has_a_series_even_if_it_is_zero(watched: Watched) -> None:
@@ -373,14 +395,165 @@ def test_a_port_in_use_is_refused_in_one_line() -> None:
     close()
 
 
+def test_errors_have_series_before_the_first_one() -> None:
+    value = Metrics(FakeClock(), {"copy": "copying"}).registry.get_sample_value
+    of_task = {"task": "copy", "plugin": "copying"}
+    for reason in Reason:
+        assert value("farm_unit_failures_total", of_task | {"reason": reason}) == 0
+        assert value("farm_unit_retries_total", of_task | {"reason": reason}) == 0
+    assert value("farm_worker_deaths_total", {"kind": "gpu"}) == 0
+    assert value("farm_storage_errors_total", {"scheme": "s3", "direction": "read"}) == 0
+
+
+# Storage and the ledger
+
+MOVED = (
+    Transfers("s3", "read", 2, 1000, 0.5),
+    Transfers("s3", "write", 1, 0, 3.0, 1),
+)
+
+
+class Mover(FakeExecutor):
+    """Every result says what the worker moved."""
+
+    def poll(self, timeout: float) -> Sequence[Message]:
+        ended = (UnitSucceeded, UnitFailed, UnitCancelled)
+        messages = super().poll(timeout)
+        return [replace(m, transfers=MOVED) if isinstance(m, ended) else m for m in messages]
+
+
+def test_what_workers_moved_is_counted_whether_or_not_their_units_succeed(
+    registry: Registry, ledger: Ledger, spec: JobSpec
+) -> None:
+    metrics = Metrics(FakeClock(), {"copy": "copying"})
+    executor = Mover(scripted({"a": [failed(Reason.STORAGE)], "b": [failed(is_fatal=True)]}))
+    controller = Controller(registry, executor, ledger, clock=executor.clock, observers=[metrics])
+    controller.add(spec)
+    controller.run()
+    of_s3 = {"scheme": "s3", "direction": "read"}
+    value = metrics.registry.get_sample_value
+    assert value("farm_storage_bytes_total", of_s3) == 4 * 1000
+    assert value("farm_storage_transfers_total", of_s3) == 4 * 2
+    assert value("farm_storage_seconds_total", of_s3) == 4 * 0.5
+    assert value("farm_storage_errors_total", of_s3) == 0
+    assert value("farm_storage_errors_total", of_s3 | {"direction": "write"}) == 4
+
+
+def test_what_the_farm_itself_writes_is_counted_at_the_next_scrape(
+    watched: Watched, tmp_path: Path
+) -> None:
+    of_disk = {"scheme": "file", "direction": "write"}
+    before = scrape(watched.port).value("farm_storage_bytes_total", **of_disk)
+    with storage.open_whole(tmp_path / "a.bin") as file:
+        file.write(bytes(500))
+    after = scrape(watched.port).value("farm_storage_bytes_total", **of_disk)
+    assert after - before == 500
+
+
+def test_transactions_and_their_errors_are_counted(
+    watched: Watched, spec: JobSpec, ledger_url: str
+) -> None:
+    watched.controller.add(spec)
+    read, write = {"access": "read"}, {"access": "write"}
+    before = scrape(watched.port)
+    assert before.value("farm_database_seconds_count", **read) > 0
+    assert before.value("farm_database_seconds_count", **write) > 0
+    assert before.value("farm_database_errors_total", **write) == 0
+    lock = sqlite3.connect(ledger_url.removeprefix("sqlite:///"), isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    with pytest.raises(LedgerUnavailable):
+        watched.ledger.beat(watched.clock.time())
+    lock.close()
+    after = scrape(watched.port)
+    assert after.value("farm_database_errors_total", **write) == 1
+    assert after.value("farm_database_seconds_sum", **write) > 1  # SQLite waited for the lock
+
+
+def test_the_size_of_the_ledger_is_looked_at_every_five_minutes(
+    watched: Watched, spec: JobSpec
+) -> None:
+    assert scrape(watched.port).value("farm_ledger_rows", table="units") == 0
+    watched.run(spec)
+    assert scrape(watched.port).value("farm_ledger_rows", table="units") == 0
+    watched.clock.advance(300)
+    scraped = scrape(watched.port)
+    assert scraped.value("farm_ledger_rows", table="units") == 3
+    assert scraped.value("farm_ledger_rows", table="jobs") == 1
+    assert scraped.value("farm_ledger_bytes") == watched.ledger.size()
+
+
+def test_jobs_that_wait_for_storage_are_counted(
+    registry: Registry, ledger: Ledger, spec: JobSpec
+) -> None:
+    full = replace(failed(Reason.STORAGE), hold=Hold.STORAGE)
+    metrics = Metrics(FakeClock(), {"copy": "copying"})
+    executor = FakeExecutor(lambda _order: full)
+    controller = Controller(registry, executor, ledger, clock=executor.clock)
+    metrics.watch(controller.scheduler, ledger)
+    job = controller.add(spec)
+    controller.run(lambda: controller.job(job.id).state is JobState.PAUSED)
+    assert metrics.registry.get_sample_value("farm_jobs_on_hold", {"hold": "storage"}) == 1
+    assert metrics.registry.get_sample_value("farm_jobs_on_hold", {"hold": "restart"}) == 0
+
+
+# Labels
+
+HOSTILE = [
+    *(f"task{number}" for number in range(500)),
+    *(chr(0x100 + number) * 300 for number in range(400)),
+    *(f'{{x="{number}"}}\n\\' for number in range(97)),
+    "",
+    "/etc/passwd",
+    "other",
+]
+
+
+def series(metrics: Metrics) -> int:
+    return sum(len(family.samples) for family in metrics.registry.collect())
+
+
+def test_a_thousand_hostile_names_add_no_more_series_than_one(spec: JobSpec) -> None:
+    assert len(set(HOSTILE)) == 1000
+
+    def counted(names: Sequence[str]) -> int:
+        metrics = Metrics(FakeClock(), {"copy": "copying"})
+        for number, name in enumerate(names):
+            metrics.on_event(FilesMoved((Transfers(name, "write", 1, 1, 1.0, 1),)))
+            job = Job(f"{name}{number}", spec.model_copy(update={"task": name}), 0.0)
+            metrics.on_event(JobChanged(job))
+            unit = Unit(job.id, name, name, name)
+            metrics.on_event(UnitChanged(unit, UnitState.SUCCEEDED, 1, name, worker=name))
+            metrics.on_event(JobChanged(replace(job, state=JobState.COMPLETED)))
+        return series(metrics)
+
+    assert counted(HOSTILE) == counted(HOSTILE[:1])
+
+
+def test_tasks_beyond_the_first_hundred_share_a_label(spec: JobSpec) -> None:
+    offered = [name for name in HOSTILE if name != "other"]
+    metrics = Metrics(FakeClock(), dict.fromkeys(offered, "p"))
+    for number, name in enumerate(offered):
+        job = Job(str(number), spec.model_copy(update={"task": name}), 0.0)
+        metrics.on_event(JobChanged(job))
+        metrics.on_event(JobChanged(replace(job, state=JobState.FAILED)))
+    totals = {
+        sample.labels["task"]: sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "farm_jobs_finished_total"
+    }
+    assert len(totals) == MOST_TASKS + 1
+    assert totals["other"] == len(offered) - MOST_TASKS
+
+
 # The table
 
 
 def test_exported_metrics_equal_the_table(watched: Watched, spec: JobSpec) -> None:
     watched.metrics.on_event(StaleReport("w9", "t"))
     scraped = watched.run(spec)
-    assert scraped.types == {name: spec.type for name, spec in METRICS.items()}
-    assert scraped.helps == {name: spec.help for name, spec in METRICS.items()}
+    assert scraped.types == {name: spec.type for name, spec in OF_A_COMMAND.items()}
+    assert scraped.helps == {name: spec.help for name, spec in OF_A_COMMAND.items()}
     for sample, labels in scraped.values:
         name = re.sub(r"_(bucket|sum|count)$", "", sample)
         assert {label for label, _ in labels} - {"le"} == set(METRICS[name].labels)
@@ -390,7 +563,7 @@ def test_the_output_is_valid_openmetrics(watched: Watched, spec: JobSpec) -> Non
     watched.run(spec)
     text = read(watched.port, accept="application/openmetrics-text; version=1.0.0")
     families = {family.name for family in open_metrics.text_string_to_metric_families(text)}
-    assert families == {name.removesuffix("_total") for name in METRICS}
+    assert families == {name.removesuffix("_total") for name in OF_A_COMMAND}
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool on PATH")
@@ -433,5 +606,6 @@ def test_names_follow_prometheus_conventions(name: str) -> None:
     assert spec.help.endswith(".")
 
 
-def test_buckets_increase() -> None:
-    assert list(BUCKETS) == sorted(set(BUCKETS))
+@pytest.mark.parametrize("buckets", [UNIT_BUCKETS, DATABASE_BUCKETS])
+def test_buckets_increase(buckets: tuple[float, ...]) -> None:
+    assert list(buckets) == sorted(set(buckets))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 
@@ -244,27 +243,6 @@ def test_whatever_is_asked_of_a_closed_farm_is_refused(farm: Farm, spec: JobSpec
     for answer in (before, *after):
         assert isinstance(answer.exception(timeout=10), UserError)
     assert not Path(spec.output).exists()
-
-
-def test_a_job_that_is_being_planned_when_the_farm_closes_leaves_nothing(
-    checked: Callable[..., Farm], spec: JobSpec, ledger: Ledger
-) -> None:
-    is_planning, is_closed = Event(), Event()
-
-    def check(_spec: JobSpec) -> None:
-        is_planning.set()
-        is_closed.wait()
-
-    farm = checked(check)
-    submitted = farm.controller.submit(spec)
-    farm.controller.serve(is_planning.is_set)
-    farm.controller.close()
-    is_closed.set()
-    assert isinstance(submitted.exception(timeout=10), UserError)
-    with suppress(IndexError):
-        farm.controller._submissions._threads._threads[0].join(10)
-    assert not Path(spec.output).exists()
-    assert ledger.jobs() == []
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def test_a_picture_contains_its_record(shown: Command, suffix: str) -> None:
     assert (record["params"]["iterations"], record["params"]["layers"]) == (1, ["conv3"])
     assert (record["params"]["step"], record["params"]["scale"]) == (0.5, 1.4)
     assert (record["plan"]["seed"], record["plan"]["threads"]) == (7, 1)
-    assert record["source"]["name"] == name
+    assert record["source"]["name"] == f"{name}{suffix}"
     assert record["source"]["sha256"] == sha256_file(shown.folder / "in" / f"{name}{suffix}")
     assert record["networks"] == {"starter": sha256_file(WEIGHTS)}
 

@@ -176,6 +176,7 @@ def test_a_loaded_file_is_checked_and_is_never_stale(tmp_path: Path, farm: Farm)
             inputs=(str(tmp_path / "in"),),
             output=f"{tmp_path}/out/",
             params={"lut": str(lut)},
+            overwrite=True,
         )
         assert states(farm.run(spec)) == {UnitState.SUCCEEDED}
         assert levels(tmp_path / "out") == {level}
@@ -308,7 +309,7 @@ def test_the_record_of_a_film_describes_the_film(
     record = read_film_record(str(tmp_path / "out.mp4"))
     assert record
     assert record["task"] == "tint"
-    assert record["source"] == {"name": "clip", "sha256": sha256_file(Path(source))}
+    assert record["source"] == {"name": "clip.mp4", "sha256": sha256_file(Path(source))}
     assert record["depth"] == 10
     assert record["film"] == {
         "coherence": "flow",

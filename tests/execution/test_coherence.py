@@ -60,7 +60,7 @@ def test_what_an_effect_makes_of_the_previous_frame_itself_is_left_alone() -> No
 
 def test_picture_and_source_are_warped_alike() -> None:
     moved = np.roll(source(), 3, axis=1)
-    before = FrameBefore(source(), source() + np.float32(0.1), moved).warped("cpu", Plan())
+    before = FrameBefore(source(), source() + np.float32(0.1), moved).previous("cpu", Plan())
     change = (before.image - before.source)[..., 8:-8, 8:-8]
     assert float(change.min()) == pytest.approx(0.1, abs=1e-3)
     assert float(change.max()) == pytest.approx(0.1, abs=1e-3)

@@ -32,10 +32,18 @@ from farm.execution.worker import Worker, attempt
 from farm.host.registry import Registry
 from farm.media import read_record
 from farm.model.job import Plan, weights_key
-from farm.model.messages import Figures, Hold, Order, Reason, UnitCancelled, UnitFailed
+from farm.model.messages import (
+    Figures,
+    Hold,
+    Order,
+    Reason,
+    UnitCancelled,
+    UnitFailed,
+    UnitSucceeded,
+)
 from farm.model.unit import Unit
 from farm.model.work import Train
-from farm.storage import sha256_file
+from farm.storage import sha256_file, take_transfers
 from farm_networks import starter
 
 EFFECTS = Path(__file__).parents[1] / "effects"
@@ -324,6 +332,18 @@ def test_the_plugin_is_not_blamed_for_errors_of_the_farms_own_calls(
     assert says in message.failure.message
 
 
+def test_an_attempt_reports_the_files_that_it_moved_once(worker: Worker, order: Order) -> None:
+    take_transfers()
+    first = attempt(worker, "w", order, lambda *_: None, lambda: False)
+    assert isinstance(first, UnitSucceeded)
+    (moved,) = first.transfers
+    assert (moved.scheme, moved.direction, moved.count) == ("file", "write", 1)
+    assert moved.bytes == Path(order.unit.target).stat().st_size
+    second = attempt(worker, "w", order, lambda *_: None, lambda: True)
+    assert isinstance(second, UnitCancelled)
+    assert second.transfers == ()
+
+
 def test_a_full_disk_holds_the_job(
     worker: Worker, order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -331,8 +351,10 @@ def test_a_full_disk_holds_the_job(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
+    take_transfers()
     message = attempt(worker, "w", order, lambda *_: None, lambda: False)
     assert isinstance(message, UnitFailed)
+    assert [moved.errors for moved in message.transfers] == [1]
     assert (message.failure.reason, message.failure.hold) == (Reason.STORAGE, Hold.STORAGE)
     assert message.failure.message.startswith(
         f"{order.unit.target}: the disk is full; free some space"

@@ -87,15 +87,30 @@ def test_two_versions_in_one_folder_are_one_plugin_and_one_failure(
     assert loaded == Plugin("farm-twice", "1.2", "farm-twice", ("twice",))
     assert failed.state == "failed"
     assert failed.source == str(site / "farm_twice-1.3.dist-info")
-    assert "both provide a plugin 'farm-twice'; remove one" in failed.reason
+    assert "both provide the plugin 'farm-twice'; remove one" in failed.reason
 
 
-def test_the_first_version_on_the_path_hides_later_ones(
+def test_the_first_version_on_the_path_hides_later_ones_which_are_listed(
     install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install("farm-twice", effect("twice"))
     first = tmp_path / "first"
     copy_of(tmp_path / "site" / "farm_twice-1.2.dist-info", first, "0.9")
     monkeypatch.syspath_prepend(str(first))
-    (found,) = (p for p in Registry.load().plugins if p.name == "farm-twice")
+    found, hidden = (p for p in Registry.load().plugins if p.name == "farm-twice")
     assert (found.version, found.state) == ("0.9", "loaded")
+    assert (hidden.version, hidden.state) == ("1.2", "hidden")
+    assert hidden.source == str(tmp_path / "site" / "farm_twice-1.2.dist-info")
+    assert hidden.reason == (
+        f"{first / 'farm_twice-0.9.dist-info'} comes first on sys.path; uninstall one"
+    )
+
+
+def test_one_folder_by_two_names_hides_nothing(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("farm-once", effect("once"))
+    (tmp_path / "alias").symlink_to(tmp_path / "site")
+    monkeypatch.syspath_prepend(str(tmp_path / "alias"))
+    (found,) = (p for p in Registry.load().plugins if p.name == "farm-once")
+    assert found.state == "loaded"

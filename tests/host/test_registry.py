@@ -120,7 +120,7 @@ def test_a_second_plugin_with_the_same_name_is_refused_naming_both(install: Inst
     assert plugin(registry, "same", "farm-a").state == "loaded"
     refused = plugin(registry, "same", "farm-b")
     assert refused.state == "failed"
-    assert refused.reason == "farm-a and farm-b both provide a plugin 'same'; remove one"
+    assert refused.reason == "farm-a and farm-b both provide the plugin 'same'; remove one"
     assert "two" not in registry.tasks
 
 
@@ -168,6 +168,23 @@ def test_a_file_with_the_name_of_an_installed_plugin_is_refused_naming_both(
     reason = plugin(Registry.load(folder), "mine", "mine.py").reason
     assert "farm-a" in reason
     assert str(folder / "mine.py") in reason
+
+
+def test_a_plugin_that_clashes_with_another_is_said_whatever_command_loads_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, task in (("dream", "mine"), ("again", "style"), ("fine", "fine")):
+        (tmp_path / f"{name}.py").write_text(effect(task))
+    Registry.load(tmp_path)
+    other, one = sorted(caplog.messages)
+    assert one == (
+        f"not loaded: plugin dream: neural-render-farm and {tmp_path / 'dream.py'} both provide the "
+        "plugin 'dream'; remove one"
+    )
+    assert other == (
+        f"not loaded: plugin again: neural-render-farm and {tmp_path / 'again.py'} both provide the "
+        "task 'style'; remove one"
+    )
 
 
 def test_a_missing_plugins_folder_is_a_user_error(tmp_path: Path) -> None:
@@ -228,7 +245,8 @@ def test_an_unknown_name_names_the_plugins_that_are_not_loaded(
     install("farm-nets", "raise RuntimeError('no licence')")
     if state == "blocked":
         monkeypatch.setenv("FARM_BLOCK_PLUGINS", "farm-nets")
-    reason = {"failed": "RuntimeError: no licence", "blocked": "listed in FARM_BLOCK_PLUGINS"}
+    error = "RuntimeError: no licence (host_farm_nets.py, line 1)"
+    reason = {"failed": error, "blocked": "listed in FARM_BLOCK_PLUGINS"}
     with pytest.raises(UnknownName) as unknown:
         Registry.load().network("qqq")
     said = f"; not loaded: plugin farm-nets ({state}: {reason[state]}); see `farm plugins`"
@@ -238,9 +256,39 @@ def test_an_unknown_name_names_the_plugins_that_are_not_loaded(
 def test_the_task_of_a_failed_plugin_is_refused_with_the_reason(install: Install) -> None:
     install("farm-x", "raise RuntimeError('no licence')", point="glow")
     with pytest.raises(
-        UserError, match="plugin glow failed: RuntimeError: no licence; see `farm plugins`"
+        UserError,
+        match=r"glow failed: RuntimeError: no licence \(host_farm_x.py, line 1\); see `farm plugins`",
     ):
         Registry.load().task("glow")
+
+
+def test_a_task_whose_plugin_failed_is_missing_for_a_reason_that_is_said(install: Install) -> None:
+    install("farm-a", effect("glow"))
+    install("farm-b", "import gone\n" + effect("glow2"))
+    with pytest.raises(UnknownName) as unknown:
+        Registry.load().task("glow2")
+    assert str(unknown.value) == (
+        "unknown task 'glow2'; did you mean glow? not loaded: plugin farm-b (failed: "
+        "ModuleNotFoundError: No module named 'gone' (host_farm_b.py, line 1)); see `farm plugins`"
+    )
+
+
+def test_the_line_that_broke_a_plugin_is_the_authors_own(install: Install) -> None:
+    install("farm-broken", "import json\n\n\ndef read():\n    json.loads('{')\n\nread()")
+    reason = plugin(Registry.load(), "farm-broken").reason
+    assert reason.startswith("JSONDecodeError: Expecting property name")
+    assert reason.endswith(" (host_farm_broken.py, line 5)")
+
+
+def test_a_default_that_its_own_parameter_refuses_is_said_at_load(install: Install) -> None:
+    amount = "amount: float = Field(2.0, le=1, description='How much.')"
+    params = f"    class Params(TaskParams):\n        {amount}\n"
+    render = "    def render"
+    install("farm-bad", effect("bad").replace(render, params + render))
+    assert plugin(Registry.load(), "farm-bad").reason == (
+        "task 'bad': the default of parameter 'amount' is refused: should be less than or equal to 1, "
+        "not 2.0"
+    )
 
 
 def test_an_unknown_task_suggests_a_close_match(install: Install) -> None:
@@ -343,7 +391,10 @@ def test_an_observer_that_raises_does_not_stop_the_others(
     import host_last  # type: ignore[import-not-found]
 
     assert host_first.finished == host_last.finished == ["j1"]
-    assert caplog.messages == [f"plugin farm-b: farm_job_finished raised {kind}: bell is broken"]
+    where = "host_farm_b.py, line 7"
+    assert caplog.messages == [
+        f"plugin farm-b: farm_job_finished raised {kind}: bell is broken ({where})"
+    ]
 
 
 def test_the_relay_has_only_the_farms_hooks() -> None:

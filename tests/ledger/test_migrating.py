@@ -120,7 +120,7 @@ def test_an_old_ledger_keeps_everything_that_it_knows(old: str, spec: JobSpec) -
     with closing(Ledger.open(old)) as ledger:
         job, ended = ledger.jobs()
         assert (ended.id, ended.spec, ended.state) == ("old", spec, JobState.COMPLETED)
-        assert job == Job("job", spec, 1.0, JobState.RUNNING)
+        assert job == Job("job", spec, 1.0, JobState.RUNNING, since=1.0)
         assert ledger.latest(spec.task, spec.output) == job
         assert [j.id for j in ledger.unfinished()] == ["job"]
         done, held = ledger.units("job")
@@ -138,6 +138,20 @@ def test_an_ended_job_of_an_old_ledger_ended_with_its_last_change(old: str) -> N
         assert ledger.forget(0.875) == 0
         assert ledger.forget(0.876) == 1
         assert [job.id for job in ledger.jobs()] == ["job"]
+
+
+def test_an_ended_job_of_an_old_ledger_is_in_its_state_since_it_ended(old: str) -> None:
+    with closing(Ledger.open(old)) as ledger:
+        assert [job.since for job in ledger.jobs()] == [1.0, 0.875]
+
+
+def test_a_completed_job_of_an_old_ledger_says_if_units_failed(old: str) -> None:
+    execute(old, "UPDATE units SET state = 'quarantined' WHERE job = 'old' AND name = 'b'")
+    with closing(Ledger.open(old)) as ledger:
+        failed = ledger.job("old")
+        assert failed
+        assert failed.state is JobState.COMPLETED_WITH_FAILURES
+        assert ledger.unfinished() == [ledger.job("job")]
 
 
 def test_a_job_of_an_old_ledger_can_be_taken_and_ended(old: str) -> None:

@@ -19,11 +19,12 @@ from sqlalchemy.exc import DataError, OperationalError
 from farm.errors import FarmBug, LedgerUnavailable, UserError
 from farm.ledger import Ledger
 from farm.ledger.trouble import failure, passing_trouble
+from farm.model.costs import Cost, CostKind
 from farm.model.events import UnitChanged
-from farm.model.messages import Failure, Reason
+from farm.model.messages import Failure, Figures, Reason
 
 from ..postgres_server import PostgresServer  # noqa: TID252 - shared between rooms
-from .farms import NOW, S, assert_counts_are_right, done, job, ready, running, unit
+from .farms import NOW, SPEC, S, assert_counts_are_right, done, job, ready, running, unit
 
 PATIENCE = 60.0
 """Seconds after which a test no longer waits for a server."""
@@ -329,6 +330,16 @@ def test_a_record_whose_answer_is_lost_is_not_stored_twice(far: Ledger, relay: R
     assert [len(record.failures) for record in far.units("job")] == [1, 0]
     far.record([done("a"), done("b")], NOW)
     assert_counts_are_right(far)
+
+
+def test_a_cost_whose_answer_is_lost_counts_once(far: Ledger, relay: Relay) -> None:
+    far.add(job(), ready("a", "b"))
+    cost = Figures({"compute": 1.0}, pixels=100)
+    changes = [UnitChanged(unit("a"), S.SUCCEEDED, 1, figures=cost)]
+    with lost(relay, COMMITTED):
+        far.record(changes, NOW)
+    far.record([*changes, running("b")], NOW)
+    assert far.cost(CostKind.of(SPEC)) == Cost(1, 1.0, 100)
 
 
 def test_answers_may_be_lost_several_times_in_a_row(far: Ledger, relay: Relay) -> None:

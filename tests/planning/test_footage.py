@@ -66,7 +66,7 @@ LOST = {
     "sound beside numbered pictures": (
         "a.mp4",
         "f_%03d.png",
-        "sound is left out: numbered pictures cannot contain it",
+        "sound is left out: pictures cannot contain it",
     ),
 }
 

@@ -105,7 +105,7 @@ def test_a_coherent_frame_needs_only_the_previous_one_of_its_segment() -> None:
     assert second.work.before
     assert second.work.before.target == frames["clip/s0001/000004"].target
     assert second.work.before.moment == Moment(3, 3)
-    assert {unit.work.seed for unit in frames.values() if isinstance(unit.work, Render)} == {"clip"}
+    assert {unit.work.seed for unit in frames.values() if isinstance(unit.work, Render)} == {""}
 
 
 def test_each_segment_fades_into_the_next() -> None:

@@ -248,7 +248,7 @@ def test_a_coherent_frame_continues_the_previous_one_and_dreams_anew_what_comes_
     previous = render(image, **quick)
     trust = torch.zeros(1, 1, 96, 128)
     trust[..., :64] = 1
-    after = render(image, previous=Previous(previous, trust, image), **quick)
+    after = render(image, previous=Previous(previous, trust, previous, image, image), **quick)
     strength = float((previous - image).abs().mean())
     assert float((after - previous)[..., :48].abs().mean()) < 0.6 * strength
     assert float((after - previous)[..., 80:].abs().mean()) > strength
@@ -265,7 +265,7 @@ def test_coherent_dreams_are_as_strong_and_as_fine_as_dreams_of_single_frames(
     sources, film = [to_array(frame) for frame in frames], [alone[0]]
     for last, frame in pairwise(frames):
         before = FrameBefore(to_array(last), film[-1], to_array(frame))
-        rendered = render(frame, previous=before.warped("cpu", Plan()), **quick)
+        rendered = render(frame, previous=before.previous("cpu", Plan()), **quick)
         film.append(before.lead_to(to_array(rendered), Dream(DreamParams(**quick))))
     strengths, details = [], []
     for source, single, coherent in zip(sources, alone, film, strict=True):

@@ -131,6 +131,7 @@ class Anything(RuleBasedStateMachine):
     @rule(
         states=st.lists(STATES, min_size=1, max_size=4),
         priority=st.integers(0, 2),
+        owner=st.sampled_from(["", "ada", "bob"]),
         is_tolerant=st.booleans(),
         keeps_going=st.booleans(),
         crashes=st.integers(0, 5),
@@ -142,6 +143,7 @@ class Anything(RuleBasedStateMachine):
         self,
         states: Sequence[UnitState],
         priority: int,
+        owner: str,
         crashes: int,
         device: str,
         size: int,
@@ -157,7 +159,12 @@ class Anything(RuleBasedStateMachine):
         name = f"job{len(self.jobs)}"
         self.jobs.append(name)
         spec = JobSpec(
-            task="copy", inputs=("in",), output="out/", priority=priority, keeps_going=keeps_going
+            task="copy",
+            inputs=("in",),
+            output="out/",
+            priority=priority,
+            owner=owner,
+            keeps_going=keeps_going,
         )
         work = Train(("s",)) if is_run else Render()
         first = Unit(name, "u0", "s", "t", work=work, workers=size)

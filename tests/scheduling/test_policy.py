@@ -74,11 +74,12 @@ def test_some_worker_of_the_pool_may_always_try(
     assert may == (pool - tried or pool)
 
 
-def test_jobs_are_ordered_by_priority_then_fewest_held_units_then_age() -> None:
+def test_jobs_are_ordered_by_priority_then_fewest_held_by_the_owner_and_the_job_then_age() -> None:
     jobs = [
-        job_order(10, 0, 1.0),
-        job_order(90, 5, 9.0),
-        job_order(90, 2, 8.0),
-        job_order(90, 2, 7.0),
+        job_order(10, 0, 0, 1.0),
+        job_order(90, 5, 0, 1.0),
+        job_order(90, 2, 2, 9.0),
+        job_order(90, 2, 1, 8.0),
+        job_order(90, 2, 1, 7.0),
     ]
-    assert sorted(jobs) == [jobs[3], jobs[2], jobs[1], jobs[0]]
+    assert sorted(jobs) == list(reversed(jobs))

@@ -79,6 +79,53 @@ def test_jobs_of_equal_priority_share_the_workers_oldest_first(bench: Bench) -> 
     assert [order.unit.job for order in bench.held.values()] == ["old", "new", "old", "new"]
 
 
+def test_an_owner_with_many_jobs_does_not_crowd_out_another_with_one(bench: Bench) -> None:
+    for number in range(100):
+        bench.submit(f"ada{number}", "a", owner="ada")
+    bench.join("w1", "w2", "w3", "w4")
+    bench.submit("bob", *"abcdef", owner="bob")
+    bench.succeed("w1")
+    bench.succeed("w2")
+    owners = [bench.scheduler.job(order.unit.job).spec.owner for order in bench.held.values()]
+    assert sorted(owners) == ["ada", "ada", "bob", "bob"]
+
+
+def test_the_jobs_of_one_owner_share_what_the_owner_gets(bench: Bench) -> None:
+    bench.submit("first", *"abcdef", owner="ada")
+    bench.submit("second", *"abcdef", owner="ada")
+    bench.submit("other", *"abcdef", owner="bob")
+    bench.join("w1", "w2", "w3", "w4")
+    held = [order.unit.job for order in bench.held.values()]
+    assert sorted(held) == ["first", "other", "other", "second"]
+
+
+def test_a_higher_priority_comes_before_what_owners_hold(bench: Bench) -> None:
+    bench.submit("urgent", *"abc", owner="ada", priority=90)
+    bench.submit("other", "a", owner="bob")
+    bench.join("w1", "w2", "w3")
+    assert {order.unit.job for order in bench.held.values()} == {"urgent"}
+
+
+def test_an_owner_who_gives_workers_back_is_served_again(bench: Bench) -> None:
+    bench.submit("ada", *"abcdef", owner="ada")
+    bench.submit("bob", *"abcdef", owner="bob")
+    bench.submit("more", *"abcdef", owner="ada")
+    bench.join("w1", "w2", "w3", "w4")
+    bench.send(WantedChanged("ada", Wanted.PAUSE))
+    for worker in [name for name, order in bench.held.items() if order.unit.job == "ada"]:
+        bench.succeed(worker)
+    owners = [bench.scheduler.job(order.unit.job).spec.owner for order in bench.held.values()]
+    assert sorted(owners) == ["ada", "ada", "bob", "bob"]
+
+
+def test_an_owner_whose_jobs_have_ended_is_forgotten(bench: Bench) -> None:
+    bench.join("w1")
+    for number in range(5):
+        bench.submit(f"job{number}", "a", owner=f"owner{number}")
+        bench.succeed("w1")
+    assert not bench.scheduler._state.owners._all
+
+
 def test_progress_is_reported(bench: Bench) -> None:
     bench.submit()
     bench.join("w1")
@@ -157,7 +204,7 @@ def test_a_fatal_failure_is_not_retried(bench: Bench) -> None:
     bench.fail("w1", failed(is_fatal=True))
     bench.succeed("w1")
     assert bench.states("a") == [S.LEASED, S.QUARANTINED]
-    assert bench.job() == (JobState.COMPLETED, "1 of 2 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "1 of 2 failed")
 
 
 def test_a_storage_failure_is_retried_after_a_delay(bench: Bench) -> None:
@@ -191,7 +238,7 @@ def test_a_unit_that_kills_three_workers_is_quarantined_and_the_others_continue(
         bench.succeed("w3")
     assert bench.last("a").reason == "killed 3 workers; last failure: worker w2 died: killed"
     assert bench.last("b").state is S.SUCCEEDED
-    assert bench.job() == (JobState.COMPLETED, "1 of 2 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "1 of 2 failed")
 
 
 def test_a_worker_lost_before_the_unit_started_spends_the_larger_budget(bench: Bench) -> None:
@@ -380,8 +427,8 @@ def test_a_success_resets_a_workers_failures(bench: Bench) -> None:
 def test_fatal_failures_do_not_count_against_the_worker(bench: Bench) -> None:
     bench.submit("job", *"abcdefgh")
     bench.join("w1", "w2")
-    for _ in range(5):
-        bench.fail("w1", failed(is_fatal=True))
+    for number in range(5):
+        bench.fail("w1", failed(message=number, is_fatal=True))
     assert "w1" in bench.held
 
 
@@ -438,7 +485,7 @@ def test_a_failed_unit_cancels_the_units_that_depend_on_it_and_is_named_in_the_r
     assert bench.last("mux").reason == "depends on a, which was quarantined"
     assert bench.last("sheet").reason == "depends on mux, which was cancelled"
     bench.succeed("w1")
-    assert bench.job() == (JobState.COMPLETED, "3 of 4 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "3 of 4 failed")
 
 
 def test_a_need_outside_the_job_is_a_bug(bench: Bench) -> None:
@@ -505,8 +552,8 @@ def test_a_job_fails_when_a_tenth_of_its_units_and_at_least_twenty_have_failed(
 ) -> None:
     submit_many(bench, 200)
     bench.join("w1", "w2")
-    for _ in range(19):
-        bench.fail("w1", failed(is_fatal=True))
+    for number in range(19):
+        bench.fail("w1", failed(message=number, is_fatal=True))
     assert not bench.job()[0].is_final
     lease = bench.held["w2"].token
     assert CancelWork("w2", lease) in bench.fail("w1", failed(is_fatal=True))
@@ -521,11 +568,54 @@ def test_a_job_fails_when_a_tenth_of_its_units_and_at_least_twenty_have_failed(
     assert bench.last("u1").state is S.CANCELLED
 
 
+def fail_thrice(bench: Bench, worker: str, message: str) -> None:
+    """Use up the tries of the worker's unit."""
+    for _ in range(3):
+        bench.fail(worker, failed(message=message))
+
+
+def test_a_job_fails_when_its_first_three_frames_fail_with_one_error_of_the_plugin(
+    bench: Bench,
+) -> None:
+    submit_many(bench, 200)
+    bench.join("w1")
+    for _ in range(3):
+        assert not bench.job()[0].is_final
+        fail_thrice(bench, "w1", "in line 7")
+    state, reason = bench.job()
+    assert state is JobState.FAILED
+    assert reason.startswith(
+        "its first 3 frames failed alike: failed with plugin_error in line 7; fix the plugin "
+    )
+    assert bench.last("u199").reason.startswith("not tried, because the plugin is broken; ")
+
+
+def test_frames_that_fail_for_several_reasons_or_after_a_success_do_not_end_a_job(
+    bench: Bench,
+) -> None:
+    submit_many(bench, 30)
+    bench.join("w1")
+    for message in ("in line 7", "in line 8", "in line 7", "in line 8"):
+        fail_thrice(bench, "w1", message)
+    bench.succeed("w1")
+    for _ in range(3):
+        fail_thrice(bench, "w1", "in line 7")
+    assert not bench.job()[0].is_final
+
+
+def test_a_job_that_keeps_going_tries_all_frames_of_a_broken_plugin(bench: Bench) -> None:
+    submit_many(bench, 5, keeps_going=True)
+    bench.join("w1")
+    for _ in range(5):
+        fail_thrice(bench, "w1", "in line 7")
+    assert bench.last("u4").state is S.QUARANTINED
+
+
 def test_a_failed_unit_of_a_job_that_has_failed_is_not_retried(bench: Bench) -> None:
     submit_many(bench, 30)
     bench.join("w1", "w2")
-    for _ in range(20):
-        bench.fail("w1", failed(is_fatal=True))
+    for number in range(20):
+        bench.fail("w1", failed(message=number, is_fatal=True))
     bench.fail("w2", failed())
     assert bench.job()[0] is JobState.FAILED
 
@@ -536,7 +626,7 @@ def test_a_job_that_keeps_going_runs_all_its_units(bench: Bench) -> None:
     for _ in range(29):
         bench.fail("w1", failed(is_fatal=True))
     bench.succeed("w1")
-    assert bench.job() == (JobState.COMPLETED, "29 of 30 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "29 of 30 failed")
 
 
 def test_refused_inputs_are_no_part_of_the_share(bench: Bench) -> None:
@@ -545,7 +635,7 @@ def test_refused_inputs_are_no_part_of_the_share(bench: Bench) -> None:
     for _ in range(29):
         bench.fail("w1", failed(Reason.USER_ERROR, is_fatal=True))
     bench.succeed("w1")
-    assert bench.job() == (JobState.COMPLETED, "29 of 30 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "29 of 30 failed")
 
 
 def test_units_that_finish_films_are_no_part_of_the_share(bench: Bench) -> None:
@@ -555,7 +645,7 @@ def test_units_that_finish_films_are_no_part_of_the_share(bench: Bench) -> None:
     for _ in range(30):
         bench.fail("w1", failed(is_fatal=True))
     bench.succeed("w1")
-    assert bench.job() == (JobState.COMPLETED, "30 of 31 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "30 of 31 failed")
 
 
 # Jobs that wait
@@ -627,7 +717,7 @@ def test_a_try_that_fails_for_another_reason_is_followed_by_another_try(bench: B
     assert bench.units_of("w1") == ["b"]
     assert bench.job()[0] is JobState.PAUSED
     bench.succeed("w1")
-    assert bench.job() == (JobState.COMPLETED, "1 of 2 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "1 of 2 failed")
 
 
 def test_a_unit_that_was_already_running_may_show_that_the_disk_has_space_again(
@@ -945,7 +1035,7 @@ def test_a_unit_that_was_running_when_five_farms_in_a_row_died_is_quarantined(be
     )
     assert bench.last("a").failure
     assert bench.last("a").failure.reason is Reason.CRASH
-    assert bench.job() == (JobState.COMPLETED, "1 of 2 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "1 of 2 failed")
 
 
 def test_a_skipped_unit_counts_as_done(bench: Bench) -> None:

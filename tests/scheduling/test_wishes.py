@@ -2,8 +2,14 @@
 
 import pytest
 
-from farm.errors import UnknownName
-from farm.model.events import JobChanged, PriorityChanged, RetryWanted, WantedChanged
+from farm.errors import Conflict, FarmBug, UnknownName
+from farm.model.events import (
+    JobChanged,
+    JobReopened,
+    PriorityChanged,
+    RetryWanted,
+    WantedChanged,
+)
 from farm.model.history import RestoredUnit
 from farm.model.job import JobState, Wanted
 from farm.model.messages import Reason
@@ -57,7 +63,37 @@ def test_failed_units_are_tried_again_with_all_their_tries(bench: Bench) -> None
     while bench.held:
         bench.succeed(next(iter(bench.held)))
     assert bench.last("a").state is S.SUCCEEDED
-    assert bench.job() == (JobState.COMPLETED, "1 of 3 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "1 of 3 failed")
+
+
+def test_a_job_says_since_when_it_is_in_its_state(bench: Bench) -> None:
+    bench.submit("job", "a", "b")
+    bench.join("w1")
+    started = bench.clock.time()
+    bench.pass_time(10)
+    assert bench.scheduler.job("job").since == started
+    bench.send(WantedChanged("job", Wanted.PAUSE))
+    bench.pass_time(10)
+    bench.succeed("w1")
+    paused = bench.clock.time()
+    bench.pass_time(10)
+    job = bench.scheduler.job("job")
+    assert (job.state, job.since) == (JobState.PAUSED, paused)
+    bench.send(WantedChanged("job", Wanted.RUN))
+    assert bench.scheduler.job("job").since == paused + 10
+
+
+def test_another_reason_is_no_other_state() -> None:
+    bench = Bench(Policy(waits_for_workers=True))
+    bench.submit("job", "a")
+    bench.join("w1")
+    started = bench.clock.time()
+    bench.pass_time(10)
+    bench.lose("w1")
+    bench.pass_time(3600)
+    job = bench.scheduler.job("job")
+    assert job.reason.startswith("waits for workers")
+    assert (job.state, job.since) == (JobState.RUNNING, started)
 
 
 def test_all_failed_units_are_tried_again_if_none_is_named(bench: Bench) -> None:
@@ -95,7 +131,7 @@ def test_a_retry_that_fails_cancels_the_others_again(bench: Bench) -> None:
     bench.succeed("w1")
     fail_for_good(bench)
     assert bench.last("film").state is S.CANCELLED
-    assert bench.job() == (JobState.COMPLETED, "2 of 3 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "2 of 3 failed")
 
 
 def test_a_unit_that_could_start_without_a_failed_one_waits_for_its_retry(bench: Bench) -> None:
@@ -112,6 +148,58 @@ def test_a_unit_that_could_start_without_a_failed_one_waits_for_its_retry(bench:
     assert bench.held["w1"].missing == ()
     bench.succeed("w1")
     assert bench.job() == (JobState.COMPLETED, "")
+
+
+def film(bench: Bench) -> None:
+    """Submit a film of two parts of two frames each."""
+    parts = {"part1": "ab", "part2": "cd", "film": ["part1", "part2"]}
+    bench.submit("job", *"abcd", "part1", "part2", "film", needs=parts)
+    bench.join("w1")
+
+
+def test_a_unit_is_redone_with_what_needs_it(bench: Bench) -> None:
+    film(bench)
+    for _ in range(5):
+        bench.succeed("w1")
+    assert bench.units_of("w1") == ["part2"]
+    bench.send(RetryWanted("job", ("a",), is_redo=True))
+    assert [bench.states(name)[-1] for name in ("a", "part1")] == [S.READY, S.BLOCKED]
+    done = []
+    while bench.held:
+        done += bench.units_of("w1")
+        bench.succeed("w1")
+    assert done == ["part2", "a", "part1", "film"]
+    assert bench.job() == (JobState.COMPLETED, "")
+
+
+def test_what_a_redone_unit_needs_is_made_again_if_it_is_gone(bench: Bench) -> None:
+    film(bench)
+    for _ in range(5):
+        bench.succeed("w1")
+    bench.send(RetryWanted("job", ("a",), is_redo=True, gone=frozenset("abc")))
+    done = []
+    while bench.held:
+        done += bench.units_of("w1")
+        bench.succeed("w1")
+    assert done == ["part2", "a", "b", "part1", "film"]
+
+
+def test_a_unit_is_not_redone_while_another_is_made_from_it(bench: Bench) -> None:
+    film(bench)
+    for _ in range(4):
+        bench.succeed("w1")
+    assert bench.units_of("w1") == ["part1"]
+    with pytest.raises(Conflict, match="part1 is being made from a"):
+        bench.send(RetryWanted("job", ("a",), is_redo=True))
+    bench.scheduler.validate()
+    assert bench.last("a").state is S.SUCCEEDED
+
+
+def test_a_job_that_is_still_there_is_not_reopened(bench: Bench) -> None:
+    film(bench)
+    job = bench.scheduler.job("job")
+    with pytest.raises(FarmBug, match="submitted twice"):
+        bench.send(JobReopened(job, (), RetryWanted("job")))
 
 
 def test_a_retry_of_a_unit_that_the_job_lacks_is_refused_and_that_of_a_cancelled_job_ignored(

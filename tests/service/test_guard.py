@@ -34,7 +34,8 @@ def paths() -> Iterator[tuple[str, str]]:
             path = route.path.replace("{job}", "copy-1").replace("{number}", "0")
             yield method, path.replace("{sha256}", "0" * 64)
     yield from [
-        ("GET", "/"),
+        ("POST", "/"),
+        ("GET", "/js/../api/jobs"),
         ("GET", "/api/openapi.json"),
         ("GET", "/metrics"),
         ("GET", "/nothing"),
@@ -63,9 +64,16 @@ def test_a_token_is_taken_as_bearer_and_as_a_browsers_password(closed: Served) -
     assert answer.status_code == 200
 
 
-def test_a_browser_that_opens_the_page_is_asked_for_a_token(closed: Served) -> None:
-    answer = httpx.get(f"{closed.client.base_url}/", headers={"accept": "text/html"})
-    assert answer.headers["www-authenticate"].startswith("Basic")
+def test_the_page_needs_no_token_so_that_it_can_ask_for_one(closed: Served) -> None:
+    for path in ("/", "/index.html", "/style.css", "/js/main.js"):
+        assert httpx.get(f"{closed.client.base_url}{path}").status_code == 200
+
+
+def test_a_browser_that_opens_anything_else_is_asked_for_a_token(closed: Served) -> None:
+    for path in ("/metrics", "/api/jobs", "/js/nothing.js"):
+        answer = httpx.get(f"{closed.client.base_url}{path}", headers={"accept": "text/html"})
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"].startswith("Basic")
 
 
 def test_a_revoked_token_counts_no_longer(closed: Served) -> None:
@@ -154,10 +162,11 @@ def test_a_body_has_a_largest_size_whether_or_not_it_is_declared(served: Served)
 @pytest.mark.parametrize("path", ["/", "/api/farm", "/api/jobs/nothing", "/healthz", "/nothing"])
 def test_every_answer_tells_browsers_to_be_strict(served: Served, path: str) -> None:
     headers = served.client.get(path).headers
-    policy = headers["content-security-policy"]
-    assert policy.startswith("default-src 'self';")
-    assert "unsafe" not in policy
-    assert "http" not in policy
+    assert headers["content-security-policy"] == (
+        "default-src 'self'; img-src 'self' blob:; media-src 'self' blob:; object-src 'none'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
+    )
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
 

@@ -28,6 +28,7 @@ from ..faulty_proxy import (  # noqa: TID252 - shared between rooms
     Proxy,
     busy,
     cut,
+    expired,
     lose_answer,
     refuse,
     silent,
@@ -95,6 +96,18 @@ def test_a_server_that_stays_busy_fails_the_reader_for_now(
     with pytest.raises(StorageFailed, match="overloaded") as caught:
         input_path(bucket.url("a"))
     assert not isinstance(caught.value, OutputStorageFailed)
+
+
+def test_keys_that_have_expired_pause_the_writer_until_they_are_renewed(
+    bucket: Storage, proxy: Proxy, tmp_path: Path
+) -> None:
+    proxy.fail("PUT", expired)
+    with pytest.raises(OutputStorageFailed, match="keys have expired; renew them"):
+        put(bucket, CONTENT, tmp_path)
+    put(bucket, CONTENT, tmp_path)
+    proxy.fail("GET", *[expired] * 5)
+    with pytest.raises(StorageFailed, match="keys have expired"):
+        input_path(bucket.url("a"))
 
 
 def test_a_cut_answer_is_continued_where_it_ended(

@@ -6,7 +6,13 @@ Most names load on first use, so that code which only looks at suffixes does not
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from farm.media.film.suffixes import FILM_SUFFIXES, WRITABLE_FILMS, is_film, is_film_name
+from farm.media.film.suffixes import (
+    FILM_SUFFIXES,
+    WRITABLE_FILMS,
+    is_film,
+    is_film_name,
+    keeps_pixel_shape,
+)
 
 if TYPE_CHECKING:
     from farm.media.film.codecs import (
@@ -15,9 +21,11 @@ if TYPE_CHECKING:
         describe_depth_change,
         describe_padding,
     )
+    from farm.media.film.decoding import film_size
     from farm.media.film.direct import write_film
     from farm.media.film.encoder import encode_part
     from farm.media.film.extras import describe_lost_extras
+    from farm.media.film.facts import FilmFacts, film_facts
     from farm.media.film.film_record import read_film_record
     from farm.media.film.join import join_parts
     from farm.media.film.reader import FilmReader
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FILM_SUFFIXES",
     "WRITABLE_FILMS",
+    "FilmFacts",
     "FilmReader",
     "check_size",
     "choose_format",
@@ -35,15 +44,19 @@ __all__ = [
     "describe_padding",
     "describe_sound_changes",
     "encode_part",
+    "film_facts",
+    "film_size",
     "is_film",
     "is_film_name",
     "join_parts",
+    "keeps_pixel_shape",
     "read_film",
     "read_film_record",
     "write_film",
 ]
 
 _MODULES: Final = {
+    "FilmFacts": "facts",
     "FilmReader": "reader",
     "check_size": "codecs",
     "choose_format": "codecs",
@@ -52,6 +65,8 @@ _MODULES: Final = {
     "describe_padding": "codecs",
     "describe_sound_changes": "sound",
     "encode_part": "encoder",
+    "film_facts": "facts",
+    "film_size": "decoding",
     "join_parts": "join",
     "read_film": "scan",
     "read_film_record": "film_record",

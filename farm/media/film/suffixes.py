@@ -5,9 +5,9 @@ from typing import Final
 
 from PIL import Image
 
-from farm.storage import input_path
+from farm.storage import input_path, suffix
 
-__all__ = ["FILM_SUFFIXES", "WRITABLE_FILMS", "is_film", "is_film_name"]
+__all__ = ["FILM_SUFFIXES", "WRITABLE_FILMS", "is_film", "is_film_name", "keeps_pixel_shape"]
 
 WRITABLE_FILMS: Final = (".mp4", ".mov", ".mkv", ".webm", ".gif")
 """Suffixes of films that can be written."""
@@ -27,10 +27,15 @@ def is_film_name(path: PurePath) -> bool:
     return path.suffix.lower() in FILM_SUFFIXES
 
 
+def keeps_pixel_shape(target: str) -> bool:
+    """Return whether an output can say that its pixels are not square; GIFs and pictures cannot."""
+    return suffix(target).lower() in {*WRITABLE_FILMS} - {".gif"}
+
+
 def is_film(url: str) -> bool:
     """Return whether the suffix is that of a film; a GIF must have several frames."""
-    suffix = PurePath(url).suffix.lower()
-    return _is_animated(input_path(url)) if suffix == ".gif" else suffix in FILM_SUFFIXES
+    ending = suffix(url).lower()
+    return _is_animated(input_path(url)) if ending == ".gif" else ending in FILM_SUFFIXES
 
 
 def _is_animated(gif: Path) -> bool:

@@ -1,0 +1,62 @@
+"""Renders several jobs, one after another in one farm, into a folder that is removed afterwards."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from farm import storage
+from farm.app import make_executor, open_farm
+from farm.cli.display import make_display
+from farm.cli.signals import signals
+from farm.cli.tally import Tally
+from farm.errors import BadOutput, UserError
+from farm.host.registry import Registry
+from farm.media import WRITABLE, read_still, write_still
+from farm.media.contact_sheet import contact_sheet
+from farm.model.job import JobSpec
+from farm.planning.outputs import check_output
+
+__all__ = ["check_sheet", "render_all", "working_folder", "write_sheet"]
+
+
+@contextmanager
+def working_folder() -> Iterator[Path]:
+    """Yield a folder for pictures that are only looked at."""
+    with TemporaryDirectory(prefix="farm-") as folder:
+        yield Path(folder)
+
+
+def check_sheet(output: str) -> None:
+    """Raise BadOutput if a sheet cannot be written there."""
+    if storage.suffix(output).lower() not in WRITABLE:
+        raise BadOutput(output, f"a sheet is a picture; give one of {', '.join(WRITABLE)}")
+    check_output(output, ())
+
+
+def render_all(registry: Registry, specs: Sequence[JobSpec]) -> None:
+    """Render jobs to their end. Raises UserError if one is refused, or if no frame is rendered."""
+    tally = Tally()
+    with ExitStack() as stack:
+        display = make_display(tally, is_json=False)
+        stack.callback(display.close)
+        farm = stack.enter_context(
+            open_farm(registry, partial(make_executor, registry, None), observers=[tally, display])
+        )
+        for spec in specs:
+            farm.controller.add(spec)
+        tally.total = farm.controller.scheduler.frame_count()
+        with signals.deferred() as has_arrived:
+            farm.controller.run(has_arrived)
+        if signals.arrived:
+            farm.controller.stop()
+            raise signals.arrived
+    if not tally.done:
+        raise UserError(next(tally.failure_lines(), "nothing was rendered"))
+
+
+def write_sheet(output: str, pictures: Sequence[tuple[str, Path]], columns: int) -> None:
+    """Write the pictures that were rendered, each with its text, as a sheet."""
+    there = [(text, read_still(str(path))) for text, path in pictures if path.exists()]
+    write_still(output, contact_sheet(there, columns), {"drawn": "farm"})

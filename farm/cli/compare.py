@@ -1,0 +1,90 @@
+"""``farm compare``: one picture rendered with each combination of some values, on one sheet."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Final
+
+import click
+
+from farm.cli.exits import Exit
+from farm.cli.root import registry_of
+from farm.cli.streams import echo
+from farm.errors import UserError
+
+_MOST: Final = 100
+
+Grid = dict[str, list[str]]
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="INPUT [OPTIONS]")
+@click.option("-o", "--output", required=True, help="The sheet, such as sheet.png.")
+@click.option("--task", default="dream", show_default=True, help="Effect to compare.")
+@click.option(
+    "--size", default="long=480", show_default=True, help="Size to render at, as in the effect."
+)
+@click.pass_context
+def compare(
+    context: click.Context, words: Sequence[str], output: str, task: str, size: str
+) -> Exit:
+    """Render INPUT with each combination of values, on one labelled sheet.
+
+    Options are those of the effect, with several values separated by commas:
+    --layer inception3b,inception4c --step 1,2.
+    """
+    from farm.cli.batch import check_sheet, render_all, working_folder, write_sheet
+    from farm.cli.task_command import spec_of_words, task_command
+
+    check_sheet(output)
+    registry = registry_of(context)
+    options = {
+        flag: option
+        for option in task_command(registry.task(task)).params
+        if isinstance(option, click.Option)
+        for flag in option.opts
+    }
+    source, grid = _parsed(options, words)
+    varied = [flag for flag, values in grid.items() if len(values) > 1]
+    combinations = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    if len(combinations) > _MOST:
+        raise UserError(f"{len(combinations)} pictures are too many for a sheet; at most {_MOST}")
+    with working_folder() as folder:
+        files = [folder / f"{number}.png" for number in range(len(combinations))]
+        specs = [
+            spec_of_words(
+                context, task, [source, *_flags(one), f"--output={file}", f"--size={size}"]
+            )
+            for one, file in zip(combinations, files, strict=True)
+        ]
+        render_all(registry, specs)
+        texts = [" ".join(f"{flag[2:]} {one[flag]}" for flag in varied) for one in combinations]
+        columns = len(grid[varied[-1]]) if varied else 1
+        write_sheet(output, list(zip(texts, files, strict=True)), columns)
+    echo(f"compared {len(combinations)}; output: {output}")
+    return Exit.DONE
+
+
+def _parsed(options: Mapping[str, click.Option], words: Sequence[str]) -> tuple[str, Grid]:
+    """Return the input, and the values of each flag. A flag that takes no value has an empty one."""
+    inputs: list[str] = []
+    grid: Grid = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            inputs.append(word)
+            continue
+        flag, has_value, value = word.partition("=")
+        takes_value = flag not in options or not options[flag].is_flag
+        if not has_value and rest and takes_value:
+            value = rest.pop(0)
+        grid[flag] = value.split(",")
+    if len(inputs) != 1:
+        raise UserError(
+            f"give one picture to compare, not {len(inputs)}; see `farm compare --help`"
+        )
+    return inputs[0], grid
+
+
+def _flags(values: Mapping[str, str]) -> list[str]:
+    return [f"{flag}={value}" if value else flag for flag, value in values.items()]

@@ -1,0 +1,69 @@
+"""``--dry-run``: what a job would make, and what that would cost by this machine's own record."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from farm.cli.display import duration
+from farm.cli.exits import Exit
+from farm.cli.local_jobs import opened_ledger
+from farm.cli.streams import echo
+from farm.cli.table import show_json
+from farm.execution.contexts import check_context
+from farm.host.registry import Registry
+from farm.model.events import Notice, ReadProgress
+from farm.model.job import JobSpec
+from farm.model.work import Join, Render
+from farm.planning.checking import task_check
+from farm.planning.estimating import estimate
+from farm.planning.submission import Planner, Submission
+
+__all__ = ["costs", "dry_run"]
+
+
+def dry_run(
+    registry: Registry, spec: JobSpec, *, resume: bool, workers: int, is_json: bool
+) -> Exit:
+    """Print what a job would make and cost. Raises UserError if it would be refused.
+
+    workers: that would render it.
+    """
+    check = task_check(registry, partial(check_context, registry))
+
+    def notify(event: ReadProgress | Notice) -> None:
+        if isinstance(event, Notice) and not is_json:
+            echo(f"{event.url}: {event.note}", err=True)
+
+    with opened_ledger() as ledger:
+        submission = Planner(registry, ledger, notify, check).plan(spec, time.time(), resume=resume)
+        found = estimate(submission, ledger, workers=workers)
+    if is_json:
+        show_json(asdict(found))
+        return Exit.DONE
+    echo(_made(submission, found.pixels))
+    for line in costs(asdict(found)):
+        echo(line)
+    return Exit.DONE
+
+
+def _made(submission: Submission, pixels: int) -> str:
+    left = [one.unit for one in submission.units if not one.state.is_final]
+    frames = sum(isinstance(unit.work, Render) for unit in left)
+    films = sum(isinstance(unit.work, Join) for unit in left)
+    joined = f" for {films} film{'s' if films > 1 else ''}" if films else ""
+    plural = "s" if frames != 1 else ""
+    return f"would render {frames} frame{plural}{joined}, {pixels / 1e6:.1f} megapixels"
+
+
+def costs(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each cost that is known, and the notes. found: the fields of an Estimate."""
+    if found["seconds"] is not None:
+        pace = f"{found['seconds_per_megapixel'] or 0:.1f} s per megapixel"
+        plural = "s" if found["based_on"] != 1 else ""
+        based = f"{pace}, as measured on {found['based_on']} frame{plural}"
+        yield f"time: about {duration(found['seconds'])} ({based})"
+    if found["bytes"] is not None:
+        yield f"disk: about {found['bytes'] / 1e6:.1f} MB"
+    yield from found["notes"]

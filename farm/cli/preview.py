@@ -1,0 +1,73 @@
+"""``--preview``: a few frames of each film, and the stills, small, on one sheet."""
+
+from pathlib import Path
+from typing import Final
+
+from farm import storage
+from farm.cli.batch import check_sheet, render_all, working_folder, write_sheet
+from farm.cli.exits import Exit
+from farm.cli.streams import echo
+from farm.errors import BadParameter
+from farm.host.registry import Registry
+from farm.host.task import Effect
+from farm.media import is_film
+from farm.media.contact_sheet import SIDE
+from farm.media.film import film_facts
+from farm.model.job import FilmOptions, JobSpec
+from farm.planning.inputs import Source, list_inputs
+
+__all__ = ["preview"]
+
+FRAMES: Final = 4
+"""Frames of each film."""
+
+_MOST: Final = 24
+"""Inputs on a sheet; further ones are left out."""
+
+
+def preview(registry: Registry, spec: JobSpec) -> Exit:
+    """Render a few frames of a job, and write them as a sheet. Raises UserError."""
+    task = registry.task(spec.task)
+    if issubclass(task, Effect) and task.is_endless:
+        raise BadParameter("preview", f"{spec.task} needs all frames before one; give few `frames`")
+    output = _sheet_of(spec.output)
+    check_sheet(output)
+    with working_folder() as folder:
+        sources = list_inputs(spec.inputs)[:_MOST]
+        jobs = [_job(spec, one, folder / str(number)) for number, one in enumerate(sources)]
+        pictures = [picture for _, rendered in jobs for picture in rendered]
+        render_all(registry, [job for job, _ in jobs])
+        write_sheet(output, pictures, FRAMES)
+    echo(f"previewed {len(pictures)}; output: {output}")
+    return Exit.DONE
+
+
+def _sheet_of(output: str) -> str:
+    folder, name = storage.parent(output.rstrip("/")), storage.name(output.rstrip("/"))
+    stem = name.removesuffix(storage.suffix(name))
+    return storage.join(folder, f"{stem}-preview.png")
+
+
+def _job(spec: JobSpec, source: Source, folder: Path) -> tuple[JobSpec, list[tuple[str, Path]]]:
+    """Return the job that renders one input into a folder, and its pictures, each with a text."""
+    if not is_film(source.url):
+        file = folder / "still.png"
+        return _small(spec, source, str(file), None), [(source.name, file)]
+    count = film_facts(source.url).frames
+    shown = min(FRAMES, count)
+    step = count // shown
+    numbers = range(step // 2 + 1, count + 1, step)[:shown]
+    frames = f"{numbers[0]}-{numbers[-1]}x{step}"
+    pictures = [(f"{source.name}, frame {n}", folder / f"{n}.png") for n in numbers]
+    return _small(spec, source, f"{folder}/%d.png", frames), pictures
+
+
+def _small(spec: JobSpec, source: Source, output: str, frames: str | None) -> JobSpec:
+    changes = {
+        "inputs": (source.url,),
+        "output": output,
+        "frames": frames,
+        "film": FilmOptions(),
+        "plan": spec.plan.model_copy(update={"size": f"long={SIDE}"}),
+    }
+    return spec.model_copy(update=changes)

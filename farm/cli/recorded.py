@@ -1,0 +1,68 @@
+"""What the record in a rendered file says about the job that wrote it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from farm import storage
+from farm.errors import BadInput
+from farm.model.job import FilmOptions, JobSpec, Plan
+
+__all__ = ["record_of", "recorded_files", "recorded_params", "recorded_spec"]
+
+
+def record_of(file: str) -> dict[str, Any]:
+    """Return the record in a picture or a film. Raises BadInput if there is none."""
+    from farm.media import is_film, read_record
+    from farm.media.film import read_film_record
+
+    record = read_film_record(file) if is_film(file) else read_record(file)
+    if record is None:
+        raise BadInput(file, "has no record; the farm did not write it, or it was edited since")
+    return record
+
+
+def recorded_params(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the task's parameters, in which each file is named by its name alone."""
+    return {key: _named(value) for key, value in record.get("params", {}).items()}
+
+
+def recorded_files(value: object) -> Iterator[tuple[str, str]]:
+    """Yield the name and the SHA-256 of each file in a recorded parameter."""
+    match value:
+        case {"name": str(name), "sha256": str(digest)}:
+            yield name, digest
+        case Mapping():
+            for item in value.values():
+                yield from recorded_files(item)
+        case list():
+            for item in value:
+                yield from recorded_files(item)
+
+
+def _named(value: object) -> object:
+    match value:
+        case {"name": str(name), "sha256": str()}:
+            return name
+        case Mapping():
+            return {key: _named(item) for key, item in value.items()}
+        case list():
+            return [_named(item) for item in value]
+    return value
+
+
+def recorded_spec(record: Mapping[str, Any], file: str) -> JobSpec:
+    """Return the job that writes this file again, beside the files that it names."""
+    film = dict(record.get("film", {}))
+    frames = film.pop("frames", None)
+    if "frame" in record:
+        frames = str(record["frame"])
+    options = FilmOptions(depth=record["depth"], **film) if film else FilmOptions()
+    return JobSpec(
+        task=record["task"],
+        params=recorded_params(record),
+        inputs=(record["source"]["name"],),
+        output=storage.name(file),
+        frames=None if frames == "all" else frames,
+        film=options,
+        plan=Plan.model_validate(record["plan"]),
+    )

@@ -1,0 +1,55 @@
+"""``farm show FILE``: how a file was rendered, and the command that renders it again."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import click
+
+from farm import storage
+from farm.cli.again import command_line
+from farm.cli.recorded import record_of, recorded_spec
+from farm.cli.root import registry_of
+from farm.cli.table import show_json, show_table
+from farm.host.registry import Registry
+from farm.media import is_film
+
+
+@click.command()
+@click.argument("file")
+@click.option("--json", "is_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def show(context: click.Context, file: str, *, is_json: bool) -> None:
+    """Show how FILE was rendered, and the command that renders it again."""
+    record = record_of(file)
+    facts = dict(_facts(file, record, registry_of(context)))
+    if is_json:
+        show_json(facts | record)
+    else:
+        show_table(_flat(facts | record), ("field", "value"))
+
+
+def _facts(file: str, record: Mapping[str, Any], registry: Registry) -> Iterator[tuple[str, Any]]:
+    """Yield what the record does not say by itself."""
+    if record.get("task") in registry.tasks and "source" in record:
+        spec = recorded_spec(record, file)
+        alone = ("--threads=1",) if spec.plan.threads == 1 else ()  # not what a command defaults to
+        yield "command", command_line(registry.task(spec.task), spec, more=alone)
+    if not storage.is_remote(file):
+        modified = storage.input_path(file).stat().st_mtime
+        yield "written", f"{datetime.fromtimestamp(modified).astimezone():%Y-%m-%d %H:%M:%S %z}"
+    if is_film(file):
+        from farm.media.film import film_facts
+
+        facts = film_facts(file)
+        yield "size", f"{facts.width}x{facts.height}"
+        yield "frames", facts.frames
+        yield "rate", f"{float(facts.rate):.6g}"
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[dict[str, object]]:
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield {"field": prefix + name, "value": value}

@@ -1,0 +1,88 @@
+"""Where a job's parameters start from: a finished file or a preset. Flags that are given override it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import click
+from click.core import ParameterSource
+
+from farm import storage
+from farm.cli.options import values_of
+from farm.cli.presets import preset_params
+from farm.cli.recorded import record_of, recorded_files, recorded_params
+from farm.errors import BadInput, BadParameter, UserError
+from farm.host.task import Task
+from farm.host.vetting import validate_params
+
+__all__ = ["params_of", "with_defaults"]
+
+PLAN: Final = ("seed", "tile", "precision")
+"""What a finished file decides about a plan; threads are this machine's."""
+
+
+def params_of(task: type[Task], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a command, ready for validation. values: of its options."""
+    given = values_of(task.Params, values)
+    if values.get("preset"):
+        return {**preset_params(task, values["preset"]), **given}
+    if not values.get("like"):
+        return given
+    return _liked(task, values["like"], given) | given
+
+
+def with_defaults(context: click.Context, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a command's options, with those of --like in place of defaults."""
+    if not values.get("like"):
+        return values
+    if values["preset"]:
+        raise UserError("--like and --preset exclude each other; leave one of them out")
+    plan = record_of(values["like"]).get("plan", {})
+    is_default = {
+        name: context.get_parameter_source(name) is ParameterSource.DEFAULT for name in PLAN
+    }
+    return values | {name: plan[name] for name in PLAN if is_default[name] and name in plan}
+
+
+def _liked(task: type[Task], file: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a finished file that are not given."""
+    record = record_of(file)
+    if record.get("task") != task.name:
+        other = record.get("task")
+        raise UserError(f"{file} was rendered by `farm {other}`; use that command with --like")
+    kept = {key: value for key, value in recorded_params(record).items() if key not in given}
+    return {
+        key: _found(task, file, key, value, list(recorded_files(record["params"][key])))
+        for key, value in kept.items()
+    }
+
+
+def _found(
+    task: type[Task], file: str, key: str, value: Any, digests: Sequence[tuple[str, str]]
+) -> Any:
+    """Return a parameter that names files, by where they are. Raises BadParameter if they are not."""
+    if not digests:
+        return value
+    wanted = [digest for _, digest in digests]
+    for folder in ("", storage.parent(storage.absolute(file))):
+        there = _inside(folder, value) if folder else value
+        if sorted(_digests(task, key, there)) == sorted(wanted):
+            return there
+    names = ", ".join(name for name, _ in digests)
+    reason = f"{names} of {file} is neither here nor beside it with the same content; give it"
+    raise BadParameter(key, reason)
+
+
+def _inside(folder: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_inside(folder, item) for item in value]
+    return storage.join(folder, value) if isinstance(value, str) else value
+
+
+def _digests(task: type[Task], key: str, value: Any) -> Iterator[str]:
+    """Yield the SHA-256 of each file that a parameter names and that is there."""
+    try:
+        paths = task(validate_params(task, {key: value})).files().values()
+        for path in paths:
+            yield storage.sha256_file(storage.input_path(path))
+    except (BadInput, BadParameter, OSError):
+        return

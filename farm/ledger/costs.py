@@ -1,0 +1,118 @@
+"""What finished frames have cost, added up as they finish, so that it outlives their jobs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, Table, case, delete, select
+
+from farm.ledger.reading import job_from
+from farm.ledger.tables import costs, jobs, sizes
+from farm.ledger.upsert import add_up
+from farm.model.costs import Cost, CostKind, format_of
+from farm.model.events import UnitChanged
+from farm.model.messages import Figures
+from farm.model.unit import UnitState
+from farm.model.work import Render
+
+RECENT: Final = 1000
+"""After this many frames, the earlier ones count half: machines and programs change."""
+KEPT: Final = 10_000
+"""Rows that stay when old jobs are forgotten: those that were added to last."""
+_LOOKED_AT: Final = 100
+
+Key = tuple[str, ...]
+
+
+class CostBook:
+    """Adds up what frames cost, for one farm. It remembers what the cost of each of its jobs depends on."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, tuple[CostKind, str]] = {}
+
+    def add(self, connection: Connection, changes: Sequence[UnitChanged], now: float) -> None:
+        """Add the units that have succeeded. Their jobs are stored. now: Unix seconds."""
+        found: dict[Key, list[float]] = {}
+        written: dict[Key, list[float]] = {}
+        for change in changes:
+            if change.state is not UnitState.SUCCEEDED or change.figures is None:
+                continue
+            kind, device = self._kind(connection, change.unit.job)
+            figures, form = change.figures, format_of(change.unit)
+            if isinstance(change.unit.work, Render) and figures.pixels:
+                key = kind.task, kind.network, kind.settings, device
+                _sum_up(found, key, (1, _seconds(figures), figures.pixels))
+            if form and figures.target_pixels and figures.target_bytes:
+                size = 1, figures.target_bytes, figures.target_pixels
+                _sum_up(written, (kind.task, form), size)
+        _add(connection, costs, found, now)
+        _add(connection, sizes, written, now)
+
+    def forget(self, ended: Iterable[str]) -> None:
+        """Forget jobs that have ended."""
+        for job in ended:
+            self._kinds.pop(job, None)
+
+    def _kind(self, connection: Connection, name: str) -> tuple[CostKind, str]:
+        if name not in self._kinds:
+            row = connection.execute(select(jobs).where(jobs.c.id == name)).one()
+            job = job_from(row)
+            self._kinds[name] = CostKind.of(job.spec), job.device
+        return self._kinds[name]
+
+
+def _seconds(figures: Figures) -> float:
+    return sum(figures.seconds.values())
+
+
+def _sum_up(sums: dict[Key, list[float]], key: Key, values: tuple[float, ...]) -> None:
+    so_far = sums.get(key, [0.0] * len(values))
+    sums[key] = [before + value for before, value in zip(so_far, values, strict=True)]
+
+
+def _add(connection: Connection, table: Table, sums: Mapping[Key, list[float]], now: float) -> None:
+    """Add sums to the rows with these keys."""
+    if not sums:
+        return
+    keys = [column.name for column in table.primary_key]
+    names = [c.name for c in table.columns if c.name not in {*keys, "updated"}]
+    rows = [
+        dict(zip((*keys, *names, "updated"), (*key, *sums[key], now), strict=True))
+        for key in sorted(sums)  # two farms lock rows in one order
+    ]
+    kept = case((table.c.units >= RECENT, 0.5), else_=1.0)
+    connection.execute(add_up(connection, table, names, kept, "updated"), rows)
+
+
+def cost(connection: Connection, kind: CostKind, device: str) -> Cost | None:
+    """Return what frames of a kind have cost, or else those of its task and network.
+
+    device: whose figures count; those of the latest one if it is empty. None if there are none.
+    """
+    query = select(costs).where(costs.c.task == kind.task, costs.c.network == kind.network)
+    if device:
+        query = query.where(costs.c.device == device)
+    rows = connection.execute(query.order_by(costs.c.updated.desc()).limit(_LOOKED_AT)).all()
+    exact = [row for row in rows if row.settings == kind.settings]
+    if exact:
+        return Cost(exact[0].units, exact[0].seconds, exact[0].pixels)
+    like = [row for row in rows if row.device == rows[0].device]
+    if not like:
+        return None
+    units, seconds, pixels = zip(*((r.units, r.seconds, r.pixels) for r in like), strict=True)
+    return Cost(sum(units), sum(seconds), sum(pixels), is_exact=False)
+
+
+def bytes_per_pixel(connection: Connection, task: str, form: str) -> float | None:
+    """Return how many bytes of a format a pixel of a task's results takes; None if that is not known."""
+    query = select(sizes).where(sizes.c.task == task, sizes.c.format == form)
+    row = connection.execute(query).first()
+    return row.bytes / row.pixels if row else None
+
+
+def prune(connection: Connection) -> None:
+    """Remove the rows that nothing has been added to for longest, if there are too many."""
+    for table in (costs, sizes):
+        last = select(table.c.updated).order_by(table.c.updated.desc()).offset(KEPT).limit(1)
+        oldest = connection.scalar(last)
+        if oldest is not None:
+            connection.execute(delete(table).where(table.c.updated <= oldest))

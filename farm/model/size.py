@@ -1,0 +1,45 @@
+"""Sizes to render at, as people write them: ``1280x720``, ``1080p``, ``50%``, ``long=1024``."""
+
+import re
+from typing import Annotated, Final
+
+from pydantic import AfterValidator
+
+__all__ = ["Size", "sized"]
+
+_LARGEST: Final = 100_000
+_EXAMPLES: Final = "give 1280x720, 1080p (rows), 50% or long=1024 (the longer side)"
+_SIZE: Final = re.compile(
+    r"(?P<width>[0-9]{1,6})x(?P<height>[0-9]{1,6})|(?P<rows>[0-9]{1,6})p"
+    r"|(?P<percent>[0-9]{1,4}(?:\.[0-9]{1,3})?)%|long=(?P<long>[0-9]{1,6})"
+)
+
+
+def _checked(text: str | None) -> str | None:
+    if text is None:
+        return None
+    match = _SIZE.fullmatch(text)
+    numbers = [float(number) for number in match.groups() if number] if match else []
+    if not numbers or not all(0 < number <= _LARGEST for number in numbers):
+        raise ValueError(f"{text[:40]!r} is not a size; {_EXAMPLES}")
+    return text
+
+
+Size = Annotated[str | None, AfterValidator(_checked)]
+"""A size that pictures are brought to before they are rendered; None leaves them as they are."""
+
+
+def sized(size: str | None, height: int, width: int) -> tuple[int, int]:
+    """Return the height and width that a picture gets. Only WIDTHxHEIGHT changes its proportions."""
+    match = _SIZE.fullmatch(size) if size else None
+    if match is None:
+        return height, width
+    if match["width"]:
+        return int(match["height"]), int(match["width"])
+    if match["rows"]:
+        scale = int(match["rows"]) / height
+    elif match["long"]:
+        scale = int(match["long"]) / max(height, width)
+    else:
+        scale = float(match["percent"]) / 100
+    return max(1, round(height * scale)), max(1, round(width * scale))

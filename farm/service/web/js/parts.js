@@ -1,0 +1,103 @@
+/** Small pieces that several views show. */
+
+import { SEGMENTS, ago, count, duration, jobWord, many } from "./format.js";
+import { fill, h } from "./h.js";
+
+/** Say something to those who do not see the screen. */
+export function announce(text) {
+  document.getElementById("news").textContent = text;
+}
+
+/** Show an error at the foot of the page, until the next one or a click. */
+export function alertOf(error) {
+  const place = document.getElementById("alerts");
+  const close = h("button", { class: "plain", "aria-label": "Close", onclick: () => fill(place) }, "×");
+  fill(place, h("p", {}, error.message ?? String(error), close));
+}
+
+/** Return a button that does something, and shows why it could not. */
+export function doing(label, act, props = {}) {
+  const button = h("button", { type: "button", ...props }, label);
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    try {
+      fill(document.getElementById("alerts"));
+      await act();
+    } catch (error) {
+      alertOf(error);
+    }
+    button.disabled = false;
+  });
+  return button;
+}
+
+/** Return what is shown in the place of a view that could not be loaded. */
+export function problem(error, again) {
+  return h(
+    "section",
+    { class: "empty" },
+    h("h1", {}, "That did not work"),
+    h("p", { class: "error" }, error.message),
+    h("p", {}, h("button", { type: "button", onclick: again }, "Try again"), " ", h("a", { href: "#/" }, "All jobs")),
+  );
+}
+
+export const badge = (state) => h("span", { class: "badge", "data-state": state }, jobWord(state));
+
+/** Return a bar with a segment for each state of a job's units. */
+export function bar(job) {
+  const total = job.frames || 1;
+  const parts = segments(job.counts);
+  const text = parts.map(([, word, n]) => `${count(n)} ${word}`).join(", ") || "no units yet";
+  return h(
+    "div",
+    { class: "stack", role: "img", "aria-label": text, title: text },
+    parts.map(([name, , n]) => h("i", { class: name, vars: { "flex-grow": n / total } })),
+  );
+}
+
+/** Return what the segments of a job's bar mean. */
+export function legend(counts) {
+  return h(
+    "ul",
+    { class: "legend" },
+    segments(counts).map(([name, word, n]) => h("li", {}, h("i", { class: name }), `${count(n)} ${word}`)),
+  );
+}
+
+function segments(counts) {
+  return SEGMENTS.map(([name, word, states]) => [name, word, states.reduce((sum, state) => sum + (counts[state] ?? 0), 0)]).filter(([, , n]) => n);
+}
+
+/** Return in words how far a job is. */
+export function progressText(job) {
+  if (!job.frames) return "";
+  const parts = [`${count(job.done)} of ${many(job.frames, "unit")}`];
+  if (job.failed) parts.push(`${count(job.failed)} failed`);
+  if (job.eta != null) parts.push(`${duration(job.eta)} left`);
+  return parts.join(" · ");
+}
+
+/** Return when a job was submitted, by whom, and what it does. */
+export function origin(job) {
+  return [job.task, job.owner && `by ${job.owner}`, `submitted ${ago(job.created)}`].filter(Boolean).join(" · ");
+}
+
+/** Ask whether something is really meant. Returns a promise of true or false. */
+export function confirmed(question, detail, yes) {
+  return new Promise((resolve) => {
+    const dialog = h(
+      "dialog",
+      { class: "small", onclose: () => { dialog.remove(); resolve(dialog.returnValue === "yes"); } },
+      h(
+        "form",
+        { method: "dialog" },
+        h("h2", {}, question),
+        h("p", {}, detail),
+        h("p", { class: "actions" }, h("button", { value: "no" }, "Keep it"), h("button", { value: "yes", class: "danger" }, yes)),
+      ),
+    );
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}

@@ -1,0 +1,114 @@
+/** A job: its state and why, what can be done about it, and a tab for its frames, as pictures or played, its log, settings or run. */
+
+import { download, get, jobPath, send } from "../api.js";
+import { hasEnded, isFilm, jobWord, moment, since } from "../format.js";
+import { fill, h } from "../h.js";
+import { calmly, follow, still } from "../live.js";
+import { alertOf, announce, badge, bar, confirmed, doing, legend, origin, progressText } from "../parts.js";
+import { filmTab } from "./film.js";
+import { framesTab } from "./frames.js";
+import { logTab } from "./log.js";
+import { runTab } from "./run.js";
+import { settingsTab } from "./settings.js";
+
+const TABS = { frames: ["Frames", framesTab], film: ["Play", filmTab], run: ["Run", runTab], log: ["Log", logTab], settings: ["Settings", settingsTab] };
+
+export async function jobView(main, id, name) {
+  const [job, { tasks }] = await Promise.all([get(jobPath(id)), get("/api/tasks")]);
+  const isRun = tasks.find((task) => task.name === job.task)?.kind === "run";
+  const shown = { job, why: "" };
+  const tab = name || (isRun ? "run" : hasEnded(job.state) && isFilm(job.spec.output) ? "film" : "frames");
+  const [head, body] = [h("section", { class: "job-head" }), h("section", { class: "tab" })];
+  fill(main, head, tabs(id, tab, isRun), body);
+  renderHead(head, shown);
+  const open = await TABS[tab][1](body, job);
+
+  const show = (current) => {
+    if (current.state !== shown.job.state) announce(`${current.name}: ${jobWord(current.state)}`);
+    shown.job = current;
+    still().then(() => renderHead(head, shown));
+    open.show?.(current);
+  };
+  const refresh = async () => {
+    const [current, why] = await Promise.all([get(jobPath(id)), get(jobPath(id, "/why"))]);
+    shown.why = why.waiting;
+    show(current);
+  };
+  head.addEventListener("changed", (event) => show(event.detail));
+  const update = calmly(() => refresh().catch(alertOf), 700);
+  const end = follow(id, {
+    reload: () => (update(), open.reload?.()),
+    on: (kind, data) => {
+      if (kind === "job") show(data);
+      open.on?.(kind, data);
+      update();
+    },
+  });
+  return () => (end(), open.end?.());
+}
+
+function tabs(id, current, isRun) {
+  const names = Object.keys(TABS).filter((name) => (isRun ? !["film", "frames"].includes(name) : name !== "run"));
+  return h(
+    "nav",
+    { class: "tabs", "aria-label": "Parts of the job" },
+    names.map((name) => h("a", { href: `#/jobs/${encodeURIComponent(id)}/${name}`, "aria-current": name === current ? "page" : null }, TABS[name][0])),
+  );
+}
+
+/** Show the head anew, without taking the focus from a button that stays. */
+function renderHead(head, { job, why }) {
+  const focused = head.contains(document.activeElement) ? document.activeElement.dataset.act : null;
+  if (focused === "priority") return;
+  fill(
+    head,
+    h("div", { class: "titled" }, h("h1", {}, job.name), badge(job.state), job.wanted !== "run" && !hasEnded(job.state) && h("span", { class: "hint" }, `wanted: ${job.wanted}`)),
+    h("p", { class: "origin" }, origin(job), " · ", h("span", { title: moment(job.since) }, since(job))),
+    reason(job, why),
+    bar(job),
+    h("div", { class: "titled" }, legend(job.counts), h("span", { class: "far" }, progressText(job))),
+    h("div", { class: "actions" }, controls(job, head)),
+  );
+  if (focused) head.querySelector(`[data-act="${focused}"]`)?.focus();
+}
+
+function reason(job, why) {
+  const texts = [...new Set([job.reason, why].filter(Boolean))];
+  return texts.length > 0 && h("p", { class: job.state === "failed" ? "error" : "why" }, texts.join(" · "));
+}
+
+function controls(job, head) {
+  const ended = hasEnded(job.state);
+  const change = async (body) => head.dispatchEvent(new CustomEvent("changed", { detail: await send("PATCH", jobPath(job.id), body) }));
+  const act = (name, label, run, props = {}) => doing(label, run, { "data-act": name, ...props });
+  const retry = async () => head.dispatchEvent(new CustomEvent("changed", { detail: await send("POST", jobPath(job.id, "/retry"), {}) }));
+  return [
+    !ended && job.wanted === "run" && act("pause", "Pause", () => change({ wanted: "pause" })),
+    !ended && job.wanted === "pause" && act("resume", "Resume", () => change({ wanted: "run" }), { class: "primary" }),
+    !ended && job.wanted !== "cancel" && act("cancel", "Cancel", () => cancel(job, change), { class: "danger" }),
+    job.failed > 0 && act("retry", "Retry what failed", retry),
+    job.done > 0 && act("download", "Download zip", () => download(jobPath(job.id, "/results.zip"), `${job.id}.zip`)),
+    !job.preview && h("a", { class: "button", "data-act": "again", href: `#/new?again=${encodeURIComponent(job.id)}` }, "Run again…"),
+    !ended && priority(job, change),
+    ended && act("forget", "Forget", () => forget(job)),
+  ];
+}
+
+async function cancel(job, change) {
+  if (await confirmed(`Cancel ${job.name}?`, "What is finished stays. What is being rendered is lost.", "Cancel the job")) await change({ wanted: "cancel" });
+}
+
+async function forget(job) {
+  if (!(await confirmed(`Forget ${job.name}?`, "Its log and settings go. Its files stay where they are.", "Forget the job"))) return;
+  await send("DELETE", jobPath(job.id));
+  location.hash = "#/";
+}
+
+function priority(job, change) {
+  const onchange = (event) => {
+    const wanted = Number(event.target.value);
+    event.target.blur();
+    change({ priority: wanted }).catch(alertOf);
+  };
+  return h("label", { class: "inline", title: "0 to 100; jobs with more come first" }, "Priority", h("input", { type: "number", min: 0, max: 100, value: job.priority, "data-act": "priority", onchange }));
+}

@@ -1,0 +1,153 @@
+"""Checks of an effect: what the farm relies on, and refuses or cannot repair while it renders."""
+
+import json
+import pickle
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from farm.errors import Cancelled, PluginError
+from farm.host.task import Effect, TaskParams
+from farm.host.vetting import task_fault, validate_params
+from farm.model.specs import NetworkSpec, Previous
+from farm.testing.context import FakeContext, Networks
+from farm.testing.global_random import seeded_globals
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["check_effect"]
+
+SIZES: Final = ((48, 64), (37, 53))
+"""Heights and widths of the test pictures; the second has odd sides."""
+
+
+def check_effect(
+    effect: type[Effect],
+    params: TaskParams | None = None,
+    *,
+    networks: Iterable[NetworkSpec] = (),
+    sizes: Sequence[tuple[int, int]] = SIZES,
+) -> None:
+    """Assert what the farm relies on.
+
+    The farm accepts the class. Its parameters have descriptions and a schema, and survive JSON and
+    pickle. check passes. render returns a picture of finite pixels, does not change its input, and
+    gives the frames of a film one size, which need not be the source's. It depends on the picture, the
+    parameters and context.seed, and on no global random generator. It stops when context.progress
+    raises Cancelled. Raises AssertionError that names what failed.
+
+    params: the defaults, unless given. networks: that are not installed, for an effect that uses
+    them. sizes: heights and widths of the pictures, for a network that needs larger ones.
+    """
+    fault = task_fault(effect)
+    assert not fault, fault
+    params = validate_params(effect, {}) if params is None else params
+    _check_params(effect, params)
+    checked = _Checked(effect, params, Networks(networks))
+    checked.task().check(checked.context())
+    for height, width in sizes:
+        image = _picture(height, width)
+        checked.check_pixels(image)
+        checked.check_film(image)
+        checked.check_seed(image)
+    checked.check_stops(_picture(*sizes[0]))
+
+
+def _check_params(effect: type[Effect], params: TaskParams) -> None:
+    json.dumps(effect.Params.model_json_schema())
+    fields = effect.Params.model_fields.items()
+    undescribed = [name for name, field in fields if not field.description]
+    assert not undescribed, f"parameters without a description: {', '.join(undescribed)}"
+    content = json.loads(params.model_dump_json())
+    assert effect.Params.model_validate(content) == params, "parameters do not survive JSON"
+    assert pickle.loads(pickle.dumps(params)) == params, "parameters do not survive pickle"  # noqa: S301
+
+
+class _Checked:
+    """An effect, its parameters, and the networks that its contexts share."""
+
+    def __init__(self, effect: type[Effect], params: TaskParams, networks: Networks) -> None:
+        self._effect, self._params, self._networks = effect, params, networks
+
+    def task(self) -> Effect:
+        return self._effect(self._params)
+
+    def context(
+        self,
+        seed: int = 7,
+        *,
+        number: int = 0,
+        previous: Previous | None = None,
+        stop_at: float | None = None,
+    ) -> FakeContext:
+        return FakeContext(
+            seed=seed, number=number, previous=previous, stop_at=stop_at, networks=self._networks
+        )
+
+    def render(self, image: "Tensor", context: FakeContext) -> "Tensor":
+        """Return what the farm would write. Asserts that it is a picture, as the farm does."""
+        from farm.engine.rendered import check_rendered
+
+        try:
+            return check_rendered(self._effect.name, self.task().render(image, context))
+        except PluginError as error:
+            raise AssertionError(f"render {error.reason}") from error
+
+    def check_pixels(self, image: "Tensor") -> None:
+        before = image.clone()
+        self.render(image, self.context())
+        assert bool((image == before).all()), "render changed its input; clone it first"
+
+    def check_film(self, image: "Tensor") -> None:
+        """Render two frames of a film, the second with all that a coherent one is given."""
+        first = self.render(image.clone(), self.context())
+        previous = Previous(first, image.new_ones(1, 1, *image.shape[2:]), first, image, image)
+        context = self.context(8, number=1, previous=previous)
+        second = self.render(image.flip(3).clone(), context)
+        assert second.shape == first.shape, (
+            f"render returned {_size(first)} for one frame of {_size(image)} and {_size(second)} for "
+            "another; a film needs frames of one size, so let it follow from the source's alone"
+        )
+
+    def check_seed(self, image: "Tensor") -> None:
+        with seeded_globals(1) as one:
+            first = self.render(image.clone(), self.context())
+        with seeded_globals(2) as two:
+            second = self.render(image.clone(), self.context())
+        used, fixed = ", ".join(one.used), ", ".join(one.fixed(two))
+        assert not fixed, (
+            f"render seeds {fixed}, which other frames may use meanwhile; use context.generator()"
+        )
+        difference = float((first - second).abs().max())
+        assert difference == 0 or not used, (
+            f"render depends on {used}: under another global seed, pixels differ by up to "
+            f"{difference:g}; use context.generator()"
+        )
+        assert difference == 0, (
+            f"the same seed gave different pixels, by up to {difference:g}; render may depend on the "
+            "picture, the parameters and context.seed only"
+        )
+
+    def check_stops(self, image: "Tensor") -> None:
+        context = self.context(stop_at=0.0)
+        try:
+            self.task().render(image, context)
+        except Cancelled:
+            return
+        assert not context.reported, (
+            "render continued after context.progress raised Cancelled; let the exception through"
+        )
+
+
+def _size(image: "Tensor") -> str:
+    return f"{image.shape[3]}x{image.shape[2]}"
+
+
+def _picture(height: int, width: int) -> "Tensor":
+    """Return a picture with smooth and detailed areas: [1, 3, height, width]."""
+    import torch
+
+    rows = torch.linspace(0, 1, height)[:, None].expand(height, width)
+    columns = torch.linspace(0, 1, width)[None].expand(height, width)
+    busy = (rows * 40).sin() * (columns * 30).cos() * 0.5 + 0.5
+    return torch.stack((rows, columns, busy))[None].clone()

@@ -1,0 +1,30 @@
+"""Dreams to begin with, chosen by their pictures: named sets of parameters."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+__all__ = ["DREAMS", "ZOOMS"]
+
+DREAMS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "strokes": {"layers": ("conv3",), "octaves": 4, "iterations": 8},
+    "whorls": {"layers": ("inception3b",), "octaves": 4, "iterations": 10},
+    "eyes": {"layers": ("inception4c",), "octaves": 4, "iterations": 10},
+    "beasts": {"layers": ("inception4e",), "octaves": 4, "iterations": 10},
+    "birds": {"classes": ("goose", "stork", "penguin"), "octaves": 3, "iterations": 16},
+    "towers": {"classes": ("arch", "bridge"), "octaves": 3, "iterations": 16},
+    "reef": {"classes": ("coral", "jellyfish"), "octaves": 3, "iterations": 16},
+    "soft": {
+        "layers": ("inception4c", "inception3b=0.5"),
+        "laplacian": 4,
+        "step": 1.2,
+        "octaves": 4,
+        "iterations": 8,
+    },
+}
+"""By name, as fields of DreamParams; for the network that comes with the farm."""
+
+ZOOMS: Final[Mapping[str, Mapping[str, Any]]] = {
+    name: {key: value for key, value in params.items() if key not in {"octaves", "iterations"}}
+    for name, params in DREAMS.items()
+}
+"""The same looks for the endless dream, whose frames take fewer steps."""

@@ -1,0 +1,244 @@
+"""A submitted job is in the ledger before it is planned, and can be changed meanwhile."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from farm.control.clock import FakeClock
+from farm.control.controller import Controller
+from farm.control.planning_threads import PlanningThreads
+from farm.errors import BadParameter, Cancelled
+from farm.host.registry import Registry
+from farm.ledger import Ledger
+from farm.model.events import JobChanged, ReadProgress
+from farm.model.job import Job, JobSpec, JobState, Wanted
+from farm.planning.footage import _numbered
+
+from ..fakes import FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
+from ..workbench import Farm, Log, MakeFarm, kill  # noqa: TID252 - shared between rooms
+
+FORM = "form 7"
+"""A token of a client."""
+
+
+class Slow:
+    """Farms that read for long: planning waits until it may go on. refusal: then raised."""
+
+    def __init__(self, registry: Registry, ledger: Ledger) -> None:
+        self._registry, self._ledger, self.clock = registry, ledger, FakeClock()
+        self.may_go_on, self.is_planning = Event(), Event()
+        self.refusal: Exception | None = None
+        self.before: list[Controller] = []
+
+    def farm(self) -> Farm:
+        """Return a new farm on the same ledger, by when the earlier ones are dead."""
+        kill(*self.before)
+        self.clock.advance(3600)
+        number = len(self.before)
+        log, executor = Log(), FakeExecutor(scripted({}), clock=self.clock)
+        controller = Controller(
+            self._registry,
+            executor,
+            self._ledger,
+            clock=self.clock,
+            observers=[log],
+            check=lambda _spec: self._check(number),
+        )
+        self.before.append(controller)
+        return Farm(controller, executor, log, self.clock)
+
+    def _check(self, farm: int) -> None:
+        self.is_planning.set()
+        assert self.may_go_on.wait(60)
+        if farm + 1 < len(self.before):
+            raise SystemExit  # its farm is dead
+        if self.refusal:
+            raise self.refusal
+
+
+@pytest.fixture
+def slow(registry: Registry, ledger: Ledger) -> Iterator[Slow]:
+    slow = Slow(registry, ledger)
+    with ExitStack() as stack:
+        stack.callback(slow.may_go_on.set)
+        yield slow
+
+
+def begin(slow: Slow, spec: JobSpec, token: str = "") -> tuple[Farm, Job]:
+    """Submit a job to a farm, and return both while it is being planned."""
+    farm = slow.farm()
+    answer = farm.controller.submit(spec, token=token)
+    farm.controller.serve(slow.is_planning.is_set)
+    farm.controller.accept(answer)
+    farm.controller.serve(answer.done)
+    return farm, answer.result()
+
+
+def finish(slow: Slow, farm: Farm, job: Job) -> Job:
+    """Let planning go on, serve until the job has ended, and return it."""
+    slow.may_go_on.set()
+    farm.controller.serve(lambda: farm.controller.job(job.id).state.is_final)
+    farm.controller.scheduler.validate()
+    return farm.controller.job(job.id)
+
+
+def test_a_job_is_stored_before_it_is_planned(slow: Slow, spec: JobSpec, ledger: Ledger) -> None:
+    farm, job = begin(slow, spec)
+    assert (job.state, job.spec, job.since) == (JobState.PLANNING, spec, job.created)
+    assert ledger.unfinished() == [job]
+    ended = finish(slow, farm, job)
+    assert (ended.state, ledger.job(job.id)) == (JobState.COMPLETED, ended)
+    assert ledger.counts(job.id).total() == 3
+
+
+def test_a_job_whose_farm_is_killed_while_it_is_planned_is_planned_again(
+    slow: Slow, spec: JobSpec
+) -> None:
+    _, job = begin(slow, spec)
+    farm = slow.farm()
+    assert [taken.id for taken in farm.controller.recover()] == [job.id]
+    assert finish(slow, farm, job).state is JobState.COMPLETED
+    assert Path(spec.output, "c.png").is_file()
+
+
+def test_a_job_that_is_being_planned_when_the_farm_closes_is_planned_by_the_next(
+    slow: Slow, spec: JobSpec
+) -> None:
+    farm = slow.farm()
+    waiting = farm.controller.submit(spec)
+    farm.controller.serve(slow.is_planning.is_set)
+    farm.controller.close()
+    job = waiting.result(timeout=10)
+    assert job.state is JobState.PLANNING
+    after = slow.farm()
+    after.controller.recover()
+    assert finish(slow, after, job).state is JobState.COMPLETED
+
+
+def test_a_restarted_farm_still_skips_what_an_earlier_job_finished(
+    slow: Slow, spec: JobSpec, make_farm: MakeFarm
+) -> None:
+    first = make_farm()
+    first.controller.add(spec)
+    first.run()
+    slow.before.append(first.controller)
+    farm = slow.farm()
+    farm.controller.submit(spec, resume=True)
+    farm.controller.serve(slow.is_planning.is_set)
+    again = slow.farm()
+    (job,) = again.controller.recover()
+    finish(slow, again, job)
+    assert again.executor.orders == []
+
+
+def test_a_job_that_is_refused_after_its_client_was_answered_has_failed_with_the_reason(
+    slow: Slow, spec: JobSpec, ledger: Ledger
+) -> None:
+    farm, job = begin(slow, spec, FORM)
+    slow.refusal = BadParameter("amount", "2 is too much")
+    ended = finish(slow, farm, job)
+    assert (ended.state, ended.reason) == (JobState.FAILED, "amount: 2 is too much")
+    assert ledger.job(job.id) == ended
+    assert not Path(spec.output).exists()
+    again = farm.controller.submit(spec, token=FORM)
+    farm.controller.serve(again.done)
+    assert again.result() == ended
+
+
+def test_a_job_that_is_refused_after_a_restart_has_failed(
+    slow: Slow, spec: JobSpec, ledger: Ledger
+) -> None:
+    _, job = begin(slow, spec)
+    farm = slow.farm()
+    slow.refusal = ZeroDivisionError("by zero")
+    farm.controller.recover()
+    ended = finish(slow, farm, job)
+    assert ended.reason == "planning failed: ZeroDivisionError by zero"
+    assert ledger.unfinished() == []
+
+
+def test_the_same_token_gives_the_job_that_is_being_planned(slow: Slow, spec: JobSpec) -> None:
+    farm, job = begin(slow, spec, FORM)
+    same = farm.controller.submit(spec, token=FORM)
+    finish(slow, farm, job)
+    assert same.result().id == job.id
+
+
+def test_a_job_is_cancelled_while_it_is_planned(slow: Slow, spec: JobSpec, ledger: Ledger) -> None:
+    farm, job = begin(slow, spec)
+    wish = farm.controller.want(job.id, Wanted.CANCEL)
+    farm.controller.serve(wish.done)
+    assert (wish.result().state, wish.result().reason) == (JobState.CANCELLED, "cancelled")
+    finish(slow, farm, job)
+    other = farm.controller.submit(spec.model_copy(update={"priority": 1}))  # its outputs are free
+    farm.controller.serve(lambda: other.done() and farm.controller.scheduler.is_done)
+    assert farm.controller.job(other.result().id).state is JobState.COMPLETED
+    assert ledger.job(job.id) == wish.result()
+    assert ledger.counts(job.id).total() == 0
+
+
+def test_what_is_wanted_of_a_job_while_it_is_planned_holds_afterwards_and_after_a_kill(
+    slow: Slow, spec: JobSpec
+) -> None:
+    farm, job = begin(slow, spec)
+    farm.controller.set_priority(job.id, 90)
+    paused = farm.controller.want(job.id, Wanted.PAUSE)
+    farm.controller.serve(paused.done)
+    after = slow.farm()
+    after.controller.recover()
+    slow.may_go_on.set()
+    after.controller.serve(lambda: after.controller.job(job.id).state is not JobState.PLANNING)
+    assert after.controller.job(job.id).state is JobState.PAUSED
+    assert after.executor.orders == []
+    assert after.controller.job(job.id).spec.priority == 90
+    after.controller.want(job.id, Wanted.RUN)
+    assert finish(slow, after, job).state is JobState.COMPLETED
+
+
+# How far it is
+
+
+def test_a_job_tells_how_far_its_films_are_read(slow: Slow, spec: JobSpec) -> None:
+    farm, job = begin(slow, spec)
+    hear = farm.controller._submissions._hear
+    hear(job.id, ReadProgress("/films/b.mp4", 0.5, 3, 12))
+    farm.controller._inbox.empty()
+    assert farm.controller.job(job.id).reason == "reads 3 of 12 films: b.mp4, 50%"
+    changes = [event.job for event in farm.log.events if isinstance(event, JobChanged)]
+    assert changes[-1] == farm.controller.job(job.id)
+    assert finish(slow, farm, job).reason == ""
+
+
+def test_the_films_of_a_job_are_numbered_as_they_are_read() -> None:
+    told: list[object] = []
+    _numbered(told.append, 2, 5)(ReadProgress("b.mp4", 0.25))
+    assert told == [ReadProgress("b.mp4", 0.25, 2, 5)]
+
+
+def test_planning_ends_at_the_next_step_of_a_job_that_was_cancelled(
+    slow: Slow, spec: JobSpec
+) -> None:
+    farm, job = begin(slow, spec)
+    wish = farm.controller.want(job.id, Wanted.CANCEL)
+    farm.controller.serve(wish.done)
+    with pytest.raises(Cancelled):
+        farm.controller._submissions._hear(job.id, ReadProgress("b.mp4", 0.5))
+
+
+def test_what_planning_says_is_said_of_its_job() -> None:
+    heard, is_done = list[tuple[str, object]](), Event()
+    threads = PlanningThreads(
+        lambda notify: notify,  # type: ignore[arg-type, return-value]
+        lambda job, event: heard.append((job, event)),
+    )
+
+    def plan(job: str) -> Callable[..., None]:
+        return lambda notify: notify(ReadProgress(job, 1.0))
+
+    threads.plan("a", plan("a"), lambda _outcome: is_done.set())  # type: ignore[arg-type]
+    assert is_done.wait(60)
+    assert heard == [("a", ReadProgress("a", 1.0))]
+    threads.close()

@@ -1,0 +1,108 @@
+"""Outputs that exist are refused before any work, unless the user resumes or overwrites."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from farm.errors import BadOutput
+from farm.host.registry import Registry
+from farm.ledger import Ledger
+from farm.model.events import Notice, ReadProgress
+from farm.model.job import JobSpec
+from farm.planning.submission import Planner, Submission
+
+from ..clips import clip  # noqa: TID252 - shared between rooms
+from ..workbench import ledger, ledger_url, pictures  # noqa: TID252 - shared between rooms
+
+__all__ = ["clip", "ledger", "ledger_url", "pictures"]
+
+Plan = Callable[..., Submission]
+
+
+@pytest.fixture
+def events() -> list[ReadProgress | Notice]:
+    return []
+
+
+@pytest.fixture
+def plan(ledger: Ledger, events: list[ReadProgress | Notice]) -> Plan:
+    planner = Planner(Registry.load(), ledger, events.append)
+
+    def run(
+        source: Path | str, output: Path | str, *, resume: bool = False, overwrite: bool = False
+    ) -> Submission:
+        spec = JobSpec(task="dream", inputs=(str(source),), output=str(output), overwrite=overwrite)
+        return planner.plan(spec, 1.0, resume=resume)
+
+    return run
+
+
+ADVICE = "add --resume to keep what is finished, or --overwrite to replace it"
+
+
+def test_a_still_that_exists_is_refused_and_kept(
+    plan: Plan, pictures: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.png"
+    target.write_bytes(b"yesterday")
+    message = f"cannot write {target}: it exists; {ADVICE}"
+    with pytest.raises(BadOutput, match=f"^{re.escape(message)}$"):
+        plan(pictures / "a.png", target)
+    assert target.read_bytes() == b"yesterday"
+
+
+@pytest.mark.parametrize("choice", ["resume", "overwrite"])
+def test_either_flag_plans_it_all_the_same(
+    choice: str, plan: Plan, pictures: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.png"
+    target.touch()
+    (restored,) = plan(pictures / "a.png", target, **{choice: True}).units
+    assert restored.unit.target == str(target)
+
+
+def test_a_folder_is_refused_for_any_picture_that_it_has(
+    plan: Plan, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "older.png").touch()
+    assert len(plan(pictures, f"{out}/").units) == 3
+    (out / "b.png").touch()
+    with pytest.raises(BadOutput, match=re.escape(f"{out / 'b.png'}: it exists; {ADVICE}")):
+        plan(pictures, f"{out}/")
+    (out / "c.png").touch()
+    with pytest.raises(BadOutput, match="it exists, and so does 1 more of the 3 outputs; add"):
+        plan(pictures, f"{out}/")
+
+
+def test_numbered_pictures_are_refused_for_those_that_would_be_written(
+    plan: Plan, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "f_9.png").touch()
+    assert len(plan(pictures, out / "f_%d.png").units) == 3
+    (out / "f_3.png").touch()
+    with pytest.raises(BadOutput, match=r"f_3\.png: it exists; add"):
+        plan(pictures, out / "f_%d.png")
+
+
+@pytest.mark.parametrize("output", ["out.mp4", "out/"])
+def test_a_film_is_refused_before_the_source_is_read(
+    output: str,
+    plan: Plan,
+    events: list[ReadProgress | Notice],
+    tmp_path: Path,
+    clip: Callable[..., str],
+) -> None:
+    source = clip("clip.mp4")
+    (tmp_path / "out").mkdir()
+    for name in ("out.mp4", "out/clip.mp4"):
+        (tmp_path / name).touch()
+    events.clear()
+    with pytest.raises(BadOutput, match=r"\.mp4: it exists; add"):
+        plan(source, f"{tmp_path}/{output}")
+    assert events == []

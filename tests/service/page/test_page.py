@@ -1,0 +1,418 @@
+"""What people do on the farm's page, by pointer, by keyboard and on a phone."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from PIL import Image
+
+from farm.model.messages import Failure, Reason
+from farm.service.application import WEB
+
+from ...fakes import scripted  # noqa: TID252 - shared with the contract suite
+from ..conftest import Serve, Served  # noqa: TID252 - of the service
+from .conftest import WAIT_MILLISECONDS, Browse
+
+pytest.importorskip("playwright.sync_api")
+
+from playwright.sync_api import Page, expect
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chromium")]
+
+expect.set_options(timeout=WAIT_MILLISECONDS)
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+PHONE = {"viewport": {"width": 360, "height": 740}}
+
+
+def picture(path: Path) -> Path:
+    Image.effect_noise((64, 48), 80).convert("RGB").save(path)
+    return path
+
+
+def tile(page: Page, name: str, state: str) -> None:
+    """Wait for a unit in this state, by the words that a screen reader says."""
+    expect(page.get_by_role("button", name=f"{name}: {state}", exact=True)).to_be_visible()
+
+
+def test_an_empty_farm_leads_a_newcomer_to_the_form(served: Served, browse: Browse) -> None:
+    with browse(served) as watched:
+        expect(watched.page.get_by_role("heading", name="The farm is idle")).to_be_visible()
+        watched.page.get_by_role("link", name="Dream a picture").click()
+        expect(watched.page.get_by_role("heading", name="New job")).to_be_focused()
+
+
+def test_a_picture_is_uploaded_previewed_and_submitted(
+    served: Served, browse: Browse, tmp_path: Path
+) -> None:
+    with browse(served, "/new?task=copy") as watched:
+        page = watched.page
+        page.get_by_label("Files to upload").set_input_files(picture(tmp_path / "cloud.png"))
+        expect(page.get_by_label("Write to")).to_have_value("out/cloud-copy.png")
+        expect(page.get_by_text("1 unit · 3,072 pixels")).to_be_visible()
+        page.get_by_role("button", name="Preview").click()
+        expect(page.locator(".preview").get_by_alt_text("Result")).to_be_visible()
+        assert not (tmp_path / "out" / "cloud-copy.png").exists()
+        page.get_by_role("button", name="Submit").click()
+        tile(page, "cloud", "done")
+        expect(page.locator(".tile img")).to_have_js_property("naturalWidth", 64)
+    assert (tmp_path / "out" / "cloud-copy.png").is_file()
+
+
+def test_a_file_that_is_dropped_is_sent_and_goes_on_where_an_upload_ended(
+    served: Served, browse: Browse, tmp_path: Path
+) -> None:
+    content = picture(tmp_path / "drop.png").read_bytes()
+    digest, half = hashlib.sha256(content).hexdigest(), len(content) // 2
+    served.client.put(
+        f"/api/uploads/{digest}",
+        params={"name": "drop.png"},
+        content=content[:half],
+        headers={"content-range": f"bytes 0-{half - 1}/{len(content)}"},
+    )
+    with browse(served, "/new?task=copy", refused=frozenset({409})) as watched:
+        dropped = watched.page.evaluate_handle(
+            """bytes => {
+              const data = new DataTransfer();
+              data.items.add(new File([new Uint8Array(bytes)], "drop.png"));
+              return data;
+            }""",
+            list(content),
+        )
+        watched.page.dispatch_event(".inputs", "drop", {"dataTransfer": dropped})
+        expect(watched.page.get_by_text("1 file sent")).to_be_visible()
+    assert (tmp_path / "private/uploads" / digest / "drop.png").read_bytes() == content
+
+
+def test_a_file_of_the_farm_is_chosen(served: Served, browse: Browse) -> None:
+    with browse(served, "/new?task=copy") as watched:
+        page = watched.page
+        page.get_by_role("button", name="From the farm").click()
+        page.get_by_role("button", name="photos/", exact=True).click()
+        page.get_by_role("button", name="b.png").click()
+        expect(page.get_by_label("Write to")).to_have_value("photos/b-copy.png")
+
+
+@pytest.mark.parametrize("button", ["Preview", "What would it cost?", "Submit"])
+def test_what_the_farm_refuses_is_said_at_its_field(
+    served: Served, browse: Browse, button: str
+) -> None:
+    with browse(served, "/new?task=copy&input=photos/a.png", refused=frozenset({400})) as watched:
+        amount = watched.page.get_by_label("Amount")
+        amount.fill("7")
+        watched.page.get_by_role("button", name=button).click()
+        expect(amount).to_be_focused()
+        expect(amount).to_have_attribute("aria-invalid", "true")
+        expect(watched.page.locator("[data-field='params.amount'] .error")).to_contain_text("7")
+
+
+def test_a_job_is_watched_paused_and_resumed_without_loading_the_page_again(
+    serve: Serve, browse: Browse
+) -> None:
+    with serve({"b": ["hang"]}) as served:
+        job = served.submit().json()["id"]
+        with browse(served, f"/jobs/{job}") as watched:
+            page = watched.page
+            tile(page, "a", "done")
+            tile(page, "b", "running")
+            page.get_by_role("button", name="Pause").click()
+            expect(page.get_by_text("wanted: pause")).to_be_visible()
+            served.executor.script = scripted({})
+            expect(page.locator(".job-head .badge")).to_have_text("paused")
+            tile(page, "c", "waiting")
+            page.get_by_role("button", name="Resume").click()
+            tile(page, "c", "done")
+            expect(page.locator(".job-head .badge")).to_have_text("finished")
+            expect(page.locator("#news")).to_have_text(f"{job}: finished")
+
+
+def test_a_job_is_cancelled_after_a_question(serve: Serve, browse: Browse) -> None:
+    with serve({"a": ["hang"]}) as served:
+        job = served.submit().json()["id"]
+        with browse(served, f"/jobs/{job}") as watched:
+            page = watched.page
+            page.get_by_role("button", name="Cancel").click()
+            page.get_by_role("button", name="Keep it").click()
+            expect(page.get_by_role("dialog")).to_have_count(0)
+            assert served.job(job)["wanted"] == "run"
+            page.get_by_role("button", name="Cancel").click()
+            page.get_by_role("button", name="Cancel the job").click()
+            expect(page.locator(".job-head .badge")).to_have_text("cancelled")
+
+
+def test_a_button_that_is_pressed_while_the_job_changes_still_works(
+    serve: Serve, browse: Browse
+) -> None:
+    with serve({"a": ["hang"]}) as served:
+        job = served.submit().json()["id"]
+        with browse(served, f"/jobs/{job}") as watched:
+            page = watched.page
+            tile(page, "a", "running")
+            page.get_by_role("button", name="Cancel").hover()
+            page.mouse.down()
+            with page.expect_event("requestfinished", lambda asked: asked.url.endswith("/why")):
+                served.client.patch(f"/api/jobs/{job}", json={"priority": 60})
+            page.evaluate(TWO_FRAMES)
+            page.mouse.up()
+            expect(page.get_by_role("dialog")).to_be_visible()
+
+
+TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+def test_a_failure_is_shown_with_its_reason_and_tried_again(serve: Serve, browse: Browse) -> None:
+    broken = Failure(Reason.USER_ERROR, "a.png: the lens cap was on", is_fatal=True)
+    with serve({"a": [broken], "b": ["hang"]}) as served:
+        job = served.submit(keeps_going=True).json()["id"]
+        with browse(served, f"/jobs/{job}") as watched:
+            page = watched.page
+            tile(page, "a", "failed")
+            page.get_by_role("button", name="a: failed").click()
+            expect(page.locator(".viewer .error")).to_contain_text("the lens cap was on")
+            page.keyboard.press("Escape")
+            page.get_by_role("button", name="Retry what failed").click()
+            page.get_by_role("link", name="Log").click()
+            expect(page.get_by_text("tried again · by user")).to_be_visible()
+
+
+def test_before_and_after_divide_where_the_pointer_is(
+    served: Served, browse: Browse, pictures: Path
+) -> None:
+    picture(pictures / "a.png")
+    job = served.finished()["id"]
+    with browse(served, f"/jobs/{job}") as watched:
+        watched.page.get_by_role("button", name="a: done").click()
+        divided = watched.page.locator(".divided")
+        divided.hover(position={"x": 16, "y": 10})
+        assert divided.evaluate("e => parseInt(e.style.getPropertyValue('--at'))") == 25
+
+
+def test_names_from_outside_stay_text(served: Served, browse: Browse, pictures: Path) -> None:
+    (pictures / "a.png").rename(pictures / f"{HOSTILE}.png")
+    job = served.finished(name=HOSTILE, owner=HOSTILE)["id"]
+    with browse(served) as watched:
+        page = watched.page
+        expect(page.get_by_role("link", name=HOSTILE)).to_be_visible()
+        for view in (
+            f"/jobs/{job}",
+            f"/jobs/{job}/log",
+            f"/jobs/{job}/settings",
+            f"/new?again={job}",
+        ):
+            watched.open(view)
+            expect(page.get_by_text(HOSTILE).or_(page.locator("#f-name")).first).to_be_visible()
+        watched.open(f"/jobs/{job}")
+        page.locator(".tile").first.click()
+        expect(page.get_by_role("heading", name=HOSTILE)).to_have_count(2)
+        assert page.locator("img[src=x]").count() == 0
+
+
+def test_the_page_can_write_no_markup_even_by_mistake(served: Served, browse: Browse) -> None:
+    with browse(served) as watched:
+        refused = watched.page.evaluate(
+            "() => { try { document.body.innerHTML = '<b>x</b>' } catch (e) { return e.name } }"
+        )
+        assert refused == "TypeError"
+        watched.errors.clear()  # Chromium reports what it has refused
+
+
+def test_the_page_is_used_by_keyboard_alone(served: Served, browse: Browse) -> None:
+    served.finished(name="clouds")
+    with browse(served) as watched:
+        page = watched.page
+        expect(page.get_by_role("link", name="clouds")).to_be_visible()
+        walk_to(page, "a.job")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="clouds")).to_be_focused()
+        walk_to(page, ".tile")
+        page.keyboard.press("ArrowRight")
+        expect(page.get_by_role("button", name="b: done")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        walk_to(page, "[type=range]")
+        page.keyboard.press("ArrowRight")
+        expect(page.locator(".divided")).to_have_attribute("style", "--at: 51%;")
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("button", name="b: done")).to_be_focused()
+
+
+def walk_to(page: Page, selector: str) -> None:
+    """Press Tab until the focus is on such an element, and can be seen."""
+    page.locator(selector).first.wait_for()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate(
+            "s => document.activeElement.matches(s) && document.activeElement.matches(':focus-visible')",
+            selector,
+        ):
+            return
+    raise AssertionError(f"the focus does not reach {selector}")
+
+
+def test_the_page_asks_for_a_token_and_keeps_it_in_its_tab(serve: Serve, browse: Browse) -> None:
+    with serve(token=True) as served:
+        secret = served.client.headers["authorization"].removeprefix("Bearer ")
+        job = served.finished()["id"]
+        with browse(served, f"/jobs/{job}", refused=frozenset({401})) as watched:
+            page = watched.page
+            page.get_by_role("textbox", name="Token").fill("farm_wrong")
+            page.keyboard.press("Enter")
+            expect(page.get_by_text("does not know this token")).to_be_visible()
+            page.get_by_role("textbox", name="Token").fill(secret)
+            page.keyboard.press("Enter")
+            expect(page.locator(".tile img").first).to_have_js_property("naturalWidth", 8)
+            page.reload()
+            tile(page, "a", "done")
+            assert page.evaluate("localStorage.length + document.cookie.length") == 0
+
+
+def test_a_reader_who_was_away_is_told_what_happened(serve: Serve, browse: Browse) -> None:
+    with serve({"a": ["hang"]}) as served:
+        job = served.submit().json()["id"]
+        with browse(served, f"/jobs/{job}") as watched:
+            page = watched.page
+            tile(page, "a", "running")
+            page.evaluate(AWAY, arg=True)
+            served.client.patch(f"/api/jobs/{job}", json={"wanted": "cancel"})
+            served.wait(job, lambda found: found["state"] == "cancelled")
+            page.evaluate(AWAY, arg=False)
+            tile(page, "a", "cancelled")
+
+
+AWAY = """isAway => {
+  Object.defineProperty(document, "hidden", { value: isAway, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_view_fits_a_phone(served: Served, browse: Browse, scheme: str) -> None:
+    job = served.finished(name="a-rather-long-name-without-any-space-" * 3)["id"]
+    views = ["/", "/workers", "/new?task=copy", *(f"/jobs/{job}/{part}" for part in PARTS)]
+    with browse(served, color_scheme=scheme, **PHONE) as watched:
+        for view in views:
+            watched.open(view)
+            expect(watched.page.locator("h1")).to_be_visible()
+            assert watched.page.evaluate("document.documentElement.scrollWidth") <= 360, view
+
+
+PARTS = ("frames", "film", "log", "settings")
+
+
+def test_a_job_that_is_not_known_is_said_to_be(served: Served, browse: Browse) -> None:
+    with browse(served, "/jobs/nothing", refused=frozenset({404})) as watched:
+        expect(watched.page.get_by_text("job nothing is not known")).to_be_visible()
+
+
+@pytest.mark.parametrize("size", [0, 55, 56, 64, 4 * 2**20 + 1])
+def test_the_page_takes_digests_as_everybody_does(
+    served: Served, browse: Browse, size: int
+) -> None:
+    content = bytes(n * 7 % 256 for n in range(251)) * (size // 251 + 1)
+    with browse(served) as watched:
+        digest = watched.page.evaluate(
+            """async size => {
+              const { sha256 } = await import("/js/sha256.js");
+              return sha256(new Blob([Uint8Array.from({ length: size }, (_, n) => (n % 251) * 7)]));
+            }""",
+            size,
+        )
+    assert digest == hashlib.sha256(content[:size]).hexdigest()
+
+
+def test_a_film_in_the_making_is_played(serve: Serve, browse: Browse) -> None:
+    with serve({"c": ["hang"]}) as served:
+        job = served.submit().json()["id"]
+        with browse(served, f"/jobs/{job}/film") as watched:
+            page = watched.page
+            expect(page.get_by_text("2 of 3 frames are finished")).to_be_visible()
+            first = page.get_by_alt_text("Frame").get_attribute("src")
+            page.get_by_role("button", name="Play").click()
+            expect(page.get_by_label("Frame", exact=True)).to_have_value("1")
+            assert page.get_by_alt_text("Frame").get_attribute("src") != first
+
+
+def test_a_run_shows_its_curves_and_its_latest_pictures(served: Served, browse: Browse) -> None:
+    job = served.finished(task="dcgan", output="out/run/", params={"batch": 2})["id"]
+    folder = served.folder / "out" / "run"
+    (folder / "checkpoints").mkdir()
+    lines = [{"step": n, "generator": 2.0 - n / 10, "discriminator": None} for n in (1, 2, 3)]
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for step in (1, 2):
+        picture(folder / "checkpoints" / f"step-{step:08}.grid.png")
+    with browse(served, f"/jobs/{job}") as watched:
+        page = watched.page
+        expect(page.get_by_role("img", name="generator: generator 1.7")).to_be_visible()
+        expect(page.locator(".pictures figcaption")).to_have_text(["step 2", "step 1"])
+        expect(page.get_by_alt_text("Pictures at step 2")).to_have_js_property("naturalWidth", 64)
+
+
+def test_a_job_is_run_again_with_its_settings_and_replaces_files_only_if_told_to(
+    served: Served, browse: Browse
+) -> None:
+    job = served.finished(params={"amount": 0.25}, inputs=["photos/a.png"], output="out/a.png")[
+        "id"
+    ]
+    with browse(served, f"/jobs/{job}", refused=frozenset({409})) as watched:
+        page = watched.page
+        page.get_by_role("link", name="Run again").click()
+        expect(page.get_by_label("Amount")).to_have_value("0.25")
+        page.get_by_role("button", name="Submit").click()
+        expect(page.locator("[data-field=output] .error")).to_contain_text("exists")
+        page.get_by_label("What exists there").select_option("overwrite")
+        page.get_by_role("button", name="Submit").click()
+        tile(page, "a", "done")
+        assert job not in page.url
+
+
+def test_results_are_downloaded_also_where_a_token_is_needed(
+    serve: Serve, browse: Browse, tmp_path: Path
+) -> None:
+    with serve(token=True) as served:
+        job = served.finished()["id"]
+        with browse(served, f"/jobs/{job}", refused=frozenset({401})) as watched:
+            page = watched.page
+            secret = served.client.headers["authorization"].removeprefix("Bearer ")
+            page.get_by_role("textbox", name="Token").fill(secret)
+            page.keyboard.press("Enter")
+            with page.expect_download() as download:
+                page.get_by_role("button", name="Download zip").click()
+            assert download.value.suggested_filename == f"{job}.zip"
+            assert sorted(ZipFile(download.value.path()).namelist()) == ["a.png", "b.png", "c.png"]
+
+
+def test_the_priority_of_a_job_is_changed(serve: Serve, browse: Browse) -> None:
+    with serve({"a": ["hang"]}) as served:
+        job = served.submit().json()["id"]
+        with browse(served, f"/jobs/{job}") as watched:
+            watched.page.get_by_label("Priority").fill("80")
+            watched.page.keyboard.press("Enter")
+            served.wait(job, lambda found: found["priority"] == 80)
+
+
+def test_a_long_job_is_shown_as_far_as_one_scrolls(
+    served: Served, browse: Browse, pictures: Path
+) -> None:
+    for number in range(1, 301):
+        (pictures / f"frame-{number:04}.png").write_bytes((pictures / "a.png").read_bytes())
+    job = served.submit(inputs=["photos/frame-*.png"]).json()["id"]
+    with browse(served, f"/jobs/{job}") as watched:
+        page = watched.page
+        expect(page.locator(".tile")).to_have_count(200)
+        page.mouse.wheel(0, 20_000)
+        expect(page.locator(".tile")).to_have_count(300)
+        page.get_by_label("From unit").fill("250")
+        page.keyboard.press("Enter")
+        expect(page.locator(".tile").first).to_have_attribute("title", re.compile("frame-0250"))
+
+
+def test_the_scripts_of_the_page_are_small_to_load(served: Served) -> None:
+    scripts = [path.relative_to(WEB).as_posix() for path in WEB.rglob("*.js")]
+    sizes = []
+    for script in scripts:
+        with served.client.stream("GET", f"/{script}") as answer:
+            sizes.append(sum(map(len, answer.iter_raw())))
+    assert sum(sizes) < 60_000
