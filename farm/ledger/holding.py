@@ -120,8 +120,14 @@ def take(connection: Connection, farm: FarmProcess, job: str, now: float) -> Hel
 
 
 def reopen(connection: Connection, farm: FarmProcess, job: str, now: float) -> HeldJob:
-    """Make a farm the owner of a job that has ended. Raises JobHeld if another one works on it."""
-    return _own(connection, farm, job, _unowned(connection, farm, job, now), now)
+    """Make a farm the owner of a job that has ended. Raises JobHeld if another one works on it.
+
+    Farms that died while they held a unit which then succeeded no longer count.
+    """
+    row = _unowned(connection, farm, job, now)
+    well = units.c.job == job, units.c.state == UnitState.SUCCEEDED, units.c.crashes > 0
+    connection.execute(update(units).where(*well).values(crashes=0))
+    return _own(connection, farm, job, row, now)
 
 
 def _own(connection: Connection, farm: FarmProcess, job: str, row: Any, now: float) -> HeldJob:

@@ -258,6 +258,35 @@ def test_after_a_kill_at_any_step_of_a_service_a_client_gets_its_job_and_each_fr
     assert steps > 20
 
 
+def redo_and_wait(controller: Controller, job: str) -> Job:
+    """Render the first frame again, unless that is under way."""
+    if controller.job(job).state.is_final:
+        answer = controller.retry(job, ["a"], redo=True)
+        controller.serve(answer.done)
+        answer.result()
+    controller.serve(lambda: controller.job(job).state.is_final)
+    return controller.job(job)
+
+
+@pytest.mark.slow
+def test_after_a_kill_at_any_step_of_a_retry_the_job_goes_on_or_is_as_it_was(farms: Farms) -> None:
+    farms.run(KillSwitch(ENOUGH))
+    with closing(Ledger.open(farms.url)) as ledger:
+        (job,) = ledger.jobs()
+        for steps in range(1, ENOUGH):
+            farms.clock.advance(SILENT_SECONDS)
+            switch = KillSwitch(steps)
+            farms.serve(switch, partial(redo_and_wait, job=job.id))
+            if switch.count < steps:
+                break
+            farms.clock.advance(SILENT_SECONDS)
+            executor = farms.serve(KillSwitch(ENOUGH), partial(redo_and_wait, job=job.id))
+            assert {order.unit.name for order in executor.orders} == {"a"}
+            assert ledger.counts(job.id) == {UnitState.SUCCEEDED: 3}
+            assert [known.state for known in ledger.jobs()] == [JobState.COMPLETED]
+    assert steps > 10
+
+
 @pytest.mark.parametrize("recovers", [False, True], ids=["resumed", "recovered"])
 def test_three_restarts_of_the_farm_cost_a_frame_nothing(farms: Farms, *, recovers: bool) -> None:
     for _ in range(3):

@@ -141,7 +141,8 @@ def test_a_paused_job_stays_paused_after_a_restart(serve: Serve) -> None:
         served.client.patch(f"/api/jobs/{job}", json={"wanted": "pause"})
     with serve() as served:
         paused = served.wait(job, lambda job: job["state"] == "paused")
-        assert (paused["wanted"], paused["reason"]) == ("pause", "paused")
+        assert paused["wanted"] == "pause"
+        assert paused["reason"].startswith("paused")
 
 
 def test_a_priority_is_changed_while_a_job_runs(serve: Serve) -> None:
