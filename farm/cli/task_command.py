@@ -9,7 +9,7 @@ import click
 
 from farm.cli.job_options import effect_options, run_options
 from farm.cli.options import describe_refusal, options_of, with_values_left_out
-from farm.cli.presets import preset_option
+from farm.cli.preset_option import preset_option
 from farm.cli.root import plugins_dir_of, registry_of, shows_traceback
 from farm.cli.running import Running
 from farm.cli.starting_point import params_of, with_defaults
