@@ -56,7 +56,7 @@ def _submit_command(task: type[Task]) -> click.Command:
         help=help_text,
         epilog=epilog,
     )
-    command.own = own
+    command.own, command.task = own, task
     return command
 
 

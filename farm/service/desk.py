@@ -230,13 +230,12 @@ class Desk:
         )
 
     def retry(self, job: str, retry: wire.Retry) -> wire.JobView:
-        """Let failed units of a job be tried again. Raises NotFound, Conflict."""
+        """Let units of a job be tried again, also if it has ended. Raises NotFound, UserError."""
         current = self.stored(job)
-        if retry.redo or retry.frames:
-            raise Conflict("a range of frames cannot be rendered again yet")
-        if current.state.is_final:
-            raise Conflict(f"job {job} has ended: it is {current.state}; submit it with resume")
-        return self._view(self._answer(self._controller.retry(job, retry.units or ())))
+        asked = self._controller.retry(
+            current.id, retry.units or (), frames=retry.frames or "", redo=retry.redo
+        )
+        return self._view(self._answer(asked))
 
     def forget(self, job: str) -> None:
         """Forget a job that has ended; its files stay. Raises NotFound, Conflict."""

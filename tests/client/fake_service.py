@@ -200,8 +200,8 @@ class Fake:
 
     async def _retry(self, request: Request) -> Response:
         known = self.jobs[request.path_params["job"]]
-        if known["state"] in ENDED:
-            return refusal(409, "conflict", "the job has ended")
+        if known["state"] in ENDED and not known["failed"]:
+            return refusal(409, "conflict", "no frame of it failed")
         return JSONResponse(known)
 
     async def _why(self, _request: Request) -> Response:

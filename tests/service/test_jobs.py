@@ -114,6 +114,36 @@ def test_a_job_is_paused_continued_and_cancelled(serve: Serve) -> None:
         assert late.status_code == 409
 
 
+def test_failed_frames_of_a_job_that_has_ended_are_tried_again(serve: Serve) -> None:
+    with serve({"a": [Failure(Reason.USER_ERROR, "it is damaged", is_fatal=True)]}) as served:
+        job = served.finished()
+        assert (job["state"], job["reason"]) == ("completed_with_failures", "1 of 3 failed")
+        answer = served.client.post(f"/api/jobs/{job['id']}/retry", json={})
+        assert answer.status_code == 200
+        done = served.wait(job["id"], has_ended)
+        assert (done["state"], done["counts"]) == ("completed", {"succeeded": 3})
+        again = served.client.post(f"/api/jobs/{job['id']}/retry", json={})
+        assert (again.status_code, again.json()["error"]["code"]) == (409, "conflict")
+
+
+def test_a_range_of_frames_is_rendered_again(served: Served) -> None:
+    job = served.finished()["id"]
+    answer = served.client.post(f"/api/jobs/{job}/retry", json={"frames": "2-3", "redo": True})
+    assert answer.status_code == 200
+    served.wait(job, has_ended)
+    units = served.client.get(f"/api/jobs/{job}/units").json()["units"]
+    assert [unit["attempt"] for unit in units] == [1, 2, 2]
+
+
+def test_a_paused_job_stays_paused_after_a_restart(serve: Serve) -> None:
+    with serve(RUNNING) as served:
+        job = served.submit().json()["id"]
+        served.client.patch(f"/api/jobs/{job}", json={"wanted": "pause"})
+    with serve() as served:
+        paused = served.wait(job, lambda job: job["state"] == "paused")
+        assert (paused["wanted"], paused["reason"]) == ("pause", "paused")
+
+
 def test_a_priority_is_changed_while_a_job_runs(serve: Serve) -> None:
     with serve(RUNNING) as served:
         job = served.submit().json()["id"]
