@@ -12,7 +12,13 @@ from farm.cli.exits import Exit
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
 from farm.cli.jobs_table import date
-from farm.cli.local_jobs import described, found, opened_ledger, stored_tracebacks
+from farm.cli.local_jobs import (
+    described_jobs,
+    found,
+    opened_ledger,
+    state_word,
+    stored_tracebacks,
+)
 from farm.cli.remote import SERVER, client_of, server_of
 from farm.cli.root import registry_of, shows_traceback
 from farm.cli.streams import echo, echo_traceback, write
@@ -54,8 +60,7 @@ def show(context: click.Context, *, server: str | None, is_json: bool) -> None:
             known = client.job(_id()).status.model_dump()
     else:
         with opened_ledger() as ledger:
-            stored = found(ledger, _id())
-            known = described(stored, ledger.counts(stored.id))
+            (known,) = described_jobs(ledger, [found(ledger, _id())])
     words = ("farm", "submit") if server_of(server) else ("farm",)
     known["command"] = _again(context, known, words)
     if is_json:
@@ -77,7 +82,7 @@ def _facts(known: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
     """Yield what a reader wants to know of a job, by name."""
     spec = known["spec"]
     yield "job", known["id"]
-    yield "state", known["state"]
+    yield "state", state_word(known)
     if known["reason"]:
         yield "reason", known["reason"]
     yield "created", date(known["created"])
@@ -161,7 +166,7 @@ def retry(
             "only a farm tries some frames alone; start `farm serve`, and give --server"
         )
     with opened_ledger() as ledger:
-        known = described(found(ledger, _id()), {})
+        (known,) = described_jobs(ledger, [found(ledger, _id())])
     registry_of(context).task(known["task"])  # raises UnknownName if this machine does not have it
     command = _again(context, known, ("farm",), ("--resume",))
     if is_json:

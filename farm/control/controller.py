@@ -197,6 +197,10 @@ class Controller:
             return self.scheduler.waits_for(job)
         return "another farm runs it, or has died and will be followed by the next one"
 
+    def waiting_for(self, job: str) -> list[str]:
+        """Return the jobs that are to start after a job."""
+        return self._submissions.waiting_for(job)
+
     def _state_of(self, job: str) -> JobState | None:
         with suppress(UnknownName):
             return self.job(job).state

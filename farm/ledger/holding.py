@@ -6,7 +6,7 @@ an owner, or asks before it writes, locks the job's row first: of two farms, the
 first has done.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -175,6 +175,17 @@ def is_living(row: Any, now: float) -> bool:
     if row is None or row.ended is not None or now - row.heartbeat >= SILENT_SECONDS:
         return False
     return not process_from(row).is_gone
+
+
+def abandoned(connection: Connection, names: Collection[str], now: float) -> set[str]:
+    """Return those of these jobs that have not ended though their farm is dead. now: Unix seconds."""
+    final = [state for state in JobState if state.is_final]
+    open_jobs = jobs.c.id.in_(list(names)), jobs.c.state.not_in(final)
+    owned = select(jobs.c.id, jobs.c.owner).where(*open_jobs)
+    rows = connection.execute(owned).all()
+    owners = select(farms).where(farms.c.id.in_({row.owner for row in rows}))
+    living = {row.id for row in connection.execute(owners) if is_living(row, now)}
+    return {row.id for row in rows if row.owner not in living}
 
 
 def process_from(row: Any) -> FarmProcess:

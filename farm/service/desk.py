@@ -242,6 +242,8 @@ class Desk:
         current = self.stored(job)
         if not current.state.is_final:
             raise Conflict(f"job {job} is {current.state}; cancel it first")
+        if waiting := self._controller.waiting_for(job):
+            raise Conflict(f"job {waiting[0]} waits for job {job}; cancel that one first")
         self.ledger.forget_job(job)
 
     def why(self, job: str) -> wire.Why:

@@ -8,19 +8,22 @@ import shutil
 import time
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from farm.errors import BadParameter, Busy
 from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.ledger import Ledger
-from farm.media import read_still
 from farm.media.blank import is_blank
 from farm.media.film import is_film
+from farm.model.film import Moment
 from farm.model.job import MOST_URGENT, JobSpec
 from farm.planning.inputs import list_inputs
 from farm.planning.submission import new_id
-from farm.service.thumbnails import MAX_PIXELS, shrunk
+from farm.service.thumbnails import read_picture, shrunk
+
+if TYPE_CHECKING:
+    from farm.media import Frame
 
 __all__ = ["Previews"]
 
@@ -46,21 +49,19 @@ class Previews:
     def prepare(self, spec: JobSpec, client: str) -> tuple[JobSpec, str]:
         """Return the spec of a preview and the token of its job. Its input is a small copy.
 
-        Raises BadParameter if the task or the input cannot be previewed, BadInput, and Busy if the
+        Of a film, its first frame. Raises BadParameter if the task cannot be previewed, BadInput, and Busy if the
         client has as many previews already as it may have at once.
         """
         if issubclass(self._registry.task(spec.task), Run):
             raise BadParameter("task", f"{spec.task} trains; only an effect can be previewed")
         first = list_inputs(spec.inputs)[0]
-        if not is_blank(first.url) and is_film(first.url):
-            raise BadParameter("inputs", "a film cannot be previewed; give a picture")
         token = f"preview-{secrets.token_hex(16)}"
         name = new_id(spec.task, token)
         folder = self._folder / name
         folder.mkdir(parents=True, mode=0o700)
         try:
             self._note(client, name)
-            shrunk(read_still(first.url, max_pixels=MAX_PIXELS), SIDE).save(folder / "in.png")
+            shrunk(_picture_of(first.url), SIDE).save(folder / "in.png")
         except BaseException:
             self.discard(token, spec.task)
             raise
@@ -105,3 +106,9 @@ class Previews:
             if job is None or job.state.is_final:
                 self._ledger.forget_job(folder.name)
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _picture_of(url: str) -> "Frame":
+    """Return a still, or the first frame of a film."""
+    is_moving = not is_blank(url) and is_film(url)
+    return read_picture(url, Moment(0) if is_moving else None)

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -229,6 +230,23 @@ def test_the_jobs_of_this_machine_are_listed(farm: Farm, stored: str) -> None:
     assert (
         "unknown state 'runing'; did you mean running?" in farm("jobs", "--state", "runing").errors
     )
+
+
+def test_a_job_whose_farm_is_dead_is_interrupted(farm: Farm, tmp_path: Path) -> None:
+    spec = JobSpec(task="invert", inputs=("in",), output="out/")
+    with closing(Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
+        ledger.add(Job("killed", spec, 1.0, JobState.RUNNING), [])
+        ledger.add(Job("living", spec, 2.0, JobState.RUNNING), [])
+        assert "killed\tinvert\tinterrupted\t" in farm("jobs").results
+        shown = farm("job", "killed").results
+        assert "state\tinterrupted\n" in shown
+        assert (
+            "reason\tthe farm that ran it is gone; run it again with --resume to go on\n" in shown
+        )
+        ledger.beat(time.time())
+        assert "interrupted" not in farm("jobs").results
+        known = json.loads(farm("jobs", "--json").results)
+        assert [(job["state"], job["interrupted"]) for job in known] == [("running", False)] * 2
 
 
 def test_a_job_of_this_machine_is_shown_with_the_command_that_runs_it(

@@ -277,6 +277,22 @@ def test_a_job_says_which_other_it_waits_for(serve: Serve) -> None:
         assert why["waiting"] == f"waits for job {first}"
 
 
+def test_a_job_that_another_one_waits_for_is_not_forgotten(serve: Serve) -> None:
+    with serve(RUNNING) as served:
+        first = served.submit().json()["id"]
+        last = served.submit(output="out/last/", after=[first]).json()["id"]
+        served.client.patch(f"/api/jobs/{first}", json={"wanted": "cancel"})
+        served.wait(first, has_ended)
+        answer = served.client.delete(f"/api/jobs/{first}")
+        assert (answer.status_code, answer.json()["error"]["message"]) == (
+            409,
+            f"job {last} waits for job {first}; cancel that one first",
+        )
+        served.client.patch(f"/api/jobs/{last}", json={"wanted": "cancel"})
+        served.wait(last, has_ended)
+        assert served.client.delete(f"/api/jobs/{first}").status_code == 204
+
+
 def test_a_job_waits_only_for_jobs_that_are_there(served: Served) -> None:
     answer = served.submit(after=["copy-later"])
     assert answer.status_code == 400

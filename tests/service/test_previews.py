@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from farm.planning.submission import new_id
 from farm.service import previews as previews_module
 from farm.service.previews import KEPT_SECONDS, MOST, Previews
 
+from ..clips import clip  # noqa: TID252 - shared between rooms
 from ..workbench import ledger, ledger_url, spec  # noqa: TID252 - shared between rooms
 from .conftest import Served
 
-__all__ = ["ledger", "ledger_url", "spec"]
+__all__ = ["clip", "ledger", "ledger_url", "spec"]
 
 
 @pytest.fixture
@@ -107,12 +109,16 @@ def test_a_preview_that_is_refused_leaves_nothing_and_counts_no_more(
     assert list((tmp_path / "previews").iterdir()) == []
 
 
-def test_only_a_picture_and_an_effect_can_be_previewed(
-    previews: Previews, spec: JobSpec, tmp_path: Path
+def test_of_a_film_its_first_frame_is_previewed(
+    previews: Previews, spec: JobSpec, clip: Callable[..., str]
 ) -> None:
-    (tmp_path / "film.mp4").write_bytes(b"")
-    with pytest.raises(BadParameter, match="a film cannot be previewed"):
-        previews.prepare(spec.model_copy(update={"inputs": (f"{tmp_path / 'film.mp4'}",)}), "me")
+    small, _ = previews.prepare(spec.model_copy(update={"inputs": (clip("a.mp4"),)}), "me")
+    with Image.open(small.inputs[0]) as picture:
+        assert picture.size == (96, 64)
+    assert small.output.endswith("out.png")
+
+
+def test_only_an_effect_can_be_previewed(previews: Previews, spec: JobSpec) -> None:
     with pytest.raises(BadParameter, match="dcgan trains; only an effect"):
         previews.prepare(spec.model_copy(update={"task": "dcgan"}), "me")
 

@@ -416,3 +416,16 @@ def test_the_scripts_of_the_page_are_small_to_load(served: Served) -> None:
         with served.client.stream("GET", f"/{script}") as answer:
             sizes.append(sum(map(len, answer.iter_raw())))
     assert sum(sizes) < 60_000
+
+
+def test_the_farms_jobs_and_workers_are_live(serve: Serve, browse: Browse) -> None:
+    with serve({"b": ["hang"]}) as served, browse(served) as watched:
+        page = watched.page
+        expect(page.get_by_text("No jobs yet")).to_be_visible()
+        served.submit(name="clouds")
+        expect(page.get_by_role("link", name="clouds")).to_contain_text("1 of 3 units")
+        expect(page.get_by_role("heading", name="The farm is active")).to_be_visible()
+        page.get_by_role("link", name="Workers").first.click()
+        expect(page.get_by_role("row", name="fake-1")).to_contain_text("busy")
+        served.executor.script = scripted({})
+        expect(page.get_by_role("row", name="fake-1")).to_contain_text("idle")

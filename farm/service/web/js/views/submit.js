@@ -88,7 +88,7 @@ function aside(view, preview, estimate) {
 }
 
 function emptyPreview(task) {
-  const text = task.kind === "run" ? "A run trains a network. It writes its curves and pictures as it goes." : "A preview renders one picture at 320 pixels, before any of the work that you submit.";
+  const text = task.kind === "run" ? "A run trains a network. It writes its curves and pictures as it goes." : "A preview renders one picture, or the first frame of a film, at 320 pixels, before any of the work that you submit.";
   return h("p", { class: "quiet" }, text);
 }
 
