@@ -4,8 +4,8 @@ from math import ceil
 from typing import TYPE_CHECKING, Final
 
 from farm import Context, Effect, Previous
+from farm_dream.looks import DREAMS
 from farm_dream.params import DreamParams
-from farm_dream.presets import DREAMS
 
 if TYPE_CHECKING:
     from torch import Tensor
