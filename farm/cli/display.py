@@ -12,6 +12,7 @@ from farm.cli.streams import OutputLost, echo
 from farm.cli.tally import Tally
 from farm.cli.text import plain
 from farm.model.events import (
+    FilesMoved,
     JobChanged,
     News,
     Notice,
@@ -267,6 +268,7 @@ def duration(seconds: float) -> str:
 
 
 _NAMES: Final[dict[type[News], str]] = {
+    FilesMoved: "moved",
     Notice: "note",
     ReadProgress: "reading",
     StaleReport: "stale",

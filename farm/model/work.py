@@ -45,13 +45,16 @@ class Picture:
     """One frame of a film to write, from one file or from two that are cross-faded.
 
     files: for each, the unit that writes it and its path. share: weight of the second file, 0..1.
-    time, duration: in the format's time base.
+    time, duration: in the format's time base. source, moment: what both files were rendered from, if
+    there are two.
     """
 
     files: tuple[tuple[str, str], ...]
     time: int
     duration: int
     share: float = 0.0
+    source: str = ""
+    moment: Moment | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Divides a job into units. Pure: the units never depend on who runs them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from farm.media.sequence import NumberedPath
@@ -226,8 +226,11 @@ def _pictures(sequence: FrameSequence, units: Iterable[Unit]) -> list[Picture]:
     for frame in sequence.frames:
         files = tuple(rendered[frame.number - 1])
         fading = fading + 1 if len(files) == 2 else 0
-        share = fading / (OVERLAP + 1)
-        pictures.append(Picture(files, frame.time, frame.duration, share))
+        picture = Picture(files, frame.time, frame.duration)
+        if fading:
+            share = fading / (OVERLAP + 1)
+            picture = replace(picture, share=share, source=frame.source, moment=frame.moment)
+        pictures.append(picture)
     return pictures
 
 

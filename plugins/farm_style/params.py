@@ -95,6 +95,13 @@ class StyleParams(NetworkParams):
         description="luminance: keep the colours of the picture and change only light and dark. "
         "histogram: first recolour the style pictures to match the picture.",
     )
+    strength: float = Field(
+        1.0,
+        ge=0.1,
+        le=10,
+        description="How far to go from the picture to the styles: 2 is bold, 0.5 is a hint. It moves the "
+        "weights of content and style together.",
+    )
     content_weight: float = Field(
         0.15, ge=0, le=1e6, description="How strongly to keep the content of the picture."
     )
@@ -152,6 +159,8 @@ class StyleParams(NetworkParams):
                 f"{len(self.masks)} `masks` for {len(self.styles)} `styles`; give one for each, in "
                 "the same order, or none"
             )
+        if self.fast is not None and self.strength != 1:
+            raise ValueError("`strength` is for `styles`: a trained network has its own; omit it")
         if self.fast is None and not self.style_weight:
             raise ValueError("`style_weight` 0 changes nothing; give a value above 0")
         return self

@@ -89,6 +89,23 @@ def test_the_result_has_the_colours_of_the_style_and_the_content_of_the_picture(
 
 
 @pytest.mark.slow
+def test_more_strength_gives_more_of_the_style_and_less_of_the_picture(
+    stylise: Stylise, scene: Scene, stripes: Tensor
+) -> None:
+    image = scene(96, 128)
+    steps = {**QUICK, "iterations": 30}
+    gentle, usual, bold = (
+        stylise(image, {"/style": stripes}, strength=strength, **steps) for strength in (0.3, 1, 3)
+    )
+    assert likeness(gentle, image) > likeness(usual, image) + 0.02 > likeness(bold, image) + 0.04
+
+
+def test_strength_is_not_for_trained_networks() -> None:
+    with pytest.raises(BadParameter, match="`strength` is for `styles`"):
+        validate_params(Style, {"fast": "eddies", "strength": 2})
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("statistic", ["gram", "w2"])
 def test_a_result_in_float64_is_the_same_with_tiles(
     stylise: Stylise, scene: Scene, stripes: Tensor, statistic: str
