@@ -138,7 +138,9 @@ def pixels(order: Order) -> bytes:
     return Image.open(order.unit.target).tobytes()
 
 
-def test_the_grain_depends_on_seed_and_frame(worker: Worker, order: Order) -> None:
+def test_the_grain_depends_on_the_seed_and_the_number_of_a_frame(
+    worker: Worker, order: Order
+) -> None:
     def rendered(order: Order) -> bytes:
         run(worker, order)
         return pixels(order)
@@ -146,9 +148,10 @@ def test_the_grain_depends_on_seed_and_frame(worker: Worker, order: Order) -> No
     order = replace(order, task="grain")
     others = (
         replace(order, plan=Plan(seed=1)),
+        replace(order, unit=replace(order.unit, work=Render(seed="1"))),
         replace(order, unit=replace(order.unit, work=Render(seed="2"))),
     )
-    assert len({rendered(one) for one in (order, *others)}) == 3
+    assert len({rendered(one) for one in (order, *others)}) == 4
 
 
 @pytest.mark.parametrize(("task", "width", "height"), [("invert", 12, 9), ("half", 6, 5)])
