@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from farm.cli.job_options import effect_options, run_options
-from farm.cli.options import describe_refusal, options_of
+from farm.cli.options import describe_refusal, options_of, with_values_left_out
 from farm.cli.presets import preset_option
 from farm.cli.root import plugins_dir_of, registry_of, shows_traceback
 from farm.cli.running import Running
@@ -32,6 +32,10 @@ class TaskCommand(click.Command):
     """A command that lists the task's own options before the common ones in its help."""
 
     own: Sequence[click.Option] = ()
+    task: type[Task]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_values_left_out(self.task, args))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         common = [param for param in self.get_params(ctx) if param not in self.own]
@@ -58,7 +62,7 @@ def task_command(task: type[Task]) -> click.Command:
         help=inspect.cleandoc(task.__doc__ or ""),
         epilog=None if issubclass(task, Run) else INPUT,
     )
-    command.own = own
+    command.own, command.task = own, task
     return command
 
 

@@ -21,7 +21,7 @@ from farm.ledger import costs, earlier, forgetting, holding, pages
 from farm.ledger import service as services
 from farm.ledger.costs import CostBook
 from farm.ledger.held_job import HeldJob, as_json, from_json
-from farm.ledger.opening import address_of, open_engine, reading, size_of
+from farm.ledger.opening import address_of, check_exists, open_engine, reading, size_of
 from farm.ledger.pages import PAGE
 from farm.ledger.reading import job_from
 from farm.ledger.service import Service
@@ -76,6 +76,12 @@ class Ledger:
         """Tell this function of every transaction, in the thread that made it."""
         self._observe = observe
 
+    @classmethod
+    def open_existing(cls, url: str) -> Self:
+        """Open the ledger at a database URL. Raises UserError also if there is none."""
+        check_exists(url)
+        return cls.open(url)
+
     def size(self) -> int:
         """Return how many bytes the database takes."""
         with self._read() as connection:
@@ -109,6 +115,15 @@ class Ledger:
         """
         with self._write() as connection:
             held = holding.take(connection, self.process, job, now)
+        self._held[job] = held
+
+    def reopen(self, job: str, now: float) -> None:
+        """Own a job that has ended, so that it can change again. now: Unix seconds.
+
+        Raises JobHeld if another farm is working on it by now.
+        """
+        with self._write() as connection:
+            held = holding.reopen(connection, self.process, job, now)
         self._held[job] = held
 
     def hold(self, now: float) -> None:
@@ -322,6 +337,11 @@ class Ledger:
         query = select(jobs.c.id, jobs.c.counts).where(jobs.c.id.in_(list(names)))
         with self._read() as connection:
             return {row.id: from_json(row.counts) for row in connection.execute(query)}
+
+    def abandoned(self, names: Collection[str], now: float) -> set[str]:
+        """Return those of these jobs that have not ended though their farm is dead. now: Unix seconds."""
+        with self._read() as connection:
+            return holding.abandoned(connection, names, now)
 
     def units(self, job: str) -> list[UnitRecord]:
         """Return all of a job's units in their order, as whoever goes on with the job needs them."""

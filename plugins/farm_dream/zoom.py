@@ -34,7 +34,7 @@ def parse_cue(text: str) -> Cue:
     """Parse SECONDS=CLASS. Raises ValueError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)=(.+)", text)
     if not match:
-        raise ValueError("give SECONDS=CLASS, for example 4=volcano")
+        raise ValueError("give SECONDS=CLASS, for example 4=pizza")
     return Cue(float(match[1]), match[2])
 
 

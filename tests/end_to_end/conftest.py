@@ -103,7 +103,7 @@ def events_of(done: Done) -> list[Event]:
 
 def draw(path: Path, height: int = 64, width: int = 96, seed: int = 0, mode: str = "RGB") -> Path:
     """Draw soft blots in bright colours. mode: RGB or RGBA."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True, parents=True)
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, len(mode)), dtype=np.uint8)
     picture = Image.fromarray(coarse, mode).resize((width, height), Image.Resampling.BICUBIC)
     picture.save(path)

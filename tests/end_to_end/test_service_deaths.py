@@ -4,6 +4,7 @@ import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -106,7 +107,8 @@ def quiet(tmp_path_factory: pytest.TempPathFactory, sources: Path) -> dict[str, 
 
 @pytest.fixture(scope="module")
 def quiet_mix(tmp_path_factory: pytest.TempPathFactory, sources: Path) -> dict[str, str]:
-    return undisturbed(tmp_path_factory.mktemp("mix"), sources, MIX)
+    alone = [replace(request, options=request.options | {"workers": 1}) for request in MIX]
+    return undisturbed(tmp_path_factory.mktemp("mix"), sources, alone)
 
 
 @pytest.mark.parametrize(
