@@ -89,7 +89,7 @@ REPORTS: Final = {"curves.png", "index.html"}
 """What a run draws of its latest steps, with the time and the speed."""
 
 WAIT_SECONDS: Final = 240
-ORPHAN_SECONDS: Final = 60
+ORPHAN_SECONDS: Final = 180
 
 
 def _free_port() -> int:
@@ -170,14 +170,20 @@ class Service:
         return found
 
     def orphans(self) -> list[str]:
-        """Return what is left of its processes a minute after it has ended, and end that."""
+        """Return what is left of its processes some minutes after it has ended, and end that."""
         _, left = psutil.wait_procs(self.left(), ORPHAN_SECONDS)
         left = [*{*left, *self.left()}]
-        names = [str(process) for process in left]
+        names = [_name(process) for process in left]
         for process in left:
             with suppress(psutil.Error):
                 process.kill()
         return names
+
+
+def _name(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return f"{process.name()} ({process.pid}), child of {process.ppid()}"
+    return "a process that has just ended"
 
 
 @dataclass(frozen=True)
