@@ -161,11 +161,13 @@ class Service:
 
     def left(self) -> list[psutil.Process]:
         """Return its processes that live, such as those of Ray."""
+        mark = f"{MARK}={self.mark}".encode()
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                is_zombie = process.status() == psutil.STATUS_ZOMBIE
-                if not is_zombie and process.environ().get(MARK) == self.mark:
+                # psutil stops reading where Ray has written another title
+                variables = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+                if mark in variables and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
         return found
 
