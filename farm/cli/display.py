@@ -12,6 +12,7 @@ from farm.cli.streams import OutputLost, echo
 from farm.cli.tally import Tally
 from farm.cli.text import plain
 from farm.model.events import (
+    FilesMoved,
     JobChanged,
     News,
     Notice,
@@ -87,6 +88,7 @@ class LineDisplay:
         self._tally, self._url = tally, ""
         self._warnings = _Warnings()
         self._clock, self._last = clock, clock()
+        self._began = self._last
 
     def on_event(self, event: News) -> None:
         line = self._line(event)
@@ -108,23 +110,27 @@ class LineDisplay:
             case Progressed() if warning := self._warnings.new(event):
                 return warning
             case Progressed(unit, progress) if self._clock() - self._last >= QUIET_SECONDS:
-                return f"{unit.name} {progress.done:.0%}  {progress.note}".rstrip()
+                return f"{unit.name} {progress.done:.0%}  {progress.note}".rstrip() + self._left()
             case _:
                 return ""
 
     def _unit(self, event: UnitChanged) -> str:
-        label = f"[{self._tally.ended}/{self._tally.total or '?'}] {event.unit.name}"
+        label = f"[{_count(self._tally)}] {event.unit.name}"
         match event.state:
             case UnitState.SUCCEEDED:
                 seconds = sum(event.figures.seconds.values()) if event.figures else 0.0
                 target = "" if event.unit.is_working else f" -> {event.unit.target}"
-                return f"{label}{target}  {seconds:.1f} s"
+                return f"{label}{target}  {seconds:.1f} s{self._left()}"
             case UnitState.RETRY_WAIT:
                 return f"{label} will be retried: {event.reason}"
             case UnitState.LEASED if len(event.workers) > 1:
                 return f"{label} is shared by {len(event.workers)} workers"
             case _:
                 return ""
+
+    def _left(self) -> str:
+        seconds = self._tally.seconds_left(self._clock() - self._began)
+        return f"  {duration(seconds)} left" if seconds and round(seconds) else ""
 
     def _reading(self, event: ReadProgress) -> str:
         """Return a line if the farm has started to read another film."""
@@ -203,7 +209,7 @@ class BarDisplay:
 
     def _show_all(self) -> None:
         tally, elapsed = self._tally, time.monotonic() - self._began
-        parts = [f"{tally.ended}/{tally.total}", f"{tally.tiles_so_far} tiles"]
+        parts = [_count(tally), f"{tally.tiles_so_far} tiles"]
         if tally.pixels:
             parts.append(f"{tally.megapixels_per_second(elapsed):.2f} Mpx/s")
         seconds = tally.seconds_left(elapsed)
@@ -215,6 +221,11 @@ class BarDisplay:
             total=tally.total or None,
             status="  ".join(parts),
         )
+
+
+def _count(tally: Tally) -> str:
+    """Return how many frames have ended, of how many."""
+    return f"{tally.seen(tally.ended)}/{tally.seen(tally.total) or '?'}"
 
 
 class _Warnings:
@@ -257,6 +268,7 @@ def duration(seconds: float) -> str:
 
 
 _NAMES: Final[dict[type[News], str]] = {
+    FilesMoved: "moved",
     Notice: "note",
     ReadProgress: "reading",
     StaleReport: "stale",

@@ -1,9 +1,10 @@
 """``--dry-run``: what a job would make, and what that would cost by this machine's own record."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
+from typing import Any
 
 from farm.cli.display import duration
 from farm.cli.exits import Exit
@@ -16,10 +17,10 @@ from farm.model.events import Notice, ReadProgress
 from farm.model.job import JobSpec
 from farm.model.work import Join, Render
 from farm.planning.checking import task_check
-from farm.planning.estimating import Estimate, estimate
+from farm.planning.estimating import estimate
 from farm.planning.submission import Planner, Submission
 
-__all__ = ["dry_run"]
+__all__ = ["costs", "dry_run"]
 
 
 def dry_run(
@@ -41,22 +42,28 @@ def dry_run(
     if is_json:
         show_json(asdict(found))
         return Exit.DONE
-    for line in _lines(submission, found):
+    echo(_made(submission, found.pixels))
+    for line in costs(asdict(found)):
         echo(line)
     return Exit.DONE
 
 
-def _lines(submission: Submission, found: Estimate) -> Iterator[str]:
+def _made(submission: Submission, pixels: int) -> str:
     left = [one.unit for one in submission.units if not one.state.is_final]
     frames = sum(isinstance(unit.work, Render) for unit in left)
     films = sum(isinstance(unit.work, Join) for unit in left)
     joined = f" for {films} film{'s' if films > 1 else ''}" if films else ""
     plural = "s" if frames != 1 else ""
-    yield f"would render {frames} frame{plural}{joined}, {found.pixels / 1e6:.1f} megapixels"
-    if found.seconds is not None:
-        pace = f"{found.seconds_per_megapixel or 0:.1f} s per megapixel"
-        based = f"{pace}, as measured on {found.based_on} frame{'s' if found.based_on != 1 else ''}"
-        yield f"time: about {duration(found.seconds)} ({based})"
-    if found.bytes is not None:
-        yield f"disk: about {found.bytes / 1e6:.1f} MB"
-    yield from found.notes
+    return f"would render {frames} frame{plural}{joined}, {pixels / 1e6:.1f} megapixels"
+
+
+def costs(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each cost that is known, and the notes. found: the fields of an Estimate."""
+    if found["seconds"] is not None:
+        pace = f"{found['seconds_per_megapixel'] or 0:.1f} s per megapixel"
+        plural = "s" if found["based_on"] != 1 else ""
+        based = f"{pace}, as measured on {found['based_on']} frame{plural}"
+        yield f"time: about {duration(found['seconds'])} ({based})"
+    if found["bytes"] is not None:
+        yield f"disk: about {found['bytes'] / 1e6:.1f} MB"
+    yield from found["notes"]

@@ -12,11 +12,18 @@ from farm.cli.exits import Exit
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
 from farm.cli.jobs_table import date
-from farm.cli.local_jobs import described, found, opened_ledger
+from farm.cli.local_jobs import (
+    described_jobs,
+    found,
+    opened_ledger,
+    state_word,
+    stored_tracebacks,
+)
 from farm.cli.remote import SERVER, client_of, server_of
-from farm.cli.root import registry_of
-from farm.cli.streams import echo, write
+from farm.cli.root import registry_of, shows_traceback
+from farm.cli.streams import echo, echo_traceback, write
 from farm.cli.table import show_json, show_table
+from farm.errors import UserError
 from farm.model.job import MOST_URGENT, JobSpec
 
 if TYPE_CHECKING:
@@ -53,8 +60,7 @@ def show(context: click.Context, *, server: str | None, is_json: bool) -> None:
             known = client.job(_id()).status.model_dump()
     else:
         with opened_ledger() as ledger:
-            stored = found(ledger, _id())
-            known = described(stored, ledger.counts(stored.id))
+            (known,) = described_jobs(ledger, [found(ledger, _id())])
     words = ("farm", "submit") if server_of(server) else ("farm",)
     known["command"] = _again(context, known, words)
     if is_json:
@@ -76,7 +82,7 @@ def _facts(known: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
     """Yield what a reader wants to know of a job, by name."""
     spec = known["spec"]
     yield "job", known["id"]
-    yield "state", known["state"]
+    yield "state", state_word(known)
     if known["reason"]:
         yield "reason", known["reason"]
     yield "created", date(known["created"])
@@ -140,16 +146,27 @@ def priority(*, number: int, server: str | None, is_json: bool) -> None:
 
 
 @job.command()
+@click.option("--frames", metavar="RANGE", help="Only these, such as 1-24; stills count from 1.")
+@click.option("--redo", is_flag=True, help="Also frames that succeeded. Needs --frames.")
 @SERVER
 @AS_JSON
 @click.pass_context
-def retry(context: click.Context, *, server: str | None, is_json: bool) -> None:
-    """Try failed frames again. Without a farm, print the command that does."""
+def retry(
+    context: click.Context, *, frames: str | None, redo: bool, server: str | None, is_json: bool
+) -> None:
+    """Try failed frames again, also if the job has ended. Without a farm, print the command that does.
+
+    What was made without them, or from them, such as a film, is made again.
+    """
     if server_of(server):
-        _ask(server, lambda job: job.retry(), is_json=is_json)
+        _ask(server, lambda job: job.retry(frames=frames, redo=redo), is_json=is_json)
         return
+    if frames or redo:
+        raise UserError(
+            "only a farm tries some frames alone; start `farm serve`, and give --server"
+        )
     with opened_ledger() as ledger:
-        known = described(found(ledger, _id()), {})
+        (known,) = described_jobs(ledger, [found(ledger, _id())])
     registry_of(context).task(known["task"])  # raises UnknownName if this machine does not have it
     command = _again(context, known, ("farm",), ("--resume",))
     if is_json:
@@ -174,8 +191,12 @@ def why(*, server: str | None, is_json: bool) -> None:
 @job.command()
 @SERVER
 @AS_JSON
-def log(*, server: str | None, is_json: bool) -> None:
-    """Show every change of a frame's state, oldest first."""
+@click.pass_context
+def log(context: click.Context, *, server: str | None, is_json: bool) -> None:
+    """Show every change of a frame's state, oldest first.
+
+    Without a farm, `farm --traceback job ID log` also shows each call that led to a failure.
+    """
     if server_of(server):
         with client_of(server) as client:
             lines = list(client.job(_id()).log())
@@ -185,6 +206,9 @@ def log(*, server: str | None, is_json: bool) -> None:
         show_json(lines)
     else:
         show_table(({**line, "at": date(line["at"])} for line in lines), _LOG)
+    if shows_traceback(context) and not server_of(server):
+        for trace in stored_tracebacks(_id()):
+            echo_traceback(trace)
 
 
 def _stored_log() -> list[dict[str, Any]]:

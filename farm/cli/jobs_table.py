@@ -8,7 +8,7 @@ import click
 
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
-from farm.cli.local_jobs import described, job_state, opened_ledger
+from farm.cli.local_jobs import described_jobs, job_state, opened_ledger, state_word
 from farm.cli.remote import SERVER, client_of, server_of
 from farm.cli.table import show_json, show_table
 
@@ -35,7 +35,7 @@ def jobs(
     else:
         with opened_ledger() as ledger:
             found = ledger.jobs(limit=limit, state=job_state(state), task=task)
-            rows = [described(job, ledger.counts(job.id)) for job in found]
+            rows = described_jobs(ledger, found)
     if is_json:
         show_json(rows)
     else:
@@ -47,7 +47,7 @@ def _row(job: Mapping[str, Any]) -> dict[str, object]:
     return {
         "job": job["id"],
         "task": job["task"],
-        "state": job["state"],
+        "state": state_word(job),
         "done": f"{job['done']}/{job['frames']}{failed}",
         "created": date(job["created"]),
         "output": job["spec"].get("output"),

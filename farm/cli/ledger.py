@@ -38,7 +38,7 @@ def info(*, is_json: bool) -> None:
     from farm.ledger import Ledger
     from farm.ledger.tables import HEAD
 
-    with closing(Ledger.open(Settings().ledger_url)) as ledger:
+    with closing(Ledger.open_existing(Settings().ledger_url)) as ledger:
         service, jobs = ledger.holder(time.time()), ledger.job_totals()
         facts = {"address": ledger.address, "revision": HEAD, "bytes": ledger.size()}
     facts |= {"jobs": jobs, "service": str(service.process) if service else None}
@@ -69,6 +69,6 @@ def forget(*, older_than: float, keep: int) -> None:
     """
     from farm.ledger import Ledger
 
-    with closing(Ledger.open(Settings().ledger_url)) as ledger:
+    with closing(Ledger.open_existing(Settings().ledger_url)) as ledger:
         count = ledger.forget(time.time() - older_than, keep)
     echo(f"removed {count:,} job{'' if count == 1 else 's'} from the ledger; all files stay")

@@ -1,8 +1,9 @@
 """The jobs in this machine's own ledger, in the words of the service."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from farm.errors import NotFound, UnknownName
 from farm.model.job import Job, JobState
@@ -11,6 +12,15 @@ from farm.settings import Settings
 
 if TYPE_CHECKING:
     from farm.ledger import Ledger
+
+
+INTERRUPTED: Final = "the farm that ran it is gone; run it again with --resume to go on"
+"""Why a job does not go on that has not ended and whose farm is dead."""
+
+
+def state_word(job: Mapping[str, Any]) -> str:
+    """Return the state of a job in one word for people. job: as described."""
+    return "interrupted" if job.get("interrupted") else str(job["state"])
 
 
 @contextmanager
@@ -30,6 +40,13 @@ def found(ledger: "Ledger", job: str) -> Job:
     return known
 
 
+def stored_tracebacks(job: str) -> list[str]:
+    """Return each traceback of a job's last failures once, newest first."""
+    with opened_ledger() as ledger:
+        failures = ledger.failures(found(ledger, job).id)
+        return list(dict.fromkeys(f.failure.traceback for f in failures if f.failure.traceback))
+
+
 def job_state(word: str | None) -> JobState | None:
     """Return the state with this name. Raises UnknownName."""
     if word is None:
@@ -40,13 +57,23 @@ def job_state(word: str | None) -> JobState | None:
         raise UnknownName("state", word, list(JobState)) from None
 
 
-def described(job: Job, counts: Mapping[UnitState, int]) -> dict[str, Any]:
+def described_jobs(ledger: "Ledger", jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Return what a service would say of jobs, and which of them no farm works on any longer."""
+    names = [job.id for job in jobs]
+    counts, abandoned = ledger.counts_of(names), ledger.abandoned(names, time.time())
+    return [
+        described(job, counts.get(job.id, {}), is_interrupted=job.id in abandoned) for job in jobs
+    ]
+
+
+def described(job: Job, counts: Mapping[UnitState, int], *, is_interrupted: bool) -> dict[str, Any]:
     """Return what a service would say of a job. counts: of its units."""
     return {
         "id": job.id,
         "task": job.spec.task,
         "state": str(job.state),
-        "reason": job.reason,
+        "interrupted": is_interrupted,
+        "reason": INTERRUPTED if is_interrupted else job.reason,
         "wanted": str(job.wanted),
         "priority": job.spec.priority,
         "created": job.created,

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
@@ -17,9 +18,9 @@ import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from farm.errors import BadParameter
-from farm.host.task import TaskParams
-from farm.host.vetting import EFFECT_FLAGS, FLAGS, flag_of, negated
+from farm.errors import BadParameter, UserError
+from farm.host.task import Task, TaskParams
+from farm.host.vetting import EFFECT_FLAGS, FLAGS, flag_of, negated, validate_params
 
 PREFIX: Final = "param_"
 """Prevents clashes between the names of parameters and of the command's own options."""
@@ -54,6 +55,34 @@ def values_of(params: type[TaskParams], options: Mapping[str, Any]) -> dict[str,
         if value is not None and value != ():
             values[name] = _plain(value, shape_of(field.annotation))
     return values
+
+
+def with_values_left_out(task: type[Task], words: Sequence[str]) -> list[str]:
+    """Return a command's words, with the value of each flag that may omit it and does.
+
+    Such a flag takes the next word only if the task accepts it: ``--fast photo.jpg`` names an input.
+    """
+    omittable = {
+        flag_of(name, field): (name, value)
+        for name, field in task.Params.model_fields.items()
+        if (value := _alone(field))
+    }
+    given = [*words]
+    for place, (word, following) in enumerate(pairwise((*words, "--"))):
+        if word not in omittable or following.startswith("-"):
+            continue
+        name, value = omittable[word]
+        if not _accepts(task, name, following):
+            given[place] = f"{word}={value}"
+    return given
+
+
+def _accepts(task: type[Task], name: str, word: str) -> bool:
+    try:
+        task(validate_params(task, {name: word})).files()
+    except UserError:
+        return False
+    return True
 
 
 def describe_refusal(params: type[TaskParams], error: BadParameter) -> str:
@@ -98,9 +127,13 @@ def _option(name: str, field: FieldInfo) -> click.Option:
 
 def _optional_value(field: FieldInfo) -> dict[str, Any]:
     """Let a flag omit its value if the field has json_schema_extra={"alone": "value"}."""
-    extra = field.json_schema_extra
-    value = extra.get("alone") if isinstance(extra, dict) else None
+    value = _alone(field)
     return {"is_flag": False, "flag_value": value} if value else {}
+
+
+def _alone(field: FieldInfo) -> object:
+    extra = field.json_schema_extra
+    return extra.get("alone") if isinstance(extra, dict) else None
 
 
 def shape_of(annotation: Any) -> Shape:

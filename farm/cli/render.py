@@ -1,5 +1,6 @@
 """Run one job: show its progress, and report how it ends."""
 
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,8 @@ from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.ledger import Ledger
 from farm.model.job import Job, JobSpec, JobState
+from farm.model.unit import Unit
+from farm.model.work import Blend, Encode, Render
 from farm.planning.film_outputs import film_outputs
 
 if TYPE_CHECKING:
@@ -50,8 +53,10 @@ def _render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
         )
         if view:
             echo(f"watch the frames at http://127.0.0.1:{view.port}/", err=True)
-        farm.controller.add(spec, resume=running.is_resumed)
+        added = farm.controller.add(spec, resume=running.is_resumed)
         tally.total = farm.controller.scheduler.frame_count()
+        if spec.film.coherence != "none":
+            tally.share = _share_seen(record.unit for record in farm.ledger.units(added.id))
         job = _run(farm.controller, display)
         is_run = issubclass(registry.task(spec.task), Run)
         code = _report_end(job, tally, running, is_run=is_run)
@@ -64,6 +69,23 @@ def _render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
                 )
                 code = exit_code(interrupted)
     return code
+
+
+def _share_seen(units: Iterable[Unit]) -> float:
+    """Return how many frames are shown for each that is rendered; segments overlap."""
+    rendered = shown = 0
+    for unit in units:
+        match unit.work:
+            case Render():
+                rendered += 1
+                shown += not unit.is_working
+            case Encode():
+                shown += len(unit.work.pictures)
+            case Blend():
+                shown += 1
+            case _:
+                pass
+    return shown / rendered if rendered else 1.0
 
 
 def _run(controller: Controller, display: Display) -> Job:
@@ -124,10 +146,10 @@ def _trained(job: Job, tally: Tally) -> str:
 
 def _rendered(job: Job, tally: Tally, *, is_run: bool) -> str:
     """Return the closing line of any other job."""
-    skipped = f", skipped {tally.skipped} already finished" if tally.skipped else ""
+    skipped = f", skipped {tally.seen(tally.skipped)} already finished" if tally.skipped else ""
     failed = f", {len(tally.failed)} failed" if tally.failed else ""
     verb = "trained" if is_run else "rendered"
-    return f"{verb} {tally.done}{skipped}{failed}; output: {job.spec.output}"
+    return f"{verb} {tally.seen(tally.done)}{skipped}{failed}; output: {job.spec.output}"
 
 
 def _report_interrupted(interrupted: Interrupted, running: Running) -> Exit:

@@ -16,7 +16,7 @@ from farm.cli.task_command import INPUT, TaskCommand, common_options, film_of
 from farm.errors import BadParameter, UserError
 from farm.host.task import Run, Task
 
-_HERE: Final = ("address", "metrics_port", "live", "dry_run", "preview")
+_HERE: Final = ("address", "metrics_port", "live", "preview")
 """Options of a task's command that only count on this machine."""
 
 
@@ -56,7 +56,7 @@ def _submit_command(task: type[Task]) -> click.Command:
         help=help_text,
         epilog=epilog,
     )
-    command.own = own
+    command.own, command.task = own, task
     return command
 
 
@@ -66,6 +66,13 @@ def _options() -> list[click.Parameter]:
             ["--submit-once"],
             metavar="TEXT",
             help="Submit only once: the same text gives the same job, however often it is given.",
+        ),
+        click.Option(
+            ["--after"],
+            multiple=True,
+            metavar="JOB",
+            help="Start after this job has completed, whose files may be the inputs. Give it again for "
+            "more jobs.",
         ),
         click.Option(["--wait"], is_flag=True, help="Watch the job until it has ended."),
     ]
@@ -79,14 +86,12 @@ def submit_job(context: click.Context, task: type[Task], values: Mapping[str, An
         raise UserError(f"{flag} counts only without --server; leave one of them out")
     is_json = values["json"]
     with client_of(values["server"]) as client:
+        asked = task.name, values["inputs"], values["output"], _request(task, values)
+        params = params_of(task, values)
         try:
-            job = client.submit(
-                task.name,
-                values["inputs"],
-                values["output"],
-                _request(task, values),
-                **params_of(task, values),
-            )
+            if values["dry_run"]:
+                return _show_costs(client.estimate(*asked, **params), is_json=is_json)
+            job = client.submit(*asked, **params)
         except BadParameter as error:
             refusal = describe_refusal(task.Params, error)
             raise UserError(f"{refusal}; see `{context.command_path} --help`") from None
@@ -100,6 +105,18 @@ def submit_job(context: click.Context, task: type[Task], values: Mapping[str, An
 
         echo(job.id, err=is_json)
         return watch_job(job, is_json=is_json)
+
+
+def _show_costs(found: Mapping[str, Any], *, is_json: bool) -> Exit:
+    from farm.cli.dry_run import costs
+
+    if is_json:
+        show_json(found)
+        return Exit.DONE
+    echo(f"would do {found['units']} units, {found['pixels'] / 1e6:.1f} megapixels")
+    for line in costs(found):
+        echo(line)
+    return Exit.DONE
 
 
 def _request(task: type[Task], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,6 +133,8 @@ def _request(task: type[Task], values: Mapping[str, Any]) -> dict[str, Any]:
     }
     if not issubclass(task, Run):
         request |= {"frames": values["frames"], "film": film_of(values).model_dump(mode="json")}
+    if values.get("after"):
+        request["after"] = values["after"]
     if values.get("submit_once"):
         request["token"] = values["submit_once"]
     return request

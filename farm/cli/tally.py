@@ -16,13 +16,15 @@ MOST_LISTED: Final = 20
 class Tally:
     """Counts of one job; an observer of the controller.
 
-    total, done, skipped: frames. pixels, tiles: of done frames. failed: reason by unit name. tracebacks: by reason.
+    total, done, skipped: units that render. share: frames that the user sees per such unit, which is
+    less than 1 where segments of a coherent film overlap. pixels, tiles: of done frames. failed: reason by unit name. tracebacks: by reason.
     running: progress 0..1 by name of a unit in progress.
     """
 
     total: int = 0
     done: int = 0
     skipped: int = 0
+    share: float = 1.0
     pixels: int = 0
     tiles: int = 0
     failed: dict[str, str] = field(default_factory=dict)
@@ -50,6 +52,10 @@ class Tally:
         for reason, count in counts.items():
             if count > MOST_LISTED:
                 yield f"failed: {count - MOST_LISTED} more: {reason}"
+
+    def seen(self, units: int) -> int:
+        """Return the number of frames that the user sees for a number of units."""
+        return round(units * self.share)
 
     @property
     def ended(self) -> int:

@@ -68,9 +68,36 @@ class Client:
         token gives the same job, however often it is submitted. params: the task's own; files that
         they name are uploaded too.
         """
+        request = self._request(task, inputs, output, options, params)
+        return self._handle(self._connection.send("POST", "/api/jobs", request))
+
+    def estimate(
+        self,
+        task: str,
+        inputs: str | Path | Sequence[str | Path],
+        output: str,
+        options: Mapping[str, Any] | None = None,
+        **params: Any,
+    ) -> dict[str, Any]:
+        """Return what a job would cost: units, pixels, seconds, bytes, and notes; as submit otherwise.
+
+        What the farm has not measured yet is None. Files of this machine are uploaded, and stay.
+        """
+        request = self._request(task, inputs, output, options, params)
+        found: dict[str, Any] = self._connection.send("POST", "/api/jobs", request, dry_run=True)
+        return found
+
+    def _request(
+        self,
+        task: str,
+        inputs: str | Path | Sequence[str | Path],
+        output: str,
+        options: Mapping[str, Any] | None,
+        params: Mapping[str, Any],
+    ) -> dict[str, Any]:
         files = LocalFiles(self._connection, self.roots())
         given = [inputs] if isinstance(inputs, str | Path) else inputs
-        request = {
+        return {
             "token": secrets.token_hex(16),
             **(options or {}),
             "task": task,
@@ -78,7 +105,6 @@ class Client:
             "output": output,
             "params": files.params(params),
         }
-        return self._handle(self._connection.send("POST", "/api/jobs", request))
 
     def upload(self, path: str | Path) -> str:
         """Upload a file, unless the farm has it; return its location on the farm.

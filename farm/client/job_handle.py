@@ -64,9 +64,16 @@ class JobHandle:
         """Change the priority: 0 to 100; jobs with a higher one run first."""
         return self._change(priority=priority)
 
-    def retry(self, units: Sequence[str] | None = None) -> JobStatus:
-        """Try failed units again: those with these names, or all."""
-        return self._keep(self._connection.send("POST", self._path("/retry"), {"units": units}))
+    def retry(
+        self, units: Sequence[str] | None = None, *, frames: str | None = None, redo: bool = False
+    ) -> JobStatus:
+        """Try failed units again, also if the job has ended: those that are named, or all.
+
+        units: names. frames: a range such as 1-24, of each film or of the stills in their order. redo:
+        those that succeeded are made again too, with all that was made from them.
+        """
+        asked = {"units": units, "frames": frames, "redo": redo}
+        return self._keep(self._connection.send("POST", self._path("/retry"), asked))
 
     def why(self) -> str:
         """Return in words what the job waits for; empty if it does not wait."""

@@ -23,10 +23,13 @@ from farm.control.decisions import Decisions
 from farm.control.heart import beating
 from farm.control.inbox import Inbox
 from farm.control.patience import Patience
+from farm.control.retrying import chosen_units, gone
 from farm.control.submissions import Submissions
+from farm.control.working_files import WorkingFiles
 from farm.errors import (
     BadOutput,
     BadParameter,
+    Conflict,
     JobEnded,
     JobHeld,
     LedgerUnavailable,
@@ -39,6 +42,7 @@ from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import (
     FilesMoved,
+    JobReopened,
     PriorityChanged,
     RetryWanted,
     Stopping,
@@ -157,12 +161,16 @@ class Controller:
         """
         return self._inbox.ask(partial(self._prioritise, job, priority))
 
-    def retry(self, job: str, units: Sequence[str] = ()) -> Future[Job]:
-        """Try quarantined units of a job again that has not ended. The future raises UserError.
+    def retry(
+        self, job: str, units: Sequence[str] = (), *, frames: str = "", redo: bool = False
+    ) -> Future[Job]:
+        """Try units of a job again that failed, and what needs them; a job that has ended goes on.
 
-        units: names; all of them if none is named.
+        units: names. frames: a range, as of JobSpec; stills count from 1 in their order. All units
+        that failed if neither is given. redo: those that succeeded are made again too. The future raises
+        UserError: BadOutput if another job writes the same files, Conflict if there is nothing to try.
         """
-        return self._inbox.ask(partial(self._retry, job, tuple(units)))
+        return self._inbox.ask(partial(self._retry, job, tuple(units), frames, redo=redo))
 
     def job(self, job: str) -> Job:
         """Return a job in its current state. Raises UnknownName."""
@@ -175,6 +183,23 @@ class Controller:
             return coming
         lost = self._decisions.lost
         return replace(current, reason=lost[job]) if job in lost else current
+
+    def why(self, job: str) -> str:
+        """Return in words what a job waits for; empty if it waits for nothing. Raises UnknownName."""
+        current = self.job(job)
+        if current.state.is_final:
+            return ""
+        if self._decisions.are_pending and self._patience.trouble:
+            return f"the ledger {self._patience.trouble}; the farm tries again"
+        if current.state is JobState.PLANNING:
+            return current.reason or "its inputs are read to plan it"
+        if job in self._decisions:
+            return self.scheduler.waits_for(job)
+        return "another farm runs it, or has died and will be followed by the next one"
+
+    def waiting_for(self, job: str) -> list[str]:
+        """Return the jobs that are to start after a job."""
+        return self._submissions.waiting_for(job)
 
     def _state_of(self, job: str) -> JobState | None:
         with suppress(UnknownName):
@@ -332,32 +357,56 @@ class Controller:
         self._decisions.start(job, units)
         return self.job(job.id)
 
-    def _change(self, job: str, event: WantedChanged | PriorityChanged | RetryWanted) -> Job:
+    def _change(self, job: str, event: WantedChanged | PriorityChanged) -> Job:
         """Let an event change a job, unless it has ended. Raises UnknownName."""
         current = self.job(job)
         if current.state.is_final:
             return current
         if job in self._submissions:
-            if isinstance(event, RetryWanted):
-                return current
             return self._submissions.change(job, event)
-        if job not in self._decisions:
-            raise UserError(f"job {job} belongs to another farm; ask that one")
+        self._check_ours(job)
         self._decisions.handle(event)
         return self.job(job)
+
+    def _check_ours(self, job: str) -> None:
+        if job not in self._decisions:
+            raise UserError(f"job {job} belongs to another farm; ask that one")
 
     def _prioritise(self, job: str, priority: int) -> Job:
         if not 0 <= priority <= MOST_URGENT:
             raise BadParameter("priority", f"{priority} is not in 0 to {MOST_URGENT}")
         return self._change(job, PriorityChanged(job, priority))
 
-    def _retry(self, job: str, units: tuple[str, ...]) -> Job:
-        current = self._change(job, RetryWanted(job, units))
+    def _retry(self, job: str, units: tuple[str, ...], frames: str, *, redo: bool) -> Job:
+        current = self.job(job)
+        if job in self._submissions:
+            return current
         if current.state.is_final:
-            raise UserError(
-                f"job {job} has ended; submit it again with --resume to retry what failed"
-            )
-        return current
+            ended = tuple(record.restored for record in self._ledger.units(job))
+            known = [(restored.unit, restored.state) for restored in ended]
+            names = chosen_units(job, known, units, frames, redo=redo)
+            return self._reopen(current, ended, RetryWanted(job, names, redo))
+        self._check_ours(job)
+        known = self.scheduler.units(job)
+        names = chosen_units(job, known, units, frames, redo=redo)
+        self._decisions.handle(RetryWanted(job, names, redo, gone(known)))
+        return self.job(job)
+
+    def _reopen(self, job: Job, units: tuple[RestoredUnit, ...], wish: RetryWanted) -> Job:
+        """Own a job that has ended, claim its outputs again, and let units of it be tried again."""
+        if job.id in self._decisions.lost:
+            raise Conflict(f"job {job.id}: {self._decisions.lost[job.id]}; ask that farm")
+        try:
+            self._claim(job.id, [restored.unit for restored in units])
+            self._ledger.reopen(job.id, self._clock.time())
+            working = WorkingFiles(units)
+            wish = replace(wish, gone=gone([(each.unit, each.state) for each in units]))
+        except BaseException:
+            self._claims.release(job.id)
+            raise
+        self._jobs.append(job.id)
+        self._decisions.reopen(JobReopened(job, units, wish), working)
+        return self.job(job.id)
 
     # The loop
 

@@ -18,6 +18,7 @@ from farm.model.events import (
     Event,
     Instruction,
     JobChanged,
+    JobReopened,
     JobSubmitted,
     KillWorker,
     News,
@@ -78,6 +79,11 @@ class Decisions:
         """Let a job run that this farm owns."""
         self._working[job.id] = WorkingFiles(units)
         self.handle(JobSubmitted(job, units))
+
+    def reopen(self, reopened: JobReopened, working: WorkingFiles) -> None:
+        """Let units of a job that has ended be tried again. working: its working files."""
+        self._working[reopened.job.id] = working
+        self.handle(reopened)
 
     def handle(self, *events: Event) -> None:
         """Let the scheduler decide about all events, then store, act and announce once."""

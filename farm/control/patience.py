@@ -20,6 +20,12 @@ class Patience:
         self._trouble: LedgerUnavailable | None = None
         self._pause = FIRST_PAUSE
 
+    @property
+    def trouble(self) -> str:
+        """Why the ledger could not be written when it was tried last; empty if it could."""
+        trouble = self._trouble
+        return trouble.reason if trouble else ""
+
     def attempt(self, write: Callable[[], None]) -> bool:
         """Write; return False if the ledger cannot be written at present."""
         try:

@@ -82,6 +82,10 @@ class Submissions:
         coming = self._coming.get(name)
         return coming.job if coming else None
 
+    def waiting_for(self, name: str) -> list[str]:
+        """Return the jobs that wait for a job to complete, for any thread."""
+        return [later.job.id for later in list(self._later) if name in later.job.spec.after]
+
     def enter(self, job: Job, *, resume: bool, is_kept: bool = True) -> None:
         """Let a stored job be planned as soon as those that it names have completed.
 

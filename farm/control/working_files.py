@@ -1,11 +1,14 @@
 """Removes the working files of a job as soon as no unit needs them."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from farm.model.events import UnitChanged
 from farm.model.history import RestoredUnit
 from farm.model.unit import Unit, UnitState
 from farm.storage import parent, remove_files, remove_folder
+
+_AGAIN: Final = (UnitState.READY, UnitState.BLOCKED)
 
 
 class WorkingFiles:
@@ -31,10 +34,19 @@ class WorkingFiles:
     def on_change(self, change: UnitChanged) -> None:
         """Handle a unit's change after it has been stored."""
         self._end(change.unit, change.state)
-        if not change.state.is_final:
-            self._failed.discard(change.unit.name)  # it is tried again
+        if change.state in _AGAIN:
+            self._begin_again(change.unit)
         if change.state is UnitState.SUCCEEDED and change.unit.name not in self._waiting:
             self._remove_folders()
+
+    def _begin_again(self, unit: Unit) -> None:
+        """Let a unit wait for those that it needs, also if it had ended."""
+        self._failed.discard(unit.name)
+        for name in unit.needs:
+            self._needed += not self._waiting[name]
+            self._waiting[name].add(unit.name)
+        if unit.is_working:
+            self._folders.add(parent(unit.target))
 
     def _end(self, unit: Unit, state: UnitState) -> None:
         if not state.is_final:

@@ -1,13 +1,11 @@
-"""Check and post-process a rendered picture; name the device and the torch version."""
+"""Check a rendered picture; name the device and the torch version."""
 
 import re
 
 import torch
 from torch import Tensor
 
-from farm.engine.pyramid import resize
 from farm.errors import PluginError
-from farm.model.specs import Previous
 
 
 def check_rendered(task: str, rendered: object) -> Tensor:
@@ -31,16 +29,6 @@ def check_rendered(task: str, rendered: object) -> Tensor:
             task, f"rendered NaN or infinity in {broken} of {rendered.numel()} values"
         )
     return rendered
-
-
-def mix_in(previous: Previous, rendered: Tensor, fraction: float) -> Tensor:
-    """Blend a fraction (0..1) of the previous frame into the rendered picture, where trusted.
-
-    The previous frame and its trust are resized to the rendered picture.
-    """
-    height, width = rendered.shape[2:]
-    trust = fraction * resize(previous.trust, height, width)
-    return rendered.lerp(resize(previous.image, height, width), trust)
 
 
 def device_kind(device: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import Cancelled, FarmBug, UserError
 from farm.execution.failures import output_errors, storage_errors
+from farm.execution.frame_source import FrameSource
 from farm.execution.provenance import film_provenance
 from farm.execution.runner import IsCancelled, ReportProgress
 from farm.execution.timing import timed
@@ -26,6 +27,7 @@ class Finisher:
 
     def __init__(self) -> None:
         self._digests = FileDigests()
+        self._source = FrameSource()
 
     def run(
         self,
@@ -45,9 +47,9 @@ class Finisher:
             source_sha256 = _film_digest(order, files)
             match order.unit.work:
                 case Blend() as work:
-                    target_sha256, pixels = _blend(order, work)
+                    target_sha256, pixels = self._blend(order, work, files)
                 case Encode() as work:
-                    target_sha256, pixels = _encode(order, work, report, is_cancelled)
+                    target_sha256, pixels = self._encode(order, work, files, report, is_cancelled)
                 case Join() as work:
                     target_sha256, pixels = _join(order, work, files, report, is_cancelled), 0
                 case _:
@@ -63,7 +65,64 @@ class Finisher:
         )
 
     def close(self) -> None:
-        """Do nothing: no file stays open."""
+        """Close open films."""
+        self._source.close()
+
+    def _blend(self, order: Order, work: Blend, files: KnownFiles) -> tuple[str, int]:
+        """Write the picture, and return its SHA-256 and its pixels."""
+        from farm.media import read_record, write_still
+
+        picture = _without_missing(work.picture, order.missing)
+        if picture is None:
+            raise UserError("the frame was not rendered")
+        record = read_record(picture.files[0][1]) or {}
+        frame = replace(self._cross_fade(picture, files), depth=work.depth)
+        return write_still(order.unit.target, frame, record), _pixels(frame)
+
+    def _encode(
+        self,
+        order: Order,
+        work: Encode,
+        files: KnownFiles,
+        report: ReportProgress,
+        is_cancelled: IsCancelled,
+    ) -> tuple[str, int]:
+        """Write the part, and return its SHA-256 and the pixels of all its frames."""
+        from farm.media import read_record
+        from farm.media.film import encode_part
+
+        pictures, pixels = _fill_gaps(work.pictures, order.missing), 0
+
+        def frames() -> "Iterator[tuple[int, int, Frame]]":
+            nonlocal pixels
+            for done, (planned, picture) in enumerate(zip(work.pictures, pictures, strict=True)):
+                if is_cancelled():
+                    raise Cancelled
+                report(done / len(pictures), "encoding", 0)
+                frame = self._cross_fade(picture, files)
+                pixels += _pixels(frame)
+                yield planned.time, planned.duration, frame
+
+        record = read_record(pictures[0].files[0][1]) or {}
+        sha256 = encode_part(order.unit.target, work.form, frames(), record)
+        return sha256, pixels
+
+    def _cross_fade(self, picture: Picture, files: KnownFiles) -> "Frame":
+        """Return the frame of a picture, cross-faded if the picture has two files."""
+        from farm.media import read_still
+
+        first, *others = (read_still(path) for _, path in picture.files)
+        if not others:
+            return first
+        from farm.media.strength import cross_fade
+
+        source, _ = self._source.read(picture.source, picture.moment, files)
+        pixels = cross_fade(first.pixels, others[0].pixels, picture.share, source.pixels)
+        return replace(first, pixels=pixels)
+
+
+def _pixels(frame: "Frame") -> int:
+    return int(frame.pixels.shape[0] * frame.pixels.shape[1])
 
 
 def _film_digest(order: Order, files: KnownFiles) -> str:
@@ -73,42 +132,6 @@ def _film_digest(order: Order, files: KnownFiles) -> str:
     """
     film = "" if isinstance(order.unit.work, Blend) else order.unit.source
     return files.digest(film) if film else ""
-
-
-def _blend(order: Order, work: Blend) -> tuple[str, int]:
-    """Write the picture, and return its SHA-256 and its pixels."""
-    from farm.media import read_record, write_still
-
-    picture = _without_missing(work.picture, order.missing)
-    if picture is None:
-        raise UserError("the frame was not rendered")
-    record = read_record(picture.files[0][1]) or {}
-    frame = replace(_cross_fade(picture), depth=work.depth)
-    return write_still(order.unit.target, frame, record), _pixels(frame)
-
-
-def _encode(
-    order: Order, work: Encode, report: ReportProgress, is_cancelled: IsCancelled
-) -> tuple[str, int]:
-    """Write the part, and return its SHA-256 and the pixels of all its frames."""
-    from farm.media import read_record
-    from farm.media.film import encode_part
-
-    pictures, pixels = _fill_gaps(work.pictures, order.missing), 0
-
-    def frames() -> "Iterator[tuple[int, int, Frame]]":
-        nonlocal pixels
-        for done, (planned, picture) in enumerate(zip(work.pictures, pictures, strict=True)):
-            if is_cancelled():
-                raise Cancelled
-            report(done / len(pictures), "encoding", 0)
-            frame = _cross_fade(picture)
-            pixels += _pixels(frame)
-            yield planned.time, planned.duration, frame
-
-    record = read_record(pictures[0].files[0][1]) or {}
-    sha256 = encode_part(order.unit.target, work.form, frames(), record)
-    return sha256, pixels
 
 
 def _join(
@@ -131,21 +154,6 @@ def _join(
         record,
         check=lambda: _film_digest(order, files),
     )
-
-
-def _pixels(frame: "Frame") -> int:
-    return int(frame.pixels.shape[0] * frame.pixels.shape[1])
-
-
-def _cross_fade(picture: Picture) -> "Frame":
-    """Return the frame of a picture, cross-faded if the picture has two files."""
-    from farm.media import read_still
-
-    first, *others = (read_still(path) for _, path in picture.files)
-    if not others:
-        return first
-    pixels = first.pixels + (others[0].pixels - first.pixels) * picture.share
-    return replace(first, pixels=pixels.astype(first.pixels.dtype))
 
 
 def _without_missing(picture: Picture, missing: tuple[str, ...]) -> Picture | None:

@@ -1,7 +1,7 @@
 """Carries out an order to render: reads the frame, calls the effect, checks and writes the result."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from farm.errors import BadInput, Cancelled, PluginError
 from farm.execution.contexts import ContextFactory
@@ -11,10 +11,11 @@ from farm.execution.provenance import named_params, provenance
 from farm.execution.runner import IsCancelled, ReportProgress
 from farm.execution.timing import timed
 from farm.host.task import Effect, Task
+from farm.model.job import Plan
 from farm.model.messages import Figures, Order
-from farm.model.size import sized
+from farm.model.picture_size import sized
 from farm.model.specs import Previous
-from farm.model.work import Before, Render
+from farm.model.work import Render
 from farm.storage import KnownFiles, size_of
 
 if TYPE_CHECKING:
@@ -22,10 +23,8 @@ if TYPE_CHECKING:
 
     from farm.engine.context import FrameContext
     from farm.engine.world import World
+    from farm.execution.coherence import FrameBefore
     from farm.media import Frame
-
-_PREVIOUS_SHARE: Final = 0.7
-"""Share of the previous frame in a coherent film, for effects that do not continue it themselves."""
 
 
 class Renderer:
@@ -64,13 +63,14 @@ class Renderer:
             files = self._contexts.known_files(order.files)
             frame, digest = self._source.read(order.unit.source, work.moment, files)
             if not order.unit.needs or work.before:  # else it continues a frame that has its size
-                frame = _at_size(frame, order.plan.size)
-            previous = self._previous(order, work.before, frame, files) if work.before else None
+                frame = _at_size(frame, work, order.plan)
+            before = self._before(order, work, frame, files)
+        previous = before.previous(self._device, order.plan) if before else None
         context = self._make_context(
             order, work, previous, files, report=report, is_cancelled=is_cancelled, world=world
         )
         with timed(seconds, "compute"), plugin_errors(order.task, self._device):
-            rendered = self._render(order, task, frame, context)
+            rendered = self._render(order, task, frame, context, before)
             named = named_params(task, params, context)
         if is_cancelled():
             raise Cancelled
@@ -118,50 +118,44 @@ class Renderer:
             world=world,
         )
 
-    def _previous(
-        self, order: Order, before: Before, frame: "Frame", files: KnownFiles
-    ) -> Previous | None:
-        """Return the previous rendered frame, warped to match this one; None if it failed."""
-        if order.missing:
+    def _before(
+        self, order: Order, work: Render, frame: "Frame", files: KnownFiles
+    ) -> "FrameBefore | None":
+        """Return the frame that this one continues; None if there is none, or it failed."""
+        if work.before is None or order.missing:
             return None
-        from farm.engine.context import to_mask, to_tensor
+        from farm.execution.coherence import FrameBefore
         from farm.media import read_still
-        from farm.media.flow import motion, no_motion
 
-        last, _ = self._source.read(before.source, before.moment, files)
-        last = _at_size(last, order.plan.size)
-        rendered = read_still(before.target).pixels
-        is_warped = order.film.coherence == "flow"
-        flow = (
-            motion(last.pixels, frame.pixels) if is_warped else no_motion(*frame.pixels.shape[:2])
-        )
-        warped = flow.carry(rendered) if is_warped else rendered
-        tensors = (to_tensor(each, self._device, order.plan) for each in (rendered, last.pixels))
-        return Previous(
-            to_tensor(warped, self._device, order.plan),
-            to_mask(flow.trust, self._device, order.plan),
-            *tensors,
-        )
+        source, _ = self._source.read(work.before.source, work.before.moment, files)
+        source = _at_size(source, work, order.plan)
+        rendered = read_still(work.before.target).pixels
+        has_flow = order.film.coherence == "flow"
+        return FrameBefore(source.pixels, rendered, frame.pixels, has_flow=has_flow)
 
     def _render(
-        self, order: Order, effect: Effect, frame: "Frame", context: "FrameContext"
+        self,
+        order: Order,
+        effect: Effect,
+        frame: "Frame",
+        context: "FrameContext",
+        before: "FrameBefore | None",
     ) -> "Frame":
         from farm.engine.context import to_array, to_tensor
-        from farm.engine.rendered import check_rendered, mix_in
+        from farm.engine.rendered import check_rendered
 
         image = to_tensor(frame.pixels, self._device, order.plan)
-        rendered = check_rendered(order.task, effect.render(image, context))
-        is_blended = order.film.coherence == "flow" and not effect.continues_previous
-        if context.previous and is_blended:
-            rendered = mix_in(context.previous, rendered, _PREVIOUS_SHARE)
-        pixels = to_array(rendered)
+        pixels = to_array(check_rendered(order.task, effect.render(image, context)))
+        if before and order.film.coherence == "flow":
+            pixels = before.lead_to(pixels, effect)
         return replace(frame, pixels=pixels, alpha=_fit_alpha(frame.alpha, *pixels.shape[:2]))
 
 
-def _at_size(frame: "Frame", size: str | None) -> "Frame":
+def _at_size(frame: "Frame", work: Render, plan: Plan) -> "Frame":
     from farm.media.resample import resample
 
-    return resample(frame, *sized(size, *frame.pixels.shape[:2]))
+    height, width = frame.pixels.shape[:2]
+    return resample(frame, *(work.shape or sized(plan.size, height, width)))
 
 
 def _write(order: Order, frame: "Frame", record: dict[str, object]) -> str:

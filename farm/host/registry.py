@@ -192,11 +192,8 @@ class Registry:
         if plugin.state == "hidden":
             self._refused.append(plugin)
         elif plugin.name in self._plugins:
-            first = self._plugins[plugin.name].source
-            reason = (
-                f"{first} and {plugin.source} both provide a plugin {plugin.name!r}; remove one"
-            )
-            self._refused.append(replace(plugin, state="failed", reason=reason))
+            clash = _clash(self._plugins[plugin.name].source, plugin, "plugin", plugin.name)
+            self._refused.append(replace(plugin, state="failed", reason=clash.reason))
         elif plugin.name in blocked:
             self._plugins[plugin.name] = replace(
                 plugin, state="blocked", reason="listed in FARM_BLOCK_PLUGINS"
@@ -229,13 +226,20 @@ class Registry:
         for kind, name in names:
             owner = self._owners.get((kind, name))
             if owner is not None:
-                reason = f"{owner} and {plugin.source} both provide the {kind} {name!r}; remove one"
-                raise PluginError(plugin.name, reason)
+                raise _clash(owner, plugin, kind, name)
         self._owners.update(dict.fromkeys(names, plugin.source))
         self._tasks.update(offer.tasks)
         self._networks.update(offer.networks)
         self._executors.update(offer.executors)
         add_schemes(offer.storage)
+
+
+def _clash(first: str, plugin: Plugin, kind: str, name: str) -> PluginError:
+    """Return the error for a name that is in use. It is logged, since what has the name still works."""
+    reason = f"{first} and {plugin.source} both provide the {kind} {name!r}; remove one"
+    clash = PluginError(plugin.name, reason)
+    log.warning("not loaded: %s", clash)
+    return clash
 
 
 def _describe_misspelt(blocked: str, plugins: Iterable[str]) -> str:

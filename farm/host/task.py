@@ -126,6 +126,15 @@ class Effect(Task):
         """
         return False
 
+    @property
+    def keeps_strength(self) -> bool:
+        """Whether the effect changes every frame of a shot about equally, on average.
+
+        If so, and if it continues the previous frame, the farm scales what it has changed, coarse and fine
+        detail apart, to what it had changed there. Carrying changes from frame to frame would weaken them.
+        """
+        return False
+
     @abstractmethod
     def render(self, image: "Tensor", context: Context) -> "Tensor":
         """Return the rendered picture, without changing the image.

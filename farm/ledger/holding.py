@@ -6,7 +6,7 @@ an owner, or asks before it writes, locks the job's row first: of two farms, the
 first has done.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -116,6 +116,15 @@ def take(connection: Connection, farm: FarmProcess, job: str, now: float) -> Hel
     row = _unowned(connection, farm, job, now)
     if JobState(row.state).is_final:
         raise JobEnded(job, row.state)
+    return _own(connection, farm, job, row, now)
+
+
+def reopen(connection: Connection, farm: FarmProcess, job: str, now: float) -> HeldJob:
+    """Make a farm the owner of a job that has ended. Raises JobHeld if another one works on it."""
+    return _own(connection, farm, job, _unowned(connection, farm, job, now), now)
+
+
+def _own(connection: Connection, farm: FarmProcess, job: str, row: Any, now: float) -> HeldJob:
     enter(connection, farm, now)
     if row.owner != farm.id:
         _let_go(connection, job, _farm(connection, row.owner))
@@ -166,6 +175,17 @@ def is_living(row: Any, now: float) -> bool:
     if row is None or row.ended is not None or now - row.heartbeat >= SILENT_SECONDS:
         return False
     return not process_from(row).is_gone
+
+
+def abandoned(connection: Connection, names: Collection[str], now: float) -> set[str]:
+    """Return those of these jobs that have not ended though their farm is dead. now: Unix seconds."""
+    final = [state for state in JobState if state.is_final]
+    open_jobs = jobs.c.id.in_(list(names)), jobs.c.state.not_in(final)
+    owned = select(jobs.c.id, jobs.c.owner).where(*open_jobs)
+    rows = connection.execute(owned).all()
+    owners = select(farms).where(farms.c.id.in_({row.owner for row in rows}))
+    living = {row.id for row in connection.execute(owners) if is_living(row, now)}
+    return {row.id for row in rows if row.owner not in living}
 
 
 def process_from(row: Any) -> FarmProcess:

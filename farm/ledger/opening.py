@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,6 +58,17 @@ def open_engine(url: str) -> Engine:
     except (SQLAlchemyError, OSError, ImportError) as error:
         raise UserError(_refusal(url, first_line(error))) from error
     return engine
+
+
+def check_exists(url: str) -> None:
+    """Raise UserError if a database URL names a file that is not there."""
+    with suppress(SQLAlchemyError, ValueError):  # open_engine says what is wrong with it
+        parsed = make_url(url)
+        is_file = parsed.get_backend_name() == "sqlite" and parsed.database
+        if is_file and not Path(str(parsed.database)).exists():
+            raise UserError(
+                f"there is no ledger at {parsed.database}; the first job creates it, or set FARM_LEDGER"
+            )
 
 
 def reading(engine: Engine) -> Connection:

@@ -14,6 +14,7 @@ from farm.ledger import tables
 from farm.ledger.compiled import CompiledStatement
 from farm.ledger.held_job import HeldJob
 from farm.ledger.postgres import insert_columns
+from farm.ledger.stretches import Stretch, divided, write_stretch
 from farm.ledger.upsert import upsert
 from farm.model.events import JobChanged, UnitChanged
 from farm.model.history import RestoredUnit
@@ -140,8 +141,19 @@ def update_units(
     now: float,
 ) -> None:
     """Write the new states of units, and add the changes and any failures to their history."""
-    if not changes:
-        return
+    for some in divided(changes, held):
+        if isinstance(some, Stretch):
+            write_stretch(connection, some, storable(some.change.reason), now)
+        else:
+            _update_each(connection, some, held, now)
+
+
+def _update_each(
+    connection: Connection,
+    changes: Sequence[UnitChanged],
+    held: Mapping[str, HeldJob],
+    now: float,
+) -> None:
     latest: dict[tuple[str, int], dict[str, Any]] = {}
     for change in changes:
         key = change.unit.job, held[change.unit.job].numbers[change.unit.name]

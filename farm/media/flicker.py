@@ -1,7 +1,8 @@
-"""Measures how much a film flickers: what changes between frames beyond the motion in it."""
+"""Measures how much a film flickers, beyond the motion in it, and what it makes of its source."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Final
 
 import cv2
@@ -9,13 +10,13 @@ import numpy as np
 
 from farm.errors import BadInput
 from farm.media.film import FilmReader, read_film
-from farm.media.flow import motion
+from farm.media.flow import Pixels, motion
 from farm.media.frame_match import matching_frames
 from farm.media.shots import ShotFinder, cuts_among
 from farm.media.still_reader import read_still
 from farm.model.film import Film, Moment
 
-__all__ = ["PAIRS", "Flicker", "compare", "frames_of", "measure_flicker"]
+__all__ = ["PAIRS", "Flicker", "FrameFigures", "compare", "frames_of", "measure_flicker"]
 
 FrameLocation = tuple[str, Moment | None]
 """A film and a moment in it, or a still and None."""
@@ -28,15 +29,46 @@ _MIN_TRUST: Final = 0.9
 
 
 @dataclass(frozen=True)
-class Flicker:
-    """Mean absolute difference, 0..1, between each frame and the warped previous frame.
+class FrameFigures:
+    """What was measured of one frame, each 0..1.
 
-    Pixels that come into view are ignored. rendered, source: of each film. pairs: of frames compared.
+    number: in the source, from 1. flicker, source_flicker: mean absolute difference from the warped previous
+    frame, without the pixels that come into view. strength: mean absolute difference from the source.
+    detail: mean absolute difference from the same frame, blurred by a Gaussian of one pixel.
     """
 
-    rendered: float
-    source: float
-    pairs: int
+    number: int
+    flicker: float
+    source_flicker: float
+    strength: float
+    detail: float
+
+
+@dataclass(frozen=True)
+class Flicker:
+    """How much a film flickers, and what it makes of its source: the means of the compared frames, 0..1."""
+
+    frames: tuple[FrameFigures, ...]
+
+    @property
+    def rendered(self) -> float:
+        return fmean(frame.flicker for frame in self.frames)
+
+    @property
+    def source(self) -> float:
+        return fmean(frame.source_flicker for frame in self.frames)
+
+    @property
+    def strength(self) -> float:
+        return fmean(frame.strength for frame in self.frames)
+
+    @property
+    def detail(self) -> float:
+        return fmean(frame.detail for frame in self.frames)
+
+    @property
+    def pairs(self) -> int:
+        return len(self.frames)
 
 
 def frames_of(film: Film) -> list[FrameLocation]:
@@ -54,27 +86,32 @@ def measure_flicker(source: str, rendered: str) -> Flicker:
     chosen = matching_frames(source_film, rendered_film)
     frames = frames_of(source_film)
     cuts = cuts_among(shots.cuts, chosen)
-    return compare([frames[index] for index in chosen], frames_of(rendered_film), cuts)
+    numbers = [index + 1 for index in chosen]
+    return compare([frames[index] for index in chosen], frames_of(rendered_film), cuts, numbers)
 
 
 def compare(
-    source: Sequence[FrameLocation], rendered: Sequence[FrameLocation], cuts: Collection[int]
+    source: Sequence[FrameLocation],
+    rendered: Sequence[FrameLocation],
+    cuts: Collection[int],
+    numbers: Sequence[int] | None = None,
 ) -> Flicker:
     """Return the flicker of rendered frames, along the motion of the source frames.
 
-    source, rendered: one for one; sizes may differ. cuts: indices of the frames that start a shot. Raises BadInput.
+    source, rendered: one for one; sizes may differ. cuts: indices of the frames that start a shot. numbers: of
+    the frames, if they do not count from 1. Raises BadInput.
     """
     chosen = list(_pairs(len(source), cuts))
     if not chosen:
         raise BadInput(rendered[0][0], "no shot has two frames; there is nothing to compare")
-    reader, sums = FilmReader(), np.zeros(2)
-    for index in chosen:
-        sums += _compare_pair(
-            reader, source[index - 1 : index + 1], rendered[index - 1 : index + 1]
-        )
+    numbers = numbers or range(1, len(source) + 1)
+    reader = FilmReader()
+    figures = tuple(
+        _compare_pair(reader, numbers[at], source[at - 1 : at + 1], rendered[at - 1 : at + 1])
+        for at in chosen
+    )
     reader.close()
-    of_rendered, of_source = sums / len(chosen)
-    return Flicker(float(of_rendered), float(of_source), len(chosen))
+    return Flicker(figures)
 
 
 def _pairs(count: int, cuts: Collection[int]) -> Iterator[int]:
@@ -85,31 +122,51 @@ def _pairs(count: int, cuts: Collection[int]) -> Iterator[int]:
 
 
 def _compare_pair(
-    reader: FilmReader, source: Sequence[FrameLocation], rendered: Sequence[FrameLocation]
-) -> tuple[float, float]:
-    previous, current = (_read_small(reader, location) for location in source)
+    reader: FilmReader,
+    number: int,
+    source: Sequence[FrameLocation],
+    rendered: Sequence[FrameLocation],
+) -> FrameFigures:
+    previous, current = (_read(reader, location) for location in source)
+    before, after = (_read(reader, location) for location in rendered)
+    of_source, of_rendered = _flicker((previous, current), (before, after))
+    return FrameFigures(
+        number,
+        flicker=of_rendered,
+        source_flicker=of_source,
+        strength=_difference(after, _scaled(current, after.shape)),
+        detail=_difference(after, np.asarray(cv2.GaussianBlur(after, (0, 0), 1.0))),
+    )
+
+
+def _flicker(source: tuple[Pixels, Pixels], rendered: tuple[Pixels, Pixels]) -> tuple[float, float]:
+    """Return how much the source's second frame and the rendered one differ from the warped first ones."""
+    height, width = source[1].shape[:2]
+    scale = min(1.0, _MAX_HEIGHT / height)
+    shape = (round(height * scale), round(width * scale))
+    previous, current, before, after = (_scaled(frame, shape) for frame in (*source, *rendered))
     flow = motion(previous, current)
     trusted = flow.trust > _MIN_TRUST
     if not trusted.any():
         return 0.0, 0.0
-    size = current.shape[:2]
-    before, after = (_read_small(reader, location, size) for location in rendered)
     return (
-        float(np.abs(after - flow.carry(before))[trusted].mean()),
-        float(np.abs(current - flow.carry(previous))[trusted].mean()),
+        _difference(current[trusted], flow.carry(previous)[trusted]),
+        _difference(after[trusted], flow.carry(before)[trusted]),
     )
 
 
-def _read_small(
-    reader: FilmReader, location: FrameLocation, size: tuple[int, ...] | None = None
-) -> np.ndarray:
-    """Return a frame of the given height and width, or of at most 360 rows."""
+def _difference(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one - other).mean())
+
+
+def _read(reader: FilmReader, location: FrameLocation) -> Pixels:
     url, moment = location
-    pixels = (reader.read(url, moment) if moment else read_still(url)).pixels
-    height, width = pixels.shape[:2]
-    if size is None:
-        scale = min(1.0, _MAX_HEIGHT / height)
-        size = (round(height * scale), round(width * scale))
-    if size == (height, width):
-        return pixels
-    return np.asarray(cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA))
+    return (reader.read(url, moment) if moment else read_still(url)).pixels
+
+
+def _scaled(frame: Pixels, shape: tuple[int, ...]) -> Pixels:
+    """Return a frame of the given height and width."""
+    height, width = shape[:2]
+    if frame.shape[:2] == (height, width):
+        return frame
+    return np.asarray(cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA))

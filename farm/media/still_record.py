@@ -1,7 +1,7 @@
 """Stores a record inside a still, in the field its format has for text.
 
 PNG: an iTXt chunk named farm. JPEG: as many comments as the text needs. WebP, TIFF: the
-ImageDescription of EXIF. The text is ASCII of any length.
+ImageDescription of EXIF; GIF, which films are written in: a comment. The text is ASCII of any length.
 """
 
 import struct
@@ -63,4 +63,6 @@ def _read_text(image: Image.Image) -> str:
             if data.startswith(_COMMENT_PREFIX)
         ]
         return b"".join(pieces).decode("ascii", "replace")
+    if image.format == "GIF":  # of one frame; those with more are films
+        return bytes(image.info.get("comment", b"")).decode("ascii", "replace")
     return str(image.getexif().get(ExifTags.Base.ImageDescription, ""))

@@ -42,13 +42,25 @@ class PriorityChanged:
 
 @dataclass(frozen=True)
 class RetryWanted:
-    """The user wants quarantined units of a job that has not ended to be tried again.
+    """The user wants units of a job to be tried again, and whatever was made with or without them.
 
-    units: names; all of them if none is named.
+    units: names; all of them if none is named. Only those that failed are tried, unless is_redo. gone:
+    units that are done and whose working files have been removed.
     """
 
     job: str
     units: tuple[str, ...] = ()
+    is_redo: bool = False
+    gone: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class JobReopened:
+    """A job that has ended enters again, because units of it are to be tried again."""
+
+    job: Job
+    units: tuple[RestoredUnit, ...]
+    wish: RetryWanted
 
 
 @dataclass(frozen=True)
@@ -61,7 +73,8 @@ class Stopping:
     """The farm is stopping: running units are asked to stop, and no new ones start."""
 
 
-Event = JobSubmitted | WantedChanged | PriorityChanged | RetryWanted | Tick | Stopping | Message
+Wish = WantedChanged | PriorityChanged | RetryWanted
+Event = JobSubmitted | JobReopened | Wish | Tick | Stopping | Message
 
 
 @dataclass(frozen=True)

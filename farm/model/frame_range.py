@@ -29,6 +29,11 @@ class FrameRange:
             raise BadParameter("frames", reason)
         return cls(first, last, step)
 
+    def __contains__(self, number: int) -> bool:
+        """Return whether a frame, counted from 1, is among them."""
+        is_inside = number >= self.first and (self.last is None or number <= self.last)
+        return is_inside and (number - self.first) % self.step == 0
+
     def within(self, count: int) -> range:
         """Return the indices, from 0, of the frames in a film of count frames. Raises BadParameter."""
         chosen = range(self.first - 1, min(count, self.last or count), self.step)

@@ -20,13 +20,15 @@ class Previous:
 
     image: [1, 3, height, width], like the frame's own. trust: [1, 1, height, width] in 0..1; 0
     where the previous frame shows nothing of the current one. unwarped: image as it was rendered.
-    unwarped_source: what it was rendered from. Without optical flow, image is unwarped and trust is 1.
+    unwarped_source: what it was rendered from. source: that, warped as image is, so that image - source is what
+    the effect had changed. Without optical flow, nothing is warped and trust is 1.
     """
 
     image: "Tensor"
     trust: "Tensor"
     unwarped: "Tensor"
     unwarped_source: "Tensor"
+    source: "Tensor"
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ class Render:
     moment: the frame of the source film; None for a still. seed: tells the frame's seed from those of
     the others in its film; empty for the plan's own seed, as for stills. number: of the frame in its film, from 0. seconds: when
     the frame is shown. depth: bits per channel to write; None for the source's. before: the frame
-    this one continues; None starts afresh. refusal: why planning refused the source; the attempt
+    this one continues; None starts afresh. shape: height and width that the source is brought to; None
+    for what the plan's size says. refusal: why planning refused the source; the attempt
     fails with it.
     """
 
@@ -34,6 +35,7 @@ class Render:
     seconds: float = 0.0
     depth: int | None = None
     before: Before | None = None
+    shape: tuple[int, int] | None = None
     refusal: str = ""
     kind: Literal["render"] = "render"
 
@@ -43,13 +45,16 @@ class Picture:
     """One frame of a film to write, from one file or from two that are cross-faded.
 
     files: for each, the unit that writes it and its path. share: weight of the second file, 0..1.
-    time, duration: in the format's time base.
+    time, duration: in the format's time base. source, moment: what both files were rendered from, if
+    there are two.
     """
 
     files: tuple[tuple[str, str], ...]
     time: int
     duration: int
     share: float = 0.0
+    source: str = ""
+    moment: Moment | None = None
 
 
 @dataclass(frozen=True)

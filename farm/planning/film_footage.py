@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 
 from farm.errors import BadParameter
 from farm.media import check_side, is_sequence
@@ -9,7 +10,7 @@ from farm.model.events import Notice, ReadProgress
 from farm.model.film import Film, FilmFormat
 from farm.model.frame_range import chosen_frames
 from farm.model.job import JobSpec
-from farm.model.size import sized
+from farm.model.picture_size import sized
 from farm.planning.inputs import Source
 from farm.planning.outputs import is_film_target
 from farm.planning.plan import FilmFrame, FrameSequence
@@ -40,13 +41,21 @@ def read_film_footage(spec: JobSpec, source: Source, target: str, notify: Notify
     Raises BadInput if the film cannot be read, BadOutput if the target cannot be written in its
     format, BadParameter if it has none of the chosen frames, StorageFailed if the storage fails.
     """
-    from farm.media.film import read_film
+    from farm.media.film import keeps_pixel_shape, read_film
     from farm.media.shots import ShotFinder, cuts_among
 
     shots = ShotFinder()
     film = read_film(source.url, lambda done: notify(ReadProgress(source.url, done)), shots.add)
+    film = replace(film, cuts=shots.cuts)
+    is_squared = film.aspect != 1 and not keeps_pixel_shape(target)
+    if is_squared:
+        shown = f"{round(film.width * film.aspect)}x{film.height}"
+        notify(
+            Notice(source.url, f"its pixels are not square; it is rendered as it is shown, {shown}")
+        )
+        film = replace(film, width=round(film.width * film.aspect), aspect=Fraction(1))
     height, width = sized(spec.plan.size, film.height, film.width)
-    film = replace(film, cuts=shots.cuts, height=height, width=width)
+    film = replace(film, height=height, width=width)
     form = _form(spec, film, target)
     chosen = chosen_frames(spec.frames, len(film.times))
     for note in _notes(spec, film, target, form):
@@ -62,6 +71,7 @@ def read_film_footage(spec: JobSpec, source: Source, target: str, notify: Notify
         cuts_among(film.cuts, chosen),
         origin=source.url,
         span=None if is_whole else _span(film, chosen),
+        shape=(height, width) if is_squared else None,
     )
 
 

@@ -1,7 +1,7 @@
 """Divides a job into units. Pure: the units never depend on who runs them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from farm.media.sequence import NumberedPath
@@ -44,7 +44,8 @@ class FrameSequence:
     target: path of the film, or a pattern for each number if form is None. folder: for working
     pictures. cuts: indices in frames where a shot starts. origin: the film whose sound and title
     are copied. span: start and end in seconds of the origin; None for all of it. is_endless: each
-    frame is rendered from the previous rendered frame, the first from its source.
+    frame is rendered from the previous rendered frame, the first from its source. shape: height and
+    width that the sources are brought to, if the plan's size does not say it.
     """
 
     name: str
@@ -56,6 +57,7 @@ class FrameSequence:
     origin: str = ""
     span: tuple[float, float] | None = None
     is_endless: bool = False
+    shape: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,14 @@ def _separate_frames(
     is_working: bool = False,
 ) -> Iterator[Unit]:
     for frame in sequence.frames:
-        work = Render(frame.moment, str(frame.number), frame.number - 1, frame.seconds, depth=depth)
+        work = Render(
+            frame.moment,
+            str(frame.number),
+            frame.number - 1,
+            frame.seconds,
+            depth=depth,
+            shape=sequence.shape,
+        )
         name = f"{sequence.name}/{frame.number:06d}"
         yield Unit(job, name, frame.source, target(frame), work=work, is_working=is_working)
 
@@ -186,6 +195,7 @@ def _coherent_frame(
         seconds=frame.seconds,
         depth=16,
         before=Before(last.source, last.moment, previous.target) if previous else None,
+        shape=sequence.shape,
     )
     return Unit(
         job,
@@ -216,8 +226,11 @@ def _pictures(sequence: FrameSequence, units: Iterable[Unit]) -> list[Picture]:
     for frame in sequence.frames:
         files = tuple(rendered[frame.number - 1])
         fading = fading + 1 if len(files) == 2 else 0
-        share = fading / (OVERLAP + 1)
-        pictures.append(Picture(files, frame.time, frame.duration, share))
+        picture = Picture(files, frame.time, frame.duration)
+        if fading:
+            share = fading / (OVERLAP + 1)
+            picture = replace(picture, share=share, source=frame.source, moment=frame.moment)
+        pictures.append(picture)
     return pictures
 
 

@@ -53,6 +53,13 @@ class Census:
             if entry.state is S.READY:
                 self._queue(task).count += 1
 
+    def remove_job(self, state: JobState, entries: Iterable[UnitEntry]) -> None:
+        """Count a job that has ended, and its units, no longer."""
+        self.jobs[state] -= 1
+        for entry in entries:
+            self.units[entry.state] -= 1
+            self.frames -= entry.renders
+
     def change_job(self, before: JobState, state: JobState) -> None:
         self.jobs[before] -= 1
         self.jobs[state] += 1

@@ -1,6 +1,6 @@
 """Which units of a job wait for which."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from farm.errors import FarmBug
 from farm.model.unit import UnitState
@@ -18,7 +18,7 @@ class Dependants:
         self._waiting: dict[str, list[UnitEntry]] = {}
         self._missing: set[str] = set()
         for entry in entries:
-            if entry.unit.needs and not entry.state.is_done:
+            if entry.unit.needs:
                 self._link(entry)
 
     def _link(self, entry: UnitEntry) -> None:
@@ -40,9 +40,13 @@ class Dependants:
 
     def after(self, ended: UnitEntry) -> Iterator[UnitEntry]:
         """Return the units that need one that has ended, and note if it failed."""
+        self.note_end(ended)
+        return self.of(ended)
+
+    def note_end(self, ended: UnitEntry) -> None:
+        """Note whether a unit that has ended failed."""
         if not ended.state.is_done:
             self._missing.add(ended.unit.name)
-        return self.of(ended)
 
     def of(self, entry: UnitEntry) -> Iterator[UnitEntry]:
         return iter(self._waiting.get(entry.unit.name, ()))
@@ -61,6 +65,12 @@ class Dependants:
         """Return how many of the units that this one needs have not ended."""
         return sum(not self._by_name[name].state.is_final for name in set(entry.unit.needs))
 
-    def may_be_done(self, entry: UnitEntry) -> bool:
-        """Return whether no unit that this one needs has failed, or it tolerates that."""
-        return entry.unit.is_tolerant or not self.missing_needs(entry)
+    def waits_for(self, entry: UnitEntry, again: Collection[str]) -> bool:
+        """Return whether a unit needs one that has not ended, or one of these, which are tried again."""
+        return any(
+            name in again or not self._by_name[name].state.is_final for name in entry.unit.needs
+        )
+
+    def may_be_done(self, entry: UnitEntry, again: Collection[str]) -> bool:
+        """Return whether a unit tolerates failures, or all that it needs and that failed is tried again."""
+        return entry.unit.is_tolerant or set(self.missing_needs(entry)) <= set(again)

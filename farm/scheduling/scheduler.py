@@ -12,8 +12,8 @@ A unit that is blocked, ready or waiting for its retry is cancelled when the use
 when the job fails, or when a unit that it needs failed. Finished units of a resumed job start as
 ``skipped``. A ready unit is quarantined if too many farms have died while they ran it.
 
-A user may want units tried again that are quarantined: they are ready then, and the units that were
-cancelled because of them are blocked.
+A user may want units tried again that have ended: they are ready then, and the units that need them
+are blocked. So a job that has ended may enter once more.
 
 A worker, or several that share it, holds a unit under a lease. Each lease has a token that every report
 must name; a report with another token, or of another worker than the first, is stale and is dropped.
@@ -25,6 +25,7 @@ the cost of an event does not grow with their number.
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from farm.errors import FarmBug, UnknownName
 from farm.model.events import (
@@ -32,6 +33,7 @@ from farm.model.events import (
     Event,
     Instruction,
     JobChanged,
+    JobReopened,
     JobSubmitted,
     PriorityChanged,
     Progressed,
@@ -42,6 +44,7 @@ from farm.model.events import (
     WantedChanged,
     WorkerChanged,
 )
+from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobSpec, JobState, Wanted
 from farm.model.messages import (
     Hold,
@@ -59,7 +62,7 @@ from farm.model.messages import (
     WorkerLost,
     WorkerRefused,
 )
-from farm.model.unit import HELD, UnitState
+from farm.model.unit import HELD, Unit, UnitState
 from farm.scheduling.attempts import Attempts
 from farm.scheduling.jobs import ScheduledJob
 from farm.scheduling.policy import Policy
@@ -67,6 +70,7 @@ from farm.scheduling.retries import retry
 from farm.scheduling.roster import Roster
 from farm.scheduling.state import SchedulerState
 from farm.scheduling.units import UnitEntry
+from farm.scheduling.waiting import waits_for
 from farm.scheduling.workers import Lease, Worker
 
 S = UnitState
@@ -108,6 +112,15 @@ class Scheduler:
         if ended is None:
             raise UnknownName("job", job, (*self._state.jobs, *self._state.ended))
         return ended
+
+    def units(self, job: str) -> list[tuple[Unit, UnitState]]:
+        """Return the units of a job that has not ended, with their states. For the loop's thread."""
+        return [(entry.unit, entry.state) for entry in self._state.jobs[job].entries]
+
+    def waits_for(self, job: str) -> str:
+        """Return why no worker holds a unit of a job, in words; empty if one does, or it has ended."""
+        scheduled = self._state.jobs.get(job)
+        return waits_for(self._state, scheduled, self._now) if scheduled else ""
 
     def busy_workers(self) -> list[str]:
         """Return the workers that hold a unit, alone or with others."""
@@ -180,6 +193,8 @@ class Scheduler:
                 self._report(event, now)
             case JobSubmitted():
                 self._submit(event, now)
+            case JobReopened():
+                self._reopen(event, now)
             case WantedChanged():
                 self._want(event, now)
             case PriorityChanged() | RetryWanted():
@@ -208,18 +223,9 @@ class Scheduler:
 
     def _submit(self, event: JobSubmitted, now: float) -> None:
         name = event.job.id
-        if name in self._state.jobs or name in self._state.ended:
+        if name in self._state.ended:
             raise FarmBug(f"job {name} was submitted twice")
-        job = ScheduledJob(
-            event.job,
-            event.units,
-            now,
-            self._state.emit,
-            census=self._state.census,
-            owner=self._state.owners.join(event.job.spec.owner),
-        )
-        self._state.jobs[name] = job
-        self._state.devices.add(job)
+        job = self._enter(event.job, event.units, now)
         self._state.emit(JobChanged(event.job))
         _set_suspects_apart(job.entries, self._policy)
         for restored, entry in zip(event.units, job.entries, strict=True):
@@ -231,6 +237,28 @@ class Scheduler:
         self._state.emit_device_notices(job)
         if event.job.wanted is Wanted.CANCEL:
             self._state.cancel(job, now, "cancelled", by="user")
+        self._state.settle(job)
+
+    def _enter(self, job: Job, units: Sequence[RestoredUnit], now: float) -> ScheduledJob:
+        if job.id in self._state.jobs:
+            raise FarmBug(f"job {job.id} was submitted twice")
+        owner = self._state.owners.join(job.spec.owner)
+        entered = ScheduledJob(
+            job, units, now, self._state.emit, census=self._state.census, owner=owner
+        )
+        self._state.jobs[job.id] = entered
+        self._state.devices.add(entered)
+        return entered
+
+    def _reopen(self, event: JobReopened, now: float) -> None:
+        queued = replace(event.job, state=JobState.QUEUED, wanted=Wanted.RUN, reason="", since=now)
+        job = self._enter(queued, event.units, now)
+        self._state.emit(JobChanged(queued))
+        if self._state.ended.pop(event.job.id, None):
+            self._state.census.remove_job(event.job.state, job.entries)
+        for entry in job.entries:
+            job.dependants.note_end(entry)
+        retry(job, event.wish, now)
         self._state.settle(job)
 
     def _want(self, event: WantedChanged, now: float) -> None:
@@ -254,8 +282,8 @@ class Scheduler:
         match event:
             case PriorityChanged(_, priority):
                 job.prioritise(priority)
-            case RetryWanted(_, units) if not job.is_ending:
-                retry(job, units, now)
+            case RetryWanted() if not job.is_ending:
+                retry(job, event, now)
         self._state.settle(job)
 
     def _stop(self, now: float) -> None:

@@ -28,6 +28,11 @@ class UnitQueues:
         """Add a unit that is ready again at a time, in Unix seconds."""
         heappush(self._waiting, (due, entry.number))
 
+    def next_due(self) -> float | None:
+        """Return when the next unit is ready again, for any thread."""
+        waiting = self._waiting
+        return min((due for due, _ in list(waiting)), default=None) if waiting else None
+
     def due(self, now: float) -> Iterator[UnitEntry]:
         """Remove and yield the units whose time has come."""
         while self._waiting and self._waiting[0][0] <= now:

@@ -23,8 +23,11 @@ TRANSITIONS = frozenset(
         (S.RETRY_WAIT, S.READY),
         (S.RETRY_WAIT, S.CANCELLED),
         (S.RETRY_WAIT, S.BLOCKED),
-        (S.QUARANTINED, S.READY),
-        (S.CANCELLED, S.BLOCKED),
+        *(
+            (end, again)
+            for end in (S.SUCCEEDED, S.SKIPPED, S.QUARANTINED, S.CANCELLED)
+            for again in (S.READY, S.BLOCKED)
+        ),
         *(
             (held, end)
             for held in HELD
@@ -32,8 +35,8 @@ TRANSITIONS = frozenset(
         ),
     }
 )
-"""Every change of state that is allowed. Those to blocked, and from quarantined, are made when a user
-wants failed units to be tried again."""
+"""Every change of state that is allowed. Those to blocked, and from the states in which a unit has
+ended, are made when a user wants units to be tried again."""
 
 
 _IN_USE = (S.READY, *HELD)

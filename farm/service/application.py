@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from farm.errors import FarmError
@@ -51,7 +52,7 @@ def make_application(desk: Desk, rules: Rules, metrics: CollectorRegistry) -> Gu
     app.state.metrics = metrics
     app.include_router(routes.router)
     app.include_router(file_routes.router)
-    app.mount("/", StaticFiles(directory=WEB, html=True), name="web")
+    app.mount("/", GZipMiddleware(StaticFiles(directory=WEB, html=True)), name="web")
     app.add_exception_handler(FarmError, _on_farm_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)

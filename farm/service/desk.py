@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from farm import storage
 from farm.app import Farm
-from farm.errors import Busy, Conflict, LedgerUnavailable, NotFound
+from farm.errors import Busy, Conflict, LedgerUnavailable, NotFound, UserError
 from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.model.history import UnitRecord
@@ -58,7 +58,7 @@ class Desk:
         self.registry, self.ledger, self.board, self.roots = registry, farm.ledger, board, roots
         self._controller = farm.controller
         self.pictures, self.uploads = Pictures(), Uploads(folder / "uploads")
-        self.previews = Previews(folder / "previews", registry)
+        self.previews = Previews(folder / "previews", registry, farm.ledger)
         self.feed = Feed(self._stored_events, farm.ledger.last_event, self._shown_job)
         self._zips = BoundedSemaphore(ZIPS)
         self.is_stopping = False
@@ -179,8 +179,10 @@ class Desk:
         )
 
     def job(self, job: str) -> wire.JobView:
-        """Return a job. Raises NotFound."""
-        return self._view(self.stored(job))
+        """Return a job, with what it waits for as the reason. Raises NotFound."""
+        current = self.stored(job)
+        view = self._view(current)
+        return view.model_copy(update={"reason": self._waiting(current) or view.reason})
 
     def change(self, job: str, changes: wire.Changes) -> wire.JobView:
         """Change what is wanted of a job, or its priority. Raises NotFound, Conflict."""
@@ -228,27 +230,30 @@ class Desk:
         )
 
     def retry(self, job: str, retry: wire.Retry) -> wire.JobView:
-        """Let failed units of a job be tried again. Raises NotFound, Conflict."""
+        """Let units of a job be tried again, also if it has ended. Raises NotFound, UserError."""
         current = self.stored(job)
-        if retry.redo or retry.frames:
-            raise Conflict("a range of frames cannot be rendered again yet")
-        if current.state.is_final:
-            raise Conflict(f"job {job} has ended: it is {current.state}; submit it with resume")
-        return self._view(self._answer(self._controller.retry(job, retry.units or ())))
+        asked = self._controller.retry(
+            current.id, retry.units or (), frames=retry.frames or "", redo=retry.redo
+        )
+        return self._view(self._answer(asked))
 
     def forget(self, job: str) -> None:
         """Forget a job that has ended; its files stay. Raises NotFound, Conflict."""
         current = self.stored(job)
         if not current.state.is_final:
             raise Conflict(f"job {job} is {current.state}; cancel it first")
+        if waiting := self._controller.waiting_for(job):
+            raise Conflict(f"job {waiting[0]} waits for job {job}; cancel that one first")
         self.ledger.forget_job(job)
 
     def why(self, job: str) -> wire.Why:
         """Return what a job waits for. Raises NotFound."""
-        current = self.stored(job)
-        waiting = "" if current.state.is_final else self.roots.hidden(current.reason)
+        waiting = self._waiting(self.stored(job))
         counts = self.ledger.counts(job)
         return wire.Why(waiting=waiting, units={str(s): n for s, n in counts.items()})
+
+    def _waiting(self, job: Job) -> str:
+        return self.roots.hidden(self._controller.why(job.id))
 
     def stored(self, job: str) -> Job:
         """Return a job as it is now. Raises NotFound."""
@@ -329,8 +334,13 @@ class Desk:
         output = f"{self.roots.names[0]}/preview.png"
         asked = request.model_copy(update={"output": output, "inputs": request.inputs[:1]})
         spec = spec_of(asked, self.registry, self.roots, holder)
-        spec, token = self.previews.prepare(spec)
-        return self._view(self._submitted(self._controller.submit(spec, token=token)))
+        spec, token = self.previews.prepare(spec, holder)
+        try:
+            job = self._submitted(self._controller.submit(spec, token=token))
+        except UserError:
+            self.previews.discard(token, spec.task)
+            raise
+        return self._view(job)
 
     # Events
 

@@ -95,7 +95,7 @@ class Service:
             thread.start()
 
     def _forget(self) -> None:
-        self._desk.previews.forget(self._ledger)
+        self._desk.previews.forget()
         self._ledger.forget(time.time() - self._keep)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from farm.media import Frame
 
-__all__ = ["MAX_PIXELS", "SIDES", "Pictures", "Thumbnail", "shrunk"]
+__all__ = ["MAX_PIXELS", "SIDES", "Pictures", "Thumbnail", "read_picture", "shrunk"]
 
 SIDES: Final = (200, 600, 1200)
 """Longest sides in pixels."""
@@ -59,7 +59,7 @@ class Pictures:
                 self._kept.move_to_end(key)
                 return self._kept[key]
         with self._turn():
-            jpeg = _jpeg(_read(location, moment), side)
+            jpeg = _jpeg(read_picture(location, moment), side)
         made = Thumbnail(jpeg, hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:32])
         self._keep(key, made)
         return made
@@ -93,7 +93,8 @@ def _version(location: str) -> str:
     return str(look)
 
 
-def _read(location: str, moment: Moment | None) -> "Frame":
+def read_picture(location: str, moment: Moment | None = None) -> "Frame":
+    """Return a still, or a frame of a film. Raises BadInput."""
     if moment is None:
         return read_still(location, max_pixels=MAX_PIXELS)
     from farm.media.film import FilmReader

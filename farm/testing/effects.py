@@ -101,7 +101,7 @@ class _Checked:
     def check_film(self, image: "Tensor") -> None:
         """Render two frames of a film, the second with all that a coherent one is given."""
         first = self.render(image.clone(), self.context())
-        previous = Previous(first, image.new_ones(1, 1, *image.shape[2:]), first, image)
+        previous = Previous(first, image.new_ones(1, 1, *image.shape[2:]), first, image, image)
         context = self.context(8, number=1, previous=previous)
         second = self.render(image.flip(3).clone(), context)
         assert second.shape == first.shape, (

@@ -16,6 +16,7 @@ from farm.engine import pyramid
 from farm.engine.masks import fit_mask, read_mask
 from farm.engine.networks import Extractor, Network
 from farm.engine.objectives import Objective
+from farm_dream.continuing import carried, missing_steps
 from farm_dream.objective import build_objective
 from farm_dream.params import DreamParams
 
@@ -36,15 +37,20 @@ def ascend(
     ascent = _Ascent(params, network, objective, context)
     original = ascent.start(image)
     mask = mask_of(params, image, context)
+    iterations = params.iterations
+    if context.previous:
+        original = carried(original, params, context.previous)
+        iterations, factor = missing_steps(params, context.previous, context)
+        mask = factor if mask is None else mask * factor
     sizes = _sizes(image, params, network, objective)
     detail = torch.zeros_like(original[..., :1, :1])
     for number, size in enumerate(sizes):
         base = pyramid.resize(original, *size)
         octave = base + pyramid.resize(detail, *size)
         octave_mask = None if mask is None else pyramid.resize(mask, *size)
-        for step in range(params.iterations):
+        for step in range(iterations):
             octave = ascent.step(octave, octave_mask)
-            done = (number + (step + 1) / params.iterations) / len(sizes)
+            done = (number + (step + 1) / iterations) / len(sizes)
             context.progress(done, f"octave {number + 1}/{len(sizes)}")
         detail = octave - base
     return octave

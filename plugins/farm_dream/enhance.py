@@ -16,6 +16,7 @@ from farm import Context
 from farm.engine import objectives, pyramid
 from farm.engine.networks import Network
 from farm_dream.ascent import fitting_sizes, mask_of
+from farm_dream.continuing import carried, missing_steps
 from farm_dream.params import DreamParams
 
 HISTORY: Final = 10
@@ -36,10 +37,12 @@ def enhance(image: Tensor, params: DreamParams, context: Context) -> Tensor:
     """Return the picture after octaves * iterations solver steps at each size."""
     network = context.network(params.network, params.weights)
     sizes = _sizes(image, params, network)
+    steps, detail = params.octaves * params.iterations, torch.zeros_like(image[..., :1, :1])
     if context.previous:
         sizes = sizes[-1:]
+        steps = params.octaves * missing_steps(params, context.previous, context)[0]
+        detail = carried(image, params, context.previous) - image
     mask = mask_of(params, image, context)
-    detail = torch.zeros_like(image[..., :1, :1])
     for number, size in enumerate(sizes):
         base = pyramid.resize(image, *size)
 
@@ -49,7 +52,7 @@ def enhance(image: Tensor, params: DreamParams, context: Context) -> Tensor:
 
         loss = _loss(base, params, network, context)
         start = base + pyramid.resize(detail, *size)
-        enhanced = _solve(start, loss, params.octaves * params.iterations, progress)
+        enhanced = _solve(start, loss, steps, progress)
         detail = enhanced - base
     if mask is not None:
         enhanced = image.lerp(enhanced, mask)

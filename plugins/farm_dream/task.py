@@ -1,18 +1,13 @@
-"""The dream as a task: checks parameters, chooses the method and continues coherent films."""
+"""The dream as a task: checks parameters and chooses the method."""
 
-from math import ceil
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from farm import Context, Effect, Previous
+from farm import Context, Effect
+from farm_dream.looks import DREAMS
 from farm_dream.params import DreamParams
-from farm_dream.presets import DREAMS
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-CARRIED: Final = 0.85
-"""Share of the previous frame in the start of the next, in a coherent film, at full trust."""
 
 
 class Dream(Effect):
@@ -27,6 +22,10 @@ class Dream(Effect):
     def continues_previous(self) -> bool:
         return True
 
+    @property
+    def keeps_strength(self) -> bool:
+        return self.params.start == "picture"
+
     def check(self, context: Context) -> None:
         from farm_dream.objective import check_objective
 
@@ -35,21 +34,5 @@ class Dream(Effect):
     def render(self, image: "Tensor", context: Context) -> "Tensor":
         from farm_dream import ascent, enhance
 
-        params = self.params
-        if context.previous:
-            image, params = continue_from(image, params, context.previous)
-        method = enhance.enhance if params.method == "enhance" else ascent.dream
-        return method(image, params, context)
-
-
-def continue_from(
-    image: "Tensor", params: DreamParams, previous: Previous
-) -> "tuple[Tensor, DreamParams]":
-    """Return the picture to start from after a previous frame, and parameters with fewer steps.
-
-    The steps replace the share of the dream that is not carried over, so that the dream grows
-    neither stronger nor weaker.
-    """
-    start = image.lerp(previous.image, CARRIED * previous.trust)
-    steps = ceil(round((1 - CARRIED) * params.iterations, 6))
-    return start, params.model_copy(update={"iterations": steps, "start": "picture"})
+        method = enhance.enhance if self.params.method == "enhance" else ascent.dream
+        return method(image, self.params, context)

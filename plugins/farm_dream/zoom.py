@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from farm import BadParameter, Context, Effect
+from farm_dream.looks import ZOOMS
 from farm_dream.params import DreamParams
-from farm_dream.presets import ZOOMS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,7 @@ def parse_cue(text: str) -> Cue:
     """Parse SECONDS=CLASS. Raises ValueError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)=(.+)", text)
     if not match:
-        raise ValueError("give SECONDS=CLASS, for example 4=volcano")
+        raise ValueError("give SECONDS=CLASS, for example 4=pizza")
     return Cue(float(match[1]), match[2])
 
 

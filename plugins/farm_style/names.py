@@ -24,7 +24,7 @@ def find(name: str) -> str:
     if "://" in name:
         return name if name.endswith(".safetensors") else f"{name.rstrip('/')}/{RESULT}"
     for path in (SHIPPED / f"{name}.safetensors", Path(name), Path(name) / RESULT):
-        if path.is_file():
+        if path.suffix == ".safetensors" and path.is_file():
             return str(path)
     raise BadParameter(
         "fast",

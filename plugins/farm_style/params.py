@@ -95,15 +95,22 @@ class StyleParams(NetworkParams):
         description="luminance: keep the colours of the picture and change only light and dark. "
         "histogram: first recolour the style pictures to match the picture.",
     )
+    strength: float = Field(
+        1.0,
+        ge=0.1,
+        le=10,
+        description="How far to go from the picture to the styles: 2 is bold, 0.5 is a hint. It moves the "
+        "weights of content and style together.",
+    )
     content_weight: float = Field(
-        0.15, ge=0, le=1e6, description="How strongly to keep the content of the picture."
+        0.04, ge=0, le=1e6, description="How strongly to keep the content of the picture."
     )
     style_weight: float = Field(1.0, ge=0, le=1e6, description="How strongly to apply the styles.")
     tv: float = Field(6.0, ge=0, le=1e6, description="Smoothness weight; higher is smoother.")
     statistic: Literal["gram", "w2"] = Field(
-        "gram",
-        description="What to match in a style. gram: Gram matrices of features. w2: mean and "
-        "covariance of features, by Wasserstein distance.",
+        "w2",
+        description="What to match in a style. w2: mean and covariance of features, by Wasserstein "
+        "distance. gram: Gram matrices of features, as in 2015.",
     )
     content_layers: tuple[Layer, ...] = Field(
         (),
@@ -125,7 +132,10 @@ class StyleParams(NetworkParams):
         "Default: start at about 128 pixels.",
     )
     iterations: int = Field(100, ge=1, le=100_000, description="Steps per size.")
-    optimizer: Literal["adam", "lbfgs"] = Field("adam", description="Optimisation method.")
+    optimizer: Literal["adam", "lbfgs"] = Field(
+        "adam",
+        description="Optimisation method. lbfgs goes further in as many steps: use less strength.",
+    )
     step: float = Field(5.0, gt=0, le=255, description="Step size of Adam, on a scale of 0 to 255.")
     average: float = Field(
         0.98,
@@ -152,6 +162,8 @@ class StyleParams(NetworkParams):
                 f"{len(self.masks)} `masks` for {len(self.styles)} `styles`; give one for each, in "
                 "the same order, or none"
             )
+        if self.fast is not None and self.strength != 1:
+            raise ValueError("`strength` is for `styles`: a trained network has its own; omit it")
         if self.fast is None and not self.style_weight:
             raise ValueError("`style_weight` 0 changes nothing; give a value above 0")
         return self

@@ -145,7 +145,7 @@ class StyleTargets:
             }
             # Target is half the squared distance; the factor 2 matches the scale of the style.
             weights = {
-                layer: 2 * self._params.content_weight * weight
+                layer: 2 * self._params.content_weight / self._params.strength * weight
                 for layer, weight in self.layers.content.items()
             }
             objectives.append(Target(weights, targets))
@@ -162,7 +162,8 @@ class StyleTargets:
             sums = self._context.statistics(small, self._network, probe)
             goals = {layer: kind(total[0]) for layer, total in sums.items()}
             mask = self._masks[number] if self._masks else None
-            styles.append(Style(goals, self._params.style_weight * share, mask))
+            strength = self._params.style_weight * self._params.strength
+            styles.append(Style(goals, strength * share, mask))
         return StyleDistance(kind, weights, styles)
 
     def _strengths(self) -> list[float]:

@@ -17,10 +17,6 @@ class Style(Effect):
     Params = StyleParams
     params: StyleParams
 
-    @property
-    def continues_previous(self) -> bool:
-        return self.params.fast is None
-
     def files(self) -> dict[str, str]:
         params = self.params
         pictures = {style: split_weight(style)[0] for style in params.styles}

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from farm.cli.exits import Exit
 from farm.cli.ledger import ledger as command
+from farm.errors import UserError
 from farm.ledger import Ledger
 from farm.ledger.tables import HEAD
 from farm.model.events import JobChanged
@@ -84,3 +85,15 @@ def test_an_age_that_is_none_is_refused_in_one_line(farm: Farm, age: str) -> Non
     assert done.returncode == Exit.WRONG_REQUEST
     assert f"{age!r} is not a number of hours, days or weeks, such as 12h, 30d or 8w" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [["info"], ["forget", "--older-than", "30d"]])
+def test_a_ledger_that_is_not_there_is_refused_and_not_created(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.setenv("FARM_LEDGER", str(tmp_path / "ledgre.db"))
+    with pytest.raises(
+        UserError, match=r"there is no ledger at \S*ledgre.db; the first job creates"
+    ):
+        run(*arguments)
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -72,6 +73,25 @@ def test_submit_prints_the_id_of_the_job(farm: Farm, fake: Fake) -> None:
     assert submitted(farm, "--submit-once", "nightly") == job
     assert fake.jobs[job]["spec"]["params"] == {"amount": "0.5"}
     assert fake.jobs[job]["priority"] == 80
+
+
+def test_a_job_may_start_after_others(farm: Farm, fake: Fake) -> None:
+    first = submitted(farm)
+    last = submitted(farm, "--after", first)
+    assert fake.jobs[last]["after"] == [first]
+
+
+def test_a_dry_run_says_what_a_job_would_cost_and_submits_nothing(farm: Farm, fake: Fake) -> None:
+    done = farm("submit", "invert", "photos/", "-o", "out/job/", "--dry-run")
+    assert done.code == 0, done.errors
+    assert done.results.splitlines() == [
+        "would do 3 units, 6.0 megapixels",
+        "time: about 1:30 (15.0 s per megapixel, as measured on 40 frames)",
+        "nothing is known of png",
+    ]
+    as_json = farm("submit", "invert", "photos/", "-o", "out/job/", "--dry-run", "--json")
+    assert json.loads(as_json.results)["seconds"] == 90.0
+    assert fake.jobs == {}
 
 
 def test_a_tasks_own_command_submits_with_a_server(farm: Farm, fake: Fake) -> None:
@@ -210,6 +230,23 @@ def test_the_jobs_of_this_machine_are_listed(farm: Farm, stored: str) -> None:
     assert (
         "unknown state 'runing'; did you mean running?" in farm("jobs", "--state", "runing").errors
     )
+
+
+def test_a_job_whose_farm_is_dead_is_interrupted(farm: Farm, tmp_path: Path) -> None:
+    spec = JobSpec(task="invert", inputs=("in",), output="out/")
+    with closing(Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
+        ledger.add(Job("killed", spec, 1.0, JobState.RUNNING), [])
+        ledger.add(Job("living", spec, 2.0, JobState.RUNNING), [])
+        assert "killed\tinvert\tinterrupted\t" in farm("jobs").results
+        shown = farm("job", "killed").results
+        assert "state\tinterrupted\n" in shown
+        assert (
+            "reason\tthe farm that ran it is gone; run it again with --resume to go on\n" in shown
+        )
+        ledger.beat(time.time())
+        assert "interrupted" not in farm("jobs").results
+        known = json.loads(farm("jobs", "--json").results)
+        assert [(job["state"], job["interrupted"]) for job in known] == [("running", False)] * 2
 
 
 def test_a_job_of_this_machine_is_shown_with_the_command_that_runs_it(

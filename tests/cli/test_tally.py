@@ -1,6 +1,7 @@
 """The displays' numbers: counts that add up, speed, and an estimate of the time left."""
 
 import json
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from farm.cli.display import as_dict, duration
 from farm.cli.tally import Tally
 from farm.model.events import (
+    FilesMoved,
     JobChanged,
     News,
     Notice,
@@ -20,6 +22,7 @@ from farm.model.events import (
 )
 from farm.model.job import Job, JobSpec
 from farm.model.messages import Failure, Figures, Reason, UnitProgress
+from farm.model.transfers import Transfers
 from farm.model.unit import Unit, UnitState
 
 S = UnitState
@@ -113,9 +116,11 @@ EVENTS: dict[str, News] = {
     "note": Notice("/a.mp4", "sound is left out"),
     "worker": WorkerChanged("w1", "cpu", "idle"),
     "stale": StaleReport("w1", "t1"),
+    "moved": FilesMoved((Transfers("s3", "read", 1, 7, 0.5),)),
 }
 
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_every_event_becomes_json_with_its_name(name: str) -> None:
+    assert {type(event) for event in EVENTS.values()} == {*get_args(News)}
     assert json.loads(json.dumps(as_dict(EVENTS[name])))["event"] == name

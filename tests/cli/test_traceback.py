@@ -1,5 +1,6 @@
 """Errors are one line; --traceback, before the command, shows every call that led to them."""
 
+import json
 from pathlib import Path
 from textwrap import dedent
 
@@ -77,3 +78,13 @@ def test_the_traceback_of_a_plugin_that_did_not_load_is_shown_on_request(
     assert "ZeroDivisionError: division by zero (half.py, line 2)" in short.stdout
     assert "in hidden" not in short.stderr
     assert "in hidden" in farm("--plugins-dir", plugins, "--traceback", "plugins").stderr
+
+
+@pytest.mark.slow
+def test_the_log_of_a_job_keeps_its_tracebacks(farm: Farm, plugins: Path) -> None:
+    farm("--plugins-dir", plugins, "broken", "blank:32x32", "-o", "out.png")
+    (listed,) = json.loads(farm("jobs", "--json").stdout)
+    short, long = (farm(*words, "job", listed["id"], "log") for words in ((), ("--traceback",)))
+    assert LINE in short.stdout
+    assert "in deep" not in short.stdout + short.stderr
+    assert long.stderr.count("in deep") == 1

@@ -24,6 +24,15 @@ from farm.service.serving import listen, serving
 Json = dict[str, Any]
 NAMES = ("a", "b", "c")
 ENDED = {"completed", "failed", "cancelled"}
+ESTIMATE = {
+    "units": 3,
+    "pixels": 6_000_000,
+    "seconds": 90.0,
+    "seconds_per_megapixel": 15.0,
+    "based_on": 40,
+    "bytes": None,
+    "notes": ["nothing is known of png"],
+}
 PICTURE = b"\x89PNG of a fake"
 
 
@@ -132,6 +141,8 @@ class Fake:
         is_outside = not re.match("(out|photos|uploads)/", body["output"])
         if is_outside:
             return refusal(403, "forbidden", f"{body['output']!r}: no root has this name")
+        if request.query_params.get("dry_run") == "true":
+            return JSONResponse(ESTIMATE)
         token = body["token"] or token_hex(8)
         key = f"{body['task']}-{hashlib.sha256(token.encode()).hexdigest()[:8]}"
         is_new = key not in self.jobs
@@ -157,6 +168,7 @@ class Fake:
             "progress": done / len(NAMES),
             "spec": {name: body[name] for name in ("task", "params", "inputs", "output")},
             "reason": "",
+            "after": body.get("after", []),
             "created": 0.0,
             "order": next(self._ids),
         } | self.ends
@@ -188,8 +200,8 @@ class Fake:
 
     async def _retry(self, request: Request) -> Response:
         known = self.jobs[request.path_params["job"]]
-        if known["state"] in ENDED:
-            return refusal(409, "conflict", "the job has ended")
+        if known["state"] in ENDED and not known["failed"]:
+            return refusal(409, "conflict", "no frame of it failed")
         return JSONResponse(known)
 
     async def _why(self, _request: Request) -> Response:

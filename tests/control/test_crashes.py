@@ -1,8 +1,9 @@
 """A farm that is killed between any two steps loses no work and repeats none."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -66,6 +67,23 @@ class KilledLedger(Ledger):
         super().replace(before, job, units, now)
         self.switch.step()
 
+    def submit(self, job: Job, *, resume: bool) -> None:
+        self.switch.step()
+        super().submit(job, resume=resume)
+        self.switch.step()
+
+    def plan(
+        self, job: Job, units: Sequence[RestoredUnit], now: float, replaces: Job | None = None
+    ) -> None:
+        self.switch.step()
+        super().plan(job, units, now, replaces)
+        self.switch.step()
+
+    def reopen(self, job: str, now: float) -> None:
+        self.switch.step()
+        super().reopen(job, now)
+        self.switch.step()
+
     def record(self, changes: Iterable[UnitChanged | JobChanged], now: float) -> None:
         self.switch.step()
         super().record(changes, now)
@@ -84,6 +102,13 @@ class KilledExecutor(FakeExecutor):
         messages = super().poll(timeout)
         self.switch.step()
         return messages
+
+
+class ServingExecutor(KilledExecutor):
+    """Is not killed while it waits: nobody knows how often a farm polls until a job is planned."""
+
+    def poll(self, timeout: float) -> Sequence[Message]:
+        return FakeExecutor.poll(self, timeout)
 
 
 @dataclass
@@ -118,6 +143,38 @@ class Farms:
                 controller.run()
             kill(controller)
         return executor
+
+    def serve(self, switch: KillSwitch, client: Callable[[Controller], Job]) -> FakeExecutor:
+        """Run a service until its client has what it asked for, or until it is killed."""
+        executor = ServingExecutor(clock=self.clock)
+        executor.switch = switch
+        observers = [KilledObserver(switch)]
+        with closing(KilledLedger.open_with(self.url, switch)) as ledger:
+            controller = Controller(
+                self.registry, executor, ledger, clock=self.clock, observers=observers
+            )
+            with suppress(Killed):
+                controller.recover()
+                client(controller)
+            end_threads(controller)
+            kill(controller)
+        return executor
+
+
+def end_threads(controller: Controller) -> None:
+    """End the threads that plan jobs, which a real death of the process ends too."""
+    threads = controller._submissions._threads
+    threads.close()
+    for thread in threads._threads:
+        thread.join(60)
+
+
+def submit_and_wait(controller: Controller, spec: JobSpec, token: str) -> Job:
+    answer = controller.submit(spec, token=token)
+    controller.serve(answer.done)
+    job = answer.result().id
+    controller.serve(lambda: controller.job(job).state.is_final)
+    return controller.job(job)
 
 
 @pytest.fixture
@@ -176,6 +233,29 @@ def test_after_a_kill_at_any_step_the_next_farm_renders_exactly_the_missing_fram
             source, target = farms.pictures / name, Path(farms.spec.output, name)
             assert target.read_bytes() == source.read_bytes()
     assert seen > 30
+
+
+@pytest.mark.slow
+def test_after_a_kill_at_any_step_of_a_service_a_client_gets_its_job_and_each_frame_once(
+    farms: Farms,
+) -> None:
+    (farms.pictures / "c.png").unlink()
+    output = farms.spec.output
+    for steps in range(1, ENOUGH):
+        farms.spec = farms.spec.model_copy(update={"output": f"{output}{steps}/"})
+        client = partial(submit_and_wait, spec=farms.spec, token=f"form {steps}")
+        switch = KillSwitch(steps)
+        farms.serve(switch, client)
+        if switch.count < steps:
+            break
+        before = recorded(farms).done
+        farms.clock.advance(SILENT_SECONDS)
+        executor = farms.serve(KillSwitch(ENOUGH), client)
+        after = [order.unit.name for order in executor.orders]
+        assert sorted([*before, *after]) == ["a", "b"]
+        now = recorded(farms)
+        assert (now.jobs, now.done) == ([JobState.COMPLETED], {"a", "b"})
+    assert steps > 20
 
 
 @pytest.mark.parametrize("recovers", [False, True], ids=["resumed", "recovered"])

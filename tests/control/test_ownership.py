@@ -133,7 +133,7 @@ def test_recovery_takes_a_job_as_its_farm_left_it(
 
 def test_an_ended_job_frees_its_output(open_farm: Open, spec: JobSpec) -> None:
     open_farm_and_run(open_farm, spec)
-    open_farm_and_run(open_farm, spec)
+    open_farm_and_run(open_farm, spec.model_copy(update={"overwrite": True}))
     assert set(files(spec)) == {"a.png", "b.png", "c.png"}
 
 

@@ -90,6 +90,17 @@ def test_a_locked_ledger_pauses_the_farm_which_says_so_twice(
     assert ledger.counts(job.id) == {S.SUCCEEDED: 3}
 
 
+def test_a_job_says_that_it_waits_for_the_ledger(farm: Farm, spec: JobSpec, file: Path) -> None:
+    job = farm.controller.add(spec)
+    begun = farm.clock.time()
+    with locked(file):
+        farm.controller.run(lambda: farm.clock.time() > begun + 10)
+        why = "the ledger is locked by another program; the farm tries again"
+        assert farm.controller.why(job.id) == why
+    farm.run()
+    assert farm.controller.why(job.id) == ""
+
+
 def test_workers_keep_their_units_however_long_the_ledger_is_locked(
     registry: Registry, ledger: Ledger, spec: JobSpec, file: Path
 ) -> None:

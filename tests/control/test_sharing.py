@@ -9,11 +9,11 @@ from PIL import Image
 from farm.control.clock import FakeClock
 from farm.control.controller import Controller
 from farm.control.metrics import Metrics
-from farm.errors import BadParameter, UserError, WorkerError
+from farm.errors import BadParameter, WorkerError
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import UnitChanged
-from farm.model.job import Job, JobSpec, JobState, Plan
+from farm.model.job import Job, JobSpec, JobState, Plan, Wanted
 from farm.model.messages import Reason
 from farm.model.unit import ALL_WORKERS, UnitState
 from farm.scheduling.policy import Policy
@@ -196,13 +196,18 @@ def test_failed_units_of_a_job_that_runs_are_tried_again(
     assert farm.log.states("a")[-1] is S.SUCCEEDED
 
 
-def test_a_job_that_has_ended_is_not_retried_but_submitted_again(
-    make_farm: MakeFarm, spec: JobSpec
+@pytest.mark.parametrize("wanted", [Wanted.PAUSE, Wanted.CANCEL])
+def test_what_is_wanted_of_a_job_outlives_a_kill(
+    make_farm: MakeFarm, spec: JobSpec, wanted: Wanted
 ) -> None:
-    farm = make_farm()
+    farm = make_farm({"a": ["ignore_cancel"]})
     job = answered(farm, spec)
-    farm.run()
-    asked = farm.controller.retry(job.id)
+    farm.controller.serve(lambda: S.RUNNING in farm.log.states("a"))
+    asked = farm.controller.want(job.id, wanted)
     farm.controller.serve(asked.done)
-    assert isinstance(asked.exception(), UserError)
-    assert "has ended; submit it again" in str(asked.exception())
+    after = make_farm()
+    (taken,) = after.controller.recover()
+    ends = {Wanted.PAUSE: JobState.PAUSED, Wanted.CANCEL: JobState.CANCELLED}
+    assert (taken.wanted, taken.state) == (wanted, ends[wanted])
+    after.controller.serve(lambda: after.clock.time() > taken.since + 60)
+    assert after.executor.orders == []

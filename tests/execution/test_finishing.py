@@ -1,4 +1,4 @@
-"""A finished film names the source it was joined with, so that a changed one is noticed."""
+"""Finishing cross-fades pictures, and notices a source that changes meanwhile."""
 
 import shutil
 from fractions import Fraction
@@ -9,12 +9,12 @@ import pytest
 
 from farm.errors import InputChanged
 from farm.execution.finishing import Finisher
-from farm.media import Frame
+from farm.media import Frame, read_still, write_working
 from farm.media.film import choose_format, encode_part
 from farm.model.job import Plan
 from farm.model.messages import Figures, Order
 from farm.model.unit import Unit
-from farm.model.work import Join
+from farm.model.work import Blend, Join, Picture
 from farm.storage import sha256_file
 
 FORM = choose_format("out.mkv", "ffv1", "draft", None, film=None, rate=Fraction(25))
@@ -34,6 +34,22 @@ def join(part: str, source: str) -> tuple[Figures, Path]:
     unit = Unit("job", "clip/film", source, str(target), work=Join((part,), FORM))
     order = Order(unit, 1, "lease", "invert", {}, Plan())
     return Finisher().run(order, lambda *_: None, lambda: False), target
+
+
+def test_the_middle_of_a_cross_fade_changes_the_source_as_much_as_its_ends(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    source = np.full((48, 64, 3), 0.5, np.float32)
+    changes = [0.1 * rng.normal(size=source.shape).astype(np.float32) for _ in range(2)]
+    files = []
+    for number, pixels in enumerate((source, source + changes[0], source + changes[1])):
+        files.append(str(tmp_path / f"{number}.tif"))
+        write_working(files[-1], Frame(pixels.clip(0, 1), depth=16), {})
+    pair = (("first", files[1]), ("second", files[2]))
+    work = Blend(Picture(pair, 0, 1, share=0.5, source=files[0]), depth=16)
+    unit = Unit("job", "clip/000001/written", files[1], str(tmp_path / "out.png"), work=work)
+    Finisher().run(Order(unit, 1, "lease", "invert", {}, Plan()), lambda *_: None, lambda: False)
+    faded = read_still(unit.target).pixels
+    assert np.abs(faded - source).mean() == pytest.approx(np.abs(changes).mean(), rel=0.05)
 
 
 def test_a_join_reports_the_digests_of_its_source_and_of_the_film(part: str) -> None:

@@ -87,7 +87,7 @@ def test_two_versions_in_one_folder_are_one_plugin_and_one_failure(
     assert loaded == Plugin("farm-twice", "1.2", "farm-twice", ("twice",))
     assert failed.state == "failed"
     assert failed.source == str(site / "farm_twice-1.3.dist-info")
-    assert "both provide a plugin 'farm-twice'; remove one" in failed.reason
+    assert "both provide the plugin 'farm-twice'; remove one" in failed.reason
 
 
 def test_the_first_version_on_the_path_hides_later_ones_which_are_listed(

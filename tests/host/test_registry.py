@@ -120,7 +120,7 @@ def test_a_second_plugin_with_the_same_name_is_refused_naming_both(install: Inst
     assert plugin(registry, "same", "farm-a").state == "loaded"
     refused = plugin(registry, "same", "farm-b")
     assert refused.state == "failed"
-    assert refused.reason == "farm-a and farm-b both provide a plugin 'same'; remove one"
+    assert refused.reason == "farm-a and farm-b both provide the plugin 'same'; remove one"
     assert "two" not in registry.tasks
 
 
@@ -168,6 +168,23 @@ def test_a_file_with_the_name_of_an_installed_plugin_is_refused_naming_both(
     reason = plugin(Registry.load(folder), "mine", "mine.py").reason
     assert "farm-a" in reason
     assert str(folder / "mine.py") in reason
+
+
+def test_a_plugin_that_clashes_with_another_is_said_whatever_command_loads_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, task in (("dream", "mine"), ("again", "style"), ("fine", "fine")):
+        (tmp_path / f"{name}.py").write_text(effect(task))
+    Registry.load(tmp_path)
+    other, one = sorted(caplog.messages)
+    assert one == (
+        f"not loaded: plugin dream: neural-render-farm and {tmp_path / 'dream.py'} both provide the "
+        "plugin 'dream'; remove one"
+    )
+    assert other == (
+        f"not loaded: plugin again: neural-render-farm and {tmp_path / 'again.py'} both provide the "
+        "task 'style'; remove one"
+    )
 
 
 def test_a_missing_plugins_folder_is_a_user_error(tmp_path: Path) -> None:

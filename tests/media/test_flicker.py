@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -126,6 +127,24 @@ def test_without_a_record_the_times_find_the_frames_if_they_fit_one_place_only(
         measure_flicker(source, every_third)
     fourth = render_range(source, tmp_path / "b.mkv", range(0, 14, 13), is_recorded=False)
     assert matching_frames(read_film(source), read_film(fourth)) == range(0, 14, 13)
+
+
+def test_strength_is_the_mean_change_of_each_frame(source: str, tmp_path: Path) -> None:
+    rising = [0.8 * f + 0.2 * (index / COUNT) for index, f in enumerate(pan())]
+    measured = measure_flicker(source, write(tmp_path / "rising.mkv", rising))
+    expected = [np.abs(new - old).mean() for new, old in zip(rising, pan(), strict=True)]
+    assert [frame.number for frame in measured.frames] == list(range(2, COUNT + 1))
+    assert [f.strength for f in measured.frames] == pytest.approx(expected[1:], abs=1 / 255)
+    assert measured.strength == pytest.approx(np.mean(expected[1:]), abs=1 / 255)
+
+
+def test_noise_adds_detail_and_blur_removes_it(source: str, tmp_path: Path) -> None:
+    blurred = write(tmp_path / "soft.mkv", [cv2.GaussianBlur(f, (0, 0), 3.0) for f in pan()])
+    soft, plain, rough = (
+        measure_flicker(source, film).detail
+        for film in (blurred, source, noisy(tmp_path / "noisy.mkv", 0.02))
+    )
+    assert 2 * soft < plain < rough / 2
 
 
 def test_a_film_of_another_source_is_refused(source: str, tmp_path: Path) -> None:

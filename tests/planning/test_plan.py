@@ -114,6 +114,8 @@ def test_each_segment_fades_into_the_next() -> None:
     shares = [round(p.share * (OVERLAP + 1)) for p in pictures]
     assert shares == [0] * SEGMENT + list(range(1, OVERLAP + 1)) + [0] * (SEGMENT - OVERLAP)
     assert [len(p.files) for p in pictures] == [2 if share else 1 for share in shares]
+    faded = pictures[SEGMENT]
+    assert (faded.source, faded.moment) == ("clip.mp4", Moment(SEGMENT, SEGMENT))
 
 
 def test_a_failed_frame_fails_the_film_only_if_strict() -> None:

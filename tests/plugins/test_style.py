@@ -74,7 +74,9 @@ def likeness(one: Tensor, other: Tensor) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [{}, {"optimizer": "lbfgs"}, {"statistic": "w2"}])
+@pytest.mark.parametrize(
+    "more", [{}, {"optimizer": "lbfgs", "strength": 0.5}, {"statistic": "gram"}]
+)
 def test_the_result_has_the_colours_of_the_style_and_the_content_of_the_picture(
     stylise: Stylise, scene: Scene, stripes: Tensor, more: dict[str, Any]
 ) -> None:
@@ -86,6 +88,23 @@ def test_the_result_has_the_colours_of_the_style_and_the_content_of_the_picture(
     assert float(after) < 0.8 * float(before), "the colours are not the style's"
     assert likeness(stylised, image) > 0.4
     assert float(stylised.std((2, 3)).min()) > 0.05, "a channel is nearly blank"
+
+
+@pytest.mark.slow
+def test_more_strength_gives_more_of_the_style_and_less_of_the_picture(
+    stylise: Stylise, scene: Scene, stripes: Tensor
+) -> None:
+    image = scene(96, 128)
+    steps = {**QUICK, "iterations": 30}
+    gentle, usual, bold = (
+        stylise(image, {"/style": stripes}, strength=strength, **steps) for strength in (0.3, 1, 3)
+    )
+    assert likeness(gentle, image) > likeness(usual, image) + 0.02 > likeness(bold, image) + 0.04
+
+
+def test_strength_is_not_for_trained_networks() -> None:
+    with pytest.raises(BadParameter, match="`strength` is for `styles`"):
+        validate_params(Style, {"fast": "eddies", "strength": 2})
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ def test_a_cue_is_parsed() -> None:
 
 @pytest.mark.parametrize("at", ["tabby", "x=tabby", "-1=tabby", "4="])
 def test_an_invalid_cue_is_refused(at: str) -> None:
-    with pytest.raises(BadParameter, match="give SECONDS=CLASS, for example 4=volcano"):
+    with pytest.raises(BadParameter, match="give SECONDS=CLASS, for example 4=pizza"):
         validate_params(Zoom, {"turns": [at]})
 
 

@@ -2,8 +2,14 @@
 
 import pytest
 
-from farm.errors import UnknownName
-from farm.model.events import JobChanged, PriorityChanged, RetryWanted, WantedChanged
+from farm.errors import Conflict, FarmBug, UnknownName
+from farm.model.events import (
+    JobChanged,
+    JobReopened,
+    PriorityChanged,
+    RetryWanted,
+    WantedChanged,
+)
 from farm.model.history import RestoredUnit
 from farm.model.job import JobState, Wanted
 from farm.model.messages import Reason
@@ -142,6 +148,58 @@ def test_a_unit_that_could_start_without_a_failed_one_waits_for_its_retry(bench:
     assert bench.held["w1"].missing == ()
     bench.succeed("w1")
     assert bench.job() == (JobState.COMPLETED, "")
+
+
+def film(bench: Bench) -> None:
+    """Submit a film of two parts of two frames each."""
+    parts = {"part1": "ab", "part2": "cd", "film": ["part1", "part2"]}
+    bench.submit("job", *"abcd", "part1", "part2", "film", needs=parts)
+    bench.join("w1")
+
+
+def test_a_unit_is_redone_with_what_needs_it(bench: Bench) -> None:
+    film(bench)
+    for _ in range(5):
+        bench.succeed("w1")
+    assert bench.units_of("w1") == ["part2"]
+    bench.send(RetryWanted("job", ("a",), is_redo=True))
+    assert [bench.states(name)[-1] for name in ("a", "part1")] == [S.READY, S.BLOCKED]
+    done = []
+    while bench.held:
+        done += bench.units_of("w1")
+        bench.succeed("w1")
+    assert done == ["part2", "a", "part1", "film"]
+    assert bench.job() == (JobState.COMPLETED, "")
+
+
+def test_what_a_redone_unit_needs_is_made_again_if_it_is_gone(bench: Bench) -> None:
+    film(bench)
+    for _ in range(5):
+        bench.succeed("w1")
+    bench.send(RetryWanted("job", ("a",), is_redo=True, gone=frozenset("abc")))
+    done = []
+    while bench.held:
+        done += bench.units_of("w1")
+        bench.succeed("w1")
+    assert done == ["part2", "a", "b", "part1", "film"]
+
+
+def test_a_unit_is_not_redone_while_another_is_made_from_it(bench: Bench) -> None:
+    film(bench)
+    for _ in range(4):
+        bench.succeed("w1")
+    assert bench.units_of("w1") == ["part1"]
+    with pytest.raises(Conflict, match="part1 is being made from a"):
+        bench.send(RetryWanted("job", ("a",), is_redo=True))
+    bench.scheduler.validate()
+    assert bench.last("a").state is S.SUCCEEDED
+
+
+def test_a_job_that_is_still_there_is_not_reopened(bench: Bench) -> None:
+    film(bench)
+    job = bench.scheduler.job("job")
+    with pytest.raises(FarmBug, match="submitted twice"):
+        bench.send(JobReopened(job, (), RetryWanted("job")))
 
 
 def test_a_retry_of_a_unit_that_the_job_lacks_is_refused_and_that_of_a_cancelled_job_ignored(

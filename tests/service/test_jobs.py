@@ -114,6 +114,36 @@ def test_a_job_is_paused_continued_and_cancelled(serve: Serve) -> None:
         assert late.status_code == 409
 
 
+def test_failed_frames_of_a_job_that_has_ended_are_tried_again(serve: Serve) -> None:
+    with serve({"a": [Failure(Reason.USER_ERROR, "it is damaged", is_fatal=True)]}) as served:
+        job = served.finished()
+        assert (job["state"], job["reason"]) == ("completed_with_failures", "1 of 3 failed")
+        answer = served.client.post(f"/api/jobs/{job['id']}/retry", json={})
+        assert answer.status_code == 200
+        done = served.wait(job["id"], has_ended)
+        assert (done["state"], done["counts"]) == ("completed", {"succeeded": 3})
+        again = served.client.post(f"/api/jobs/{job['id']}/retry", json={})
+        assert (again.status_code, again.json()["error"]["code"]) == (409, "conflict")
+
+
+def test_a_range_of_frames_is_rendered_again(served: Served) -> None:
+    job = served.finished()["id"]
+    answer = served.client.post(f"/api/jobs/{job}/retry", json={"frames": "2-3", "redo": True})
+    assert answer.status_code == 200
+    served.wait(job, has_ended)
+    units = served.client.get(f"/api/jobs/{job}/units").json()["units"]
+    assert [unit["attempt"] for unit in units] == [1, 2, 2]
+
+
+def test_a_paused_job_stays_paused_after_a_restart(serve: Serve) -> None:
+    with serve(RUNNING) as served:
+        job = served.submit().json()["id"]
+        served.client.patch(f"/api/jobs/{job}", json={"wanted": "pause"})
+    with serve() as served:
+        paused = served.wait(job, lambda job: job["state"] == "paused")
+        assert (paused["wanted"], paused["reason"]) == ("pause", "paused")
+
+
 def test_a_priority_is_changed_while_a_job_runs(serve: Serve) -> None:
     with serve(RUNNING) as served:
         job = served.submit().json()["id"]
@@ -228,3 +258,56 @@ def test_tasks_come_with_the_schema_of_their_parameters(served: Served) -> None:
     assert tasks["copy"]["title"] == "Leave the picture as it is."
     assert tasks["copy"]["schema"]["properties"]["amount"]["maximum"] == 1
     assert tasks["dream"]["plugin"] == "dream"
+
+
+def test_a_job_starts_after_another_whose_files_it_reads(serve: Serve) -> None:
+    with serve() as served:
+        first = served.submit(output="out/first/").json()["id"]
+        answer = served.submit(inputs=["out/first/"], output="out/last/", after=[first])
+        assert (answer.status_code, answer.json()["after"]) == (201, [first])
+        assert served.wait(answer.json()["id"], has_ended)["counts"] == {"succeeded": 3}
+
+
+def test_a_job_says_which_other_it_waits_for(serve: Serve) -> None:
+    with serve(RUNNING) as served:
+        first = served.submit().json()["id"]
+        last = served.submit(output="out/last/", after=[first]).json()
+        assert (last["state"], last["reason"]) == ("planning", f"waits for job {first}")
+        why = served.client.get(f"/api/jobs/{last['id']}/why").json()
+        assert why["waiting"] == f"waits for job {first}"
+
+
+def test_a_job_that_another_one_waits_for_is_not_forgotten(serve: Serve) -> None:
+    with serve(RUNNING) as served:
+        first = served.submit().json()["id"]
+        last = served.submit(output="out/last/", after=[first]).json()["id"]
+        served.client.patch(f"/api/jobs/{first}", json={"wanted": "cancel"})
+        served.wait(first, has_ended)
+        answer = served.client.delete(f"/api/jobs/{first}")
+        assert (answer.status_code, answer.json()["error"]["message"]) == (
+            409,
+            f"job {last} waits for job {first}; cancel that one first",
+        )
+        served.client.patch(f"/api/jobs/{last}", json={"wanted": "cancel"})
+        served.wait(last, has_ended)
+        assert served.client.delete(f"/api/jobs/{first}").status_code == 204
+
+
+def test_a_job_waits_only_for_jobs_that_are_there(served: Served) -> None:
+    answer = served.submit(after=["copy-later"])
+    assert answer.status_code == 400
+    assert answer.json()["error"]["field"] == "after"
+
+
+def test_why_a_job_waits_is_said_in_words(serve: Serve) -> None:
+    with serve(RUNNING) as served:
+        running = served.submit(priority=90).json()["id"]
+        served.wait(running, lambda job: job["counts"].get("running") == 1)
+        assert served.client.get(f"/api/jobs/{running}/why").json()["waiting"] == ""
+        waiting = served.submit(output="out/other/").json()["id"]
+        reason = "the only worker is busy; 1 job of higher priority before it"
+        assert served.client.get(f"/api/jobs/{waiting}/why").json()["waiting"] == reason
+        assert served.job(waiting)["reason"] == reason
+        served.client.patch(f"/api/jobs/{waiting}", json={"wanted": "pause"})
+        paused = served.client.get(f"/api/jobs/{waiting}/why").json()["waiting"]
+        assert paused == "paused by its user; resume it to go on"

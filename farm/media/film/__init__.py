@@ -6,7 +6,13 @@ Most names load on first use, so that code which only looks at suffixes does not
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from farm.media.film.suffixes import FILM_SUFFIXES, WRITABLE_FILMS, is_film, is_film_name
+from farm.media.film.suffixes import (
+    FILM_SUFFIXES,
+    WRITABLE_FILMS,
+    is_film,
+    is_film_name,
+    keeps_pixel_shape,
+)
 
 if TYPE_CHECKING:
     from farm.media.film.codecs import (
@@ -43,6 +49,7 @@ __all__ = [
     "is_film",
     "is_film_name",
     "join_parts",
+    "keeps_pixel_shape",
     "read_film",
     "read_film_record",
     "write_film",

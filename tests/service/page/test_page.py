@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from farm.model.messages import Failure, Reason
+from farm.service.application import WEB
 
 from ...fakes import scripted  # noqa: TID252 - shared with the contract suite
 from ..conftest import Serve, Served  # noqa: TID252 - of the service
@@ -140,6 +141,26 @@ def test_a_job_is_cancelled_after_a_question(serve: Serve, browse: Browse) -> No
             page.get_by_role("button", name="Cancel").click()
             page.get_by_role("button", name="Cancel the job").click()
             expect(page.locator(".job-head .badge")).to_have_text("cancelled")
+
+
+def test_a_button_that_is_pressed_while_the_job_changes_still_works(
+    serve: Serve, browse: Browse
+) -> None:
+    with serve({"a": ["hang"]}) as served:
+        job = served.submit().json()["id"]
+        with browse(served, f"/jobs/{job}") as watched:
+            page = watched.page
+            tile(page, "a", "running")
+            page.get_by_role("button", name="Cancel").hover()
+            page.mouse.down()
+            with page.expect_event("requestfinished", lambda asked: asked.url.endswith("/why")):
+                served.client.patch(f"/api/jobs/{job}", json={"priority": 60})
+            page.evaluate(TWO_FRAMES)
+            page.mouse.up()
+            expect(page.get_by_role("dialog")).to_be_visible()
+
+
+TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 def test_a_failure_is_shown_with_its_reason_and_tried_again(serve: Serve, browse: Browse) -> None:
@@ -386,3 +407,45 @@ def test_a_long_job_is_shown_as_far_as_one_scrolls(
         page.get_by_label("From unit").fill("250")
         page.keyboard.press("Enter")
         expect(page.locator(".tile").first).to_have_attribute("title", re.compile("frame-0250"))
+
+
+def test_the_scripts_of_the_page_are_small_to_load(served: Served) -> None:
+    scripts = [path.relative_to(WEB).as_posix() for path in WEB.rglob("*.js")]
+    sizes = []
+    for script in scripts:
+        with served.client.stream("GET", f"/{script}") as answer:
+            sizes.append(sum(map(len, answer.iter_raw())))
+    assert sum(sizes) < 60_000
+
+
+def test_the_farms_jobs_and_workers_are_live(serve: Serve, browse: Browse) -> None:
+    with serve({"b": ["hang"]}) as served, browse(served) as watched:
+        page = watched.page
+        expect(page.get_by_text("No jobs yet")).to_be_visible()
+        served.submit(name="clouds")
+        expect(page.get_by_role("link", name="clouds")).to_contain_text("1 of 3 units")
+        expect(page.get_by_role("heading", name="The farm is active")).to_be_visible()
+        page.get_by_role("link", name="Workers").first.click()
+        expect(page.get_by_role("row", name="fake-1")).to_contain_text("busy")
+        served.executor.script = scripted({})
+        expect(page.get_by_role("row", name="fake-1")).to_contain_text("idle")
+
+
+def test_a_job_that_has_ended_renders_again_what_failed_and_any_frames(
+    serve: Serve, browse: Browse
+) -> None:
+    broken = Failure(Reason.USER_ERROR, "a.png: the lens cap was on", is_fatal=True)
+    with serve({"a": [broken]}) as served:
+        job = served.finished(keeps_going=True)["id"]
+        with browse(served, f"/jobs/{job}") as watched:
+            page = watched.page
+            expect(page.locator(".job-head .badge")).to_have_text("finished, some failed")
+            page.get_by_role("button", name="Retry what failed").click()
+            tile(page, "a", "done")
+            expect(page.locator(".job-head .badge")).to_have_text("finished")
+            served.executor.orders.clear()
+            page.get_by_label("Frames to render again").fill("2")
+            page.get_by_role("button", name="Render again").click()
+            served.wait(
+                job, lambda _: [order.unit.name for order in served.executor.orders] == ["b"]
+            )

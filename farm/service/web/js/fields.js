@@ -81,7 +81,7 @@ function choices(values, chosen) {
 
 function list(kind, value, schema) {
   const isNumeric = kind.prefixItems || ["integer", "number"].includes(kind.items?.type);
-  const control = h("textarea", { rows: Math.max(1, value.length), value: value.join("\n"), placeholder: "one a line" });
+  const control = isNumeric ? h("input", { type: "text", value: value.join(" "), placeholder: "numbers" }) : h("textarea", { rows: Math.max(1, value.length), value: value.join("\n"), placeholder: "one a line" });
   const read = () => {
     const lines = control.value.split(isNumeric ? /[\s,]+/ : /\n/).map((line) => line.trim()).filter(Boolean);
     if (!lines.length) return schema.default === null ? null : [];
@@ -133,7 +133,8 @@ function range({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }) {
 /** Show an error of the farm at the field that it names. Returns whether there is one. */
 export function showFault(form, { field: name, message }) {
   const fields = [...form.querySelectorAll("[data-field]")];
-  const place = fields.find((each) => name === each.dataset.field) ?? fields.find((each) => name.startsWith(`${each.dataset.field}.`));
+  const named = (text) => fields.find((each) => text === each.dataset.field || text.startsWith(`${each.dataset.field}.`));
+  const place = named(name) ?? named(name.replace(/^params\./, ""));
   if (!place) return false;
   const note = place.querySelector(".error");
   note.textContent = message;

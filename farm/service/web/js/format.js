@@ -63,7 +63,7 @@ const passed = (at) => duration(Math.max(0, Date.now() / 1000 - at));
 export const ago = (at) => `${passed(at)} ago`;
 
 /** Return since when a job is in its state. */
-export const since = ({ state, since: at }) => (hasEnded(state) ? `${jobWord(state)} ${ago(at)}` : `${jobWord(state)} for ${passed(at)}`);
+export const since = ({ state, since: at }) => (hasEnded(state) ? `ended ${ago(at)}` : `${jobWord(state)} for ${passed(at)}`);
 export const clock = (at) => new Date(at * 1000).toLocaleTimeString("en-GB");
 export const moment = (at) => new Date(at * 1000).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
 

@@ -3,12 +3,13 @@
 import { request } from "./api.js";
 
 const LONGEST_WAIT = 15000;
+const TICK = 30000;
 
 /**
  * Follow the farm, or one job. Returns a function that ends it.
  *
  * reload: called when everything has to be loaded anew, at first and after gaps that are too long.
- * on: called with the kind and the data of each event.
+ * on: called with the kind and the data of each event, and now and then with the kind tick.
  */
 export function follow(job, { reload, on }) {
   const ended = new AbortController();
@@ -46,7 +47,9 @@ export function follow(job, { reload, on }) {
     }
   }
   listen();
+  const ticking = setInterval(() => document.hidden || on("tick", null), TICK);
   return () => {
+    clearInterval(ticking);
     document.removeEventListener("visibilitychange", onVisibility);
     ended.abort();
     show("");
@@ -97,6 +100,15 @@ async function* events(body) {
 function parsed(block) {
   const fields = Object.fromEntries(block.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]));
   return fields.event ? { kind: fields.event, id: fields.id, data: JSON.parse(fields.data) } : null;
+}
+
+let pressed = false;
+addEventListener("pointerdown", () => (pressed = true), true);
+for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, () => setTimeout(() => (pressed = false), 100), true);
+
+/** Wait until no button is being pressed, so that nobody presses what is replaced meanwhile. */
+export async function still() {
+  while (pressed) await new Promise((resolve) => setTimeout(resolve, 50));
 }
 
 /** Return a function that runs another at most once in so many milliseconds, and never twice at once. */

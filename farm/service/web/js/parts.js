@@ -71,6 +71,7 @@ function segments(counts) {
 
 /** Return in words how far a job is. */
 export function progressText(job) {
+  if (!job.frames) return "";
   const parts = [`${count(job.done)} of ${many(job.frames, "unit")}`];
   if (job.failed) parts.push(`${count(job.failed)} failed`);
   if (job.eta != null) parts.push(`${duration(job.eta)} left`);

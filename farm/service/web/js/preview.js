@@ -10,20 +10,22 @@ const LOOK_MILLISECONDS = 500;
 
 /** Render the first input of a request small, and show it before and after. Raises Refused. */
 export async function showPreview(place, request) {
+  const note = h("p", { class: "quiet" }, "Rendering a small version…");
   const bar = h("progress", { max: 1, "aria-label": "Preview" });
-  fill(place, h("p", { class: "quiet" }, "Rendering a small version…"), bar);
+  fill(place, note, bar);
   try {
-    await rendered(place, bar, await send("POST", "/api/preview", request));
+    await rendered(place, note, bar, await send("POST", "/api/preview", request));
   } catch (error) {
     fill(place, h("p", { class: "quiet" }, "There is no preview."));
     throw error;
   }
 }
 
-async function rendered(place, bar, job) {
+async function rendered(place, note, bar, job) {
   while (!hasEnded(job.state) && place.isConnected) {
     await new Promise((resolve) => setTimeout(resolve, LOOK_MILLISECONDS));
     job = await get(jobPath(job.id));
+    note.textContent = job.state === "queued" ? "Waiting for a worker…" : "Rendering a small version…";
     if (job.progress) bar.value = job.progress;
   }
   if (!place.isConnected) return;

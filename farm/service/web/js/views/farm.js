@@ -4,15 +4,15 @@ import { get } from "../api.js";
 import { throughput } from "../chart.js";
 import { count, jobWord, many } from "../format.js";
 import { fill, h } from "../h.js";
-import { calmly, follow } from "../live.js";
+import { calmly, follow, still } from "../live.js";
 import { alertOf, announce, badge, bar, origin, progressText } from "../parts.js";
 import { workerRows } from "./workers.js";
 
 const PAGE = 50;
-const FILTERS = [["", "all jobs"], ["running", "running"], ["queued", "waiting"], ["paused", "paused"], ["completed", "finished"], ["failed", "failed"], ["cancelled", "cancelled"]];
 
 export async function farmView(main, query) {
   const state = query.get("state") ?? "";
+  const { jobs: states } = await get("/api/farm");
   const places = { word: h("div"), jobs: h("ul", { class: "jobs" }), more: h("p"), side: h("aside"), note: h("div") };
   const shown = { pages: 1, states: new Map() };
   fill(
@@ -21,7 +21,7 @@ export async function farmView(main, query) {
     h(
       "div",
       { class: "columns" },
-      h("section", { "aria-labelledby": "jobs" }, h("div", { class: "titled" }, h("h2", { id: "jobs" }, "Jobs"), filter(state)), places.note, places.jobs, places.more),
+      h("section", { "aria-labelledby": "jobs" }, h("div", { class: "titled" }, h("h2", { id: "jobs" }, "Jobs"), filter(Object.keys(states), state)), places.note, places.jobs, places.more),
       places.side,
     ),
   );
@@ -30,19 +30,20 @@ export async function farmView(main, query) {
   return follow(null, { reload: update, on: update });
 }
 
-function filter(state) {
+function filter(states, state) {
   const onchange = (event) => (location.hash = event.target.value ? `#/?state=${event.target.value}` : "#/");
   return h(
     "label",
     {},
     h("span", { class: "unseen" }, "Show"),
-    h("select", { onchange }, FILTERS.map(([value, word]) => h("option", { value, selected: value === state }, word))),
+    h("select", { onchange }, ["", ...states].map((value) => h("option", { value, selected: value === state }, value ? jobWord(value) : "all jobs"))),
   );
 }
 
 async function load(places, shown, state, update) {
   try {
     const [farm, jobs, { workers }] = await Promise.all([get("/api/farm"), pages(shown.pages, state), get("/api/workers")]);
+    await still();
     fill(places.word, headline(farm));
     fill(places.side, side(farm, workers));
     list(places, jobs.found, state);

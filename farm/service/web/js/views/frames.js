@@ -1,9 +1,9 @@
 /** The frames of a job as a grid of thumbnails, which appear as they finish. */
 
-import { get, jobPath, picturePath } from "../api.js";
+import { get, jobPath, picturePath, send } from "../api.js";
 import { baseName, hasEnded, isDone, isStepOfFilm, isWorking, segmentOf, unitWord } from "../format.js";
 import { fill, h, setVars } from "../h.js";
-import { alertOf } from "../parts.js";
+import { alertOf, doing } from "../parts.js";
 import { lazy } from "../pictures.js";
 import { openViewer } from "./viewer.js";
 
@@ -20,7 +20,11 @@ export async function framesTab(body, job) {
   await load(view, -1);
   watch.observe(view.more);
   return {
-    show: (current) => (view.job = current),
+    show: (current) => {
+      const isPlanned = !view.job.frames && current.frames > 0;
+      view.job = current;
+      if (isPlanned) restart(view, -1);
+    },
     reload: () => refresh(view).catch(alertOf),
     on: (kind, data) => (kind === "unit" ? change(view, data) : kind === "progress" && progress(view, data)),
     end: () => watch.disconnect(),
@@ -36,7 +40,16 @@ function tools(view) {
     h("label", { class: "inline" }, "Show", h("select", { onchange: filter }, STATES.map(([value, word]) => h("option", { value }, word)))),
     h("label", { class: "inline" }, "From unit", h("input", { type: "number", min: 1, placeholder: "1", onchange: from })),
     h("span", { class: "hint" }, "Arrow keys walk, Enter opens"),
+    redo(view),
   );
+}
+
+/** Return a field for frames to render once more. */
+function redo(view) {
+  const frames = h("input", { type: "text", size: 8, placeholder: "1-24", "aria-label": "Frames to render again" });
+  const chosen = () => frames.value.trim().replace(/^\d+$/, "$&-$&"); // alone, a number would mean so many
+  const ask = () => send("POST", jobPath(view.job.id, "/retry"), { frames: chosen(), redo: true });
+  return h("form", { class: "inline redo", onsubmit: (event) => event.preventDefault() }, frames, doing("Render again", ask));
 }
 
 function restart(view, after) {

@@ -3,7 +3,7 @@
 import { download, get, jobPath, send } from "../api.js";
 import { hasEnded, isFilm, jobWord, moment, since } from "../format.js";
 import { fill, h } from "../h.js";
-import { calmly, follow } from "../live.js";
+import { calmly, follow, still } from "../live.js";
 import { alertOf, announce, badge, bar, confirmed, doing, legend, origin, progressText } from "../parts.js";
 import { filmTab } from "./film.js";
 import { framesTab } from "./frames.js";
@@ -26,7 +26,7 @@ export async function jobView(main, id, name) {
   const show = (current) => {
     if (current.state !== shown.job.state) announce(`${current.name}: ${jobWord(current.state)}`);
     shown.job = current;
-    renderHead(head, shown);
+    still().then(() => renderHead(head, shown));
     open.show?.(current);
   };
   const refresh = async () => {

@@ -88,7 +88,7 @@ function aside(view, preview, estimate) {
 }
 
 function emptyPreview(task) {
-  const text = task.kind === "run" ? "A run trains a network. It writes its curves and pictures as it goes." : "A preview renders one picture at 320 pixels, before any of the work that you submit.";
+  const text = task.kind === "run" ? "A run trains a network. It writes its curves and pictures as it goes." : "A preview renders one picture, or the first frame of a film, at 320 pixels, before any of the work that you submit.";
   return h("p", { class: "quiet" }, text);
 }
 
@@ -98,7 +98,7 @@ function onInputs(view, values, estimate) {
   if (!view.element) return;
   if (!view.isNamed) view.output.value = suggested(view, values);
   if (values.length && view.output.value) {
-    send("POST", "/api/jobs?dry_run=true", body(view)).then((found) => showEstimate(estimate, found), (error) => fill(estimate, h("p", { class: "hint" }, error.message)));
+    send("POST", "/api/jobs?dry_run=true", { ...body(view), overwrite: true }).then((found) => showEstimate(estimate, found), (error) => fill(estimate, h("p", { class: "hint" }, error.message)));
   }
 }
 
@@ -128,6 +128,7 @@ function options(spec, task) {
     ["plan.seed", "Seed", number(plan.seed ?? 0, 0), "Another number gives another variation.", Number],
     ["plan.tile", "Tile", number(plan.tile ?? 1024, 0), "Side in pixels; smaller needs less memory. 0: no tiles.", Number],
     ["workers", "Workers for a unit", number(spec.workers ?? 1, 0), "Share a run or a large still; 0: as many as there are.", Number],
+    ["after", "After", text(spec.after?.join(" "), "at once"), "Ids of jobs that must be done first.", (ids) => ids.split(/[\s,]+/).filter(Boolean)],
     ["keeps_going", "Keep going", h("input", { type: "checkbox", checked: spec.keeps_going ?? false }), "However many units fail.", Boolean],
   ];
   return rows

@@ -2,7 +2,7 @@
 
 import { get, jobPath, picturePath, send } from "../api.js";
 import { comparison } from "../compare.js";
-import { clock, duration, hasEnded, isDone, unitWord } from "../format.js";
+import { clock, duration, isDone, unitWord } from "../format.js";
 import { fill, h } from "../h.js";
 import { doing } from "../parts.js";
 
@@ -64,7 +64,7 @@ function retry(job, unit, again) {
     await again();
   };
   if (unit.state === "quarantined") return doing("Try it again", ask({}), { class: "primary" });
-  return isDone(unit.state) && !hasEnded(job.state) && doing("Render it again", ask({ redo: true }));
+  return isDone(unit.state) && doing("Render it again", ask({ redo: true }));
 }
 
 function story(lines) {

@@ -3,7 +3,7 @@
 import { get } from "../api.js";
 import { ago, bytes, many } from "../format.js";
 import { fill, h } from "../h.js";
-import { calmly, follow } from "../live.js";
+import { calmly, follow, still } from "../live.js";
 import { alertOf } from "../parts.js";
 
 export async function workersView(main) {
@@ -11,6 +11,7 @@ export async function workersView(main) {
   fill(main, h("h1", {}, "Workers"), place);
   const load = async () => {
     const { workers } = await get("/api/workers");
+    await still();
     fill(place, workers.length ? table(workers) : empty());
   };
   await load();

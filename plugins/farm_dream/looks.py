@@ -9,7 +9,7 @@ DREAMS: Final[Mapping[str, Mapping[str, Any]]] = {
     "strokes": {"layers": ("conv3",), "octaves": 4, "iterations": 8},
     "whorls": {"layers": ("inception3b",), "octaves": 4, "iterations": 10},
     "eyes": {"layers": ("inception4c",), "octaves": 4, "iterations": 10},
-    "beasts": {"layers": ("inception4e",), "octaves": 4, "iterations": 10},
+    "arcades": {"layers": ("inception5b",), "octaves": 4, "iterations": 10},
     "birds": {"classes": ("goose", "stork", "penguin"), "octaves": 3, "iterations": 16},
     "towers": {"classes": ("arch", "bridge"), "octaves": 3, "iterations": 16},
     "reef": {"classes": ("coral", "jellyfish"), "octaves": 3, "iterations": 16},

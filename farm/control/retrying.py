@@ -1,0 +1,91 @@
+"""What a user asks for when units are to be tried again: which ones, and what they need anew."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from farm import storage
+from farm.errors import BadParameter, Conflict, UnknownName
+from farm.model.frame_range import FrameRange
+from farm.model.unit import Unit, UnitState
+from farm.model.work import Render
+
+__all__ = ["Known", "chosen_units", "gone"]
+
+Known = Sequence[tuple[Unit, UnitState]]
+
+
+def chosen_units(
+    job: str, known: Known, units: Sequence[str], frames: str, *, redo: bool
+) -> tuple[str, ...]:
+    """Return the names of the units that a user means. Raises UnknownName, BadParameter, Conflict.
+
+    known: the units of the job. units, frames: those to try; all if neither is given. redo: also
+    those that succeeded.
+    """
+    names = _named(known, units)
+    if frames:
+        names += _in_range([unit for unit, _ in known], frames)
+    if redo and not names:
+        raise BadParameter("redo", "it needs the frames to render again, such as 1-24")
+    chosen = set(names)
+    if not redo and not any(_has_failed(state) for unit, state in known if _is_in(unit, chosen)):
+        reason = "none of these frames failed" if names else "no frame of it failed"
+        raise Conflict(f"job {job}: {reason}; give frames and redo to render them again")
+    return tuple(names)
+
+
+def _is_in(unit: Unit, chosen: set[str]) -> bool:
+    return not chosen or unit.name in chosen
+
+
+def _has_failed(state: UnitState) -> bool:
+    return state in (UnitState.QUARANTINED, UnitState.CANCELLED)
+
+
+def _named(known: Known, names: Sequence[str]) -> list[str]:
+    there = {unit.name for unit, _ in known}
+    for name in names:
+        if name not in there:
+            raise UnknownName("unit", name, there)
+    return list(names)
+
+
+def _in_range(units: Iterable[Unit], frames: str) -> list[str]:
+    """Return the units that render these frames. Raises BadParameter if there are none."""
+    chosen = FrameRange.parse(frames)
+    names = [unit.name for number, unit in _numbered(units) if number in chosen]
+    if not names:
+        raise BadParameter("frames", f"the job has no frame in {frames}")
+    return names
+
+
+def _numbered(units: Iterable[Unit]) -> Iterator[tuple[int, Unit]]:
+    """Yield the frames of films with their numbers, and stills with their places, all from 1."""
+    stills = 0
+    for unit in units:
+        if not isinstance(unit.work, Render):
+            continue
+        is_still = not (unit.is_working or unit.work.seed)
+        stills += is_still
+        yield stills if is_still else unit.work.number + 1, unit
+
+
+def gone(known: Known) -> frozenset[str]:
+    """Return the units that are done and whose working files have been removed since."""
+    return frozenset(_gone(known))
+
+
+def _gone(known: Known) -> Iterator[str]:
+    there: dict[str, set[str]] = {}
+    for unit, state in known:
+        if unit.is_working and state.is_done:
+            folder = storage.parent(unit.target)
+            if folder not in there:
+                there[folder] = _names_in(folder)
+            if storage.name(unit.target) not in there[folder]:
+                yield unit.name
+
+
+def _names_in(folder: str) -> set[str]:
+    if not storage.is_folder(folder):
+        return set()
+    return {storage.name(entry.url) for entry in storage.entries(folder)}

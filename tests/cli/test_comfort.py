@@ -1,0 +1,185 @@
+"""Sizes, single frames, dry runs, presets, comparisons and previews, by the command."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from farm.cli.display import LineDisplay
+from farm.cli.tally import Tally
+from farm.media import read_record, read_still
+from farm.model.events import UnitChanged
+from farm.model.messages import Figures
+from farm.model.unit import Unit, UnitState
+
+from ..clips import clip  # noqa: TID252 - shared between rooms
+from .conftest import Command
+
+__all__ = ["clip"]
+
+QUICK = ("--iterations", "1", "--octaves", "1", "--threads", "1")
+SHALLOW = (*QUICK, "--layer", "conv3")
+MakeClip = Callable[..., str]
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> str:
+    coarse = np.random.default_rng(4).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    picture = Image.fromarray(coarse).resize((96, 64), Image.Resampling.BICUBIC)
+    picture.save(tmp_path / "photo.png")
+    return "photo.png"
+
+
+def size_of(file: str) -> tuple[int, int]:
+    with Image.open(file) as image:
+        return image.size
+
+
+def test_a_picture_is_rendered_at_another_size(command: Command, photo: str) -> None:
+    done = command("dream", photo, "-o", "d.png", "--size", "50%", *SHALLOW)
+    assert done.code == 0, done.errors
+    assert size_of("d.png") == (48, 32)
+    assert "--size=50%" in command("show", "d.png").results
+
+
+def test_a_size_that_is_none_is_refused_with_examples(command: Command, photo: str) -> None:
+    done = command("dream", photo, "-o", "d.png", "--size", "huge")
+    assert done.code == 2
+    assert "'huge' is not a size; give 1280x720, 1080p (rows), 50%" in done.errors
+
+
+def test_one_frame_of_a_film_is_that_frame_of_the_film(command: Command, clip: MakeClip) -> None:
+    clip("clip.mp4", times=range(6))
+    one = command("dream", "clip.mp4", "-o", "four.png", "--frames", "4", *SHALLOW)
+    assert one.code == 0, one.errors
+    assert command("dream", "clip.mp4", "-o", "all/%d.png", *SHALLOW).code == 0
+    assert Path("four.png").read_bytes() == Path("all/4.png").read_bytes()
+    record = read_record("four.png")
+    assert record is not None
+    assert (record["source"]["name"], record["frame"]) == ("clip.mp4", 4)
+
+
+def test_a_single_frame_cannot_be_coherent(command: Command, clip: MakeClip) -> None:
+    clip("clip.mp4", times=range(6))
+    words = ("dream", "clip.mp4", "-o", "four.png", "--frames", "4", "--coherence", "flow")
+    done = command(*words)
+    assert done.code == 2
+    assert "--coherence: only applies to films, and a single frame is rendered" in done.errors
+
+
+def test_a_dry_run_renders_nothing_and_knows_the_time_after_a_first_job(
+    command: Command, photo: str
+) -> None:
+    def asked() -> dict[str, object]:
+        words = ("dream", photo, "-o", "next.png", "--dry-run", "--json", *SHALLOW)
+        answer: dict[str, object] = json.loads(command(*words).results)
+        return answer
+
+    assert asked()["seconds"] is None
+    assert command("dream", photo, "-o", "d.png", *SHALLOW).code == 0
+    known = asked()
+    assert (known["units"], known["pixels"], known["based_on"]) == (1, 96 * 64, 1)
+    assert known["seconds"] is not None
+    assert not Path("next.png").exists()
+    said = command("dream", photo, "-o", "next.png", "--dry-run", *SHALLOW).results
+    assert said.startswith("would render 1 frame, 0.0 megapixels\ntime: about ")
+
+
+def test_a_dry_run_is_refused_as_the_job_would_be(command: Command, photo: str) -> None:
+    done = command("dream", photo, "-o", "d.png", "--dry-run", "--layer", "inception9z")
+    assert done.code == 2
+    assert "inception9z" in done.errors
+
+
+def test_a_preset_sets_parameters_and_flags_override_them(command: Command, photo: str) -> None:
+    assert command("dream", photo, "-o", "d.png", "--preset", "strokes", *QUICK).code == 0
+    record = read_record("d.png")
+    assert record is not None
+    assert record["params"]["layers"] == ["conv3"]
+    assert record["params"]["octaves"] == 1
+
+
+def test_users_have_presets_of_their_own(
+    command: Command, photo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "mine.toml"
+    table.write_text('[dream.mist]\nlayers = ["conv2"]\noctaves = 1\niterations = 1\n')
+    monkeypatch.setenv("FARM_PRESETS", str(table))
+    assert command("dream", photo, "-o", "d.png", "--preset", "mist").code == 0
+    record = read_record("d.png")
+    assert record is not None
+    assert record["params"]["layers"] == ["conv2"]
+    table.write_text("dream = 3")
+    done = command("dream", photo, "-o", "e.png", "--preset", "mist")
+    assert done.code == 2
+    assert f"{table}: a preset is a table such as [dream.mine]" in done.errors
+
+
+def test_an_unknown_preset_is_refused_with_a_guess(command: Command, photo: str) -> None:
+    done = command("dream", photo, "-o", "d.png", "--preset", "stroks")
+    assert (done.code, done.errors) == (2, "unknown preset 'stroks'; did you mean strokes?\n")
+
+
+def test_compare_renders_each_combination_on_one_sheet(command: Command, photo: str) -> None:
+    words = ("--layer", "conv2,conv3", "--step", "1,3", "--size", "60x40", *QUICK)
+    done = command("compare", photo, "-o", "sheet.png", *words)
+    assert done.code == 0, done.errors
+    sheet = read_still("sheet.png").pixels
+    assert sheet.shape[1] == 2 * (60 + 6) + 6
+    cells = [sheet[6:46, left : left + 60] for left in (6, 72)]
+    assert np.abs(cells[0] - cells[1]).mean() > 0.001
+
+
+def test_compare_refuses_a_flag_that_the_effect_does_not_have(command: Command, photo: str) -> None:
+    done = command("compare", photo, "-o", "sheet.png", "--layr", "conv2,conv3")
+    assert done.code == 2
+    assert "--layr" in done.errors
+
+
+def test_a_preview_shows_frames_from_all_of_a_film(command: Command, clip: MakeClip) -> None:
+    clip("clip.mp4", times=range(16))
+    done = command("dream", "clip.mp4", "-o", "dream.mp4", "--preview", *SHALLOW)
+    assert done.code == 0, done.errors
+    assert not Path("dream.mp4").exists()
+    assert size_of("dream-preview.png")[0] == 4 * (480 + 6) + 6
+
+
+@pytest.mark.parametrize("given", [(), ("ink",)])
+def test_fast_style_takes_its_input_before_or_after_the_flag(
+    given: tuple[str, ...], command: Command, photo: str
+) -> None:
+    done = command("style", "-o", "s.png", "--threads", "1", "--fast", *given, photo)
+    assert done.code == 0, done.errors
+    record = read_record("s.png")
+    assert record is not None
+    assert record["params"]["fast"]["name"] == (given or ("eddies",))[0]
+
+
+def test_a_gif_of_one_frame_carries_a_record(command: Command, clip: MakeClip) -> None:
+    clip("clip.mp4", times=range(6))
+    assert command("dream", "clip.mp4", "-o", "one.gif", "--frames", "1", *SHALLOW).code == 0
+    assert "task\tdream" in command("show", "one.gif").results
+
+
+def test_off_a_terminal_each_line_says_how_long_it_will_take(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    now, tally = 0.0, Tally(total=4)
+    display = LineDisplay(tally, lambda: now)
+    now = 20.0
+    unit = Unit("j", "a", "a.png", "b.png")
+    event = UnitChanged(unit, UnitState.SUCCEEDED, 1, figures=Figures(seconds={"compute": 20.0}))
+    tally.on_event(event)
+    display.on_event(event)
+    assert capsys.readouterr().err == "[1/4] a -> b.png  20.0 s  1:00 left\n"
+
+
+def test_a_coherent_film_counts_the_frames_that_are_seen(command: Command, clip: MakeClip) -> None:
+    clip("clip.mp4", height=32, width=32, times=range(60))
+    words = ("dream", "clip.mp4", "-o", "out.mp4", "--coherence", "flow", "--size", "16x16")
+    done = command(*words, *SHALLOW, "--jitter", "0")
+    assert done.code == 0, done.errors
+    assert done.results.startswith("rendered 60; output: ")

@@ -1,0 +1,66 @@
+"""A frame of a coherent film follows the one before it, and is changed as strongly."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from farm import Effect
+from farm.execution.coherence import FrameBefore
+from farm.media.strength import strength_of
+from farm.model.job import Plan
+
+
+class Grain(Effect):
+    """Draws new grain in every frame. continues: that it continues the previous frame. keeps: its strength."""
+
+    def __init__(self, *, continues: bool = False, keeps: bool = False) -> None:
+        self._continues, self._keeps = continues, keeps
+
+    @property
+    def continues_previous(self) -> bool:
+        return self._continues
+
+    @property
+    def keeps_strength(self) -> bool:
+        return self._keeps
+
+    def render(self, image: Any, context: object) -> Any:
+        raise NotImplementedError
+
+
+def source(height: int = 48, width: int = 64) -> np.ndarray:
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    return np.repeat(0.5 + 0.1 * np.sin(x / 5 + y / 9)[..., None], 3, axis=2)
+
+
+def grainy(seed: int, amount: float = 0.05) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(size=source().shape).astype(np.float32)
+    return source() + np.float32(amount) * noise
+
+
+def test_a_frame_follows_the_previous_one_and_is_as_strong_as_it_was_rendered() -> None:
+    before, rendered = grainy(1), grainy(2)
+    led = FrameBefore(source(), before, source()).lead_to(rendered, Grain())
+    assert np.abs(led - before).mean() < 0.5 * np.abs(rendered - before).mean()
+    assert strength_of(led, source()) == pytest.approx(strength_of(rendered, source()), rel=0.02)
+
+
+def test_an_effect_that_keeps_its_strength_is_scaled_to_the_previous_frame() -> None:
+    before, rendered = grainy(1), grainy(2, amount=0.03)
+    effect = Grain(continues=True, keeps=True)
+    led = FrameBefore(source(), before, source()).lead_to(rendered, effect)
+    assert strength_of(led, source()) == pytest.approx(strength_of(before, source()), rel=0.1)
+
+
+def test_what_an_effect_makes_of_the_previous_frame_itself_is_left_alone() -> None:
+    before = FrameBefore(source(), grainy(1), source())
+    assert np.array_equal(before.lead_to(grainy(2), Grain(continues=True)), grainy(2))
+
+
+def test_picture_and_source_are_warped_alike() -> None:
+    moved = np.roll(source(), 3, axis=1)
+    before = FrameBefore(source(), source() + np.float32(0.1), moved).previous("cpu", Plan())
+    change = (before.image - before.source)[..., 8:-8, 8:-8]
+    assert float(change.min()) == pytest.approx(0.1, abs=1e-3)
+    assert float(change.max()) == pytest.approx(0.1, abs=1e-3)
