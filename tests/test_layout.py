@@ -44,6 +44,7 @@ SHARED_NAMES = {
     "flicker.py": "the measure of flicker, and the command that prints it",
     "ledger.py": "the record of jobs, and the command that shows it",
     "params.py": "a plugin's parameters",
+    "presets.py": "a plugin's named sets of parameters",
     "task.py": "task classes: the base classes in the host, and those of each plugin",
     "train.py": "a plugin's training",
     "weights.py": "weights files of networks",

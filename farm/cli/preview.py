@@ -30,6 +30,8 @@ def preview(registry: Registry, spec: JobSpec) -> Exit:
     task = registry.task(spec.task)
     if issubclass(task, Effect) and task.is_endless:
         raise BadParameter("preview", f"{spec.task} needs all frames before one; give few `frames`")
+    if spec.frames is not None:
+        raise BadParameter("frames", "a preview chooses frames by itself; omit it")
     output = _sheet_of(spec.output)
     check_sheet(output)
     with working_folder() as folder:

@@ -7,8 +7,8 @@ import click
 from click.core import ParameterSource
 
 from farm import storage
+from farm.cli.named_params import preset_params
 from farm.cli.options import values_of
-from farm.cli.presets import preset_params
 from farm.cli.recorded import record_of, recorded_files, recorded_params
 from farm.errors import BadInput, BadParameter, UserError
 from farm.host.task import Task

@@ -8,8 +8,8 @@ from typing import Any, Final
 import click
 
 from farm.cli.job_options import effect_options, run_options
+from farm.cli.named_params import preset_option
 from farm.cli.options import describe_refusal, options_of, with_values_left_out
-from farm.cli.presets import preset_option
 from farm.cli.root import plugins_dir_of, registry_of, shows_traceback
 from farm.cli.running import Running
 from farm.cli.starting_point import params_of, with_defaults
@@ -76,6 +76,8 @@ def common_options(task: type[Task]) -> list[click.Parameter]:
 def _run(context: click.Context, task: type[Task], values: dict[str, Any]) -> int:
     if values["resume"] and values.get("overwrite"):
         raise UserError("--resume and --overwrite exclude each other; leave one of them out")
+    if values["dry_run"] and values.get("preview"):
+        raise UserError("--dry-run and --preview exclude each other; leave one of them out")
     values = with_defaults(context, values)
     if values["server"]:
         from farm.cli.submit import submit_job

@@ -13,7 +13,7 @@ from farm.execution.timing import timed
 from farm.host.task import Effect, Task
 from farm.model.job import Plan
 from farm.model.messages import Figures, Order
-from farm.model.size import sized
+from farm.model.picture_size import sized
 from farm.model.specs import Previous
 from farm.model.work import Render
 from farm.storage import KnownFiles, size_of

@@ -17,15 +17,15 @@ from sqlalchemy import Connection, Engine, Select, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from farm.errors import FarmBug, LedgerHeld, LedgerUnavailable
-from farm.ledger import costs, earlier, forgetting, holding, pages
+from farm.ledger import cost_book, earlier, forgetting, holding, pages
 from farm.ledger import service as services
-from farm.ledger.costs import CostBook
+from farm.ledger.cost_book import CostBook
 from farm.ledger.held_job import HeldJob, as_json, from_json
 from farm.ledger.opening import address_of, check_exists, open_engine, reading, size_of
 from farm.ledger.pages import PAGE
 from farm.ledger.reading import job_from
+from farm.ledger.row_counts import rows_of
 from farm.ledger.service import Service
-from farm.ledger.size import rows_of
 from farm.ledger.tables import jobs, story
 from farm.ledger.trouble import failure, passing_trouble
 from farm.ledger.writing import Batch, insert_job, plan_job, update_jobs, update_units
@@ -279,7 +279,7 @@ class Ledger:
             self.forget_job(job)
         with self._write() as connection:
             forgetting.remove_farms(connection, before)
-            costs.prune(connection)
+            cost_book.prune(connection)
         return len(old)
 
     def forget_job(self, job: str) -> None:
@@ -385,12 +385,12 @@ class Ledger:
         device: the latest one if it is empty. None if this ledger knows of none.
         """
         with self._read() as connection:
-            return costs.cost(connection, kind, device)
+            return cost_book.cost(connection, kind, device)
 
     def bytes_per_pixel(self, task: str, form: str) -> float | None:
         """Return how many bytes a pixel of a task's results has taken in a format of model.costs."""
         with self._read() as connection:
-            return costs.bytes_per_pixel(connection, task, form)
+            return cost_book.bytes_per_pixel(connection, task, form)
 
     def story(self, job: str, after: int = 0, limit: int = 10 * PAGE) -> list[StoryLine]:
         """Return a page of what happened to a job's units: the changes with a higher number, in order."""

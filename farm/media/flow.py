@@ -26,6 +26,9 @@ _MIN_SIDE: Final = 32
 _EDGE: Final = 5
 """Pixels over which trust falls off."""
 
+_MARGIN: Final = 1.0
+"""Pixels beyond the edge that still count as inside: the flow of a still scene is off by fractions."""
+
 
 @dataclass(frozen=True, eq=False)
 class Motion:
@@ -80,7 +83,8 @@ def _consistency(forward: Flow, back: Flow) -> Float32[np.ndarray, "height width
     """Return 1 where following the flow back and forward returns to the start, else 0; blurred."""
     x, y = _positions(back)
     height, width = x.shape
-    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    inside = (x >= -_MARGIN) & (x <= width - 1 + _MARGIN)
+    inside &= (y >= -_MARGIN) & (y <= height - 1 + _MARGIN)
     returned = cv2.remap(forward, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     error = np.square(returned + back).sum(axis=2)
     allowed = 0.01 * (np.square(returned).sum(axis=2) + np.square(back).sum(axis=2)) + 0.5

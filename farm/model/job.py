@@ -10,8 +10,8 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from farm.model.film import Coherence, Quality
+from farm.model.picture_size import Size
 from farm.model.rate import DEFAULT_RATE, Rate
-from farm.model.size import Size
 
 MOST_URGENT: Final = 100
 """The highest priority of a job; the lowest is 0."""

@@ -9,7 +9,7 @@ from farm.errors import FarmError
 from farm.media import is_film, still_size
 from farm.media.blank import is_blank
 from farm.model.costs import Cost, CostKind, format_of
-from farm.model.size import sized
+from farm.model.picture_size import sized
 from farm.model.unit import Unit
 from farm.model.work import Blend, Encode, Render
 from farm.planning.submission import Submission

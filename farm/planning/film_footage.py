@@ -10,7 +10,7 @@ from farm.model.events import Notice, ReadProgress
 from farm.model.film import Film, FilmFormat
 from farm.model.frame_range import chosen_frames
 from farm.model.job import JobSpec
-from farm.model.size import sized
+from farm.model.picture_size import sized
 from farm.planning.inputs import Source
 from farm.planning.outputs import is_film_target
 from farm.planning.plan import FilmFrame, FrameSequence

@@ -5,6 +5,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -102,17 +103,28 @@ def _is_file(listed: str) -> bool:
 def _only_pictures(given: str, entries: Sequence[str], kind: str) -> Found:
     files = [url for url in entries if not storage.name(url).startswith(".") and _is_file(url)]
     pictures = [url for url in files if _is_picture(url)]
-    named = [url for url in pictures if is_utf8(_absolute(url))]
-    notes = [*_note_on_names(pictures), *_note_on_formats(files, pictures)]
+    paths = [_absolute(url) for url in pictures]
+    named = [path for path in paths if is_utf8(path)]
+    notes = [*_note_on_names(paths), *_note_on_formats(files, pictures)]
     if not named:
         reason = f"this {kind} no pictures or films (entries: {len(entries)})"
         raise BadInput(given, notes[0] if pictures else reason)
-    return Found([_absolute(url) for url in named], notes=notes)
+    return Found(named, notes=notes)
 
 
 def _is_picture(url: str) -> bool:
-    name = PurePosixPath(storage.name(url))
-    return is_readable(name) or (is_film_name(name) and not _is_typescript(url))
+    suffix = storage.suffix(url)
+    return _is_still_suffix(suffix) or (_is_film_suffix(suffix) and not _is_typescript(url))
+
+
+@lru_cache(256)
+def _is_still_suffix(suffix: str) -> bool:
+    return is_readable(PurePosixPath(f"any{suffix}"))
+
+
+@lru_cache(256)
+def _is_film_suffix(suffix: str) -> bool:
+    return is_film_name(PurePosixPath(f"any{suffix}"))
 
 
 def _is_typescript(url: str) -> bool:
@@ -137,8 +149,8 @@ def _note_on_formats(files: Iterable[str], pictures: Iterable[str]) -> Iterator[
 
 
 def _note_on_names(pictures: Iterable[str]) -> Iterator[str]:
-    """Yield a note if names are not UTF-8, which neither the ledger nor a record can store."""
-    names = sorted(shown(storage.name(url)) for url in pictures if not is_utf8(_absolute(url)))
+    """Yield a note if paths are not UTF-8, which neither the ledger nor a record can store."""
+    names = sorted(shown(storage.name(path)) for path in pictures if not is_utf8(path))
     if names:
         reason = "rename it, because a name" if len(names) == 1 else "rename them, because names"
         yield f"{_count(len(names), 'file')} left out: {_list(names)}; {reason} must be UTF-8"

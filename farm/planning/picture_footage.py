@@ -11,7 +11,7 @@ from farm.media.sequence import NumberedPath
 from farm.model.events import Notice
 from farm.model.film import FilmFormat
 from farm.model.job import JobSpec
-from farm.model.size import sized
+from farm.model.picture_size import sized
 from farm.planning.inputs import Source
 from farm.planning.plan import FilmFrame, FrameSequence, picture_path
 from farm.planning.working_folder import working_folder

@@ -3,7 +3,7 @@
 from farm.errors import FarmError
 from farm.media import still_size
 from farm.model.job import Plan
-from farm.model.size import sized
+from farm.model.picture_size import sized
 from farm.planning.plan import Footage
 
 __all__ = ["is_shared"]

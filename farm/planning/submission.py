@@ -136,9 +136,8 @@ class Planner:
             needed = task_needs(self._registry, spec).files
             check_output(spec.output, sources, needed, spec.frames)
             if not (is_resumed or spec.overwrite):
-                check_free(
-                    film_targets(spec.output, sources, spec.frames)
-                )  # before the films are read
+                films = film_targets(spec.output, sources, spec.frames)
+                check_free(films)  # before they are read
         if self._check_task:
             self._check_task(spec)
         return sources

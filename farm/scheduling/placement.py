@@ -129,8 +129,11 @@ class Placement:
             return
         for lane in _SINGLE:
             device = queue_device(job, lane)
-            if job.can_start(lane) or (lane, device) in self._queues:
-                self._has_more |= self._queue(lane, device).update(job)
+            own = self._queues.get((lane, device))
+            if own is None and job.can_start(lane):
+                own = self._queue(lane, device)
+            if own is not None:
+                self._has_more |= own.update(job)
             if device and (lane, "") in self._queues:
                 self._queues[lane, ""].remove(job.job.id)
 

@@ -4,6 +4,7 @@ What the dream had added to that frame is carried over, not the picture: the fra
 stays sharp. Steps add what was not carried.
 """
 
+from math import ceil
 from typing import Final
 
 from torch import Tensor
@@ -13,6 +14,9 @@ from farm_dream.params import DreamParams
 
 CARRIED: Final = 0.9
 """Share of a dream's steps that the previous frame stands for, where it is trusted fully."""
+
+_MOST: Final = 5
+"""Largest factor of a step: longer steps leave specks."""
 
 
 def carried(start: Tensor, params: DreamParams, previous: Previous) -> Tensor:
@@ -30,5 +34,5 @@ def missing_steps(params: DreamParams, previous: Previous, context: Context) -> 
     The factor makes them count for all steps in places that have just come into view.
     """
     missing = params.iterations * (1 - CARRIED * previous.trust)
-    steps = max(1, round(context.mean(missing)))
+    steps = max(ceil(params.iterations / _MOST), round(context.mean(missing)))
     return steps, missing / steps

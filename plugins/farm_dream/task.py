@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from farm import Context, Effect
+from farm_dream.looks import DREAMS
 from farm_dream.params import DreamParams
-from farm_dream.presets import DREAMS
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from farm import BadParameter, Context, Effect
+from farm_dream.looks import ZOOMS
 from farm_dream.params import DreamParams
-from farm_dream.presets import ZOOMS
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -103,14 +103,14 @@ class StyleParams(NetworkParams):
         "weights of content and style together.",
     )
     content_weight: float = Field(
-        0.15, ge=0, le=1e6, description="How strongly to keep the content of the picture."
+        0.04, ge=0, le=1e6, description="How strongly to keep the content of the picture."
     )
     style_weight: float = Field(1.0, ge=0, le=1e6, description="How strongly to apply the styles.")
     tv: float = Field(6.0, ge=0, le=1e6, description="Smoothness weight; higher is smoother.")
     statistic: Literal["gram", "w2"] = Field(
-        "gram",
-        description="What to match in a style. gram: Gram matrices of features. w2: mean and "
-        "covariance of features, by Wasserstein distance.",
+        "w2",
+        description="What to match in a style. w2: mean and covariance of features, by Wasserstein "
+        "distance. gram: Gram matrices of features, as in 2015.",
     )
     content_layers: tuple[Layer, ...] = Field(
         (),
@@ -132,7 +132,10 @@ class StyleParams(NetworkParams):
         "Default: start at about 128 pixels.",
     )
     iterations: int = Field(100, ge=1, le=100_000, description="Steps per size.")
-    optimizer: Literal["adam", "lbfgs"] = Field("adam", description="Optimisation method.")
+    optimizer: Literal["adam", "lbfgs"] = Field(
+        "adam",
+        description="Optimisation method. lbfgs goes further in as many steps: use less strength.",
+    )
     step: float = Field(5.0, gt=0, le=255, description="Step size of Adam, on a scale of 0 to 255.")
     average: float = Field(
         0.98,

@@ -97,7 +97,14 @@ def time_farm(registry: Registry, plan: Plan, frames: Path, folder: Path) -> tup
         watch.first = 0.0
         output = f"{folder}/out/"
         controller.add(
-            JobSpec(task="dream", params=PARAMS, inputs=(inputs,), output=output, plan=plan)
+            JobSpec(
+                task="dream",
+                params=PARAMS,
+                inputs=(inputs,),
+                output=output,
+                plan=plan,
+                overwrite=True,
+            )
         )
         controller.run()
     pool.close()

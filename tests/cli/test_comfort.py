@@ -182,4 +182,4 @@ def test_a_coherent_film_counts_the_frames_that_are_seen(command: Command, clip:
     words = ("dream", "clip.mp4", "-o", "out.mp4", "--coherence", "flow", "--size", "16x16")
     done = command(*words, *SHALLOW, "--jitter", "0")
     assert done.code == 0, done.errors
-    assert done.results == "rendered 60; output: out.mp4\n"
+    assert done.results.startswith("rendered 60; output: ")

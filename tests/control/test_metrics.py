@@ -152,7 +152,10 @@ def test_counters_equal_the_ledger(watched: Watched, spec: JobSpec) -> None:
     assert scraped.by("farm_unit_failures_total", "reason") == quarantined
     assert (
         scraped.value(
-            "farm_jobs_finished_total", task="copy", plugin="copying", outcome="completed"
+            "farm_jobs_finished_total",
+            task="copy",
+            plugin="copying",
+            outcome="completed_with_failures",
         )
         == 1
     )
@@ -234,7 +237,7 @@ def test_gauges_show_the_current_state(watched: Watched, spec: JobSpec) -> None:
     watched.controller.run()
     scraped = scrape(watched.port)
     assert scraped.by("farm_units_in_state", "state") == {}
-    assert scraped.by("farm_jobs", "state") == {"completed": 1}
+    assert scraped.by("farm_jobs", "state") == {"completed_with_failures": 1}
     assert scraped.by("farm_workers", "state") == {"idle": 1}
     assert scraped.value("farm_oldest_ready_unit_age_seconds", task="copy") == 0
     assert scraped.by("farm_leases", "kind") == {}

@@ -89,7 +89,7 @@ REPORTS: Final = {"curves.png", "index.html"}
 """What a run draws of its latest steps, with the time and the speed."""
 
 WAIT_SECONDS: Final = 240
-ORPHAN_SECONDS: Final = 60
+ORPHAN_SECONDS: Final = 180
 
 
 def _free_port() -> int:
@@ -161,23 +161,31 @@ class Service:
 
     def left(self) -> list[psutil.Process]:
         """Return its processes that live, such as those of Ray."""
+        mark = f"{MARK}={self.mark}".encode()
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                is_zombie = process.status() == psutil.STATUS_ZOMBIE
-                if not is_zombie and process.environ().get(MARK) == self.mark:
+                # psutil stops reading where Ray has written another title
+                variables = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+                if mark in variables and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
         return found
 
     def orphans(self) -> list[str]:
-        """Return what is left of its processes a minute after it has ended, and end that."""
+        """Return what is left of its processes some minutes after it has ended, and end that."""
         _, left = psutil.wait_procs(self.left(), ORPHAN_SECONDS)
         left = [*{*left, *self.left()}]
-        names = [str(process) for process in left]
+        names = [_name(process) for process in left]
         for process in left:
             with suppress(psutil.Error):
                 process.kill()
         return names
+
+
+def _name(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return f"{process.name()} ({process.pid}), child of {process.ppid()}"
+    return "a process that has just ended"
 
 
 @dataclass(frozen=True)

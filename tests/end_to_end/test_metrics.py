@@ -137,7 +137,7 @@ def test_counters_match_the_ledger(command: Command, gates: tuple[Gate, Gate], p
             sum(one.seconds[stage] for one in figures)
         )
     assert last["farm_unit_failures_total", "dream", "user_error", "dream"] == 1
-    assert last["farm_jobs_finished_total", "completed", "dream", "dream"] == 1
+    assert last["farm_jobs_finished_total", "completed_with_failures", "dream", "dream"] == 1
     assert sums(last, "farm_units_in_state") == 0
 
 

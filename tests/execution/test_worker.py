@@ -42,7 +42,7 @@ from farm.model.messages import (
     UnitSucceeded,
 )
 from farm.model.unit import Unit
-from farm.model.work import Train
+from farm.model.work import Render, Train
 from farm.storage import sha256_file, take_transfers
 from farm_networks import starter
 
@@ -98,7 +98,7 @@ def test_the_output_records_how_it_was_rendered(worker: Worker, order: Order) ->
     record = read_record(order.unit.target)
     assert record["task"] == "look"
     assert record["params"] == {"network": "starter", "weights": None}
-    assert record["plan"] == order.plan.model_dump(mode="json")
+    assert record["plan"] == order.plan.model_dump(mode="json", exclude_none=True)
     assert record["source"] == {"name": "ramp.png", "sha256": figures.source_sha256}
     assert record["networks"] == {"starter": starter.SHA256}
     assert record["versions"].keys() == {"farm", "torch"}
@@ -138,7 +138,9 @@ def pixels(order: Order) -> bytes:
     return Image.open(order.unit.target).tobytes()
 
 
-def test_the_grain_depends_on_seed_and_frame(worker: Worker, order: Order) -> None:
+def test_the_grain_depends_on_the_seed_and_the_number_of_a_frame(
+    worker: Worker, order: Order
+) -> None:
     def rendered(order: Order) -> bytes:
         run(worker, order)
         return pixels(order)
@@ -146,9 +148,10 @@ def test_the_grain_depends_on_seed_and_frame(worker: Worker, order: Order) -> No
     order = replace(order, task="grain")
     others = (
         replace(order, plan=Plan(seed=1)),
-        replace(order, unit=replace(order.unit, name="other.png")),
+        replace(order, unit=replace(order.unit, work=Render(seed="1"))),
+        replace(order, unit=replace(order.unit, work=Render(seed="2"))),
     )
-    assert len({rendered(one) for one in (order, *others)}) == 3
+    assert len({rendered(one) for one in (order, *others)}) == 4
 
 
 @pytest.mark.parametrize(("task", "width", "height"), [("invert", 12, 9), ("half", 6, 5)])

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from farm.ledger import Ledger
-from farm.ledger import costs as costs_module
+from farm.ledger import cost_book as costs_module
 from farm.model.costs import Cost, CostKind
 from farm.model.events import JobChanged, UnitChanged
 from farm.model.job import Job, JobState, Plan

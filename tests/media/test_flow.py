@@ -38,6 +38,13 @@ def test_a_still_scene_is_unchanged_and_trusted() -> None:
     assert flow.trust.min() == 1
 
 
+def test_the_edges_of_a_still_scene_with_noise_are_trusted() -> None:
+    rng, picture = np.random.default_rng(1), texture(1)[:HEIGHT, :WIDTH]
+    one, other = (picture + rng.normal(0, 0.02, picture.shape).astype(np.float32) for _ in "ab")
+    trust = motion(one.clip(0, 1), other.clip(0, 1)).trust
+    assert min(trust[:3].mean(), trust[-3:].mean(), trust[:, :3].mean()) > 0.9
+
+
 @settings(max_examples=10, deadline=None)
 @given(st.integers(-9, 9), st.integers(-9, 9))
 def test_a_shift_is_measured_to_a_fraction_of_a_pixel(right: int, down: int) -> None:

@@ -74,7 +74,9 @@ def likeness(one: Tensor, other: Tensor) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [{}, {"optimizer": "lbfgs"}, {"statistic": "w2"}])
+@pytest.mark.parametrize(
+    "more", [{}, {"optimizer": "lbfgs", "strength": 0.5}, {"statistic": "gram"}]
+)
 def test_the_result_has_the_colours_of_the_style_and_the_content_of_the_picture(
     stylise: Stylise, scene: Scene, stripes: Tensor, more: dict[str, Any]
 ) -> None:

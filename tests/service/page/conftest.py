@@ -69,8 +69,9 @@ def serve(serve: Serve) -> Serve:
 Browse = Callable[..., AbstractContextManager[Watched]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
+    """Chromium. It goes with the module, because no other event loop runs beside Playwright's."""
     playwright = pytest.importorskip("playwright.sync_api")
     if not (chromium := which("chromium")):
         pytest.skip("there is no chromium")

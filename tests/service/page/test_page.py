@@ -429,3 +429,23 @@ def test_the_farms_jobs_and_workers_are_live(serve: Serve, browse: Browse) -> No
         expect(page.get_by_role("row", name="fake-1")).to_contain_text("busy")
         served.executor.script = scripted({})
         expect(page.get_by_role("row", name="fake-1")).to_contain_text("idle")
+
+
+def test_a_job_that_has_ended_renders_again_what_failed_and_any_frames(
+    serve: Serve, browse: Browse
+) -> None:
+    broken = Failure(Reason.USER_ERROR, "a.png: the lens cap was on", is_fatal=True)
+    with serve({"a": [broken]}) as served:
+        job = served.finished(keeps_going=True)["id"]
+        with browse(served, f"/jobs/{job}") as watched:
+            page = watched.page
+            expect(page.locator(".job-head .badge")).to_have_text("finished, some failed")
+            page.get_by_role("button", name="Retry what failed").click()
+            tile(page, "a", "done")
+            expect(page.locator(".job-head .badge")).to_have_text("finished")
+            served.executor.orders.clear()
+            page.get_by_label("Frames to render again").fill("2")
+            page.get_by_role("button", name="Render again").click()
+            served.wait(
+                job, lambda _: [order.unit.name for order in served.executor.orders] == ["b"]
+            )

@@ -47,7 +47,8 @@ function tools(view) {
 /** Return a field for frames to render once more. */
 function redo(view) {
   const frames = h("input", { type: "text", size: 8, placeholder: "1-24", "aria-label": "Frames to render again" });
-  const ask = () => send("POST", jobPath(view.job.id, "/retry"), { frames: frames.value, redo: true });
+  const chosen = () => frames.value.trim().replace(/^\d+$/, "$&-$&"); // alone, a number would mean so many
+  const ask = () => send("POST", jobPath(view.job.id, "/retry"), { frames: chosen(), redo: true });
   return h("form", { class: "inline redo", onsubmit: (event) => event.preventDefault() }, frames, doing("Render again", ask));
 }
 

@@ -125,6 +125,7 @@ function options(spec, task) {
     ["priority", "Priority", number(spec.priority ?? 50, 0, 100), "0 to 100; jobs with more come first.", Number],
     ["film.coherence", "Coherence", select([["none", "each frame by itself"], ["flow", "each frame continues the last one"]], film.coherence ?? "none"), "flow keeps films from flickering.", String],
     ["film.quality", "Quality of films", select([["draft", "draft"], ["good", "good"], ["best", "best"]], film.quality ?? "good"), "", String],
+    ["plan.size", "Size", text(plan.size, "as they are"), "Of the pictures before they are rendered, such as 50%, 1080p or 1280x720.", String],
     ["plan.seed", "Seed", number(plan.seed ?? 0, 0), "Another number gives another variation.", Number],
     ["plan.tile", "Tile", number(plan.tile ?? 1024, 0), "Side in pixels; smaller needs less memory. 0: no tiles.", Number],
     ["workers", "Workers for a unit", number(spec.workers ?? 1, 0), "Share a run or a large still; 0: as many as there are.", Number],
@@ -132,7 +133,7 @@ function options(spec, task) {
     ["keeps_going", "Keep going", h("input", { type: "checkbox", checked: spec.keeps_going ?? false }), "However many units fail.", Boolean],
   ];
   return rows
-    .filter(([name]) => task.kind === "effect" || !/^(film|frames)/.test(name))
+    .filter(([name]) => task.kind === "effect" || !/^(film|frames|plan.size)/.test(name))
     .map(([name, label, control, hint, kind]) => ({ name, element: field(name, label, control, hint), read: () => (kind === Boolean ? control.checked : control.value === "" ? undefined : kind(control.value)) }));
 }
 

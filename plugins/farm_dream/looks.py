@@ -9,17 +9,8 @@ DREAMS: Final[Mapping[str, Mapping[str, Any]]] = {
     "strokes": {"layers": ("conv3",), "octaves": 4, "iterations": 8},
     "whorls": {"layers": ("inception3b",), "octaves": 4, "iterations": 10},
     "eyes": {"layers": ("inception4c",), "octaves": 4, "iterations": 10},
-    "beasts": {"layers": ("inception4e",), "octaves": 4, "iterations": 10},
+    "arcades": {"layers": ("inception5b",), "octaves": 4, "iterations": 10},
     "birds": {"classes": ("goose", "stork", "penguin"), "octaves": 3, "iterations": 16},
-    "towers": {"classes": ("arch", "bridge"), "octaves": 3, "iterations": 16},
-    "reef": {"classes": ("coral", "jellyfish"), "octaves": 3, "iterations": 16},
-    "soft": {
-        "layers": ("inception4c", "inception3b=0.5"),
-        "laplacian": 4,
-        "step": 1.2,
-        "octaves": 4,
-        "iterations": 8,
-    },
 }
 """By name, as fields of DreamParams; for the network that comes with the farm."""
 

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from farm.model.job import JobSpec, Plan
-from farm.model.size import sized
+from farm.model.picture_size import sized
 
 
 @pytest.mark.parametrize(
