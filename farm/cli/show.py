@@ -12,7 +12,6 @@ from farm.cli.recorded import record_of, recorded_spec
 from farm.cli.root import registry_of
 from farm.cli.table import show_json, show_table
 from farm.host.registry import Registry
-from farm.media import is_film
 
 
 @click.command()
@@ -38,6 +37,8 @@ def _facts(file: str, record: Mapping[str, Any], registry: Registry) -> Iterator
     if not storage.is_remote(file):
         modified = storage.input_path(file).stat().st_mtime
         yield "written", f"{datetime.fromtimestamp(modified).astimezone():%Y-%m-%d %H:%M:%S %z}"
+    from farm.media import is_film
+
     if is_film(file):
         from farm.media.film import film_facts
 
