@@ -30,6 +30,8 @@ def show(context: click.Context, file: str, *, is_json: bool) -> None:
 
 def _facts(file: str, record: Mapping[str, Any], registry: Registry) -> Iterator[tuple[str, Any]]:
     """Yield what the record does not say by itself."""
+    from farm.media import is_film
+
     if record.get("task") in registry.tasks and "source" in record:
         spec = recorded_spec(record, file)
         alone = ("--threads=1",) if spec.plan.threads == 1 else ()  # not what a command defaults to
@@ -37,8 +39,6 @@ def _facts(file: str, record: Mapping[str, Any], registry: Registry) -> Iterator
     if not storage.is_remote(file):
         modified = storage.input_path(file).stat().st_mtime
         yield "written", f"{datetime.fromtimestamp(modified).astimezone():%Y-%m-%d %H:%M:%S %z}"
-    from farm.media import is_film
-
     if is_film(file):
         from farm.media.film import film_facts
 
