@@ -1,10 +1,10 @@
 """Turns requests for jobs into specs. Whatever a request names is in a root, or is refused."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from farm.errors import BadParameter, OutsideRoots, TooLarge
+from farm.errors import BadInput, BadParameter, OutsideRoots, TooLarge
 from farm.host.registry import Registry
 from farm.host.task import Effect, NetworkParams, Run, Task
 from farm.host.vetting import validate_params
@@ -31,9 +31,7 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
     inputs = tuple(_input(text, roots) for text in request.inputs)
     _check_frames(task, request.frames)
     if not issubclass(task, Run):
-        sources = list_inputs(inputs)
-        _check_number(len(sources))
-        roots.check_real(source.url for source in sources if not is_blank(source.url))
+        _check_inputs(inputs, roots, is_later=bool(request.after))
     return JobSpec(
         task=request.task,
         params=_params(task, request.params, registry, roots),
@@ -58,6 +56,22 @@ def _check_frames(task: type[Task], frames: str | None) -> None:
         chosen = FrameRange.parse(frames)
         if chosen.last:
             _check_number((chosen.last - chosen.first) // chosen.step + 1)
+
+
+def _check_inputs(inputs: Sequence[str], roots: Roots, *, is_later: bool) -> None:
+    """Raise UserError for inputs that are not there, too many, or reached by a link out of the roots.
+
+    is_later: they may be the outputs of jobs that have not run yet.
+    """
+    for given in [[each] for each in inputs] if is_later else [inputs]:
+        try:
+            sources = list_inputs(given)
+        except BadInput:
+            if is_later:
+                continue
+            raise
+        _check_number(len(sources))
+        roots.check_real(source.url for source in sources if not is_blank(source.url))
 
 
 def _check_number(units: int) -> None:

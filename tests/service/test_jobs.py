@@ -269,6 +269,30 @@ def test_a_job_starts_after_another_whose_files_it_reads(serve: Serve) -> None:
         assert served.wait(answer.json()["id"], has_ended)["counts"] == {"succeeded": 3}
 
 
+def test_a_job_may_name_what_another_has_not_written_yet(serve: Serve) -> None:
+    with serve(RUNNING) as served:
+        first = served.submit(inputs=["photos/a.png"], output="out/first/z.png").json()["id"]
+        answers = [
+            served.submit(inputs=[inputs], output=output, after=[first])
+            for inputs, output in (("out/first/", "out/all/"), ("out/first/z.png", "out/one.png"))
+        ]
+        assert [answer.status_code for answer in answers] == [201, 201]
+        served.client.patch(f"/api/jobs/{first}", json={"wanted": "cancel"})
+        served.wait(first, has_ended)
+        served.client.post(f"/api/jobs/{first}/retry", json={})
+        for answer in answers:
+            assert served.wait(answer.json()["id"], has_ended)["state"] == "completed"
+
+
+def test_a_job_that_waits_names_files_below_roots_only(serve: Serve) -> None:
+    with serve(RUNNING) as served:
+        first = served.submit().json()["id"]
+        (served.folder / "out" / "away").symlink_to(served.folder / "private")
+        for inputs in ("/etc/hostname", "elsewhere/a.png", "out/away/later.png"):
+            answer = served.submit(inputs=[inputs], output="out/last/", after=[first])
+            assert answer.status_code == 403, answer.text
+
+
 def test_a_job_says_which_other_it_waits_for(serve: Serve) -> None:
     with serve(RUNNING) as served:
         first = served.submit().json()["id"]
