@@ -11,11 +11,12 @@ from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
 from farm.model.frame_range import FrameRange
 from farm.model.job import JobSpec
+from farm.planning.film_needs import with_least_coherence
 from farm.planning.inputs import list_inputs
 from farm.service.roots import Roots
 from farm.service.wire import JobRequest
 
-__all__ = ["shown_spec", "spec_of"]
+__all__ = ["asks_for", "shown_spec", "spec_of"]
 
 MOST_UNITS: Final = 1_000_000
 
@@ -48,6 +49,24 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
         after=request.after,
         workers=request.workers,
     )
+
+
+def asks_for(spec: JobSpec, planned: JobSpec, registry: Registry) -> bool:
+    """Return whether a request is the one that a job came from, whose spec planning has completed.
+
+    Priorities are changed later, and one token may have several owners.
+    """
+    task = registry.task(spec.task)
+    return _asked(spec, task, registry) == _asked(planned, task, registry)
+
+
+def _asked(spec: JobSpec, task: type[Task], registry: Registry) -> dict[str, Any]:
+    """Return what a request asks for. The name of a run's network is left out: planning makes it exact."""
+    content = spec.model_dump(exclude={"film", "priority", "owner", "files", "films"})
+    params = dict(content["params"])
+    if params.get("network") not in registry.networks:
+        params.pop("network", None)
+    return content | {"params": params, "film": with_least_coherence(spec.film, task)}
 
 
 def _check_frames(task: type[Task], frames: str | None) -> None:

@@ -32,6 +32,27 @@ def test_the_same_token_of_a_client_gives_the_same_job(served: Served) -> None:
     assert first.json()["id"] == again.json()["id"]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"output": "out/other/"},
+        {"params": {"amount": 0.5}},
+        {"inputs": ["photos/a.png"]},
+        {"name": "other"},
+        {"plan": {"seed": 7}},
+    ],
+)
+def test_a_token_of_one_request_is_refused_for_another(
+    served: Served, changes: dict[str, object]
+) -> None:
+    first = served.finished(token="form 7")  # noqa: S106 - of a client
+    answer = served.submit(token="form 7", **changes)  # noqa: S106
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (409, "conflict")
+    assert error["message"].startswith(f"this token was given for another job: {first['id']}")
+    assert served.submit(token="form 7", priority=90).json()["id"] == first["id"]  # noqa: S106
+
+
 MANY_INTO_ONE = {"output": "out/one.png"}
 """What only planning refuses: three pictures cannot be one."""
 
@@ -112,6 +133,8 @@ def test_a_job_is_paused_continued_and_cancelled(serve: Serve) -> None:
         assert served.wait(job, has_ended)["state"] == "cancelled"
         late = served.client.patch(f"/api/jobs/{job}", json={"wanted": "run"})
         assert late.status_code == 409
+        message = f"job {job} has ended: it is cancelled; retry it to go on"
+        assert late.json()["error"]["message"] == message
 
 
 def test_failed_frames_of_a_job_that_has_ended_are_tried_again(serve: Serve) -> None:
@@ -218,6 +241,13 @@ def test_the_queue_has_a_largest_length(serve: Serve, monkeypatch: pytest.Monkey
         assert served.submit().status_code == 201
         answer = served.submit(output="out/other/")
     assert (answer.status_code, answer.json()["error"]["code"]) == (429, "busy")
+
+
+def test_jobs_of_an_unknown_task_are_refused(served: Served) -> None:
+    answer = served.client.get("/api/jobs", params={"task": "coyp"})
+    message = "unknown task 'coyp'; did you mean copy?"
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, message)
+    assert served.client.get("/api/jobs", params={"task": "copy"}).json()["jobs"] == []
 
 
 @pytest.mark.parametrize(
