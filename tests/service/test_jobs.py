@@ -211,6 +211,27 @@ def test_a_refusal_names_the_field(served: Served, changes: dict[str, object], f
     assert "\n" not in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"task": "copy"', "it is no JSON, or was cut off"),
+        (b'{"task": "copy", "output": "out/a.png"}', "it is needed"),
+        (b'{"task": "copy", "inputs": [""], "output": "out/a.png"}', "it is empty"),
+        (b'{"task": "copy", "inputs": ["a"], "output": "b", "x": 1}', "there is no such field"),
+    ],
+)
+def test_a_refusal_is_a_plain_sentence(served: Served, body: bytes, message: str) -> None:
+    headers = {"content-type": "application/json"}
+    answer = served.client.post("/api/jobs", content=body, headers=headers)
+    assert answer.json()["error"]["message"] == message
+
+
+def test_a_path_of_this_machine_is_refused_with_the_names_of_the_roots(served: Served) -> None:
+    message = served.submit(inputs=["/etc/hostname"]).json()["error"]["message"]
+    assert "roots: out, photos, uploads" in message
+    assert "ROOT/path" in message
+
+
 def test_a_dry_run_tells_what_a_job_would_cost_and_leaves_nothing(served: Served) -> None:
     body = {"task": "copy", "inputs": ["photos/"], "output": "out/dry/"}
 
