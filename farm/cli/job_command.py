@@ -16,7 +16,9 @@ from farm.cli.jobs_table import date
 from farm.cli.local_jobs import (
     described_jobs,
     found,
+    is_outside,
     opened_ledger,
+    own_spec,
     state_word,
     stored_tracebacks,
 )
@@ -82,7 +84,11 @@ def show(context: click.Context, *, server: str | None, is_json: bool) -> None:
             page = ledger.units_page(known["id"], -1, _FAILURES, UnitState.QUARANTINED)
             known["failures"] = [_failure(one.unit.name, one.reason) for one in page]
     words = ("farm", "submit") if server_of(server) else ("farm",)
-    known["command"] = _again(context, known, words)
+    known["command"] = (
+        _again_here(context, known)
+        if server_of(server) and is_outside(known["spec"])
+        else _again(context, known, words)
+    )
     if is_json:
         show_json(known)
     else:
@@ -100,6 +106,12 @@ def _again(
     task = registry_of(context).tasks.get(known["task"])
     fields = {name: known["spec"][name] for name in JobSpec.model_fields if name in known["spec"]}
     return command_line(task, JobSpec.model_validate(fields), words, more) if task else None
+
+
+def _again_here(context: click.Context, known: Mapping[str, Any]) -> str | None:
+    """Return the command that runs a job again that was not given to a farm; None elsewhere than there."""
+    task, spec = registry_of(context).tasks.get(known["task"]), own_spec(known["id"])
+    return command_line(task, spec) if task and spec else None
 
 
 def _facts(known: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
@@ -124,6 +136,8 @@ def _facts(known: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
             yield name, value if isinstance(value, str) else json.dumps(value)
     if known["command"]:
         yield "again", known["command"]
+    elif is_outside(spec):
+        yield "again", f"on the farm's machine, as `farm job {known['id']}` says there"
 
 
 @job.command()
@@ -274,6 +288,12 @@ def fetch(*, folder: Path, server: str | None, is_json: bool) -> None:
     """Download the results that exist."""
     with client_of(server) as client:
         handle = client.job(_id())
+        if is_outside({"output": handle.status.spec.get("output", "")}):
+            own = own_spec(handle.id)
+            place = own.output if own else f"`farm job {handle.id}` says where, on that machine"
+            raise UserError(
+                f"job {handle.id} wrote to the farm's own machine, outside its roots: {place}"
+            )
         paths = handle.fetch(folder)
     if not paths:
         raise UserError(

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from farm.errors import NotFound, UnknownName
-from farm.model.job import Job, JobState
+from farm.errors import LedgerUnavailable, NotFound, UnknownName
+from farm.model.job import Job, JobSpec, JobState
 from farm.model.unit import UnitState
 from farm.settings import Settings
 
@@ -38,6 +38,23 @@ def found(ledger: "Ledger", job: str) -> Job:
     if known is None:
         raise NotFound(f"job {job} is not in the ledger of this machine; see `farm jobs`")
     return known
+
+
+def is_outside(spec: Mapping[str, Any]) -> bool:
+    """Return whether a job names files that a farm cannot be asked for, as they are below none of its roots."""
+    locations = [*spec.get("inputs", ()), spec.get("output", "")]
+    return any(str(location).startswith("-/") for location in locations)
+
+
+def own_spec(job: str) -> JobSpec | None:
+    """Return the spec of a job with its true locations, if the ledger of this machine has it."""
+    path = Settings().ledger_path
+    if path is not None and not path.exists():
+        return None
+    with suppress(LedgerUnavailable), opened_ledger() as ledger:
+        known = ledger.job(job)
+        return known.spec if known else None
+    return None
 
 
 def stored_tracebacks(job: str) -> list[str]:

@@ -272,6 +272,23 @@ def test_text_of_a_service_cannot_move_the_cursor(farm: Farm, fake: Fake) -> Non
         assert r"\x1b[" in done.results
 
 
+def test_a_job_that_was_run_beside_the_farm_is_shown_as_it_was_run(
+    farm: Farm, fake: Fake, stored: str
+) -> None:
+    job = submitted(farm)
+    spec = {"task": "invert", "params": {}, "inputs": ["-/in"], "output": "-/out/"}
+    fake.jobs[stored] = fake.jobs[job] | {"id": stored, "spec": spec}
+    fake.story[stored] = fake.story[job]
+    assert (
+        "again\tfarm invert --amount=0.25 --output=out/ 'in put/'\n" in farm("job", stored).results
+    )
+    done = farm("job", stored, "fetch")
+    assert (done.code, "outside its roots: out/" in done.errors) == (2, True)
+    fake.jobs[job] |= {"spec": spec}
+    assert "again\ton the farm's machine, as `farm job" in farm("job", job).results
+    assert f"`farm job {job}` says where" in farm("job", job, "fetch").errors
+
+
 # Without a service
 
 

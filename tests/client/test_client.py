@@ -181,7 +181,7 @@ def test_a_reader_hears_why_a_job_waits_though_nothing_happens() -> None:
     with served(service) as url, Client(url) as client:
         job = client.submit("copy", "photos/", "out/job/")
         reasons = []
-        for event in job.watch(60):
+        for event in job.watch(20):
             reasons.append(event.data.get("reason"))
             if len(reasons) == 1:
                 service.jobs[job.id]["reason"] = "all workers are busy"
