@@ -160,6 +160,25 @@ def test_a_job_that_is_refused_after_a_restart_has_failed(
     assert ledger.unfinished() == []
 
 
+def test_nobody_hears_of_a_job_that_is_refused_at_once(slow: Slow, spec: JobSpec) -> None:
+    farm = slow.farm()
+    slow.refusal = BadParameter("amount", "2 is too much")
+    slow.may_go_on.set()
+    answer = farm.controller.submit(spec)
+    farm.controller.serve(answer.done)
+    assert isinstance(answer.exception(), BadParameter)
+    assert [event for event in farm.log.events if isinstance(event, JobChanged)] == []
+
+
+def test_a_job_that_takes_long_to_plan_is_announced_once_its_client_is_answered(
+    slow: Slow, spec: JobSpec
+) -> None:
+    farm, job = begin(slow, spec)
+    assert [event for event in farm.log.events if isinstance(event, JobChanged)] == [
+        JobChanged(job)
+    ]
+
+
 def test_the_same_token_gives_the_job_that_is_being_planned(slow: Slow, spec: JobSpec) -> None:
     farm, job = begin(slow, spec, FORM)
     same = farm.controller.submit(spec, token=FORM)
