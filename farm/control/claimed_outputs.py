@@ -37,9 +37,10 @@ class ClaimedOutputs:
             taken.touch()
 
     def release(self, job: str) -> None:
-        """Give up the outputs of a job, if it has claimed any."""
-        if job in self._claims:
-            self._claims.pop(job).release()
+        """Give up the outputs of a job, if it has claimed any. Any thread may call it."""
+        taken = self._claims.pop(job, None)
+        if taken:
+            taken.release()
 
     def release_all(self, *, but: Container[str] = ()) -> None:
         """Give up the outputs of all jobs. but: those that keep theirs."""

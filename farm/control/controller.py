@@ -30,6 +30,7 @@ from farm.errors import (
     BadOutput,
     BadParameter,
     Busy,
+    Cancelled,
     Conflict,
     JobEnded,
     JobHeld,
@@ -71,6 +72,9 @@ POLL_SECONDS: Final = 0.1
 ADD_SECONDS: Final = 30.0
 """How long a new job waits for a ledger that is locked."""
 STOP_SECONDS: Final = 30.0
+ClaimOutputs = Callable[[str, Sequence[Unit]], None]
+"""Claims what the units of a job write."""
+
 REMEMBERED_JOBS: Final = 1000
 """The most jobs that run returns, the latest ones."""
 
@@ -109,12 +113,12 @@ class Controller:
             show_life=self._show_life,
         )
 
-        def make_planner(notify: Notify) -> Planner:
-            return Planner(registry, ledger, notify, check, self._claim)
+        def make_planner(notify: Notify, claim: ClaimOutputs) -> Planner:
+            return Planner(registry, ledger, notify, check, claim)
 
-        self._planner = make_planner(self._announce)
+        self._planner = make_planner(self._announce, self._claim)
         self._submissions = Submissions(
-            make_planner,
+            lambda notify: make_planner(notify, self._claim_coming),
             ledger,
             self._claims,
             self._inbox,
@@ -333,6 +337,13 @@ class Controller:
 
     def _claim(self, job: str, units: Sequence[Unit]) -> None:
         self._claims.take(job, units, self._clock.time())
+
+    def _claim_coming(self, job: str, units: Sequence[Unit]) -> None:
+        """Claim the outputs of a job in a planning thread. Raises Cancelled if it has ended meanwhile."""
+        self._claim(job, units)
+        if job not in self._submissions:
+            self._claims.release(job)
+            raise Cancelled
 
     def _take(self, name: str) -> Job | None:
         """Own a job of a dead farm and go on with it; return None if its farm lives.

@@ -249,8 +249,8 @@ class Submissions:
 
     def _drop(self, name: str) -> list[Future[Job]]:
         """Forget a job and give up its outputs; return those who wait for it."""
-        self._claims.release(name)
         coming = self._coming.pop(name)
+        self._claims.release(name)  # only now: see Controller._claim_coming
         if coming in self._later:
             self._later.remove(coming)
         return coming.answers

@@ -15,6 +15,7 @@ from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import JobChanged, ReadProgress
 from farm.model.job import Job, JobSpec, JobState, Wanted
+from farm.model.unit import Unit
 from farm.planning.footage import _numbered
 
 from ..fakes import FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
@@ -197,6 +198,18 @@ def test_a_job_is_cancelled_while_it_is_planned(slow: Slow, spec: JobSpec, ledge
     assert farm.controller.job(other.result().id).state is JobState.COMPLETED
     assert ledger.job(job.id) == wish.result()
     assert ledger.counts(job.id).total() == 0
+
+
+def test_a_job_that_was_cancelled_while_it_was_planned_claims_no_outputs(
+    slow: Slow, spec: JobSpec, tmp_path: Path
+) -> None:
+    farm, job = begin(slow, spec)
+    wish = farm.controller.want(job.id, Wanted.CANCEL)
+    farm.controller.serve(wish.done)
+    unit = Unit(job.id, "a", "/a.png", str(tmp_path / "a.png"))
+    with pytest.raises(Cancelled):
+        farm.controller._claim_coming(job.id, [unit])
+    farm.controller._claims.take("other", [unit], 0.0)
 
 
 def test_what_is_wanted_of_a_job_while_it_is_planned_holds_afterwards_and_after_a_kill(
