@@ -72,11 +72,11 @@ POLL_SECONDS: Final = 0.1
 ADD_SECONDS: Final = 30.0
 """How long a new job waits for a ledger that is locked."""
 STOP_SECONDS: Final = 30.0
-ClaimOutputs = Callable[[str, Sequence[Unit]], None]
-"""Claims what the units of a job write."""
-
 REMEMBERED_JOBS: Final = 1000
 """The most jobs that run returns, the latest ones."""
+
+ClaimOutputs = Callable[[str, Sequence[Unit]], None]
+"""Claims what the units of a job write."""
 
 
 class Controller:

@@ -199,7 +199,7 @@ class Submissions:
         def plan(planner: Planner) -> Submission:
             return planner.plan(job.spec, job.created, resume=resume, name=job.id)
 
-        self._threads.plan(job.id, plan, partial(self._hand_over, coming))
+        self._threads.plan(job, plan, partial(self._hand_over, coming))
 
     def _take(self, coming: _Coming, planned: Future[Submission]) -> None:
         name = coming.job.id
