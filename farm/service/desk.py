@@ -278,11 +278,14 @@ class Desk:
         ]
         return wire.Results(results=shown, next=last)
 
-    def result(self, job: str, path: str) -> tuple[Path, str]:
-        """Return a file that a job has written, on this machine, and its name. Raises NotFound."""
+    def result(self, job: str, path: str, unit: int | None) -> tuple[Path, str]:
+        """Return a file that a job has written, on this machine, and its name. Raises NotFound.
+
+        unit: the number of the one that wrote it, if the client knows it.
+        """
         output = self._output(self.stored(job))
         location = self.roots.resolve(path)
-        return output.find(location), storage.name(location)
+        return output.find(location, unit), storage.name(location)
 
     def zip(self, job: str) -> Iterator[bytes]:
         """Return all files that a job has written as a zip, in pieces. Raises NotFound, Busy."""

@@ -38,6 +38,15 @@ def test_results_are_listed_by_pages_and_downloaded(served: Served) -> None:
         assert "sandbox" in answer.headers["content-security-policy"]
 
 
+def test_a_result_is_found_by_the_unit_that_wrote_it(served: Served) -> None:
+    job = served.finished()["id"]
+    path, url = "out/job/b.png", f"/api/jobs/{job}/result"
+    whole = served.client.get(url, params={"path": path}).content
+    assert served.client.get(url, params={"path": path, "unit": 1}).content == whole
+    for other in (0, 2, 7):
+        assert served.client.get(url, params={"path": path, "unit": other}).status_code == 404
+
+
 def test_a_range_of_a_result_is_sent(served: Served) -> None:
     job = served.finished()["id"]
     whole = (served.folder / "out" / "job" / "a.png").read_bytes()
