@@ -48,6 +48,7 @@ COMMANDS: Final = frozenset(
 FLAGS: Final = frozenset(
     {
         "--address",
+        "--after",
         "--dry-run",
         "--help",
         "--json",
@@ -62,6 +63,7 @@ FLAGS: Final = frozenset(
         "--server",
         "--submit-once",
         "--threads",
+        "--traceback",
         "--version",
         "--wait",
         "--workers",
