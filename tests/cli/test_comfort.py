@@ -207,3 +207,12 @@ def test_a_coherent_film_counts_the_frames_that_are_seen(command: Command, clip:
     done = command(*words, *SHALLOW, "--jitter", "0")
     assert done.code == 0, done.errors
     assert done.results.startswith("rendered 60; output: ")
+
+
+def test_a_dry_run_of_a_run_says_what_would_be_trained(command: Command, photo: str) -> None:
+    Path("photos").mkdir()
+    Path("photos/a.png").write_bytes(Path(photo).read_bytes())
+    done = command("train-style", photo, "--photos", "photos", "-o", "run", "--dry-run")
+    assert done.code == 0, done.errors
+    assert done.results.startswith("would train ")
+    assert not Path("run").exists()
