@@ -87,6 +87,16 @@ def test_like_finds_files_beside_the_finished_one_and_refuses_changed_ones(
     assert "--guide: guide.png of ../d.png is neither here nor beside it" in done.errors
 
 
+def test_like_finds_files_that_are_only_valid_together(command: Command, photo: Path) -> None:
+    quick = ("--iterations", "1", "--threads", "1")
+    photo.with_name("mask.png").write_bytes(photo.read_bytes())
+    words = ("--style", "guide.png=2", "--mask", "mask.png")
+    assert command("style", photo.name, "-o", "s.png", *words, *quick).code == 0
+    done = command("style", photo.name, "-o", "same.png", "--like", "s.png", "--threads", "1")
+    assert done.code == 0, done.errors
+    assert Path("same.png").read_bytes() == Path("s.png").read_bytes()
+
+
 def test_like_wants_a_file_of_the_same_task(command: Command, photo: Path) -> None:
     dream(command, photo.name, "-o", "d.png", *QUICK)
     done = command("style", photo.name, "-o", "e.png", "--like", "d.png")
