@@ -118,6 +118,19 @@ def test_recovery_leaves_the_jobs_of_living_farms_alone(
     assert second.controller.recover() == []
 
 
+def test_what_a_dead_farm_left_half_written_is_gone_when_its_job_has_ended(
+    busy: Farm, open_farm: Open, spec: JobSpec
+) -> None:
+    second = open_farm()
+    busy.clock.advance(SILENT_SECONDS)
+    kill(busy.controller)
+    second.controller.recover()
+    half = Path(spec.output, ".farm-0123456789abcdef.part")
+    half.write_bytes(b"half a picture")  # by a worker that outlived its farm for a moment
+    second.controller.run()
+    assert not half.exists()
+
+
 def test_recovery_takes_a_job_as_its_farm_left_it(
     busy: Farm, open_farm: Open, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
