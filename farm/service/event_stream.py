@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, Final
+from weakref import finalize
 
 from starlette.concurrency import run_in_threadpool
 
@@ -107,7 +108,9 @@ class Feed:
             raise Busy(f"{READERS} readers listen already; ask again later")
         reader = _Reader(job)
         self._readers.add(reader)
-        return self._stream(reader, after)
+        stream = self._stream(reader, after)
+        finalize(stream, self._readers.discard, reader)  # also if nobody ever reads from it
+        return stream
 
     async def _stream(self, reader: _Reader, after: int | None) -> AsyncIterator[str]:
         try:
