@@ -1,6 +1,7 @@
 """Turns requests for jobs into specs. Whatever a request names is in a root, or is refused."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ MOST_LISTED: Final = 100
 """Inputs of a job that are folders, sequences or globs; each of them is listed."""
 MOST_STARS: Final = 2
 """Parts ``**`` of a glob; each multiplies the time that it takes."""
+_SENT: Final = re.compile("uploads/[0-9a-f]{64}(/|$)")
 
 
 def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str = "") -> JobSpec:
@@ -47,7 +49,7 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
         task=request.task,
         params=_params(task, request.params, registry, roots),
         inputs=inputs,
-        output=roots.resolve(request.output),
+        output=_output(request.output, roots),
         frames=request.frames,
         film=request.film,
         plan=request.plan,
@@ -95,6 +97,13 @@ def _check_number(units: int) -> None:
 
 def _input(text: str, roots: Roots) -> str:
     return text if is_blank(text) else roots.resolve(text)
+
+
+def _output(text: str, roots: Roots) -> str:
+    """Return where a job writes. What clients have sent stays what its digest says."""
+    if _SENT.match(text):
+        raise OutsideRoots(text[:80], "a file that was sent is never replaced; choose another output")
+    return roots.resolve(text)
 
 
 def _params(

@@ -119,3 +119,11 @@ def test_no_refusal_names_a_path_of_this_machine(served: Served) -> None:
     assert len(messages) >= 5
     assert "photos/none.png" in messages[0]
     assert not [message for message in messages if str(served.folder) in message]
+
+
+@pytest.mark.parametrize("inner", ["", "/", "/a.png", "/other/"])
+def test_no_job_replaces_a_file_that_was_sent(served: Served, inner: str) -> None:
+    digest = "0" * 64
+    (served.folder / "private" / "uploads" / digest).mkdir()
+    answer = served.submit(output=f"uploads/{digest}{inner}", inputs=["photos/a.png"])
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
