@@ -102,7 +102,9 @@ def _input(text: str, roots: Roots) -> str:
 def _output(text: str, roots: Roots) -> str:
     """Return where a job writes. What clients have sent stays what its digest says."""
     if _SENT.match(text):
-        raise OutsideRoots(text[:80], "a file that was sent is never replaced; choose another output")
+        raise OutsideRoots(
+            text[:80], "a file that was sent is never replaced; choose another output"
+        )
     return roots.resolve(text)
 
 
