@@ -151,7 +151,8 @@ class Decisions:
         if isinstance(change, UnitChanged):
             self._working[change.unit.job].on_change(change)
         elif change.job.state.is_final:
-            self._working.pop(change.job.id, None)
+            if change.job.id in self._working:
+                self._working.pop(change.job.id).end()
             self._claims.release(change.job.id)
 
     def _act(self, instruction: Instruction) -> None:

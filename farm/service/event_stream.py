@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any, Final
-from weakref import finalize
 
 from starlette.concurrency import run_in_threadpool
 
@@ -106,13 +105,10 @@ class Feed:
         """
         if len(self._readers) >= READERS:
             raise Busy(f"{READERS} readers listen already; ask again later")
-        reader = _Reader(job)
-        self._readers.add(reader)
-        stream = self._stream(reader, after)
-        finalize(stream, self._readers.discard, reader)  # also if nobody ever reads from it
-        return stream
+        return self._stream(_Reader(job), after)
 
     async def _stream(self, reader: _Reader, after: int | None) -> AsyncIterator[str]:
+        self._readers.add(reader)  # only now: one who has gone before never leaves
         try:
             last = await run_in_threadpool(self._last)
             known = last if after is None else after

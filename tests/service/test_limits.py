@@ -1,6 +1,5 @@
 """What one client may use of a service is bounded, and what it lets go of is there for the next."""
 
-import asyncio
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,6 @@ import httpx
 import pytest
 
 from farm.errors import Busy
-from farm.service.event_stream import Feed
 from farm.service.thumbnails import Pictures
 
 from .conftest import Serve, Served
@@ -86,22 +84,6 @@ def test_few_zips_are_sent_at_once(serve: Serve, monkeypatch: pytest.MonkeyPatch
         with served.client.stream("GET", url) as slow:
             assert (slow.status_code, served.client.get(url).status_code) == (200, 429)
         wait_for(lambda: status_of_stream(served, url) == 200)
-
-
-def test_a_reader_who_left_before_the_first_event_is_counted_no_more(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("farm.service.event_stream.READERS", 1)
-    feed = Feed(lambda *_: [], lambda: 0, lambda _: {})
-
-    async def open_twice() -> None:
-        stream = feed.open(None, None)
-        with pytest.raises(Busy):
-            feed.open(None, None)
-        del stream
-        feed.open(None, None)
-
-    asyncio.run(open_twice())
 
 
 def sha256(content: bytes) -> str:
