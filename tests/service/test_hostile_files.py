@@ -32,8 +32,8 @@ def test_no_request_makes_the_service_look_elsewhere(served: Served, tmp_path: P
     add_schemes({"folder": look})
     url = f"folder://{tmp_path}/elsewhere/a.png"
     params = [{"guide": url}, {"mask": url}, {"weights": url}, {"network": url}]
-    requests: list[dict[str, object]] = [
-        *({"task": "dream", "params": each} for each in params),
+    requests: list[dict[str, object]] = [{"task": "dream", "params": each} for each in params]
+    requests += [
         {"inputs": [url]},
         {"inputs": ["photos/", url]},
         {"output": url},
