@@ -25,6 +25,8 @@ from farm.model.events import (
     Notice,
     Progressed,
     UnitChanged,
+    UnitEvent,
+    UnitsCancelled,
     WantedChanged,
 )
 from farm.model.history import RestoredUnit
@@ -134,7 +136,7 @@ class Decisions:
 
     def _store(self) -> None:
         while True:
-            changes = [i for i in self._pending if isinstance(i, UnitChanged | JobChanged)]
+            changes = [i for i in self._pending if isinstance(i, UnitEvent | JobChanged)]
             try:
                 if changes:
                     self._ledger.record(changes, self._clock.time())
@@ -147,9 +149,11 @@ class Decisions:
             for change in changes:
                 self._on_stored(change)
 
-    def _on_stored(self, change: UnitChanged | JobChanged) -> None:
+    def _on_stored(self, change: UnitEvent | JobChanged) -> None:
         if isinstance(change, UnitChanged):
-            self._working[change.unit.job].on_change(change)
+            self._working[change.job].on_change(change)
+        elif isinstance(change, UnitsCancelled):
+            self._working[change.job].on_cancelled(change.units)
         elif change.job.state.is_final:
             self._working.pop(change.job.id, None)
             self._claims.release(change.job.id)
@@ -164,8 +168,10 @@ class Decisions:
                 self._executor.kill(worker)
 
 
-def _is_remote(change: UnitChanged | JobChanged) -> bool:
+def _is_remote(change: UnitEvent | JobChanged) -> bool:
     """Return whether files at a URL may have to be removed once a change is stored."""
+    if isinstance(change, UnitsCancelled):
+        return False
     if isinstance(change, UnitChanged):
         return change.state.is_final and is_remote(change.unit.target)
     return change.job.state.is_final and is_remote(change.job.spec.output)
@@ -176,6 +182,8 @@ def _job_of(instruction: Instruction) -> str | None:
     match instruction:
         case UnitChanged(unit) | Progressed(unit):
             return unit.job
+        case UnitsCancelled(job):
+            return job
         case JobChanged(job):
             return job.id
         case Assign(_, order):

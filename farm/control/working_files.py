@@ -39,6 +39,11 @@ class WorkingFiles:
         if change.state is UnitState.SUCCEEDED and change.unit.name not in self._waiting:
             self._remove_folders()
 
+    def on_cancelled(self, units: Iterable[Unit]) -> None:
+        """Handle the cancellation of units that waited."""
+        for unit in units:
+            self._end(unit, UnitState.CANCELLED)
+
     def _begin_again(self, unit: Unit) -> None:
         """Let a unit wait for those that it needs, also if it had ended."""
         self._failed.discard(unit.name)

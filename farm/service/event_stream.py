@@ -14,7 +14,14 @@ from typing import Any, Final
 from starlette.concurrency import run_in_threadpool
 
 from farm.errors import Busy, LedgerUnavailable
-from farm.model.events import JobChanged, News, Progressed, UnitChanged, WorkerChanged
+from farm.model.events import (
+    JobChanged,
+    News,
+    Progressed,
+    UnitChanged,
+    UnitsCancelled,
+    WorkerChanged,
+)
 
 __all__ = ["Feed"]
 
@@ -66,8 +73,8 @@ class Feed:
 
     def on_event(self, event: News) -> None:
         match event:
-            case UnitChanged(unit):
-                self._send(unit.job, None)
+            case UnitChanged() | UnitsCancelled():
+                self._send(event.job, None)
             case JobChanged(job):
                 self._send(job.id, ("job", {"id": job.id}))
             case Progressed(unit, progress):
