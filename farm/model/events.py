@@ -37,6 +37,13 @@ class WantedChanged:
 
 
 @dataclass(frozen=True)
+class CancelWanted:
+    """The user wants a job to stop: none of its units starts from now on. WantedChanged ends it."""
+
+    job: str
+
+
+@dataclass(frozen=True)
 class PriorityChanged:
     """The user wants a job to run sooner or later than others. priority: 0..100, as in JobSpec."""
 
@@ -77,7 +84,7 @@ class Stopping:
     """The farm is stopping: running units are asked to stop, and no new ones start."""
 
 
-Wish = WantedChanged | PriorityChanged | RetryWanted
+Wish = WantedChanged | CancelWanted | PriorityChanged | RetryWanted
 Event = JobSubmitted | JobReopened | Wish | Tick | Stopping | Message
 
 

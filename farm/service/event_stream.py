@@ -29,8 +29,8 @@ READERS: Final = 100
 QUEUED: Final = 1000
 """Events that wait for a slow reader, before it has to load everything anew."""
 PAGE: Final = 500
-MOST_MISSED: Final = 100_000
-"""Changes that are sent again to a reader who was away; after more it has to load everything anew."""
+MOST_BEHIND: Final = 10_000
+"""Changes that are sent to a reader who was away, or that happen at once; after more it has to load everything anew."""
 HEARTBEAT_SECONDS: Final = 15.0
 
 Event = tuple[str, dict[str, Any]]
@@ -121,7 +121,7 @@ class Feed:
             last = await run_in_threadpool(self._last)
             known = last if after is None else after
             yield _written("farm", {"last": last}, known)
-            if last - known > MOST_MISSED or known > last:
+            if known > last:
                 yield _written("reset", {}, last)
                 known = last
             while not self.is_over and not reader.is_slow:
@@ -143,6 +143,10 @@ class Feed:
         while reader.has_stored:
             reader.has_stored = False
             try:
+                last = await run_in_threadpool(self._last)
+                if last - known > MOST_BEHIND:
+                    known = last
+                    yield _written("reset", {}, last), known
                 page = await run_in_threadpool(self._stored, known, PAGE)
             except LedgerUnavailable:
                 reader.has_stored = True

@@ -15,7 +15,7 @@ from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import JobChanged, News, UnitChanged
 from farm.model.history import RestoredUnit
-from farm.model.job import Job, JobSpec, JobState
+from farm.model.job import Job, JobSpec, JobState, Wanted
 from farm.model.messages import Message, Order
 from farm.model.unit import UnitState
 from farm.process import SILENT_SECONDS
@@ -342,3 +342,29 @@ def kill_at_frame_a(farms: Farms, *, recovers: bool = False) -> None:
         with pytest.raises(Killed):
             controller.run()
         kill(controller)
+
+
+def test_the_next_farm_cancels_a_job_whose_farm_died_when_the_wish_was_stored(
+    farms: Farms,
+) -> None:
+    class Observer:
+        def on_event(self, event: News) -> None:
+            if isinstance(event, JobChanged) and event.job.wanted is Wanted.CANCEL:
+                raise Killed
+
+    with closing(Ledger.open(farms.url)) as ledger:
+        executor = FakeExecutor(workers=0, clock=farms.clock)
+        controller = Controller(
+            farms.registry, executor, ledger, clock=farms.clock, observers=[Observer()]
+        )
+        job = controller.add(farms.spec)
+        controller.want(job.id, Wanted.CANCEL)
+        with pytest.raises(Killed):
+            controller.run()
+        kill(controller)
+        assert ledger.counts(job.id) == {UnitState.READY: 3}
+    farms.clock.advance(SILENT_SECONDS)
+    farms.serve(KillSwitch(ENOUGH), lambda controller: controller.job(job.id))
+    with closing(Ledger.open(farms.url)) as ledger:
+        assert ledger.counts(job.id) == {UnitState.CANCELLED: 3}
+        assert [known.state for known in ledger.jobs()] == [JobState.CANCELLED]
