@@ -24,6 +24,7 @@ from farm.model.events import (
     News,
     Notice,
     Progressed,
+    UnitAdvanced,
     UnitChanged,
     UnitEvent,
     UnitsCancelled,
@@ -104,7 +105,7 @@ class Decisions:
         for instruction in pending:
             self._act(instruction)
         for instruction in pending:
-            if not isinstance(instruction, Assign | CancelWork | KillWorker):
+            if not isinstance(instruction, UnitAdvanced | Assign | CancelWork | KillWorker):
                 self._announce(instruction)
 
     def lose(self, job: str, reason: str) -> None:
@@ -154,7 +155,7 @@ class Decisions:
             self._working[change.job].on_change(change)
         elif isinstance(change, UnitsCancelled):
             self._working[change.job].on_cancelled(change.units)
-        elif change.job.state.is_final:
+        elif isinstance(change, JobChanged) and change.job.state.is_final:
             self._working.pop(change.job.id, None)
             self._claims.release(change.job.id)
 
@@ -170,17 +171,19 @@ class Decisions:
 
 def _is_remote(change: UnitEvent | JobChanged) -> bool:
     """Return whether files at a URL may have to be removed once a change is stored."""
-    if isinstance(change, UnitsCancelled):
-        return False
-    if isinstance(change, UnitChanged):
-        return change.state.is_final and is_remote(change.unit.target)
-    return change.job.state.is_final and is_remote(change.job.spec.output)
+    match change:
+        case UnitChanged(unit, state):
+            return state.is_final and is_remote(unit.target)
+        case JobChanged(job):
+            return job.state.is_final and is_remote(job.spec.output)
+        case _:
+            return False
 
 
 def _job_of(instruction: Instruction) -> str | None:
     """Return the job that an instruction is about, if it is about one."""
     match instruction:
-        case UnitChanged(unit) | Progressed(unit):
+        case UnitChanged(unit) | UnitAdvanced(unit) | Progressed(unit):
             return unit.job
         case UnitsCancelled(job):
             return job

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from farm.model.events import UnitEvent, UnitsCancelled
+from farm.model.events import UnitChanged, UnitEvent, UnitsCancelled
 from farm.model.unit import UnitState
 
 
@@ -48,7 +48,7 @@ class HeldJob:
             if isinstance(change, UnitsCancelled):
                 numbers = (self.numbers[unit.name] for unit in change.units)
                 latest.update(dict.fromkeys(numbers, UnitState.CANCELLED))
-            else:
+            elif isinstance(change, UnitChanged):
                 latest[self.numbers[change.unit.name]] = change.state
         return latest
 

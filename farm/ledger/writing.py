@@ -16,7 +16,7 @@ from farm.ledger.compiled import CompiledStatement
 from farm.ledger.held_job import HeldJob
 from farm.ledger.postgres import insert_columns
 from farm.ledger.upsert import upsert
-from farm.model.events import JobChanged, UnitChanged, UnitEvent, UnitsCancelled
+from farm.model.events import JobChanged, UnitAdvanced, UnitChanged, UnitEvent, UnitsCancelled
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobState
 from farm.model.messages import Figures
@@ -47,6 +47,11 @@ _UPDATE_UNIT: Final = CompiledStatement(
         reason=bindparam("new_reason"),
         figures=func.coalesce(bindparam("new_figures", type_=Text), _units.figures),
     )
+)
+_ADVANCE: Final = (
+    update(tables.units)
+    .where(_units.job == bindparam("of_job"), _units.number == bindparam("of_number"))
+    .values(crashes=0)
 )
 
 
@@ -149,6 +154,9 @@ def update_units(
         for change in some:
             if isinstance(change, UnitsCancelled):
                 write_cancellation(connection, change, storable(change.reason), now)
+            if isinstance(change, UnitAdvanced):
+                number = held[change.job].numbers[change.unit.name]
+                connection.execute(_ADVANCE, {"of_job": change.job, "of_number": number})
 
 
 def _update_each(

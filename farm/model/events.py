@@ -131,7 +131,18 @@ class UnitsCancelled:
             yield UnitChanged(unit, UnitState.CANCELLED, attempt, self.reason, self.by)
 
 
-UnitEvent = UnitChanged | UnitsCancelled
+@dataclass(frozen=True)
+class UnitAdvanced:
+    """Stored: a run has got further than when a farm last died, so that deaths until then no longer count."""
+
+    unit: Unit
+
+    @property
+    def job(self) -> str:
+        return self.unit.job
+
+
+UnitEvent = UnitChanged | UnitsCancelled | UnitAdvanced
 
 
 @dataclass(frozen=True)
@@ -232,7 +243,7 @@ News = (
     | StaleReport
     | FilesMoved
 )
-Instruction = News | Assign | CancelWork | KillWorker
+Instruction = News | UnitAdvanced | Assign | CancelWork | KillWorker
 
 
 def one_by_one(event: AnyEvent) -> Iterator[AnyEvent | UnitChanged]:

@@ -310,7 +310,7 @@ class Scheduler:
             case UnitStarted():
                 lease.job.move(lease.entry, S.RUNNING, now, worker=worker.name)
             case UnitProgress():
-                lease.step = event.training.step if event.training else lease.step
+                self._attempts.note_progress(lease, event)
                 self._state.emit(Progressed(lease.entry.unit, event))
             case _:
                 self._attempts.end(lease, event, now)
