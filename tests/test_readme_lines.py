@@ -13,7 +13,7 @@ from PIL import Image
 
 from .clips import Clip
 
-pytestmark = [pytest.mark.slow, pytest.mark.proof]
+pytestmark = [pytest.mark.slow, pytest.mark.proof, pytest.mark.xdist_group("readme")]
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 RENDERING = ("dream", "style", "zoom", "compare", "flicker")

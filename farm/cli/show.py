@@ -12,7 +12,6 @@ from farm.cli.recorded import record_of, recorded_spec
 from farm.cli.root import registry_of
 from farm.cli.table import show_json, show_table
 from farm.host.registry import Registry
-from farm.media import is_film
 
 
 @click.command()
@@ -31,6 +30,8 @@ def show(context: click.Context, file: str, *, is_json: bool) -> None:
 
 def _facts(file: str, record: Mapping[str, Any], registry: Registry) -> Iterator[tuple[str, Any]]:
     """Yield what the record does not say by itself."""
+    from farm.media import is_film
+
     if record.get("task") in registry.tasks and "source" in record:
         spec = recorded_spec(record, file)
         alone = ("--threads=1",) if spec.plan.threads == 1 else ()  # not what a command defaults to

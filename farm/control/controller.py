@@ -29,6 +29,7 @@ from farm.control.working_files import WorkingFiles
 from farm.errors import (
     BadOutput,
     BadParameter,
+    Busy,
     Cancelled,
     Conflict,
     JobEnded,
@@ -72,11 +73,11 @@ POLL_SECONDS: Final = 0.1
 ADD_SECONDS: Final = 30.0
 """How long a new job waits for a ledger that is locked."""
 STOP_SECONDS: Final = 30.0
-ClaimOutputs = Callable[[str, Sequence[Unit]], None]
-"""Claims what the units of a job write."""
-
 REMEMBERED_JOBS: Final = 1000
 """The most jobs that run returns, the latest ones."""
+
+ClaimOutputs = Callable[[str, Sequence[Unit]], None]
+"""Claims what the units of a job write."""
 
 
 class Controller:
@@ -239,8 +240,11 @@ class Controller:
     def recover(self) -> list[Job]:
         """Resume every unfinished job in the ledger whose farm is dead, for example after a crash."""
         self._beat()
-        names = [job.id for job in self._ledger.unfinished()]
-        return [taken for name in names if (taken := self._take(name))]
+        jobs = self._ledger.unfinished()
+        jobs.sort(
+            key=lambda job: job.state is JobState.PLANNING
+        )  # after those that hold their outputs
+        return [taken for job in jobs if (taken := self._take(job.id))]
 
     def run(self, is_stopped: Callable[[], bool] = lambda: False) -> list[Job]:
         """Run until every job has ended or is_stopped returns true; return the jobs.
@@ -409,15 +413,23 @@ class Controller:
         if job in self._submissions:
             return current
         if current.state.is_final:
-            ended = tuple(record.restored for record in self._ledger.units(job))
-            known = [(restored.unit, restored.state) for restored in ended]
-            names = chosen_units(job, known, units, frames, redo=redo)
-            return self._reopen(current, ended, RetryWanted(job, names, redo))
+            with beating(self._show_life):
+                return self._retry_ended(current, units, frames, redo=redo)
         self._check_ours(job)
         known = self.scheduler.units(job)
         names = chosen_units(job, known, units, frames, redo=redo)
         self._decisions.handle(RetryWanted(job, names, redo, gone(known)))
         return self.job(job)
+
+    def _retry_ended(self, job: Job, units: tuple[str, ...], frames: str, *, redo: bool) -> Job:
+        if job.id in self._decisions:
+            raise Busy(
+                f"job {job.id} has ended, but the ledger cannot store it yet; ask again later"
+            )
+        ended = tuple(record.restored for record in self._ledger.units(job.id))
+        known = [(restored.unit, restored.state) for restored in ended]
+        names = chosen_units(job.id, known, units, frames, redo=redo)
+        return self._reopen(job, ended, RetryWanted(job.id, names, redo))
 
     def _reopen(self, job: Job, units: tuple[RestoredUnit, ...], wish: RetryWanted) -> Job:
         """Own a job that has ended, claim its outputs again, and let units of it be tried again."""

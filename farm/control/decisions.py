@@ -156,7 +156,8 @@ class Decisions:
         elif isinstance(change, UnitsCancelled):
             self._working[change.job].on_cancelled(change.units)
         elif isinstance(change, JobChanged) and change.job.state.is_final:
-            self._working.pop(change.job.id, None)
+            if change.job.id in self._working:
+                self._working.pop(change.job.id).end()
             self._claims.release(change.job.id)
 
     def _act(self, instruction: Instruction) -> None:

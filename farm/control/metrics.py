@@ -36,7 +36,7 @@ from farm.model.events import (
     UnitsCancelled,
     WorkerChanged,
 )
-from farm.model.job import Job
+from farm.model.job import Job, JobState
 from farm.model.messages import Reason
 from farm.model.transfers import Transfers
 from farm.model.unit import Unit, UnitState
@@ -80,6 +80,7 @@ class Metrics:
         self._scheduler: Scheduler | None = None
         self._ledger: LedgerGauges | None = None
         self._tasks: dict[str, tuple[str, str]] = {}
+        self._planning: set[str] = set()
         self._latest = 0.0
         self._up, self._busy = Stopwatch(self._now), Stopwatch(self._now)
         self._counters = {
@@ -163,6 +164,10 @@ class Metrics:
         task = self._task_label(job.spec.task)
         labels = task, self._plugins.get(task, "")
         self._tasks[job.id] = labels
+        if job.state is JobState.PLANNING:
+            self._planning.add(job.id)
+        else:
+            self._planning.discard(job.id)
         if job.state.is_final:
             del self._tasks[job.id]
             self._training.forget(job.id)
@@ -234,7 +239,7 @@ class Metrics:
         yield family("farm_build_info", {version("neural-render-farm"): 1})
         if self._scheduler:
             yield from scheduler_gauges(
-                self._scheduler, self._now(), self._plugins, self._task_label
+                self._scheduler, self._now(), self._plugins, self._task_label, len(self._planning)
             )
         if self._ledger:
             yield from self._ledger.collect()

@@ -5,8 +5,8 @@ from typing import Final
 
 from farm.model.events import UnitChanged
 from farm.model.history import RestoredUnit
-from farm.model.unit import Unit, UnitState
-from farm.storage import parent, remove_files, remove_folder
+from farm.model.unit import HELD, Unit, UnitState
+from farm.storage import parent, remove_files, remove_folder, remove_leftovers
 
 _AGAIN: Final = (UnitState.READY, UnitState.BLOCKED)
 
@@ -24,6 +24,8 @@ class WorkingFiles:
         self._waiting: dict[str, set[str]] = {}
         self._folders = {parent(unit.target) for unit in self._units.values() if unit.is_working}
         self._failed: set[str] = set()
+        held = (restored.unit for restored in restored_units if restored.state in HELD)
+        self._left_behind = {parent(unit.target) for unit in held}
         for unit in self._units.values():
             for name in unit.needs:
                 self._waiting.setdefault(name, set()).add(unit.name)
@@ -43,6 +45,14 @@ class WorkingFiles:
         """Handle the cancellation of units that waited."""
         for unit in units:
             self._end(unit, UnitState.CANCELLED)
+
+    def end(self) -> None:
+        """Remove what the workers of a dead farm had begun to write, now that the job has ended.
+
+        When the job was taken over, some of them may still have lived.
+        """
+        for folder in self._left_behind:
+            remove_leftovers(folder)
 
     def _begin_again(self, unit: Unit) -> None:
         """Let a unit wait for those that it needs, also if it had ended."""

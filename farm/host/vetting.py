@@ -62,6 +62,7 @@ FLAGS: Final = frozenset(
         "--server",
         "--submit-once",
         "--threads",
+        "--traceback",
         "--version",
         "--wait",
         "--workers",

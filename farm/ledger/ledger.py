@@ -120,7 +120,7 @@ class Ledger:
     def reopen(self, job: str, now: float) -> None:
         """Own a job that has ended, so that it can change again. now: Unix seconds.
 
-        Raises JobHeld if another farm is working on it by now.
+        Raises JobHeld if another farm is working on it by now, and Conflict if it is being forgotten.
         """
         with self._write() as connection:
             held = holding.reopen(connection, self.process, job, now)

@@ -27,7 +27,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from farm.errors import FarmBug, UnknownName
+from farm.errors import Conflict, FarmBug, UnknownName
 from farm.model.events import (
     Assign,
     CancelWanted,
@@ -274,7 +274,7 @@ class Scheduler:
         self._state.settle(job)
 
     def _change(self, event: CancelWanted | PriorityChanged | RetryWanted, now: float) -> None:
-        """Do what the user wants of a job, unless it ends anyway."""
+        """Do what the user wants of a job, unless it has ended."""
         job = self._state.jobs.get(event.job)
         if job is None:
             self.job(event.job)
@@ -284,7 +284,9 @@ class Scheduler:
                 job.want(Wanted.CANCEL, now)
             case PriorityChanged(_, priority):
                 job.prioritise(priority)
-            case RetryWanted() if not job.is_ending:
+            case RetryWanted():
+                if job.is_ending:
+                    raise Conflict(f"job {event.job} is ending; ask again when it has ended")
                 retry(job, event, now)
         self._state.settle(job)
 

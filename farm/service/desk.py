@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from farm import storage
 from farm.app import Farm
-from farm.errors import Busy, Conflict, LedgerUnavailable, NotFound, UserError
+from farm.errors import Busy, Conflict, LedgerUnavailable, NotFound, UnknownName, UserError
 from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.model.history import UnitRecord
@@ -263,9 +263,10 @@ class Desk:
 
     def _current(self, stored: Job) -> Job:
         """Return a job with how far its planning has got, which is not stored."""
-        if stored.state is not JobState.PLANNING:
-            return stored
-        return self._controller.job(stored.id)
+        if stored.state is JobState.PLANNING:
+            with suppress(UnknownName):  # it has been refused meanwhile
+                return self._controller.job(stored.id)
+        return stored
 
     # Files
 
@@ -277,11 +278,14 @@ class Desk:
         ]
         return wire.Results(results=shown, next=last)
 
-    def result(self, job: str, path: str) -> tuple[Path, str]:
-        """Return a file that a job has written, on this machine, and its name. Raises NotFound."""
+    def result(self, job: str, path: str, unit: int | None) -> tuple[Path, str]:
+        """Return a file that a job has written, on this machine, and its name. Raises NotFound.
+
+        unit: the number of the one that wrote it, if the client knows it.
+        """
         output = self._output(self.stored(job))
         location = self.roots.resolve(path)
-        return output.find(location), storage.name(location)
+        return output.find(location, unit), storage.name(location)
 
     def zip(self, job: str) -> Iterator[bytes]:
         """Return all files that a job has written as a zip, in pieces. Raises NotFound, Busy."""

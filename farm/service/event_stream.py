@@ -112,11 +112,10 @@ class Feed:
         """
         if len(self._readers) >= READERS:
             raise Busy(f"{READERS} readers listen already; ask again later")
-        reader = _Reader(job)
-        self._readers.add(reader)
-        return self._stream(reader, after)
+        return self._stream(_Reader(job), after)
 
     async def _stream(self, reader: _Reader, after: int | None) -> AsyncIterator[str]:
+        self._readers.add(reader)  # only now: one who has gone before never leaves
         try:
             last = await run_in_threadpool(self._last)
             known = last if after is None else after

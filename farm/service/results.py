@@ -50,19 +50,28 @@ class Output:
         for _, place in self._numbered(-1):
             yield place
 
-    def find(self, location: str) -> Path:
-        """Return a file of this job on this machine. Raises NotFound, BadInput, StorageFailed."""
-        if not self._has(location):
+    def find(self, location: str, unit: int | None = None) -> Path:
+        """Return a file of this job on this machine. Raises NotFound, BadInput, StorageFailed.
+
+        unit: the number of the one that wrote it; without it, all units may have to be looked at.
+        """
+        if not self._has(location, unit):
             raise NotFound(f"{storage.name(location)!r} is no result of this job, or not yet")
         return storage.input_path(location)
 
-    def _has(self, location: str) -> bool:
+    def _has(self, location: str, unit: int | None) -> bool:
         if self._is_run:
             folder = storage.absolute(self._job.spec.output)
             return location.startswith(f"{folder}/") and storage.is_file(location)
-        record = self._ledger.unit_at(self._job.id, location)
+        record = self._record(location, unit)
         is_result = record is not None and record.state.is_done and not record.unit.is_working
         return is_result and storage.is_file(location)
+
+    def _record(self, location: str, unit: int | None) -> UnitRecord | None:
+        if unit is None:
+            return self._ledger.unit_at(self._job.id, location)
+        page = self._ledger.units_page(self._job.id, unit - 1, 1)
+        return next((one for one in page if one.unit.target == location), None)
 
     def _numbered(self, after: int) -> Iterator[tuple[int, FilePlace]]:
         return self._of_run(after) if self._is_run else self._of_units(after)

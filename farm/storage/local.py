@@ -6,12 +6,13 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISDIR
 from types import MappingProxyType
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from farm.errors import (
     BadInput,
@@ -36,6 +37,9 @@ __all__ = [
     "version_of",
     "write_error",
 ]
+
+_NEW_SECONDS: Final = 60.0
+"""How old an empty file must be that no writer locks any more."""
 
 NOT_UTF8 = "its path must be UTF-8; rename it"
 
@@ -161,13 +165,14 @@ def _sync_folder(folder: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Remove incomplete files that dead writers left in a folder.
 
-    A file without a lock has no writer. An empty file is kept, because its writer may be about to
-    lock it.
+    A file without a lock has no writer. An empty file is kept for a minute, because its writer may
+    be about to lock it.
     """
     for hidden in folder.glob(".farm-*.part"):
         with suppress(OSError), hidden.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(file.fileno()).st_size:
+            found = os.fstat(file.fileno())
+            if found.st_size or time.time() - found.st_mtime > _NEW_SECONDS:
                 hidden.unlink()
 
 

@@ -14,7 +14,7 @@ from farm.control.claimed_outputs import ClaimedOutputs
 from farm.control.clock import FakeClock
 from farm.control.controller import Controller
 from farm.control.heart import beating
-from farm.errors import BadOutput
+from farm.errors import BadOutput, UserError
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.ledger.tables import farms
@@ -116,6 +116,19 @@ def test_recovery_leaves_the_jobs_of_living_farms_alone(
     kill(busy.controller)
     assert [job.spec.output for job in second.controller.recover()] == [spec.output]
     assert second.controller.recover() == []
+
+
+def test_what_a_dead_farm_left_half_written_is_gone_when_its_job_has_ended(
+    busy: Farm, open_farm: Open, spec: JobSpec
+) -> None:
+    second = open_farm()
+    busy.clock.advance(SILENT_SECONDS)
+    kill(busy.controller)
+    second.controller.recover()
+    half = Path(spec.output, ".farm-0123456789abcdef.part")
+    half.write_bytes(b"half a picture")  # by a worker that outlived its farm for a moment
+    second.controller.run()
+    assert not half.exists()
 
 
 def test_recovery_takes_a_job_as_its_farm_left_it(
@@ -337,3 +350,19 @@ def test_two_jobs_do_not_share_a_folder_of_working_files(tmp_path: Path) -> None
     second.take("second", units(2), 0)
     second.release_all()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_that_another_farm_has_taken_over_before_it_was_planned_is_left_to_it(
+    busy: Farm, open_farm: Open, spec: JobSpec
+) -> None:
+    (first,) = busy.controller.scheduler._state.jobs
+    later = spec.model_copy(update={"output": f"{spec.output}later/", "after": (first,)})
+    asked = busy.controller.submit(later)
+    busy.controller.serve(asked.done)
+    busy.clock.advance(SILENT_SECONDS)
+    assert asked.result().id in [job.id for job in open_farm().controller.recover()]
+    wish = busy.controller.want(asked.result().id, Wanted.PAUSE)
+    busy.controller.serve(wish.done)
+    with pytest.raises(UserError, match=r"was taken over by .*; ask that farm"):
+        wish.result()
+    assert busy.controller.waiting_for(first) == []

@@ -102,3 +102,17 @@ def test_after_a_failed_frame_the_files_needed_to_repair_the_film_are_kept(
         end(name, S.QUARANTINED if name == "clip/000003" else S.SUCCEEDED)
     parts = {"clip/part0001", "clip/part0002"}
     assert existing(units) == {*frames(units, part=1), *parts, "clip/film"}
+
+
+def test_what_the_workers_of_a_dead_farm_began_to_write_is_removed_when_the_job_ends(
+    units: dict[str, Unit],
+) -> None:
+    name = next(iter(units))
+    left = Path(units[name].target).with_name(".farm-0123456789abcdef.part")
+    states = [
+        RestoredUnit(unit, S.RUNNING if unit.name == name else S.BLOCKED) for unit in units.values()
+    ]
+    working = WorkingFiles(states)
+    left.write_bytes(b"half")
+    working.end()
+    assert not left.exists()

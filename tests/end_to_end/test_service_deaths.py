@@ -131,8 +131,7 @@ def test_a_service_that_is_killed_at_a_point_goes_on_as_if_nothing_had_been(
 @pytest.mark.proof
 @pytest.mark.ray
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize(("kind", "seed"), [("sqlite", 0), ("sqlite", 1), ("postgres", 2)])
 def test_a_service_on_a_pool_that_is_killed_at_random_moments_loses_and_repeats_nothing(
     tmp_path: Path,
     sources: Path,

@@ -198,7 +198,8 @@ def test_a_missing_file_is_refused_before_work_starts(plan: Plan, tmp_path: Path
 def test_an_output_does_not_replace_a_file_that_a_parameter_names(
     name: str, plan: Plan, tmp_path: Path
 ) -> None:
-    named, other = tmp_path / "named.png", tmp_path / "other.png"
+    suffix = ".safetensors" if name == "fast" else ".png"
+    named, other = tmp_path / f"named{suffix}", tmp_path / "other.png"
     named.write_bytes(b"a bird")
     (tmp_path / "link.png").hardlink_to(named)
     other.write_bytes(b"a fish")
@@ -207,7 +208,8 @@ def test_an_output_does_not_replace_a_file_that_a_parameter_names(
     params = {name: value}
     if name in {"masks", "start"}:
         params["styles"] = [str(other)]
-    for output in (named, tmp_path / "link.png"):
+    outputs = (tmp_path / "link.png", *([named] if suffix == ".png" else []))
+    for output in outputs:
         with pytest.raises(BadOutput, match="this is also an input; choose another path"):
             plan(task, "blank:64x64", output, **params)
     plan(task, "blank:64x64", tmp_path / "new.png", **params)

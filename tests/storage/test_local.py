@@ -100,6 +100,17 @@ def test_leftovers_of_killed_writers_are_removed_and_those_of_live_ones_kept(
     assert {path.name for path in tmp_path.iterdir()} == {"alive", "own.part"}
 
 
+def test_an_empty_leftover_is_removed_once_no_writer_can_be_about_to_lock_it(
+    tmp_path: Path,
+) -> None:
+    old, new = tmp_path / ".farm-1.part", tmp_path / ".farm-2.part"
+    for empty in (old, new):
+        empty.touch()
+    os.utime(old, (0, 0))
+    remove_leftovers(tmp_path)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
 def test_an_impossible_path_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
