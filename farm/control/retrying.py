@@ -21,6 +21,8 @@ def chosen_units(
     known: the units of the job. units, frames: those to try; all if neither is given. redo: also
     those that succeeded.
     """
+    if not known:
+        raise Conflict(f"job {job} ended before it was planned; submit it again")
     names = _named(known, units)
     if frames:
         names += _in_range([unit for unit, _ in known], frames)
@@ -29,7 +31,9 @@ def chosen_units(
     chosen = set(names)
     if not redo and not any(_has_failed(state) for unit, state in known if _is_in(unit, chosen)):
         reason = "none of these frames failed" if names else "no frame of it failed"
-        raise Conflict(f"job {job}: {reason}; to render finished ones again, name them as frames and add redo")
+        raise Conflict(
+            f"job {job}: {reason}; to render finished ones again, name them as frames and add redo"
+        )
     return tuple(names)
 
 
@@ -42,7 +46,7 @@ def _has_failed(state: UnitState) -> bool:
 
 
 def _named(known: Known, names: Sequence[str]) -> list[str]:
-    there = {unit.name for unit, _ in known}
+    there = dict.fromkeys(unit.name for unit, _ in known)
     for name in names:
         if name not in there:
             raise UnknownName("unit", name, there)

@@ -123,7 +123,10 @@ def test_only_an_effect_can_be_previewed(previews: Previews, spec: JobSpec) -> N
         previews.prepare(spec.model_copy(update={"task": "dcgan"}), "me")
 
 
-def test_a_preview_that_planning_refuses_leaves_nothing(served: Served) -> None:
+def test_a_preview_that_planning_refuses_leaves_nothing(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farm.service.desk.PLAN_SECONDS", 60)
     body = {"task": "zoom", "inputs": ["photos/a.png"]}
     answer = served.client.post("/api/preview", json=body)
     assert answer.status_code in {400, 409}
