@@ -32,7 +32,7 @@ PORT: Final = 8420
     "--workers",
     type=Whole(1),
     metavar="N",
-    help="Worker processes; with --address, of the cluster.",
+    help="Worker processes; with --address, of the cluster.  [default: none; this process renders]",
 )
 @click.option(
     "--threads",
@@ -47,7 +47,8 @@ PORT: Final = 8420
     "given",
     multiple=True,
     metavar="NAME=PATH|URL",
-    help="Folder or URL that jobs may read and write. Repeat for more.",
+    help="Folder or URL that jobs may read and write. Repeat for more. The farm keeps what clients "
+    "send in the root uploads.",
 )
 @click.option("--ledger", metavar="URL", help="Ledger of jobs, in place of FARM_LEDGER.")
 @click.option(
@@ -65,7 +66,7 @@ PORT: Final = 8420
     "--token-file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Tokens of those who may ask; see `farm token`.",
+    help="Tokens of those who may ask; see `farm token`.  [default: beside the ledger]",
 )
 @click.option(
     "--keep",

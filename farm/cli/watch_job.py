@@ -14,8 +14,8 @@ from farm.errors import FarmError
 if TYPE_CHECKING:
     from farm.client import Event, JobHandle, JobStatus
 
-_TOLD: Final = frozenset({"succeeded", "quarantined", "retry_wait", "cancelled"})
-"""States of units that are worth a line."""
+_TOLD: Final = frozenset({"succeeded", "quarantined", "retry_wait"})
+"""States of units that are worth a line. That they are cancelled is said once, of the job."""
 
 _WORDS: Final = {"quarantined": "failed", "retry_wait": "failed, and is tried again"}
 

@@ -167,6 +167,24 @@ def test_watch_says_which_frames_failed_and_what_to_do(farm: Farm, fake: Fake) -
     assert f"farm job {job} log" in shown
 
 
+def test_watch_says_once_that_a_job_is_cancelled(farm: Farm, fake: Fake) -> None:
+    fake.hanging, fake.ends = ["a", "b", "c"], {}
+    job = submitted(farm)
+
+    def cancel() -> None:
+        while not fake.streams:
+            Event().wait(0.01)
+        for name in "abc":
+            fake.tell(job, name, "cancelled")
+        fake.jobs[job]["state"] = "cancelled"
+
+    ending = Thread(target=cancel)
+    ending.start()
+    done = farm("job", job, "watch")
+    ending.join()
+    assert (done.code, done.results) == (3, f"{job} cancelled; 0 of 3 done\n")
+
+
 def test_watch_says_why_a_job_waits_and_that_the_farm_does_not_answer(
     farm: Farm, fake: Fake
 ) -> None:
