@@ -260,7 +260,10 @@ class Why(_Answer):
 
 
 class TaskView(_Answer):
-    """A task that jobs can have. kind: effect or run. schema: JSON schema of its parameters."""
+    """A task that jobs can have. kind: effect or run. schema: JSON schema of its parameters.
+
+    presets: parameters by the name of a look.
+    """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=(), populate_by_name=True)
 
@@ -268,6 +271,7 @@ class TaskView(_Answer):
     title: str
     kind: Literal["effect", "run"]
     params: dict[str, Any] = Field(serialization_alias="schema")
+    presets: dict[str, dict[str, Any]]
     plugin: str
 
 

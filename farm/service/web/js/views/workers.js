@@ -12,7 +12,7 @@ export async function workersView(main) {
   const load = async () => {
     const { workers } = await get("/api/workers");
     await still();
-    fill(place, workers.length ? table(workers) : empty());
+    fill(place, workers.length ? [table(workers), note(workers)] : empty());
   };
   await load();
   const update = calmly(() => load().catch(alertOf), 800);
@@ -26,6 +26,12 @@ function empty() {
     h("h2", {}, "No worker yet"),
     h("p", {}, "Workers appear here as soon as they have started. With a cluster, check that Ray runs at the address that ", h("code", {}, "farm serve --address"), " was given."),
   );
+}
+
+const isFinishing = (worker) => worker.kind === "finish";
+
+function note(workers) {
+  return workers.some(isFinishing) && h("p", { class: "hint" }, "A finishing worker joins frames to films and renders none, so it is idle while pictures are rendered.");
 }
 
 function table(workers) {
