@@ -128,6 +128,13 @@ def test_a_result_is_suggested_beside_its_input(
             expect(watched.page.get_by_label("Write to")).to_have_value(suggested)
 
 
+def test_an_endless_film_is_suggested_for_a_picture(served: Served, browse: Browse) -> None:
+    with browse(served, "/new?task=zoom") as watched:
+        watched.open("/new?task=zoom&input=photos/a.png")
+        expect(watched.page.get_by_label("Write to")).to_have_value("photos/a-zoom.mp4")
+        expect(watched.page.locator("aside strong")).to_contain_text("units · ")
+
+
 def test_a_preset_fills_the_form(served: Served, browse: Browse) -> None:
     with browse(served, "/new?task=dream&input=photos/a.png") as watched:
         page = watched.page

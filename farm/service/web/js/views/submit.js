@@ -9,6 +9,7 @@ import { alertOf, doing } from "../parts.js";
 import { showEstimate, showPreview } from "../preview.js";
 
 const LOSSY = /\.(jpe?g|webp)$/i;
+const ENDLESS = 240; // frames that are suggested: ten seconds
 const NUMBER = /%0?\d*d/;
 
 export async function submitView(main, query) {
@@ -128,7 +129,7 @@ function suggested({ task, roots }, values) {
   const [, stem, suffix] = /^(.*?)(\.[^.]*)?$/.exec(baseName(first).replace(NUMBER, "").replace(/[^\w.-]+/g, "-"));
   if (NUMBER.test(first)) return `${folder}${stem.replace(/[-_.]+$/, "") || "frames"}-${task.name}/${baseName(first)}`;
   if (values.length > 1 || first.endsWith("/")) return `${folder}${stem}-${task.name}/`;
-  const ending = isFilm(first) || LOSSY.test(first) ? suffix : task.name === "zoom" ? ".mp4" : ".png";
+  const ending = task.endless ? ".mp4" : isFilm(first) || LOSSY.test(first) ? suffix : ".png";
   return `${folder}${stem}-${task.name}${ending}`;
 }
 
@@ -140,7 +141,7 @@ function options(spec, task) {
   const text = (value, placeholder) => h("input", { type: "text", value: value ?? "", placeholder, autocomplete: "off" });
   const rows = [
     ["name", "Name", text(spec.name, "as the output"), "What people call the job.", String],
-    ["frames", "Frames", text(spec.frames, "all"), "Of films, such as 1-240 or 1-240x2.", String],
+    ["frames", "Frames", text(spec.frames ?? (task.endless ? ENDLESS : ""), "all"), task.endless ? "How many to make." : "Of films, such as 1-240 or 1-240x2.", String],
     ["priority", "Priority", number(spec.priority ?? 50, 0, 100), "0 to 100; jobs with more come first.", Number],
     ["film.coherence", "Coherence", select([["none", "each frame by itself"], ["flow", "each frame continues the last one"]], film.coherence ?? "none"), "flow keeps films from flickering.", String],
     ["film.quality", "Quality of films", select([["draft", "draft"], ["good", "good"], ["best", "best"]], film.quality ?? "good"), "", String],

@@ -31,7 +31,7 @@ function empty() {
 const isFinishing = (worker) => worker.kind === "finish";
 
 function note(workers) {
-  return workers.some(isFinishing) && h("p", { class: "hint" }, "A finishing worker joins frames to films and renders none, so it is idle while pictures are rendered.");
+  return workers.some(isFinishing) && h("p", { class: "hint below" }, "A finishing worker joins frames to films and renders none, so it is idle while pictures are rendered.");
 }
 
 function table(workers) {
@@ -51,7 +51,7 @@ function line(worker) {
   return h(
     "tr",
     {},
-    h("th", { scope: "row" }, worker.name, h("small", {}, worker.kind)),
+    h("th", { scope: "row" }, worker.name, h("small", {}, isFinishing(worker) ? "finishing" : worker.kind)),
     h("td", {}, state(worker), h("small", {}, ago(worker.since))),
     h("td", {}, worker.unit ? work(worker.unit) : "–"),
     h("td", {}, worker.device, h("small", {}, many(worker.threads, "thread"))),
@@ -74,6 +74,6 @@ export function workerRows(workers) {
   return h(
     "ul",
     { class: "workers" },
-    workers.map((worker) => h("li", {}, h("span", { class: "name" }, worker.name), state(worker), worker.unit && h("span", { class: "work" }, work(worker.unit)))),
+    workers.map((worker) => h("li", {}, h("span", { class: "name" }, worker.name, isFinishing(worker) && h("small", {}, "joins frames to films")), state(worker), worker.unit && h("span", { class: "work" }, work(worker.unit)))),
   );
 }
