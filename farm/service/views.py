@@ -75,15 +75,15 @@ def worker(now: WorkerNow, held: RunningUnit | None) -> wire.WorkerView:
 
 def task(kind: type[Task], plugin: str) -> wire.TaskView:
     """Return a task with the schema of its parameters, and its presets."""
-    is_effect = issubclass(kind, Effect)
-    presets = kind.presets if is_effect else {}
+    effect = kind if issubclass(kind, Effect) else None
+    presets = effect.presets if effect else {}
     return wire.TaskView(
         name=kind.name,
         title=inspect.cleandoc(kind.__doc__ or "").partition("\n")[0],
         kind="run" if issubclass(kind, Run) else "effect",
         params=kind.Params.model_json_schema(),
         presets={name: dict(params) for name, params in presets.items()},
-        endless=is_effect and kind.is_endless,
+        endless=bool(effect and effect.is_endless),
         plugin=plugin,
     )
 
