@@ -36,6 +36,10 @@ formatted in ``__str__``, so that each error pickles.
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Final
+
+_COMPARED: Final = 1000
+"""Names that are compared with one that is not known: a million take half a minute."""
 
 
 class FarmError(Exception):
@@ -161,7 +165,7 @@ class UnknownName(UserError):
         self.kind, self.name, self.known, self.hint = kind, name, known, hint
 
     def __str__(self) -> str:
-        close = get_close_matches(self.name, self.known, n=3)
+        close = get_close_matches(self.name, self.known[:_COMPARED], n=3)
         listed = ", ".join(self.known[:24]) + (", ..." if len(self.known) > 24 else "")
         choice = (
             f"did you mean {', '.join(close)}?" if close else f"choose one of {listed or '(none)'}"

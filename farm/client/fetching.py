@@ -19,9 +19,11 @@ def fetch_results(connection: Connection, job: JobStatus, folder: Path) -> Itera
         page = connection.get(f"/api/jobs/{job.id}/results", after=after)
         for result in page["results"]:
             target = folder / _inner(result["path"], output)
+            asked = {"path": result["path"], "unit": result.get("unit")}
             with (
                 connection.stream(
-                    f"/api/jobs/{job.id}/result", params={"path": result["path"]}
+                    f"/api/jobs/{job.id}/result",
+                    params={name: value for name, value in asked.items() if value is not None},
                 ) as answer,
                 storage.open_whole(target) as file,
             ):

@@ -29,6 +29,7 @@ from farm.control.working_files import WorkingFiles
 from farm.errors import (
     BadOutput,
     BadParameter,
+    Busy,
     Cancelled,
     Conflict,
     JobEnded,
@@ -42,6 +43,7 @@ from farm.host.executor import Executor
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import (
+    CancelWanted,
     FilesMoved,
     JobReopened,
     PriorityChanged,
@@ -71,11 +73,11 @@ POLL_SECONDS: Final = 0.1
 ADD_SECONDS: Final = 30.0
 """How long a new job waits for a ledger that is locked."""
 STOP_SECONDS: Final = 30.0
-ClaimOutputs = Callable[[str, Sequence[Unit]], None]
-"""Claims what the units of a job write."""
-
 REMEMBERED_JOBS: Final = 1000
 """The most jobs that run returns, the latest ones."""
+
+ClaimOutputs = Callable[[str, Sequence[Unit]], None]
+"""Claims what the units of a job write."""
 
 
 class Controller:
@@ -155,7 +157,13 @@ class Controller:
         self._inbox.post(partial(self._submissions.keep, answer))
 
     def want(self, job: str, wanted: Wanted) -> Future[Job]:
-        """Set what the user wants a job to do: run, pause or stop. The future raises UnknownName."""
+        """Set what the user wants a job to do: run, pause or stop. The future raises UnknownName.
+
+        It returns the job once the wish is stored. If the job is to be cancelled, its units are cancelled
+        after that, also by the next farm if this one dies.
+        """
+        if wanted is Wanted.CANCEL:
+            return self._inbox.ask(partial(self._cancel, job))
         return self._inbox.ask(partial(self._change, job, WantedChanged(job, wanted)))
 
     def set_priority(self, job: str, priority: int) -> Future[Job]:
@@ -232,8 +240,11 @@ class Controller:
     def recover(self) -> list[Job]:
         """Resume every unfinished job in the ledger whose farm is dead, for example after a crash."""
         self._beat()
-        names = [job.id for job in self._ledger.unfinished()]
-        return [taken for name in names if (taken := self._take(name))]
+        jobs = self._ledger.unfinished()
+        jobs.sort(
+            key=lambda job: job.state is JobState.PLANNING
+        )  # after those that hold their outputs
+        return [taken for job in jobs if (taken := self._take(job.id))]
 
     def run(self, is_stopped: Callable[[], bool] = lambda: False) -> list[Job]:
         """Run until every job has ended or is_stopped returns true; return the jobs.
@@ -368,12 +379,21 @@ class Controller:
         self._decisions.start(job, units)
         return self.job(job.id)
 
-    def _change(self, job: str, event: WantedChanged | PriorityChanged) -> Job:
+    def _cancel(self, job: str) -> Job:
+        """Store that a job is to be cancelled, and let the loop cancel its units next."""
+        event = WantedChanged(job, Wanted.CANCEL)
+        if job not in self._decisions:
+            return self._change(job, event)
+        wished = self._change(job, CancelWanted(job))
+        self._inbox.post(partial(self._decisions.handle, event))
+        return wished
+
+    def _change(self, job: str, event: WantedChanged | CancelWanted | PriorityChanged) -> Job:
         """Let an event change a job, unless it has ended. Raises UnknownName."""
         current = self.job(job)
         if current.state.is_final:
             return current
-        if job in self._submissions:
+        if job in self._submissions and not isinstance(event, CancelWanted):
             return self._submissions.change(job, event)
         self._check_ours(job)
         self._decisions.handle(event)
@@ -393,15 +413,23 @@ class Controller:
         if job in self._submissions:
             return current
         if current.state.is_final:
-            ended = tuple(record.restored for record in self._ledger.units(job))
-            known = [(restored.unit, restored.state) for restored in ended]
-            names = chosen_units(job, known, units, frames, redo=redo)
-            return self._reopen(current, ended, RetryWanted(job, names, redo))
+            with beating(self._show_life):
+                return self._retry_ended(current, units, frames, redo=redo)
         self._check_ours(job)
         known = self.scheduler.units(job)
         names = chosen_units(job, known, units, frames, redo=redo)
         self._decisions.handle(RetryWanted(job, names, redo, gone(known)))
         return self.job(job)
+
+    def _retry_ended(self, job: Job, units: tuple[str, ...], frames: str, *, redo: bool) -> Job:
+        if job.id in self._decisions:
+            raise Busy(
+                f"job {job.id} has ended, but the ledger cannot store it yet; ask again later"
+            )
+        ended = tuple(record.restored for record in self._ledger.units(job.id))
+        known = [(restored.unit, restored.state) for restored in ended]
+        names = chosen_units(job.id, known, units, frames, redo=redo)
+        return self._reopen(job, ended, RetryWanted(job.id, names, redo))
 
     def _reopen(self, job: Job, units: tuple[RestoredUnit, ...], wish: RetryWanted) -> Job:
         """Own a job that has ended, claim its outputs again, and let units of it be tried again."""

@@ -33,12 +33,13 @@ from farm.model.events import (
     Progressed,
     StaleReport,
     UnitChanged,
+    UnitsCancelled,
     WorkerChanged,
 )
-from farm.model.job import Job
+from farm.model.job import Job, JobState
 from farm.model.messages import Reason
 from farm.model.transfers import Transfers
-from farm.model.unit import UnitState
+from farm.model.unit import Unit, UnitState
 from farm.model.work import Render
 from farm.scheduling.scheduler import Scheduler
 
@@ -79,6 +80,7 @@ class Metrics:
         self._scheduler: Scheduler | None = None
         self._ledger: LedgerGauges | None = None
         self._tasks: dict[str, tuple[str, str]] = {}
+        self._planning: set[str] = set()
         self._latest = 0.0
         self._up, self._busy = Stopwatch(self._now), Stopwatch(self._now)
         self._counters = {
@@ -141,6 +143,8 @@ class Metrics:
                 self._count_job(job)
             case UnitChanged():
                 self._count_unit(event, *self._tasks[event.unit.job])
+            case UnitsCancelled(job, units):
+                self._count_cancelled(units, *self._tasks[job])
             case Progressed(unit):
                 self._training.count(event, *self._tasks[unit.job])
             case WorkerChanged():
@@ -160,6 +164,10 @@ class Metrics:
         task = self._task_label(job.spec.task)
         labels = task, self._plugins.get(task, "")
         self._tasks[job.id] = labels
+        if job.state is JobState.PLANNING:
+            self._planning.add(job.id)
+        else:
+            self._planning.discard(job.id)
         if job.state.is_final:
             del self._tasks[job.id]
             self._training.forget(job.id)
@@ -185,6 +193,12 @@ class Metrics:
             self._count("farm_overlap_pixels_total", *labels, amount=event.figures.overlap_pixels)
             for stage, seconds in event.figures.seconds.items():
                 self._duration.labels(*labels, stage).observe(seconds)
+
+    def _count_cancelled(self, units: tuple[Unit, ...], *labels: str) -> None:
+        frames = sum(isinstance(unit.work, Render) for unit in units)
+        self._count("farm_units_total", *labels, UnitState.CANCELLED, amount=len(units))
+        if frames:
+            self._count("farm_frames_total", *labels, UnitState.CANCELLED, amount=frames)
 
     def _count_worker(self, event: WorkerChanged) -> None:
         match event.state:
@@ -225,7 +239,7 @@ class Metrics:
         yield family("farm_build_info", {version("neural-render-farm"): 1})
         if self._scheduler:
             yield from scheduler_gauges(
-                self._scheduler, self._now(), self._plugins, self._task_label
+                self._scheduler, self._now(), self._plugins, self._task_label, len(self._planning)
             )
         if self._ledger:
             yield from self._ledger.collect()

@@ -86,12 +86,20 @@ class LedgerGauges:
 
 
 def scheduler_gauges(
-    scheduler: Scheduler, now: float, tasks: Iterable[str], label: Callable[[str], str]
+    scheduler: Scheduler,
+    now: float,
+    tasks: Iterable[str],
+    label: Callable[[str], str],
+    planning: int,
 ) -> Iterator[Metric]:
-    """Yield what a scheduler knows at present. tasks: with a series even if none of their units is ready."""
+    """Yield what a scheduler knows at present. tasks: with a series even if none of their units is ready.
+
+    planning: number of jobs that it does not know yet.
+    """
     units, jobs, leases = scheduler.unit_counts(), scheduler.job_counts(), scheduler.lease_counts()
     workers, holds = scheduler.worker_counts(), scheduler.hold_counts()
     yield family("farm_units_in_state", {s: units[s] for s in UnitState if not s.is_final})
+    jobs[JobState.PLANNING] = planning
     yield family("farm_jobs", {s: jobs[s] for s in JobState})
     yield family("farm_jobs_on_hold", {hold: holds[hold] for hold in Hold})
     yield family("farm_workers", {s: workers[s] for s in ("idle", "busy")})

@@ -21,6 +21,8 @@ def chosen_units(
     known: the units of the job. units, frames: those to try; all if neither is given. redo: also
     those that succeeded.
     """
+    if not known:
+        raise Conflict(f"job {job} ended before it was planned; submit it again")
     names = _named(known, units)
     if frames:
         names += _in_range([unit for unit, _ in known], frames)
@@ -42,7 +44,7 @@ def _has_failed(state: UnitState) -> bool:
 
 
 def _named(known: Known, names: Sequence[str]) -> list[str]:
-    there = {unit.name for unit, _ in known}
+    there = dict.fromkeys(unit.name for unit, _ in known)
     for name in names:
         if name not in there:
             raise UnknownName("unit", name, there)

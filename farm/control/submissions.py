@@ -34,7 +34,7 @@ class _Coming:
     """A job that is being planned, or waits for others to complete before it is.
 
     answers: those who wait for it. is_resumed: it takes over what equal jobs have finished. is_kept:
-    somebody knows the job, so that it is not removed if it is refused.
+    somebody knows the job, so that it is not removed if it is refused; before that, nothing is announced.
     """
 
     job: Job
@@ -98,7 +98,8 @@ class Submissions:
             self._note_earlier(coming)
         else:
             self._plan(coming)
-        self._announce(JobChanged(coming.job))
+        if coming.is_kept:
+            self._announce(JobChanged(coming.job))
 
     def wait(self, name: str, answer: Future[Job]) -> None:
         """Let somebody wait until a job is planned. answer: receives the job, or why it is refused.
@@ -117,20 +118,34 @@ class Submissions:
             if answer in coming.answers:
                 coming.answers.remove(answer)
                 coming.is_kept = True
+                self._announce(JobChanged(coming.job))
                 answer.set_result(coming.job)
 
     def change(self, name: str, event: WantedChanged | PriorityChanged) -> Job:
         """Let a user change a job that is being planned; store it at once. Raises UserError."""
-        job = _changed(self._coming[name].job, event)
+        try:
+            return self._change(self._coming[name], event)
+        except JobTakenOver as error:
+            raise self._leave(name, error) from error
+
+    def _change(self, coming: _Coming, event: WantedChanged | PriorityChanged) -> Job:
+        job = _changed(coming.job, event)
         if job.wanted is not Wanted.CANCEL:
             self._store(job)
-            self._coming[name].job = job
+            coming.job, coming.is_kept = job, True
             self._announce(JobChanged(job))
             return job
-        self._coming[name].job = job
-        job, answers = self._end(name, JobState.CANCELLED, "cancelled")
+        coming.job = job
+        job, answers = self._end(job.id, JobState.CANCELLED, "cancelled")
         _answer(answers, job)
         return job
+
+    def _leave(self, name: str, error: JobTakenOver) -> UserError:
+        """Drop a job that another farm has taken over; return the answer to those who ask for it."""
+        answer = UserError(f"{error}; ask that farm")
+        for waiting in self._drop(name):
+            waiting.set_exception(answer)
+        return answer
 
     def lose(self, name: str, reason: str) -> None:
         """Give up a job whose outputs belong to another one by now."""
@@ -184,7 +199,7 @@ class Submissions:
         def plan(planner: Planner) -> Submission:
             return planner.plan(job.spec, job.created, resume=resume, name=job.id)
 
-        self._threads.plan(job.id, plan, partial(self._hand_over, coming))
+        self._threads.plan(job, plan, partial(self._hand_over, coming))
 
     def _take(self, coming: _Coming, planned: Future[Submission]) -> None:
         name = coming.job.id
@@ -197,8 +212,7 @@ class Submissions:
             else:
                 self._begin(name, planned.result())
         except JobTakenOver as error:
-            for answer in self._drop(name):
-                answer.set_exception(UserError(str(error)))
+            self._leave(name, error)
 
     def _begin(self, name: str, submission: Submission) -> None:
         job = _as_wanted(submission.job, self._coming[name].job, self._now())
@@ -260,7 +274,8 @@ class Submissions:
             reason = _progress(event)
             if reason != coming.job.reason:
                 coming.job = replace(coming.job, reason=reason)
-                self._announce(JobChanged(coming.job))
+                if coming.is_kept:
+                    self._announce(JobChanged(coming.job))
 
 
 def _answer(answers: list[Future[Job]], job: Job) -> None:

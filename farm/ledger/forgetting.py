@@ -34,7 +34,14 @@ def old_jobs(connection: Connection, before: float, keep: int) -> list[str]:
 
 
 def remove_some(connection: Connection, job: str) -> bool:
-    """Remove some rows of an ended job, or at last the job itself; return whether more are left."""
+    """Remove some rows of an ended job, or at last the job itself; return whether more are left.
+
+    Nothing of a job that goes on meanwhile, because somebody tries its units again.
+    """
+    query = select(jobs.c.state).where(jobs.c.id == job).with_for_update()
+    state = connection.scalar(query)
+    if state is None or not JobState(state).is_final:
+        return False
     if _remove_failures(connection, job) or _remove_rows(connection, story, story.c.id, job):
         return True
     if _remove_rows(connection, units, units.c.number, job):

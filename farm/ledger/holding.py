@@ -12,12 +12,12 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from farm.errors import FarmBug, JobEnded, JobHeld, JobTakenOver
+from farm.errors import Conflict, JobEnded, JobHeld, JobTakenOver
 from farm.ledger.compiled import CompiledStatement
-from farm.ledger.held_job import HeldJob, as_json
+from farm.ledger.held_job import HeldJob, as_json, from_json
 from farm.ledger.tables import farms, jobs, units
 from farm.ledger.upsert import upsert
-from farm.model.events import UnitChanged
+from farm.model.events import UnitEvent
 from farm.model.job import JobState
 from farm.model.unit import HELD, UnitState
 from farm.process import SILENT_SECONDS, FarmProcess
@@ -32,7 +32,7 @@ _FENCE = CompiledStatement(
     .values(counts=bindparam("new_counts"), writes=bindparam("new_writes"))
 )
 _OWNER = (
-    select(jobs.c.owner, jobs.c.epoch, jobs.c.state, jobs.c.writes)
+    select(jobs.c.owner, jobs.c.epoch, jobs.c.state, jobs.c.writes, jobs.c.counts)
     .where(jobs.c.id == bindparam("of_job"))
     .with_for_update()
 )
@@ -66,7 +66,7 @@ def leave(connection: Connection, farm: FarmProcess, now: float) -> None:
 def fence(
     connection: Connection,
     farm: FarmProcess,
-    changes: Mapping[str, Sequence[UnitChanged]],
+    changes: Mapping[str, Sequence[UnitEvent]],
     held: Mapping[str, HeldJob],
 ) -> None:
     """Write the counts of jobs if this farm still owns all of them.
@@ -120,14 +120,18 @@ def take(connection: Connection, farm: FarmProcess, job: str, now: float) -> Hel
 
 
 def reopen(connection: Connection, farm: FarmProcess, job: str, now: float) -> HeldJob:
-    """Make a farm the owner of a job that has ended. Raises JobHeld if another one works on it.
+    """Make a farm the owner of a job that has ended.
 
-    Farms that died while they held a unit which then succeeded no longer count.
+    Farms that died while they held a unit which then succeeded no longer count. Raises JobHeld if
+    another farm works on it, and Conflict if some of its units have been forgotten already.
     """
     row = _unowned(connection, farm, job, now)
     well = units.c.job == job, units.c.state == UnitState.SUCCEEDED, units.c.crashes > 0
     connection.execute(update(units).where(*well).values(crashes=0))
-    return _own(connection, farm, job, row, now)
+    held = _own(connection, farm, job, row, now)
+    if held.counts != from_json(row.counts):
+        raise Conflict(f"job {job} is being forgotten; submit it again")
+    return held
 
 
 def _own(connection: Connection, farm: FarmProcess, job: str, row: Any, now: float) -> HeldJob:
@@ -163,7 +167,7 @@ def _unowned(connection: Connection, farm: FarmProcess, job: str, now: float) ->
     """Return the row of a job that no other living farm works on, locked."""
     row = connection.execute(_OWNER, {"of_job": job}).first()
     if row is None:
-        raise FarmBug(f"job {job} is not in the ledger")
+        raise Conflict(f"job {job} has been forgotten; submit it again")
     if row.owner != farm.id and not JobState(row.state).is_final:
         owner = _farm(connection, row.owner)
         if is_living(owner, now):

@@ -7,12 +7,16 @@ change, however many jobs the owner has.
 
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
+from typing import Final
 
 from farm.scheduling.jobs import Place, ScheduledJob
 from farm.scheduling.owners import Owner
 from farm.scheduling.units import Lane
+
+_SPARE: Final = 64
+"""Places that are no longer true and may stay in a heap, beside one for each that is."""
 
 _Waiting = tuple[int, float, str]
 """A place in a line: workers that the job holds, since when it is queued, and its id."""
@@ -22,13 +26,14 @@ _Waiting = tuple[int, float, str]
 class _Line:
     """The jobs of one owner that have one priority.
 
-    heap: of their places, in which those that are no longer true stay until they come to the front.
-    place: of the first one among the jobs of all owners.
+    heap: of their places, in which those that are no longer true stay for a while. most: places in
+    it before they are looked through. place: of the first one among the jobs of all owners.
     """
 
     owner: Owner
     urgency: int
     heap: list[_Waiting] = field(default_factory=list)
+    most: int = _SPARE
     place: Place | None = None
 
 
@@ -38,6 +43,7 @@ class JobQueue:
     def __init__(self, lane: Lane, device: str, jobs: Mapping[str, ScheduledJob]) -> None:
         self.lane, self.device, self._jobs = lane, device, jobs
         self._firsts: list[tuple[Place, int, _Line]] = []
+        self._most_firsts = _SPARE
         self._numbers = count()
         self._lines: dict[str, dict[int, _Line]] = {}
         self._waiting: dict[str, tuple[_Waiting, _Line]] = {}
@@ -115,6 +121,9 @@ class JobQueue:
             line = lines[urgency] = _Line(owner, urgency)
         self._waiting[waiting[-1]] = waiting, line
         heappush(line.heap, waiting)
+        if len(line.heap) > line.most:
+            line.heap = sorted({place for place in line.heap if self._is_true(line, place)})
+            line.most = 2 * len(line.heap) + _SPARE
         self._offer(line)
 
     def _offer(self, line: _Line) -> None:
@@ -126,7 +135,7 @@ class JobQueue:
             place = Place(line.urgency, line.owner.held, *heap[0], line.owner.name)
             if place != line.place:
                 line.place = place
-                heappush(self._firsts, (place, next(self._numbers), line))
+                self._push_first(place, line)
             return
         line.place = None
         lines = self._lines.get(line.owner.name, {})
@@ -134,6 +143,13 @@ class JobQueue:
             del lines[line.urgency]
             if not lines:
                 del self._lines[line.owner.name]
+
+    def _push_first(self, place: Place, line: _Line) -> None:
+        heappush(self._firsts, (place, next(self._numbers), line))
+        if len(self._firsts) > self._most_firsts:
+            self._firsts = [first for first in self._firsts if first[2].place is first[0]]
+            heapify(self._firsts)
+            self._most_firsts = 2 * len(self._firsts) + _SPARE
 
     def _is_true(self, line: _Line, waiting: _Waiting) -> bool:
         known = self._waiting.get(waiting[-1])

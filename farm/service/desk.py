@@ -12,12 +12,22 @@ from importlib.metadata import version
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any, Final, TypeVar
+from weakref import finalize
 
 from farm import storage
 from farm.app import Farm
-from farm.errors import Busy, Conflict, LedgerUnavailable, NotFound, UserError
+from farm.errors import (
+    Busy,
+    Conflict,
+    LedgerUnavailable,
+    NotFound,
+    OutsideRoots,
+    UnknownName,
+    UserError,
+)
 from farm.host.registry import Registry
 from farm.host.task import Run
+from farm.media.blank import is_blank
 from farm.model.history import UnitRecord
 from farm.model.job import Job, JobState
 from farm.model.unit import UnitState
@@ -263,9 +273,10 @@ class Desk:
 
     def _current(self, stored: Job) -> Job:
         """Return a job with how far its planning has got, which is not stored."""
-        if stored.state is not JobState.PLANNING:
-            return stored
-        return self._controller.job(stored.id)
+        if stored.state is JobState.PLANNING:
+            with suppress(UnknownName):  # it has been refused meanwhile
+                return self._controller.job(stored.id)
+        return stored
 
     # Files
 
@@ -277,39 +288,49 @@ class Desk:
         ]
         return wire.Results(results=shown, next=last)
 
-    def result(self, job: str, path: str) -> tuple[Path, str]:
-        """Return a file that a job has written, on this machine, and its name. Raises NotFound."""
+    def result(self, job: str, path: str, unit: int | None) -> tuple[Path, str]:
+        """Return a file that a job has written, on this machine, and its name. Raises NotFound.
+
+        unit: the number of the one that wrote it, if the client knows it.
+        """
         output = self._output(self.stored(job))
         location = self.roots.resolve(path)
-        return output.find(location), storage.name(location)
+        return output.find(location, unit), storage.name(location)
 
     def zip(self, job: str) -> Iterator[bytes]:
-        """Return all files that a job has written as a zip, in pieces. Raises NotFound, Busy."""
+        """Return all files that a job has written as a zip, in pieces. Raises NotFound, OutsideRoots, Busy."""
         current = self.stored(job)
         target = storage.absolute(current.spec.output)
         is_folder = self.is_run(current) or storage.is_folder(target)
+        folder = target if is_folder else storage.parent(target)
+        self._check_reach(folder)
         if not self._zips.acquire(blocking=False):
             raise Busy(f"{ZIPS} zips are being sent; ask again later")
-        return self._zip(self._output(current), target if is_folder else storage.parent(target))
-
-    def _zip(self, output: Output, folder: str) -> Iterator[bytes]:
-        try:
-            yield from zipped(output, folder)
-        finally:
-            self._zips.release()
+        pieces = zipped(self._output(current), folder)
+        finalize(pieces, self._zips.release)  # also if its reader left before the first piece
+        return pieces
 
     def _output(self, job: Job) -> Output:
         return Output(self.ledger, job, is_run=self.is_run(job))
 
     def unit_picture(self, job: str, number: int, of: str, side: int) -> Thumbnail:
-        """Return what a unit reads or has written, small. Raises NotFound, BadInput, Busy."""
+        """Return what a unit reads or has written, small.
+
+        Raises NotFound, BadInput, Busy, and OutsideRoots if it is in no root, or a link to elsewhere.
+        """
         unit = self.record(job, number).unit
         if not isinstance(unit.work, Render | Blend):
             raise NotFound(f"unit {number} of job {job} writes no picture")
-        if of == "result":
-            return self.pictures.small(unit.target, side)
-        moment = unit.work.moment if isinstance(unit.work, Render) else None
-        return self.pictures.small(unit.source, side, moment)
+        is_source = of == "source"
+        location = unit.source if is_source else unit.target
+        self._check_reach(location)
+        moment = unit.work.moment if is_source and isinstance(unit.work, Render) else None
+        return self.pictures.small(location, side, moment)
+
+    def _check_reach(self, location: str) -> None:
+        """Raise OutsideRoots for a location that is in no root, links followed, and in no preview."""
+        if not (is_blank(location) or self.previews.has(location) or self.roots.contains(location)):
+            raise OutsideRoots(self.roots.shown(location), "it is in no root of this service")
 
     def run(self, job: str) -> wire.RunView:
         """Return the curves and pictures of a run. Raises NotFound."""

@@ -18,6 +18,10 @@ router: Final = APIRouter()
 
 Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the file.")]
 FileName = Annotated[str, Query(min_length=1, max_length=200, description="Its name.")]
+WrittenBy = Annotated[
+    int,
+    Query(ge=0, le=10_000_000, description="The unit that wrote it, so that it is found at once."),
+]
 JPEG: Final[dict[int | str, Any]] = {
     200: {"content": {"image/jpeg": {}}, "description": "A JPEG."},
     304: {},
@@ -73,9 +77,9 @@ def results(request: Request, job: JobId, after: After = -1, limit: Limit = 200)
         416: {"description": "No such part."},
     },
 )
-def result(request: Request, job: JobId, path: Text) -> FileResponse:
+def result(request: Request, job: JobId, path: Text, unit: WrittenBy | None = None) -> FileResponse:
     """Return a file that a job has written, or a range of it."""
-    file, name = desk_of(request).result(job, path)
+    file, name = desk_of(request).result(job, path, unit)
     headers = {"content-security-policy": _SANDBOX, "content-disposition": _attachment(name)}
     return FileResponse(file, headers=headers, media_type="application/octet-stream")
 

@@ -49,8 +49,9 @@ class Previews:
     def prepare(self, spec: JobSpec, client: str) -> tuple[JobSpec, str]:
         """Return the spec of a preview and the token of its job. Its input is a small copy.
 
-        Of a film, its first frame, and so of an effect that makes a film of a picture. Raises BadParameter if the task cannot be previewed, BadInput, and Busy if the
-        client has as many previews already as it may have at once.
+        Of a film, its first frame, and so of an effect that makes a film of a picture. Raises BadParameter
+        if the task cannot be previewed, BadInput, and Busy if the client has as many previews already as
+        it may have at once.
         """
         task = self._registry.task(spec.task)
         if issubclass(task, Run):

@@ -1,9 +1,11 @@
 """Turns requests for jobs into specs. Whatever a request names is in a root, or is refused."""
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from farm import storage
 from farm.errors import BadParameter, OutsideRoots, TooLarge
 from farm.host.registry import Registry
 from farm.host.task import Effect, NetworkParams, Run, Task
@@ -18,6 +20,11 @@ from farm.service.wire import JobRequest
 __all__ = ["shown_spec", "spec_of"]
 
 MOST_UNITS: Final = 1_000_000
+MOST_LISTED: Final = 100
+"""Inputs of a job that are folders, sequences or globs; each of them is listed."""
+MOST_STARS: Final = 2
+"""Parts ``**`` of a glob; each multiplies the time that it takes."""
+_SENT: Final = re.compile("uploads/[0-9a-f]{64}(/|$)")
 
 
 def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str = "") -> JobSpec:
@@ -25,12 +32,16 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
 
     holder: of the token that the request came with, who is the owner unless it names one.
 
-    Raises UserError: UnknownName, BadParameter for the first parameter that is refused, OutsideRoots.
+    Raises UserError: UnknownName, BadParameter for the first parameter that is refused, OutsideRoots,
+    and TooLarge for more frames, folders or globs than a job may have.
     """
     task = registry.task(request.task)
     inputs = tuple(_input(text, roots) for text in request.inputs)
     _check_frames(task, request.frames)
-    if not issubclass(task, Run):
+    _check_listed(inputs)
+    if issubclass(task, Run):
+        roots.check_real(_files_below(inputs))
+    else:
         sources = list_inputs(inputs)
         _check_number(len(sources))
         roots.check_real(source.url for source in sources if not is_blank(source.url))
@@ -38,7 +49,7 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
         task=request.task,
         params=_params(task, request.params, registry, roots),
         inputs=inputs,
-        output=roots.resolve(request.output),
+        output=_output(request.output, roots),
         frames=request.frames,
         film=request.film,
         plan=request.plan,
@@ -60,6 +71,25 @@ def _check_frames(task: type[Task], frames: str | None) -> None:
             _check_number((chosen.last - chosen.first) // chosen.step + 1)
 
 
+def _check_listed(inputs: Sequence[str]) -> None:
+    """Raise TooLarge for inputs that take too long to list."""
+    listed = sum(not (is_blank(text) or storage.is_file(text)) for text in inputs)
+    if listed > MOST_LISTED:
+        reason = f"{listed:,} folders, sequences and globs, and a job may have {MOST_LISTED}"
+        raise TooLarge(f"{reason}; name files, or divide it")
+    for text in inputs:
+        if text.split("/").count("**") > MOST_STARS:
+            raise TooLarge(f"a glob has more than {MOST_STARS} parts **; name a folder instead")
+
+
+def _files_below(inputs: Sequence[str]) -> Iterator[str]:
+    """Yield the files in folders of this machine, where a run finds its data set."""
+    for location in inputs:
+        if not (is_blank(location) or storage.is_remote(location)):
+            for folder, _, names in os.walk(location):
+                yield from (f"{folder.rstrip('/')}/{name}" for name in names)
+
+
 def _check_number(units: int) -> None:
     if units > MOST_UNITS:
         raise TooLarge(f"{units:,} frames, and a job may have {MOST_UNITS:,}; divide it")
@@ -67,6 +97,15 @@ def _check_number(units: int) -> None:
 
 def _input(text: str, roots: Roots) -> str:
     return text if is_blank(text) else roots.resolve(text)
+
+
+def _output(text: str, roots: Roots) -> str:
+    """Return where a job writes. What clients have sent stays what its digest says."""
+    if _SENT.match(text):
+        raise OutsideRoots(
+            text[:80], "a file that was sent is never replaced; choose another output"
+        )
+    return roots.resolve(text)
 
 
 def _params(

@@ -134,6 +134,16 @@ def watched(registry: Registry, ledger: Ledger) -> Iterator[Watched]:
     close()
 
 
+def test_jobs_that_wait_for_others_are_counted_as_planned(watched: Watched, spec: JobSpec) -> None:
+    first = watched.controller.add(spec)
+    later = spec.model_copy(update={"output": f"{spec.output}later/", "after": (first.id,)})
+    asked = watched.controller.submit(later)
+    watched.controller.serve(asked.done)
+    assert scrape(watched.port).value("farm_jobs", state="planning") == 1
+    watched.controller.run()
+    assert scrape(watched.port).value("farm_jobs", state="planning") == 0
+
+
 def test_counters_equal_the_ledger(watched: Watched, spec: JobSpec) -> None:
     scraped = watched.run(spec)
     (job,) = watched.ledger.jobs()

@@ -14,7 +14,7 @@ from farm.control.claimed_outputs import ClaimedOutputs
 from farm.control.clock import FakeClock
 from farm.control.controller import Controller
 from farm.control.heart import beating
-from farm.errors import BadOutput
+from farm.errors import BadOutput, UserError
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.ledger.tables import farms
@@ -350,3 +350,19 @@ def test_two_jobs_do_not_share_a_folder_of_working_files(tmp_path: Path) -> None
     second.take("second", units(2), 0)
     second.release_all()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_that_another_farm_has_taken_over_before_it_was_planned_is_left_to_it(
+    busy: Farm, open_farm: Open, spec: JobSpec
+) -> None:
+    (first,) = busy.controller.scheduler._state.jobs
+    later = spec.model_copy(update={"output": f"{spec.output}later/", "after": (first,)})
+    asked = busy.controller.submit(later)
+    busy.controller.serve(asked.done)
+    busy.clock.advance(SILENT_SECONDS)
+    assert asked.result().id in [job.id for job in open_farm().controller.recover()]
+    wish = busy.controller.want(asked.result().id, Wanted.PAUSE)
+    busy.controller.serve(wish.done)
+    with pytest.raises(UserError, match=r"was taken over by .*; ask that farm"):
+        wish.result()
+    assert busy.controller.waiting_for(first) == []

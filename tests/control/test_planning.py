@@ -7,6 +7,7 @@ from threading import Event
 
 import pytest
 
+from farm.control import planning_threads
 from farm.control.clock import FakeClock
 from farm.control.controller import Controller
 from farm.control.planning_threads import PlanningThreads
@@ -161,6 +162,25 @@ def test_a_job_that_is_refused_after_a_restart_has_failed(
     assert ledger.unfinished() == []
 
 
+def test_nobody_hears_of_a_job_that_is_refused_at_once(slow: Slow, spec: JobSpec) -> None:
+    farm = slow.farm()
+    slow.refusal = BadParameter("amount", "2 is too much")
+    slow.may_go_on.set()
+    answer = farm.controller.submit(spec)
+    farm.controller.serve(answer.done)
+    assert isinstance(answer.exception(), BadParameter)
+    assert [event for event in farm.log.events if isinstance(event, JobChanged)] == []
+
+
+def test_a_job_that_takes_long_to_plan_is_announced_once_its_client_is_answered(
+    slow: Slow, spec: JobSpec
+) -> None:
+    farm, job = begin(slow, spec)
+    assert [event for event in farm.log.events if isinstance(event, JobChanged)] == [
+        JobChanged(job)
+    ]
+
+
 def test_the_same_token_gives_the_job_that_is_being_planned(slow: Slow, spec: JobSpec) -> None:
     farm, job = begin(slow, spec, FORM)
     same = farm.controller.submit(spec, token=FORM)
@@ -251,7 +271,37 @@ def test_what_planning_says_is_said_of_its_job() -> None:
     def plan(job: str) -> Callable[..., None]:
         return lambda notify: notify(ReadProgress(job, 1.0))
 
-    threads.plan("a", plan("a"), lambda _outcome: is_done.set())  # type: ignore[arg-type]
+    job = Job("a", JobSpec(task="copy", inputs=("in",), output="out/"), 0.0)
+    threads.plan(job, plan("a"), lambda _outcome: is_done.set())  # type: ignore[arg-type]
     assert is_done.wait(60)
     assert heard == [("a", ReadProgress("a", 1.0))]
+    threads.close()
+
+
+def test_urgent_jobs_are_planned_first_and_then_each_owner_has_a_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(planning_threads, "THREADS", 1)
+    threads = PlanningThreads(lambda _notify: None, lambda _job, _event: None)  # type: ignore[arg-type, return-value]
+    planned, may_begin, is_over = list[str](), Event(), Event()
+
+    def add(name: str, owner: str, priority: int = 50) -> None:
+        spec = JobSpec(task="copy", inputs=("in",), output="o/", owner=owner, priority=priority)
+
+        def plan(_planner: object) -> None:
+            assert may_begin.wait(60)
+            planned.append(name)
+
+        def note(_outcome: object) -> None:
+            if len(planned) == 7:
+                is_over.set()
+
+        threads.plan(Job(name, spec, 0.0), plan, note)  # type: ignore[arg-type]
+
+    for name in ("ann 1", "ann 2", "ann 3", "ann 4", "bob 1", "bob 2"):
+        add(name, name[:3])
+    add("preview", "bob", priority=100)
+    may_begin.set()
+    assert is_over.wait(60)
+    assert planned == ["ann 1", "preview", "bob 1", "ann 2", "bob 2", "ann 3", "ann 4"]
     threads.close()

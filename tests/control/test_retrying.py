@@ -4,8 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
-from farm.errors import BadOutput, BadParameter, Conflict, JobHeld, UnknownName, UserError
+from farm.errors import (
+    BadOutput,
+    BadParameter,
+    Busy,
+    Conflict,
+    JobHeld,
+    UnknownName,
+    UserError,
+)
 from farm.ledger import Ledger
 from farm.model.job import FilmOptions, Job, JobSpec, JobState, Wanted
 from farm.model.messages import Reason
@@ -13,6 +22,7 @@ from farm.model.unit import UnitState
 
 from ..fakes import scripted  # noqa: TID252 - shared with the contract suite
 from ..workbench import Farm, MakeFarm, failed  # noqa: TID252 - shared between rooms
+from .test_patience import hurry, locked
 
 S = UnitState
 BROKEN = failed(Reason.USER_ERROR, is_fatal=True)
@@ -191,6 +201,39 @@ def test_a_retry_of_nothing_is_refused_and_changes_nothing(
     assert farm.controller.scheduler.is_done
     with pytest.raises(UnknownName, match="unknown unit 'z'"):
         ask(farm, job, "z")
+
+
+def test_a_job_that_was_never_planned_cannot_be_tried_again(
+    make_farm: MakeFarm, spec: JobSpec
+) -> None:
+    farm = make_farm({"a": ["hang"]})
+    first = farm.controller.add(spec)
+    other = spec.model_copy(update={"output": f"{spec.output}other/", "after": (first.id,)})
+    answer = farm.controller.submit(other)
+    farm.controller.serve(answer.done)
+    farm.controller.want(answer.result().id, Wanted.CANCEL)
+    with pytest.raises(Conflict, match="ended before it was planned; submit it again"):
+        ask(farm, answer.result())
+
+
+def test_a_job_is_not_tried_again_before_its_end_is_stored(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger, ledger_url: str
+) -> None:
+    event.listen(ledger._engine, "checkout", hurry)
+    farm = make_farm({"c": ["hang"]})
+    job = farm.controller.add(spec)
+    farm.controller.serve(lambda: S.RUNNING in farm.log.states("c"))
+    with locked(Path(ledger_url.removeprefix("sqlite:///"))):
+        farm.executor.script = scripted({})
+        farm.controller.serve(lambda: farm.controller.scheduler.is_done)
+        asked = farm.controller.retry(job.id, ["a"], redo=True)
+    farm.controller.serve(asked.done)
+    with pytest.raises(Busy, match="the ledger cannot store it yet"):
+        asked.result()
+    assert go_on(farm, job).state is JobState.COMPLETED
+    assert ask(farm, job, "a", redo=True).state is JobState.RUNNING
+    assert go_on(farm, job).state is JobState.COMPLETED
+    assert ledger.counts(job.id) == {S.SUCCEEDED: 3}
 
 
 def test_a_job_whose_outputs_another_job_writes_now_is_not_tried_again(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, func, select, text
 
+from farm.errors import Conflict
 from farm.ledger import Ledger, forgetting
 from farm.ledger.tables import metadata
 from farm.model.events import JobChanged, UnitChanged
@@ -147,3 +148,33 @@ def test_what_was_left_when_removal_was_interrupted_goes_the_next_time(farm: Led
         connection.execute(text("DELETE FROM units WHERE job = 'old' AND number = 0"))
     farm.forget(NOW + 1)
     assert rows(farm) == before | {"tracebacks": 1}
+
+
+def test_a_job_that_is_tried_again_while_it_is_forgotten_keeps_what_is_left(
+    farm: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(farm, "old", NOW)
+    monkeypatch.setattr(forgetting, "ROWS", 1)
+    with farm._write() as connection:
+        assert forgetting.remove_some(connection, "old")
+    farm.reopen("old", NOW + 1)
+    farm.record([JobChanged(Job("old", SPEC, NOW - 10))], NOW + 1)
+    before = rows(farm)
+    farm.forget_job("old")
+    assert rows(farm) == before
+
+
+def test_a_job_that_is_half_forgotten_cannot_be_tried_again(
+    farm: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(farm, "old", NOW)
+    monkeypatch.setattr(forgetting, "ROWS", 1)
+    while len(farm.units("old")) == 2:
+        with farm._write() as connection:
+            forgetting.remove_some(connection, "old")
+    with pytest.raises(Conflict, match="job old is being forgotten"):
+        farm.reopen("old", NOW + 1)
+    farm.forget_job("old")
+    assert names(farm) == []
+    with pytest.raises(Conflict, match="job old has been forgotten"):
+        farm.reopen("old", NOW + 1)

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from random import Random
 
 import pytest
 
@@ -1052,6 +1053,22 @@ def test_a_job_whose_units_are_all_skipped_completes_at_once(bench: Bench) -> No
 
 
 # Bugs
+
+
+def test_the_queue_of_jobs_does_not_grow_with_the_units_that_are_done(bench: Bench) -> None:
+    bench.validates = False
+    bench.join("w1", "w2", "w3", "w4")
+    for job, owner in (("a", "ann"), ("b", "bob"), ("c", "bob")):
+        bench.submit(job, *(f"{job}{number}" for number in range(400)), owner=owner)
+    some = Random(7)
+    for _ in range(600):
+        bench.clock.advance(1)
+        bench.succeed(some.choice(sorted(bench.held)))
+    bench.scheduler.validate()
+    (queue,) = bench.scheduler._state.placement._queues.values()
+    lines = [line for of_owner in queue._lines.values() for line in of_owner.values()]
+    assert sum(len(line.heap) for line in lines) < 200
+    assert len(queue._firsts) < 100
 
 
 def test_a_worker_that_joins_twice_is_a_bug(bench: Bench) -> None:

@@ -202,7 +202,7 @@ def test_a_job_that_is_still_there_is_not_reopened(bench: Bench) -> None:
         bench.send(JobReopened(job, (), RetryWanted("job")))
 
 
-def test_a_retry_of_a_unit_that_the_job_lacks_is_refused_and_that_of_a_cancelled_job_ignored(
+def test_a_retry_of_a_unit_that_the_job_lacks_and_of_a_job_that_is_ending_is_refused(
     bench: Bench,
 ) -> None:
     bench.submit("job", "a", "b", "c")
@@ -211,7 +211,8 @@ def test_a_retry_of_a_unit_that_the_job_lacks_is_refused_and_that_of_a_cancelled
     with pytest.raises(UnknownName, match="unknown unit 'z'"):
         bench.send(RetryWanted("job", ("z",)))
     bench.send(WantedChanged("job", Wanted.CANCEL))
-    bench.send(RetryWanted("job"))
+    with pytest.raises(Conflict, match="job job is ending; ask again when it has ended"):
+        bench.send(RetryWanted("job"))
     assert bench.last("a").state is S.QUARANTINED
 
 

@@ -1,13 +1,17 @@
 """What jobs write is downloaded; what they read is uploaded; small pictures show both."""
 
+import asyncio
 import hashlib
 import io
 from collections.abc import Iterator
+from typing import Any
 from zipfile import ZipFile
 
 import httpx
 import pytest
 from PIL import Image
+
+from farm.service.event_stream import READERS, Feed
 
 from .conftest import Serve, Served
 
@@ -32,6 +36,15 @@ def test_results_are_listed_by_pages_and_downloaded(served: Served) -> None:
         assert len(answer.content) == result["size"]
         assert answer.headers["content-disposition"].startswith("attachment")
         assert "sandbox" in answer.headers["content-security-policy"]
+
+
+def test_a_result_is_found_by_the_unit_that_wrote_it(served: Served) -> None:
+    job = served.finished()["id"]
+    path, url = "out/job/b.png", f"/api/jobs/{job}/result"
+    whole = served.client.get(url, params={"path": path}).content
+    assert served.client.get(url, params={"path": path, "unit": 1}).content == whole
+    for other in (0, 2, 7):
+        assert served.client.get(url, params={"path": path, "unit": other}).status_code == 404
 
 
 def test_a_range_of_a_result_is_sent(served: Served) -> None:
@@ -235,11 +248,33 @@ def test_a_reader_from_another_ledger_must_load_everything(served: Served) -> No
         ]
 
 
+def test_a_reader_who_is_far_behind_must_load_everything(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farm.service.event_stream.MOST_BEHIND", 5)
+    served.finished()
+    with served.client.stream("GET", "/api/events", headers={"last-event-id": "1"}) as answer:
+        lines = answer.iter_lines()
+        assert "event: reset" in [line for line, _ in zip(lines, range(6), strict=False)]
+        served.submit(output="out/next/")
+        assert [int(number) for _, number in read(lines, 4)] == [10, 11, 12, 13]
+
+
 def test_readers_of_events_are_bounded(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("farm.service.event_stream.READERS", 1)
     with served.client.stream("GET", "/api/events"):
         answer = httpx.get(f"{served.client.base_url}/api/events")
         assert answer.status_code == 429
+
+
+def test_readers_who_go_before_they_get_anything_take_no_place() -> None:
+    async def come_and_go() -> None:
+        feed = Feed(lambda _after, _limit: [], lambda: 0, lambda _job: {})
+        for _ in range(READERS + 1):
+            events: Any = feed.open(None, None)
+            await events.aclose()
+
+    asyncio.run(come_and_go())
 
 
 # Metrics

@@ -135,7 +135,10 @@ def test_of_a_film_that_is_made_of_a_picture_the_first_frame_is_previewed(served
     assert picture.status_code == 200
 
 
-def test_a_preview_that_planning_refuses_leaves_nothing(served: Served) -> None:
+def test_a_preview_that_planning_refuses_leaves_nothing(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farm.service.desk.PLAN_SECONDS", 60)
     body = {"task": "dream", "inputs": ["photos/a.png"], "params": {"layers": ["nope"]}}
     answer = served.client.post("/api/preview", json=body)
     assert answer.status_code in {400, 409}
