@@ -5,20 +5,24 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 from farm import storage
 from farm.app import make_executor, open_farm
 from farm.cli.display import make_display
 from farm.cli.signals import signals
 from farm.cli.tally import Tally
-from farm.errors import BadOutput, UserError
+from farm.errors import BadInput, BadOutput, UserError
 from farm.host.registry import Registry
-from farm.media import WRITABLE, read_still, write_still
+from farm.media import WRITABLE, read_record, read_still, write_still
 from farm.media.contact_sheet import contact_sheet
 from farm.model.job import JobSpec
-from farm.planning.outputs import check_output
+from farm.planning.outputs import Inputs, check_output
 
 __all__ = ["check_sheet", "render_all", "working_folder", "write_sheet"]
+
+RECORD: Final = {"drawn": "farm"}
+"""What a sheet says of itself."""
 
 
 @contextmanager
@@ -28,11 +32,24 @@ def working_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def check_sheet(output: str) -> None:
-    """Raise BadOutput if a sheet cannot be written there."""
+def check_sheet(output: str, files: Sequence[str]) -> None:
+    """Raise BadOutput if a sheet cannot be written there, or would replace anything but a sheet.
+
+    files: paths and URLs that the pictures are rendered from.
+    """
     if storage.suffix(output).lower() not in WRITABLE:
         raise BadOutput(output, f"a sheet is a picture; give one of {', '.join(WRITABLE)}")
     check_output(output, ())
+    Inputs(files).check([output])
+    if storage.exists(output) and not _is_sheet(output):
+        raise BadOutput(output, "it exists, and is no sheet of the farm; choose another path")
+
+
+def _is_sheet(file: str) -> bool:
+    try:
+        return read_record(file) == RECORD
+    except BadInput:
+        return False
 
 
 def render_all(registry: Registry, specs: Sequence[JobSpec]) -> None:
@@ -59,4 +76,4 @@ def render_all(registry: Registry, specs: Sequence[JobSpec]) -> None:
 def write_sheet(output: str, pictures: Sequence[tuple[str, Path]], columns: int) -> None:
     """Write the pictures that were rendered, each with its text, as a sheet."""
     there = [(text, read_still(str(path))) for text, path in pictures if path.exists()]
-    write_still(output, contact_sheet(there, columns), {"drawn": "farm"})
+    write_still(output, contact_sheet(there, columns), RECORD)

@@ -1,6 +1,6 @@
 """``farm compare``: one picture rendered with each combination of some values, on one sheet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from itertools import product
 from typing import Final
 
@@ -18,7 +18,12 @@ Grid = dict[str, list[str]]
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="INPUT [OPTIONS]")
-@click.option("-o", "--output", required=True, help="The sheet, such as sheet.png.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    help="The sheet, such as sheet.png. It replaces an earlier one.",
+)
 @click.option("--task", default="dream", show_default=True, help="Effect to compare.")
 @click.option(
     "--size", default="long=480", show_default=True, help="Size to render at, as in the effect."
@@ -34,16 +39,11 @@ def compare(
     """
     from farm.cli.batch import check_sheet, render_all, working_folder, write_sheet
     from farm.cli.task_command import spec_of_words, task_command
+    from farm.planning.inputs import list_inputs
 
-    check_sheet(output)
     registry = registry_of(context)
-    options = {
-        flag: option
-        for option in task_command(registry.task(task)).params
-        if isinstance(option, click.Option)
-        for flag in option.opts
-    }
-    source, grid = _parsed(options, words)
+    source, grid = _parsed(_without_value(task_command(registry.task(task))), words)
+    check_sheet(output, [each.url for each in list_inputs([source])])
     varied = [flag for flag, values in grid.items() if len(values) > 1]
     combinations = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
     if len(combinations) > _MOST:
@@ -64,7 +64,14 @@ def compare(
     return Exit.DONE
 
 
-def _parsed(options: Mapping[str, click.Option], words: Sequence[str]) -> tuple[str, Grid]:
+def _without_value(command: click.Command) -> set[str]:
+    """Return the flags of a command that take no value."""
+    options = (option for option in command.params if isinstance(option, click.Option))
+    switches = (option for option in options if option.is_flag)
+    return {flag for switch in switches for flag in (*switch.opts, *switch.secondary_opts)}
+
+
+def _parsed(without_value: Container[str], words: Sequence[str]) -> tuple[str, Grid]:
     """Return the input, and the values of each flag. A flag that takes no value has an empty one."""
     inputs: list[str] = []
     grid: Grid = {}
@@ -75,8 +82,7 @@ def _parsed(options: Mapping[str, click.Option], words: Sequence[str]) -> tuple[
             inputs.append(word)
             continue
         flag, has_value, value = word.partition("=")
-        takes_value = flag not in options or not options[flag].is_flag
-        if not has_value and rest and takes_value:
+        if not has_value and rest and flag not in without_value:
             value = rest.pop(0)
         grid[flag] = value.split(",")
     if len(inputs) != 1:

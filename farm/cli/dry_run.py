@@ -15,7 +15,7 @@ from farm.execution.contexts import check_context
 from farm.host.registry import Registry
 from farm.model.events import Notice, ReadProgress
 from farm.model.job import JobSpec
-from farm.model.work import Join, Render
+from farm.model.work import Join, Render, Train
 from farm.planning.checking import task_check
 from farm.planning.estimating import estimate
 from farm.planning.submission import Planner, Submission
@@ -50,6 +50,8 @@ def dry_run(
 
 def _made(submission: Submission, pixels: int) -> str:
     left = [one.unit for one in submission.units if not one.state.is_final]
+    if any(isinstance(unit.work, Train) for unit in left):
+        return f"would train {submission.job.spec.output}"
     frames = sum(isinstance(unit.work, Render) for unit in left)
     films = sum(isinstance(unit.work, Join) for unit in left)
     joined = f" for {films} film{'s' if films > 1 else ''}" if films else ""

@@ -168,6 +168,7 @@ def retry(
     with opened_ledger() as ledger:
         (known,) = described_jobs(ledger, [found(ledger, _id())])
     registry_of(context).task(known["task"])  # raises UnknownName if this machine does not have it
+    known["spec"]["overwrite"] = False  # which --resume excludes
     command = _again(context, known, ("farm",), ("--resume",))
     if is_json:
         show_json({"id": known["id"], "command": command})

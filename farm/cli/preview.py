@@ -22,7 +22,7 @@ FRAMES: Final = 4
 """Frames of each film."""
 
 _MOST: Final = 24
-"""Inputs on a sheet; further ones are left out."""
+"""Inputs on a sheet."""
 
 
 def preview(registry: Registry, spec: JobSpec) -> Exit:
@@ -33,9 +33,12 @@ def preview(registry: Registry, spec: JobSpec) -> Exit:
     if spec.frames is not None:
         raise BadParameter("frames", "a preview chooses frames by itself; omit it")
     output = _sheet_of(spec.output)
-    check_sheet(output)
+    sources = list_inputs(spec.inputs)
+    check_sheet(output, [source.url for source in sources])
+    if len(sources) > _MOST:
+        echo(f"only the first {_MOST} of {len(sources)} inputs are previewed", err=True)
+        sources = sources[:_MOST]
     with working_folder() as folder:
-        sources = list_inputs(spec.inputs)[:_MOST]
         jobs = [_job(spec, one, folder / str(number)) for number, one in enumerate(sources)]
         pictures = [picture for _, rendered in jobs for picture in rendered]
         render_all(registry, [job for job, _ in jobs])

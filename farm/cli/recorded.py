@@ -1,10 +1,12 @@
 """What the record in a rendered file says about the job that wrote it."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from farm import storage
 from farm.errors import BadInput
+from farm.host.task import Effect, Task
 from farm.model.job import FilmOptions, JobSpec, Plan
 
 __all__ = ["record_of", "recorded_files", "recorded_params", "recorded_spec"]
@@ -50,19 +52,35 @@ def _named(value: object) -> object:
     return value
 
 
-def recorded_spec(record: Mapping[str, Any], file: str) -> JobSpec:
-    """Return the job that writes this file again, beside the files that it names."""
+def recorded_spec(task: type[Task], record: Mapping[str, Any], file: str) -> JobSpec | None:
+    """Return the job that writes this file again, beside the files that it names.
+
+    None for one that only a longer job writes: a frame that continues others, or comes from numbered
+    pictures, or a film of such pictures.
+    """
+    if "source" not in record or not _is_alone(task, record):
+        return None
     film = dict(record.get("film", {}))
     frames = film.pop("frames", None)
     if "frame" in record:
         frames = str(record["frame"])
-    options = FilmOptions(depth=record["depth"], **film) if film else FilmOptions()
     return JobSpec(
         task=record["task"],
         params=recorded_params(record),
         inputs=(record["source"]["name"],),
         output=storage.name(file),
         frames=None if frames == "all" else frames,
-        film=options,
+        film=FilmOptions(depth=record["depth"], **film),
         plan=Plan.model_validate(record["plan"]),
     )
+
+
+def _is_alone(task: type[Task], record: Mapping[str, Any]) -> bool:
+    """Return whether a file was rendered from one picture or film, and from no frames before it."""
+    from farm.media.film import is_film_name
+
+    if issubclass(task, Effect) and task.is_endless:
+        return "film" in record
+    if "film" in record or "frame" in record:
+        return "coherence" not in record and is_film_name(PurePath(record["source"]["name"]))
+    return True

@@ -32,10 +32,10 @@ def _facts(file: str, record: Mapping[str, Any], registry: Registry) -> Iterator
     """Yield what the record does not say by itself."""
     from farm.media import is_film
 
-    if record.get("task") in registry.tasks and "source" in record:
-        spec = recorded_spec(record, file)
+    task = registry.tasks.get(record.get("task", ""))
+    if task and (spec := recorded_spec(task, record, file)):
         alone = ("--threads=1",) if spec.plan.threads == 1 else ()  # not what a command defaults to
-        yield "command", command_line(registry.task(spec.task), spec, more=alone)
+        yield "command", command_line(task, spec, more=alone)
     if not storage.is_remote(file):
         modified = storage.input_path(file).stat().st_mtime
         yield "written", f"{datetime.fromtimestamp(modified).astimezone():%Y-%m-%d %H:%M:%S %z}"

@@ -50,22 +50,24 @@ def _liked(task: type[Task], file: str, given: Mapping[str, Any]) -> dict[str, A
         other = record.get("task")
         raise UserError(f"{file} was rendered by `farm {other}`; use that command with --like")
     kept = {key: value for key, value in recorded_params(record).items() if key not in given}
-    return {
-        key: _found(task, file, key, value, list(recorded_files(record["params"][key])))
-        for key, value in kept.items()
-    }
+    for key in kept:
+        if digests := list(recorded_files(record["params"][key])):
+            kept[key] = _found(task, file, key, {**kept, **given}, digests)
+    return kept
 
 
 def _found(
-    task: type[Task], file: str, key: str, value: Any, digests: Sequence[tuple[str, str]]
+    task: type[Task],
+    file: str,
+    key: str,
+    params: Mapping[str, Any],
+    digests: Sequence[tuple[str, str]],
 ) -> Any:
     """Return a parameter that names files, by where they are. Raises BadParameter if they are not."""
-    if not digests:
-        return value
     wanted = [digest for _, digest in digests]
     for folder in ("", storage.parent(storage.absolute(file))):
-        there = _inside(folder, value) if folder else value
-        if sorted(_digests(task, key, there)) == sorted(wanted):
+        there = _inside(folder, params[key]) if folder else params[key]
+        if sorted(_digests(task, key, {**params, key: there})) == sorted(wanted):
             return there
     names = ", ".join(name for name, _ in digests)
     reason = f"{names} of {file} is neither here nor beside it with the same content; give it"
@@ -78,11 +80,24 @@ def _inside(folder: str, value: Any) -> Any:
     return storage.join(folder, value) if isinstance(value, str) else value
 
 
-def _digests(task: type[Task], key: str, value: Any) -> Iterator[str]:
+def _digests(task: type[Task], key: str, params: Mapping[str, Any]) -> Iterator[str]:
     """Yield the SHA-256 of each file that a parameter names and that is there."""
     try:
-        paths = task(validate_params(task, {key: value})).files().values()
-        for path in paths:
-            yield storage.sha256_file(storage.input_path(path))
+        valid = validate_params(task, params)
+        named = set(_texts(valid.model_dump(mode="json")[key]))
+        for text, path in task(valid).files().items():
+            if text in named:
+                yield storage.sha256_file(storage.input_path(path))
     except (BadInput, BadParameter, OSError):
         return
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            yield from _texts(list(value.values()))
+        case list():
+            for item in value:
+                yield from _texts(item)

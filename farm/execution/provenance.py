@@ -6,14 +6,17 @@ the same bytes wherever its files are.
 
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from farm.host.context import Context
 from farm.host.task import NetworkParams, Task
 from farm.media.blank import is_blank
 from farm.model.messages import Order
-from farm.model.work import Join, Render, Work
+from farm.model.work import Join, Render
 from farm.storage import is_remote, name
+
+_OF_A_FRAME: Final = {"frame", "coherence", "alpha"}
+"""What a film's record does not take from that of its first frame."""
 
 if TYPE_CHECKING:
     from farm.engine.context import FrameContext
@@ -82,7 +85,7 @@ def provenance(
         "params": dict(params),
         "plan": order.plan.model_dump(mode="json", exclude_none=True),
         "source": {"name": _source_name(order.unit.source), "sha256": source_sha256},
-        **_frame(order.unit.work),
+        **_frame(order),
         "networks": dict(sorted(networks.items())),
         "device": device_kind(str(context.device)),
         "versions": {"farm": farm.__version__, "torch": torch_version()},
@@ -91,11 +94,12 @@ def provenance(
     }
 
 
-def _frame(work: Work) -> dict[str, object]:
-    """Return the number of a frame of a film, from 1."""
-    if isinstance(work, Render) and (work.moment or work.seed):
-        return {"frame": work.number + 1}
-    return {}
+def _frame(order: Order) -> dict[str, object]:
+    """Return the number of a frame of a film, from 1, and how it continues the frames before it."""
+    work, coherence = order.unit.work, order.film.coherence
+    if not isinstance(work, Render) or not (order.unit.is_working or work.moment or work.seed):
+        return {}
+    return {"frame": work.number + 1} | ({} if coherence == "none" else {"coherence": coherence})
 
 
 def _source_name(source: str) -> str:
@@ -108,7 +112,7 @@ def film_provenance(
     """Return the record of a film. first: of its first frame, from which it takes what all share."""
     if not first:
         return {}
-    shared = {key: value for key, value in first.items() if key not in {"frame", "alpha"}}
+    shared = {key: value for key, value in first.items() if key not in _OF_A_FRAME}
     film, source = order.film, order.unit.source
     if source:
         shared["source"] = {"name": name(source), "sha256": source_sha256}

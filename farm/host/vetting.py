@@ -48,6 +48,7 @@ COMMANDS: Final = frozenset(
 FLAGS: Final = frozenset(
     {
         "--address",
+        "--after",
         "--dry-run",
         "--help",
         "--json",

@@ -83,7 +83,9 @@ def _merged(bands: list[Pixels]) -> Pixels:
 def _resized(source: Pixels, like: Pixels) -> Pixels:
     if source.shape == like.shape:
         return source
-    return np.asarray(cv2.resize(source, like.shape[1::-1], interpolation=cv2.INTER_AREA))
+    is_smaller = source.shape[0] * source.shape[1] > like.shape[0] * like.shape[1]
+    way = cv2.INTER_AREA if is_smaller else cv2.INTER_CUBIC  # INTER_AREA would enlarge into blocks
+    return np.asarray(cv2.resize(source, like.shape[1::-1], interpolation=way))
 
 
 def _enlarged(picture: Pixels, like: Pixels) -> Pixels:

@@ -1,6 +1,7 @@
 """Refuses to replace finished files that nobody asked to replace."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from farm import storage
@@ -11,11 +12,17 @@ __all__ = ["check_free"]
 ADVICE: Final = "add --resume to keep what is finished, or --overwrite to replace it"
 
 
+_FEW: Final = 20
+"""Remote files that are looked up one by one: their folder may have millions of others."""
+
+
 def check_free(targets: Iterable[str]) -> None:
-    """Raise BadOutput if there is a file under one of these names. Lists each folder once."""
-    wanted = list(targets)
-    folders = {folder: _names(folder) for folder in {storage.parent(target) for target in wanted}}
-    taken = [url for url in wanted if storage.name(url) in folders[storage.parent(url)]]
+    """Raise BadOutput if there is a file under one of these names. Lists no folder twice."""
+    wanted, by_folder = list(targets), defaultdict[str, list[str]](list)
+    for target in wanted:
+        by_folder[storage.parent(target)].append(target)
+    there = {url for folder, urls in by_folder.items() for url in _existing(folder, urls)}
+    taken = [url for url in wanted if url in there]
     if not taken:
         return
     more = len(taken) - 1
@@ -23,7 +30,10 @@ def check_free(targets: Iterable[str]) -> None:
     raise BadOutput(taken[0], f"it exists{others if more else ''}; {ADVICE}")
 
 
-def _names(folder: str) -> set[str]:
+def _existing(folder: str, urls: Sequence[str]) -> list[str]:
+    if storage.is_remote(folder) and len(urls) <= _FEW:
+        return [url for url in urls if storage.is_file(url)]
     if not storage.is_folder(folder):
-        return set()
-    return {storage.name(entry.url) for entry in storage.entries(folder)}
+        return []
+    names = {storage.name(entry.url) for entry in storage.entries(folder)}
+    return [url for url in urls if storage.name(url) in names]

@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from PIL import Image
 
+from farm.cli.compare import _parsed, _without_value
 from farm.cli.display import LineDisplay
 from farm.cli.tally import Tally
 from farm.media import read_record, read_still
@@ -133,6 +135,28 @@ def test_compare_renders_each_combination_on_one_sheet(command: Command, photo: 
     assert np.abs(cells[0] - cells[1]).mean() > 0.001
 
 
+def test_a_sheet_replaces_a_sheet_and_nothing_else(command: Command, photo: str) -> None:
+    before = Path(photo).read_bytes()
+    for words in (("compare", photo, "-o", photo), ("dream", photo, "-o", "d.png", "--preview")):
+        Path("d-preview.png").write_bytes(before)
+        done = command(*words, *SHALLOW)
+        assert done.code == 2
+    assert "it exists, and is no sheet of the farm; choose another path" in done.errors
+    assert Path(photo).read_bytes() == before == Path("d-preview.png").read_bytes()
+    for _ in range(2):
+        words = ("compare", photo, "-o", "sheet.png", "--size", "60x40", *SHALLOW)
+        assert command(*words).code == 0
+    done = command("compare", "sheet.png", "-o", "sheet.png", *SHALLOW)
+    assert "this is also an input" in done.errors
+
+
+def test_a_switch_to_compare_takes_no_value() -> None:
+    switch = click.Option(["--sharp/--no-sharp"])
+    flags = _without_value(click.Command("effect", params=[switch]))
+    words = ["a.png", "--no-sharp", "--step", "1,2"]
+    assert _parsed(flags, words) == ("a.png", {"--no-sharp": [""], "--step": ["1", "2"]})
+
+
 def test_compare_refuses_a_flag_that_the_effect_does_not_have(command: Command, photo: str) -> None:
     done = command("compare", photo, "-o", "sheet.png", "--layr", "conv2,conv3")
     assert done.code == 2
@@ -183,3 +207,12 @@ def test_a_coherent_film_counts_the_frames_that_are_seen(command: Command, clip:
     done = command(*words, *SHALLOW, "--jitter", "0")
     assert done.code == 0, done.errors
     assert done.results.startswith("rendered 60; output: ")
+
+
+def test_a_dry_run_of_a_run_says_what_would_be_trained(command: Command, photo: str) -> None:
+    Path("photos").mkdir()
+    Path("photos/a.png").write_bytes(Path(photo).read_bytes())
+    done = command("train-style", photo, "--photos", "photos", "-o", "run", "--dry-run")
+    assert done.code == 0, done.errors
+    assert done.results.startswith("would train ")
+    assert not Path("run").exists()

@@ -12,6 +12,7 @@ import pytest
 from farm.cli import COMMANDS, group
 from farm.cli.exits import EXITS, Exit, exit_code, one_line
 from farm.cli.job_options import effect_options, run_options
+from farm.cli.submit import _options as submit_options
 from farm.errors import (
     BadInput,
     Cancelled,
@@ -107,7 +108,7 @@ def test_a_still_is_rendered_without_modules_that_it_does_not_need(
 
 
 def test_the_farms_commands_and_flags_are_reserved() -> None:
-    options = (*effect_options(), *run_options(), *group.params)
+    options = (*effect_options(), *run_options(), *submit_options(), *group.params)
     words = {word for option in options for word in option.opts}
     assert {word for word in words if word.startswith("--")} <= FLAGS | EFFECT_FLAGS
     assert set(COMMANDS) <= RESERVED

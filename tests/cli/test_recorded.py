@@ -87,8 +87,35 @@ def test_like_finds_files_beside_the_finished_one_and_refuses_changed_ones(
     assert "--guide: guide.png of ../d.png is neither here nor beside it" in done.errors
 
 
+def test_like_finds_files_that_are_only_valid_together(command: Command, photo: Path) -> None:
+    quick = ("--iterations", "1", "--threads", "1")
+    photo.with_name("mask.png").write_bytes(photo.read_bytes())
+    words = ("--style", "guide.png=2", "--mask", "mask.png")
+    assert command("style", photo.name, "-o", "s.png", *words, *quick).code == 0
+    done = command("style", photo.name, "-o", "same.png", "--like", "s.png", "--threads", "1")
+    assert done.code == 0, done.errors
+    assert Path("same.png").read_bytes() == Path("s.png").read_bytes()
+
+
 def test_like_wants_a_file_of_the_same_task(command: Command, photo: Path) -> None:
     dream(command, photo.name, "-o", "d.png", *QUICK)
     done = command("style", photo.name, "-o", "e.png", "--like", "d.png")
     assert done.code == 2
     assert done.errors == ("d.png was rendered by `farm dream`; use that command with --like\n")
+
+
+def test_show_tells_the_depth_that_was_asked_for(command: Command, photo: Path) -> None:
+    dream(command, photo.name, "-o", "d.png", "--depth", 16, *QUICK)
+    assert "--depth=16" in shlex.split(shown(command, "d.png")["command"])
+
+
+def test_show_prints_no_command_for_what_only_a_longer_job_writes(
+    command: Command, photo: Path
+) -> None:
+    for number in (1, 2):
+        photo.with_name(f"in{number}.png").write_bytes(photo.read_bytes())
+    dream(command, "in%d.png", "-o", "f/%d.png", *QUICK)
+    dream(command, "in%d.png", "-o", "c/%d.png", "--coherence", "flow", *QUICK)
+    dream(command, "in%d.png", "-o", "film.mkv", *QUICK)
+    for file in ("f/2.png", "c/1.png", "c/2.png", "film.mkv"):
+        assert "command" not in shown(command, file), file

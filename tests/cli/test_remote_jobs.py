@@ -262,6 +262,17 @@ def test_a_job_of_this_machine_is_shown_with_the_command_that_runs_it(
     assert "is not in the ledger" in farm("job", "none", "show").errors
 
 
+def test_a_job_that_replaced_outputs_is_retried_without_replacing_what_is_done(
+    farm: Farm, tmp_path: Path
+) -> None:
+    spec = JobSpec(task="invert", inputs=("in",), output="out/", overwrite=True)
+    with closing(Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
+        ledger.add(Job("done", spec, 1.0, JobState.FAILED), [])
+    words = shlex.split(farm("job", "done", "retry").results)
+    assert "--resume" in words
+    assert "--overwrite" not in words
+
+
 def test_the_log_of_a_job_of_this_machine_is_shown(farm: Farm, stored: str) -> None:
     lines = json.loads(farm("job", stored, "log", "--json").results)
     assert [(line["unit"], line["state"]) for line in lines] == [

@@ -54,6 +54,7 @@ def threads_while_rendering(folder: Path, *flags: str) -> int:
     (folder / "counting.py").write_text(COUNTING)
     count = folder / "count.txt"
     task = ["--plugins-dir", str(folder), "count", "blank:32x24", "-o", str(folder / "out.png")]
+    task.append("--overwrite")
     subprocess.run(
         [sys.executable, "-m", "farm", *task, "--threads", "2", "--count", str(count), *flags],
         env=os.environ | {"FARM_LEDGER": str(folder / "ledger.db")},

@@ -61,6 +61,11 @@ def test_pictures_of_any_size_are_held(shape: tuple[int, int]) -> None:
     assert held == pytest.approx(picture, abs=0.01)
 
 
+def test_an_enlarged_source_is_compared_without_blocks() -> None:
+    large = np.asarray(cv2.resize(source(), (360, 270), interpolation=cv2.INTER_CUBIC))
+    assert max(strength_of(large, source())) < 1e-4
+
+
 def test_a_strength_does_not_depend_on_threads() -> None:
     threads, pictures = cv2.getNumThreads(), []
     for number in (1, 4):

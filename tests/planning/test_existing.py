@@ -1,7 +1,7 @@
 """Outputs that exist are refused before any work, unless the user resumes or overwrites."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,12 @@ from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import Notice, ReadProgress
 from farm.model.job import JobSpec
+from farm.planning.existing import check_free
 from farm.planning.submission import Planner, Submission
+from farm.storage import Entry, add_schemes, open_whole
 
 from ..clips import clip  # noqa: TID252 - shared between rooms
+from ..fake_storage import SCHEME, FolderStorage  # noqa: TID252 - shared between rooms
 from ..workbench import ledger, ledger_url, pictures  # noqa: TID252 - shared between rooms
 
 __all__ = ["clip", "ledger", "ledger_url", "pictures"]
@@ -106,3 +109,23 @@ def test_a_film_is_refused_before_the_source_is_read(
     with pytest.raises(BadOutput, match=r"\.mp4: it exists; add"):
         plan(source, f"{tmp_path}/{output}")
     assert events == []
+
+
+def test_a_few_outputs_at_urls_are_looked_up_and_many_are_listed_once(tmp_path: Path) -> None:
+    listed: list[str] = []
+
+    class Listed(FolderStorage):
+        def entries(self, folder: str, starts: str = "") -> Iterator[Entry]:
+            listed.append(folder)
+            return super().entries(folder, starts)
+
+    add_schemes({"folder": Listed})
+    out = f"{SCHEME}{tmp_path}/out"
+    with open_whole(f"{out}/7.png") as file:
+        file.write(b"yesterday")
+    few, many = ([f"{out}/{number}.png" for number in range(count)] for count in (9, 900))
+    for urls in (few, many):
+        with pytest.raises(BadOutput, match=r"7\.png: it exists"):
+            check_free(urls)
+        assert listed.count(f"{out}/") <= 2 * (urls is many)  # once to see whether it is there
+    assert listed
