@@ -90,8 +90,8 @@ def _output_options() -> list[click.Parameter]:
         click.Option(
             ["--preview"],
             is_flag=True,
-            help="Render a few frames of each film, and the stills, at 480 pixels, and show them on "
-            "one sheet beside the output, as NAME-preview.png.",
+            help="Render a few frames of each film, and the stills, and show them on one sheet beside the "
+            "output, as NAME-preview.png. They are made smaller if they are larger than 480 pixels.",
         ),
         click.Option(
             ["--tile"],
