@@ -72,8 +72,8 @@ def _output_options() -> list[click.Parameter]:
         click.Option(
             ["--like"],
             metavar="FILE",
-            help="Start from the parameters, network and seed of this finished picture or film; "
-            "flags override them.",
+            help="Start from the parameters, network, seed, size, tile and precision of this finished "
+            "picture or film; flags override them.",
         ),
         click.Option(
             ["--overwrite"],
