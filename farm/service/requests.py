@@ -43,7 +43,7 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
     if issubclass(task, Run):
         roots.check_real(_files_below(inputs))
     else:
-        _check_sources(inputs, roots, is_later=bool(request.after))
+        _check_inputs(inputs, roots, is_later=bool(request.after))
     return JobSpec(
         task=request.task,
         params=_params(task, request.params, registry, roots),
@@ -88,22 +88,6 @@ def _check_frames(task: type[Task], frames: str | None) -> None:
             _check_number((chosen.last - chosen.first) // chosen.step + 1)
 
 
-def _check_sources(inputs: Sequence[str], roots: Roots, *, is_later: bool) -> None:
-    """Raise UserError for inputs that are not there, too many, or reached by a link out of the roots.
-
-    is_later: they may be the outputs of jobs that have not run yet.
-    """
-    for given in [[each] for each in inputs] if is_later else [inputs]:
-        try:
-            sources = list_inputs(given)
-        except BadInput:
-            if is_later:
-                continue
-            raise
-        _check_number(len(sources))
-        roots.check_real(source.url for source in sources if not is_blank(source.url))
-
-
 def _check_listed(inputs: Sequence[str]) -> None:
     """Raise TooLarge for inputs that take too long to list."""
     listed = sum(not (is_blank(text) or storage.is_file(text)) for text in inputs)
@@ -121,6 +105,22 @@ def _files_below(inputs: Sequence[str]) -> Iterator[str]:
         if not (is_blank(location) or storage.is_remote(location)):
             for folder, _, names in os.walk(location):
                 yield from (f"{folder.rstrip('/')}/{name}" for name in names)
+
+
+def _check_inputs(inputs: Sequence[str], roots: Roots, *, is_later: bool) -> None:
+    """Raise UserError for inputs that are not there, too many, or reached by a link out of the roots.
+
+    is_later: they may be the outputs of jobs that have not run yet.
+    """
+    for given in [[each] for each in inputs] if is_later else [inputs]:
+        try:
+            sources = list_inputs(given)
+        except BadInput:
+            if is_later:
+                continue
+            raise
+        _check_number(len(sources))
+        roots.check_real(source.url for source in sources if not is_blank(source.url))
 
 
 def _check_number(units: int) -> None:

@@ -267,7 +267,10 @@ class Why(_Answer):
 
 
 class TaskView(_Answer):
-    """A task that jobs can have. kind: effect or run. schema: JSON schema of its parameters."""
+    """A task that jobs can have. kind: effect or run. schema: JSON schema of its parameters.
+
+    presets: parameters by the name of a look. endless: makes as many frames as it is asked for of one picture.
+    """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=(), populate_by_name=True)
 
@@ -275,6 +278,8 @@ class TaskView(_Answer):
     title: str
     kind: Literal["effect", "run"]
     params: dict[str, Any] = Field(serialization_alias="schema")
+    presets: dict[str, dict[str, Any]]
+    endless: bool
     plugin: str
 
 
