@@ -56,7 +56,7 @@ def render_all(registry: Registry, specs: Sequence[JobSpec]) -> None:
     """Render jobs to their end. Raises UserError if one is refused, or if no frame is rendered."""
     tally = Tally()
     with ExitStack() as stack:
-        display = make_display(tally, is_json=False)
+        display = make_display(tally, is_json=False, names_targets=False)
         stack.callback(display.close)
         farm = stack.enter_context(
             open_farm(registry, partial(make_executor, registry, None), observers=[tally, display])

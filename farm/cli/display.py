@@ -49,11 +49,13 @@ class Display(Protocol):
         """Restore the terminal."""
 
 
-def make_display(tally: Tally, *, is_json: bool) -> Display:
+def make_display(tally: Tally, *, is_json: bool, names_targets: bool = True) -> Display:
     """Return the display for JSON, for a terminal or for a pipe."""
     if is_json:
         return JsonDisplay()
-    return BarDisplay(tally) if sys.stderr.isatty() else LineDisplay(tally)
+    if sys.stderr.isatty():
+        return BarDisplay(tally)
+    return LineDisplay(tally, names_targets=names_targets)
 
 
 class JsonDisplay:
@@ -83,11 +85,18 @@ class LineDisplay:
     """Prints a line to standard error for each frame that is rendered or will be retried.
 
     After QUIET_SECONDS without a line, it prints the progress of a frame. Failed frames are listed
-    when the job ends. clock: in seconds.
+    when the job ends. clock: in seconds. names_targets: False if the files are only working files.
     """
 
-    def __init__(self, tally: Tally, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        tally: Tally,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        names_targets: bool = True,
+    ) -> None:
         self._tally, self._url = tally, ""
+        self._names_targets = names_targets
         self._warnings = _Warnings()
         self._clock, self._last = clock, clock()
         self._began = self._last
@@ -121,7 +130,8 @@ class LineDisplay:
         match event.state:
             case UnitState.SUCCEEDED:
                 seconds = sum(event.figures.seconds.values()) if event.figures else 0.0
-                target = "" if event.unit.is_working else f" -> {event.unit.target}"
+                is_shown = self._names_targets and not event.unit.is_working
+                target = f" -> {event.unit.target}" if is_shown else ""
                 return f"{label}{target}  {seconds:.1f} s{self._left()}"
             case UnitState.RETRY_WAIT:
                 return f"{label} will be retried: {event.reason}"

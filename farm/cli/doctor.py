@@ -182,6 +182,11 @@ def _plugins(registry: Registry) -> Iterator[Finding]:
             yield Finding("plugin", "ok", found)
 
 
+def _presets(_: Registry) -> Iterator[Finding]:
+    path = Settings().presets_path
+    yield Finding("presets", "ok", str(path) if path.is_file() else f"none in {path}")
+
+
 def _ledger(_: Registry) -> Iterator[Finding]:
     from farm.ledger import Ledger
 
@@ -223,5 +228,6 @@ CHECKS: Final[tuple[Check, ...]] = (
     _pool,
     _plugins,
     _ledger,
+    _presets,
     _weights,
 )

@@ -67,5 +67,9 @@ def costs(found: Mapping[str, Any]) -> Iterator[str]:
         based = f"{pace}, as measured on {found['based_on']} frame{plural}"
         yield f"time: about {duration(found['seconds'])} ({based})"
     if found["bytes"] is not None:
-        yield f"disk: about {found['bytes'] / 1e6:.1f} MB"
+        yield f"disk: about {_bytes(found['bytes'])}"
     yield from found["notes"]
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"

@@ -72,8 +72,8 @@ def _output_options() -> list[click.Parameter]:
         click.Option(
             ["--like"],
             metavar="FILE",
-            help="Start from the parameters, network and seed of this finished picture or film; "
-            "flags override them.",
+            help="Start from the parameters, network, seed, size, tile and precision of this finished "
+            "picture or film; flags override them.",
         ),
         click.Option(
             ["--overwrite"],
@@ -90,8 +90,8 @@ def _output_options() -> list[click.Parameter]:
         click.Option(
             ["--preview"],
             is_flag=True,
-            help="Render a few frames of each film, and the stills, at 480 pixels, and show them on "
-            "one sheet beside the output, as NAME-preview.png.",
+            help="Render a few frames of each film, and the stills, and show them on one sheet beside the "
+            "output, as NAME-preview.png. They are made smaller if they are larger than 480 pixels.",
         ),
         click.Option(
             ["--tile"],

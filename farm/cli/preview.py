@@ -10,10 +10,12 @@ from farm.cli.streams import echo
 from farm.errors import BadParameter
 from farm.host.registry import Registry
 from farm.host.task import Effect
-from farm.media import is_film
+from farm.media import is_film, still_size
 from farm.media.contact_sheet import SIDE
 from farm.media.film import film_facts
+from farm.model.frame_range import chosen_frames
 from farm.model.job import FilmOptions, JobSpec
+from farm.model.picture_size import sized
 from farm.planning.inputs import Source, list_inputs
 
 __all__ = ["preview"]
@@ -30,10 +32,10 @@ def preview(registry: Registry, spec: JobSpec) -> Exit:
     task = registry.task(spec.task)
     if issubclass(task, Effect) and task.is_endless:
         raise BadParameter("preview", f"{spec.task} needs all frames before one; give few `frames`")
-    if spec.frames is not None:
-        raise BadParameter("frames", "a preview chooses frames by itself; omit it")
     output = _sheet_of(spec.output)
     sources = list_inputs(spec.inputs)
+    if not any(is_film(source.url) for source in sources):  # the frames are the pictures
+        sources = [sources[index] for index in chosen_frames(spec.frames, len(sources))]
     check_sheet(output, [source.url for source in sources])
     if len(sources) > _MOST:
         echo(f"only the first {_MOST} of {len(sources)} inputs are previewed", err=True)
@@ -42,7 +44,7 @@ def preview(registry: Registry, spec: JobSpec) -> Exit:
         jobs = [_job(spec, one, folder / str(number)) for number, one in enumerate(sources)]
         pictures = [picture for _, rendered in jobs for picture in rendered]
         render_all(registry, [job for job, _ in jobs])
-        write_sheet(output, pictures, FRAMES)
+        write_sheet(output, pictures, min(FRAMES, len(pictures)))
     echo(f"previewed {len(pictures)}; output: {output}")
     return Exit.DONE
 
@@ -57,22 +59,45 @@ def _job(spec: JobSpec, source: Source, folder: Path) -> tuple[JobSpec, list[tup
     """Return the job that renders one input into a folder, and its pictures, each with a text."""
     if not is_film(source.url):
         file = folder / "still.png"
-        return _small(spec, source, str(file), None), [(source.name, file)]
-    count = film_facts(source.url).frames
-    shown = min(FRAMES, count)
-    step = count // shown
-    numbers = range(step // 2 + 1, count + 1, step)[:shown]
-    frames = f"{numbers[0]}-{numbers[-1]}x{step}"
+        width, height = still_size(source.url)
+        return _small(spec, source, str(file), None, (height, width)), [(source.name, file)]
+    film = film_facts(source.url)
+    numbers = _spread(chosen_frames(spec.frames, film.frames))
+    frames = f"{numbers[0]}-{numbers[-1]}x{numbers.step}"
     pictures = [(f"{source.name}, frame {n}", folder / f"{n}.png") for n in numbers]
-    return _small(spec, source, f"{folder}/%d.png", frames), pictures
+    return _small(spec, source, f"{folder}/%d.png", frames, (film.height, film.width)), pictures
 
 
-def _small(spec: JobSpec, source: Source, output: str, frames: str | None) -> JobSpec:
+def _spread(chosen: range) -> range:
+    """Return the numbers, from 1, of a few frames from all of those at these indices."""
+    shown = min(FRAMES, len(chosen))
+    every = len(chosen) // shown
+    few = chosen[every // 2 :: every][:shown]
+    return range(few.start + 1, few.stop + 1, few.step)
+
+
+def _small(
+    spec: JobSpec, source: Source, output: str, frames: str | None, shape: tuple[int, int]
+) -> JobSpec:
+    """Return the job of a preview. shape: height and width of the source."""
     changes = {
         "inputs": (source.url,),
         "output": output,
         "frames": frames,
         "film": FilmOptions(),
-        "plan": spec.plan.model_copy(update={"size": f"long={SIDE}"}),
+        "plan": spec.plan.model_copy(update={"size": _size(spec.plan.size, *shape)}),
     }
     return spec.model_copy(update=changes)
+
+
+def _size(asked: str | None, height: int, width: int) -> str | None:
+    """Return the size that was asked for, made smaller if it is larger than a picture on a sheet."""
+    height, width = sized(asked, height, width)
+    ratio = SIDE / max(height, width)
+    if ratio >= 1:
+        return asked
+    return (
+        f"{max(1, round(width * ratio))}x{max(1, round(height * ratio))}"
+        if asked
+        else f"long={SIDE}"
+    )

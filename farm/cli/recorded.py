@@ -17,6 +17,8 @@ def record_of(file: str) -> dict[str, Any]:
     from farm.media import is_film, read_record
     from farm.media.film import read_film_record
 
+    if not storage.exists(file):
+        raise BadInput(file, "no such file; check the name")
     record = read_film_record(file) if is_film(file) else read_record(file)
     if record is None:
         raise BadInput(file, "has no record; the farm did not write it, or it was edited since")

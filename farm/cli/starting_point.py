@@ -16,7 +16,7 @@ from farm.host.vetting import validate_params
 
 __all__ = ["params_of", "with_defaults"]
 
-PLAN: Final = ("seed", "tile", "precision")
+PLAN: Final = ("seed", "tile", "precision", "size")
 """What a finished file decides about a plan; threads are this machine's."""
 
 

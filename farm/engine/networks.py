@@ -192,12 +192,15 @@ class Network:
     def class_shares(self, name: str) -> dict[int, float]:
         """Return the classes that a name or a word stands for, each with an equal share of 1.
 
-        Raises UnknownName.
+        Raises UnknownName, and BadParameter for a number that no class has.
         """
         found = find_classes(name, self.classes)
         if not found:
-            known = dict.fromkeys(part for names in self.classes for part in names.split(", "))
             hint = f"`farm networks {self.name} --classes` lists them all"
+            if name.isdecimal():
+                reason = f"{self.name} has classes 0 to {len(self.classes) - 1}, not {name}; {hint}"
+                raise BadParameter("classes", reason)
+            known = dict.fromkeys(part for names in self.classes for part in names.split(", "))
             raise UnknownName(f"class of {self.name}", name, known, hint)
         return dict.fromkeys(found, 1 / len(found))
 

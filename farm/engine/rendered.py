@@ -8,6 +8,18 @@ from torch import Tensor
 from farm.errors import PluginError
 
 
+class Unchanged:
+    """Notices that a picture is changed in place, for which torch counts."""
+
+    def __init__(self, image: Tensor) -> None:
+        self._image, self._version = image, image._version  # noqa: SLF001 - torch has no other name
+
+    def check(self, task: str) -> None:
+        """Raise PluginError if the picture has changed."""
+        if self._image._version != self._version:  # noqa: SLF001
+            raise PluginError(task, "changed its input; clone it first")
+
+
 def check_rendered(task: str, rendered: object) -> Tensor:
     """Return the rendered tensor.
 

@@ -4,6 +4,7 @@ import errno
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import NoneType
 from typing import Final, ParamSpec, TypeVar
 
 from farm.errors import (
@@ -17,7 +18,8 @@ from farm.errors import (
     UserError,
     WorkerDied,
 )
-from farm.host.blame import describe, one_line, with_type
+from farm.host.blame import describe, line_of, one_line, with_type
+from farm.host.task import Effect
 from farm.model.messages import Failure, Hold, Reason
 from farm.storage import write_error
 
@@ -27,6 +29,7 @@ __all__ = [
     "full_disk_errors",
     "output_errors",
     "plugin_errors",
+    "result_errors",
     "storage_errors",
 ]
 
@@ -66,6 +69,10 @@ _MISTAKES: Final = (
 """Errors of code, which occur again; others come from outside, such as a lost connection."""
 
 
+_WRONG_CODE: Final = (AttributeError, ImportError, NameError, TypeError, NoneType)
+"""What wrong code raises whatever the frame. None: it raised nothing, but returned no picture."""
+
+
 def classify(error: BaseException) -> Failure:
     """Return the failure that an error means for its unit. An unexpected error is a bug of the farm."""
     reason = next((r for kind, r in _REASONS if isinstance(error, kind)), Reason.BUG)
@@ -74,6 +81,7 @@ def classify(error: BaseException) -> Failure:
         reason,
         one_line(error) if isinstance(error, FarmError) else with_type(error),
         is_fatal=reason is Reason.USER_ERROR,
+        is_mistake=isinstance(error, PluginError) and isinstance(error.__cause__, _WRONG_CODE),
         traceback=trace[-_TRACEBACK_CHARACTERS:],
         hold=next((hold for kind, hold in _HOLDS if isinstance(error, kind)), None),
     )
@@ -149,6 +157,18 @@ def plugin_errors(task: str, device: str) -> Iterator[None]:
         if _is_out_of_memory(error):
             raise DeviceMemory(device, one_line(error)) from error
         raise PluginError(task, describe(error)) from error
+
+
+@contextmanager
+def result_errors(effect: Effect) -> Iterator[None]:
+    """Say of an error in what an effect returns where its render is, and what finds such errors."""
+    try:
+        yield
+    except PluginError as error:
+        where = line_of(type(effect).render)
+        fault = f"{error.reason} ({where})" if where else error.reason
+        advice = "farm.testing.check_effect finds such mistakes"
+        raise PluginError(error.plugin, f"{fault}; {advice}") from None
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

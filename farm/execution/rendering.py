@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import BadInput, Cancelled, PluginError
 from farm.execution.contexts import ContextFactory
-from farm.execution.failures import output_errors, plugin_errors, storage_errors
+from farm.execution.failures import output_errors, plugin_errors, result_errors, storage_errors
 from farm.execution.frame_source import FrameSource
 from farm.execution.provenance import named_params, provenance
 from farm.execution.runner import IsCancelled, ReportProgress
@@ -142,10 +142,14 @@ class Renderer:
         before: "FrameBefore | None",
     ) -> "Frame":
         from farm.engine.context import to_array, to_tensor
-        from farm.engine.rendered import check_rendered
+        from farm.engine.rendered import Unchanged, check_rendered
 
         image = to_tensor(frame.pixels, self._device, order.plan)
-        pixels = to_array(check_rendered(order.task, effect.render(image, context)))
+        unchanged = Unchanged(image)
+        result = effect.render(image, context)
+        with result_errors(effect):
+            unchanged.check(order.task)
+            pixels = to_array(check_rendered(order.task, result))
         if before and order.film.coherence == "flow":
             pixels = before.lead_to(pixels, effect)
         return replace(frame, pixels=pixels, alpha=_fit_alpha(frame.alpha, *pixels.shape[:2]))

@@ -3,14 +3,15 @@
 Knows no plugin: the author's code is what the farm called, and whatever is in the same package.
 """
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from pathlib import PurePath
 from types import TracebackType
 from typing import Final
 
 from pydantic import ValidationError
 
-__all__ = ["describe", "one_line", "reworded", "with_type"]
+__all__ = ["describe", "line_of", "one_line", "reworded", "with_type"]
 
 _CALLERS: Final = frozenset({"farm", "pluggy", "importlib", "pydantic"})
 """Packages that call plugins. Their own lines tell an author nothing."""
@@ -23,6 +24,15 @@ def describe(error: BaseException) -> str:
     """Return an error with its type and the author's line, as in ``KeyError: 'a' (glow.py, line 7)``."""
     where = "" if isinstance(error, SyntaxError) else _author_line(error)  # its message says it
     return f"{with_type(error)} ({where})" if where else with_type(error)
+
+
+def line_of(function: Callable[..., object]) -> str:
+    """Return where a function is, as in ``glow.py, line 7``; empty if it is no Python code."""
+    function = inspect.unwrap(function)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return ""
+    return f"{_inside(str(function.__module__), code.co_filename)}, line {code.co_firstlineno}"
 
 
 def with_type(error: BaseException) -> str:

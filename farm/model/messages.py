@@ -102,7 +102,8 @@ class Failure:
     """Why an attempt failed.
 
     is_fatal: no further attempt can succeed, as for a refused input. hold: every unit of the job
-    would fail like this one, so the job waits; None if only this unit is affected.
+    would fail like this one, so the job waits; None if only this unit is affected. is_mistake: the
+    plugin's code is wrong, so one more attempt is enough, in case the worker lacks something.
     """
 
     reason: Reason
@@ -110,6 +111,7 @@ class Failure:
     is_fatal: bool = False
     traceback: str = ""
     hold: Hold | None = None
+    is_mistake: bool = False
 
 
 @dataclass(frozen=True)

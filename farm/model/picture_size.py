@@ -10,8 +10,8 @@ __all__ = ["Size", "sized"]
 _LARGEST: Final = 100_000
 _EXAMPLES: Final = "give 1280x720, 1080p (rows), 50% or long=1024 (the longer side)"
 _SIZE: Final = re.compile(
-    r"(?P<width>[0-9]{1,6})x(?P<height>[0-9]{1,6})|(?P<rows>[0-9]{1,6})p"
-    r"|(?P<percent>[0-9]{1,4}(?:\.[0-9]{1,3})?)%|long=(?P<long>[0-9]{1,6})"
+    r"(?P<width>[0-9]{1,12})x(?P<height>[0-9]{1,12})|(?P<rows>[0-9]{1,12})p"
+    r"|(?P<percent>[0-9]{1,4}(?:\.[0-9]{1,3})?)%|long=(?P<long>[0-9]{1,12})"
 )
 
 
@@ -20,7 +20,9 @@ def _checked(text: str | None) -> str | None:
         return None
     match = _SIZE.fullmatch(text)
     numbers = [float(number) for number in match.groups() if number] if match else []
-    if not numbers or not all(0 < number <= _LARGEST for number in numbers):
+    if any(number > _LARGEST for number in numbers):
+        raise ValueError(f"{text[:40]!r} is too large; a side has at most {_LARGEST:,} pixels")
+    if not numbers or not all(numbers):
         raise ValueError(f"{text[:40]!r} is not a size; {_EXAMPLES}")
     return text
 

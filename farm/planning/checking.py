@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from farm.errors import FarmError, PluginError
+from farm import storage
+from farm.errors import BadParameter, FarmError, PluginError
 from farm.host.blame import describe
 from farm.host.context import Context
 from farm.host.registry import Registry
 from farm.host.task import Run, Task
 from farm.host.vetting import validate_params
+from farm.media.blank import is_blank
 from farm.model.job import JobSpec
 
 
@@ -19,6 +21,30 @@ class Needs:
 
     files: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+
+
+def check_files(registry: Registry, spec: JobSpec) -> None:
+    """Raise BadParameter for a file that a spec's parameters name and that is not there."""
+    with _plugin_errors(spec.task, "files"):
+        task = _task_of(registry, spec)
+        files = {str(text): str(path) for text, path in task.files().items()}
+    for text, path in files.items():
+        if not is_blank(path) and not storage.exists(path):
+            named = (name for name, value in spec.params.items() if text in _texts(value))
+            reason = f"no such file: {path}; check the name"
+            raise BadParameter(next(named, "parameters"), reason)
+
+
+def _texts(value: object) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            for item in value.items():
+                yield from _texts(item)
+        case list() | tuple():
+            for item in value:
+                yield from _texts(item)
 
 
 def task_needs(registry: Registry, spec: JobSpec) -> Needs:

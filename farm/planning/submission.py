@@ -22,7 +22,7 @@ from farm.model.history import RestoredUnit, UnitRecord
 from farm.model.job import Job, JobSpec, changes
 from farm.model.messages import Figures
 from farm.model.unit import Unit, UnitState
-from farm.planning.checking import task_needs
+from farm.planning.checking import check_files, task_needs
 from farm.planning.contents import Contents, run_inputs
 from farm.planning.existing import check_free
 from farm.planning.film_needs import least_coherence, with_least_coherence
@@ -130,6 +130,7 @@ class Planner:
             FrameRange.parse(spec.frames)
         is_run = issubclass(self._registry.task(spec.task), Run)
         sources = list_inputs(_listed(spec.inputs) if is_run else spec.inputs, self._notify)
+        check_files(self._registry, spec)
         if is_run:
             check_run_folder(spec.output, is_resumed=is_resumed)
         else:

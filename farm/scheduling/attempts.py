@@ -138,7 +138,7 @@ class Attempts:
         state, reason, retry_at = S.RETRY_WAIT, failure.message, 0.0
         if job.is_ending:
             state = S.CANCELLED
-        elif failure.is_fatal or self._is_spent(entry, failure.reason, failures):
+        elif failure.is_fatal or self._is_spent(entry, failure, failures):
             state, reason = S.QUARANTINED, _quarantine_reason(failure, failures)
         else:
             retry_at = now + self._policy.delay(failure.reason, failures)
@@ -152,9 +152,11 @@ class Attempts:
         self._check_share(job, now)
         self._state.settle(job)
 
-    def _is_spent(self, entry: UnitEntry, reason: Reason, failures: int) -> bool:
+    def _is_spent(self, entry: UnitEntry, failure: Failure, failures: int) -> bool:
         is_shared = entry.lane is Lane.SHARED
-        return self._policy.is_spent(reason, failures, is_shared=is_shared)
+        return self._policy.is_spent(
+            failure.reason, failures, is_shared=is_shared, is_mistake=failure.is_mistake
+        )
 
     def _check_plugin(
         self, job: ScheduledJob, entry: UnitEntry, failure: Failure, now: float

@@ -32,7 +32,8 @@ _IMMEDIATE = frozenset({Reason.USER_ERROR, Reason.PLUGIN_ERROR})
 class Policy:
     """Retry limits, timeouts, and how workers are shared.
 
-    tries: failed attempts allowed per reason; each reason has its own budget. backoff_seconds:
+    tries: failed attempts allowed per reason; each reason has its own budget. mistake_tries: of a
+    unit that fails by wrong code. backoff_seconds:
     delay before the first retry; it doubles with each further one, up to backoff_cap_seconds.
     blocklist_failures: consecutive failures after which a worker gets no more units of a job, for
     forgive_seconds. silence_seconds: a worker whose unit sends no report for this long is killed.
@@ -50,6 +51,7 @@ class Policy:
     """
 
     tries: Mapping[Reason, int] = field(default_factory=lambda: _TRIES)
+    mistake_tries: int = 2
     backoff_seconds: float = 1.0
     backoff_cap_seconds: float = 60.0
     blocklist_failures: int = 3
@@ -69,11 +71,16 @@ class Policy:
     hold_seconds: float = 30.0
     hold_cap_seconds: float = 300.0
 
-    def is_spent(self, reason: Reason, failures: int, *, is_shared: bool = False) -> bool:
+    def is_spent(
+        self, reason: Reason, failures: int, *, is_shared: bool = False, is_mistake: bool = False
+    ) -> bool:
         """Return whether this many failures for a reason use up its budget.
 
         is_shared: by several workers. The more there are, the sooner one dies for a reason of its own.
+        is_mistake: the code is wrong, and fails alike on any worker that has what it imports.
         """
+        if is_mistake:
+            return failures >= self.mistake_tries
         if is_shared and reason is Reason.WORKER_DIED:
             reason = Reason.WORKER_LOST
         return failures >= self.tries[reason]

@@ -29,7 +29,7 @@ from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.media.blank import is_blank
 from farm.model.history import UnitRecord
-from farm.model.job import Job, JobState
+from farm.model.job import Job, JobState, Wanted
 from farm.model.unit import UnitState
 from farm.model.work import Blend, Render
 from farm.planning.submission import new_id
@@ -38,7 +38,7 @@ from farm.service.board import Board
 from farm.service.estimates import estimated
 from farm.service.event_stream import Feed
 from farm.service.previews import Previews
-from farm.service.requests import spec_of
+from farm.service.requests import asks_for, spec_of
 from farm.service.results import Output, zipped
 from farm.service.roots import Roots
 from farm.service.run_view import run_view
@@ -146,9 +146,14 @@ class Desk:
         """
         self._check_open()
         spec = spec_of(request, self.registry, self.roots, holder)
-        is_new = not (request.token and self.ledger.job(new_id(request.task, request.token)))
+        earlier = self.ledger.job(new_id(request.task, request.token)) if request.token else None
+        if earlier and not asks_for(spec, earlier.spec, self.registry):
+            raise Conflict(
+                f"this token was given for another job: {earlier.id}, which writes "
+                f"{self.roots.shown(earlier.spec.output)}; give each job a token of its own"
+            )
         answer = self._controller.submit(spec, resume=request.resume, token=request.token)
-        return self._view(self._submitted(answer)), is_new
+        return self._view(self._submitted(answer)), earlier is None
 
     def _submitted(self, answer: Future[Job]) -> Job:
         """Return a job that has been submitted, or how far its planning has got. Raises UserError."""
@@ -175,9 +180,12 @@ class Desk:
     ) -> wire.JobsPage:
         """Return a page of jobs, newest first. A page may be short though more follow.
 
-        after: the next of the page before.
+        after: the next of the page before. Raises UnknownName for a task that neither the farm nor any
+        job has.
         """
         page = self.ledger.jobs(self.stored(after) if after else None, limit + 1, state, task)
+        if task and not page:
+            self.registry.task(task)  # raises UnknownName
         counts = self.ledger.counts_of([job.id for job in page[:limit]])
         return wire.JobsPage(
             jobs=[
@@ -198,7 +206,8 @@ class Desk:
         """Change what is wanted of a job, or its priority. Raises NotFound, Conflict."""
         current = self.stored(job)
         if current.state.is_final:
-            raise Conflict(f"job {job} has ended: it is {current.state}")
+            hint = "; retry it to go on" if changes.wanted is Wanted.RUN else ""
+            raise Conflict(f"job {job} has ended: it is {_worded(current.state)}{hint}")
         if changes.priority is not None:
             current = self._answer(self._controller.set_priority(job, changes.priority))
         if changes.wanted is not None:
@@ -268,7 +277,7 @@ class Desk:
     def stored(self, job: str) -> Job:
         """Return a job as it is now. Raises NotFound."""
         if (current := self.ledger.job(job)) is None:
-            raise NotFound(f"job {job} is not known; see GET /api/jobs")
+            raise NotFound(f"job {job} is not known to this farm; look for its id among the jobs")
         return self._current(current)
 
     def _current(self, stored: Job) -> Job:
@@ -407,3 +416,7 @@ class Desk:
             return answer.result(ANSWER_SECONDS)
         except NoAnswer:
             raise Busy("the farm is busy, and has not answered yet; look again later") from None
+
+
+def _worded(state: JobState) -> str:
+    return state.replace("_", " ")

@@ -6,18 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from farm import storage
-from farm.errors import BadParameter, OutsideRoots, TooLarge
+from farm.errors import BadInput, BadParameter, OutsideRoots, TooLarge
 from farm.host.registry import Registry
 from farm.host.task import Effect, NetworkParams, Run, Task
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
 from farm.model.frame_range import FrameRange
 from farm.model.job import JobSpec
+from farm.planning.film_needs import with_least_coherence
 from farm.planning.inputs import list_inputs
 from farm.service.roots import Roots
 from farm.service.wire import JobRequest
 
-__all__ = ["shown_spec", "spec_of"]
+__all__ = ["asks_for", "shown_spec", "spec_of"]
 
 MOST_UNITS: Final = 1_000_000
 MOST_LISTED: Final = 100
@@ -42,9 +43,7 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
     if issubclass(task, Run):
         roots.check_real(_files_below(inputs))
     else:
-        sources = list_inputs(inputs)
-        _check_number(len(sources))
-        roots.check_real(source.url for source in sources if not is_blank(source.url))
+        _check_inputs(inputs, roots, is_later=bool(request.after))
     return JobSpec(
         task=request.task,
         params=_params(task, request.params, registry, roots),
@@ -61,6 +60,24 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
         after=request.after,
         workers=request.workers,
     )
+
+
+def asks_for(spec: JobSpec, planned: JobSpec, registry: Registry) -> bool:
+    """Return whether a request is the one that a job came from, whose spec planning has completed.
+
+    Priorities are changed later, and one token may have several owners.
+    """
+    task = registry.task(spec.task)
+    return _asked(spec, task, registry) == _asked(planned, task, registry)
+
+
+def _asked(spec: JobSpec, task: type[Task], registry: Registry) -> dict[str, Any]:
+    """Return what a request asks for. The name of a run's network is left out: planning makes it exact."""
+    content = spec.model_dump(exclude={"film", "priority", "owner", "files", "films"})
+    params = dict(content["params"])
+    if params.get("network") not in registry.networks:
+        params.pop("network", None)
+    return content | {"params": params, "film": with_least_coherence(spec.film, task)}
 
 
 def _check_frames(task: type[Task], frames: str | None) -> None:
@@ -88,6 +105,22 @@ def _files_below(inputs: Sequence[str]) -> Iterator[str]:
         if not (is_blank(location) or storage.is_remote(location)):
             for folder, _, names in os.walk(location):
                 yield from (f"{folder.rstrip('/')}/{name}" for name in names)
+
+
+def _check_inputs(inputs: Sequence[str], roots: Roots, *, is_later: bool) -> None:
+    """Raise UserError for inputs that are not there, too many, or reached by a link out of the roots.
+
+    is_later: they may be the outputs of jobs that have not run yet.
+    """
+    for given in [[each] for each in inputs] if is_later else [inputs]:
+        try:
+            sources = list_inputs(given)
+        except BadInput:
+            if is_later:
+                continue
+            raise
+        _check_number(len(sources))
+        roots.check_real(source.url for source in sources if not is_blank(source.url))
 
 
 def _check_number(units: int) -> None:

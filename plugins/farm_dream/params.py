@@ -9,6 +9,8 @@ from farm import FilePath, NetworkParams
 MAX_WEIGHT: Final = 1_000_000
 """Largest weight of a layer, in either direction: much larger ones overflow float32."""
 
+USUAL_LAYERS: Final = ("inception4c",)
+
 
 def _is_layer(value: str) -> str:
     name, _, weight = value.partition("=")
@@ -35,7 +37,7 @@ class DreamParams(NetworkParams):
     """Parameters of the dream. The defaults reproduce the look of the 2015 notebook."""
 
     layers: tuple[Layer, ...] = Field(
-        ("inception4c",),
+        USUAL_LAYERS,
         min_length=1,
         description="Layer to amplify, as NAME or NAME=WEIGHT; several are mixed.",
         json_schema_extra={"cli": "--layer"},
@@ -126,6 +128,11 @@ class DreamParams(NetworkParams):
         if len(goals) > 1:
             raise ValueError(
                 f"{' and '.join(f'`{w}`' for w in goals)} cannot be combined; choose one"
+            )
+        if self.classes and self.layers != USUAL_LAYERS:  # which presets and files may have set
+            raise ValueError(
+                "`layers` has no effect with `classes`; omit one, or set `layers` back to "
+                f"{' '.join(USUAL_LAYERS)}"
             )
         if self.method == "enhance" and (goals or self.start != "picture"):
             raise ValueError(

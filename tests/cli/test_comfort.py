@@ -11,6 +11,7 @@ from PIL import Image
 
 from farm.cli.compare import _parsed, _without_value
 from farm.cli.display import LineDisplay
+from farm.cli.preview import _size, _spread
 from farm.cli.tally import Tally
 from farm.media import read_record, read_still
 from farm.model.events import UnitChanged
@@ -163,12 +164,49 @@ def test_compare_refuses_a_flag_that_the_effect_does_not_have(command: Command, 
     assert "--layr" in done.errors
 
 
-def test_a_preview_shows_frames_from_all_of_a_film(command: Command, clip: MakeClip) -> None:
+def test_a_preview_shows_frames_from_all_of_a_film_no_larger_than_they_are(
+    command: Command, clip: MakeClip
+) -> None:
     clip("clip.mp4", times=range(16))
     done = command("dream", "clip.mp4", "-o", "dream.mp4", "--preview", *SHALLOW)
     assert done.code == 0, done.errors
     assert not Path("dream.mp4").exists()
-    assert size_of("dream-preview.png")[0] == 4 * (480 + 6) + 6
+    assert size_of("dream-preview.png")[0] == 4 * (96 + 6) + 6
+    assert "farm-" not in done.errors  # no name of a working file
+
+
+def test_a_preview_shows_the_size_and_the_frames_that_were_asked_for(
+    command: Command, clip: MakeClip
+) -> None:
+    clip("clip.mp4", times=range(16))
+    asked = ("--size", "50%", "--frames", "7-8")
+    done = command("dream", "clip.mp4", "-o", "dream.mp4", "--preview", *asked, *SHALLOW)
+    assert done.code == 0, done.errors
+    assert size_of("dream-preview.png")[0] == 2 * (48 + 6) + 6
+
+
+@pytest.mark.parametrize(
+    ("asked", "small"),
+    [(None, None), ("300x200", "300x200"), ("200%", "480x360"), ("960x480", "480x240")],
+)
+def test_a_preview_is_as_large_as_the_result_or_480_pixels(
+    asked: str | None, small: str | None
+) -> None:
+    assert _size(asked, 240, 320) == small
+    assert _size(None, 1080, 1920) == "long=480"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "few"),
+    [
+        (range(16), [3, 7, 11, 15]),
+        (range(6, 8), [7, 8]),
+        (range(0, 16, 5), [1, 6, 11, 16]),
+        (range(9, 10), [10]),
+    ],
+)
+def test_a_preview_spreads_its_frames_over_the_range(chosen: range, few: list[int]) -> None:
+    assert list(_spread(chosen)) == few
 
 
 @pytest.mark.parametrize("given", [(), ("ink",)])

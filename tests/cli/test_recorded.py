@@ -73,6 +73,15 @@ def test_like_takes_parameters_network_files_and_seed_and_flags_override_them(
     assert record["params"] == first["params"] | {"step": 3.0}
 
 
+def test_like_takes_the_size_unless_another_is_given(command: Command, photo: Path) -> None:
+    dream(command, photo.name, "-o", "d.png", "--size", "50%", *QUICK)
+    for words, size in (((), "50%"), (("--size", "20x10"), "20x10")):
+        dream(command, photo.name, "-o", "e.png", "--like", "d.png", "--overwrite", *words)
+        record = read_record("e.png")
+        assert record is not None
+        assert record["plan"]["size"] == size
+
+
 def test_like_finds_files_beside_the_finished_one_and_refuses_changed_ones(
     command: Command, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

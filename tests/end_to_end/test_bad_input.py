@@ -76,7 +76,10 @@ WRONG = {
     "layer": (("--layer", "inception9"), r"unknown layer of starter 'inception9'; "),
     "network": (("--network", "starte"), r"unknown network 'starte'; did you mean starter\?"),
     "class": (("--class", "poodel"), r"unknown class of starter 'poodel'; did you mean"),
-    "guide": (("--guide", "none.png"), r"/.*/here/none\.png: no such file"),
+    "guide": (
+        ("--guide", "none.png"),
+        r"--guide: no such file: /.*/here/none\.png; check the name",
+    ),
     "option": (("--itterations", "3"), r"unknown option '--itterations'; did you mean --iterat"),
     "range": (("--iterations", "0"), r"--iterations: should be greater than or equal to 1"),
     "tile": (("--tile", "0"), r".*'0' is not auto, none, or a number of pixels"),
@@ -84,6 +87,10 @@ WRONG = {
     "together": (
         ("--class", "1", "--channel", "2"),
         r"dream: --channel and --class cannot be combined; choose one; see `farm dream --help`",
+    ),
+    "without effect": (
+        ("--class", "1", "--layer", "conv3"),
+        r"dream: --layer has no effect with --class; omit one, or set --layer back to inception4c",
     ),
     "input missing": (("gone.png",), r"/.*/here/gone\.png: no such file or folder"),
     "folder empty": (

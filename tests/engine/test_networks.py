@@ -167,10 +167,19 @@ def test_a_word_stands_for_every_class_that_has_it_in_its_name(
     assert set(shares.values()) == {0.2}
 
 
-@pytest.mark.parametrize("name", ["tabbycat", "1000", "²", ""])
+@pytest.mark.parametrize("name", ["tabbycat", "²", ""])
 def test_an_unknown_class_is_refused(random_network: RandomNetwork, name: str) -> None:
     with pytest.raises(UnknownName, match=f"unknown class of googlenet {name!r}"):
         random_network("googlenet", "float32").class_shares(name)
+
+
+def test_a_number_that_no_class_has_is_refused_with_the_range(
+    random_network: RandomNetwork,
+) -> None:
+    with pytest.raises(
+        BadParameter, match="googlenet has classes 0 to 999, not 1000; `farm networ"
+    ):
+        random_network("googlenet", "float32").class_shares("1000")
 
 
 def test_an_unknown_class_suggests_similar_names(random_network: RandomNetwork) -> None:

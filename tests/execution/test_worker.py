@@ -178,7 +178,14 @@ def test_alpha_is_kept_and_resized(
             r"torch.float32 of shape \[3, 9, 12\]; expected floating point of shape \[1, 3,",
         ),
         ("integer", r"torch.uint8 of shape \[1, 3, 9, 12\]"),
-        ("nothing", "rendered a NoneType, not a tensor"),
+        (
+            "nothing",
+            r"rendered a NoneType, not a tensor \(probe.py, line \d+\); farm.testing.check_effect",
+        ),
+        (
+            "in-place",
+            r"faulty: changed its input; clone it first \(probe.py, line \d+\); farm.test",
+        ),
         ("raise", r"faulty: KeyError: 'colour' \(probe.py, line \d+\)"),
         ("exit", "faulty: SystemExit: 3"),
         ("interrupt", "faulty: KeyboardInterrupt"),
@@ -286,6 +293,25 @@ def test_every_error_is_classified(error: Exception, reason: Reason, *, is_fatal
     assert (failure.reason, failure.is_fatal) == (reason, is_fatal)
     assert str(error) in failure.message
     assert "\n" not in failure.message
+
+
+@pytest.mark.parametrize(
+    ("how", "is_mistake"),
+    [
+        ("misspelt", True),
+        ("nothing", True),
+        ("in-place", True),
+        ("raise", False),
+        ("memory", False),
+    ],
+)
+def test_wrong_code_is_told_from_what_may_depend_on_the_frame(
+    worker: Worker, order: Order, how: str, *, is_mistake: bool
+) -> None:
+    order = replace(order, task="faulty", params={"how": how})
+    message = attempt(worker, "w", order, lambda *_: None, lambda: False)
+    assert isinstance(message, UnitFailed)
+    assert message.failure.is_mistake is is_mistake
 
 
 def test_a_failure_contains_the_traceback_of_the_plugin(worker: Worker, order: Order) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.errors import BadInput, BadOutput
+from farm.errors import BadInput, BadOutput, BadParameter
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import Notice, ReadProgress
@@ -190,7 +190,7 @@ def test_a_run_that_is_given_a_pattern_counts_each_file(photos: Path) -> None:
 
 
 def test_a_missing_file_is_refused_before_work_starts(plan: Plan, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"guide\.png: no such file"):
+    with pytest.raises(BadParameter, match=r"guide: no such file: .*guide\.png; check the name"):
         plan("dream", "blank:64x64", tmp_path / "out.png", guide=str(tmp_path / "guide.png"))
 
 

@@ -231,6 +231,10 @@ def test_unknown_names_are_refused_before_rendering(render: Render, scene: Scene
             {"channels": (1,), "guide": "g.png"},
             "`channels` and `guide` cannot be combined; choose one",
         ),
+        (
+            {"classes": ("1",), "layers": ("conv3",)},
+            "`layers` has no effect with `classes`; omit one, or set `layers` back to inception4c",
+        ),
         ({"method": "enhance", "classes": ("1",)}, "give only `layers`"),
         ({"scale": 1.0}, "greater than 1"),
     ],

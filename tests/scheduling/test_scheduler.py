@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -186,6 +187,16 @@ def test_each_reason_has_its_own_budget(bench: Bench, reason: Reason, tries: int
         f"failed with {reason}",
     )
     assert bench.job() == (JobState.FAILED, "nothing was finished")
+
+
+def test_wrong_code_is_tried_once_more_on_another_worker(bench: Bench) -> None:
+    wrong = replace(failed(), is_mistake=True)
+    bench.submit("job", "a")
+    bench.join("w1", "w2")
+    bench.fail("w1", wrong)
+    assert bench.units_of("w2") == ["a"]
+    bench.fail("w2", wrong)
+    assert bench.last("a").state is S.QUARANTINED
 
 
 def test_the_budgets_are_independent(bench: Bench) -> None:
