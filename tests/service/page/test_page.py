@@ -301,7 +301,8 @@ def test_a_farm_that_is_gone_is_not_shown_as_active(serve: Serve, browse: Browse
     with ExitStack() as stack:
         served = stack.enter_context(serve())
         with browse(served) as watched:
-            expect(watched.page.get_by_role("heading", name="The farm is idle")).to_be_visible()
+            served.finished(name="clouds")
+            expect(watched.page.get_by_role("link", name="clouds")).to_contain_text("completed")
             stack.close()
             expect(
                 watched.page.get_by_role("heading", name="No connection to the farm")
