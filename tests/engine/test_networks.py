@@ -176,7 +176,9 @@ def test_an_unknown_class_is_refused(random_network: RandomNetwork, name: str) -
 def test_a_number_that_no_class_has_is_refused_with_the_range(
     random_network: RandomNetwork,
 ) -> None:
-    with pytest.raises(BadParameter, match="googlenet has classes 0 to 999, not 1000; `farm networ"):
+    with pytest.raises(
+        BadParameter, match="googlenet has classes 0 to 999, not 1000; `farm networ"
+    ):
         random_network("googlenet", "float32").class_shares("1000")
 
 
