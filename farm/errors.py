@@ -182,7 +182,7 @@ class OutsideRoots(UserError):
         self.location, self.reason = location, reason
 
     def __str__(self) -> str:
-        return f"{self.location!r}: {self.reason}; give ROOT/path, see GET /api/roots"
+        return f"{self.location!r}: {self.reason}; a location on a farm is ROOT/path"
 
 
 class NotFound(UserError):

@@ -19,7 +19,16 @@ from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 
-from farm.model.events import Assign, CancelWork, Event, JobSubmitted, KillWorker, Tick, UnitChanged
+from farm.model.events import (
+    Assign,
+    CancelWork,
+    Event,
+    JobSubmitted,
+    KillWorker,
+    Tick,
+    UnitChanged,
+    one_by_one,
+)
 from farm.model.film import FilmFormat, Moment
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobSpec, JobState
@@ -183,7 +192,8 @@ class Simulation:
         return self.random.expovariate(1 / self.scale.node_seconds)
 
     def _send(self, event: Event) -> None:
-        out = self.scheduler.handle(event, self.now)
+        decided = self.scheduler.handle(event, self.now)
+        out = (each for many in decided for each in one_by_one(many))
         self.events += 1
         for instruction in out:
             match instruction:

@@ -46,7 +46,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(coarse).resize((96, 64), Image.Resampling.BICUBIC).save(folder / name)
     for name in ("sky-only.png", "sky.png", "ground.png"):
         Image.new("L", (96, 64), "white").save(folder / name)
-    Clip(times=range(30)).write(folder / "clip.mp4")
+    for name in ("clip.mp4", "frames.mp4"):
+        Clip(times=range(30)).write(folder / name)
     return folder
 
 

@@ -19,6 +19,7 @@ from farm.model.events import (
     News,
     Tick,
     UnitChanged,
+    one_by_one,
 )
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobSpec, JobState
@@ -95,7 +96,7 @@ class Bench:
     def send(self, event: Event) -> list[Instruction]:
         """Send the scheduler an event and return its instructions."""
         out = self.scheduler.handle(event, self.clock.time())
-        self.instructions += out
+        self.instructions += (each for many in out for each in one_by_one(many))
         for instruction in out:
             if isinstance(instruction, Assign):
                 self.held[instruction.workers[0]] = instruction.order
@@ -240,7 +241,8 @@ class Log:
         self.events.append(event)
 
     def states(self, unit: str) -> list[UnitState]:
-        return [e.state for e in self.events if isinstance(e, UnitChanged) and e.unit.name == unit]
+        each = (change for event in self.events for change in one_by_one(event))
+        return [e.state for e in each if isinstance(e, UnitChanged) and e.unit.name == unit]
 
 
 @pytest.fixture

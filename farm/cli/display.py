@@ -21,6 +21,7 @@ from farm.model.events import (
     StaleReport,
     UnitChanged,
     WorkerChanged,
+    one_by_one,
 )
 from farm.model.job import JobState
 from farm.model.unit import UnitState
@@ -70,7 +71,8 @@ class JsonDisplay:
         if self._is_lost:
             return
         try:
-            echo(json.dumps(as_dict(event)))
+            for each in one_by_one(event):
+                echo(json.dumps(as_dict(each)))
         except OutputLost:
             self._is_lost = True
             raise

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,15 +26,29 @@ from farm.cli.streams import echo, echo_traceback, write
 from farm.cli.table import show_json, show_table
 from farm.errors import UserError
 from farm.model.job import MOST_URGENT, JobSpec
+from farm.model.unit import UnitState
 
 if TYPE_CHECKING:
     from farm.client import JobHandle, JobStatus
 
+_FAILURES: Final = 5
+"""Units that failed and are shown with a job."""
+
 _LOG: Final = ("at", "unit", "state", "attempt", "worker", "reason")
 
 
+def _checked_id(context: click.Context, _: click.Parameter, value: str) -> str:
+    """Return the id of a job. Raises UsageError for the name of an action, whose job was left out."""
+    assert isinstance(context.command, click.Group)
+    if value in context.command.commands:
+        raise click.UsageError(
+            f"the job is missing: give farm job ID {value}; `farm jobs` lists their ids"
+        )
+    return value
+
+
 @click.group(invoke_without_command=True)
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", callback=_checked_id)
 @click.pass_context
 def job(context: click.Context, *, job_id: str) -> None:
     """Show job ID and what became of it, or change what is wanted of it.
@@ -57,16 +72,25 @@ def show(context: click.Context, *, server: str | None, is_json: bool) -> None:
     """Show the job with its settings, and the command that runs it again."""
     if server_of(server):
         with client_of(server) as client:
-            known = client.job(_id()).status.model_dump()
+            handle = client.job(_id())
+            known = handle.status.model_dump()
+            failures = islice(handle.units(state="quarantined"), _FAILURES)
+            known["failures"] = [_failure(unit["name"], unit["reason"]) for unit in failures]
     else:
         with opened_ledger() as ledger:
             (known,) = described_jobs(ledger, [found(ledger, _id())])
+            page = ledger.units_page(known["id"], -1, _FAILURES, UnitState.QUARANTINED)
+            known["failures"] = [_failure(one.unit.name, one.reason) for one in page]
     words = ("farm", "submit") if server_of(server) else ("farm",)
     known["command"] = _again(context, known, words)
     if is_json:
         show_json(known)
     else:
         show_table(({"field": f, "value": v} for f, v in _facts(known)), ("field", "value"))
+
+
+def _failure(unit: str, reason: str) -> dict[str, str]:
+    return {"unit": unit, "reason": reason}
 
 
 def _again(
@@ -87,6 +111,11 @@ def _facts(known: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
         yield "reason", known["reason"]
     yield "created", date(known["created"])
     yield "done", f"{known['done']} of {known['frames']}, {known['failed']} failed"
+    for failure in known["failures"]:
+        yield "failed", f"{failure['unit']}: {failure['reason'] or 'see the log'}"
+    if known["failures"]:
+        job = known["id"]
+        yield "next", f"farm job {job} log (every attempt), farm job {job} retry (try again)"
     yield "task", known["task"]
     yield "inputs", spec.get("inputs")
     yield "output", spec.get("output")
@@ -117,7 +146,7 @@ def watch(*, server: str | None, is_json: bool) -> Exit:
 @AS_JSON
 def pause(*, server: str | None, is_json: bool) -> None:
     """Start no more frames; those that run are finished."""
-    _ask(server, lambda job: job.pause(), is_json=is_json)
+    _ask(server, lambda job: job.pause(), _paused, is_json=is_json)
 
 
 @job.command()
@@ -125,7 +154,7 @@ def pause(*, server: str | None, is_json: bool) -> None:
 @AS_JSON
 def resume(*, server: str | None, is_json: bool) -> None:
     """Go on with the paused job."""
-    _ask(server, lambda job: job.resume(), is_json=is_json)
+    _ask(server, lambda job: job.resume(), _resumed, is_json=is_json)
 
 
 @job.command()
@@ -133,16 +162,21 @@ def resume(*, server: str | None, is_json: bool) -> None:
 @AS_JSON
 def cancel(*, server: str | None, is_json: bool) -> None:
     """End the job. Files that are finished stay."""
-    _ask(server, lambda job: job.cancel(), is_json=is_json)
+    _ask(server, lambda job: job.cancel(), _cancelled, is_json=is_json)
 
 
-@job.command()
+@job.command(context_settings={"ignore_unknown_options": True})
 @click.argument("number", type=Whole(0, MOST_URGENT))
 @SERVER
 @AS_JSON
 def priority(*, number: int, server: str | None, is_json: bool) -> None:
     """Set the priority to NUMBER, 0 to 100. Jobs with a higher one run first."""
-    _ask(server, lambda job: job.set_priority(number), is_json=is_json)
+    _ask(
+        server,
+        lambda job: job.set_priority(number),
+        lambda job: f"{job.id} has priority {job.priority}",
+        is_json=is_json,
+    )
 
 
 @job.command()
@@ -159,7 +193,12 @@ def retry(
     What was made without them, or from them, such as a film, is made again.
     """
     if server_of(server):
-        _ask(server, lambda job: job.retry(frames=frames, redo=redo), is_json=is_json)
+        _ask(
+            server,
+            lambda job: job.retry(frames=frames, redo=redo),
+            lambda job: f"{job.id} is tried again: it is {job.state.replace('_', ' ')}",
+            is_json=is_json,
+        )
         return
     if frames or redo:
         raise UserError(
@@ -235,7 +274,12 @@ def _stored_log() -> list[dict[str, Any]]:
 def fetch(*, folder: Path, server: str | None, is_json: bool) -> None:
     """Download the results that exist."""
     with client_of(server) as client:
-        paths = client.job(_id()).fetch(folder)
+        handle = client.job(_id())
+        paths = handle.fetch(folder)
+    if not paths:
+        raise UserError(
+            f"job {handle.id} has no results to fetch: it is {handle.status.state.replace('_', ' ')}"
+        )
     if is_json:
         show_json([str(path) for path in paths])
     else:
@@ -243,12 +287,38 @@ def fetch(*, folder: Path, server: str | None, is_json: bool) -> None:
 
 
 def _ask(
-    server: str | None, change: Callable[["JobHandle"], "JobStatus"], *, is_json: bool
+    server: str | None,
+    change: Callable[["JobHandle"], "JobStatus"],
+    answer: Callable[["JobStatus"], str],
+    *,
+    is_json: bool,
 ) -> None:
-    """Ask a farm to change the job, and show what has become of it."""
+    """Ask a farm to change the job, and say what comes of it."""
     with client_of(server) as client:
         known = change(client.job(_id()))
     if is_json:
         show_json(known.model_dump())
     else:
-        echo(f"{known.id} is {known.state}, priority {known.priority}")
+        echo(answer(known))
+
+
+def _paused(job: "JobStatus") -> str:
+    if job.state == "paused" and not job.running:
+        return f"{job.id} is paused; it goes on with: farm job {job.id} resume"
+    ending = f"; {_units(job.running, 'run')} to the end" if job.running else ""
+    return f"{job.id} is being paused{ending}"
+
+
+def _resumed(job: "JobStatus") -> str:
+    return f"{job.id} goes on"
+
+
+def _cancelled(job: "JobStatus") -> str:
+    if job.state == "cancelled":
+        return f"{job.id} is cancelled; files that are finished stay"
+    ending = f"; {_units(job.running, 'stop')} first" if job.running else ""
+    return f"{job.id} is being cancelled{ending}"
+
+
+def _units(count: int, verb: str) -> str:
+    return f"1 unit {verb}s" if count == 1 else f"{count} units {verb}"

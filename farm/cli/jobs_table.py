@@ -10,32 +10,49 @@ from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
 from farm.cli.local_jobs import described_jobs, job_state, opened_ledger, state_word
 from farm.cli.remote import SERVER, client_of, server_of
+from farm.cli.root import registry_of
 from farm.cli.table import show_json, show_table
+from farm.model.job import JobState
 
-_COLUMNS: Final = ("job", "task", "state", "done", "created", "output")
+_COLUMNS: Final = ("job", "task", "state", "done", "created", "name")
 _WORKER_COLUMNS: Final = ("worker", "kind", "node", "device", "state", "unit", "done")
 
 
 @click.command()
-@click.option("--state", metavar="STATE", help="Only jobs in this state, such as running.")
+@click.option(
+    "--state",
+    metavar="STATE",
+    help=f"Only jobs in this state: {', '.join(JobState)}. A job has failed as a whole; one of which "
+    "some frames failed is completed_with_failures.",
+)
 @click.option("--task", metavar="TASK", help="Only jobs of this task.")
 @click.option(
     "--limit", type=Whole(1), default=50, show_default=True, metavar="N", help="At most N."
 )
 @SERVER
 @AS_JSON
+@click.pass_context
 def jobs(
-    *, state: str | None, task: str | None, limit: int, server: str | None, is_json: bool
+    context: click.Context,
+    *,
+    state: str | None,
+    task: str | None,
+    limit: int,
+    server: str | None,
+    is_json: bool,
 ) -> None:
     """List jobs, newest first: those of a farm, or else those in this machine's ledger."""
+    wanted = job_state(state)
     if server_of(server):
         with client_of(server) as client:
-            handles = client.jobs(state=state, task=task, limit=limit)
+            handles = client.jobs(state=wanted, task=task, limit=limit)
             rows = [handle.status.model_dump() for handle in handles]
     else:
         with opened_ledger() as ledger:
-            found = ledger.jobs(limit=limit, state=job_state(state), task=task)
+            found = ledger.jobs(limit=limit, state=wanted, task=task)
             rows = described_jobs(ledger, found)
+        if task and not rows:
+            registry_of(context).task(task)  # raises UnknownName
     if is_json:
         show_json(rows)
     else:
@@ -50,8 +67,15 @@ def _row(job: Mapping[str, Any]) -> dict[str, object]:
         "state": state_word(job),
         "done": f"{job['done']}/{job['frames']}{failed}",
         "created": date(job["created"]),
-        "output": job["spec"].get("output"),
+        "name": job["spec"].get("name") or _way(job["spec"]),
     }
+
+
+def _way(spec: Mapping[str, Any]) -> str:
+    """Return what a job reads and writes, for one that nobody has named."""
+    first, *others = spec.get("inputs") or [""]
+    more = f" and {len(others)} more" if others else ""
+    return f"{first}{more} -> {spec.get('output', '')}"
 
 
 def date(at: float) -> str:

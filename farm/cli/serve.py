@@ -14,7 +14,7 @@ from farm.cli.root import plugins_dir_of, registry_of
 from farm.cli.running import Running
 from farm.cli.signals import signals
 from farm.cli.streams import echo
-from farm.errors import UserError
+from farm.errors import BadParameter, UserError
 from farm.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,7 +34,14 @@ PORT: Final = 8420
     metavar="N",
     help="Worker processes; with --address, of the cluster.",
 )
-@click.option("--threads", type=Whole(1), default=1, metavar="N", help="Cores for each worker.")
+@click.option(
+    "--threads",
+    type=Whole(1),
+    default=1,
+    metavar="N",
+    help="Cores for each worker.",
+    show_default=True,
+)
 @click.option(
     "--root",
     "given",
@@ -43,8 +50,17 @@ PORT: Final = 8420
     help="Folder or URL that jobs may read and write. Repeat for more.",
 )
 @click.option("--ledger", metavar="URL", help="Ledger of jobs, in place of FARM_LEDGER.")
-@click.option("--host", default="127.0.0.1", metavar="HOST", help="Address to listen on.")
-@click.option("--port", type=Whole(0, 65535), default=PORT, metavar="P", help="Port; 0 picks one.")
+@click.option(
+    "--host", default="127.0.0.1", metavar="HOST", help="Address to listen on.", show_default=True
+)
+@click.option(
+    "--port",
+    type=Whole(0, 65535),
+    default=PORT,
+    metavar="P",
+    help="Port; 0 picks one.",
+    show_default=True,
+)
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -55,6 +71,7 @@ PORT: Final = 8420
     "--keep",
     callback=age_seconds,
     default="30d",
+    show_default=True,
     metavar="AGE",
     help="Forget jobs that ended longer ago than this, such as 12h, 30d or 8w. Their files stay.",
 )
@@ -91,6 +108,8 @@ def serve(
     )
     with ExitStack() as stack:
         rules = _rules(host, token_file or folder / "tokens.json", folder, stack)
+        if any(text.startswith("uploads=") for text in given):
+            raise BadParameter("root", "the farm keeps uploads under this name; choose another one")
         roots = Roots.parse([*given, f"uploads={uploads}"])
         service = ServiceSettings(settings.ledger_url, folder, roots, rules, keep)
         _serve(registry_of(context), running.pool(threads), service, (host, port))
@@ -135,5 +154,8 @@ def _serve(
         host, port = listener.getsockname()[:2]
         echo(f"serving on http://{f'[{host}]' if ':' in host else host}:{port}/", err=True)
         service.run(has_arrived)
-        echo("stopping; a second signal ends the farm at once", err=True)
+        echo(
+            "stopping; jobs go on when it starts next; a second signal ends the farm at once",
+            err=True,
+        )
         service.stop()

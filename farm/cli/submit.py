@@ -62,6 +62,7 @@ def _submit_command(task: type[Task]) -> click.Command:
 
 def _options() -> list[click.Parameter]:
     return [
+        click.Option(["--name"], metavar="TEXT", help="What lists of jobs call it."),
         click.Option(
             ["--submit-once"],
             metavar="TEXT",
@@ -135,6 +136,8 @@ def _request(task: type[Task], values: Mapping[str, Any]) -> dict[str, Any]:
         request |= {"frames": values["frames"], "film": film_of(values).model_dump(mode="json")}
     if values.get("after"):
         request["after"] = values["after"]
+    if values.get("name"):
+        request["name"] = values["name"]
     if values.get("submit_once"):
         request["token"] = values["submit_once"]
     return request

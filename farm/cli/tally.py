@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from farm.model.events import News, Progressed, UnitChanged
+from farm.model.events import News, Progressed, UnitChanged, UnitsCancelled
 from farm.model.unit import Role, UnitState
 
 MOST_LISTED: Final = 20
@@ -39,6 +39,9 @@ class Tally:
                 self._tiles_running[unit.name] = progress.tiles
             case UnitChanged():
                 self._change(event)
+            case UnitsCancelled():
+                for change in event.changes():
+                    self._change(change)
             case _:
                 pass
 

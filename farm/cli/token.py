@@ -1,17 +1,20 @@
 """``farm token``: who may ask a service."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from farm.cli.inspect import AS_JSON
+from farm.cli.jobs_table import date
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
 from farm.settings import Settings
 
 if TYPE_CHECKING:
     from farm.service.tokens import TokenFile
+
+_COLUMNS: Final = ("id", "name", "created")
 
 TOKEN_FILE = click.option(
     "--token-file",
@@ -42,11 +45,13 @@ def new(*, name: str, file: Path | None) -> None:
 @AS_JSON
 def list_tokens(*, file: Path | None, is_json: bool) -> None:
     """List who has a token."""
-    rows = [{"id": t.id, "name": t.name, "created": t.created} for t in _open(file).tokens()]
+    rows: list[dict[str, Any]] = [
+        {"id": t.id, "name": t.name, "created": t.created} for t in _open(file).tokens()
+    ]
     if is_json:
         show_json(rows)
     else:
-        show_table(rows, ("id", "name"))
+        show_table(({**row, "created": date(row["created"])} for row in rows), _COLUMNS)
 
 
 @token.command()

@@ -99,7 +99,7 @@ class Connection:
     def _refuse(self, response: httpx.Response) -> NoReturn:
         """Raise the error that a refusal stands for."""
         if response.status_code == 401:
-            raise UserError(f"{self.server} asks for a valid token; set FARM_TOKEN to yours")
+            raise UserError(self._token_fault(response))
         if response.request.method == "HEAD":  # its refusals have no content
             phrase = response.reason_phrase.lower()
             raise _error_of(response.status_code, "", phrase, self.server)
@@ -109,6 +109,11 @@ class Connection:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._stranger(f"it answers with status {response.status_code}") from error
         raise _error_of(response.status_code, field, message, self.server)
+
+    def _token_fault(self, response: httpx.Response) -> str:
+        if "authorization" in response.request.headers:
+            return f"{self.server} does not know this token, or it was revoked; set FARM_TOKEN to yours"
+        return f"{self.server} asks for a token; set FARM_TOKEN to yours"
 
     def _unavailable(self, error: httpx.TransportError) -> ServerUnavailable:
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -7,11 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field
 ENDED: Final = frozenset({"completed", "completed_with_failures", "failed", "cancelled"})
 """States in which a job stays."""
 
+HELD: Final = ("leased", "running")
+"""States of units that workers hold."""
+
 
 class JobStatus(BaseModel):
     """A job as its service saw it last; anything else that the service says is kept as well.
 
-    frames, done, failed: numbers of units. progress: 0 to 1. created, since: Unix seconds. eta:
+    frames, done, failed, running: numbers of units. counts: of units in each state. progress: 0 to 1. created, since: Unix seconds. eta:
     seconds left, if the service can tell. spec: the request, with locations ROOT/path.
     """
 
@@ -30,11 +33,16 @@ class JobStatus(BaseModel):
     failed: int = 0
     progress: float = 0.0
     eta: float | None = None
+    counts: dict[str, int] = Field(default_factory=dict)
     spec: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def has_ended(self) -> bool:
         return self.state in ENDED
+
+    @property
+    def running(self) -> int:
+        return sum(self.counts.get(state, 0) for state in HELD)
 
     @property
     def is_complete(self) -> bool:

@@ -20,13 +20,15 @@ SILENCE_SECONDS: Final = 45.0
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _KINDS: Final = frozenset({"job", "unit", "progress"})
+_HEARTBEAT: Final = "heartbeat"
 
 
 @dataclass(frozen=True)
 class Event:
     """Something that happened to a job.
 
-    kind: job, unit or progress. data: as the service describes it. id: numbers the changes of units
+    kind: job, unit, progress, or away, once the service has not answered twice in a row. data: as the
+    service describes it; for away, the reason why it does not answer. id: numbers the changes of units
     and rises; empty for other events.
     """
 
@@ -48,6 +50,7 @@ def watch(connection: Connection, job: str, timeout: float | None = None) -> Ite
                 return
             time.sleep(_FIRST_PAUSE)
         except (ServerUnavailable, Busy) as error:
+            yield from watcher.told(error)
             watcher.pause(error)
 
 
@@ -56,7 +59,8 @@ class _Watcher:
         self._connection, self._job, self._timeout = connection, job, timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._last = ""
-        self._pause, self._away_since = _FIRST_PAUSE, 0.0
+        self._pause, self._away_since, self._is_away = _FIRST_PAUSE, 0.0, False
+        self._shown: tuple[object, object] | None = None
         self.has_ended = False
 
     def follow(self) -> Iterator[Event]:
@@ -70,7 +74,7 @@ class _Watcher:
         options: Any = {"params": {"job": self._job}, "headers": headers}
         with self._connection.stream("/api/events", timeout=self._silence(), **options) as answer:
             state = Event("job", self._connection.get(f"/api/jobs/{self._job}"))
-            self._pause, self._away_since = _FIRST_PAUSE, 0.0
+            self._pause, self._away_since, self._is_away = _FIRST_PAUSE, 0.0, False
             yield from self._seen(state)
             if self.has_ended:
                 return
@@ -78,11 +82,19 @@ class _Watcher:
                 self._last = event.id or self._last
                 if event.kind == "reset":
                     return
+                if event.kind == _HEARTBEAT:
+                    yield from self._looked()
                 if event.kind in _KINDS:
                     yield from self._seen(event)
                 if self.has_ended:
                     return
                 self._check_time()
+
+    def told(self, error: Exception) -> Iterator[Event]:
+        """Yield that the service is away, if it was before this error and nobody knows yet."""
+        if self._away_since and not self._is_away:
+            self._is_away = True
+            yield Event("away", {"reason": getattr(error, "reason", "") or str(error)})
 
     def pause(self, error: Exception) -> None:
         """Wait before the next try. Raises the error after too many."""
@@ -94,12 +106,20 @@ class _Watcher:
         time.sleep(self._pause)
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
+    def _looked(self) -> Iterator[Event]:
+        """Yield the job if its state or its reason has changed, of which no event tells."""
+        job = self._connection.get(f"/api/jobs/{self._job}")
+        if (job.get("state"), job.get("reason")) != self._shown:
+            yield from self._seen(Event("job", job))
+
     def _seen(self, event: Event) -> Iterator[Event]:
         """Yield an event; before the end of the job, what was missed while there was no connection."""
         if event.kind == "job" and event.data.get("state") in ENDED:
             if self._last:
                 yield from self._missed()
             self.has_ended = True
+        if event.kind == "job":
+            self._shown = event.data.get("state"), event.data.get("reason")
         yield event
 
     def _missed(self) -> Iterator[Event]:
@@ -123,9 +143,15 @@ class _Watcher:
 
 
 def parse(lines: Iterable[str]) -> Iterator[Event]:
-    """Yield the events in the lines of an event stream; comments and unfinished events are passed over."""
+    """Yield the events in the lines of an event stream; unfinished events are passed over.
+
+    A comment is a heartbeat, without data.
+    """
     kind, number, data = "message", "", list[str]()
     for line in lines:
+        if line.startswith(":"):
+            yield Event(_HEARTBEAT, {})
+            continue
         if not line:
             if data:
                 yield Event(kind, json.loads("\n".join(data)), number)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from farm.host.registry import Registry
-from farm.model.events import JobChanged, News, UnitChanged
+from farm.model.events import JobChanged, News, UnitChanged, UnitsCancelled
 from farm.model.job import Job
 
 __all__ = ["Announcer", "Observer"]
@@ -32,9 +32,12 @@ class Announcer:
         if isinstance(event, JobChanged) and event.job.state.is_final:
             self._hook.farm_job_finished(job=event.job)
         if isinstance(event, UnitChanged) and event.state.is_final:
-            self._hook.farm_unit_finished(
-                job=self._find(event.unit.job),
-                unit=event.unit,
-                state=event.state,
-                reason=event.reason,
-            )
+            self._tell_plugins(event)
+        if isinstance(event, UnitsCancelled) and self._hook.has("farm_unit_finished"):
+            for change in event.changes():
+                self._tell_plugins(change)
+
+    def _tell_plugins(self, change: UnitChanged) -> None:
+        self._hook.farm_unit_finished(
+            job=self._find(change.job), unit=change.unit, state=change.state, reason=change.reason
+        )

@@ -43,6 +43,7 @@ from farm.host.executor import Executor
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import (
+    CancelWanted,
     FilesMoved,
     JobReopened,
     PriorityChanged,
@@ -156,7 +157,13 @@ class Controller:
         self._inbox.post(partial(self._submissions.keep, answer))
 
     def want(self, job: str, wanted: Wanted) -> Future[Job]:
-        """Set what the user wants a job to do: run, pause or stop. The future raises UnknownName."""
+        """Set what the user wants a job to do: run, pause or stop. The future raises UnknownName.
+
+        It returns the job once the wish is stored. If the job is to be cancelled, its units are cancelled
+        after that, also by the next farm if this one dies.
+        """
+        if wanted is Wanted.CANCEL:
+            return self._inbox.ask(partial(self._cancel, job))
         return self._inbox.ask(partial(self._change, job, WantedChanged(job, wanted)))
 
     def set_priority(self, job: str, priority: int) -> Future[Job]:
@@ -372,12 +379,21 @@ class Controller:
         self._decisions.start(job, units)
         return self.job(job.id)
 
-    def _change(self, job: str, event: WantedChanged | PriorityChanged) -> Job:
+    def _cancel(self, job: str) -> Job:
+        """Store that a job is to be cancelled, and let the loop cancel its units next."""
+        event = WantedChanged(job, Wanted.CANCEL)
+        if job not in self._decisions:
+            return self._change(job, event)
+        wished = self._change(job, CancelWanted(job))
+        self._inbox.post(partial(self._decisions.handle, event))
+        return wished
+
+    def _change(self, job: str, event: WantedChanged | CancelWanted | PriorityChanged) -> Job:
         """Let an event change a job, unless it has ended. Raises UnknownName."""
         current = self.job(job)
         if current.state.is_final:
             return current
-        if job in self._submissions:
+        if job in self._submissions and not isinstance(event, CancelWanted):
             return self._submissions.change(job, event)
         self._check_ours(job)
         self._decisions.handle(event)

@@ -24,7 +24,10 @@ from farm.model.events import (
     News,
     Notice,
     Progressed,
+    UnitAdvanced,
     UnitChanged,
+    UnitEvent,
+    UnitsCancelled,
     WantedChanged,
 )
 from farm.model.history import RestoredUnit
@@ -102,7 +105,7 @@ class Decisions:
         for instruction in pending:
             self._act(instruction)
         for instruction in pending:
-            if not isinstance(instruction, Assign | CancelWork | KillWorker):
+            if not isinstance(instruction, UnitAdvanced | Assign | CancelWork | KillWorker):
                 self._announce(instruction)
 
     def lose(self, job: str, reason: str) -> None:
@@ -134,7 +137,7 @@ class Decisions:
 
     def _store(self) -> None:
         while True:
-            changes = [i for i in self._pending if isinstance(i, UnitChanged | JobChanged)]
+            changes = [i for i in self._pending if isinstance(i, UnitEvent | JobChanged)]
             try:
                 if changes:
                     self._ledger.record(changes, self._clock.time())
@@ -147,10 +150,12 @@ class Decisions:
             for change in changes:
                 self._on_stored(change)
 
-    def _on_stored(self, change: UnitChanged | JobChanged) -> None:
+    def _on_stored(self, change: UnitEvent | JobChanged) -> None:
         if isinstance(change, UnitChanged):
-            self._working[change.unit.job].on_change(change)
-        elif change.job.state.is_final:
+            self._working[change.job].on_change(change)
+        elif isinstance(change, UnitsCancelled):
+            self._working[change.job].on_cancelled(change.units)
+        elif isinstance(change, JobChanged) and change.job.state.is_final:
             if change.job.id in self._working:
                 self._working.pop(change.job.id).end()
             self._claims.release(change.job.id)
@@ -165,18 +170,24 @@ class Decisions:
                 self._executor.kill(worker)
 
 
-def _is_remote(change: UnitChanged | JobChanged) -> bool:
+def _is_remote(change: UnitEvent | JobChanged) -> bool:
     """Return whether files at a URL may have to be removed once a change is stored."""
-    if isinstance(change, UnitChanged):
-        return change.state.is_final and is_remote(change.unit.target)
-    return change.job.state.is_final and is_remote(change.job.spec.output)
+    match change:
+        case UnitChanged(unit, state):
+            return state.is_final and is_remote(unit.target)
+        case JobChanged(job):
+            return job.state.is_final and is_remote(job.spec.output)
+        case _:
+            return False
 
 
 def _job_of(instruction: Instruction) -> str | None:
     """Return the job that an instruction is about, if it is about one."""
     match instruction:
-        case UnitChanged(unit) | Progressed(unit):
+        case UnitChanged(unit) | UnitAdvanced(unit) | Progressed(unit):
             return unit.job
+        case UnitsCancelled(job):
+            return job
         case JobChanged(job):
             return job.id
         case Assign(_, order):

@@ -33,12 +33,13 @@ from farm.model.events import (
     Progressed,
     StaleReport,
     UnitChanged,
+    UnitsCancelled,
     WorkerChanged,
 )
 from farm.model.job import Job, JobState
 from farm.model.messages import Reason
 from farm.model.transfers import Transfers
-from farm.model.unit import UnitState
+from farm.model.unit import Unit, UnitState
 from farm.model.work import Render
 from farm.scheduling.scheduler import Scheduler
 
@@ -142,6 +143,8 @@ class Metrics:
                 self._count_job(job)
             case UnitChanged():
                 self._count_unit(event, *self._tasks[event.unit.job])
+            case UnitsCancelled(job, units):
+                self._count_cancelled(units, *self._tasks[job])
             case Progressed(unit):
                 self._training.count(event, *self._tasks[unit.job])
             case WorkerChanged():
@@ -190,6 +193,12 @@ class Metrics:
             self._count("farm_overlap_pixels_total", *labels, amount=event.figures.overlap_pixels)
             for stage, seconds in event.figures.seconds.items():
                 self._duration.labels(*labels, stage).observe(seconds)
+
+    def _count_cancelled(self, units: tuple[Unit, ...], *labels: str) -> None:
+        frames = sum(isinstance(unit.work, Render) for unit in units)
+        self._count("farm_units_total", *labels, UnitState.CANCELLED, amount=len(units))
+        if frames:
+            self._count("farm_frames_total", *labels, UnitState.CANCELLED, amount=frames)
 
     def _count_worker(self, event: WorkerChanged) -> None:
         match event.state:

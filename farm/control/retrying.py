@@ -31,7 +31,9 @@ def chosen_units(
     chosen = set(names)
     if not redo and not any(_has_failed(state) for unit, state in known if _is_in(unit, chosen)):
         reason = "none of these frames failed" if names else "no frame of it failed"
-        raise Conflict(f"job {job}: {reason}; give frames and redo to render them again")
+        raise Conflict(
+            f"job {job}: {reason}; to render finished ones again, name them as frames and add redo"
+        )
     return tuple(names)
 
 
@@ -54,9 +56,12 @@ def _named(known: Known, names: Sequence[str]) -> list[str]:
 def _in_range(units: Iterable[Unit], frames: str) -> list[str]:
     """Return the units that render these frames. Raises BadParameter if there are none."""
     chosen = FrameRange.parse(frames)
-    names = [unit.name for number, unit in _numbered(units) if number in chosen]
+    numbered = list(_numbered(units))
+    names = [unit.name for number, unit in numbered if number in chosen]
     if not names:
-        raise BadParameter("frames", f"the job has no frame in {frames}")
+        there = [number for number, _ in numbered]
+        known = f"; it has {min(there)} to {max(there)}" if there else ""
+        raise BadParameter("frames", f"the job has no frame in {frames}{known}")
     return names
 
 

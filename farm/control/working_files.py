@@ -41,6 +41,11 @@ class WorkingFiles:
         if change.state is UnitState.SUCCEEDED and change.unit.name not in self._waiting:
             self._remove_folders()
 
+    def on_cancelled(self, units: Iterable[Unit]) -> None:
+        """Handle the cancellation of units that waited."""
+        for unit in units:
+            self._end(unit, UnitState.CANCELLED)
+
     def end(self) -> None:
         """Remove what the workers of a dead farm had begun to write, now that the job has ended.
 

@@ -73,6 +73,10 @@ class HookRelay:
 
         return broadcast
 
+    def has(self, hook: str) -> bool:
+        """Return whether any plugin implements a hook."""
+        return bool(self._implementing(hook))
+
     def ask(
         self,
         hook: str,

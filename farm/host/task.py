@@ -58,6 +58,10 @@ class NetworkParams(TaskParams):
         "starter",
         description="Network to use: see `farm networks`; or a .caffemodel file, or the folder of a "
         "run that trained one, as RUN or RUN@STEP.",
+        json_schema_extra={
+            "help": "Network to use, by name, such as starter or googlenet; or a .caffemodel file, or the folder "
+            "of a run that trained one, as RUN or RUN@STEP."
+        },
     )
     weights: FilePath | None = Field(
         None,

@@ -9,7 +9,7 @@ from farm.ledger.reading import job_from
 from farm.ledger.tables import costs, jobs, sizes
 from farm.ledger.upsert import add_up
 from farm.model.costs import Cost, CostKind, format_of
-from farm.model.events import UnitChanged
+from farm.model.events import UnitChanged, UnitEvent
 from farm.model.messages import Figures
 from farm.model.unit import UnitState
 from farm.model.work import Render
@@ -29,12 +29,14 @@ class CostBook:
     def __init__(self) -> None:
         self._kinds: dict[str, tuple[CostKind, str]] = {}
 
-    def add(self, connection: Connection, changes: Sequence[UnitChanged], now: float) -> None:
+    def add(self, connection: Connection, changes: Sequence[UnitEvent], now: float) -> None:
         """Add the units that have succeeded. Their jobs are stored. now: Unix seconds."""
         found: dict[Key, list[float]] = {}
         written: dict[Key, list[float]] = {}
         for change in changes:
-            if change.state is not UnitState.SUCCEEDED or change.figures is None:
+            if not isinstance(change, UnitChanged) or change.state is not UnitState.SUCCEEDED:
+                continue
+            if change.figures is None:
                 continue
             kind, device = self._kind(connection, change.unit.job)
             figures, form = change.figures, format_of(change.unit)

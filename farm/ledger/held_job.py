@@ -2,11 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from farm.model.events import UnitChanged
+from farm.model.events import UnitChanged, UnitEvent, UnitsCancelled
 from farm.model.unit import UnitState
 
 
@@ -24,8 +24,8 @@ class HeldJob:
     numbers: dict[str, int] = field(default_factory=dict)
     states: list[UnitState] = field(default_factory=list)
     counts: Counter[UnitState] = field(default_factory=Counter)
-    tried: Sequence[UnitChanged] | None = None
-    stored: Sequence[UnitChanged] = ()
+    tried: Sequence[UnitEvent] | None = None
+    stored: Sequence[UnitEvent] = ()
 
     @classmethod
     def of(cls, epoch: int, writes: int, units: Iterable[tuple[str, UnitState]]) -> Self:
@@ -37,20 +37,33 @@ class HeldJob:
         held.counts = Counter(held.states)
         return held
 
-    def count_after(self, changes: Sequence[UnitChanged]) -> Counter[UnitState]:
+    def count_after(self, changes: Sequence[UnitEvent]) -> Counter[UnitState]:
         """Return the number of units in each state after these changes."""
+        return self._count(self._latest(changes))
+
+    def _latest(self, changes: Sequence[UnitEvent]) -> dict[int, UnitState]:
+        """Return the last state of each unit that changes, by number."""
+        latest: dict[int, UnitState] = {}
+        for change in changes:
+            if isinstance(change, UnitsCancelled):
+                numbers = (self.numbers[unit.name] for unit in change.units)
+                latest.update(dict.fromkeys(numbers, UnitState.CANCELLED))
+            elif isinstance(change, UnitChanged):
+                latest[self.numbers[change.unit.name]] = change.state
+        return latest
+
+    def _count(self, latest: Mapping[int, UnitState]) -> Counter[UnitState]:
         counts = self.counts.copy()
-        latest = {self.numbers[change.unit.name]: change.state for change in changes}
-        for number, state in latest.items():
-            counts[self.states[number]] -= 1
-            counts[state] += 1
+        counts.subtract(Counter(self.states[number] for number in latest))
+        counts.update(Counter(latest.values()))
         return +counts
 
-    def apply(self, changes: Sequence[UnitChanged]) -> None:
+    def apply(self, changes: Sequence[UnitEvent]) -> None:
         """Remember changes that are stored."""
-        self.counts = self.count_after(changes)
-        for change in changes:
-            self.states[self.numbers[change.unit.name]] = change.state
+        latest = self._latest(changes)
+        self.counts = self._count(latest)
+        for number, state in latest.items():
+            self.states[number] = state
         self.writes += 1
         self.tried, self.stored = None, ()
 

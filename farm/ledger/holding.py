@@ -17,7 +17,7 @@ from farm.ledger.compiled import CompiledStatement
 from farm.ledger.held_job import HeldJob, as_json, from_json
 from farm.ledger.tables import farms, jobs, units
 from farm.ledger.upsert import upsert
-from farm.model.events import UnitChanged
+from farm.model.events import UnitEvent
 from farm.model.job import JobState
 from farm.model.unit import HELD, UnitState
 from farm.process import SILENT_SECONDS, FarmProcess
@@ -66,7 +66,7 @@ def leave(connection: Connection, farm: FarmProcess, now: float) -> None:
 def fence(
     connection: Connection,
     farm: FarmProcess,
-    changes: Mapping[str, Sequence[UnitChanged]],
+    changes: Mapping[str, Sequence[UnitEvent]],
     held: Mapping[str, HeldJob],
 ) -> None:
     """Write the counts of jobs if this farm still owns all of them.

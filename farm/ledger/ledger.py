@@ -30,7 +30,7 @@ from farm.ledger.tables import jobs, story
 from farm.ledger.trouble import failure, passing_trouble
 from farm.ledger.writing import Batch, insert_job, plan_job, update_jobs, update_units
 from farm.model.costs import Cost, CostKind
-from farm.model.events import JobChanged, UnitChanged
+from farm.model.events import JobChanged, UnitEvent
 from farm.model.history import RestoredUnit, StoryLine, UnitFailure, UnitRecord
 from farm.model.job import Job, JobState
 from farm.model.unit import UnitState
@@ -214,7 +214,7 @@ class Ledger:
             reason = f"resumed as {job.id}"
             holding.cancel(connection, self.process, before.id, now, reason)
 
-    def record(self, changes: Iterable[UnitChanged | JobChanged], now: float) -> None:
+    def record(self, changes: Iterable[UnitEvent | JobChanged], now: float) -> None:
         """Store changes of this farm's jobs and their history in one transaction.
 
         now: Unix seconds. Raises JobTakenOver, and stores nothing, if another farm owns one of the
@@ -238,7 +238,7 @@ class Ledger:
             self._held.pop(job, None)
         self._costs.forget(ended)
 
-    def _stored(self, connection: Connection, job: str) -> Sequence[UnitChanged]:
+    def _stored(self, connection: Connection, job: str) -> Sequence[UnitEvent]:
         """Return the changes of a job that are stored, though record raised LedgerUnavailable."""
         held = self._of(job)
         if held.tried is not None:

@@ -5,18 +5,18 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import Connection, Text, bindparam, func, insert, update
 
 from farm.ledger import tables
+from farm.ledger.cancelling import write_cancellation
 from farm.ledger.compiled import CompiledStatement
 from farm.ledger.held_job import HeldJob
 from farm.ledger.postgres import insert_columns
-from farm.ledger.stretches import Stretch, divided, write_stretch
 from farm.ledger.upsert import upsert
-from farm.model.events import JobChanged, UnitChanged
+from farm.model.events import JobChanged, UnitAdvanced, UnitChanged, UnitEvent, UnitsCancelled
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobState
 from farm.model.messages import Figures
@@ -47,6 +47,11 @@ _UPDATE_UNIT: Final = CompiledStatement(
         reason=bindparam("new_reason"),
         figures=func.coalesce(bindparam("new_figures", type_=Text), _units.figures),
     )
+)
+_ADVANCE: Final = (
+    update(tables.units)
+    .where(_units.job == bindparam("of_job"), _units.number == bindparam("of_number"))
+    .values(crashes=0)
 )
 
 
@@ -98,32 +103,32 @@ def _insert_units(connection: Connection, units: Iterable[RestoredUnit]) -> None
 class Batch:
     """Changes that are stored together. jobs: each in its last state. by_job: changes of units."""
 
-    units: list[UnitChanged]
+    units: list[UnitEvent]
     jobs: list[Job]
-    by_job: dict[str, list[UnitChanged]]
+    by_job: dict[str, list[UnitEvent]]
 
     @classmethod
-    def of(cls, changes: Iterable[UnitChanged | JobChanged]) -> Self:
+    def of(cls, changes: Iterable[UnitEvent | JobChanged]) -> Self:
         """Sort changes by what they change."""
-        units: list[UnitChanged] = []
+        units: list[UnitEvent] = []
         jobs: dict[str, Job] = {}
-        by_job: dict[str, list[UnitChanged]] = {}
+        by_job: dict[str, list[UnitEvent]] = {}
         for change in changes:
             if isinstance(change, JobChanged):
                 jobs[change.job.id] = change.job
                 by_job.setdefault(change.job.id, [])
             else:
                 units.append(change)
-                by_job.setdefault(change.unit.job, []).append(change)
+                by_job.setdefault(change.job, []).append(change)
         return cls(units, list(jobs.values()), by_job)
 
-    def without(self, job: str, stored: Sequence[UnitChanged]) -> Self:
+    def without(self, job: str, stored: Sequence[UnitEvent]) -> Self:
         """Return the batch without the first changes of a job's units, if they are these."""
         own = self.by_job[job]
         if not stored or own[: len(stored)] != [*stored]:
             return self
         left = own[len(stored) :]
-        others = [change for change in self.units if change.unit.job != job]
+        others = [change for change in self.units if change.job != job]
         return replace(self, units=others + left, by_job={**self.by_job, job: left})
 
 
@@ -136,16 +141,22 @@ def update_jobs(connection: Connection, jobs: Iterable[Job], now: float) -> None
 
 def update_units(
     connection: Connection,
-    changes: Sequence[UnitChanged],
+    changes: Sequence[UnitEvent],
     held: Mapping[str, HeldJob],
     now: float,
 ) -> None:
     """Write the new states of units, and add the changes and any failures to their history."""
-    for some in divided(changes, held):
-        if isinstance(some, Stretch):
-            write_stretch(connection, some, storable(some.change.reason), now)
-        else:
-            _update_each(connection, some, held, now)
+    for kind, some in groupby(changes, type):
+        if kind is UnitChanged:
+            each = [change for change in some if isinstance(change, UnitChanged)]
+            _update_each(connection, each, held, now)
+            continue
+        for change in some:
+            if isinstance(change, UnitsCancelled):
+                write_cancellation(connection, change, storable(change.reason), now)
+            if isinstance(change, UnitAdvanced):
+                number = held[change.job].numbers[change.unit.name]
+                connection.execute(_ADVANCE, {"of_job": change.job, "of_number": number})
 
 
 def _update_each(

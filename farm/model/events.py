@@ -4,13 +4,17 @@ Events come from the controller, and as messages from executors. Instructions ar
 which observers receive, or something for the executor to do.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, Wanted
 from farm.model.messages import Failure, Figures, Message, Order, UnitProgress, WorkerKind
 from farm.model.transfers import Transfers
 from farm.model.unit import Unit, UnitState
+
+AnyEvent = TypeVar("AnyEvent")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,13 @@ class WantedChanged:
 
     job: str
     wanted: Wanted
+
+
+@dataclass(frozen=True)
+class CancelWanted:
+    """The user wants a job to stop: none of its units starts from now on. WantedChanged ends it."""
+
+    job: str
 
 
 @dataclass(frozen=True)
@@ -73,7 +84,7 @@ class Stopping:
     """The farm is stopping: running units are asked to stop, and no new ones start."""
 
 
-Wish = WantedChanged | PriorityChanged | RetryWanted
+Wish = WantedChanged | CancelWanted | PriorityChanged | RetryWanted
 Event = JobSubmitted | JobReopened | Wish | Tick | Stopping | Message
 
 
@@ -95,6 +106,43 @@ class UnitChanged:
     failure: Failure | None = None
     waited: float = 0.0
     workers: tuple[str, ...] = ()
+
+    @property
+    def job(self) -> str:
+        return self.unit.job
+
+
+@dataclass(frozen=True)
+class UnitsCancelled:
+    """Stored: all units of a job that waited, however many, are cancelled.
+
+    units: in their order. attempts: of each. reason, by: as in UnitChanged.
+    """
+
+    job: str
+    units: tuple[Unit, ...]
+    attempts: tuple[int, ...]
+    reason: str = ""
+    by: str = "policy"
+
+    def changes(self) -> Iterator[UnitChanged]:
+        """Yield the same as a change of each unit."""
+        for unit, attempt in zip(self.units, self.attempts, strict=True):
+            yield UnitChanged(unit, UnitState.CANCELLED, attempt, self.reason, self.by)
+
+
+@dataclass(frozen=True)
+class UnitAdvanced:
+    """Stored: a run has got further than when a farm last died, so that deaths until then no longer count."""
+
+    unit: Unit
+
+    @property
+    def job(self) -> str:
+        return self.unit.job
+
+
+UnitEvent = UnitChanged | UnitsCancelled | UnitAdvanced
 
 
 @dataclass(frozen=True)
@@ -188,10 +236,19 @@ News = (
     ReadProgress
     | Notice
     | UnitChanged
+    | UnitsCancelled
     | JobChanged
     | Progressed
     | WorkerChanged
     | StaleReport
     | FilesMoved
 )
-Instruction = News | Assign | CancelWork | KillWorker
+Instruction = News | UnitAdvanced | Assign | CancelWork | KillWorker
+
+
+def one_by_one(event: AnyEvent) -> Iterator[AnyEvent | UnitChanged]:
+    """Yield an event as changes of single units if it changes many, for whoever needs each."""
+    if isinstance(event, UnitsCancelled):
+        yield from event.changes()
+    else:
+        yield event

@@ -84,6 +84,7 @@ class TrainingFigures:
     pictures: trained on so far. losses: of the step, by name. rate: the learning rate, if the run
     names one. seconds: of the step, by stage (data, compute, exchange, checkpoint). taken: steps
     that this attempt has taken, those that a rewind undid included. warning: empty if all is well.
+    has_advanced: this attempt has written a checkpoint beyond the one that it began with.
     """
 
     step: int
@@ -93,6 +94,7 @@ class TrainingFigures:
     seconds: Mapping[str, float] = field(default_factory=dict)
     taken: int = 0
     warning: str = ""
+    has_advanced: bool = False
 
 
 @dataclass(frozen=True)

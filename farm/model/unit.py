@@ -36,6 +36,9 @@ _FINAL: Final = _DONE | {UnitState.QUARANTINED, UnitState.CANCELLED}
 HELD: Final = (UnitState.LEASED, UnitState.RUNNING)
 """States in which a worker holds the unit."""
 
+WAITING: Final = (UnitState.BLOCKED, UnitState.READY, UnitState.RETRY_WAIT)
+"""States in which no worker holds the unit, and one may yet."""
+
 ALL_WORKERS: Final = 0
 """In place of a number of workers: as many as the farm has room for."""
 

@@ -1,5 +1,6 @@
 """What the end of an attempt means for its unit, its job and its worker."""
 
+from farm.model.events import UnitAdvanced
 from farm.model.job import Wanted
 from farm.model.messages import (
     Failure,
@@ -7,6 +8,7 @@ from farm.model.messages import (
     Reason,
     UnitCancelled,
     UnitFailed,
+    UnitProgress,
     UnitSucceeded,
 )
 from farm.model.unit import UnitState
@@ -91,6 +93,16 @@ class Attempts:
         if not failure.is_fatal and not lease.is_shared:
             self._state.block(job, lead, now)
         self._fail(job, lease.entry, failure, now, lead.name)
+
+    def note_progress(self, lease: Lease, progress: UnitProgress) -> None:
+        """Note how far a run is. Farms that died before it had a new checkpoint no longer count."""
+        training, entry = progress.training, lease.entry
+        if training is None:
+            return
+        lease.step = training.step
+        if entry.crashes and training.has_advanced:
+            entry.crashes = 0
+            self._state.emit(UnitAdvanced(entry.unit))
 
     def _stop(self, lease: Lease, now: float) -> None:
         """Cancel a unit that stopped, or make it ready again at no cost."""

@@ -64,11 +64,11 @@ class Census:
         self.jobs[before] -= 1
         self.jobs[state] += 1
 
-    def change_unit(self, task: str, before: UnitState, state: UnitState) -> None:
-        self.units[before] -= 1
-        self.units[state] += 1
+    def change_units(self, task: str, before: UnitState, state: UnitState, count: int = 1) -> None:
+        self.units[before] -= count
+        self.units[state] += count
         if S.READY in (before, state):
-            self._queue(task).count += (state is S.READY) - (before is S.READY)
+            self._queue(task).count += count * ((state is S.READY) - (before is S.READY))
 
     def add_ready(self, task: str, entry: UnitEntry) -> None:
         """Note since when a unit is ready. Units are added in the order of that time."""

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from farm.model.events import Instruction, JobChanged, UnitChanged
+from farm.model.events import Instruction, JobChanged, UnitChanged, UnitsCancelled
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobState, Wanted
 from farm.model.messages import Failure, Figures, Hold
-from farm.model.unit import HELD, UnitState
+from farm.model.unit import HELD, WAITING, UnitState
 from farm.scheduling.census import Census
 from farm.scheduling.dependants import Dependants
 from farm.scheduling.holds import JobHold
@@ -46,7 +46,7 @@ class Place(NamedTuple):
 class ScheduledJob:
     """A job, its units and the queues they wait in.
 
-    emit: receives each UnitChanged and JobChanged as it happens. counts: number of units in each
+    emit: receives each UnitChanged, UnitsCancelled and JobChanged as it happens. counts: number of units in each
     state. held: number of workers that hold its units. owner: whose jobs count together. left: number of units that have not ended.
     frames, failed_frames: number of rendering units, and of those that are quarantined, other than
     for a refused input. wanted: number of workers that its rendering units hold or could use.
@@ -247,7 +247,7 @@ class ScheduledJob:
     def _count(self, entry: UnitEntry, before: UnitState, state: UnitState, now: float) -> None:
         self.counts[before] -= 1
         self.counts[state] += 1
-        self._census.change_unit(self.job.spec.task, before, state)
+        self._census.change_units(self.job.spec.task, before, state)
         self.left += before.is_final - state.is_final
         self.failed_frames += entry.is_failed_frame(state) - entry.is_failed_frame(before)
         self.wanted += entry.wanted_workers(state) - entry.wanted_workers(before)
@@ -273,11 +273,28 @@ class ScheduledJob:
             self.move(entry, S.READY, now)
 
     def cancel_waiting(self, now: float, reason: str, by: str) -> None:
-        """Cancel every unit that no worker holds and that has not ended."""
-        for entry in self.entries:
-            if entry.state in (S.BLOCKED, S.READY, S.RETRY_WAIT):
-                self.move(entry, S.CANCELLED, now, reason=reason, by=by)
+        """Cancel every unit that no worker holds and that has not ended, all as one change."""
+        waiting = [entry for entry in self.entries if entry.state in WAITING]
+        if not waiting:
+            return
+        self._changed_at = now
+        self._count_cancelled(waiting)
+        for entry in waiting:
+            entry.enter(S.CANCELLED, now, why=reason)
+            self.dependants.note_end(entry)
         self.queues.clear()
+        units = tuple(entry.unit for entry in waiting)
+        attempts = tuple(entry.attempt for entry in waiting)
+        self._emit(UnitsCancelled(self.job.id, units, attempts, reason, by))
+
+    def _count_cancelled(self, waiting: Sequence[UnitEntry]) -> None:
+        """Count units that wait as cancelled."""
+        for before, count in Counter(entry.state for entry in waiting).items():
+            self.counts[before] -= count
+            self.counts[S.CANCELLED] += count
+            self._census.change_units(self.job.spec.task, before, S.CANCELLED, count)
+        self.left -= len(waiting)
+        self.wanted -= sum(entry.wanted_workers(entry.state) for entry in waiting)
 
     def can_start(self, lane: Lane) -> bool:
         """Return whether a unit of this lane may start now."""

@@ -30,6 +30,7 @@ from dataclasses import replace
 from farm.errors import Conflict, FarmBug, UnknownName
 from farm.model.events import (
     Assign,
+    CancelWanted,
     Event,
     Instruction,
     JobChanged,
@@ -197,7 +198,7 @@ class Scheduler:
                 self._reopen(event, now)
             case WantedChanged():
                 self._want(event, now)
-            case PriorityChanged() | RetryWanted():
+            case CancelWanted() | PriorityChanged() | RetryWanted():
                 self._change(event, now)
             case Stopping():
                 self._stop(now)
@@ -266,20 +267,21 @@ class Scheduler:
         if job is None:
             self.job(event.job)
             return
-        if job.job.wanted in (event.wanted, Wanted.CANCEL):
-            return
-        job.want(event.wanted, now)
+        if job.job.wanted not in (event.wanted, Wanted.CANCEL):
+            job.want(event.wanted, now)
         if event.wanted is Wanted.CANCEL:
             self._state.cancel(job, now, "cancelled", by="user")
         self._state.settle(job)
 
-    def _change(self, event: PriorityChanged | RetryWanted, now: float) -> None:
+    def _change(self, event: CancelWanted | PriorityChanged | RetryWanted, now: float) -> None:
         """Do what the user wants of a job, unless it has ended."""
         job = self._state.jobs.get(event.job)
         if job is None:
             self.job(event.job)
             return
         match event:
+            case CancelWanted() if job.job.wanted is not Wanted.CANCEL:
+                job.want(Wanted.CANCEL, now)
             case PriorityChanged(_, priority):
                 job.prioritise(priority)
             case RetryWanted():
@@ -310,7 +312,7 @@ class Scheduler:
             case UnitStarted():
                 lease.job.move(lease.entry, S.RUNNING, now, worker=worker.name)
             case UnitProgress():
-                lease.step = event.training.step if event.training else lease.step
+                self._attempts.note_progress(lease, event)
                 self._state.emit(Progressed(lease.entry.unit, event))
             case _:
                 self._attempts.end(lease, event, now)

@@ -14,6 +14,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from farm.errors import FarmError
+from farm.host.blame import reworded
 from farm.service import file_routes, routes
 from farm.service.desk import Desk
 from farm.service.guard import Guard, Rules
@@ -79,6 +80,17 @@ async def _on_farm_error(request: Request, error: Exception) -> JSONResponse:
     return _answer(status, fault)
 
 
+_SENTENCES: Final = {
+    "missing": "it is needed",
+    "extra_forbidden": "there is no such field",
+    "json_invalid": "it is no JSON, or was cut off",
+    "string_too_short": "it is empty",
+    "too_short": "it is empty",
+    "model_attributes_type": "it must be a JSON object",
+}
+"""What is wrong, by the type of the fault; others have a sentence of their own."""
+
+
 async def _on_invalid(_request: Request, error: Exception) -> JSONResponse:
     """Name the first field that is wrong."""
     assert isinstance(error, RequestValidationError)
@@ -86,7 +98,7 @@ async def _on_invalid(_request: Request, error: Exception) -> JSONResponse:
     place, *names = first["loc"]
     inner = ".".join(map(str, names))
     field = inner if place == "body" and inner else f"{place}.{inner}".rstrip(".")
-    message = " ".join(str(first["msg"]).removeprefix("Value error, ").split())
+    message = _SENTENCES.get(first["type"], "") or " ".join(reworded(first["msg"]).split())
     return _answer(400, Fault(code="bad_request", field=field[:200], message=message[:500]))
 
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-import time
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 
@@ -17,11 +17,18 @@ class Audit:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._lock = Lock()
 
-    def note(self, *, token: str, address: str, action: str, job: str, status: int) -> None:
-        """Add a line. action: the method and the path's template. status: of the answer."""
+    def note(
+        self, *, token: str, name: str, address: str, action: str, job: str, status: int
+    ) -> None:
+        """Add a line. token, name: of who asked. action: the method and the path's template.
+
+        status: of the answer. The time in the line is that of UTC, as in 2025-11-29T19:53:00.123Z.
+        """
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = {
-            "at": round(time.time(), 3),
+            "at": now.replace("+00:00", "Z"),
             "token": token,
+            "name": name,
             "address": address,
             "action": action,
             "job": job,

@@ -12,14 +12,24 @@ from importlib.metadata import version
 from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Any, Final, TypeVar
+from weakref import finalize
 
 from farm import storage
 from farm.app import Farm
-from farm.errors import Busy, Conflict, LedgerUnavailable, NotFound, UnknownName, UserError
+from farm.errors import (
+    Busy,
+    Conflict,
+    LedgerUnavailable,
+    NotFound,
+    OutsideRoots,
+    UnknownName,
+    UserError,
+)
 from farm.host.registry import Registry
 from farm.host.task import Run
+from farm.media.blank import is_blank
 from farm.model.history import UnitRecord
-from farm.model.job import Job, JobState
+from farm.model.job import Job, JobState, Wanted
 from farm.model.unit import UnitState
 from farm.model.work import Blend, Render
 from farm.planning.submission import new_id
@@ -28,7 +38,7 @@ from farm.service.board import Board
 from farm.service.estimates import estimated
 from farm.service.event_stream import Feed
 from farm.service.previews import Previews
-from farm.service.requests import spec_of
+from farm.service.requests import asks_for, spec_of
 from farm.service.results import Output, zipped
 from farm.service.roots import Roots
 from farm.service.run_view import run_view
@@ -136,9 +146,14 @@ class Desk:
         """
         self._check_open()
         spec = spec_of(request, self.registry, self.roots, holder)
-        is_new = not (request.token and self.ledger.job(new_id(request.task, request.token)))
+        earlier = self.ledger.job(new_id(request.task, request.token)) if request.token else None
+        if earlier and not asks_for(spec, earlier.spec, self.registry):
+            raise Conflict(
+                f"this token was given for another job: {earlier.id}, which writes "
+                f"{self.roots.shown(earlier.spec.output)}; give each job a token of its own"
+            )
         answer = self._controller.submit(spec, resume=request.resume, token=request.token)
-        return self._view(self._submitted(answer)), is_new
+        return self._view(self._submitted(answer)), earlier is None
 
     def _submitted(self, answer: Future[Job]) -> Job:
         """Return a job that has been submitted, or how far its planning has got. Raises UserError."""
@@ -165,9 +180,12 @@ class Desk:
     ) -> wire.JobsPage:
         """Return a page of jobs, newest first. A page may be short though more follow.
 
-        after: the next of the page before.
+        after: the next of the page before. Raises UnknownName for a task that neither the farm nor any
+        job has.
         """
         page = self.ledger.jobs(self.stored(after) if after else None, limit + 1, state, task)
+        if task and not page:
+            self.registry.task(task)  # raises UnknownName
         counts = self.ledger.counts_of([job.id for job in page[:limit]])
         return wire.JobsPage(
             jobs=[
@@ -188,7 +206,8 @@ class Desk:
         """Change what is wanted of a job, or its priority. Raises NotFound, Conflict."""
         current = self.stored(job)
         if current.state.is_final:
-            raise Conflict(f"job {job} has ended: it is {current.state}")
+            hint = "; retry it to go on" if changes.wanted is Wanted.RUN else ""
+            raise Conflict(f"job {job} has ended: it is {_worded(current.state)}{hint}")
         if changes.priority is not None:
             current = self._answer(self._controller.set_priority(job, changes.priority))
         if changes.wanted is not None:
@@ -258,7 +277,7 @@ class Desk:
     def stored(self, job: str) -> Job:
         """Return a job as it is now. Raises NotFound."""
         if (current := self.ledger.job(job)) is None:
-            raise NotFound(f"job {job} is not known; see GET /api/jobs")
+            raise NotFound(f"job {job} is not known to this farm; look for its id among the jobs")
         return self._current(current)
 
     def _current(self, stored: Job) -> Job:
@@ -288,32 +307,39 @@ class Desk:
         return output.find(location, unit), storage.name(location)
 
     def zip(self, job: str) -> Iterator[bytes]:
-        """Return all files that a job has written as a zip, in pieces. Raises NotFound, Busy."""
+        """Return all files that a job has written as a zip, in pieces. Raises NotFound, OutsideRoots, Busy."""
         current = self.stored(job)
         target = storage.absolute(current.spec.output)
         is_folder = self.is_run(current) or storage.is_folder(target)
+        folder = target if is_folder else storage.parent(target)
+        self._check_reach(folder)
         if not self._zips.acquire(blocking=False):
             raise Busy(f"{ZIPS} zips are being sent; ask again later")
-        return self._zip(self._output(current), target if is_folder else storage.parent(target))
-
-    def _zip(self, output: Output, folder: str) -> Iterator[bytes]:
-        try:
-            yield from zipped(output, folder)
-        finally:
-            self._zips.release()
+        pieces = zipped(self._output(current), folder)
+        finalize(pieces, self._zips.release)  # also if its reader left before the first piece
+        return pieces
 
     def _output(self, job: Job) -> Output:
         return Output(self.ledger, job, is_run=self.is_run(job))
 
     def unit_picture(self, job: str, number: int, of: str, side: int) -> Thumbnail:
-        """Return what a unit reads or has written, small. Raises NotFound, BadInput, Busy."""
+        """Return what a unit reads or has written, small.
+
+        Raises NotFound, BadInput, Busy, and OutsideRoots if it is in no root, or a link to elsewhere.
+        """
         unit = self.record(job, number).unit
         if not isinstance(unit.work, Render | Blend):
             raise NotFound(f"unit {number} of job {job} writes no picture")
-        if of == "result":
-            return self.pictures.small(unit.target, side)
-        moment = unit.work.moment if isinstance(unit.work, Render) else None
-        return self.pictures.small(unit.source, side, moment)
+        is_source = of == "source"
+        location = unit.source if is_source else unit.target
+        self._check_reach(location)
+        moment = unit.work.moment if is_source and isinstance(unit.work, Render) else None
+        return self.pictures.small(location, side, moment)
+
+    def _check_reach(self, location: str) -> None:
+        """Raise OutsideRoots for a location that is in no root, links followed, and in no preview."""
+        if not (is_blank(location) or self.previews.has(location) or self.roots.contains(location)):
+            raise OutsideRoots(self.roots.shown(location), "it is in no root of this service")
 
     def run(self, job: str) -> wire.RunView:
         """Return the curves and pictures of a run. Raises NotFound."""
@@ -390,3 +416,7 @@ class Desk:
             return answer.result(ANSWER_SECONDS)
         except NoAnswer:
             raise Busy("the farm is busy, and has not answered yet; look again later") from None
+
+
+def _worded(state: JobState) -> str:
+    return state.replace("_", " ")

@@ -14,7 +14,14 @@ from typing import Any, Final
 from starlette.concurrency import run_in_threadpool
 
 from farm.errors import Busy, LedgerUnavailable
-from farm.model.events import JobChanged, News, Progressed, UnitChanged, WorkerChanged
+from farm.model.events import (
+    JobChanged,
+    News,
+    Progressed,
+    UnitChanged,
+    UnitsCancelled,
+    WorkerChanged,
+)
 
 __all__ = ["Feed"]
 
@@ -22,8 +29,8 @@ READERS: Final = 100
 QUEUED: Final = 1000
 """Events that wait for a slow reader, before it has to load everything anew."""
 PAGE: Final = 500
-MOST_MISSED: Final = 100_000
-"""Changes that are sent again to a reader who was away; after more it has to load everything anew."""
+MOST_BEHIND: Final = 10_000
+"""Changes that are sent to a reader who was away, or that happen at once; after more it has to load everything anew."""
 HEARTBEAT_SECONDS: Final = 15.0
 
 Event = tuple[str, dict[str, Any]]
@@ -66,8 +73,8 @@ class Feed:
 
     def on_event(self, event: News) -> None:
         match event:
-            case UnitChanged(unit):
-                self._send(unit.job, None)
+            case UnitChanged() | UnitsCancelled():
+                self._send(event.job, None)
             case JobChanged(job):
                 self._send(job.id, ("job", {"id": job.id}))
             case Progressed(unit, progress):
@@ -113,7 +120,7 @@ class Feed:
             last = await run_in_threadpool(self._last)
             known = last if after is None else after
             yield _written("farm", {"last": last}, known)
-            if last - known > MOST_MISSED or known > last:
+            if known > last:
                 yield _written("reset", {}, last)
                 known = last
             while not self.is_over and not reader.is_slow:
@@ -135,6 +142,10 @@ class Feed:
         while reader.has_stored:
             reader.has_stored = False
             try:
+                last = await run_in_threadpool(self._last)
+                if last - known > MOST_BEHIND:
+                    known = last
+                    yield _written("reset", {}, last), known
                 page = await run_in_threadpool(self._stored, known, PAGE)
             except LedgerUnavailable:
                 reader.has_stored = True

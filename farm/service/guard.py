@@ -33,6 +33,9 @@ UPLOADS: Final = "/api/uploads/"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
+_NOT_GIVEN: Final = "a token is needed: Authorization: Bearer TOKEN; `farm token new` gives one"
+_NOT_KNOWN: Final = "no such token, or it was revoked; `farm token new` gives one"
+
 _HOST: Final = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 _JSON: Final = re.compile(r"application/json\s*(;.*)?", re.IGNORECASE)
 _HEADERS: Final = (
@@ -120,6 +123,7 @@ class Guard:
         token, client = scope["state"]["token"], scope.get("client")
         self._rules.audit.note(
             token=token.id if token else "",
+            name=token.name if token else "",
             address=client[0] if client else "",
             action=f"{scope['method']} {_template(scope)}",
             job=scope["state"].get("job") or scope.get("path_params", {}).get("job", ""),
@@ -143,7 +147,7 @@ class Guard:
             return None, _refuse(
                 401,
                 "unauthorized",
-                "a token is needed: Authorization: Bearer TOKEN; see `farm token new`",
+                _NOT_KNOWN if headers.get("authorization") else _NOT_GIVEN,
                 challenge=_challenge(headers),
             )
         if scope["method"] not in SAFE and not _is_own_page(headers):

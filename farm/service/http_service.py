@@ -87,7 +87,7 @@ class Service:
             self._ledger.hold(time.time())
             self._desk.trouble = ""
         except LedgerUnavailable as error:
-            self._desk.trouble = str(error)
+            self._desk.trouble = self._desk.roots.hidden(str(error))
             return
         if now - self._forgot >= FORGET_SECONDS:
             self._forgot = now

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from farm.errors import BadParameter, Busy
 from farm.host.registry import Registry
-from farm.host.task import Run
+from farm.host.task import Effect, Run
 from farm.ledger import Ledger
 from farm.media.blank import is_blank
 from farm.media.film import is_film
 from farm.model.film import Moment
-from farm.model.job import MOST_URGENT, JobSpec
+from farm.model.job import MOST_URGENT, FilmOptions, JobSpec
 from farm.planning.inputs import list_inputs
 from farm.planning.submission import new_id
 from farm.service.thumbnails import read_picture, shrunk
@@ -49,10 +49,12 @@ class Previews:
     def prepare(self, spec: JobSpec, client: str) -> tuple[JobSpec, str]:
         """Return the spec of a preview and the token of its job. Its input is a small copy.
 
-        Of a film, its first frame. Raises BadParameter if the task cannot be previewed, BadInput, and Busy if the
-        client has as many previews already as it may have at once.
+        Of a film, its first frame, and so of an effect that makes a film of a picture. Raises BadParameter
+        if the task cannot be previewed, BadInput, and Busy if the client has as many previews already as
+        it may have at once.
         """
-        if issubclass(self._registry.task(spec.task), Run):
+        task = self._registry.task(spec.task)
+        if issubclass(task, Run):
             raise BadParameter("task", f"{spec.task} trains; only an effect can be previewed")
         first = list_inputs(spec.inputs)[0]
         token = f"preview-{secrets.token_hex(16)}"
@@ -65,10 +67,12 @@ class Previews:
         except BaseException:
             self.discard(token, spec.task)
             raise
+        is_endless = issubclass(task, Effect) and task.is_endless
         changes = {
             "inputs": (str(folder / "in.png"),),
-            "output": str(folder / "out.png"),
-            "frames": None,
+            "output": str(folder / ("frames/%05d.png" if is_endless else "out.png")),
+            "frames": "1" if is_endless else None,
+            "film": FilmOptions(),
             "plan": spec.plan.model_copy(update={"size": None}),
             "overwrite": True,
             "priority": MOST_URGENT,

@@ -1,23 +1,31 @@
 """Turns requests for jobs into specs. Whatever a request names is in a root, or is refused."""
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from farm.errors import BadParameter, OutsideRoots, TooLarge
+from farm import storage
+from farm.errors import BadInput, BadParameter, OutsideRoots, TooLarge
 from farm.host.registry import Registry
 from farm.host.task import Effect, NetworkParams, Run, Task
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
 from farm.model.frame_range import FrameRange
 from farm.model.job import JobSpec
+from farm.planning.film_needs import with_least_coherence
 from farm.planning.inputs import list_inputs
 from farm.service.roots import Roots
 from farm.service.wire import JobRequest
 
-__all__ = ["shown_spec", "spec_of"]
+__all__ = ["asks_for", "shown_spec", "spec_of"]
 
 MOST_UNITS: Final = 1_000_000
+MOST_LISTED: Final = 100
+"""Inputs of a job that are folders, sequences or globs; each of them is listed."""
+MOST_STARS: Final = 2
+"""Parts ``**`` of a glob; each multiplies the time that it takes."""
+_SENT: Final = re.compile("uploads/[0-9a-f]{64}(/|$)")
 
 
 def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str = "") -> JobSpec:
@@ -25,20 +33,22 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
 
     holder: of the token that the request came with, who is the owner unless it names one.
 
-    Raises UserError: UnknownName, BadParameter for the first parameter that is refused, OutsideRoots.
+    Raises UserError: UnknownName, BadParameter for the first parameter that is refused, OutsideRoots,
+    and TooLarge for more frames, folders or globs than a job may have.
     """
     task = registry.task(request.task)
     inputs = tuple(_input(text, roots) for text in request.inputs)
     _check_frames(task, request.frames)
-    if not issubclass(task, Run):
-        sources = list_inputs(inputs)
-        _check_number(len(sources))
-        roots.check_real(source.url for source in sources if not is_blank(source.url))
+    _check_listed(inputs)
+    if issubclass(task, Run):
+        roots.check_real(_files_below(inputs))
+    else:
+        _check_inputs(inputs, roots, is_later=bool(request.after))
     return JobSpec(
         task=request.task,
         params=_params(task, request.params, registry, roots),
         inputs=inputs,
-        output=roots.resolve(request.output),
+        output=_output(request.output, roots),
         frames=request.frames,
         film=request.film,
         plan=request.plan,
@@ -52,12 +62,65 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
     )
 
 
+def asks_for(spec: JobSpec, planned: JobSpec, registry: Registry) -> bool:
+    """Return whether a request is the one that a job came from, whose spec planning has completed.
+
+    Priorities are changed later, and one token may have several owners.
+    """
+    task = registry.task(spec.task)
+    return _asked(spec, task, registry) == _asked(planned, task, registry)
+
+
+def _asked(spec: JobSpec, task: type[Task], registry: Registry) -> dict[str, Any]:
+    """Return what a request asks for. The name of a run's network is left out: planning makes it exact."""
+    content = spec.model_dump(exclude={"film", "priority", "owner", "files", "films"})
+    params = dict(content["params"])
+    if params.get("network") not in registry.networks:
+        params.pop("network", None)
+    return content | {"params": params, "film": with_least_coherence(spec.film, task)}
+
+
 def _check_frames(task: type[Task], frames: str | None) -> None:
     """Raise TooLarge for more frames than a job may have, where nothing else bounds them."""
     if frames and issubclass(task, Effect) and task.is_endless:
         chosen = FrameRange.parse(frames)
         if chosen.last:
             _check_number((chosen.last - chosen.first) // chosen.step + 1)
+
+
+def _check_listed(inputs: Sequence[str]) -> None:
+    """Raise TooLarge for inputs that take too long to list."""
+    listed = sum(not (is_blank(text) or storage.is_file(text)) for text in inputs)
+    if listed > MOST_LISTED:
+        reason = f"{listed:,} folders, sequences and globs, and a job may have {MOST_LISTED}"
+        raise TooLarge(f"{reason}; name files, or divide it")
+    for text in inputs:
+        if text.split("/").count("**") > MOST_STARS:
+            raise TooLarge(f"a glob has more than {MOST_STARS} parts **; name a folder instead")
+
+
+def _files_below(inputs: Sequence[str]) -> Iterator[str]:
+    """Yield the files in folders of this machine, where a run finds its data set."""
+    for location in inputs:
+        if not (is_blank(location) or storage.is_remote(location)):
+            for folder, _, names in os.walk(location):
+                yield from (f"{folder.rstrip('/')}/{name}" for name in names)
+
+
+def _check_inputs(inputs: Sequence[str], roots: Roots, *, is_later: bool) -> None:
+    """Raise UserError for inputs that are not there, too many, or reached by a link out of the roots.
+
+    is_later: they may be the outputs of jobs that have not run yet.
+    """
+    for given in [[each] for each in inputs] if is_later else [inputs]:
+        try:
+            sources = list_inputs(given)
+        except BadInput:
+            if is_later:
+                continue
+            raise
+        _check_number(len(sources))
+        roots.check_real(source.url for source in sources if not is_blank(source.url))
 
 
 def _check_number(units: int) -> None:
@@ -67,6 +130,15 @@ def _check_number(units: int) -> None:
 
 def _input(text: str, roots: Roots) -> str:
     return text if is_blank(text) else roots.resolve(text)
+
+
+def _output(text: str, roots: Roots) -> str:
+    """Return where a job writes. What clients have sent stays what its digest says."""
+    if _SENT.match(text):
+        raise OutsideRoots(
+            text[:80], "a file that was sent is never replaced; choose another output"
+        )
+    return roots.resolve(text)
 
 
 def _params(

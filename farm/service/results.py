@@ -1,5 +1,7 @@
 """What a job has written: found, downloaded, or all of it in a zip that is made while it is sent."""
 
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import merge
@@ -10,7 +12,7 @@ from typing import Final
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from farm import storage
-from farm.errors import FarmError, NotFound
+from farm.errors import BadInput, FarmError, NotFound
 from farm.ledger import Ledger
 from farm.model.history import UnitRecord
 from farm.model.job import Job
@@ -22,6 +24,9 @@ PIECE: Final = 2**18
 PAGE: Final = 500
 MOST_FILES: Final = 100_000
 """Files of a run that are listed."""
+
+_ODD: Final = re.compile(r"[\\:\0-\x1f\x7f]")
+"""Control characters, and what divides a path on Windows but is part of a name elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,7 @@ def zipped(output: Output, folder: str) -> Iterator[bytes]:
         for place in output.files():
             name = _name_in(place.location, folder)
             try:
-                path = storage.input_path(place.location)
+                path = _real(place.location, folder)
                 with (
                     path.open("rb") as source,
                     archive.open(_info(name), "w", force_zip64=True) as file,
@@ -147,9 +152,20 @@ def _info(name: str) -> ZipInfo:
     return info
 
 
+def _real(location: str, folder: str) -> Path:
+    """Return a file on this machine. Raises BadInput if a link leads out of the folder."""
+    path = storage.input_path(location)
+    if not storage.is_remote(location):
+        inner = Path(os.path.realpath(path))
+        if not inner.is_relative_to(os.path.realpath(folder)):
+            raise BadInput(location, "a link leads out of the job's folder")
+    return path
+
+
 def _name_in(location: str, folder: str) -> str:
+    """Return a name that leads out of no folder, on any system."""
     inner = location[len(folder) + 1 :] if location.startswith(f"{folder}/") else ""
-    return storage.shown(inner or storage.name(location))
+    return _ODD.sub("_", storage.shown(inner or storage.name(location)))
 
 
 class _Sink:

@@ -130,7 +130,9 @@ class Roots:
         """Yield what is directly in a folder of a root, in no order. Raises OutsideRoots, NotFound."""
         folder = self.resolve(under)
         if not storage.is_folder(folder):
-            raise NotFound(f"{under[:80]!r} is no folder; see GET /api/roots")
+            raise NotFound(
+                f"{under[:80]!r} is no folder of this farm; look what is in the folder above it"
+            )
         for entry in storage.entries(folder):
             name = storage.name(entry.url)
             if name.startswith(".") or _CONTROL.search(name):

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from farm import storage
-from farm.errors import BadInput, UnknownName, UserError
+from farm.errors import BadInput, BadParameter, UnknownName, UserError
+from farm.service.roots import NAME
 
 __all__ = ["Token", "TokenFile"]
 
@@ -74,11 +75,24 @@ class TokenFile:
         return found
 
     def new(self, name: str) -> str:
-        """Add a token, and return its secret, which nobody can read again."""
+        """Add a token, and return its secret, which nobody can read again.
+
+        Raises BadParameter for a name that is not like an id, or that another token has.
+        """
+        self._check_name(name)
         secret = PREFIX + secrets.token_urlsafe(32)
         token = Token(secrets.token_hex(4), name, time.time(), _digest(secret))
         self._write([*self.tokens(), token])
         return secret
+
+    def _check_name(self, name: str) -> None:
+        if not NAME.fullmatch(name):
+            allowed = "small letters, digits, . _ and -, at most 64, the first a letter or a digit"
+            raise BadParameter("name", f"{name!r} is no name for a token; give {allowed}")
+        if same := [each.id for each in self.tokens() if each.name == name]:
+            raise BadParameter(
+                "name", f"{name} has token {same[0]}; revoke it first, or choose another name"
+            )
 
     def revoke(self, token: str) -> None:
         """Remove a token by its id. Raises UnknownName."""

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
-from farm.host.task import Run, Task
+from farm.host.task import Effect, Run, Task
 from farm.model.history import StoryLine, UnitRecord
 from farm.model.job import Job, JobState
 from farm.model.unit import UnitState
@@ -74,12 +74,16 @@ def worker(now: WorkerNow, held: RunningUnit | None) -> wire.WorkerView:
 
 
 def task(kind: type[Task], plugin: str) -> wire.TaskView:
-    """Return a task with the schema of its parameters."""
+    """Return a task with the schema of its parameters, and its presets."""
+    effect = kind if issubclass(kind, Effect) else None
+    presets = effect.presets if effect else {}
     return wire.TaskView(
         name=kind.name,
         title=inspect.cleandoc(kind.__doc__ or "").partition("\n")[0],
         kind="run" if issubclass(kind, Run) else "effect",
         params=kind.Params.model_json_schema(),
+        presets={name: dict(params) for name, params in presets.items()},
+        endless=bool(effect and effect.is_endless),
         plugin=plugin,
     )
 

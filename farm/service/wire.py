@@ -39,24 +39,31 @@ __all__ = [
 ID: Final = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 MOST_INPUTS: Final = 10_000
 MOST_WORKERS: Final = 100_000
+DEEPEST: Final = 20
+"""Levels of a JSON value."""
 
 _UNSTORABLE: Final = re.compile(r"[\0\ud800-\udfff]")
 
 
 def _clean(value: Any) -> Any:
-    """Return a JSON value all of whose texts can be stored. Raises ValueError."""
+    """Return a JSON value all of whose texts can be stored, if it is not too deep. Raises ValueError."""
+    _check(value, DEEPEST)
+    return value
+
+
+def _check(value: Any, levels: int) -> None:
     match value:
-        case str():
-            if _UNSTORABLE.search(value):
-                raise ValueError("it contains a zero character or half of a character")
+        case str() if _UNSTORABLE.search(value):
+            raise ValueError("it contains a zero character or half of a character")
+        case dict() | list() | tuple() if not levels:
+            raise ValueError(f"it has more than {DEEPEST} levels")
         case dict():
             for key, item in value.items():
-                _clean(key)
-                _clean(item)
+                _check(key, levels - 1)
+                _check(item, levels - 1)
         case list() | tuple():
             for item in value:
-                _clean(item)
-    return value
+                _check(item, levels - 1)
 
 
 Identifier = Annotated[str, Field(pattern=ID)]
@@ -260,7 +267,10 @@ class Why(_Answer):
 
 
 class TaskView(_Answer):
-    """A task that jobs can have. kind: effect or run. schema: JSON schema of its parameters."""
+    """A task that jobs can have. kind: effect or run. schema: JSON schema of its parameters.
+
+    presets: parameters by the name of a look. endless: makes as many frames as it is asked for of one picture.
+    """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=(), populate_by_name=True)
 
@@ -268,6 +278,8 @@ class TaskView(_Answer):
     title: str
     kind: Literal["effect", "run"]
     params: dict[str, Any] = Field(serialization_alias="schema")
+    presets: dict[str, dict[str, Any]]
+    endless: bool
     plugin: str
 
 

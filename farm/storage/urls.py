@@ -32,9 +32,6 @@ _BYTES: Final = re.compile("[\udc80-\udcff]")
 
 _CONTROL: Final = re.compile("[\0-\x1f\x7f]")
 
-_PLAIN: Final = re.compile(r"/?[^/.][^/]*(?:/[^/.][^/]*)*")
-"""A local path that can be taken apart as it is, many times faster than a Path: a job may have 100,000."""
-
 
 def scheme_name(url: str | Path) -> str:
     """Return the scheme of a URL in small letters; an empty string for a local path."""
@@ -127,7 +124,13 @@ def is_own(url: str | Path) -> bool:
 
 
 def _is_plain(url: str | Path) -> TypeGuard[str]:
-    return isinstance(url, str) and "://" not in url and _PLAIN.fullmatch(url) is not None
+    """Return whether a local path can be taken apart as it is, many times faster than a Path.
+
+    It has no empty part, and none that starts with a dot.
+    """
+    if not isinstance(url, str) or not url or "//" in url or "/." in url:
+        return False
+    return url[0] != "." and url[-1] != "/"
 
 
 def _rest(url: str | Path) -> str:

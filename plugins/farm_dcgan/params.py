@@ -46,7 +46,7 @@ class DcganParams(TaskParams):
     augment: tuple[Augmentation, ...] | None = Field(
         None,
         description="Change what the discriminator sees, so that a small set is enough (Zhao et al. "
-        "2020). Repeat to combine. Default: none.",
+        "2020). Several are combined. Default: none.",
     )
     spectral_norm: bool | None = _of_preset(
         "spectral_norm", "Spectral norm instead of batch norm in the discriminator."

@@ -39,12 +39,12 @@ class DreamParams(NetworkParams):
     layers: tuple[Layer, ...] = Field(
         USUAL_LAYERS,
         min_length=1,
-        description="Layer to amplify, as NAME or NAME=WEIGHT. Repeat to mix layers.",
+        description="Layer to amplify, as NAME or NAME=WEIGHT; several are mixed.",
         json_schema_extra={"cli": "--layer"},
     )
     channels: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (),
-        description="Amplify only this channel of each layer. Repeat for more.",
+        description="Amplify only this channel of each layer, or these if there are several.",
         json_schema_extra={"cli": "--channel"},
     )
     neuron: tuple[float, float] | None = Field(
@@ -54,9 +54,13 @@ class DreamParams(NetworkParams):
     )
     classes: tuple[str, ...] = Field(
         (),
-        description="Class to dream of, by name or number, or a word in the names of several. Repeat for "
-        "more. `farm networks NAME --classes` lists them.",
-        json_schema_extra={"cli": "--class", "group": "main"},
+        description="Class to dream of, by name or number, or a word in the names of several. There may "
+        "be more than one. `farm networks NAME --classes` lists them.",
+        json_schema_extra={
+            "cli": "--class",
+            "group": "main",
+            "help": "Class to dream of, by name or number, or a word in the names of several, such as cat.",
+        },
     )
     guide: FilePath | None = Field(
         None,
@@ -100,9 +104,16 @@ class DreamParams(NetworkParams):
         0,
         ge=0,
         le=10,
+        title="Colour pull (L2)",
         description="Pull towards the mean colour in each step; useful with classes.",
     )
-    tv: float = Field(0.0, ge=0, le=1000, description="Smoothness weight, for the enhance method.")
+    tv: float = Field(
+        0.0,
+        ge=0,
+        le=1000,
+        title="Smoothness (TV)",
+        description="Smoothness weight, for the enhance method.",
+    )
     amplify: float = Field(
         2.0, gt=0, le=100, description="Factor by which the enhance method amplifies features."
     )

@@ -55,8 +55,8 @@ class ZoomParams(DreamParams):
     )
     turns: tuple[Annotated[str, AfterValidator(_is_cue)], ...] = Field(
         (),
-        description="Class to dream of from a given time, as SECONDS=CLASS. Repeat to change "
-        "classes.",
+        description="Class to dream of from a given time, as SECONDS=CLASS; several follow each "
+        "other.",
         json_schema_extra={"cli": "--at"},
     )
     fade: float = Field(

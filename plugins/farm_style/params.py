@@ -68,7 +68,7 @@ class StyleParams(NetworkParams):
 
     styles: tuple[StyleFile, ...] = Field(
         (),
-        description="Style picture, as FILE or FILE=WEIGHT. Repeat to mix styles.",
+        description="Style picture, as FILE or FILE=WEIGHT; several are mixed.",
         json_schema_extra={"cli": "--style", "group": "main"},
     )
     fast: Trained | None = Field(
@@ -76,12 +76,17 @@ class StyleParams(NetworkParams):
         description="Stylise in one pass with a trained style network: its name, its file, or the "
         "folder of a `farm train-style` run. Those that come with the farm: "
         f"{', '.join(shipped())}. Without a value: eddies.",
-        json_schema_extra={"alone": "eddies", "group": "main"},
+        json_schema_extra={
+            "alone": "eddies",
+            "group": "main",
+            "help": "Stylise in one pass with a trained style network: a file, the folder of a run of "
+            f"train-style, or one that comes with the farm: {', '.join(shipped())}.",
+        },
     )
     masks: tuple[FilePath, ...] = Field(
         (),
         description="Picture that limits a style to its white areas. It is scaled to the picture, "
-        "and must have the same aspect ratio. Give one for each --style, in the same order.",
+        "and must have the same aspect ratio. Give one for each style, in the same order.",
         json_schema_extra={"cli": "--mask"},
     )
     style_scale: float = Field(
@@ -106,7 +111,13 @@ class StyleParams(NetworkParams):
         0.04, ge=0, le=1e6, description="How strongly to keep the content of the picture."
     )
     style_weight: float = Field(1.0, ge=0, le=1e6, description="How strongly to apply the styles.")
-    tv: float = Field(6.0, ge=0, le=1e6, description="Smoothness weight; higher is smoother.")
+    tv: float = Field(
+        6.0,
+        ge=0,
+        le=1e6,
+        title="Smoothness (TV)",
+        description="Smoothness weight; higher is smoother.",
+    )
     statistic: Literal["gram", "w2"] = Field(
         "w2",
         description="What to match in a style. w2: mean and covariance of features, by Wasserstein "
@@ -114,13 +125,13 @@ class StyleParams(NetworkParams):
     )
     content_layers: tuple[Layer, ...] = Field(
         (),
-        description="Layer that preserves content, as NAME or NAME=WEIGHT. Repeat to mix. "
+        description="Layer that preserves content, as NAME or NAME=WEIGHT; several are mixed. "
         "Default: depends on the network.",
         json_schema_extra={"cli": "--content-layer"},
     )
     style_layers: tuple[Layer, ...] = Field(
         (),
-        description="Layer that carries style, as NAME or NAME=WEIGHT. Repeat to mix. "
+        description="Layer that carries style, as NAME or NAME=WEIGHT; several are mixed. "
         "Default: depends on the network.",
         json_schema_extra={"cli": "--style-layer"},
     )

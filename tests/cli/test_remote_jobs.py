@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -151,6 +152,41 @@ def test_other_ends_of_watch_have_codes_of_their_own(farm: Farm, fake: Fake) -> 
     assert farm("job", "nothing", "watch", "--server", "http://127.0.0.1:9").code == 5
 
 
+def test_watch_says_which_frames_failed_and_what_to_do(farm: Farm, fake: Fake) -> None:
+    fake.ends = {"state": "completed_with_failures", "failed": 1}
+    job = submitted(farm)
+    fake.tell(job, "b", "quarantined", "photos/b.png: is damaged")
+    done = farm("job", job, "watch")
+    assert done.results.splitlines() == [
+        "b failed: photos/b.png: is damaged",
+        f"{job} completed with failures; 3 of 3 done, 1 failed",
+    ]
+    assert f"farm job {job} retry" in done.errors
+    shown = farm("job", job).results
+    assert "failed\tb: photos/b.png: is damaged" in shown
+    assert f"farm job {job} log" in shown
+
+
+def test_watch_says_why_a_job_waits_and_that_the_farm_does_not_answer(
+    farm: Farm, fake: Fake
+) -> None:
+    fake.hanging, fake.down = ["a"], 4
+    job = submitted(farm)
+    fake.jobs[job]["reason"] = "all workers are busy"
+
+    def finish() -> None:
+        while fake.looks < 2:  # of the command: whether there is such a job, and how it is
+            Event().wait(0.01)
+        fake.finish(job)
+
+    ending = Thread(target=finish)
+    ending.start()
+    lines = farm("job", job, "watch").results.splitlines()
+    ending.join()
+    assert lines[0].startswith("the farm does not answer (the ledger is locked); trying again")
+    assert lines[1:3] == ["the farm answers again", "running: all workers are busy"]
+
+
 def test_watch_prints_events_as_json(farm: Farm, fake: Fake) -> None:
     done = farm("job", submitted(farm), "watch", "--json")
     events = [json.loads(line) for line in done.results.splitlines()]
@@ -162,6 +198,9 @@ def test_jobs_and_workers_are_listed(farm: Farm, fake: Fake) -> None:
     assert f"{job}\tinvert\tcompleted\t3/3" in farm("jobs").results
     assert [row["id"] for row in json.loads(farm("jobs", "--json").results)] == [job]
     assert farm("jobs", "--state", "failed").results.count("\n") == 1
+    assert farm("jobs").results.rstrip().endswith("\tphotos/ -> out/job/")
+    submitted(farm, "--name", "nightly clouds")
+    assert "\tnightly clouds\n" in farm("jobs").results
     assert "w1\trender" in farm("workers").results
     assert json.loads(farm("workers", "--json").results)[0]["name"] == "w1"
 
@@ -177,13 +216,41 @@ def test_a_job_is_shown_with_the_command_that_submits_it_again(farm: Farm, fake:
 def test_a_job_is_changed(farm: Farm, fake: Fake) -> None:
     fake.hanging = ["a"]
     job = submitted(farm)
-    assert farm("job", job, "pause").results == f"{job} is paused, priority 50\n"
-    assert farm("job", job, "priority", 70).results == f"{job} is paused, priority 70\n"
-    assert farm("job", job, "resume").results == f"{job} is running, priority 70\n"
+    fake.jobs[job]["counts"] = {"running": 2}
+    assert farm("job", job, "pause").results == (f"{job} is being paused; 2 units run to the end\n")
+    fake.jobs[job]["counts"] = {}
+    assert farm("job", job, "pause").results.startswith(f"{job} is paused; it goes on with: farm")
+    assert farm("job", job, "priority", 70).results == f"{job} has priority 70\n"
+    assert farm("job", job, "resume").results == f"{job} goes on\n"
     assert farm("job", job, "retry").code == 0
     assert farm("job", job, "why").results == "the job does not wait\n"
-    assert farm("job", job, "cancel").results == f"{job} is cancelled, priority 70\n"
+    assert farm("job", job, "cancel").results == (
+        f"{job} is cancelled; files that are finished stay\n"
+    )
     assert farm("job", job, "resume").code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("job", "copy-1", "priority", "-3"), "'-3' is not allowed; give a whole number, 0 to 100"),
+        (("job", "watch"), "the job is missing: give farm job ID watch"),
+        (("jobs", "--state", "finished"), "unknown state 'finished'; choose one of planning"),
+        (("jobs", "--task", "inver"), "unknown task 'inver'; did you mean invert"),
+    ],
+)
+def test_what_is_wrong_with_a_command_is_said(
+    farm: Farm, words: tuple[str, ...], message: str
+) -> None:
+    done = farm(*words)
+    assert (done.code, message in done.errors) == (2, True), done.errors
+
+
+def test_a_fetch_of_nothing_is_no_success(farm: Farm, fake: Fake, tmp_path: Path) -> None:
+    job = submitted(farm)
+    fake.paths = []
+    done = farm("job", job, "fetch", "-o", tmp_path)
+    assert (done.code, "has no results to fetch: it is completed" in done.errors) == (2, True)
 
 
 def test_results_are_fetched(farm: Farm, fake: Fake, tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from farm.model.events import (
     ReadProgress,
     StaleReport,
     UnitChanged,
+    UnitsCancelled,
     WorkerChanged,
+    one_by_one,
 )
 from farm.model.job import Job, JobSpec
 from farm.model.messages import Failure, Figures, Reason, UnitProgress
@@ -84,6 +86,15 @@ def test_time_left_counts_frames_in_progress_but_not_skipped_ones() -> None:
     assert counts.tiles_so_far == 5
 
 
+def test_units_that_are_cancelled_at_once_count_as_each_of_them() -> None:
+    cancelled = UnitsCancelled("j1", (unit("a"), unit("b")), (0, 2), "cancelled", "user")
+    assert [*one_by_one(cancelled)] == [
+        UnitChanged(unit("a"), S.CANCELLED, 0, "cancelled", "user"),
+        UnitChanged(unit("b"), S.CANCELLED, 2, "cancelled", "user"),
+    ]
+    assert tally(cancelled).failed == {"a": "cancelled", "b": "cancelled"}
+
+
 def test_time_left_is_unknown_before_any_progress() -> None:
     assert tally().seconds_left(9.0) is None
     assert tally().megapixels_per_second(0.0) == 0
@@ -122,5 +133,5 @@ EVENTS: dict[str, News] = {
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_every_event_becomes_json_with_its_name(name: str) -> None:
-    assert {type(event) for event in EVENTS.values()} == {*get_args(News)}
+    assert {type(event) for event in EVENTS.values()} == {*get_args(News)} - {UnitsCancelled}
     assert json.loads(json.dumps(as_dict(EVENTS[name])))["event"] == name

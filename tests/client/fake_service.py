@@ -33,6 +33,7 @@ ESTIMATE = {
     "bytes": None,
     "notes": ["nothing is known of png"],
 }
+SPEC = ("task", "params", "inputs", "output", "name")
 PICTURE = b"\x89PNG of a fake"
 
 
@@ -53,15 +54,15 @@ class Fake:
 
     hanging: names of units that never end. token: that it asks for. lost: how many answers to
     changes are lost after they were carried out. cut: after how many events a stream breaks. down:
-    how many requests for events it refuses. paths: of results, in place of the true ones. ends: what
-    it says of every job, in place of the truth.
+    how many requests for events it refuses. looks: how often it was asked for a job. paths: of results,
+    in place of the true ones. ends: what it says of every job, in place of the truth.
     """
 
     def __init__(self, hanging: Sequence[str] = (), token: str = "") -> None:
         self.hanging, self.token = hanging, token
-        self.lost, self.down = 0, 0
+        self.lost, self.down, self.looks = 0, 0, 0
         self.cut: int | None = None
-        self.paths: list[str] = []
+        self.paths: list[str] | None = None
         self.ends: Json = {}
         self.is_over = False
         self.jobs: dict[str, Json] = {}
@@ -115,10 +116,10 @@ class Fake:
             self.tell(job, name, "succeeded")
         known |= {"state": "completed", "done": len(NAMES), "progress": 1.0}
 
-    def tell(self, job: str, unit: str, state: str) -> None:
+    def tell(self, job: str, unit: str, state: str, reason: str = "") -> None:
         """Let a unit be in a new state."""
         line = {"id": next(self._lines), "at": 0.0, "unit": unit, "state": state, "attempt": 1}
-        self.story[job].append(line | {"worker": "w1", "reason": "", "by": "report"})
+        self.story[job].append(line | {"worker": "w1", "reason": reason, "by": "report"})
 
     # Routes
 
@@ -166,7 +167,7 @@ class Fake:
             "done": done,
             "failed": 0,
             "progress": done / len(NAMES),
-            "spec": {name: body[name] for name in ("task", "params", "inputs", "output")},
+            "spec": {name: value for name, value in body.items() if name in SPEC},
             "reason": "",
             "after": body.get("after", []),
             "created": 0.0,
@@ -196,7 +197,9 @@ class Fake:
                 known["state"] = states[changes["wanted"]]
             known |= changes
             return self._unless_lost(JSONResponse(known))
-        return JSONResponse(known)
+        answer = JSONResponse(known)
+        self.looks += 1
+        return answer
 
     async def _retry(self, request: Request) -> Response:
         known = self.jobs[request.path_params["job"]]
@@ -208,11 +211,14 @@ class Fake:
         return JSONResponse({"waiting": "", "units": {}})
 
     async def _units(self, request: Request) -> Response:
-        after, states = int(request.query_params.get("after", -1)), {}
+        query, last = request.query_params, {}
         for line in self.story[request.path_params["job"]]:
-            states[line["unit"]] = line["state"]
-        rows = [{"number": n, "name": name, "state": states[name]} for n, name in enumerate(NAMES)]
-        return JSONResponse({"units": rows[after + 1 :][:2], "next": 1 if after < 1 else None})
+            last[line["unit"]] = {"state": line["state"], "reason": line["reason"]}
+        after, state = int(query.get("after", -1)), query.get("state")
+        rows = [{"number": n, "name": name} | last[name] for n, name in enumerate(NAMES)]
+        rows = [r for r in rows if r["number"] > after and state in {None, r["state"]}]
+        is_more = len(rows) > 2
+        return JSONResponse({"units": rows[:2], "next": rows[1]["number"] if is_more else None})
 
     async def _log(self, request: Request) -> Response:
         after = int(request.query_params.get("after", 0))
@@ -223,7 +229,7 @@ class Fake:
 
     async def _results(self, request: Request) -> Response:
         output = self.jobs[request.path_params["job"]]["spec"]["output"]
-        paths = self.paths or [f"{output}{name}.png" for name in NAMES]
+        paths = [f"{output}{name}.png" for name in NAMES] if self.paths is None else self.paths
         rows = [{"path": path, "size": len(PICTURE), "unit": 0} for path in paths]
         return JSONResponse({"results": rows, "next": None})
 
@@ -268,8 +274,8 @@ class Fake:
         """Send what a reader has missed, or for a new one what follows; break after self.cut events."""
         known, sent = self.jobs[job], 0
         last = self.story[job][-1]["id"] if after < 0 else after
-        state = known["state"]
-        yield ": hello\n\n"
+        state, reason = known["state"], known["reason"]
+        yield f"event: farm\nid: {last}\ndata: {{}}\n\n"
         while not self.is_over:
             for line in [line for line in self.story[job] if line["id"] > last]:
                 if self.cut is not None and sent >= self.cut:
@@ -280,6 +286,9 @@ class Fake:
             if known["state"] != state:
                 state = known["state"]
                 yield f"event: job\ndata: {json.dumps(known)}\n\n"
+            if known["reason"] != reason:
+                reason = known["reason"]
+                yield ": still here\n\n"
             await asyncio.sleep(0.005)
 
     def _unless_lost(self, answer: Response) -> Response:

@@ -173,7 +173,29 @@ def test_nobody_waits_for_a_service_that_stays_away(monkeypatch: pytest.MonkeyPa
 
 def test_a_stream_is_read_as_the_standard_says() -> None:
     lines = [": hello", "", "id: 7", "event: unit", 'data: {"a":', "data:1}", "", "data: {}"]
-    assert list(parse(lines)) == [Event("unit", {"a": 1}, "7")]
+    assert list(parse(lines)) == [Event("heartbeat", {}), Event("unit", {"a": 1}, "7")]
+
+
+def test_a_reader_hears_why_a_job_waits_though_nothing_happens() -> None:
+    service = Fake(["a"])
+    with served(service) as url, Client(url) as client:
+        job = client.submit("copy", "photos/", "out/job/")
+        reasons = []
+        for event in job.watch(60):
+            reasons.append(event.data.get("reason"))
+            if len(reasons) == 1:
+                service.jobs[job.id]["reason"] = "all workers are busy"
+            else:
+                service.finish(job.id)
+                break
+    assert reasons == ["", "all workers are busy"]
+
+
+def test_a_reader_hears_once_that_the_service_is_away(fake: Pair) -> None:
+    service, client = fake
+    service.down = 5
+    kinds = [event.kind for event in client.submit("copy", "photos/", "out/job/").watch(60)]
+    assert kinds == ["away", "job"]
 
 
 # Uploads

@@ -28,6 +28,17 @@ def unconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
 
 
+def test_a_private_cluster_has_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = []
+    for _ in range(2):
+        monkeypatch.setattr(os, "environ", {})
+        prepare_environment(None)
+        assert os.environ["RAY_AUTH_MODE"] == "token"
+        tokens.append(os.environ["RAY_AUTH_TOKEN"])
+    assert len(tokens[0]) == 64
+    assert tokens[0] != tokens[1]
+
+
 def test_a_dead_address_is_refused_at_once(unconnected: None) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -13,10 +13,10 @@ from farm.control.clock import FakeClock
 from farm.control.controller import Controller
 from farm.host.registry import Registry
 from farm.ledger import Ledger
-from farm.model.events import JobChanged, News, UnitChanged
+from farm.model.events import JobChanged, News, Progressed, UnitChanged
 from farm.model.history import RestoredUnit
-from farm.model.job import Job, JobSpec, JobState
-from farm.model.messages import Message, Order
+from farm.model.job import Job, JobSpec, JobState, Wanted
+from farm.model.messages import Message, Order, TrainingFigures, UnitProgress
 from farm.model.unit import UnitState
 from farm.process import SILENT_SECONDS
 
@@ -342,3 +342,64 @@ def kill_at_frame_a(farms: Farms, *, recovers: bool = False) -> None:
         with pytest.raises(Killed):
             controller.run()
         kill(controller)
+
+
+def test_the_next_farm_cancels_a_job_whose_farm_died_when_the_wish_was_stored(
+    farms: Farms,
+) -> None:
+    class Observer:
+        def on_event(self, event: News) -> None:
+            if isinstance(event, JobChanged) and event.job.wanted is Wanted.CANCEL:
+                raise Killed
+
+    with closing(Ledger.open(farms.url)) as ledger:
+        executor = FakeExecutor(workers=0, clock=farms.clock)
+        controller = Controller(
+            farms.registry, executor, ledger, clock=farms.clock, observers=[Observer()]
+        )
+        job = controller.add(farms.spec)
+        controller.want(job.id, Wanted.CANCEL)
+        with pytest.raises(Killed):
+            controller.run()
+        kill(controller)
+        assert ledger.counts(job.id) == {UnitState.READY: 3}
+    farms.clock.advance(SILENT_SECONDS)
+    farms.serve(KillSwitch(ENOUGH), lambda controller: controller.job(job.id))
+    with closing(Ledger.open(farms.url)) as ledger:
+        assert ledger.counts(job.id) == {UnitState.CANCELLED: 3}
+        assert [known.state for known in ledger.jobs()] == [JobState.CANCELLED]
+
+
+class AdvancingExecutor(FakeExecutor):
+    """Says with each report that a new checkpoint has been written."""
+
+    def poll(self, timeout: float) -> Sequence[Message]:
+        figures = TrainingFigures(8, 64, {"loss": 0.5}, has_advanced=True)
+        return [
+            replace(message, training=figures) if isinstance(message, UnitProgress) else message
+            for message in super().poll(timeout)
+        ]
+
+
+def test_a_run_that_advances_each_time_survives_any_number_of_deaths(farms: Farms) -> None:
+    class Observer:
+        def on_event(self, event: News) -> None:
+            if isinstance(event, Progressed):
+                raise Killed
+
+    for number in range(16):
+        farms.clock.advance(SILENT_SECONDS)
+        with closing(Ledger.open(farms.url)) as ledger:
+            executor = AdvancingExecutor(lambda _order: "hang", clock=farms.clock)
+            controller = Controller(
+                farms.registry, executor, ledger, clock=farms.clock, observers=[Observer()]
+            )
+            if number == 0:
+                controller.add(farms.spec)
+            controller.recover()
+            with pytest.raises(Killed):
+                controller.run()
+            kill(controller)
+    farms.clock.advance(SILENT_SECONDS)
+    farms.run(KillSwitch(ENOUGH), recovers=True)
+    assert recorded(farms) == Recorded([JobState.COMPLETED], {"a", "b", "c"})

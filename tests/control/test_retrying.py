@@ -183,10 +183,14 @@ def test_frames_of_a_job_that_runs_are_rendered_again(make_farm: MakeFarm, spec:
 @pytest.mark.parametrize(
     ("how", "error", "words"),
     [
-        ({}, Conflict, "no frame of it failed; give frames and redo"),
+        ({}, Conflict, "no frame of it failed; to render finished ones again"),
         ({"frames": "1"}, Conflict, "none of these frames failed"),
         ({"redo": True}, BadParameter, "it needs the frames to render again"),
-        ({"frames": "7-9", "redo": True}, BadParameter, "the job has no frame in 7-9"),
+        (
+            {"frames": "7-9", "redo": True},
+            BadParameter,
+            "the job has no frame in 7-9; it has 1 to ",
+        ),
         ({"frames": "x"}, BadParameter, "'x' is not a range"),
     ],
 )

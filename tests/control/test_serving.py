@@ -14,6 +14,7 @@ from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import Notice, UnitChanged
 from farm.model.job import Job, JobSpec, JobState, Wanted
+from farm.model.unit import UnitState
 
 from ..fakes import FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
 from ..workbench import Farm, Log, MakeFarm  # noqa: TID252 - shared between rooms
@@ -204,6 +205,25 @@ def test_a_job_is_paused_continued_and_cancelled(
     late = farm.controller.want(job, Wanted.RUN)
     farm.controller.serve(late.done)
     assert late.result() == ended
+
+
+def test_a_cancellation_is_answered_once_the_wish_is_stored_and_before_the_units_are_cancelled(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
+) -> None:
+    farm = make_farm(workers=0)
+    job = farm.controller.add(spec).id
+    answer, stored = farm.controller.want(job, Wanted.CANCEL), list[tuple[object, ...]]()
+
+    def look(answer: Future[Job]) -> None:
+        known = ledger.job(job)
+        assert known
+        stored.append((answer.result().wanted, known.wanted, known.state, ledger.counts(job)))
+
+    answer.add_done_callback(look)
+    farm.controller.serve(lambda: farm.controller.job(job).state.is_final)
+    waits = {UnitState.READY: 3}
+    assert stored == [(Wanted.CANCEL, Wanted.CANCEL, JobState.QUEUED, waits)]
+    assert ledger.counts(job) == {UnitState.CANCELLED: 3}
 
 
 def test_a_wish_for_an_unknown_job_is_refused(farm: Farm) -> None:

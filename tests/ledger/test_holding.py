@@ -7,7 +7,7 @@ import pytest
 
 from farm.errors import FarmBug, JobHeld, JobTakenOver
 from farm.ledger import Ledger
-from farm.model.events import JobChanged, UnitChanged
+from farm.model.events import JobChanged, UnitAdvanced, UnitChanged
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobState
 from farm.model.messages import Failure, Figures, Reason
@@ -187,6 +187,18 @@ def test_crashes_add_up_until_the_unit_ends(open_ledger: Callable[[], Ledger]) -
         assert crashes(farm) == {"out/a": count}
     farm.record([running("a"), done("a")], now)
     assert crashes(farm) == {}
+
+
+def test_farms_that_died_before_a_run_advanced_no_longer_count(
+    first: Ledger, second: Ledger
+) -> None:
+    second.take("job", LATER)
+    second.record([running("a")], LATER)
+    assert crashes(second) == {"out/a": 2}  # if it died now
+    second.record([UnitAdvanced(unit("a"))], LATER)
+    assert crashes(second) == {"out/a": 1}
+    assert [(r.state, r.crashes) for r in second.units("job")] == [(S.RUNNING, 0), (S.READY, 0)]
+    assert second.counts("job") == {S.RUNNING: 1, S.READY: 1}
 
 
 def test_a_resumed_job_carries_crashes_and_successes_on(first: Ledger, second: Ledger) -> None:

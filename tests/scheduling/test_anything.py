@@ -20,6 +20,7 @@ from farm.model.events import (
     Tick,
     UnitChanged,
     WantedChanged,
+    one_by_one,
 )
 from farm.model.film import FilmFormat
 from farm.model.history import RestoredUnit
@@ -75,7 +76,8 @@ class Anything(RuleBasedStateMachine):
     def send(self, event: Event) -> None:
         """Send an event and then a tick, as the controller does."""
         for one in (event, Tick()):
-            out = self.scheduler.handle(one, self.clock.time())
+            decided = self.scheduler.handle(one, self.clock.time())
+            out = [each for many in decided for each in one_by_one(many)]
             for instruction in out:
                 match instruction:
                     case Assign(workers, order):

@@ -1,6 +1,6 @@
 """Workers that do not answer are killed, and a farm without workers fails its jobs or says what it lacks."""
 
-from farm.model.events import KillWorker, Tick, WantedChanged
+from farm.model.events import KillWorker, Tick, UnitAdvanced, WantedChanged
 from farm.model.history import RestoredUnit
 from farm.model.job import JobState, Wanted
 from farm.model.messages import (
@@ -13,6 +13,7 @@ from farm.model.messages import (
     WorkerJoined,
 )
 from farm.model.unit import Unit, UnitState
+from farm.model.work import Train
 from farm.scheduling.policy import Policy
 
 from ..workbench import Bench  # noqa: TID252 - shared between rooms
@@ -146,10 +147,28 @@ def test_what_workers_said_of_themselves_can_be_asked_for(bench: Bench) -> None:
     assert bench.scheduler.workers() == []
 
 
-def reach(bench: Bench, worker: str, step: int) -> None:
+def reach(bench: Bench, worker: str, step: int, *, has_advanced: bool = False) -> None:
     """Let a run report a step."""
-    figures = TrainingFigures(step, 8 * step, {"loss": 1.0})
+    figures = TrainingFigures(step, 8 * step, {"loss": 1.0}, has_advanced=has_advanced)
     bench.send(UnitProgress(worker, bench.held[worker].token, 0.1, training=figures))
+
+
+def test_a_run_with_a_new_checkpoint_has_advanced_once_since_farms_died(bench: Bench) -> None:
+    run = Unit("run", "run", "", "run", work=Train(("in",)))
+    bench.submit_restored("run", [RestoredUnit(run, S.RUNNING, crashes=4)])
+    bench.join("w1")
+    reach(bench, "w1", 10)
+    assert UnitAdvanced(run) not in bench.instructions
+    for step in (20, 21):
+        reach(bench, "w1", step, has_advanced=True)
+    assert bench.instructions.count(UnitAdvanced(run)) == 1
+
+
+def test_a_run_that_no_farm_died_of_need_not_say_that_it_has_advanced(bench: Bench) -> None:
+    bench.submit_shared("run", 1)
+    bench.join("w1")
+    reach(bench, "w1", 20, has_advanced=True)
+    assert not any(isinstance(one, UnitAdvanced) for one in bench.instructions)
 
 
 def test_a_run_that_got_further_before_its_worker_died_has_all_its_tries_again(

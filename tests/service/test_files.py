@@ -248,6 +248,18 @@ def test_a_reader_from_another_ledger_must_load_everything(served: Served) -> No
         ]
 
 
+def test_a_reader_who_is_far_behind_must_load_everything(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farm.service.event_stream.MOST_BEHIND", 5)
+    served.finished()
+    with served.client.stream("GET", "/api/events", headers={"last-event-id": "1"}) as answer:
+        lines = answer.iter_lines()
+        assert "event: reset" in [line for line, _ in zip(lines, range(6), strict=False)]
+        served.submit(output="out/next/")
+        assert [int(number) for _, number in read(lines, 4)] == [10, 11, 12, 13]
+
+
 def test_readers_of_events_are_bounded(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("farm.service.event_stream.READERS", 1)
     with served.client.stream("GET", "/api/events"):

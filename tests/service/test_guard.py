@@ -4,11 +4,13 @@ import base64
 import json
 import socket
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import httpx
 import pytest
 from starlette.routing import BaseRoute, Route
 
+from farm.errors import BadParameter
 from farm.service.file_routes import router as routes_of_files
 from farm.service.routes import router as routes_of_jobs
 from farm.service.tokens import TokenFile
@@ -186,10 +188,28 @@ def test_every_change_leaves_a_line_without_secrets(closed: Served) -> None:
         ("DELETE /api/jobs/{job}", "nothing", 404, token),
         ("POST other", "", 401, ""),
     ]
+    assert [line["name"] for line in lines] == ["me", "me", "me", ""]
+    assert all(datetime.fromisoformat(line["at"]).utcoffset() == timedelta(0) for line in lines)
     secret = closed.client.headers["authorization"].removeprefix("Bearer ")
     assert secret not in text
     assert secret not in closed.tokens.path.read_text()
     assert secret.encode() not in (closed.folder / "ledger.db").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["me", "Ada", "", "a b", "../a", "a" * 65])
+def test_tokens_have_names_like_ids_and_each_its_own(closed: Served, name: str) -> None:
+    with pytest.raises(BadParameter, match=f"^name: .*{name[:10]}"):
+        closed.tokens.new(name)
+    assert len(closed.tokens.tokens()) == 1
+
+
+def test_a_wrong_token_is_told_from_a_missing_one(closed: Served) -> None:
+    def message(**headers: str) -> str:
+        answer = httpx.get(f"{closed.client.base_url}/api/farm", headers=headers)
+        return str(answer.json()["error"]["message"])
+
+    assert message().startswith("a token is needed")
+    assert message(authorization="Bearer farm_old").startswith("no such token, or it was revoked")
 
 
 def test_reading_leaves_no_line(served: Served) -> None:

@@ -32,6 +32,27 @@ def test_the_same_token_of_a_client_gives_the_same_job(served: Served) -> None:
     assert first.json()["id"] == again.json()["id"]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"output": "out/other/"},
+        {"params": {"amount": 0.5}},
+        {"inputs": ["photos/a.png"]},
+        {"name": "other"},
+        {"plan": {"seed": 7}},
+    ],
+)
+def test_a_token_of_one_request_is_refused_for_another(
+    served: Served, changes: dict[str, object]
+) -> None:
+    first = served.finished(token="form 7")  # noqa: S106 - of a client
+    answer = served.submit(token="form 7", **changes)  # noqa: S106
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (409, "conflict")
+    assert error["message"].startswith(f"this token was given for another job: {first['id']}")
+    assert served.submit(token="form 7", priority=90).json()["id"] == first["id"]  # noqa: S106
+
+
 MANY_INTO_ONE = {"output": "out/one.png"}
 """What only planning refuses: three pictures cannot be one."""
 
@@ -112,6 +133,8 @@ def test_a_job_is_paused_continued_and_cancelled(serve: Serve) -> None:
         assert served.wait(job, has_ended)["state"] == "cancelled"
         late = served.client.patch(f"/api/jobs/{job}", json={"wanted": "run"})
         assert late.status_code == 409
+        message = f"job {job} has ended: it is cancelled; retry it to go on"
+        assert late.json()["error"]["message"] == message
 
 
 def test_failed_frames_of_a_job_that_has_ended_are_tried_again(serve: Serve) -> None:
@@ -188,6 +211,27 @@ def test_a_refusal_names_the_field(served: Served, changes: dict[str, object], f
     assert "\n" not in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"task": "copy"', "it is no JSON, or was cut off"),
+        (b'{"task": "copy", "output": "out/a.png"}', "it is needed"),
+        (b'{"task": "copy", "inputs": [""], "output": "out/a.png"}', "it is empty"),
+        (b'{"task": "copy", "inputs": ["a"], "output": "b", "x": 1}', "there is no such field"),
+    ],
+)
+def test_a_refusal_is_a_plain_sentence(served: Served, body: bytes, message: str) -> None:
+    headers = {"content-type": "application/json"}
+    answer = served.client.post("/api/jobs", content=body, headers=headers)
+    assert answer.json()["error"]["message"] == message
+
+
+def test_a_path_of_this_machine_is_refused_with_the_names_of_the_roots(served: Served) -> None:
+    message = served.submit(inputs=["/etc/hostname"]).json()["error"]["message"]
+    assert "roots: out, photos, uploads" in message
+    assert "ROOT/path" in message
+
+
 def test_a_dry_run_tells_what_a_job_would_cost_and_leaves_nothing(served: Served) -> None:
     body = {"task": "copy", "inputs": ["photos/"], "output": "out/dry/"}
 
@@ -218,6 +262,13 @@ def test_the_queue_has_a_largest_length(serve: Serve, monkeypatch: pytest.Monkey
         assert served.submit().status_code == 201
         answer = served.submit(output="out/other/")
     assert (answer.status_code, answer.json()["error"]["code"]) == (429, "busy")
+
+
+def test_jobs_of_an_unknown_task_are_refused(served: Served) -> None:
+    answer = served.client.get("/api/jobs", params={"task": "coyp"})
+    message = "unknown task 'coyp'; did you mean copy?"
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, message)
+    assert served.client.get("/api/jobs", params={"task": "copy"}).json()["jobs"] == []
 
 
 @pytest.mark.parametrize(
@@ -267,6 +318,30 @@ def test_a_job_starts_after_another_whose_files_it_reads(serve: Serve) -> None:
         answer = served.submit(inputs=["out/first/"], output="out/last/", after=[first])
         assert (answer.status_code, answer.json()["after"]) == (201, [first])
         assert served.wait(answer.json()["id"], has_ended)["counts"] == {"succeeded": 3}
+
+
+def test_a_job_may_name_what_another_has_not_written_yet(serve: Serve) -> None:
+    with serve(RUNNING) as served:
+        first = served.submit(inputs=["photos/a.png"], output="out/first/z.png").json()["id"]
+        answers = [
+            served.submit(inputs=[inputs], output=output, after=[first])
+            for inputs, output in (("out/first/", "out/all/"), ("out/first/z.png", "out/one.png"))
+        ]
+        assert [answer.status_code for answer in answers] == [201, 201]
+        served.client.patch(f"/api/jobs/{first}", json={"wanted": "cancel"})
+        served.wait(first, has_ended)
+        served.client.post(f"/api/jobs/{first}/retry", json={})
+        for answer in answers:
+            assert served.wait(answer.json()["id"], has_ended)["state"] == "completed"
+
+
+def test_a_job_that_waits_names_files_below_roots_only(serve: Serve) -> None:
+    with serve(RUNNING) as served:
+        first = served.submit().json()["id"]
+        (served.folder / "out" / "away").symlink_to(served.folder / "private")
+        for inputs in ("/etc/hostname", "elsewhere/a.png", "out/away/later.png"):
+            answer = served.submit(inputs=[inputs], output="out/last/", after=[first])
+            assert answer.status_code == 403, answer.text
 
 
 def test_a_job_says_which_other_it_waits_for(serve: Serve) -> None:

@@ -123,11 +123,23 @@ def test_only_an_effect_can_be_previewed(previews: Previews, spec: JobSpec) -> N
         previews.prepare(spec.model_copy(update={"task": "dcgan"}), "me")
 
 
+def test_of_a_film_that_is_made_of_a_picture_the_first_frame_is_previewed(served: Served) -> None:
+    body = {"task": "zoom", "inputs": ["photos/a.png"], "frames": "750"}
+    answer = served.client.post("/api/preview", json=body)
+    assert answer.status_code == 201, answer.text
+    job = served.wait(answer.json()["id"], lambda found: found["state"] == "completed")
+    units = served.client.get(f"/api/jobs/{job['id']}/units").json()["units"]
+    first, written = units
+    assert first["name"] in written["name"]
+    picture = served.client.get(f"/api/jobs/{job['id']}/units/{written['number']}/picture")
+    assert picture.status_code == 200
+
+
 def test_a_preview_that_planning_refuses_leaves_nothing(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("farm.service.desk.PLAN_SECONDS", 60)
-    body = {"task": "zoom", "inputs": ["photos/a.png"]}
+    body = {"task": "dream", "inputs": ["photos/a.png"], "params": {"layers": ["nope"]}}
     answer = served.client.post("/api/preview", json=body)
     assert answer.status_code in {400, 409}
     assert list((served.folder / "private" / "previews").iterdir()) == []

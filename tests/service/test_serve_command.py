@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -124,15 +125,21 @@ def test_a_token_is_given_listed_and_taken_back(farm: Command, tmp_path: Path) -
     secret = farm("token", "new", "ada").stdout.strip()
     assert secret.startswith("farm_")
     listed = farm("token", "list").stdout.splitlines()
-    token, name = listed[1].split("\t")
+    token, name, created = listed[1].split("\t")
     assert name == "ada"
+    assert datetime.strptime(created, "%Y-%m-%d %H:%M:%S").astimezone() <= datetime.now(UTC)
+    again = farm("token", "new", "ada")
+    assert (again.returncode, f"ada has token {token}; revoke it first" in again.stderr) == (
+        2,
+        True,
+    )
     assert secret not in "".join(path.read_text() for path in tmp_path.rglob("tokens.json"))
     assert farm("token", "revoke", token).returncode == 0
     assert farm("token", "list").stdout.splitlines() == listed[:1]
     assert farm("token", "revoke", token).returncode == 2
 
 
-@pytest.mark.parametrize("root", ["photos", "photos=/nowhere/at/all", "A=.", "=x"])
+@pytest.mark.parametrize("root", ["photos", "photos=/nowhere/at/all", "A=.", "=x", "uploads=."])
 def test_a_wrong_root_is_refused_in_one_line(farm: Command, root: str) -> None:
     done = farm("serve", "--root", root, "--port", "0")
     assert done.returncode == 2

@@ -121,6 +121,7 @@ class _Training:
         self._detector, self._supervisor, self._observe = detector, supervisor, observe
         self._watcher = watcher if world.rank == 0 else None
         self._speed, self._taken = Speed(), 0
+        self._began = state.step
         self._saved = state.step or None
         """The step whose checkpoint is on disk."""
 
@@ -166,6 +167,7 @@ class _Training:
             dict(seconds),
             self._taken,
             outcome.warning,
+            has_advanced=(self._saved or 0) > self._began,
         )
         record = StepRecord(step / options.steps, figures)
         if self._watcher:

@@ -47,6 +47,9 @@ _MAX_HOLES: Final = 0.05
 
 _MIN_STEPS: Final = 12
 
+MOST_FRAMES: Final = 10_000_000
+"""Frames of a film: four days at 25 a second."""
+
 _MAX_SHORTFALL: Final = Fraction(1, 2)
 """Seconds that a film may be shorter than its header states, without a note."""
 
@@ -104,6 +107,8 @@ class _Scan:
             if self.last is None or _size(frame) != _size(self.last):
                 self.sizes[len(self.times)] = _size(frame)
             self.last = frame
+            if len(self.times) >= MOST_FRAMES:
+                raise BadInput(self.film.url, f"it has more than {MOST_FRAMES:,} frames; divide it")
             self.times.append(None if frame.pts is None else frame.pts - self.film.origin)
             self.decoding_times.append(frame.dts)
             if len(self.times) > self.reported:

@@ -38,6 +38,7 @@ from farm.errors import (
     OutputStorageFailed,
     UserError,
 )
+from farm.model.messages import TrainingFigures
 
 from ..threads import Threads  # noqa: TID252 - shared with the tests of the world
 from .runs import BATCH, STEPS, make_state, make_step, run
@@ -246,6 +247,19 @@ def test_a_damaged_checkpoint_does_not_take_the_place_of_the_only_valid_one(
     state = make_state()
     train(state, make_step(), few)
     assert state.digest() == run(tmp_path / "other", STEPS).digest()
+
+
+def test_a_run_has_advanced_when_it_has_a_checkpoint_beyond_its_first_one(tmp_path: Path) -> None:
+    said: dict[int, bool] = {}
+
+    def report(_done: float, _note: str, figures: TrainingFigures) -> None:
+        said[figures.step] = figures.has_advanced
+
+    run(tmp_path, 6, report=report)
+    assert said == {step: step >= 5 for step in range(1, 7)}
+    said.clear()
+    run(tmp_path, 12, report=report)
+    assert said == {step: step >= 10 for step in range(7, 13)}
 
 
 def stop_at(step: int) -> Callable[..., None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from farm.errors import BadInput
-from farm.media.film import decoding, read_film
+from farm.media.film import decoding, read_film, scan
 
 from ...clips import write_pngs  # noqa: TID252 - shared between rooms
 
@@ -30,6 +30,14 @@ def test_a_huge_frame_in_the_middle_of_a_film_is_not_decoded(tmp_path: Path) -> 
     film = read_film(str(write_pngs(tmp_path / "a.mov", (64, 64), (64, HUGE, 64))))
     assert len(film.times) == 2
     assert film.notes[0].startswith("damaged: ")
+
+
+def test_a_film_has_a_largest_number_of_frames(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "MOST_FRAMES", 8)
+    assert len(read_film(tiny).times) == 8
+    monkeypatch.setattr(scan, "MOST_FRAMES", 7)
+    with pytest.raises(BadInput, match="it has more than 7 frames"):
+        read_film(tiny)
 
 
 @pytest.fixture

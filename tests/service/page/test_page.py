@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -57,8 +58,9 @@ def test_a_picture_is_uploaded_previewed_and_submitted(
         expect(page.locator(".preview").get_by_alt_text("Result")).to_be_visible()
         assert not (tmp_path / "out" / "cloud-copy.png").exists()
         page.get_by_role("button", name="Submit").click()
-        tile(page, "cloud", "done")
-        expect(page.locator(".tile img")).to_have_js_property("naturalWidth", 64)
+        expect(page.locator(".single").get_by_alt_text("Result")).to_have_js_property(
+            "naturalWidth", 64
+        )
     assert (tmp_path / "out" / "cloud-copy.png").is_file()
 
 
@@ -96,6 +98,53 @@ def test_a_file_of_the_farm_is_chosen(served: Served, browse: Browse) -> None:
         expect(page.get_by_label("Write to")).to_have_value("photos/b-copy.png")
 
 
+def test_numbered_pictures_are_chosen_as_one(
+    served: Served, browse: Browse, pictures: Path
+) -> None:
+    for number in range(1, 4):
+        picture(pictures / f"sky_{number:04}.png")
+    with browse(served, "/new?task=copy") as watched:
+        page = watched.page
+        page.get_by_role("button", name="From the farm").click()
+        page.get_by_role("button", name="photos/", exact=True).click()
+        page.get_by_role("button", name="sky_%04d.png").click()
+        expect(page.get_by_label("Write to")).to_have_value("photos/sky-copy/sky_%04d.png")
+        expect(page.get_by_text("3 units")).to_be_visible()
+
+
+def test_a_result_is_suggested_beside_its_input(
+    served: Served, browse: Browse, pictures: Path
+) -> None:
+    (pictures / "day/one").mkdir(parents=True)
+    picture(pictures / "day/one/a.png")
+    for given, suggested in {
+        "photos/day/one/a.png": "photos/day/one/a-copy.png",
+        "photos/day/one/": "photos/day/one-copy/",
+        "photos/": "photos/photos-copy/",
+        "blank:64x64": "out/blank-64x64-copy.png",
+    }.items():
+        with browse(served, "/new?task=copy", refused=frozenset({400})) as watched:
+            watched.open(f"/new?task=copy&input={given}")
+            expect(watched.page.get_by_label("Write to")).to_have_value(suggested)
+
+
+def test_an_endless_film_is_suggested_for_a_picture(served: Served, browse: Browse) -> None:
+    with browse(served, "/new?task=zoom") as watched:
+        watched.open("/new?task=zoom&input=photos/a.png")
+        expect(watched.page.get_by_label("Write to")).to_have_value("photos/a-zoom.mp4")
+        expect(watched.page.locator("aside strong")).to_contain_text("units · ")
+
+
+def test_a_preset_fills_the_form(served: Served, browse: Browse) -> None:
+    with browse(served, "/new?task=dream&input=photos/a.png") as watched:
+        page = watched.page
+        page.get_by_label("Preset").select_option("whorls")
+        layers = page.get_by_label("Layers")
+        expect(layers).to_have_value("inception3b")
+        page.get_by_label("Preset").select_option("none")
+        expect(layers).to_have_value("inception4c")
+
+
 @pytest.mark.parametrize("button", ["Preview", "What would it cost?", "Submit"])
 def test_what_the_farm_refuses_is_said_at_its_field(
     served: Served, browse: Browse, button: str
@@ -125,8 +174,8 @@ def test_a_job_is_watched_paused_and_resumed_without_loading_the_page_again(
             tile(page, "c", "waiting")
             page.get_by_role("button", name="Resume").click()
             tile(page, "c", "done")
-            expect(page.locator(".job-head .badge")).to_have_text("finished")
-            expect(page.locator("#news")).to_have_text(f"{job}: finished")
+            expect(page.locator(".job-head .badge")).to_have_text("completed")
+            expect(page.locator("#news")).to_have_text("photos → job/: completed")
 
 
 def test_a_job_is_cancelled_after_a_question(serve: Serve, browse: Browse) -> None:
@@ -171,7 +220,9 @@ def test_a_failure_is_shown_with_its_reason_and_tried_again(serve: Serve, browse
             page = watched.page
             tile(page, "a", "failed")
             page.get_by_role("button", name="a: failed").click()
-            expect(page.locator(".viewer .error")).to_contain_text("the lens cap was on")
+            expect(page.locator(".viewer .error")).to_have_text(
+                "Could not be rendered: a.png: the lens cap was on"
+            )
             page.keyboard.press("Escape")
             page.get_by_role("button", name="Retry what failed").click()
             page.get_by_role("link", name="Log").click()
@@ -185,9 +236,77 @@ def test_before_and_after_divide_where_the_pointer_is(
     job = served.finished()["id"]
     with browse(served, f"/jobs/{job}") as watched:
         watched.page.get_by_role("button", name="a: done").click()
-        divided = watched.page.locator(".divided")
-        divided.hover(position={"x": 16, "y": 10})
-        assert divided.evaluate("e => parseInt(e.style.getPropertyValue('--at'))") == 25
+        divide_at_a_quarter(watched.page)
+
+
+def divide_at_a_quarter(page: Page) -> None:
+    divided = page.locator(".divided")
+    divided.hover(position={"x": 16, "y": 10})
+    assert divided.evaluate("e => parseInt(e.style.getPropertyValue('--at'))") == 25
+
+
+def test_a_job_of_one_picture_shows_it_large_without_a_click(
+    served: Served, browse: Browse, pictures: Path
+) -> None:
+    picture(pictures / "a.png")
+    job = served.finished(inputs=["photos/a.png"], output="out/b.png")["id"]
+    with browse(served, f"/jobs/{job}") as watched:
+        page = watched.page
+        expect(page.get_by_role("heading", name="a.png → b.png")).to_be_visible()
+        divide_at_a_quarter(page)
+        for absent in ("Next", "Render again", "Download zip"):
+            expect(page.get_by_role("button", name=absent)).to_have_count(0)
+        expect(page.get_by_role("link", name="Play")).to_have_count(0)
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download b.png").click()
+        assert download.value.path().read_bytes() == (served.folder / "out/b.png").read_bytes()
+
+
+def test_a_picture_appears_in_its_place_as_soon_as_it_is_rendered(
+    serve: Serve, browse: Browse
+) -> None:
+    with serve({"a": ["hang"]}) as served:
+        job = served.submit(inputs=["photos/a.png"], output="out/b.png").json()["id"]
+        with browse(served, f"/jobs/{job}") as watched:
+            page = watched.page
+            expect(page.get_by_text("there is no result yet")).to_be_visible()
+            served.client.patch(f"/api/jobs/{job}", json={"wanted": "cancel"})
+            served.wait(job, lambda found: found["state"] == "cancelled")
+            served.executor.script = scripted({})
+            served.client.post(f"/api/jobs/{job}/retry", json={"units": ["a"], "redo": True})
+            expect(page.locator(".divided")).to_be_visible()
+
+
+def test_a_unit_that_is_open_closes_when_another_page_comes(served: Served, browse: Browse) -> None:
+    job = served.finished()["id"]
+    with browse(served, f"/jobs/{job}") as watched:
+        watched.page.get_by_role("button", name="a: done").click()
+        expect(watched.page.get_by_role("dialog")).to_be_visible()
+        watched.open("/new")
+        expect(watched.page.get_by_role("heading", name="New job")).to_be_visible()
+        expect(watched.page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_job_that_waits_for_another_says_so(serve: Serve, browse: Browse) -> None:
+    with serve({"a": ["hang"]}) as served:
+        job = served.submit().json()["id"]
+        served.submit(output="out/later/", after=[job])
+        with browse(served) as watched:
+            row = watched.page.get_by_role("link", name="photos → later/")
+            expect(row).to_contain_text(f"waits for job {job}")
+            expect(row.locator(".badge")).to_have_text("waiting for a job")
+
+
+def test_a_farm_that_is_gone_is_not_shown_as_active(serve: Serve, browse: Browse) -> None:
+    with ExitStack() as stack:
+        served = stack.enter_context(serve())
+        with browse(served) as watched:
+            expect(watched.page.get_by_role("heading", name="The farm is idle")).to_be_visible()
+            stack.close()
+            expect(
+                watched.page.get_by_role("heading", name="No connection to the farm")
+            ).to_be_visible()
+            expect(watched.page.get_by_text("The farm is")).to_have_count(0)
 
 
 def test_names_from_outside_stay_text(served: Served, browse: Browse, pictures: Path) -> None:
@@ -364,7 +483,7 @@ def test_a_job_is_run_again_with_its_settings_and_replaces_files_only_if_told_to
         expect(page.locator("[data-field=output] .error")).to_contain_text("exists")
         page.get_by_label("What exists there").select_option("overwrite")
         page.get_by_role("button", name="Submit").click()
-        tile(page, "a", "done")
+        expect(page.locator(".divided")).to_be_visible()
         assert job not in page.url
 
 
@@ -439,10 +558,10 @@ def test_a_job_that_has_ended_renders_again_what_failed_and_any_frames(
         job = served.finished(keeps_going=True)["id"]
         with browse(served, f"/jobs/{job}") as watched:
             page = watched.page
-            expect(page.locator(".job-head .badge")).to_have_text("finished, some failed")
+            expect(page.locator(".job-head .badge")).to_have_text("completed with failures")
             page.get_by_role("button", name="Retry what failed").click()
             tile(page, "a", "done")
-            expect(page.locator(".job-head .badge")).to_have_text("finished")
+            expect(page.locator(".job-head .badge")).to_have_text("completed")
             served.executor.orders.clear()
             page.get_by_label("Frames to render again").fill("2")
             page.get_by_role("button", name="Render again").click()

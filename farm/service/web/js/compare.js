@@ -8,7 +8,7 @@ export function comparison(before, after) {
   const place = h("div", { class: "compare" }, h("p", { class: "quiet" }, before || after ? "Loading the picture…" : ""));
   Promise.all([before, after].map((path) => path && loaded(path).catch(() => null))).then(([first, second]) => {
     if (first && second) fill(place, both(first, second));
-    else if (first || second) fill(place, h("img", { src: first || second, alt: second ? "Result" : "Source" }), h("p", { class: "hint" }, second ? "Result; its source cannot be shown" : "Source; there is no picture of the result"));
+    else if (first || second) fill(place, h("img", { src: first || second, alt: second ? "Result" : "Source" }), h("p", { class: "hint" }, second ? "Result; its source cannot be shown" : "Source; there is no result yet"));
     else fill(place);
   });
   return place;

@@ -31,13 +31,16 @@ export function schemaField(name, schema, value, isRequired) {
   const kind = schema.anyOf?.find((each) => each.type !== "null") ?? schema;
   const [control, read, extra] = made(kind, value ?? schema.default ?? null, schema);
   if (isRequired) control.required = true;
-  const element = field(`params.${name}`, label(name), control, hint(schema, kind), extra);
+  const element = field(`params.${name}`, label(name, schema.title), control, hint(schema, kind), extra);
   const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
   return { name, element, isUsual: isRequired || usual(schema), read: () => (same(read(), schema.default ?? null) ? undefined : read()) };
 }
 
-/** Return a name as people write it: style_scale is Style scale. */
-const label = (name) => name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
+/** Return the title that a parameter was given, or its name as people write it: style_scale is Style scale. */
+function label(name, title = "") {
+  const words = name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
+  return title.toLowerCase() === words.toLowerCase() ? words : title || words;
+}
 
 /** Return whether a parameter belongs to the main ones: it says so, or it has a value of its own. */
 function usual(schema) {
@@ -118,7 +121,7 @@ function chooser(schema, take) {
 }
 
 function hint(schema, kind) {
-  return [schema.description, range(kind)].filter(Boolean).join(" ");
+  return [schema.help ?? schema.description, range(kind)].filter(Boolean).join(" ");
 }
 
 function range({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }) {

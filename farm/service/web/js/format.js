@@ -1,22 +1,11 @@
 /** Turns numbers, times and states into words. */
 
-const STATES = {
-  planning: "planning",
-  queued: "waiting",
-  running: "running",
-  paused: "paused",
-  completed: "finished",
-  completed_with_failures: "finished, some failed",
-  failed: "failed",
-  cancelled: "cancelled",
-};
-
 const UNITS = {
-  blocked: "waits for another",
+  blocked: "waiting for another",
   ready: "waiting",
   leased: "starting",
   running: "running",
-  retry_wait: "waits for another try",
+  retry_wait: "waiting for another try",
   succeeded: "done",
   skipped: "done before",
   quarantined: "failed",
@@ -33,7 +22,10 @@ export const SEGMENTS = [
   ["waiting", "waiting", ["blocked", "ready"]],
 ];
 
-export const jobWord = (state) => STATES[state] ?? state.replaceAll("_", " ");
+export const jobWord = (state) => state.replaceAll("_", " ");
+
+/** Return the state of a job in words. One that waits for another job says so. */
+export const stateWord = (job) => (job.state === "planning" && job.reason.startsWith("waits for") ? "waiting for a job" : jobWord(job.state));
 export const unitWord = (state) => UNITS[state] ?? state.replaceAll("_", " ");
 export const segmentOf = (state) => SEGMENTS.find(([, , states]) => states.includes(state))?.[0] ?? "waiting";
 export const hasEnded = (state) => state.startsWith("completed") || ["failed", "cancelled"].includes(state);
@@ -63,7 +55,7 @@ const passed = (at) => duration(Math.max(0, Date.now() / 1000 - at));
 export const ago = (at) => `${passed(at)} ago`;
 
 /** Return since when a job is in its state. */
-export const since = ({ state, since: at }) => (hasEnded(state) ? `ended ${ago(at)}` : `${jobWord(state)} for ${passed(at)}`);
+export const since = (job) => (hasEnded(job.state) ? `ended ${ago(job.since)}` : `${stateWord(job)} for ${passed(job.since)}`);
 export const clock = (at) => new Date(at * 1000).toLocaleTimeString("en-GB");
 export const moment = (at) => new Date(at * 1000).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
 
@@ -78,6 +70,18 @@ export function bytes(n) {
 export function pixels(n) {
   return n < 1e5 ? `${count(n)} pixels` : `${count(Number((n / 1e6).toPrecision(3)))} megapixels`;
 }
+
+/** Whether a job makes one picture, as far as is known. */
+export const isSingle = (job) => job.frames === 1 && !isFilm(job.spec.output);
+
+/** Return what people call a job: its name, or what it reads and writes. */
+export function title({ spec }) {
+  if (spec.name) return spec.name;
+  const [first, ...others] = spec.inputs;
+  return `${fileName(first)}${others.length ? ` and ${count(others.length)} more` : ""} → ${fileName(spec.output)}`;
+}
+
+const fileName = (path) => baseName(path) + (path.endsWith("/") ? "/" : "");
 
 /** Return the last part of a path. */
 export const baseName = (path) => path.replace(/\/+$/, "").split("/").pop();

@@ -9,9 +9,10 @@ const TICK = 30000;
  * Follow the farm, or one job. Returns a function that ends it.
  *
  * reload: called when everything has to be loaded anew, at first and after gaps that are too long.
- * on: called with the kind and the data of each event, and now and then with the kind tick.
+ * on: called with the kind and the data of each event; with the kind tick now and then, and after a break.
+ * lost: called when the farm does not answer.
  */
-export function follow(job, { reload, on }) {
+export function follow(job, { reload, on, lost = () => {} }) {
   const ended = new AbortController();
   let last = null;
   let current = new AbortController();
@@ -21,6 +22,7 @@ export function follow(job, { reload, on }) {
 
   async function listen() {
     let wait = 1000;
+    let isLost = false;
     while (!ended.signal.aborted) {
       if (document.hidden) await shownAgain(ended.signal);
       current = new AbortController();
@@ -29,8 +31,10 @@ export function follow(job, { reload, on }) {
         const path = job ? `/api/events?job=${encodeURIComponent(job)}` : "/api/events";
         const response = await request(path, { headers, signal: current.signal });
         show("live");
-        wait = 1000;
         if (last === null) reload();
+        else if (isLost) on("tick", null);
+        isLost = false;
+        wait = 1000;
         for await (const event of events(response.body)) {
           last = event.id ?? last;
           if (event.kind === "reset") reload();
@@ -41,6 +45,8 @@ export function follow(job, { reload, on }) {
         if (error.name === "AbortError") continue;
         if (last === null) reload();
         show("lost");
+        isLost = true;
+        lost();
       }
       await pause(wait, ended.signal);
       wait = Math.min(2 * wait, LONGEST_WAIT);

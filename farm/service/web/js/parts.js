@@ -1,6 +1,7 @@
 /** Small pieces that several views show. */
 
-import { SEGMENTS, ago, count, duration, jobWord, many } from "./format.js";
+import { download, hasToken } from "./api.js";
+import { SEGMENTS, ago, count, duration, many, stateWord } from "./format.js";
 import { fill, h } from "./h.js";
 
 /** Say something to those who do not see the screen. */
@@ -31,6 +32,16 @@ export function doing(label, act, props = {}) {
   return button;
 }
 
+/** Return a link that saves a file of the farm on this computer. */
+export function fileLink(path, name) {
+  const onclick = (event) => {
+    if (!hasToken()) return;
+    event.preventDefault();
+    download(path, name).catch(alertOf);
+  };
+  return h("a", { class: "button", href: path, download: name, onclick }, `Download ${name}`);
+}
+
 /** Return what is shown in the place of a view that could not be loaded. */
 export function problem(error, again) {
   return h(
@@ -42,7 +53,7 @@ export function problem(error, again) {
   );
 }
 
-export const badge = (state) => h("span", { class: "badge", "data-state": state }, jobWord(state));
+export const badge = (job) => h("span", { class: "badge", "data-state": job.state }, stateWord(job));
 
 /** Return a bar with a segment for each state of a job's units. */
 export function bar(job) {

@@ -49,9 +49,22 @@ async function show(list, folder, open, done, after = "") {
   entries.sort((one, other) => (other.kind === "folder") - (one.kind === "folder"));
   if (!after) fill(list);
   list.querySelector(".more")?.remove();
-  list.append(...entries.map((entry) => h("li", {}, line(entry, open, done))));
+  list.append(...[...sequences(entries), ...entries].map((entry) => h("li", {}, line(entry, open, done))));
   if (places.next) list.append(h("li", { class: "more" }, h("button", { type: "button", onclick: () => show(list, folder, open, done, places.next) }, "More")));
   if (!list.childElementCount) list.append(h("li", { class: "quiet" }, "This folder is empty."));
+}
+
+/** Return numbered pictures, three at least, as one entry each: frame_%05d.png. */
+function sequences(entries) {
+  const found = new Map();
+  for (const { path, kind, size } of entries) {
+    const [, before, digits, suffix] = /^(.*?)(\d+)(\.\w+)$/.exec(path) ?? [];
+    if (kind !== "picture" || !digits) continue;
+    const pattern = `${before}%0${digits.length}d${suffix}`;
+    const sequence = found.get(pattern) ?? { path: pattern, kind: "numbered pictures", size: 0, pictures: 0 };
+    found.set(pattern, { ...sequence, size: sequence.size + size, pictures: sequence.pictures + 1 });
+  }
+  return [...found.values()].filter((sequence) => sequence.pictures > 2);
 }
 
 function line({ path, kind, size }, open, done) {

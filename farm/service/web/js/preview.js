@@ -2,7 +2,7 @@
 
 import { get, jobPath, picturePath, send } from "./api.js";
 import { comparison } from "./compare.js";
-import { bytes, duration, hasEnded, many, pixels } from "./format.js";
+import { bytes, duration, hasEnded, isWorking, many, pixels } from "./format.js";
 import { fill, h } from "./h.js";
 import { announce } from "./parts.js";
 
@@ -30,7 +30,9 @@ async function rendered(place, note, bar, job) {
   }
   if (!place.isConnected) return;
   if (job.done) {
-    fill(place, comparison(picturePath(job.id, 0, "source", 600), picturePath(job.id, 0, "result", 600)));
+    const { units } = await get(jobPath(job.id, "/units"));
+    const { number } = units.findLast((unit) => !isWorking(unit));
+    fill(place, comparison(picturePath(job.id, 0, "source", 600), picturePath(job.id, number, "result", 600)));
     announce("The preview is ready");
     return;
   }

@@ -17,6 +17,7 @@ export function start(routes) {
     leave();
     leave = () => {};
     forgetPictures();
+    for (const dialog of document.querySelectorAll("dialog:is(.large, .picker)")) dialog.close();
     markCurrent(path);
     const [view, parts] = found(routes, path);
     const isFirst = !main.dataset.shown;

@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { throughput } from "../chart.js";
-import { count, jobWord, many } from "../format.js";
+import { count, jobWord, many, title } from "../format.js";
 import { fill, h } from "../h.js";
 import { calmly, follow, still } from "../live.js";
 import { alertOf, announce, badge, bar, origin, progressText } from "../parts.js";
@@ -27,7 +27,7 @@ export async function farmView(main, query) {
   );
   const update = calmly(() => load(places, shown, state, update), 800);
   await load(places, shown, state, update);
-  return follow(null, { reload: update, on: update });
+  return follow(null, { reload: update, on: update, lost: () => fill(places.word, unreachable()) });
 }
 
 function filter(states, state) {
@@ -52,7 +52,8 @@ async function load(places, shown, state, update) {
     tell(jobs.found, shown.states);
   } catch (error) {
     if (!places.word.firstChild) throw error;
-    alertOf(error);
+    if (error.status === 0) fill(places.word, unreachable());
+    else alertOf(error);
   }
 }
 
@@ -73,7 +74,7 @@ function headline(farm) {
   const waiting = (farm.units.ready ?? 0) + (farm.units.blocked ?? 0) + (farm.units.retry_wait ?? 0);
   const figures = [
     ["running", count(farm.jobs.running ?? 0), "jobs"],
-    ["waiting", count(farm.jobs.queued ?? 0), "jobs"],
+    ["queued", count(farm.jobs.queued ?? 0), "jobs"],
     ["to do", count(waiting), "units"],
     ["busy", `${count(busy)} of ${count(all)}`, "workers"],
   ];
@@ -82,6 +83,15 @@ function headline(farm) {
     { class: "headline", "data-state": farm.state },
     h("div", {}, h("h1", {}, h("span", { class: "dot" }), `The farm is ${farm.state}`), h("p", {}, farm.reason)),
     h("dl", {}, figures.map(([word, value, noun]) => h("div", {}, h("dt", {}, `${noun} ${word}`), h("dd", {}, value)))),
+  );
+}
+
+/** Return what is shown in the place of the farm's state while nobody knows it. */
+function unreachable() {
+  return h(
+    "section",
+    { class: "headline", "data-state": "lost" },
+    h("div", {}, h("h1", {}, h("span", { class: "dot" }), "No connection to the farm"), h("p", {}, "What is below may be old. Is farm serve still running? The page goes on trying.")),
   );
 }
 
@@ -103,8 +113,8 @@ function row(job) {
   return h(
     "a",
     { class: "job", href: `#/jobs/${encodeURIComponent(job.id)}`, "data-job": job.id },
-    h("span", { class: "name" }, job.name),
-    badge(job.state),
+    h("span", { class: "name" }, title(job)),
+    badge(job),
     bar(job),
     h("span", { class: "far" }, progressText(job)),
     h("span", { class: "origin" }, origin(job)),
@@ -126,7 +136,7 @@ function welcome() {
 function tell(jobs, states) {
   for (const job of jobs) {
     const before = states.get(job.id);
-    if (before && before !== job.state) announce(`${job.name}: ${jobWord(job.state)}, ${many(job.done, "unit")} done`);
+    if (before && before !== job.state) announce(`${title(job)}: ${jobWord(job.state)}, ${many(job.done, "unit")} done`);
     states.set(job.id, job.state);
   }
 }

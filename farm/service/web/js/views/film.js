@@ -1,6 +1,6 @@
 /** Plays the frames of a job that are finished, while the others are in the making. */
 
-import { get, jobPath, picturePath, request, hasToken } from "../api.js";
+import { get, jobPath, picturePath, request, resultPath, hasToken } from "../api.js";
 import { hasEnded, isDone, isFilm, isStepOfFilm } from "../format.js";
 import { fill, h } from "../h.js";
 import { calmly } from "../live.js";
@@ -30,7 +30,7 @@ async function showWhole(place, job) {
   const { results } = await get(jobPath(job.id, "/results?limit=1000"));
   const film = results.find((result) => isFilm(result.path));
   if (!film) return;
-  const path = jobPath(job.id, `/result?path=${encodeURIComponent(film.path)}`);
+  const path = resultPath(job.id, film.path);
   const src = hasToken() ? URL.createObjectURL(await (await request(path)).blob()) : path;
   fill(place, h("h2", {}, "The finished film"), h("video", { src, controls: true, loop: true, preload: "metadata" }));
 }

@@ -1,13 +1,14 @@
 /** A job: its state and why, what can be done about it, and a tab for its frames, as pictures or played, its log, settings or run. */
 
 import { download, get, jobPath, send } from "../api.js";
-import { hasEnded, isFilm, jobWord, moment, since } from "../format.js";
+import { hasEnded, isFilm, isSingle, jobWord, moment, since, title } from "../format.js";
 import { fill, h } from "../h.js";
 import { calmly, follow, still } from "../live.js";
 import { alertOf, announce, badge, bar, confirmed, doing, legend, origin, progressText } from "../parts.js";
 import { filmTab } from "./film.js";
 import { framesTab } from "./frames.js";
 import { logTab } from "./log.js";
+import { pictureTab } from "./picture.js";
 import { runTab } from "./run.js";
 import { settingsTab } from "./settings.js";
 
@@ -18,28 +19,35 @@ export async function jobView(main, id, name) {
   const isRun = tasks.find((task) => task.name === job.task)?.kind === "run";
   const shown = { job, why: "" };
   const tab = name || (isRun ? "run" : hasEnded(job.state) && isFilm(job.spec.output) ? "film" : "frames");
-  const [head, body] = [h("section", { class: "job-head" }), h("section", { class: "tab" })];
-  fill(main, head, tabs(id, tab, isRun), body);
+  const [head, body, places] = [h("section", { class: "job-head" }), h("section", { class: "tab" }), h("div")];
+  fill(main, head, places, body);
   renderHead(head, shown);
-  const open = await TABS[tab][1](body, job);
+  fill(places, tabs(job, tab, isRun));
+  let open = await opened(tab, body, job);
 
-  const show = (current) => {
-    if (current.state !== shown.job.state) announce(`${current.name}: ${jobWord(current.state)}`);
+  const show = async (current) => {
+    if (current.state !== shown.job.state) announce(`${title(current)}: ${jobWord(current.state)}`);
+    const isPlanned = !shown.job.frames && isSingle(current);
     shown.job = current;
     still().then(() => renderHead(head, shown));
+    if (isPlanned) {
+      open.end?.();
+      fill(places, tabs(current, tab, isRun));
+      open = await opened(tab, body, current);
+    }
     open.show?.(current);
   };
   const refresh = async () => {
     const [current, why] = await Promise.all([get(jobPath(id)), get(jobPath(id, "/why"))]);
     shown.why = why.waiting;
-    show(current);
+    await show(current);
   };
-  head.addEventListener("changed", (event) => show(event.detail));
+  head.addEventListener("changed", (event) => show(event.detail).catch(alertOf));
   const update = calmly(() => refresh().catch(alertOf), 700);
   const end = follow(id, {
     reload: () => (update(), open.reload?.()),
     on: (kind, data) => {
-      if (kind === "job") show(data);
+      if (kind === "job") show(data).catch(alertOf);
       open.on?.(kind, data);
       update();
     },
@@ -47,12 +55,17 @@ export async function jobView(main, id, name) {
   return () => (end(), open.end?.());
 }
 
-function tabs(id, current, isRun) {
-  const names = Object.keys(TABS).filter((name) => (isRun ? !["film", "frames"].includes(name) : name !== "run"));
+/** Open a tab. A job of one picture shows it large in the place of a grid. */
+const opened = (tab, body, job) => (tab === "frames" && isSingle(job) ? pictureTab : TABS[tab][1])(body, job);
+
+function tabs(job, current, isRun) {
+  const hidden = isRun ? ["film", "frames"] : isSingle(job) ? ["film", "run"] : ["run"];
+  const names = Object.keys(TABS).filter((name) => !hidden.includes(name));
+  const word = (name) => (name === "frames" && isSingle(job) ? "Picture" : TABS[name][0]);
   return h(
     "nav",
     { class: "tabs", "aria-label": "Parts of the job" },
-    names.map((name) => h("a", { href: `#/jobs/${encodeURIComponent(id)}/${name}`, "aria-current": name === current ? "page" : null }, TABS[name][0])),
+    names.map((name) => h("a", { href: `#/jobs/${encodeURIComponent(job.id)}/${name}`, "aria-current": name === current ? "page" : null }, word(name))),
   );
 }
 
@@ -62,8 +75,8 @@ function renderHead(head, { job, why }) {
   if (focused === "priority") return;
   fill(
     head,
-    h("div", { class: "titled" }, h("h1", {}, job.name), badge(job.state), job.wanted !== "run" && !hasEnded(job.state) && h("span", { class: "hint" }, `wanted: ${job.wanted}`)),
-    h("p", { class: "origin" }, origin(job), " · ", h("span", { title: moment(job.since) }, since(job))),
+    h("div", { class: "titled" }, h("h1", {}, title(job)), badge(job), job.wanted !== "run" && !hasEnded(job.state) && h("span", { class: "hint" }, `wanted: ${job.wanted}`)),
+    h("p", { class: "origin" }, origin(job), " · ", h("span", { title: moment(job.since) }, since(job)), job.spec.name !== job.id && ` · ${job.id}`),
     reason(job, why),
     bar(job),
     h("div", { class: "titled" }, legend(job.counts), h("span", { class: "far" }, progressText(job))),
@@ -87,7 +100,7 @@ function controls(job, head) {
     !ended && job.wanted === "pause" && act("resume", "Resume", () => change({ wanted: "run" }), { class: "primary" }),
     !ended && job.wanted !== "cancel" && act("cancel", "Cancel", () => cancel(job, change), { class: "danger" }),
     job.failed > 0 && act("retry", "Retry what failed", retry),
-    job.done > 0 && act("download", "Download zip", () => download(jobPath(job.id, "/results.zip"), `${job.id}.zip`)),
+    job.done > 0 && !isSingle(job) && act("download", "Download zip", () => download(jobPath(job.id, "/results.zip"), `${job.id}.zip`)),
     !job.preview && h("a", { class: "button", "data-act": "again", href: `#/new?again=${encodeURIComponent(job.id)}` }, "Run again…"),
     !ended && priority(job, change),
     ended && act("forget", "Forget", () => forget(job)),
@@ -95,11 +108,11 @@ function controls(job, head) {
 }
 
 async function cancel(job, change) {
-  if (await confirmed(`Cancel ${job.name}?`, "What is finished stays. What is being rendered is lost.", "Cancel the job")) await change({ wanted: "cancel" });
+  if (await confirmed(`Cancel ${title(job)}?`, "What is finished stays. What is being rendered is lost.", "Cancel the job")) await change({ wanted: "cancel" });
 }
 
 async function forget(job) {
-  if (!(await confirmed(`Forget ${job.name}?`, "Its log and settings go. Its files stay where they are.", "Forget the job"))) return;
+  if (!(await confirmed(`Forget ${title(job)}?`, "Its log and settings go. Its files stay where they are.", "Forget the job"))) return;
   await send("DELETE", jobPath(job.id));
   location.hash = "#/";
 }

@@ -9,6 +9,8 @@ import { alertOf, doing } from "../parts.js";
 import { showEstimate, showPreview } from "../preview.js";
 
 const LOSSY = /\.(jpe?g|webp)$/i;
+const ENDLESS = 240; // frames that are suggested: ten seconds
+const NUMBER = /%0?\d*d/;
 
 export async function submitView(main, query) {
   const again = query.get("again");
@@ -29,14 +31,14 @@ function form(tasks, task, roots, spec) {
   const [preview, estimate] = [h("div", { class: "preview" }, emptyPreview(task)), h("div", { "aria-live": "polite" })];
   view.output = h("input", { type: "text", required: true, value: spec.output ?? "", autocomplete: "off", oninput: () => (view.isNamed = true) });
   view.existing = select([["", "stop if it exists"], ["overwrite", "overwrite what exists"], ["resume", "resume what was begun"]], "");
-  view.params = Object.entries(task.schema.properties ?? {}).map(([name, schema]) => schemaField(name, schema, spec.params?.[name], task.schema.required?.includes(name)));
+  view.params = paramFields(task, spec.params ?? {});
   view.options = options(spec, task);
   view.inputs = inputsField(spec.inputs ?? [], (values) => onInputs(view, values, estimate));
   const element = h(
     "form",
     { class: "submit", onsubmit: (event) => event.preventDefault(), oninput: () => (view.token = token()), novalidate: true },
     h("h1", {}, "New job"),
-    h("div", { class: "columns" }, h("div", {}, taskField(tasks, task, view), view.inputs.element, outputField(task, view, roots), settings(view)), aside(view, preview, estimate)),
+    h("div", { class: "columns" }, h("div", {}, taskField(tasks, task, view), view.inputs.element, outputField(task, view, roots), settingsPart(view)), aside(view, preview, estimate)),
   );
   view.element = element;
   onInputs(view, view.inputs.values, estimate);
@@ -57,6 +59,21 @@ function outputField(task, view, roots) {
   const hint = `A file or folder as ROOT/path; roots: ${roots.join(", ")}. A folder ends with /.`;
   view.existing.setAttribute("aria-label", "What exists there");
   return field("output", label, view.output, hint, view.existing);
+}
+
+const paramFields = (task, values) => Object.entries(task.schema.properties ?? {}).map(([name, schema]) => schemaField(name, schema, values[name], task.schema.required?.includes(name)));
+
+/** Return the settings, below a field for the presets of the task. */
+function settingsPart(view) {
+  const { task } = view;
+  const place = h("div", {}, settings(view));
+  const names = Object.keys(task.presets);
+  const control = select([["", "none"], ...names.map((name) => [name, name])], "");
+  control.addEventListener("change", () => {
+    view.params = paramFields(task, task.presets[control.value] ?? {});
+    fill(place, settings(view));
+  });
+  return [names.length > 0 && field("preset", "Preset", control, "A look with a name. It replaces the settings below, which you may change then."), place];
 }
 
 function settings(view) {
@@ -102,15 +119,18 @@ function onInputs(view, values, estimate) {
   }
 }
 
+/** Return where to write: beside the first input, or in the first root if that was sent or is blank. */
 function suggested({ task, roots }, values) {
   if (!values.length) return "";
-  const first = values[0];
-  const root = roots.find((name) => first.startsWith(`${name}/`) && name !== "uploads") ?? roots.find((name) => name !== "uploads") ?? "uploads";
-  if (task.kind === "run") return `${root}/${task.name}-run/`;
-  const [, stem, suffix] = /^(.*?)(\.[^.]*)?$/.exec(baseName(first).replace(/[^\w.-]+/g, "-"));
-  if (values.length > 1 || first.endsWith("/")) return `${root}/${stem}-${task.name}/`;
-  const ending = isFilm(first) || LOSSY.test(first) ? suffix : task.name === "zoom" ? ".mp4" : ".png";
-  return `${root}/${stem}-${task.name}${ending}`;
+  const [first] = values;
+  const isHere = roots.some((name) => name !== "uploads" && first.startsWith(`${name}/`));
+  const folder = isHere && !roots.includes(baseName(first)) ? first.replace(/[^/]+\/?$/, "") : `${isHere ? baseName(first) : (roots.find((name) => name !== "uploads") ?? "uploads")}/`;
+  if (task.kind === "run") return `${folder}${task.name}-run/`;
+  const [, stem, suffix] = /^(.*?)(\.[^.]*)?$/.exec(baseName(first).replace(NUMBER, "").replace(/[^\w.-]+/g, "-"));
+  if (NUMBER.test(first)) return `${folder}${stem.replace(/[-_.]+$/, "") || "frames"}-${task.name}/${baseName(first)}`;
+  if (values.length > 1 || first.endsWith("/")) return `${folder}${stem}-${task.name}/`;
+  const ending = task.endless ? ".mp4" : isFilm(first) || LOSSY.test(first) ? suffix : ".png";
+  return `${folder}${stem}-${task.name}${ending}`;
 }
 
 /** Return fields for what is no parameter of the task. Each reads to a path in the request. */
@@ -121,7 +141,7 @@ function options(spec, task) {
   const text = (value, placeholder) => h("input", { type: "text", value: value ?? "", placeholder, autocomplete: "off" });
   const rows = [
     ["name", "Name", text(spec.name, "as the output"), "What people call the job.", String],
-    ["frames", "Frames", text(spec.frames, "all"), "Of films, such as 1-240 or 1-240x2.", String],
+    ["frames", "Frames", text(spec.frames ?? (task.endless ? ENDLESS : ""), "all"), task.endless ? "How many to make." : "Of films, such as 1-240 or 1-240x2.", String],
     ["priority", "Priority", number(spec.priority ?? 50, 0, 100), "0 to 100; jobs with more come first.", Number],
     ["film.coherence", "Coherence", select([["none", "each frame by itself"], ["flow", "each frame continues the last one"]], film.coherence ?? "none"), "flow keeps films from flickering.", String],
     ["film.quality", "Quality of films", select([["draft", "draft"], ["good", "good"], ["best", "best"]], film.quality ?? "good"), "", String],

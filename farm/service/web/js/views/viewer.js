@@ -1,10 +1,10 @@
 /** One unit, large: before and after, why it failed, and what happened to it. */
 
-import { get, jobPath, picturePath, send } from "../api.js";
+import { get, jobPath, picturePath, resultPath, send } from "../api.js";
 import { comparison } from "../compare.js";
-import { clock, duration, isDone, unitWord } from "../format.js";
+import { baseName, clock, duration, isDone, isWorking, unitWord } from "../format.js";
 import { fill, h } from "../h.js";
-import { doing } from "../parts.js";
+import { doing, fileLink } from "../parts.js";
 
 /** Open the viewer at a unit. view: with the job and its number of units. */
 export function openViewer(view, number) {
@@ -22,7 +22,7 @@ export function openViewer(view, number) {
   const show = async (wanted) => {
     try {
       const unit = await get(jobPath(view.job.id, `/units/${wanted}`));
-      if (wanted === number) fill(body, content(view.job, unit, () => show(wanted)));
+      if (wanted === number) fill(body, h("h2", {}, unit.name), unitContent(view.job, unit, () => show(wanted)));
     } catch (error) {
       fill(body, h("p", { class: "error" }, error.message));
     }
@@ -38,17 +38,22 @@ function onKey(event, step) {
   if (event.key === "ArrowRight") step(1);
 }
 
-function content(job, unit, again) {
+/** Return all that is known of a unit. again: called when it has been told to render once more. */
+export function unitContent(job, unit, again) {
   return [
-    h("h2", {}, unit.name),
     h("p", { class: "origin" }, facts(unit)),
-    unit.failures.length > 0 && h("div", { class: "error" }, unit.failures.map((failure) => h("p", {}, h("strong", {}, `Attempt ${failure.attempt}: ${failure.reason.replaceAll("_", " ")}. `), failure.message))),
+    unit.failures.length > 0 && h("div", { class: "error" }, unit.failures.map((failure) => h("p", {}, failureText(unit, failure)))),
     unit.reason && !unit.failures.some((failure) => failure.message === unit.reason) && h("p", { class: "why" }, unit.reason),
     comparison(unit.source && picturePath(job.id, unit.number, "source", 1200), isDone(unit.state) && picturePath(job.id, unit.number, "result", 1200)),
-    h("p", { class: "actions" }, retry(job, unit, again)),
+    h("p", { class: "actions" }, isDone(unit.state) && !isWorking(unit) && fileLink(resultPath(job.id, unit.target), baseName(unit.target)), retry(job, unit, again)),
     h("details", { open: !isDone(unit.state) }, h("summary", {}, "What happened"), story(unit.story)),
     h("dl", { class: "facts" }, fact("From", unit.source), fact("To", unit.target)),
   ];
+}
+
+function failureText(unit, { attempt, reason, message }) {
+  const when = unit.failures.length > 1 ? ` at attempt ${attempt}` : "";
+  return [h("strong", {}, `Could not be rendered${when}: `), message || reason.replaceAll("_", " ")];
 }
 
 function facts(unit) {

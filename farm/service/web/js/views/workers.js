@@ -12,7 +12,7 @@ export async function workersView(main) {
   const load = async () => {
     const { workers } = await get("/api/workers");
     await still();
-    fill(place, workers.length ? table(workers) : empty());
+    fill(place, workers.length ? [table(workers), note(workers)] : empty());
   };
   await load();
   const update = calmly(() => load().catch(alertOf), 800);
@@ -26,6 +26,12 @@ function empty() {
     h("h2", {}, "No worker yet"),
     h("p", {}, "Workers appear here as soon as they have started. With a cluster, check that Ray runs at the address that ", h("code", {}, "farm serve --address"), " was given."),
   );
+}
+
+const isFinishing = (worker) => worker.kind === "finish";
+
+function note(workers) {
+  return workers.some(isFinishing) && h("p", { class: "hint below" }, "A finishing worker joins frames to films and renders none, so it is idle while pictures are rendered.");
 }
 
 function table(workers) {
@@ -45,7 +51,7 @@ function line(worker) {
   return h(
     "tr",
     {},
-    h("th", { scope: "row" }, worker.name, h("small", {}, worker.kind)),
+    h("th", { scope: "row" }, worker.name, h("small", {}, isFinishing(worker) ? "finishing" : worker.kind)),
     h("td", {}, state(worker), h("small", {}, ago(worker.since))),
     h("td", {}, worker.unit ? work(worker.unit) : "–"),
     h("td", {}, worker.device, h("small", {}, many(worker.threads, "thread"))),
@@ -68,6 +74,6 @@ export function workerRows(workers) {
   return h(
     "ul",
     { class: "workers" },
-    workers.map((worker) => h("li", {}, h("span", { class: "name" }, worker.name), state(worker), worker.unit && h("span", { class: "work" }, work(worker.unit)))),
+    workers.map((worker) => h("li", {}, h("span", { class: "name" }, worker.name, isFinishing(worker) && h("small", {}, "joins frames to films")), state(worker), worker.unit && h("span", { class: "work" }, work(worker.unit)))),
   );
 }
