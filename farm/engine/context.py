@@ -168,7 +168,7 @@ class FrameContext:
         digest = self._files.digest(path)
 
         def load() -> tuple[Loaded, int]:
-            value, found = self._files.read(path, lambda: read(input_path(path)))
+            value, found = self._files.read(path, lambda: _named(read, path))
             if found != digest:
                 raise StorageFailed(path, "it changed while it was read")
             return _placed(value, self.device, self.dtype), _bytes_of(value, path)
@@ -220,6 +220,15 @@ class FrameContext:
         self.tiles += 1
         self.overlap_pixels += overlap_pixels
         self.progress(self._done, self._note)
+
+
+def _named(read: Callable[[Path], Loaded], path: str) -> Loaded:
+    """Return what a function reads from a file, which its errors name in a note."""
+    try:
+        return read(input_path(path))
+    except Exception as error:
+        error.add_note(f"while reading {path}")
+        raise
 
 
 def _placed(value: Loaded, device: torch.device, dtype: torch.dtype) -> Loaded:

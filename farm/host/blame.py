@@ -21,9 +21,18 @@ _MOST: Final = 300
 
 
 def describe(error: BaseException) -> str:
-    """Return an error with its type and the author's line, as in ``KeyError: 'a' (glow.py, line 7)``."""
+    """Return an error with its type and the author's line, as in ``KeyError: 'a' (glow.py, line 7)``.
+
+    Its notes follow.
+    """
     where = "" if isinstance(error, SyntaxError) else _author_line(error)  # its message says it
-    return f"{with_type(error)} ({where})" if where else with_type(error)
+    line = f"{with_type(error)} ({where})" if where else with_type(error)
+    return ", ".join((line, *(" ".join(note.split()) for note in _notes(error))))
+
+
+def _notes(error: BaseException) -> list[str]:
+    notes = getattr(error, "__notes__", ())
+    return [note[:_MOST] for note in notes if isinstance(note, str)]
 
 
 def line_of(function: Callable[..., object]) -> str:

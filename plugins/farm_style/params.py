@@ -105,7 +105,7 @@ class StyleParams(NetworkParams):
         ge=0.1,
         le=10,
         description="How far to go from the picture to the styles: 2 is bold, 0.5 is a hint. It moves the "
-        "weights of content and style together.",
+        "weights of content and style together, and below 1 that of smoothness with them.",
     )
     content_weight: float = Field(
         0.04, ge=0, le=1e6, description="How strongly to keep the content of the picture."

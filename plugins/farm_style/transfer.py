@@ -68,12 +68,13 @@ def _loss(
     """
     objectives = targets.objectives(content)
     pixels = content.shape[2] * content.shape[3]
+    tv = params.tv * min(1, params.strength)  # or a hint would be the smoothest of all
 
     def loss(picture: Tensor) -> tuple[Tensor, Tensor]:
         value, gradient = context.gradient(picture.detach(), network, *objectives)
         leaf = picture.detach().requires_grad_()
         with torch.enable_grad():
-            smooth = params.tv * roughness(leaf)
+            smooth = tv * roughness(leaf)
             smooth_gradient = torch.autograd.grad(smooth, leaf)[0]
         total = smooth.detach().double() - value
         if not total.isfinite():

@@ -12,7 +12,7 @@ import pytest
 
 from farm.media import is_film
 
-from .conftest import QUICK, Command, bytes_of, draw, events_of
+from .conftest import DREAM, QUICK, Command, bytes_of, draw, events_of
 
 pytestmark = pytest.mark.slow
 
@@ -146,7 +146,8 @@ def test_a_wrong_request_changes_nothing(command: Command, case: str) -> None:
         draw(command.folder / name)
     (command.folder / "empty").mkdir()
     wrong, reason = WRONG[case]
-    assert_refused(command, ("dream", "one.png", "-o", "out.png", *QUICK, *wrong), reason)
+    quick = DREAM if "--class" in wrong else QUICK  # which names a layer
+    assert_refused(command, ("dream", "one.png", "-o", "out.png", *quick, *wrong), reason)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from PIL import Image
 
 from farm.errors import InputChanged
 from farm.execution.contexts import ContextFactory
+from farm.host.blame import describe
 from farm.host.registry import Registry
 from farm.model.job import Plan
 from farm.storage import FileDigests
@@ -25,3 +26,14 @@ def test_a_set_of_pictures_is_compared_with_the_files_of_the_job(tmp_path: Path)
     Image.new("RGB", (9, 9)).save(tmp_path / "set/a.png")
     with pytest.raises(InputChanged, match=r"a\.png has changed since the job was submitted"):
         pictures.read(0)
+
+
+def test_an_error_while_a_file_is_read_names_the_file(tmp_path: Path) -> None:
+    table = tmp_path / "table.txt"
+    table.write_text("seven")
+    context = ContextFactory(Registry(), "cpu").make(
+        Plan(), "frame", lambda *_: None, lambda: False
+    )
+    with pytest.raises(ValueError, match="seven") as raised:
+        context.load(str(table), lambda path: int(path.read_text()))
+    assert describe(raised.value).endswith(f", while reading {table}")

@@ -102,6 +102,17 @@ def test_more_strength_gives_more_of_the_style_and_less_of_the_picture(
     assert likeness(gentle, image) > likeness(usual, image) + 0.02 > likeness(bold, image) + 0.04
 
 
+def test_a_hint_is_smoothed_less_and_a_bold_picture_as_usual(
+    stylise: Stylise, scene: Scene, stripes: Tensor
+) -> None:
+    image, reads, steps = scene(64, 64), {"/style": stripes}, {**QUICK, "iterations": 3}
+    for strength, tv in ((0.5, 3.0), (2.0, 6.0)):
+        weights = {"style_weight": strength, "content_weight": 0.04 / strength, "tv": tv}
+        by_hand = stylise(image, reads, **steps, **weights)
+        given = stylise(image, reads, **steps, strength=strength, tv=6.0)
+        assert float((by_hand - given).abs().max()) < 1 / 255
+
+
 def test_strength_is_not_for_trained_networks() -> None:
     with pytest.raises(BadParameter, match="`strength` is for `styles`"):
         validate_params(Style, {"fast": "eddies", "strength": 2})
