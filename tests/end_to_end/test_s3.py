@@ -151,7 +151,10 @@ def test_a_run_that_was_stopped_and_killed_is_the_same(bucket: Bucket, tmp_path:
     [
         (("s3://films/gone.png", "-o", "x.png"), "s3://films/gone.png: no such file or folder"),
         (("blank:64x64", "-o", "s3://nobody/x.png"), "cannot write s3://nobody/x.png: there is no"),
-        (("blank:64x64", "-o", "x.png", "--guide", "s3://films/gone.png"), "gone.png: no such"),
+        (
+            ("blank:64x64", "-o", "x.png", "--guide", "s3://films/gone.png"),
+            "--guide: no such file: s3://films/gone.png; check the name",
+        ),
     ],
 )
 def test_what_cannot_be_read_or_written_is_said_in_one_line_before_any_work(
