@@ -54,6 +54,7 @@ FLAGS: Final = frozenset(
         "--json",
         "--keep-going",
         "--metrics-port",
+        "--name",
         "--output",
         "--plugins-dir",
         "--precision",
