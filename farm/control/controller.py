@@ -67,6 +67,7 @@ from farm.planning.submission import Notify, Planner, Submission, new_id
 from farm.process import BEAT_SECONDS
 from farm.scheduling.policy import Policy
 from farm.scheduling.scheduler import Scheduler
+from farm.scheduling.waiting import PAUSED
 
 POLL_SECONDS: Final = 0.1
 """How long a command may have to wait for the loop."""
@@ -207,6 +208,8 @@ class Controller:
             return current.reason or "its inputs are read to plan it"
         if job in self._decisions:
             return self.scheduler.waits_for(job)
+        if current.wanted is Wanted.PAUSE:
+            return PAUSED
         return "another farm runs it, or has died and will be followed by the next one"
 
     def waiting_for(self, job: str) -> list[str]:

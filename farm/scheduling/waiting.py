@@ -1,5 +1,7 @@
 """What a job waits for, in words for its user."""
 
+from typing import Final
+
 from farm.model.job import Wanted
 from farm.model.unit import UnitState
 from farm.scheduling.jobs import ScheduledJob
@@ -7,6 +9,8 @@ from farm.scheduling.state import SchedulerState
 from farm.scheduling.units import Lane
 
 S = UnitState
+
+PAUSED: Final = "paused by its user; resume it to go on"
 
 
 def waits_for(state: SchedulerState, job: ScheduledJob, now: float) -> str:
@@ -18,7 +22,7 @@ def waits_for(state: SchedulerState, job: ScheduledJob, now: float) -> str:
         return ""
     if job.job.wanted is Wanted.PAUSE:
         first = f"; what {_count(job.held, 'worker')} began is finished first" if job.held else ""
-        return f"paused by its user; resume it to go on{first}"
+        return f"{PAUSED}{first}"
     if job.hold:
         return job.hold.reason
     if job.held:

@@ -118,6 +118,18 @@ def test_recovery_leaves_the_jobs_of_living_farms_alone(
     assert second.controller.recover() == []
 
 
+@pytest.mark.parametrize(
+    ("wanted", "reason"),
+    [(Wanted.RUN, "another farm runs it, or has died"), (Wanted.PAUSE, "paused by its user")],
+)
+def test_a_farm_says_what_a_job_waits_for_that_it_does_not_hold(
+    busy: Farm, open_farm: Open, ledger: Ledger, wanted: Wanted, reason: str
+) -> None:
+    asked = busy.controller.want(jobs(ledger)[0][0], wanted)
+    busy.controller.serve(asked.done)
+    assert open_farm().controller.why(asked.result().id).startswith(reason)
+
+
 def test_what_a_dead_farm_left_half_written_is_gone_when_its_job_has_ended(
     busy: Farm, open_farm: Open, spec: JobSpec
 ) -> None:

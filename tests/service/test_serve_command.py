@@ -13,13 +13,18 @@ import httpx
 import pytest
 from PIL import Image
 
+from farm.model.job import JobState
+
+LONG = 10_000
+"""Iterations that take minutes."""
+
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "photos").mkdir()
-    Image.effect_noise((64, 48), 80).convert("RGB").save(tmp_path / "photos" / "a.png")
+    Image.effect_noise((256, 192), 80).convert("RGB").save(tmp_path / "photos" / "a.png")
     return os.environ | {"FARM_LEDGER": str(tmp_path / "ledger.db")}
 
 
@@ -68,14 +73,15 @@ def job_of(base: str, iterations: int) -> str:
     return str(answer.json()["id"])
 
 
-def state_of(base: str, job: str, *wanted: str) -> str:
-    """Return the state of a job as soon as it is one of these."""
+def wait_until(base: str, job: str, wanted: str) -> None:
+    """Wait until a job is in a state. Fails if it ends in another one."""
     with httpx.stream("GET", f"{base}/api/events", timeout=60) as events:
         for _ in events.iter_lines():
             state = str(httpx.get(f"{base}/api/jobs/{job}", timeout=30).json()["state"])
-            if state in wanted:
-                return state
-    raise AssertionError(state)
+            if state == wanted:
+                return
+            assert not JobState(state).is_final, state
+    raise AssertionError(f"the service ended while job {job} was {state}")
 
 
 @pytest.mark.slow
@@ -83,25 +89,25 @@ def test_a_service_stops_in_order_and_goes_on_when_it_starts_again(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     with serving(environment, tmp_path / "photos") as (base, process):
-        job = job_of(base, 300)
-        state_of(base, job, "running")
+        job = job_of(base, LONG)
+        wait_until(base, job, "running")
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     with serving(environment, tmp_path / "photos") as (base, _):
-        assert state_of(base, job, "running") == "running"
+        wait_until(base, job, "running")
         httpx.patch(f"{base}/api/jobs/{job}", json={"wanted": "cancel"})
-        assert state_of(base, job, "cancelled") == "cancelled"
+        wait_until(base, job, "cancelled")
 
 
 @pytest.mark.slow
 def test_a_service_that_was_killed_goes_on(environment: dict[str, str], tmp_path: Path) -> None:
     with serving(environment, tmp_path / "photos") as (base, process):
-        job = job_of(base, 60)
-        state_of(base, job, "running")
+        job = job_of(base, 1000)
+        wait_until(base, job, "running")
         process.kill()
         process.wait()
     with serving(environment, tmp_path / "photos") as (base, _):
-        assert state_of(base, job, "completed") == "completed"
+        wait_until(base, job, "completed")
     assert (tmp_path / "photos" / "dream.png").is_file()
 
 
