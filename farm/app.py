@@ -115,7 +115,7 @@ def open_farm(
             observers = [*observers, metrics]
         farm = _join(registry, make, ledger, observers=observers, policy=policy, stack=stack)
         if metrics:
-            metrics.watch(farm.controller.scheduler, ledger)
+            metrics.watch(farm.controller.scheduler, ledger, farm.controller.planning)
         yield farm
 
 

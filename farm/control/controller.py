@@ -84,8 +84,8 @@ ClaimOutputs = Callable[[str, Sequence[Unit]], None]
 class Controller:
     """Runs jobs on an executor.
 
-    Any thread may call submit, want, set_priority, retry and job; the others are for the thread that
-    runs the loop. check: raises UserError for a spec that the task itself refuses.
+    Any thread may call submit, want, set_priority, retry, job and planning; the others are for the
+    thread that runs the loop. check: raises UserError for a spec that the task itself refuses.
     """
 
     def __init__(
@@ -215,6 +215,10 @@ class Controller:
     def waiting_for(self, job: str) -> list[str]:
         """Return the jobs that are to start after a job."""
         return self._submissions.waiting_for(job)
+
+    def planning(self) -> int:
+        """Return the number of jobs that are being planned, or wait to be."""
+        return len(self._submissions)
 
     def _state_of(self, job: str) -> JobState | None:
         with suppress(UnknownName):

@@ -36,7 +36,7 @@ from farm.model.events import (
     UnitsCancelled,
     WorkerChanged,
 )
-from farm.model.job import Job, JobState
+from farm.model.job import Job
 from farm.model.messages import Reason
 from farm.model.transfers import Transfers
 from farm.model.unit import Unit, UnitState
@@ -78,9 +78,9 @@ class Metrics:
         self._schemes = sorted({"file", *storage.known_schemes()})[:MOST_SCHEMES]
         self._scheme_label = label_of(self._schemes, MOST_SCHEMES)
         self._scheduler: Scheduler | None = None
+        self._planning: Callable[[], int] = lambda: 0
         self._ledger: LedgerGauges | None = None
         self._tasks: dict[str, tuple[str, str]] = {}
-        self._planning: set[str] = set()
         self._latest = 0.0
         self._up, self._busy = Stopwatch(self._now), Stopwatch(self._now)
         self._counters = {
@@ -113,9 +113,13 @@ class Metrics:
         spec = METRICS[name]
         return Histogram(name, spec.help, spec.labels, buckets=buckets, registry=self.registry)
 
-    def watch(self, scheduler: Scheduler, ledger: Ledger) -> None:
-        """Read the gauges from this scheduler and this ledger, and time the ledger's transactions."""
+    def watch(self, scheduler: Scheduler, ledger: Ledger, planning: Callable[[], int]) -> None:
+        """Read the gauges from this scheduler and this ledger, and time the ledger's transactions.
+
+        planning: returns the number of jobs that the scheduler does not know yet.
+        """
         self._scheduler, self._ledger = scheduler, LedgerGauges(ledger, self._now)
+        self._planning = planning
         ledger.watch(self._count_transaction)
 
     def serve(self, port: int) -> tuple[int, Callable[[], None]]:
@@ -164,10 +168,6 @@ class Metrics:
         task = self._task_label(job.spec.task)
         labels = task, self._plugins.get(task, "")
         self._tasks[job.id] = labels
-        if job.state is JobState.PLANNING:
-            self._planning.add(job.id)
-        else:
-            self._planning.discard(job.id)
         if job.state.is_final:
             del self._tasks[job.id]
             self._training.forget(job.id)
@@ -239,7 +239,7 @@ class Metrics:
         yield family("farm_build_info", {version("neural-render-farm"): 1})
         if self._scheduler:
             yield from scheduler_gauges(
-                self._scheduler, self._now(), self._plugins, self._task_label, len(self._planning)
+                self._scheduler, self._now(), self._plugins, self._task_label, self._planning()
             )
         if self._ledger:
             yield from self._ledger.collect()

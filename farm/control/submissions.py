@@ -148,10 +148,10 @@ class Submissions:
         return answer
 
     def lose(self, name: str, reason: str) -> None:
-        """Give up a job whose outputs belong to another one by now."""
+        """Give up a job whose outputs belong to another one by now, even if its plan waits to be stored."""
         lost: Future[Submission] = Future()
         lost.set_exception(UserError(f"{reason}; submit the job again"))
-        self._planned.append((self._coming[name], lost))
+        self._planned.appendleft((self._coming[name], lost))
 
     def take_in(self) -> None:
         """Start the jobs that have been planned, as far as the ledger can be written.

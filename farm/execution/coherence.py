@@ -55,7 +55,12 @@ class FrameBefore:
         )
 
     def lead_to(self, rendered: Pixels, effect: Effect) -> Pixels:
-        """Return the picture rendered for the current frame, made to follow this one."""
+        """Return the picture rendered for the current frame, made to follow this one.
+
+        Without flow, the effect alone decides how it does.
+        """
+        if not self._has_flow:
+            return rendered
         if not effect.continues_previous:
             mixed = self._mixed_into(rendered)
             return hold(mixed, self._current, strength_of(rendered, self._current))

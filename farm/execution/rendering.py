@@ -65,7 +65,7 @@ class Renderer:
             if not order.unit.needs or work.before:  # else it continues a frame that has its size
                 frame = _at_size(frame, work, order.plan)
             before = self._before(order, work, frame, files)
-        previous = before.previous(self._device, order.plan) if before else None
+            previous = before.previous(self._device, order.plan) if before else None
         context = self._make_context(
             order, work, previous, files, report=report, is_cancelled=is_cancelled, world=world
         )
@@ -150,7 +150,7 @@ class Renderer:
         with result_errors(effect):
             unchanged.check(order.task)
             pixels = to_array(check_rendered(order.task, result))
-        if before and order.film.coherence == "flow":
+        if before:
             pixels = before.lead_to(pixels, effect)
         return replace(frame, pixels=pixels, alpha=_fit_alpha(frame.alpha, *pixels.shape[:2]))
 

@@ -217,9 +217,9 @@ class Workers:
         return list(self._leases.get(job, {}).values())
 
     def one_per_device(self) -> list[Worker]:
-        """Return one rendering worker with each device."""
-        groups = self._groups.values()
-        return [next(iter(g.members.values())) for g in groups if g.members and not g.is_finisher]
+        """Return one rendering worker with each device, for any thread."""
+        groups = [group for group in self.groups() if not group.is_finisher]
+        return [worker for group in groups for worker in list(group.members.values())[:1]]
 
     def is_idle(self, worker: Worker) -> bool:
         """Return whether a worker is waiting for a unit."""
@@ -245,8 +245,8 @@ class Workers:
         ]
 
     def has_renderer(self, device: str) -> bool:
-        """Return whether a worker renders the units of jobs on this device."""
-        return any(group.members and group.suits(device) for group in self._groups.values())
+        """Return whether a worker renders the units of jobs on this device, for any thread."""
+        return any(group.members and group.suits(device) for group in self.groups())
 
     def problems(self) -> Iterator[str]:
         """Yield every inconsistency between the workers and what is known of them."""

@@ -112,7 +112,7 @@ def open_http_service(
     with open_service(registry, make, settings.ledger_url, observers=observers) as farm:
         scheduler = farm.controller.scheduler
         board.watch(scheduler.workers)
-        metrics.watch(scheduler, farm.ledger)
+        metrics.watch(scheduler, farm.ledger, farm.controller.planning)
         desk = Desk(registry, farm, board, settings.roots, settings.folder)
         feeds.feed = desk.feed
         app = make_application(desk, settings.rules, metrics.registry)

@@ -8,6 +8,7 @@ import subprocess
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from farm.model.events import (
     WorkerChanged,
 )
 from farm.model.film import FilmFormat
-from farm.model.job import Job, JobSpec, JobState
+from farm.model.job import Job, JobSpec, JobState, Wanted
 from farm.model.messages import (
     Hold,
     Message,
@@ -48,6 +49,7 @@ from farm.model.messages import (
 from farm.model.transfers import Transfers
 from farm.model.unit import Unit, UnitState
 from farm.model.work import Blend, Encode, Join, Picture, Render, Train
+from farm.process import SILENT_SECONDS
 
 from ..fakes import FIGURES, End, FakeExecutor, scripted  # noqa: TID252 - shared
 from ..workbench import failed  # noqa: TID252 - shared between rooms
@@ -128,19 +130,39 @@ def watched(registry: Registry, ledger: Ledger) -> Iterator[Watched]:
     metrics = Metrics(clock, {"copy": "copying"}, failed_plugins=2)
     executor = FakeExecutor(scripted(ENDS), clock=clock)
     controller = Controller(registry, executor, ledger, clock=clock, observers=[metrics])
-    metrics.watch(controller.scheduler, ledger)
+    metrics.watch(controller.scheduler, ledger, controller.planning)
     port, close = metrics.serve(0)
     yield Watched(controller, metrics, clock, ledger, port)
     close()
 
 
-def test_jobs_that_wait_for_others_are_counted_as_planned(watched: Watched, spec: JobSpec) -> None:
+@pytest.fixture
+def later(watched: Watched, spec: JobSpec) -> Job:
+    """A job that waits for another one."""
     first = watched.controller.add(spec)
     later = spec.model_copy(update={"output": f"{spec.output}later/", "after": (first.id,)})
     asked = watched.controller.submit(later)
     watched.controller.serve(asked.done)
+    return asked.result()
+
+
+def test_jobs_that_wait_for_others_are_counted_as_planned(watched: Watched, later: Job) -> None:
     assert scrape(watched.port).value("farm_jobs", state="planning") == 1
     watched.controller.run()
+    assert scrape(watched.port).value("farm_jobs", state="planning") == 0
+
+
+def test_a_job_that_another_farm_takes_over_before_it_is_planned_is_counted_no_more(
+    watched: Watched, later: Job, registry: Registry, ledger_url: str
+) -> None:
+    clock = watched.clock
+    clock.advance(SILENT_SECONDS)
+    with closing(Ledger.open(ledger_url)) as ledger:
+        other = Controller(registry, FakeExecutor(clock=clock), ledger, clock=clock)
+        assert [job.id for job in other.recover()] == [later.id]
+        wish = watched.controller.want(later.id, Wanted.PAUSE)
+        watched.controller.serve(wish.done)
+    assert isinstance(wish.exception(), UserError)
     assert scrape(watched.port).value("farm_jobs", state="planning") == 0
 
 
@@ -502,7 +524,7 @@ def test_jobs_that_wait_for_storage_are_counted(
     metrics = Metrics(FakeClock(), {"copy": "copying"})
     executor = FakeExecutor(lambda _order: full)
     controller = Controller(registry, executor, ledger, clock=executor.clock)
-    metrics.watch(controller.scheduler, ledger)
+    metrics.watch(controller.scheduler, ledger, controller.planning)
     job = controller.add(spec)
     controller.run(lambda: controller.job(job.id).state is JobState.PAUSED)
     assert metrics.registry.get_sample_value("farm_jobs_on_hold", {"hold": "storage"}) == 1

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
 
 import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from farm.control.claimed_outputs import ClaimedOutputs
 from farm.control.clock import FakeClock
 from farm.control.controller import ADD_SECONDS, Controller
 from farm.control.patience import LONGEST_PAUSE
@@ -19,7 +21,8 @@ from farm.ledger import Ledger
 from farm.ledger.trouble import passing_trouble
 from farm.model.events import News, Notice
 from farm.model.job import JobSpec, JobState
-from farm.model.unit import UnitState
+from farm.model.unit import Unit, UnitState
+from farm.process import BEAT_SECONDS, this_process
 
 from ..fakes import FakeExecutor  # noqa: TID252 - shared with the contract suite
 from ..workbench import Farm, Log  # noqa: TID252 - shared between rooms
@@ -141,6 +144,36 @@ def test_a_submission_that_cannot_be_stored_is_refused_and_leaves_nothing(
     assert not Path(spec.output).exists()
     farm.controller.add(spec)
     assert farm.run().state is JobState.COMPLETED
+
+
+def test_a_planned_job_whose_outputs_are_lost_while_the_ledger_is_locked_does_not_start(
+    registry: Registry, ledger: Ledger, spec: JobSpec, file: Path
+) -> None:
+    clock, log, may_plan = FakeClock(), Log(), Event()
+    executor = FakeExecutor(clock=clock)
+
+    def check(_spec: JobSpec) -> None:
+        assert may_plan.wait(60)
+
+    controller = Controller(registry, executor, ledger, clock=clock, observers=[log], check=check)
+    answer = controller.submit(spec)
+    controller.accept(answer)
+    controller.serve(answer.done)
+    with locked(file):
+        may_plan.set()
+        controller.serve(lambda: bool(notes(log.events)))
+        (claim,) = Path(spec.output).glob(".farm-*.claim")
+        claim.unlink()
+        another = ClaimedOutputs(this_process())
+        another.take("another", [Unit("another", "a", "a.png", f"{spec.output}a.png")], 0)
+        lost = clock.time() + 2 * BEAT_SECONDS
+        controller.serve(lambda: clock.time() >= lost)
+    job = answer.result().id
+    controller.serve(lambda: controller.job(job).state.is_final)
+    assert controller.job(job).state is JobState.FAILED
+    assert "job another" in controller.job(job).reason
+    assert executor.orders == []
+    another.release_all()
 
 
 def test_the_pauses_grow(farm: Farm, spec: JobSpec, file: Path) -> None:

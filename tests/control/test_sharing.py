@@ -77,7 +77,7 @@ def test_metrics_count_gangs_their_waits_and_each_of_their_workers(
     metrics = Metrics(clock, {"copy": "copying"})
     executor = FakeExecutor(scripted({"large": ["hang"]}), workers=4, clock=clock)
     controller = Controller(registry, executor, ledger, clock=clock, observers=[metrics])
-    metrics.watch(controller.scheduler, ledger)
+    metrics.watch(controller.scheduler, ledger, controller.planning)
     for submitted in (spec, large):
         controller.add(submitted)
 

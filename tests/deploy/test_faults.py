@@ -66,7 +66,7 @@ class Scene:
             observers=[self.metrics],
             policy=Policy(waits_for_workers=True),
         )
-        self.metrics.watch(self.controller.scheduler, self.ledger)
+        self.metrics.watch(self.controller.scheduler, self.ledger, self.controller.planning)
 
     def run(self, ends: Mapping[str, Sequence[End]]) -> None:
         """Run a job of the units a, b and c, whose attempts end so."""

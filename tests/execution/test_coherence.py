@@ -1,14 +1,24 @@
 """A frame of a coherent film follows the one before it, and is changed as strongly."""
 
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from farm import Effect
+from farm.errors import DeviceMemory
 from farm.execution.coherence import FrameBefore
+from farm.execution.contexts import ContextFactory
+from farm.execution.rendering import Renderer
+from farm.host.registry import Registry
+from farm.media import Frame, write_still
 from farm.media.strength import strength_of
-from farm.model.job import Plan
+from farm.model.job import FilmOptions, Plan
+from farm.model.messages import Order
+from farm.model.unit import Unit
+from farm.model.work import Before, Render
 
 
 class Grain(Effect):
@@ -27,6 +37,14 @@ class Grain(Effect):
 
     def render(self, image: Any, context: object) -> Any:
         raise NotImplementedError
+
+
+class NoMemory:
+    """A search for optical flow on a machine whose memory is used up."""
+
+    @staticmethod
+    def create(_preset: int) -> None:
+        raise MemoryError
 
 
 def source(height: int = 48, width: int = 64) -> np.ndarray:
@@ -56,6 +74,20 @@ def test_an_effect_that_keeps_its_strength_is_scaled_to_the_previous_frame() -> 
 def test_what_an_effect_makes_of_the_previous_frame_itself_is_left_alone() -> None:
     before = FrameBefore(source(), grainy(1), source())
     assert np.array_equal(before.lead_to(grainy(2), Grain(continues=True)), grainy(2))
+
+
+def test_memory_that_runs_out_in_the_flow_fails_the_frame_as_one_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still = str(tmp_path / "still.png")
+    write_still(still, Frame(source()), {})
+    work = Render(before=Before(still, None, still))
+    film = FilmOptions(coherence="flow")
+    order = Order(Unit("job", "b", still, "b.png"), 1, "token", "grain", {}, Plan(), film=film)
+    renderer = Renderer(ContextFactory(Registry(), "cpu"))
+    monkeypatch.setattr(cv2, "DISOpticalFlow", NoMemory)
+    with pytest.raises(DeviceMemory, match="this machine"):
+        renderer.run(order, work, Grain(), {}, report=lambda *_: None, is_cancelled=lambda: False)
 
 
 def test_picture_and_source_are_warped_alike() -> None:

@@ -1,5 +1,10 @@
 """A job says in words why none of its units runs, and nothing while one does."""
 
+import sys
+from itertools import count
+from types import FrameType
+from typing import Any
+
 from farm.model.events import WantedChanged
 from farm.model.film import FilmFormat
 from farm.model.history import RestoredUnit
@@ -7,6 +12,7 @@ from farm.model.job import Wanted
 from farm.model.messages import Failure, Hold, Reason, Room, WorkerJoined
 from farm.model.unit import Unit, UnitState
 from farm.model.work import Join
+from farm.scheduling import workers
 from farm.scheduling.policy import Policy
 
 from ..workbench import Bench, failed  # noqa: TID252 - shared between rooms
@@ -93,6 +99,28 @@ def test_no_worker_has_the_device_that_the_job_began_on(bench: Bench) -> None:
     assert why(bench) == (
         "no worker has the device of its first frames, cpu AVX512; the farm has cpu AVX2"
     )
+
+
+def test_workers_may_join_while_another_thread_asks_what_a_job_waits_for(bench: Bench) -> None:
+    unit = Unit("job", "a", "in", "out")
+    bench.submit_restored("job", [RestoredUnit(unit, UnitState.READY)], device="cpu 0")
+    bench.join("w1", device="cpu 1")
+    numbers = count(2)
+
+    def join(frame: FrameType, _event: str, _arg: object) -> Any:
+        if frame.f_code.co_filename == workers.__file__:
+            number = next(numbers)
+            bench.join(f"w{number}", device=f"cpu {number}")
+        return join
+
+    before = sys.gettrace()
+    sys.settrace(join)
+    try:
+        reason = why(bench)
+    finally:
+        sys.settrace(before)
+    assert reason.startswith("no worker has the device of its first frames, cpu 0; the farm has")
+    assert next(numbers) > 3
 
 
 def test_workers_that_finish_films_are_busy(bench: Bench) -> None:
