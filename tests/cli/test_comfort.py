@@ -185,6 +185,18 @@ def test_a_preview_shows_the_size_and_the_frames_that_were_asked_for(
     assert size_of("dream-preview.png")[0] == 2 * (48 + 6) + 6
 
 
+def test_a_preview_of_a_film_that_was_turned_is_not_squashed(
+    command: Command, clip: MakeClip
+) -> None:
+    clip("clip.mp4", times=range(2), width=1200, height=96, rotation=90)
+    asked = ("--size", "50%", "--frames", "1")
+    done = command("dream", "clip.mp4", "-o", "dream.mp4", "--preview", *asked, *SHALLOW)
+    assert done.code == 0, done.errors
+    width, height = size_of("dream-preview.png")
+    assert width == (38 + 6) + 6
+    assert height >= 480
+
+
 @pytest.mark.parametrize(
     ("asked", "small"),
     [(None, None), ("300x200", "300x200"), ("200%", "480x360"), ("960x480", "480x240")],
