@@ -5,13 +5,14 @@ for it. The files that an order reads are looked for before each order.
 """
 
 import secrets
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from farm.errors import BadOutput
 from farm.model.messages import Failure, Order, Reason
+from farm.model.texts import texts_in
 from farm.storage import is_remote, output_path
 
 __all__ = ["UnseenPaths", "is_seen", "leave_mark", "read_files"]
@@ -40,7 +41,7 @@ def leave_mark(order: Order) -> Path | None:
 def read_files(order: Order) -> tuple[str, ...]:
     """Return the files and folders that an order reads, of those that this process sees."""
     named = (order.unit.source, asdict(order.unit.work), order.params)
-    paths = dict.fromkeys(text for text in _texts(named) if text.startswith("/"))
+    paths = dict.fromkeys(text for text in texts_in(named) if text.startswith("/"))
     return tuple(path for path in paths if path != order.unit.target and is_seen(path))
 
 
@@ -83,14 +84,3 @@ def is_seen(path: str) -> bool:
         return Path(path).exists()
     except (OSError, ValueError):
         return False
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for item in value:
-            yield from _texts(item)

@@ -13,6 +13,7 @@ from farm.cli.recorded import record_of, recorded_files, recorded_params
 from farm.errors import BadInput, BadParameter, UserError
 from farm.host.task import Task
 from farm.host.vetting import validate_params
+from farm.model.texts import texts_in
 
 __all__ = ["params_of", "with_defaults"]
 
@@ -84,20 +85,9 @@ def _digests(task: type[Task], key: str, params: Mapping[str, Any]) -> Iterator[
     """Yield the SHA-256 of each file that a parameter names and that is there."""
     try:
         valid = validate_params(task, params)
-        named = set(_texts(valid.model_dump(mode="json")[key]))
+        named = set(texts_in(valid.model_dump(mode="json")[key]))
         for text, path in task(valid).files().items():
             if text in named:
                 yield storage.sha256_file(storage.input_path(path))
     except (BadInput, BadParameter, OSError):
         return
-
-
-def _texts(value: Any) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case dict():
-            yield from _texts(list(value.values()))
-        case list():
-            for item in value:
-                yield from _texts(item)

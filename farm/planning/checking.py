@@ -13,6 +13,7 @@ from farm.host.task import Run, Task
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
 from farm.model.job import JobSpec
+from farm.model.texts import texts_in
 
 
 @dataclass(frozen=True)
@@ -30,21 +31,9 @@ def check_files(registry: Registry, spec: JobSpec) -> None:
         files = {str(text): str(path) for text, path in task.files().items()}
     for text, path in files.items():
         if not is_blank(path) and not storage.exists(path):
-            named = (name for name, value in spec.params.items() if text in _texts(value))
+            named = (name for name, value in spec.params.items() if text in texts_in(value))
             reason = f"no such file: {path}; check the name"
             raise BadParameter(next(named, "parameters"), reason)
-
-
-def _texts(value: object) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case dict():
-            for item in value.items():
-                yield from _texts(item)
-        case list() | tuple():
-            for item in value:
-                yield from _texts(item)
 
 
 def task_needs(registry: Registry, spec: JobSpec) -> Needs:

@@ -1,9 +1,10 @@
 """Refuses names that cannot be recorded: a name on disk may be any bytes, a record is UTF-8."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 
 from farm.errors import BadInput
 from farm.model.job import JobSpec
+from farm.model.texts import texts_in
 from farm.model.unit import Unit
 from farm.storage import NOT_UTF8, is_utf8, shown
 
@@ -12,16 +13,6 @@ __all__ = ["check_names"]
 
 def check_names(spec: JobSpec, units: Iterable[Unit]) -> None:
     """Raise BadInput for the first name in a job that is not UTF-8."""
-    for text in (*_texts(spec.params), *_texts([(u.source, u.target) for u in units])):
+    for text in (*texts_in(spec.params), *texts_in([(u.source, u.target) for u in units])):
         if not is_utf8(text):
             raise BadInput(shown(text), NOT_UTF8)
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from _texts([*value.values()])
-    elif isinstance(value, Sequence):
-        for item in value:
-            yield from _texts(item)

@@ -272,6 +272,8 @@ class Desk:
         return wire.Why(waiting=waiting, units={str(s): n for s, n in counts.items()})
 
     def _waiting(self, job: Job) -> str:
+        if job.state.is_final:  # it may be forgotten by now
+            return ""
         return self.roots.hidden(self._controller.why(job.id))
 
     def stored(self, job: str) -> Job:

@@ -97,6 +97,35 @@ def test_a_dry_run_is_refused_as_the_job_would_be(command: Command, photo: str) 
     assert "inception9z" in done.errors
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("dream photo.png -o d.png --resume --overwrite", "--resume and --overwrite exclude each"),
+        ("dream photo.png -o d.png --dry-run --preview", "--dry-run and --preview exclude each"),
+        ("dream photo.png -o d.png --like a.png --preset ink", "--like and --preset exclude each"),
+        ("zoom photo.png -o z.mp4 --preview", "--preview: zoom needs all frames before one"),
+        (f"compare photo.png -o s.png --seed {','.join('1' * 101)}", "101 pictures are too many"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_anything_is_rendered(
+    words: str, reason: str, command: Command, photo: str
+) -> None:
+    done = command(*words.split())
+    assert done.code == 2
+    assert reason in done.errors
+    assert [path.name for path in Path().glob("*.png")] == [photo]
+
+
+def test_a_preview_shows_24_inputs_and_says_that_there_are_more(command: Command) -> None:
+    Path("photos").mkdir()
+    for number in range(25):
+        Image.new("RGB", (16, 16), (10 * number, 80, 40)).save(f"photos/{number:02}.png")
+    done = command("dream", "photos", "-o", "dreams/", "--preview", *SHALLOW)
+    assert done.code == 0, done.errors
+    assert done.results == "previewed 24; output: dreams-preview.png\n"
+    assert "only the first 24 of 25 inputs are previewed" in done.errors
+
+
 def test_a_preset_sets_parameters_and_flags_override_them(command: Command, photo: str) -> None:
     assert command("dream", photo, "-o", "d.png", "--preset", "strokes", *QUICK).code == 0
     record = read_record("d.png")
@@ -183,6 +212,18 @@ def test_a_preview_shows_the_size_and_the_frames_that_were_asked_for(
     done = command("dream", "clip.mp4", "-o", "dream.mp4", "--preview", *asked, *SHALLOW)
     assert done.code == 0, done.errors
     assert size_of("dream-preview.png")[0] == 2 * (48 + 6) + 6
+
+
+def test_a_preview_of_a_film_that_was_turned_is_not_squashed(
+    command: Command, clip: MakeClip
+) -> None:
+    clip("clip.mp4", times=range(2), width=1200, height=96, rotation=90)
+    asked = ("--size", "50%", "--frames", "1")
+    done = command("dream", "clip.mp4", "-o", "dream.mp4", "--preview", *asked, *SHALLOW)
+    assert done.code == 0, done.errors
+    width, height = size_of("dream-preview.png")
+    assert width == (38 + 6) + 6
+    assert height >= 480
 
 
 @pytest.mark.parametrize(

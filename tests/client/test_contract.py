@@ -10,6 +10,7 @@ from farm.client import Client, sending
 from farm.errors import BadParameter, Conflict, NotFound, UserError
 
 from .conftest import Services
+from .fake_service import ESTIMATE
 
 
 def test_a_job_is_submitted_and_waited_for(client: Client) -> None:
@@ -46,6 +47,13 @@ def test_jobs_are_listed_newest_first(client: Client) -> None:
     assert [job.id for job in client.jobs(limit=3)] == newest[:3]
     assert [job.id for job in client.jobs(state="completed", limit=1)] == newest[:1]
     assert list(client.jobs(state="failed")) == []
+
+
+def test_a_job_is_estimated_and_not_submitted(client: Client) -> None:
+    found = client.estimate("copy", "photos/", "out/job/")
+    assert found["units"] == 3
+    assert found.keys() == ESTIMATE.keys()
+    assert list(client.jobs()) == []
 
 
 def test_a_parameter_is_refused_by_name(client: Client) -> None:

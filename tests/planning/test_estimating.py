@@ -9,7 +9,7 @@ import pytest
 from farm.model.costs import Cost, CostKind
 from farm.model.film import FilmFormat, Moment
 from farm.model.history import RestoredUnit
-from farm.model.job import FilmOptions, Job, JobSpec
+from farm.model.job import FilmOptions, Job, JobSpec, Plan
 from farm.model.unit import Unit, UnitState
 from farm.model.work import Render, Train
 from farm.planning.estimating import Estimate, estimate
@@ -50,12 +50,17 @@ def film(source: str, frames: int, coherence: str = "none", **more: object) -> t
 
 
 def cost(
-    units: Sequence[Unit], record: Record | None = None, workers: int = 1, skipped: int = 0
+    units: Sequence[Unit],
+    record: Record | None = None,
+    workers: int = 1,
+    skipped: int = 0,
+    size: str | None = None,
 ) -> Estimate:
     """Return the estimate for a job of these units, the first of which are finished."""
     states = [UnitState.SKIPPED] * skipped + [UnitState.READY] * (len(units) - skipped)
     restored = [RestoredUnit(unit, state) for unit, state in zip(units, states, strict=True)]
-    submission = Submission(Job("job", SPEC, 0.0), tuple(restored))
+    spec = SPEC.model_copy(update={"plan": Plan(size=size)})
+    submission = Submission(Job("job", spec, 0.0), tuple(restored))
     return estimate(submission, record or Record(), workers=workers)
 
 
@@ -86,6 +91,12 @@ def test_a_film_costs_the_pixels_of_its_frames(tmp_path: Path) -> None:
     clip = Clip(times=range(2), width=200, height=100).write(tmp_path / "clip.mp4")
     found = cost(film(str(clip), 20), Record(formats={"h264 good 8": 0.1}))
     assert (found.pixels, found.bytes) == (20 * 20_000, 40_000)
+
+
+def test_a_film_that_was_turned_is_brought_to_a_size_upright(tmp_path: Path) -> None:
+    clip = Clip(times=range(2), width=200, height=100, rotation=90).write(tmp_path / "clip.mp4")
+    found = cost(film(str(clip), 20), size="100p")
+    assert found.pixels == 20 * 100 * 50
 
 
 def test_an_endless_film_is_as_large_as_the_still_it_starts_from() -> None:

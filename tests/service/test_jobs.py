@@ -1,9 +1,19 @@
 """Jobs over HTTP: submit, list, look, change, forget."""
 
+from pathlib import Path
+
 import pytest
 
+from farm.app import open_service
+from farm.control.clock import FakeClock
+from farm.host.registry import Registry
+from farm.model.job import Job, JobSpec, JobState
 from farm.model.messages import Failure, Reason
+from farm.service.board import Board
+from farm.service.desk import Desk
+from farm.service.roots import Roots
 
+from ..fakes import FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
 from .conftest import Serve, Served, has_ended
 
 RUNNING = {"a": ["hang"]}
@@ -387,3 +397,16 @@ def test_why_a_job_waits_is_said_in_words(serve: Serve) -> None:
         served.client.patch(f"/api/jobs/{waiting}", json={"wanted": "pause"})
         paused = served.client.get(f"/api/jobs/{waiting}/why").json()["waiting"]
         assert paused == "paused by its user; resume it to go on"
+
+
+def test_a_job_that_is_forgotten_while_somebody_looks_at_it_waits_for_nothing(
+    registry: Registry, tmp_path: Path
+) -> None:
+    board, url = Board(FakeClock()), f"sqlite:///{tmp_path / 'ledger.db'}"
+    with open_service(registry, lambda: FakeExecutor(scripted({})), url) as farm:
+        desk = Desk(registry, farm, board, Roots({"out": str(tmp_path)}), tmp_path)
+        ended = Job("job", JobSpec(task="copy", inputs=("in",), output="out"), 0.0, JobState.FAILED)
+        farm.ledger.add(ended, [])
+        seen = desk.stored("job")
+        desk.forget("job")
+        assert desk._waiting(seen) == ""

@@ -145,8 +145,18 @@ def test_a_token_is_given_listed_and_taken_back(farm: Command, tmp_path: Path) -
     assert farm("token", "revoke", token).returncode == 2
 
 
-@pytest.mark.parametrize("root", ["photos", "photos=/nowhere/at/all", "A=.", "=x", "uploads=."])
-def test_a_wrong_root_is_refused_in_one_line(farm: Command, root: str) -> None:
+@pytest.mark.parametrize(
+    ("root", "reason"),
+    [
+        ("photos", "is not NAME=PATH"),
+        ("photos=/nowhere/at/all", "is no folder"),
+        ("A=.", "is not NAME=PATH"),
+        ("=x", "is not NAME=PATH"),
+        ("uploads=.", "the farm keeps uploads under this name"),
+    ],
+)
+def test_a_wrong_root_is_refused_in_one_line(farm: Command, root: str, reason: str) -> None:
     done = farm("serve", "--root", root, "--port", "0")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+    assert reason in done.stderr

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
         describe_depth_change,
         describe_padding,
     )
-    from farm.media.film.decoding import film_size
     from farm.media.film.direct import write_film
     from farm.media.film.encoder import encode_part
     from farm.media.film.extras import describe_lost_extras
-    from farm.media.film.facts import FilmFacts, film_facts
+    from farm.media.film.facts import FilmFacts, film_facts, film_size
     from farm.media.film.film_record import read_film_record
     from farm.media.film.join import join_parts
     from farm.media.film.reader import FilmReader
@@ -66,7 +65,7 @@ _MODULES: Final = {
     "describe_sound_changes": "sound",
     "encode_part": "encoder",
     "film_facts": "facts",
-    "film_size": "decoding",
+    "film_size": "facts",
     "join_parts": "join",
     "read_film": "scan",
     "read_film_record": "film_record",

@@ -28,7 +28,6 @@ __all__ = [
     "OpenFilm",
     "Packets",
     "decode",
-    "film_size",
     "open_container",
     "open_film",
     "origin_of",
@@ -132,12 +131,6 @@ def origin_of(container: InputContainer) -> Fraction:
         if track.start_time and track.time_base
     ]
     return min([Fraction(0), *starts[:1]])
-
-
-def film_size(url: str) -> tuple[int, int]:
-    """Return the width and height of a film's frames before rotation. Raises as open_film does."""
-    with open_film(url, threads=1) as film:
-        return film.width, film.height
 
 
 def _open_track(url: str, container: InputContainer, threads: int) -> OpenFilm:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from farm.errors import BadInput
-from farm.media.film import FilmReader, is_film, read_film
+from farm.media.film import FilmReader, film_facts, film_size, is_film, read_film
 from farm.model.film import Colour
 
 from ...clips import write_pngs  # noqa: TID252 - shared between rooms
@@ -33,7 +33,8 @@ def test_times_are_those_of_the_container(clip: WriteClip, name: str) -> None:
 @pytest.mark.parametrize("rotation", [0, 90, 180, -90])
 def test_the_size_of_a_rotated_film_is_upright(clip: WriteClip, rotation: int) -> None:
     path = clip("a.mp4", rotation=rotation, aspect=Fraction(4, 3))
-    film = read_film(path)
+    film, facts = read_film(path), film_facts(path)
+    assert film_size(path) == (facts.width, facts.height) == (film.width, film.height)
     is_on_its_side = rotation in {90, -90}
     assert (film.height, film.width) == ((96, 64) if is_on_its_side else (64, 96))
     assert film.aspect == (Fraction(3, 4) if is_on_its_side else Fraction(4, 3))

@@ -202,7 +202,7 @@ def test_a_button_that_is_pressed_while_the_job_changes_still_works(
             tile(page, "a", "running")
             page.get_by_role("button", name="Cancel").hover()
             page.mouse.down()
-            with page.expect_event("requestfinished", lambda asked: asked.url.endswith("/why")):
+            with page.expect_event("requestfinished", lambda asked: asked.url.endswith(f"/{job}")):
                 served.client.patch(f"/api/jobs/{job}", json={"priority": 60})
             page.evaluate(TWO_FRAMES)
             page.mouse.up()

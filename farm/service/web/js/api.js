@@ -58,7 +58,8 @@ export async function send(method, path, body, options = {}) {
 export const jobPath = (id, rest = "") => `/api/jobs/${encodeURIComponent(id)}${rest}`;
 export const picturePath = (id, number, of, side) => jobPath(id, `/units/${number}/picture?of=${of}&side=${side}`);
 
-export const resultPath = (id, path) => jobPath(id, `/result?path=${encodeURIComponent(path)}`);
+/** unit: the number of the one that wrote the file, so that it is found at once; null for a file of a run. */
+export const resultPath = (id, path, unit) => jobPath(id, `/result?path=${encodeURIComponent(path)}${unit === null ? "" : `&unit=${unit}`}`);
 
 /** Save a file of the farm on this computer. */
 export async function download(path, name) {

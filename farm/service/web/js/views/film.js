@@ -30,7 +30,7 @@ async function showWhole(place, job) {
   const { results } = await get(jobPath(job.id, "/results?limit=1000"));
   const film = results.find((result) => isFilm(result.path));
   if (!film) return;
-  const path = resultPath(job.id, film.path);
+  const path = resultPath(job.id, film.path, film.unit);
   const src = hasToken() ? URL.createObjectURL(await (await request(path)).blob()) : path;
   fill(place, h("h2", {}, "The finished film"), h("video", { src, controls: true, loop: true, preload: "metadata" }));
 }

@@ -17,7 +17,7 @@ const TABS = { frames: ["Frames", framesTab], film: ["Play", filmTab], run: ["Ru
 export async function jobView(main, id, name) {
   const [job, { tasks }] = await Promise.all([get(jobPath(id)), get("/api/tasks")]);
   const isRun = tasks.find((task) => task.name === job.task)?.kind === "run";
-  const shown = { job, why: "" };
+  let shown = job;
   const tab = name || (isRun ? "run" : hasEnded(job.state) && isFilm(job.spec.output) ? "film" : "frames");
   const [head, body, places] = [h("section", { class: "job-head" }), h("section", { class: "tab" }), h("div")];
   fill(main, head, places, body);
@@ -26,9 +26,9 @@ export async function jobView(main, id, name) {
   let open = await opened(tab, body, job);
 
   const show = async (current) => {
-    if (current.state !== shown.job.state) announce(`${title(current)}: ${jobWord(current.state)}`);
-    const isPlanned = !shown.job.frames && isSingle(current);
-    shown.job = current;
+    if (current.state !== shown.state) announce(`${title(current)}: ${jobWord(current.state)}`);
+    const isPlanned = !shown.frames && isSingle(current);
+    shown = current;
     still().then(() => renderHead(head, shown));
     if (isPlanned) {
       open.end?.();
@@ -37,13 +37,8 @@ export async function jobView(main, id, name) {
     }
     open.show?.(current);
   };
-  const refresh = async () => {
-    const [current, why] = await Promise.all([get(jobPath(id)), get(jobPath(id, "/why"))]);
-    shown.why = why.waiting;
-    await show(current);
-  };
   head.addEventListener("changed", (event) => show(event.detail).catch(alertOf));
-  const update = calmly(() => refresh().catch(alertOf), 700);
+  const update = calmly(() => get(jobPath(id)).then(show).catch(alertOf), 700);
   const end = follow(id, {
     reload: () => (update(), open.reload?.()),
     on: (kind, data) => {
@@ -70,24 +65,19 @@ function tabs(job, current, isRun) {
 }
 
 /** Show the head anew, without taking the focus from a button that stays. */
-function renderHead(head, { job, why }) {
+function renderHead(head, job) {
   const focused = head.contains(document.activeElement) ? document.activeElement.dataset.act : null;
   if (focused === "priority") return;
   fill(
     head,
     h("div", { class: "titled" }, h("h1", {}, title(job)), badge(job), job.wanted !== "run" && !hasEnded(job.state) && h("span", { class: "hint" }, `wanted: ${job.wanted}`)),
     h("p", { class: "origin" }, origin(job), " · ", h("span", { title: moment(job.since) }, since(job)), job.spec.name !== job.id && ` · ${job.id}`),
-    reason(job, why),
+    job.reason && h("p", { class: job.state === "failed" ? "error" : "why" }, job.reason),
     bar(job),
     h("div", { class: "titled" }, legend(job.counts), h("span", { class: "far" }, progressText(job))),
     h("div", { class: "actions" }, controls(job, head)),
   );
   if (focused) head.querySelector(`[data-act="${focused}"]`)?.focus();
-}
-
-function reason(job, why) {
-  const texts = [...new Set([job.reason, why].filter(Boolean))];
-  return texts.length > 0 && h("p", { class: job.state === "failed" ? "error" : "why" }, texts.join(" · "));
 }
 
 function controls(job, head) {

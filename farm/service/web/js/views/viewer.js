@@ -45,7 +45,7 @@ export function unitContent(job, unit, again) {
     unit.failures.length > 0 && h("div", { class: "error" }, unit.failures.map((failure) => h("p", {}, failureText(unit, failure)))),
     unit.reason && !unit.failures.some((failure) => failure.message === unit.reason) && h("p", { class: "why" }, unit.reason),
     comparison(unit.source && picturePath(job.id, unit.number, "source", 1200), isDone(unit.state) && picturePath(job.id, unit.number, "result", 1200)),
-    h("p", { class: "actions" }, isDone(unit.state) && !isWorking(unit) && fileLink(resultPath(job.id, unit.target), baseName(unit.target)), retry(job, unit, again)),
+    h("p", { class: "actions" }, isDone(unit.state) && !isWorking(unit) && fileLink(resultPath(job.id, unit.target, unit.number), baseName(unit.target)), retry(job, unit, again)),
     h("details", { open: !isDone(unit.state) }, h("summary", {}, "What happened"), story(unit.story)),
     h("dl", { class: "facts" }, fact("From", unit.source), fact("To", unit.target)),
   ];
