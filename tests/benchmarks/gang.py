@@ -7,6 +7,7 @@ workers, and compares the bytes of the pictures.
 """
 
 import argparse
+import secrets
 import tempfile
 import time
 from pathlib import Path
@@ -24,7 +25,7 @@ def dream(pool: Workers, workers: int, source: Path, tile: int) -> tuple[float, 
     """Return the seconds to render, the other seconds and the digest of the picture."""
     params: dict[str, object] = {"octaves": 1, "iterations": 5}
     unit = Unit("benchmark", "still", str(source), str(source.with_name(f"{workers}.png")))
-    order = Order(unit, 1, str(workers), "dream", params, Plan(tile=tile))
+    order = Order(unit, 1, secrets.token_hex(8), "dream", params, Plan(tile=tile))
     start = time.perf_counter()
     figures = pool.run(order, workers)
     total = time.perf_counter() - start

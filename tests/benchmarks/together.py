@@ -7,9 +7,11 @@ from farm.host.executor import Executor, ExecutorOptions
 from farm.model.messages import (
     Figures,
     Order,
+    UnitFailed,
     UnitProgress,
     UnitSucceeded,
     WorkerJoined,
+    WorkerLost,
 )
 from farm_cluster import make_pool
 
@@ -29,7 +31,10 @@ class Workers:
         workers: int,
         look: Callable[[UnitProgress], object] = lambda _: None,
     ) -> Figures:
-        """Run an order on this many of the workers; return what it cost. look: at its progress."""
+        """Run an order on this many of the workers; return what it cost. look: at its progress.
+
+        Raises RuntimeError if it fails.
+        """
         self._pool.assign(self._names[:workers], order)
         while True:
             for message in self._pool.poll(1.0):
@@ -37,6 +42,8 @@ class Workers:
                     look(message)
                 elif isinstance(message, UnitSucceeded):
                     return message.figures
+                elif isinstance(message, UnitFailed | WorkerLost):
+                    raise RuntimeError(f"the order failed: {message}")
 
 
 @contextmanager
