@@ -52,6 +52,8 @@ from farm.errors import (
 )
 from farm.host.context import Context
 from farm.host.hookspecs import hookimpl
+from farm.host.keyframes import weighted
+from farm.host.over_time import OverTime, TimedParams
 from farm.host.task import Effect, Field, FilePath, NetworkParams, Run, Task, TaskParams
 from farm.model.specs import NetworkSpec, Part, PictureSet, Previous, Sampler, Weights
 from farm.storage import input_path
@@ -70,6 +72,7 @@ __all__ = [
     "InputChanged",
     "NetworkParams",
     "NetworkSpec",
+    "OverTime",
     "Part",
     "PictureSet",
     "PluginError",
@@ -78,6 +81,7 @@ __all__ = [
     "Sampler",
     "Task",
     "TaskParams",
+    "TimedParams",
     "UnknownName",
     "UserError",
     "Weights",
@@ -85,6 +89,7 @@ __all__ = [
     "__version__",
     "hookimpl",
     "input_path",
+    "weighted",
 ]
 
 if TYPE_CHECKING:
