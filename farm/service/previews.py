@@ -59,6 +59,8 @@ class Previews:
         task = self._registry.task(spec.task)
         if issubclass(task, Run):
             raise BadParameter("task", f"{spec.task} trains; only an effect can be previewed")
+        is_endless = issubclass(task, Effect) and task.is_endless
+        params = spec.params if is_endless else _start_of(task, spec.params)
         first = list_inputs(spec.inputs)[0]
         token = f"preview-{secrets.token_hex(16)}"
         name = new_id(spec.task, token)
@@ -70,9 +72,8 @@ class Previews:
         except BaseException:
             self.discard(token, spec.task)
             raise
-        is_endless = issubclass(task, Effect) and task.is_endless
         changes = {
-            "params": spec.params if is_endless else _start_of(task, spec.params),
+            "params": params,
             "inputs": (str(folder / "in.png"),),
             "output": str(folder / ("frames/%05d.png" if is_endless else "out.png")),
             "frames": "1" if is_endless else None,
