@@ -142,7 +142,7 @@ class Desk:
     def submit(self, request: wire.JobRequest, holder: str) -> tuple[wire.JobView, bool]:
         """Return the job of a request, and whether it is new. Raises UserError if it is refused.
 
-        holder: of the token that the request came with; the owner, unless it names one.
+        holder: of the token that the request came with, and so the owner.
         """
         self._check_open()
         spec = spec_of(request, self.registry, self.roots, holder)
@@ -385,9 +385,9 @@ class Desk:
     def _shown_job(self, job: str) -> dict[str, Any]:
         return self.job(job).model_dump(mode="json")
 
-    def estimate(self, request: wire.JobRequest) -> wire.Estimate:
+    def estimate(self, request: wire.JobRequest, holder: str) -> wire.Estimate:
         """Return what a job would cost. Raises UserError if it would be refused."""
-        spec = spec_of(request, self.registry, self.roots)
+        spec = spec_of(request, self.registry, self.roots, holder)
         scheduler = self._controller.scheduler
         found = estimated(
             spec,

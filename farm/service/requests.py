@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from farm import storage
-from farm.errors import BadInput, BadParameter, OutsideRoots, TooLarge
+from farm.errors import BadInput, BadParameter, OutsideRoots, TooLarge, WrongOwner
 from farm.host.registry import Registry
 from farm.host.task import Effect, NetworkParams, Run, Task
 from farm.host.vetting import validate_params
@@ -31,11 +31,13 @@ _SENT: Final = re.compile("uploads/[0-9a-f]{64}(/|$)")
 def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str = "") -> JobSpec:
     """Return the spec of a request, with absolute locations.
 
-    holder: of the token that the request came with, who is the owner unless it names one.
+    holder: of the token that the request came with, who is the owner; anybody may be without a token.
 
     Raises UserError: UnknownName, BadParameter for the first parameter that is refused, OutsideRoots,
-    and TooLarge for more frames, folders or globs than a job may have.
+    WrongOwner, and TooLarge for more frames, folders or globs than a job may have.
     """
+    if holder and request.owner not in {"", holder}:
+        raise WrongOwner(request.owner, holder)
     task = registry.task(request.task)
     inputs = tuple(_input(text, roots) for text in request.inputs)
     _check_frames(task, request.frames)
@@ -56,7 +58,7 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
         keeps_going=request.keeps_going,
         overwrite=request.overwrite,
         name=request.name,
-        owner=request.owner or holder,
+        owner=holder or request.owner,
         after=request.after,
         workers=request.workers,
     )
@@ -65,7 +67,7 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
 def asks_for(spec: JobSpec, planned: JobSpec, registry: Registry) -> bool:
     """Return whether a request is the one that a job came from, whose spec planning has completed.
 
-    Priorities are changed later, and one token may have several owners.
+    Priorities are changed later, and whoever asks again may hold another of the farm's tokens.
     """
     task = registry.task(spec.task)
     return _asked(spec, task, registry) == _asked(planned, task, registry)

@@ -105,10 +105,25 @@ def test_jobs_are_listed_by_pages_newest_first(served: Served) -> None:
 def test_a_job_has_a_name_and_an_owner(serve: Serve) -> None:
     with serve(token=True) as served:
         named = served.finished(name="<b>clouds</b>", output="out/1/")
+        served.client.headers["authorization"] = f"Bearer {served.tokens.new('ada')}"
         other = served.finished(owner="ada", output="out/2/")
         assert (named["name"], named["owner"], other["owner"]) == ("<b>clouds</b>", "me", "ada")
         listed = served.client.get("/api/jobs", params={"owner": "ada"}).json()["jobs"]
     assert [job["id"] for job in listed] == [other["id"]]
+
+
+def test_nobody_submits_in_the_name_of_another(serve: Serve) -> None:
+    with serve(token=True) as served:
+        for path in ("/api/jobs", "/api/jobs?dry_run=true", "/api/preview"):
+            body = {"task": "copy", "inputs": ["photos/a.png"], "output": "out/1/", "owner": "ada"}
+            answer = served.client.post(path, json=body)
+            assert (answer.status_code, answer.json()["error"]["field"]) == (403, "owner")
+        assert answer.json()["error"]["message"].startswith("the owner cannot be 'ada'")
+        assert served.client.get("/api/jobs").json()["jobs"] == []
+
+
+def test_a_farm_without_tokens_believes_who_the_owner_is(served: Served) -> None:
+    assert served.finished(owner="ada")["owner"] == "ada"
 
 
 def test_units_are_listed_by_pages_in_order(served: Served) -> None:
