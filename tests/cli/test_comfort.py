@@ -82,6 +82,7 @@ def test_a_dry_run_renders_nothing_and_knows_the_time_after_a_first_job(
         return answer
 
     assert asked()["seconds"] is None
+    assert not Path("ledger.db").exists()
     assert command("dream", photo, "-o", "d.png", *SHALLOW).code == 0
     known = asked()
     assert (known["units"], known["pixels"], known["based_on"]) == (1, 96 * 64, 1)
