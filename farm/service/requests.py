@@ -18,7 +18,7 @@ from farm.planning.inputs import list_inputs
 from farm.service.roots import Roots
 from farm.service.wire import JobRequest
 
-__all__ = ["asks_for", "shown_spec", "spec_of"]
+__all__ = ["asks_for", "check_planned", "shown_spec", "spec_of"]
 
 MOST_UNITS: Final = 1_000_000
 MOST_LISTED: Final = 100
@@ -42,10 +42,7 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
     inputs = tuple(_input(text, roots) for text in request.inputs)
     _check_frames(task, request.frames)
     _check_listed(inputs)
-    if issubclass(task, Run):
-        roots.check_real(_files_below(inputs))
-    else:
-        _check_inputs(inputs, roots, is_later=bool(request.after))
+    _check_inputs(task, inputs, roots, is_later=bool(request.after))
     return JobSpec(
         task=request.task,
         params=_params(task, request.params, registry, roots),
@@ -62,6 +59,17 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
         after=request.after,
         workers=request.workers,
     )
+
+
+def check_planned(spec: JobSpec, registry: Registry, roots: Roots) -> None:
+    """Check a job that waited for others once more, when it is planned: only now are its inputs there.
+
+    Raises UserError: OutsideRoots for what a link leads to, and TooLarge.
+    """
+    if spec.after:
+        task = registry.task(spec.task)
+        _check_inputs(task, spec.inputs, roots, is_later=False)
+        _check_files(task(validate_params(task, spec.params)), roots)
 
 
 def asks_for(spec: JobSpec, planned: JobSpec, registry: Registry) -> bool:
@@ -109,11 +117,14 @@ def _files_below(inputs: Sequence[str]) -> Iterator[str]:
                 yield from (f"{folder.rstrip('/')}/{name}" for name in names)
 
 
-def _check_inputs(inputs: Sequence[str], roots: Roots, *, is_later: bool) -> None:
+def _check_inputs(task: type[Task], inputs: Sequence[str], roots: Roots, *, is_later: bool) -> None:
     """Raise UserError for inputs that are not there, too many, or reached by a link out of the roots.
 
     is_later: they may be the outputs of jobs that have not run yet.
     """
+    if issubclass(task, Run):
+        roots.check_real(_files_below(inputs))
+        return
     for given in [[each] for each in inputs] if is_later else [inputs]:
         try:
             sources = list_inputs(given)
@@ -149,13 +160,18 @@ def _params(
     """Return a task's parameters with absolute paths. Raises BadParameter, OutsideRoots."""
     absolute = {name: _absolute(name, value, roots) for name, value in values.items()}
     params = validate_params(task, absolute)
-    for text, path in task(params).files().items():
-        is_shipped = "/" not in text and os.path.abspath(text) != path  # noqa: PTH100
-        if not is_shipped and not roots.contains(str(path)):
-            raise OutsideRoots(roots.hidden(text), "a file that parameters name is in no root")
+    _check_files(task(params), roots)
     if isinstance(params, NetworkParams):
         _check_network(params.network, registry, roots)
     return params.model_dump(mode="json")
+
+
+def _check_files(task: Task, roots: Roots) -> None:
+    """Raise OutsideRoots for a file that parameters name, unless it comes with the task."""
+    for text, path in task.files().items():
+        is_shipped = "/" not in text and os.path.abspath(text) != path  # noqa: PTH100
+        if not is_shipped and not roots.contains(str(path)):
+            raise OutsideRoots(roots.hidden(text), "a file that parameters name is in no root")
 
 
 def _absolute(name: str, value: Any, roots: Roots) -> Any:

@@ -369,6 +369,32 @@ def test_a_job_that_waits_names_files_below_roots_only(serve: Serve) -> None:
             assert answer.status_code == 403, answer.text
 
 
+@pytest.mark.parametrize(
+    "reads",
+    [
+        {"inputs": ["out/first/"]},
+        {"inputs": ["out/first/*.png"]},
+        {"inputs": ["photos/b.png"], "task": "dream", "params": {"guide": "out/first/z.png"}},
+    ],
+    ids=["folder", "glob", "parameter"],
+)
+def test_a_job_that_waited_follows_no_link_out_of_the_roots(
+    serve: Serve, pictures: Path, reads: dict[str, object]
+) -> None:
+    with serve(RUNNING) as served:
+        first = served.submit(inputs=["photos/a.png"], output="out/first/a.png").json()["id"]
+        last = served.submit(output="out/last/", after=[first], **reads).json()["id"]
+        secret = served.folder / "private" / "secret.png"
+        secret.write_bytes((pictures / "a.png").read_bytes())
+        (served.folder / "out" / "first").mkdir(exist_ok=True)
+        (served.folder / "out" / "first" / "z.png").symlink_to(secret)
+        served.client.patch(f"/api/jobs/{first}", json={"wanted": "cancel"})
+        served.wait(first, has_ended)
+        served.client.post(f"/api/jobs/{first}/retry", json={})
+        ended = served.wait(last, has_ended)
+    assert (ended["state"], "root" in ended["reason"]) == ("failed", True), ended["reason"]
+
+
 def test_a_job_says_which_other_it_waits_for(serve: Serve) -> None:
     with serve(RUNNING) as served:
         first = served.submit().json()["id"]
