@@ -25,6 +25,7 @@ from farm.errors import (
     UnknownName,
     UserError,
 )
+from farm.host.presets import presets_of
 from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.media.blank import is_blank
@@ -60,7 +61,10 @@ ZIPS: Final = 8
 
 
 class Desk:
-    """What a service can be asked. is_stopping: set when the service takes no more jobs."""
+    """What a service can be asked. is_stopping: set when the service takes no more jobs.
+
+    The user's own presets are read when it is made. Raises BadInput if their file is no table of presets.
+    """
 
     def __init__(
         self, registry: Registry, farm: Farm, board: Board, roots: Roots, folder: Path
@@ -70,6 +74,7 @@ class Desk:
         self.pictures, self.uploads = Pictures(), Uploads(folder / "uploads")
         self.previews = Previews(folder / "previews", registry, farm.ledger)
         self.feed = Feed(self._stored_events, farm.ledger.last_event, self._shown_job)
+        self._presets = {name: presets_of(task) for name, task in registry.tasks.items()}
         self._zips = BoundedSemaphore(ZIPS)
         self.is_stopping = False
         self.trouble = ""
@@ -121,7 +126,7 @@ class Desk:
         plugins = {task: plugin.name for plugin in self.registry.plugins for task in plugin.tasks}
         return wire.Tasks(
             tasks=[
-                views.task(task, plugins.get(name, ""))
+                views.task(task, plugins.get(name, ""), self._presets[name], self.roots)
                 for name, task in sorted(self.registry.tasks.items())
             ]
         )

@@ -18,7 +18,7 @@ from farm.planning.inputs import list_inputs
 from farm.service.roots import Roots
 from farm.service.wire import JobRequest
 
-__all__ = ["asks_for", "check_planned", "shown_spec", "spec_of"]
+__all__ = ["asks_for", "check_planned", "shown_params", "shown_spec", "spec_of"]
 
 MOST_UNITS: Final = 1_000_000
 MOST_LISTED: Final = 100
@@ -199,10 +199,15 @@ def _check_network(network: str, registry: Registry, roots: Roots) -> None:
 def shown_spec(spec: JobSpec, roots: Roots) -> dict[str, Any]:
     """Return a spec as its request was, with ROOT/path in place of absolute locations."""
     content = spec.model_dump(mode="json", exclude={"files", "films"})
-    content["params"] = _shown(content["params"], roots)
+    content["params"] = shown_params(content["params"], roots)
     content["inputs"] = [text if is_blank(text) else roots.shown(text) for text in spec.inputs]
     content["output"] = roots.shown(spec.output)
     return content
+
+
+def shown_params(params: Mapping[str, Any], roots: Roots) -> dict[str, Any]:
+    """Return parameters with ROOT/path in place of absolute locations."""
+    return {name: _shown(value, roots) for name, value in params.items()}
 
 
 def _shown(value: Any, roots: Roots) -> Any:

@@ -337,6 +337,24 @@ def test_tasks_come_with_the_schema_of_their_parameters(served: Served) -> None:
     assert tasks["dream"]["plugin"] == "dream"
 
 
+def test_the_own_presets_of_who_runs_the_farm_are_on_the_form(
+    serve: Serve, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "presets.toml"
+    file.write_text(
+        f'[dream.mine]\noctaves = 2\nguide = "{pictures}/b.png"\nmask = "/home/me/mask.png"\n'
+    )
+    monkeypatch.setenv("FARM_PRESETS", str(file))
+    with serve() as served:
+        tasks = served.client.get("/api/tasks").json()["tasks"]
+        (dream,) = [task for task in tasks if task["name"] == "dream"]
+        mine = {"octaves": 2, "guide": "photos/b.png", "mask": "-/mask.png"}
+        assert dream["presets"].pop("mine") == mine
+        assert "birds" in dream["presets"]
+        answer = served.submit(task="dream", params={"guide": mine["guide"]})
+        assert answer.status_code == 201
+
+
 def test_a_job_starts_after_another_whose_files_it_reads(serve: Serve) -> None:
     with serve() as served:
         first = served.submit(output="out/first/").json()["id"]
