@@ -287,6 +287,8 @@ def test_a_coherent_film_counts_the_frames_that_are_seen(command: Command, clip:
     done = command(*words, *SHALLOW, "--jitter", "0")
     assert done.code == 0, done.errors
     assert done.results.startswith("rendered 60; output: ")
+    again = command(*words, *SHALLOW, "--jitter", "0", "--resume")
+    assert again.results.startswith("rendered 0, skipped 60 already finished; output: ")
 
 
 def test_a_dry_run_of_a_run_says_what_would_be_trained(command: Command, photo: str) -> None:
