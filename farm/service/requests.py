@@ -110,11 +110,11 @@ def _check_listed(inputs: Sequence[str]) -> None:
 
 
 def _files_below(inputs: Sequence[str]) -> Iterator[str]:
-    """Yield the files in folders of this machine, where a run finds its data set."""
+    """Yield inputs of this machine, and the files in those that are folders, where a run finds its data set."""
     for location in inputs:
         if not (is_blank(location) or storage.is_remote(location)):
-            for folder, _, names in os.walk(location):
-                yield from (f"{folder.rstrip('/')}/{name}" for name in names)
+            yield location
+            yield from (entry.url for entry in storage.files_below(location))
 
 
 def _check_inputs(task: type[Task], inputs: Sequence[str], roots: Roots, *, is_later: bool) -> None:
