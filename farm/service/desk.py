@@ -58,6 +58,8 @@ MOST_JOBS: Final = 10_000
 """Jobs that have not ended, and are planned or wait."""
 ZIPS: Final = 8
 """Zips that are sent at once."""
+ESTIMATES: Final = 4
+"""Estimates that are made at once; each reads its films from start to end."""
 
 
 class Desk:
@@ -75,7 +77,7 @@ class Desk:
         self.previews = Previews(folder / "previews", registry, farm.ledger)
         self.feed = Feed(self._stored_events, farm.ledger.last_event, self._shown_job)
         self._presets = {name: presets_of(task) for name, task in registry.tasks.items()}
-        self._zips = BoundedSemaphore(ZIPS)
+        self._zips, self._estimates = BoundedSemaphore(ZIPS), BoundedSemaphore(ESTIMATES)
         self.is_stopping = False
         self.trouble = ""
 
@@ -391,17 +393,22 @@ class Desk:
         return self.job(job).model_dump(mode="json")
 
     def estimate(self, request: wire.JobRequest, holder: str) -> wire.Estimate:
-        """Return what a job would cost. Raises UserError if it would be refused."""
+        """Return what a job would cost. Raises UserError if it would be refused, and Busy."""
         spec = spec_of(request, self.registry, self.roots, holder)
+        if not self._estimates.acquire(blocking=False):
+            raise Busy(f"{ESTIMATES} estimates are being made; ask again later")
         scheduler = self._controller.scheduler
-        found = estimated(
-            spec,
-            self.registry,
-            self.ledger,
-            room=scheduler.room(),
-            workers=scheduler.workers(),
-            resume=request.resume,
-        )
+        try:
+            found = estimated(
+                spec,
+                self.registry,
+                self.ledger,
+                room=scheduler.room(),
+                workers=scheduler.workers(),
+                resume=request.resume,
+            )
+        finally:
+            self._estimates.release()
         return found.model_copy(update={"notes": [self.roots.hidden(n) for n in found.notes]})
 
     def is_run(self, job: Job) -> bool:
