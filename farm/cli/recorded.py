@@ -1,7 +1,6 @@
 """What the record in a rendered file says about the job that wrote it."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import PurePath
 from typing import Any
 
 from farm import storage
@@ -84,5 +83,5 @@ def _is_alone(task: type[Task], record: Mapping[str, Any]) -> bool:
     if issubclass(task, Effect) and task.is_endless:
         return "film" in record
     if "film" in record or "frame" in record:
-        return "coherence" not in record and is_film_name(PurePath(record["source"]["name"]))
+        return "coherence" not in record and is_film_name(record["source"]["name"])
     return True

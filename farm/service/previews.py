@@ -14,7 +14,6 @@ from farm.errors import BadParameter, Busy
 from farm.host.registry import Registry
 from farm.host.task import Effect, Run
 from farm.ledger import Ledger
-from farm.media.blank import is_blank
 from farm.media.film import is_film
 from farm.model.film import Moment
 from farm.model.job import MOST_URGENT, FilmOptions, JobSpec
@@ -114,5 +113,4 @@ class Previews:
 
 def _picture_of(url: str) -> "Frame":
     """Return a still, or the first frame of a film."""
-    is_moving = not is_blank(url) and is_film(url)
-    return read_picture(url, Moment(0) if is_moving else None)
+    return read_picture(url, Moment(0) if is_film(url) else None)
