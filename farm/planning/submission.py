@@ -13,7 +13,7 @@ from typing import Protocol
 
 from farm import storage
 from farm.host.registry import Registry
-from farm.host.task import Effect, NetworkParams, Run
+from farm.host.task import NetworkParams, Run
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
 from farm.model.events import Notice, ReadProgress
@@ -25,7 +25,7 @@ from farm.model.unit import Unit, UnitState
 from farm.planning.checking import Needs, check_files, task_needs
 from farm.planning.contents import Contents, run_inputs
 from farm.planning.existing import check_free
-from farm.planning.film_needs import least_coherence, with_least_coherence
+from farm.planning.film_needs import is_endless, least_coherence, with_least_coherence
 from farm.planning.footage import read_footage
 from farm.planning.inputs import Source, list_inputs
 from farm.planning.outputs import Inputs, check_output, check_run_folder, film_targets
@@ -174,10 +174,9 @@ class Planner:
     ) -> tuple[Footage, dict[str, str]]:
         """Return what an effect's job renders, and the digest of each film."""
         task = self._registry.task(spec.task)
-        is_endless = issubclass(task, Effect) and task.is_endless
-        least = least_coherence(task)
+        least, endless = least_coherence(task), is_endless(task)
         before = {source.url: look_at(source.url) for source in sources}
-        footage = read_footage(spec, sources, self._notify, least=least, is_endless=is_endless)
+        footage = read_footage(spec, sources, self._notify, least=least, is_endless=endless)
         origins = (sequence.origin for sequence in footage.sequences if sequence.origin)
         return footage, self._contents.of_films(origins, before)
 

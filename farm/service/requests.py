@@ -8,12 +8,12 @@ from typing import Any, Final
 from farm import storage
 from farm.errors import BadInput, BadParameter, OutsideRoots, TooLarge, WrongOwner
 from farm.host.registry import Registry
-from farm.host.task import Effect, NetworkParams, Run, Task
+from farm.host.task import NetworkParams, Run, Task
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
 from farm.model.frame_range import FrameRange
 from farm.model.job import JobSpec
-from farm.planning.film_needs import with_least_coherence
+from farm.planning.film_needs import is_endless, with_least_coherence
 from farm.planning.inputs import list_inputs
 from farm.service.roots import Roots
 from farm.service.wire import JobRequest
@@ -92,7 +92,7 @@ def _asked(spec: JobSpec, task: type[Task], registry: Registry) -> dict[str, Any
 
 def _check_frames(task: type[Task], frames: str | None) -> None:
     """Raise TooLarge for more frames than a job may have, where nothing else bounds them."""
-    if frames and issubclass(task, Effect) and task.is_endless:
+    if frames and is_endless(task):
         chosen = FrameRange.parse(frames)
         if chosen.last:
             _check_number((chosen.last - chosen.first) // chosen.step + 1)

@@ -4,10 +4,11 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
-from farm.host.task import Effect, Run, Task
+from farm.host.task import Run, Task
 from farm.model.history import StoryLine, UnitRecord
 from farm.model.job import Job, JobState
 from farm.model.unit import UnitState
+from farm.planning.film_needs import is_endless
 from farm.service import wire
 from farm.service.board import RunningUnit, WorkerNow
 from farm.service.requests import shown_params, shown_spec
@@ -83,7 +84,7 @@ def task(
         kind="run" if issubclass(kind, Run) else "effect",
         params=kind.Params.model_json_schema(),
         presets={name: shown_params(params, roots) for name, params in presets.items()},
-        endless=issubclass(kind, Effect) and kind.is_endless,
+        endless=is_endless(kind),
         plugin=plugin,
     )
 
