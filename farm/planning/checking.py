@@ -1,6 +1,6 @@
 """Asks a task about a spec, before anything is stored or rendered: its own check, and its files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,18 +18,23 @@ from farm.model.texts import texts_in
 
 @dataclass(frozen=True)
 class Needs:
-    """What the result of a spec depends on, apart from the spec. networks: whose own weights it uses."""
+    """What the result of a spec depends on, apart from the spec.
 
-    files: tuple[str, ...] = ()
-    networks: tuple[str, ...] = ()
+    named: the path of each file, by the text in the parameters that names it. networks: whose own weights
+    it uses.
+    """
+
+    named: Mapping[str, str]
+    networks: tuple[str, ...]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.named.values()))
 
 
-def check_files(registry: Registry, spec: JobSpec) -> None:
+def check_files(spec: JobSpec, needs: Needs) -> None:
     """Raise BadParameter for a file that a spec's parameters name and that is not there."""
-    with _plugin_errors(spec.task, "files"):
-        task = _task_of(registry, spec)
-        files = {str(text): str(path) for text, path in task.files().items()}
-    for text, path in files.items():
+    for text, path in needs.named.items():
         if not is_blank(path) and not storage.exists(path):
             named = (name for name, value in spec.params.items() if text in texts_in(value))
             reason = f"no such file: {path}; check the name"
@@ -43,8 +48,8 @@ def task_needs(registry: Registry, spec: JobSpec) -> Needs:
     """
     with _plugin_errors(spec.task, "files"):
         task = _task_of(registry, spec)
-        files = {str(text): str(path) for text, path in task.files().items()}
-        return Needs(tuple(dict.fromkeys(files.values())), tuple(map(str, task.networks)))
+        named = {str(text): str(path) for text, path in task.files().items()}
+        return Needs(named, tuple(map(str, task.networks)))
 
 
 def task_check(

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Final
 
 from farm.errors import BadParameter, Busy
 from farm.host.registry import Registry
-from farm.host.task import Effect, Run
+from farm.host.task import Run
 from farm.ledger import Ledger
-from farm.media.blank import is_blank
 from farm.media.film import is_film
+from farm.media.shrinking import shrunk
 from farm.model.film import Moment
 from farm.model.job import MOST_URGENT, FilmOptions, JobSpec
+from farm.planning.film_needs import is_endless
 from farm.planning.inputs import list_inputs
 from farm.planning.submission import new_id
-from farm.service.thumbnails import read_picture, shrunk
+from farm.service.thumbnails import read_picture
 
 if TYPE_CHECKING:
     from farm.media import Frame
@@ -67,11 +68,11 @@ class Previews:
         except BaseException:
             self.discard(token, spec.task)
             raise
-        is_endless = issubclass(task, Effect) and task.is_endless
+        endless = is_endless(task)
         changes = {
             "inputs": (str(folder / "in.png"),),
-            "output": str(folder / ("frames/%05d.png" if is_endless else "out.png")),
-            "frames": "1" if is_endless else None,
+            "output": str(folder / ("frames/%05d.png" if endless else "out.png")),
+            "frames": "1" if endless else None,
             "film": FilmOptions(),
             "plan": spec.plan.model_copy(update={"size": None}),
             "overwrite": True,
@@ -114,5 +115,4 @@ class Previews:
 
 def _picture_of(url: str) -> "Frame":
     """Return a still, or the first frame of a film."""
-    is_moving = not is_blank(url) and is_film(url)
-    return read_picture(url, Moment(0) if is_moving else None)
+    return read_picture(url, Moment(0) if is_film(url) else None)
