@@ -13,14 +13,23 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from farm.errors import UserError
 from farm.host.context import Context
-from farm.host.named_files import NAMES_FILE, named_files
+from farm.host.named_files import NAMES_FILE, NAMES_MASK, named_files
 from farm.model.film import Coherence
 from farm.model.specs import Sampler
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Effect", "Field", "FilePath", "NetworkParams", "Run", "Task", "TaskParams"]
+__all__ = [
+    "Effect",
+    "Field",
+    "FilePath",
+    "MaskPath",
+    "NetworkParams",
+    "Run",
+    "Task",
+    "TaskParams",
+]
 
 
 class TaskParams(BaseModel):
@@ -42,6 +51,12 @@ FilePath = Annotated[str, AfterValidator(_absolute), NAMES_FILE]
 """Path of a file or folder. It becomes absolute, so that it means the same on every worker.
 
 Its content counts as part of the parameters; see Task.files.
+"""
+
+MaskPath = Annotated[FilePath, NAMES_MASK]
+"""FilePath of a picture that must have the shape of the input, at any size, such as a mask.
+
+An input of another shape is refused when the job is planned; farm.engine.masks.fit_mask scales the picture.
 """
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from PIL import Image
 
 from farm.errors import BadOutput
+from farm.model.picture_size import MAX_PIXELS
 
 __all__ = [
     "MAX_PIXELS",
@@ -17,9 +18,6 @@ __all__ = [
     "is_readable",
     "readable_formats",
 ]
-
-MAX_PIXELS: Final = 2**28
-"""Pixels of the largest still that can be read: 268 megapixels, 3.2 GB once decoded."""
 
 _UNSUPPORTED: Final = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
 """Formats that Pillow only identifies, or passes to another program."""

@@ -8,6 +8,7 @@ from farm import storage
 from farm.errors import BadParameter, FarmError, PluginError
 from farm.host.blame import describe
 from farm.host.context import Context
+from farm.host.named_files import NAMES_MASK, named_files
 from farm.host.registry import Registry
 from farm.host.task import Run, Task
 from farm.host.vetting import validate_params
@@ -18,10 +19,14 @@ from farm.model.texts import texts_in
 
 @dataclass(frozen=True)
 class Needs:
-    """What the result of a spec depends on, apart from the spec. networks: whose own weights it uses."""
+    """What the result of a spec depends on, apart from the spec.
+
+    networks: whose own weights it uses. masks: those of the files that must have the inputs' shape.
+    """
 
     files: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
 
 
 def check_files(registry: Registry, spec: JobSpec) -> None:
@@ -44,7 +49,8 @@ def task_needs(registry: Registry, spec: JobSpec) -> Needs:
     with _plugin_errors(spec.task, "files"):
         task = _task_of(registry, spec)
         files = {str(text): str(path) for text, path in task.files().items()}
-        return Needs(tuple(dict.fromkeys(files.values())), tuple(map(str, task.networks)))
+        masks = tuple(named_files(task.params, NAMES_MASK))
+        return Needs(tuple(dict.fromkeys(files.values())), tuple(map(str, task.networks)), masks)
 
 
 def task_check(

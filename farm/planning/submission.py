@@ -28,6 +28,7 @@ from farm.planning.existing import check_free
 from farm.planning.film_needs import least_coherence, with_least_coherence
 from farm.planning.footage import read_footage
 from farm.planning.inputs import Source, list_inputs
+from farm.planning.misfits import without_misfits
 from farm.planning.outputs import Inputs, check_output, check_run_folder, film_targets
 from farm.planning.plan import Footage, plan_run, plan_units
 from farm.planning.recordable import check_names
@@ -156,6 +157,7 @@ class Planner:
             units = plan_run(name, task.name, spec.inputs, target, spec.workers)
         else:
             footage, films = self._read_footage(spec, sources)
+            footage = without_misfits(footage, needs.masks, spec.plan.size)
             may_share = spec.workers != 1 and is_shared(footage, spec.plan)
             workers = spec.workers if may_share else 1
             units = plan_units(name, footage, spec.film, workers)
