@@ -5,7 +5,7 @@ Imports no torch, so that plugin modules stay light.
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -122,6 +122,13 @@ class Task(ABC):
 
         Called once per job, in the submitting process, before any frame is rendered.
         """
+
+    def notes(self, context: Context) -> Iterable[str]:  # noqa: ARG002 - for those that look into networks
+        """Return what the user should know before work starts, such as what a word stands for.
+
+        Called after check, where check is called. Each is one line.
+        """
+        return ()
 
 
 class Effect(Task):

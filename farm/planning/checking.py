@@ -1,6 +1,6 @@
 """Asks a task about a spec, before anything is stored or rendered: its own check, and its files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,6 +16,9 @@ from farm.media.blank import is_blank
 from farm.model.job import JobSpec
 from farm.model.texts import texts_in
 
+Check = Callable[[JobSpec], Sequence[str]]
+"""Raises UserError for a spec that only its task can refuse; returns what the user should know."""
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -27,6 +30,11 @@ class Needs:
     files: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
+
+
+def unchecked(spec: JobSpec) -> Sequence[str]:  # noqa: ARG001 - a Check
+    """Refuse nothing, and say nothing."""
+    return ()
 
 
 def check_files(registry: Registry, spec: JobSpec) -> None:
@@ -53,29 +61,29 @@ def task_needs(registry: Registry, spec: JobSpec) -> Needs:
         return Needs(tuple(dict.fromkeys(files.values())), tuple(map(str, task.networks)), masks)
 
 
-def task_check(
-    registry: Registry, make_context: Callable[[JobSpec], Context]
-) -> Callable[[JobSpec], None]:
+def task_check(registry: Registry, make_context: Callable[[JobSpec], Context]) -> Check:
     """Return a function that runs the check of a spec's task, and of a run its check of the inputs.
 
     It raises the UserError of the check, or PluginError if the check itself fails.
     """
 
-    def check(spec: JobSpec) -> None:
+    def check(spec: JobSpec) -> Sequence[str]:
         if not _checks(registry.task(spec.task)):
-            return
+            return ()
         with _plugin_errors(spec.task, "check"):
             task, context = _task_of(registry, spec), make_context(spec)
             task.check(context)
             if isinstance(task, Run):
                 task.check_inputs(spec.inputs, context)
+        with _plugin_errors(spec.task, "notes"):
+            return tuple(map(str, task.notes(context)))
 
     return check
 
 
 def _checks(task: type[Task]) -> bool:
-    """Return whether a task has a check of its own."""
-    has_own = task.check is not Task.check
+    """Return whether a task has a check or notes of its own."""
+    has_own = task.check is not Task.check or task.notes is not Task.notes
     return has_own or (issubclass(task, Run) and task.check_inputs is not Run.check_inputs)
 
 

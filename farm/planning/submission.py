@@ -22,7 +22,7 @@ from farm.model.history import RestoredUnit, UnitRecord
 from farm.model.job import Job, JobSpec, changes
 from farm.model.messages import Figures
 from farm.model.unit import Unit, UnitState
-from farm.planning.checking import check_files, task_needs
+from farm.planning.checking import Check, check_files, task_needs, unchecked
 from farm.planning.contents import Contents, run_inputs
 from farm.planning.existing import check_free
 from farm.planning.film_needs import least_coherence, with_least_coherence
@@ -70,10 +70,9 @@ class Submission:
 class Planner:
     """Plans jobs.
 
-    check: raises UserError for a spec that only the task itself can refuse. notify: receives how
-    much of a film has been read, and what the user should know before work starts. claim: called
-    with the job and its units before anything on disk is changed; raises BadOutput if another job
-    writes the same files.
+    notify: receives how much of a film has been read, and what the user should know before work
+    starts. check: of the task itself. claim: called with the job and its units before anything on disk
+    is changed; raises BadOutput if another job writes the same files.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class Planner:
         registry: Registry,
         history: History,
         notify: Notify,
-        check: Callable[[JobSpec], None] | None = None,
+        check: Check = unchecked,
         claim: Callable[[str, Sequence[Unit]], None] = lambda _job, _units: None,
     ) -> None:
         self._registry, self._history = registry, history
@@ -140,8 +139,8 @@ class Planner:
             if not (is_resumed or spec.overwrite):
                 films = film_targets(spec.output, sources, spec.frames)
                 check_free(films)  # before they are read
-        if self._check_task:
-            self._check_task(spec)
+        for note in self._check_task(spec):
+            self._notify(Notice(spec.task, note))
         return sources
 
     def _plan_units(
