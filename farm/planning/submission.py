@@ -22,12 +22,13 @@ from farm.model.history import RestoredUnit, UnitRecord
 from farm.model.job import Job, JobSpec, changes
 from farm.model.messages import Figures
 from farm.model.unit import Unit, UnitState
-from farm.planning.checking import Needs, check_files, task_needs
+from farm.planning.checking import Check, Needs, check_files, task_needs, unchecked
 from farm.planning.contents import Contents, run_inputs
 from farm.planning.existing import check_free
 from farm.planning.film_needs import is_endless, least_coherence, with_least_coherence
 from farm.planning.footage import read_footage
 from farm.planning.inputs import Source, list_inputs
+from farm.planning.misfits import without_misfits
 from farm.planning.outputs import Inputs, check_output, check_run_folder, film_targets
 from farm.planning.plan import Footage, plan_run, plan_units
 from farm.planning.recordable import check_names
@@ -69,10 +70,9 @@ class Submission:
 class Planner:
     """Plans jobs.
 
-    check: raises UserError for a spec that only the task itself can refuse. notify: receives how
-    much of a film has been read, and what the user should know before work starts. claim: called
-    with the job and its units before anything on disk is changed; raises BadOutput if another job
-    writes the same files.
+    notify: receives how much of a film has been read, and what the user should know before work
+    starts. check: of the task itself. claim: called with the job and its units before anything on disk
+    is changed; raises BadOutput if another job writes the same files.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Planner:
         registry: Registry,
         history: History,
         notify: Notify,
-        check: Callable[[JobSpec], None] | None = None,
+        check: Check = unchecked,
         claim: Callable[[str, Sequence[Unit]], None] = lambda _job, _units: None,
     ) -> None:
         self._registry, self._history = registry, history
@@ -145,8 +145,8 @@ class Planner:
             if not (is_resumed or spec.overwrite):
                 films = film_targets(spec.output, sources, spec.frames)
                 check_free(films)  # before they are read
-        if self._check_task:
-            self._check_task(spec)
+        for note in self._check_task(spec):
+            self._notify(Notice(spec.task, note))
 
     def _plan_units(
         self, spec: JobSpec, sources: Sequence[Source], needs: Needs, created: float, name: str
@@ -160,6 +160,7 @@ class Planner:
             units = plan_run(name, task.name, spec.inputs, target, spec.workers)
         else:
             footage, films = self._read_footage(spec, sources)
+            footage = without_misfits(footage, needs.masks, spec.plan.size)
             may_share = spec.workers != 1 and is_shared(footage, spec.plan)
             workers = spec.workers if may_share else 1
             units = plan_units(name, footage, spec.film, workers)

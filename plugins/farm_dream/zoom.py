@@ -5,6 +5,7 @@ Differs: adds rotation, shift and classes that change over time.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import cos, radians, sin
 from typing import TYPE_CHECKING, Annotated, Self
@@ -96,6 +97,13 @@ class Zoom(Effect):
             raise BadParameter("turns", f"{network.name} has no classes; choose another network")
         for text in self.params.turns:
             network.class_shares(parse_cue(text).name)
+
+    def notes(self, context: Context) -> Iterable[str]:
+        from farm_dream.objective import class_notes
+
+        network = context.network(self.params.network, self.params.weights)
+        cues = (parse_cue(text).name for text in self.params.turns)
+        return class_notes((*self.params.classes, *cues), network)
 
     def render(self, image: "Tensor", context: Context) -> "Tensor":
         from farm_dream import ascent
