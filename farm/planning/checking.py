@@ -10,6 +10,7 @@ from farm.host.blame import describe
 from farm.host.context import Context
 from farm.host.named_files import NAMES_MASK, named_files
 from farm.host.registry import Registry
+from farm.host.schedule import stages
 from farm.host.task import Run, Task
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
@@ -66,7 +67,7 @@ def task_needs(registry: Registry, spec: JobSpec) -> Needs:
 def task_check(registry: Registry, make_context: Callable[[JobSpec], Context]) -> Check:
     """Return a function that runs the check of a spec's task, and of a run its check of the inputs.
 
-    It raises the UserError of the check, or PluginError if the check itself fails.
+    Parameters that change over time are checked at each of their stages. It raises the UserError of the check, or PluginError if the check itself fails.
     """
 
     def check(spec: JobSpec) -> Sequence[str]:
@@ -74,7 +75,8 @@ def task_check(registry: Registry, make_context: Callable[[JobSpec], Context]) -
             return ()
         with _plugin_errors(spec.task, "check"):
             task, context = _task_of(registry, spec), make_context(spec)
-            task.check(context)
+            for params in stages(task.params):
+                type(task)(params).check(context)
             if isinstance(task, Run):
                 task.check_inputs(spec.inputs, context)
         with _plugin_errors(spec.task, "notes"):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from farm.errors import BadInput, BadOutput, BadParameter, StorageFailed, UserError
+from farm.host.schedule import Schedule
 from farm.media import is_film, is_sequence
 from farm.model.events import Notice, ReadProgress
 from farm.model.film import Coherence
@@ -60,6 +61,21 @@ def read_footage(
     stills, too_large = _stills(spec, [source for source in sources if source not in films], many)
     sequences, unreadable = _films(spec, films, notify, many)
     return Footage(stills, sequences, [*too_large, *unreadable])
+
+
+def check_schedule(
+    schedule: Schedule | None, spec: JobSpec, sources: Sequence[Source], footage: Footage
+) -> None:
+    """Raise BadParameter for parameters that change over time where there is no time."""
+    if schedule is None or footage.refused:
+        return
+    if not footage.sequences:
+        raise BadParameter("at", "only applies to films, and every input is a still")
+    if is_one_frame(sources, spec.output, spec.frames) and not schedule.is_by_frame:
+        reason = (
+            "a single frame is rendered, whose film has no start; give times in frames, such as"
+        )
+        raise BadParameter("at", f"{reason} f{spec.frames}")
 
 
 def _stills(

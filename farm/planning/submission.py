@@ -13,6 +13,7 @@ from typing import Protocol
 
 from farm import storage
 from farm.host.registry import Registry
+from farm.host.schedule import Schedule
 from farm.host.task import NetworkParams, Run
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
@@ -26,7 +27,7 @@ from farm.planning.checking import Check, Needs, check_files, task_needs, unchec
 from farm.planning.contents import Contents, run_inputs
 from farm.planning.existing import check_free
 from farm.planning.film_needs import is_endless, least_coherence, with_least_coherence
-from farm.planning.footage import read_footage
+from farm.planning.footage import check_schedule, read_footage
 from farm.planning.inputs import Source, list_inputs
 from farm.planning.misfits import without_misfits
 from farm.planning.outputs import Inputs, check_output, check_run_folder, film_targets
@@ -178,6 +179,7 @@ class Planner:
         least, endless = least_coherence(task), is_endless(task)
         before = {source.url: look_at(source.url) for source in sources}
         footage = read_footage(spec, sources, self._notify, least=least, is_endless=endless)
+        check_schedule(Schedule.of(validate_params(task, spec.params)), spec, sources, footage)
         origins = (sequence.origin for sequence in footage.sequences if sequence.origin)
         return footage, self._contents.of_films(origins, before)
 

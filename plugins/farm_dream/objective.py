@@ -27,7 +27,7 @@ def check_objective(params: DreamParams, context: Context) -> None:
             f"{network.name} has no classifier that works at every size; choose another network",
         )
     extractor = network.extractor(objective_layers(params))
-    for name in params.classes:
+    for name in params.class_weights():
         network.class_shares(name)
     for layer, shape in extractor.shapes(512, 512).items():
         for channel in params.channels:
@@ -69,7 +69,7 @@ def build_objective(
     """Return the objective that the parameters describe."""
     weights = params.layer_weights()
     if params.classes:
-        return class_objective(network, dict.fromkeys(params.classes, 1.0))
+        return class_objective(network, params.class_weights())
     if params.guide:
         guide = context.read(params.guide)
         features = {layer: context.features(guide, network, layer) for layer in weights}
