@@ -1,9 +1,10 @@
 """Kill a service at random moments of a mix of jobs, and audit it: python tests/soak_service.py.
 
-A real ``farm serve`` with a pool makes some hundred stills, a coherent film, a training run and a still
-that two workers share. It is killed again and again, and its database crashes in every life too; each
-time it is started again. In the end, nothing may be lost, wrong, redone or left behind. The same seed
-draws the same moments; what a service does just then depends on the machine.
+A real ``farm serve`` with two workers makes stills, a coherent film, a training run and a still that both
+workers share. It is killed again and again and started each time, often while the processes of its
+last life are still ending; with --postgres, its database crashes in every life too. In the end, nothing
+may be lost, wrong, redone or left behind. The same seed draws the same moments; what the service
+does just then depends on the machine.
 """
 
 import argparse
@@ -77,13 +78,16 @@ class Lives:
     faults: list[str] = field(default_factory=list)
 
     def live(self, moment: Moment, left: int) -> bool:
-        """Start the service and kill it at a moment; return False if it does all before. left: lives that follow."""
+        """Start the service and kill it at a moment; return False if all is done before that.
+
+        left: how many lives follow.
+        """
         began = time.monotonic()
         self.service.start()
         with closing(self.service.client()) as client:
             jobs = [request.submit(client) for request in JOBS]
-            done, units = _done(jobs), sum(job.status.frames for job in jobs)
-            wanted = int(moment.share * (units - done) / (left + 1))
+            done, planned = _done(jobs), sum(job.status.frames for job in jobs)
+            wanted = int(moment.share * (planned - done) / (left + 1))
             if self.database and self._wait(jobs, moment, done + wanted // 2):
                 self.database.restart()
                 self.crashes += 1
@@ -92,17 +96,14 @@ class Lives:
         time.sleep(moment.delay)
         self.service.kill()
         self.deaths += 1
-        what = f"while {moment.token} ran" if moment.token else f"after {wanted} more units"
+        what = f"aimed at {moment.token}" if moment.token else f"after {wanted} more units"
         lived = time.monotonic() - began
         if moment.rests:
             self.faults += [
                 f"orphan of death {self.deaths}: {each}" for each in self.service.orphans()
             ]
             what += f", its processes {time.monotonic() - began - lived:.0f} s later"
-        print(
-            f"death {self.deaths} after {lived:.0f} s: {what}; {_done(jobs)} of {units} done",
-            flush=True,
-        )
+        print(f"death {self.deaths} after {lived:.0f} s: {what}; {_done(jobs)} done", flush=True)
         return True
 
     def _wait(self, jobs: list[JobHandle], moment: Moment, done: int) -> bool:
