@@ -10,7 +10,6 @@ from farm.cli.streams import echo
 from farm.errors import BadParameter
 from farm.host.registry import Registry
 from farm.host.schedule import Schedule, at_start
-from farm.host.task import Effect
 from farm.host.vetting import validate_params
 from farm.media import is_film, still_size
 from farm.media.contact_sheet import SIDE
@@ -18,6 +17,7 @@ from farm.media.film import film_facts
 from farm.model.frame_range import chosen_frames
 from farm.model.job import FilmOptions, JobSpec
 from farm.model.picture_size import sized
+from farm.planning.film_needs import is_endless
 from farm.planning.inputs import Source, list_inputs
 
 __all__ = ["preview"]
@@ -32,7 +32,7 @@ _MOST: Final = 24
 def preview(registry: Registry, spec: JobSpec) -> Exit:
     """Render a few frames of a job, and write them as a sheet. Raises UserError."""
     task = registry.task(spec.task)
-    if issubclass(task, Effect) and task.is_endless:
+    if is_endless(task):
         raise BadParameter("preview", f"{spec.task} needs all frames before one; give few `frames`")
     params = validate_params(task, spec.params)
     if (schedule := Schedule.of(params)) and not schedule.is_by_frame:

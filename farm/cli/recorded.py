@@ -1,15 +1,15 @@
 """What the record in a rendered file says about the job that wrote it."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import PurePath
 from typing import Any
 
 from farm import storage
 from farm.errors import BadInput
 from farm.host.keyframes import is_keyframe, parse_keyframe
 from farm.host.over_time import TimedParams
-from farm.host.task import Effect, Task
+from farm.host.task import Task
 from farm.model.job import FilmOptions, JobSpec, Plan
+from farm.planning.film_needs import is_endless
 
 __all__ = ["record_of", "recorded_files", "recorded_params", "recorded_spec"]
 
@@ -91,8 +91,8 @@ def _is_alone(task: type[Task], record: Mapping[str, Any]) -> bool:
     """Return whether a file was rendered from one picture or film, and from no frames before it."""
     from farm.media.film import is_film_name
 
-    if issubclass(task, Effect) and task.is_endless:
+    if is_endless(task):
         return "film" in record
     if "film" in record or "frame" in record:
-        return "coherence" not in record and is_film_name(PurePath(record["source"]["name"]))
+        return "coherence" not in record and is_film_name(record["source"]["name"])
     return True

@@ -83,14 +83,14 @@ def _stills(
     sources: Sequence[Source],
     many: bool,  # noqa: FBT001 - as target_for
 ) -> tuple[list[Still], list[Refused]]:
-    """Return the stills, and those that are too large for their format."""
+    """Return the stills, and those that are too large for their format or to render."""
     stills: list[Still] = []
     refused: list[Refused] = []
     for source in sources:
         target = target_for(source, spec.output, many)
         try:
             check_still(source, target, spec.plan.size)
-        except BadOutput as error:
+        except (BadOutput, BadParameter) as error:
             if not many:
                 raise
             refused.append((source.name, source.url, target, error.reason))

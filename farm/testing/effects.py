@@ -46,7 +46,10 @@ def check_effect(
     _check_params(effect, params)
     checked = _Checked(effect, params, Networks(networks))
     for stage in stages(params):
-        effect(stage).check(checked.context())
+        task = effect(stage)
+        task.check(checked.context())
+        notes = task.notes(checked.context())
+        assert all(isinstance(note, str) for note in notes), "notes are texts"
     for height, width in sizes:
         image = _picture(height, width)
         checked.check_pixels(image)

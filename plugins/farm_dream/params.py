@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from farm import FilePath, NetworkParams, OverTime, TimedParams, weighted
+from farm import FilePath, MaskPath, NetworkParams, OverTime, TimedParams, weighted
 
 MAX_WEIGHT: Final = 1_000_000
 """Largest weight of a layer, in either direction: much larger ones overflow float32."""
@@ -77,7 +77,7 @@ class DreamParams(TimedParams, NetworkParams):
         description="Picture whose features the dream imitates.",
         json_schema_extra={"group": "main"},
     )
-    mask: FilePath | None = Field(
+    mask: MaskPath | None = Field(
         None,
         description="Picture that limits the dream: full in white areas, none in black. It is scaled "
         "to the picture, and must have the same aspect ratio.",

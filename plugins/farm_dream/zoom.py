@@ -5,6 +5,7 @@ Differs: adds rotation, shift and parameters that change over time.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import cos, radians, sin
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -118,6 +119,13 @@ class Zoom(Effect):
             raise BadParameter("at", f"{network.name} has no classes; choose another network")
         for cue in self.params.cues:
             network.class_shares(cue.name)
+
+    def notes(self, context: Context) -> Iterable[str]:
+        from farm_dream.objective import class_notes
+
+        network = context.network(self.params.network, self.params.weights)
+        cues = (cue.name for cue in self.params.cues)
+        return class_notes((*self.params.class_weights(), *cues), network)
 
     def render(self, image: "Tensor", context: Context) -> "Tensor":
         from farm_dream import ascent
