@@ -113,6 +113,14 @@ def test_classes_cross_fade_by_weight() -> None:
     assert there.class_weights() == {"cat": 0.75, "dog": 0.75}
 
 
+def test_channels_cross_fade_by_weight() -> None:
+    schedule = Schedule.of(validate_params(Zoom, {"channels": [3], "at": ["4 channel=5"]}))
+    assert schedule
+    there = schedule.at(1, 25)
+    assert isinstance(there, ZoomParams)
+    assert there.channel_weights() == {3: 0.75, 5: 0.25}
+
+
 def test_records_of_earlier_versions_have_another_name_for_cues() -> None:
     assert validate_params(Zoom, {"turns": ["4=pizza"]}) == ZoomParams(at=("4=pizza",))
     given = validate_params(Zoom, {"turns": ["4=pizza"], "at": ["2=cat"]})
