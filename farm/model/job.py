@@ -185,6 +185,11 @@ class JobState(StrEnum):
         return self in _FINAL
 
 
+def in_words(state: str) -> str:
+    """Return the name of a state for people, such as "completed with failures"."""
+    return state.replace("_", " ")
+
+
 _FINAL: Final = frozenset(
     {
         JobState.COMPLETED,
