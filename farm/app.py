@@ -159,9 +159,9 @@ def _join(
     stack.callback(executor.close)
     check_task = in_own_thread(task_check(registry, partial(check_context, registry)))
 
-    def check(spec: JobSpec) -> None:
+    def check(spec: JobSpec) -> Sequence[str]:
         admit(spec)
-        check_task(spec)
+        return check_task(spec)
 
     controller = Controller(
         registry, executor, ledger, observers=observers, check=check, policy=policy

@@ -5,6 +5,8 @@ from typing import Any
 
 from farm import storage
 from farm.errors import BadInput
+from farm.host.keyframes import is_keyframe, parse_keyframe
+from farm.host.over_time import TimedParams
 from farm.host.task import Task
 from farm.model.job import FilmOptions, JobSpec, Plan
 from farm.planning.film_needs import is_endless
@@ -58,9 +60,9 @@ def recorded_spec(task: type[Task], record: Mapping[str, Any], file: str) -> Job
     """Return the job that writes this file again, beside the files that it names.
 
     None for one that only a longer job writes: a frame that continues others, or comes from numbered
-    pictures, or a film of such pictures.
+    pictures, a film of such pictures, or one picture whose parameters change with the seconds of its film.
     """
-    if "source" not in record or not _is_alone(task, record):
+    if "source" not in record or not _is_alone(task, record) or _needs_its_film(task, record):
         return None
     film = dict(record.get("film", {}))
     frames = film.pop("frames", None)
@@ -75,6 +77,14 @@ def recorded_spec(task: type[Task], record: Mapping[str, Any], file: str) -> Job
         film=FilmOptions(depth=record["depth"], **film),
         plan=Plan.model_validate(record["plan"]),
     )
+
+
+def _needs_its_film(task: type[Task], record: Mapping[str, Any]) -> bool:
+    """Return whether this is a picture whose parameters follow from a time, and not from its number."""
+    if "film" in record or not issubclass(task.Params, TimedParams):
+        return False
+    given = [text for text in record["params"].get("at", ()) if is_keyframe(text)]
+    return bool(given) and not ("frame" in record and parse_keyframe(given[0]).is_frame)
 
 
 def _is_alone(task: type[Task], record: Mapping[str, Any]) -> bool:

@@ -133,6 +133,7 @@ class Submissions:
         if job.wanted is not Wanted.CANCEL:
             self._store(job)
             coming.job, coming.is_kept = job, True
+            self._threads.prioritise(job)
             self._announce(JobChanged(job))
             return job
         coming.job = job
@@ -250,6 +251,7 @@ class Submissions:
     def _drop(self, name: str) -> list[Future[Job]]:
         """Forget a job and give up its outputs; return those who wait for it."""
         coming = self._coming.pop(name)
+        self._threads.drop(name)
         self._claims.release(name)  # only now: see Controller._claim_coming
         if coming in self._later:
             self._later.remove(coming)

@@ -8,6 +8,7 @@ from typing import Final
 from PIL import Image
 
 from farm.errors import BadOutput
+from farm.model.picture_size import MAX_PIXELS
 from farm.storage import suffix
 
 __all__ = [
@@ -18,9 +19,6 @@ __all__ = [
     "is_readable",
     "readable_formats",
 ]
-
-MAX_PIXELS: Final = 2**28
-"""Pixels of the largest still that can be read: 268 megapixels, 3.2 GB once decoded."""
 
 _UNSUPPORTED: Final = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
 """Formats that Pillow only identifies, or passes to another program."""

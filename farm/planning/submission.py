@@ -13,6 +13,7 @@ from typing import Protocol
 
 from farm import storage
 from farm.host.registry import Registry
+from farm.host.schedule import Schedule
 from farm.host.task import NetworkParams, Run
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
@@ -22,12 +23,13 @@ from farm.model.history import RestoredUnit, UnitRecord
 from farm.model.job import Job, JobSpec, changes
 from farm.model.messages import Figures
 from farm.model.unit import Unit, UnitState
-from farm.planning.checking import Needs, check_files, task_needs
+from farm.planning.checking import Check, Needs, check_files, task_needs, unchecked
 from farm.planning.contents import Contents, run_inputs
 from farm.planning.existing import check_free
 from farm.planning.film_needs import is_endless, least_coherence, with_least_coherence
-from farm.planning.footage import read_footage
+from farm.planning.footage import check_schedule, read_footage
 from farm.planning.inputs import Source, list_inputs
+from farm.planning.misfits import without_misfits
 from farm.planning.outputs import Inputs, check_output, check_run_folder, film_targets
 from farm.planning.plan import Footage, plan_run, plan_units
 from farm.planning.recordable import check_names
@@ -69,10 +71,9 @@ class Submission:
 class Planner:
     """Plans jobs.
 
-    check: raises UserError for a spec that only the task itself can refuse. notify: receives how
-    much of a film has been read, and what the user should know before work starts. claim: called
-    with the job and its units before anything on disk is changed; raises BadOutput if another job
-    writes the same files.
+    notify: receives how much of a film has been read, and what the user should know before work
+    starts. check: of the task itself. claim: called with the job and its units before anything on disk
+    is changed; raises BadOutput if another job writes the same files.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Planner:
         registry: Registry,
         history: History,
         notify: Notify,
-        check: Callable[[JobSpec], None] | None = None,
+        check: Check = unchecked,
         claim: Callable[[str, Sequence[Unit]], None] = lambda _job, _units: None,
     ) -> None:
         self._registry, self._history = registry, history
@@ -145,8 +146,8 @@ class Planner:
             if not (is_resumed or spec.overwrite):
                 films = film_targets(spec.output, sources, spec.frames)
                 check_free(films)  # before they are read
-        if self._check_task:
-            self._check_task(spec)
+        for note in self._check_task(spec):
+            self._notify(Notice(spec.task, note))
 
     def _plan_units(
         self, spec: JobSpec, sources: Sequence[Source], needs: Needs, created: float, name: str
@@ -160,6 +161,7 @@ class Planner:
             units = plan_run(name, task.name, spec.inputs, target, spec.workers)
         else:
             footage, films = self._read_footage(spec, sources)
+            footage = without_misfits(footage, needs.masks, spec.plan.size)
             may_share = spec.workers != 1 and is_shared(footage, spec.plan)
             workers = spec.workers if may_share else 1
             units = plan_units(name, footage, spec.film, workers)
@@ -177,6 +179,7 @@ class Planner:
         least, endless = least_coherence(task), is_endless(task)
         before = {source.url: look_at(source.url) for source in sources}
         footage = read_footage(spec, sources, self._notify, least=least, is_endless=endless)
+        check_schedule(Schedule.of(validate_params(task, spec.params)), spec, sources, footage)
         origins = (sequence.origin for sequence in footage.sequences if sequence.origin)
         return footage, self._contents.of_films(origins, before)
 

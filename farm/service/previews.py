@@ -6,13 +6,16 @@ Each has a folder of its own, named by its job, and both are forgotten an hour l
 import secrets
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from farm.errors import BadParameter, Busy
 from farm.host.registry import Registry
-from farm.host.task import Run
+from farm.host.schedule import at_start
+from farm.host.task import Run, Task
+from farm.host.vetting import validate_params
 from farm.ledger import Ledger
 from farm.media.film import is_film
 from farm.media.shrinking import shrunk
@@ -70,6 +73,7 @@ class Previews:
             raise
         endless = is_endless(task)
         changes = {
+            "params": spec.params if endless else _start_of(task, spec.params),
             "inputs": (str(folder / "in.png"),),
             "output": str(folder / ("frames/%05d.png" if endless else "out.png")),
             "frames": "1" if endless else None,
@@ -111,6 +115,11 @@ class Previews:
             if job is None or job.state.is_final:
                 self._ledger.forget_job(folder.name)
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_of(task: type[Task], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a film's first frame."""
+    return at_start(validate_params(task, params)).model_dump(mode="json")
 
 
 def _picture_of(url: str) -> "Frame":
