@@ -180,8 +180,9 @@ class Controller:
         """Try units of a job again that failed, and what needs them; a job that has ended goes on.
 
         units: names. frames: a range, as of JobSpec; stills count from 1 in their order. All units
-        that failed if neither is given. redo: those that succeeded are made again too. The future raises
-        UserError: BadOutput if another job writes the same files, Conflict if there is nothing to try.
+        that failed if neither is given. redo: those that succeeded are made again too. If they wait or run
+        already because of an earlier call, nothing changes. The future raises UserError: BadOutput if another
+        job writes the same files, Conflict if there is nothing to try.
         """
         return self._inbox.ask(partial(self._retry, job, tuple(units), frames, redo=redo))
 
@@ -419,13 +420,13 @@ class Controller:
         current = self.job(job)
         if job in self._submissions:
             return current
-        if current.state.is_final:
-            with beating(self._show_life):
+        with beating(self._show_life):
+            if current.state.is_final:
                 return self._retry_ended(current, units, frames, redo=redo)
-        self._check_ours(job)
-        known = self.scheduler.units(job)
-        names = chosen_units(job, known, units, frames, redo=redo)
-        self._decisions.handle(RetryWanted(job, names, redo, gone(known)))
+            self._check_ours(job)
+            known = self.scheduler.units(job)
+            names = chosen_units(job, known, units, frames, redo=redo)
+            self._decisions.handle(RetryWanted(job, names, redo, gone(known)))
         return self.job(job)
 
     def _retry_ended(self, job: Job, units: tuple[str, ...], frames: str, *, redo: bool) -> Job:
@@ -434,8 +435,7 @@ class Controller:
                 f"job {job.id} has ended, but the ledger cannot store it yet; ask again later"
             )
         ended = tuple(record.restored for record in self._ledger.units(job.id))
-        known = [(restored.unit, restored.state) for restored in ended]
-        names = chosen_units(job.id, known, units, frames, redo=redo)
+        names = chosen_units(job.id, ended, units, frames, redo=redo)
         return self._reopen(job, ended, RetryWanted(job.id, names, redo))
 
     def _reopen(self, job: Job, units: tuple[RestoredUnit, ...], wish: RetryWanted) -> Job:
@@ -446,7 +446,7 @@ class Controller:
             self._claim(job.id, [restored.unit for restored in units])
             self._ledger.reopen(job.id, self._clock.time())
             working = WorkingFiles(units)
-            wish = replace(wish, gone=gone([(each.unit, each.state) for each in units]))
+            wish = replace(wish, gone=gone(units))
         except BaseException:
             self._claims.release(job.id)
             raise

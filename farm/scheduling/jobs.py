@@ -207,12 +207,12 @@ class ScheduledJob:
         figures: Figures | None = None,
         failure: Failure | None = None,
         retry_at: float = 0.0,
+        crashes: int | None = None,
     ) -> None:
         """Change a unit's state, emit the change and update the queues and counts.
 
-        workers: that get the unit; the first of them is worker.
-
-        retry_at: Unix seconds, for RETRY_WAIT. Raises FarmBug if TRANSITIONS does not allow it.
+        workers: that get the unit; the first of them is worker. retry_at: Unix seconds, for RETRY_WAIT.
+        crashes: as in UnitChanged. Raises FarmBug if TRANSITIONS does not allow it.
         """
         since, worker, self._changed_at = entry.since, next(iter(workers), worker), now
         before = entry.enter(state, now, worker, reason)
@@ -230,6 +230,7 @@ class ScheduledJob:
                 failure,
                 waited,
                 workers,
+                crashes,
             )
         )
         if state is S.READY:

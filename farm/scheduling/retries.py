@@ -91,7 +91,8 @@ def _with_needs(
 def _begin_again(job: ScheduledJob, entry: UnitEntry, state: UnitState, now: float) -> None:
     job.dependants.find_again(entry)
     entry.tried_on, entry.crashes = frozenset(), min(entry.crashes, 1)
-    job.move(entry, state, now, reason="tried again", by="user")
+    entry.retried_from = entry.attempt + 1
+    job.move(entry, state, now, reason="tried again", by="user", crashes=entry.crashes)
     entry.failures = ()
 
 
