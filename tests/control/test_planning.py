@@ -163,7 +163,7 @@ def test_a_job_that_is_refused_after_a_restart_has_failed(
     slow.refusal = ZeroDivisionError("by zero")
     farm.controller.recover()
     ended = finish(slow, farm, job)
-    assert ended.reason == "planning failed: ZeroDivisionError by zero"
+    assert ended.reason == "planning failed: ZeroDivisionError: by zero"
     assert ledger.unfinished() == []
 
 
