@@ -63,7 +63,7 @@ from farm.model.messages import (
     WorkerLost,
 )
 from farm.model.unit import Unit
-from farm.planning.submission import Notify, Planner, Submission, new_id
+from farm.planning.submission import Planner, Submission, new_id
 from farm.process import BEAT_SECONDS
 from farm.scheduling.policy import Policy
 from farm.scheduling.scheduler import Scheduler
@@ -76,9 +76,6 @@ ADD_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 30.0
 REMEMBERED_JOBS: Final = 1000
 """The most jobs that run returns, the latest ones."""
-
-ClaimOutputs = Callable[[str, Sequence[Unit]], None]
-"""Claims what the units of a job write."""
 
 
 class Controller:
@@ -114,13 +111,10 @@ class Controller:
             announce=self._announce,
             show_life=self._show_life,
         )
-
-        def make_planner(notify: Notify, claim: ClaimOutputs) -> Planner:
-            return Planner(registry, ledger, notify, check, claim)
-
-        self._planner = make_planner(self._announce, self._claim)
+        make_planner = partial(Planner, registry, ledger, check=check)
+        self._planner = make_planner(self._announce, claim=self._claim)
         self._submissions = Submissions(
-            lambda notify: make_planner(notify, self._claim_coming),
+            partial(make_planner, claim=self._claim_coming),
             ledger,
             self._claims,
             self._inbox,
@@ -318,11 +312,7 @@ class Controller:
             with suppress(UnknownName):
                 answer.set_result(self.job(name))
                 return
-        try:
-            self._check_earlier(spec)
-        except UnknownName as error:
-            answer.set_exception(error)
-            return
+        self._check_earlier(spec)
         if name not in self._submissions:
             now = self._clock.time()
             job = Job(name, spec, now, JobState.PLANNING, since=now)
