@@ -6,7 +6,7 @@ from typing import Protocol
 from farm import storage
 from farm.errors import BadParameter, Conflict, UnknownName
 from farm.model.frame_range import FrameRange
-from farm.model.unit import Unit, UnitState
+from farm.model.unit import FAILED, Unit, UnitState
 from farm.model.work import Render
 
 __all__ = ["KnownUnit", "chosen_units", "gone"]
@@ -56,8 +56,8 @@ def _is_in(unit: Unit, chosen: set[str]) -> bool:
 
 def _may_be_tried(known: KnownUnit) -> bool:
     """Return whether a unit has failed, or is being tried again."""
-    has_failed = known.state in (UnitState.QUARANTINED, UnitState.CANCELLED)
-    return has_failed or (known.retried_from > 0 and not known.state.is_final)
+    is_tried = known.retried_from > 0 and not known.state.is_final
+    return known.state in FAILED or is_tried
 
 
 def _named(known: Sequence[KnownUnit], names: Sequence[str]) -> list[str]:
@@ -84,11 +84,9 @@ def _numbered(units: Iterable[Unit]) -> Iterator[tuple[int, Unit]]:
     """Yield the frames of films with their numbers, and stills with their places, all from 1."""
     stills = 0
     for unit in units:
-        if not isinstance(unit.work, Render):
-            continue
-        is_still = not (unit.is_working or unit.work.seed)
-        stills += is_still
-        yield stills if is_still else unit.work.number + 1, unit
+        if isinstance(unit.work, Render):
+            stills += unit.frame is None
+            yield unit.frame or stills, unit
 
 
 def gone(known: Sequence[KnownUnit]) -> frozenset[str]:

@@ -32,7 +32,7 @@ from farm.ledger.writing import Batch, insert_job, plan_job, update_jobs, update
 from farm.model.costs import Cost, CostKind
 from farm.model.events import JobChanged, UnitEvent
 from farm.model.history import RestoredUnit, StoryLine, UnitFailure, UnitRecord
-from farm.model.job import Job, JobState
+from farm.model.job import UNFINISHED, Job, JobState
 from farm.model.unit import UnitState
 from farm.process import FarmProcess, this_process
 
@@ -309,9 +309,8 @@ class Ledger:
 
     def unfinished(self) -> list[Job]:
         """Return every job that has not ended, oldest first."""
-        open_states = [state for state in JobState if not state.is_final]
-        query = select(jobs).where(jobs.c.state.in_(open_states))
-        return self._jobs(query.order_by(jobs.c.created))
+        query = select(jobs).where(jobs.c.state.in_(UNFINISHED)).order_by(jobs.c.created)
+        return self._jobs(query)
 
     def job(self, job: str) -> Job | None:
         """Return the job with this id."""
