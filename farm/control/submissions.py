@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 from farm import storage
@@ -28,6 +28,7 @@ LOOK_SECONDS: Final = 1.0
 """Time between two looks at the jobs that others wait for."""
 
 Start = Callable[[Job, tuple[RestoredUnit, ...]], Job]
+State = Callable[[str], JobState | None]
 
 
 @dataclass(eq=False)
@@ -61,7 +62,7 @@ class Submissions:
         *,
         start: Start,
         announce: Callable[[News], None],
-        state: Callable[[str], JobState | None],
+        state: State,
         now: Callable[[], float],
     ) -> None:
         self._threads = PlanningThreads(make_planner, self._hear)
@@ -96,7 +97,7 @@ class Submissions:
         self._coming[job.id] = coming
         if job.spec.after:
             self._later.append(coming)
-            self._note_earlier(coming)
+            self._note_earlier(coming, self._state)
         else:
             self._plan(coming)
         if coming.is_kept:
@@ -179,19 +180,20 @@ class Submissions:
         if not self._later or self._now() - self._looked < LOOK_SECONDS:
             return
         self._looked = self._now()
+        state = cache(self._state)  # many may wait for one
         with suppress(LedgerUnavailable):
             for coming in list(self._later):
                 before = coming.job
-                self._note_earlier(coming)
+                self._note_earlier(coming, state)
                 if coming.job != before:
                     self._announce(JobChanged(coming.job))
 
-    def _note_earlier(self, coming: _Coming) -> None:
+    def _note_earlier(self, coming: _Coming, state: State) -> None:
         """Note what a job waits for; if it is nothing any more, let it be planned.
 
-        A job that has been forgotten had ended.
+        state: of another job. A job that has been forgotten had ended.
         """
-        states = {n: self._state(n) or JobState.COMPLETED for n in coming.job.spec.after}
+        states = {n: state(n) or JobState.COMPLETED for n in coming.job.spec.after}
         reason = waits_for(states)
         coming.job = replace(coming.job, reason=reason)
         if not reason:
