@@ -40,7 +40,6 @@ class Place(NamedTuple):
     held: int
     since: float
     job: str
-    owner: str
 
 
 class ScheduledJob:
@@ -99,7 +98,7 @@ class ScheduledJob:
         """The job's place among all jobs."""
         job, owner = self.job, self.owner
         order = job_order(job.spec.priority, owner.held, self.held, self.queued_since)
-        return Place(*order, job.id, owner.name)
+        return Place(*order, job.id)
 
     @property
     def is_ending(self) -> bool:
