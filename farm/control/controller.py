@@ -316,7 +316,7 @@ class Controller:
         if name not in self._submissions:
             now = self._clock.time()
             job = Job(name, spec, now, JobState.PLANNING, since=now)
-            self._insist(partial(self._ledger.submit, job, resume=resume))
+            self._insist(partial(self._ledger.add, job, is_resumed=resume))
             self._submissions.enter(job, resume=resume, is_kept=False)
         self._submissions.wait(name, answer)
 

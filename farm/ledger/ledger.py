@@ -146,22 +146,16 @@ class Ledger:
 
     # Writing
 
-    def add(self, job: Job, units: Sequence[RestoredUnit]) -> None:
+    def add(
+        self, job: Job, units: Sequence[RestoredUnit] = (), *, is_resumed: bool = False
+    ) -> None:
         """Store a new job of this farm and all its units in one transaction.
 
-        Raises JobHeld if another farm has stored a job of this name.
+        units: none if it is yet to be planned. is_resumed: it is to take over what earlier jobs with its
+        key have finished. Raises JobHeld if another farm has stored a job of this name.
         """
         with self._write() as connection:
-            held = self._insert(connection, job, units, job.created, is_resumed=False)
-        self._held[job.id] = held
-
-    def submit(self, job: Job, *, resume: bool) -> None:
-        """Store a new job of this farm that is yet to be planned. resume: as in plan.
-
-        Raises JobHeld if another farm has stored a job of this name.
-        """
-        with self._write() as connection:
-            held = self._insert(connection, job, (), job.created, is_resumed=resume)
+            held = self._insert(connection, job, units, job.created, is_resumed=is_resumed)
         self._held[job.id] = held
 
     def resumes(self, job: str) -> bool:
