@@ -9,8 +9,8 @@ from pydantic.fields import FieldInfo
 
 from farm.cli.options import shape_of
 from farm.cli.text import one_word
+from farm.host.flags import flag_of, negated
 from farm.host.task import Run, Task
-from farm.host.vetting import flag_of, negated
 from farm.model.job import AUTO_TILE, FilmOptions, JobSpec, Plan
 
 

@@ -63,6 +63,7 @@ from farm.model.messages import (
     WorkerLost,
 )
 from farm.model.unit import Unit
+from farm.planning.checking import Check, unchecked
 from farm.planning.submission import Planner, Submission, new_id
 from farm.process import BEAT_SECONDS
 from farm.scheduling.policy import Policy
@@ -82,7 +83,7 @@ class Controller:
     """Runs jobs on an executor.
 
     Any thread may call submit, want, set_priority, retry, job and planning; the others are for the
-    thread that runs the loop. check: raises UserError for a spec that the task itself refuses.
+    thread that runs the loop. check: of the task itself.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Controller:
         *,
         clock: Clock | None = None,
         observers: Sequence[Observer] = (),
-        check: Callable[[JobSpec], None] | None = None,
+        check: Check = unchecked,
         policy: Policy = Policy(),  # noqa: B008 - frozen
     ) -> None:
         self._executor, self._ledger, self._clock = executor, ledger, clock or SystemClock()

@@ -7,7 +7,6 @@ from typing import Final, Protocol
 
 from farm.errors import FarmError
 from farm.media import is_film, still_size
-from farm.media.blank import is_blank
 from farm.model.costs import Cost, CostKind, format_of
 from farm.model.picture_size import sized
 from farm.model.unit import Unit
@@ -106,7 +105,7 @@ def _pixels_by_unit(units: Sequence[Unit], size: str | None) -> dict[str, int]:
 def _source_pixels(source: str, size: str | None) -> int:
     """Return the pixels of a still or of a film's frames; 0 if they cannot be read."""
     try:
-        if is_blank(source) or not is_film(source):
+        if not is_film(source):
             width, height = still_size(source)
         else:
             from farm.media.film import film_size

@@ -39,9 +39,11 @@ def read_film_footage(spec: JobSpec, source: Source, target: str, notify: Notify
     notify: receives how much of it has been read, then a notice for whatever the output loses.
 
     Raises BadInput if the film cannot be read, BadOutput if the target cannot be written in its
-    format, BadParameter if it has none of the chosen frames, StorageFailed if the storage fails.
+    format, BadParameter if it has none of the chosen frames or would become too large, StorageFailed if
+    the storage fails.
     """
     from farm.media.film import keeps_pixel_shape, read_film
+    from farm.media.resample import check_pixels
     from farm.media.shots import ShotFinder, cuts_among
 
     shots = ShotFinder()
@@ -55,6 +57,7 @@ def read_film_footage(spec: JobSpec, source: Source, target: str, notify: Notify
         )
         film = replace(film, width=round(film.width * film.aspect), aspect=Fraction(1))
     height, width = sized(spec.plan.size, film.height, film.width)
+    check_pixels(height, width)
     film = replace(film, height=height, width=width)
     form = _form(spec, film, target)
     chosen = chosen_frames(spec.frames, len(film.times))
@@ -72,6 +75,7 @@ def read_film_footage(spec: JobSpec, source: Source, target: str, notify: Notify
         origin=source.url,
         span=None if is_whole else _span(film, chosen),
         shape=(height, width) if is_squared else None,
+        size=(height, width),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from farm.errors import BadInput, BadOutput, BadParameter, StorageFailed, UserError
+from farm.host.schedule import Schedule
 from farm.media import is_film, is_sequence
 from farm.model.events import Notice, ReadProgress
 from farm.model.film import Coherence
@@ -62,19 +63,34 @@ def read_footage(
     return Footage(stills, sequences, [*too_large, *unreadable])
 
 
+def check_schedule(
+    schedule: Schedule | None, spec: JobSpec, sources: Sequence[Source], footage: Footage
+) -> None:
+    """Raise BadParameter for parameters that change over time where there is no time."""
+    if schedule is None or footage.refused:
+        return
+    if not footage.sequences:
+        raise BadParameter("at", "only applies to films, and every input is a still")
+    if is_one_frame(sources, spec.output, spec.frames) and not schedule.is_by_frame:
+        reason = (
+            "a single frame is rendered, whose film has no start; give times in frames, such as"
+        )
+        raise BadParameter("at", f"{reason} f{spec.frames}")
+
+
 def _stills(
     spec: JobSpec,
     sources: Sequence[Source],
     many: bool,  # noqa: FBT001 - as target_for
 ) -> tuple[list[Still], list[Refused]]:
-    """Return the stills, and those that are too large for their format."""
+    """Return the stills, and those that are too large for their format or to render."""
     stills: list[Still] = []
     refused: list[Refused] = []
     for source in sources:
         target = target_for(source, spec.output, many)
         try:
             check_still(source, target, spec.plan.size)
-        except BadOutput as error:
+        except (BadOutput, BadParameter) as error:
             if not many:
                 raise
             refused.append((source.name, source.url, target, error.reason))

@@ -45,7 +45,8 @@ class FrameSequence:
     pictures. cuts: indices in frames where a shot starts. origin: the film whose sound and title
     are copied. span: start and end in seconds of the origin; None for all of it. is_endless: each
     frame is rendered from the previous rendered frame, the first from its source. shape: height and
-    width that the sources are brought to, if the plan's size does not say it.
+    width that the sources are brought to, if the plan's size does not say it. size: height and width of
+    the frames; None for pictures, which may have several.
     """
 
     name: str
@@ -58,6 +59,7 @@ class FrameSequence:
     span: tuple[float, float] | None = None
     is_endless: bool = False
     shape: tuple[int, int] | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Tells jobs that are planned within moments from those whose inputs take long to find and to read."""
 
 import glob
-from pathlib import PurePosixPath
 from typing import Final
 
 from farm import storage
@@ -28,8 +27,7 @@ def is_short(spec: JobSpec) -> bool:
 
 
 def _is_still(given: str) -> bool:
-    path = PurePosixPath(given)
-    stands_for_many = is_sequence(given) or glob.has_magic(given) or is_film_name(path)
+    stands_for_many = is_sequence(given) or glob.has_magic(given) or is_film_name(given)
     return is_blank(given) or not (
-        storage.is_remote(given) or stands_for_many or not is_readable(path)
+        storage.is_remote(given) or stands_for_many or not is_readable(given)
     )

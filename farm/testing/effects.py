@@ -44,7 +44,9 @@ def check_effect(
     params = validate_params(effect, {}) if params is None else params
     _check_params(effect, params)
     checked = _Checked(effect, params, Networks(networks))
-    checked.task().check(checked.context())
+    task = checked.task()
+    task.check(checked.context())
+    assert all(isinstance(note, str) for note in task.notes(checked.context())), "notes are texts"
     for height, width in sizes:
         image = _picture(height, width)
         checked.check_pixels(image)

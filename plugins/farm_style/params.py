@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
-from farm import FilePath, NetworkParams
+from farm import FilePath, MaskPath, NetworkParams
 from farm_style.names import shipped
 
 Weight = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
@@ -83,7 +83,7 @@ class StyleParams(NetworkParams):
             f"train-style, or one that comes with the farm: {', '.join(shipped())}.",
         },
     )
-    masks: tuple[FilePath, ...] = Field(
+    masks: tuple[MaskPath, ...] = Field(
         (),
         description="Picture that limits a style to its white areas. It is scaled to the picture, "
         "and must have the same aspect ratio. Give one for each style, in the same order.",

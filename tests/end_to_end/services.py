@@ -99,7 +99,10 @@ def _free_port() -> int:
 
 @dataclass
 class Service:
-    """``farm serve`` on a folder with the roots in and out. words: further options."""
+    """``farm serve`` on a folder with the roots in and out.
+
+    words: further options. errors: what it has printed to stderr, once it has ended.
+    """
 
     folder: Path
     ledger: str
@@ -107,6 +110,7 @@ class Service:
     environment: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=_free_port)
     process: "subprocess.Popen[str] | None" = None
+    errors: str = ""
 
     @property
     def url(self) -> str:
@@ -138,7 +142,8 @@ class Service:
     def wait(self) -> int:
         """Wait until the process has ended; return its exit code."""
         assert self.process
-        self.process.communicate(timeout=WAIT_SECONDS)
+        _, errors = self.process.communicate(timeout=WAIT_SECONDS)
+        self.errors += errors
         return self.process.returncode
 
     def stop(self) -> int:

@@ -1,10 +1,6 @@
 """A service that is killed at any moment loses no job, and repeats nothing that had succeeded."""
 
-import shutil
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -13,18 +9,12 @@ import pytest
 from ..clips import Clip, scene  # noqa: TID252 - shared between rooms
 from ..postgres_server import postgres  # noqa: TID252 - shared between rooms
 from .conftest import draw
-from .services import Request, Service, digests_of, faults_of, submit_and_wait
+from .mix import MIX, STILLS_AND_FILM, made, undisturbed
+from .services import digests_of, faults_of, submit_and_wait
 
 __all__ = ["postgres"]
 
 pytestmark = pytest.mark.slow
-
-REQUESTS = (
-    Request("stills", "negative", "in/stills/", "out/stills/"),
-    Request(
-        "film", "negative", "in/clip.mp4", "out/film.mp4", options={"film": {"coherence": "flow"}}
-    ),
-)
 
 POINTS = (
     *("plan.before:1", "plan.after:2", "add.before:1", "add.after:1", "add.after:2"),
@@ -34,27 +24,6 @@ POINTS = (
 )
 """Where the service is killed, and at which time that it comes there; see services.PLUGIN."""
 
-MIX = (
-    *REQUESTS,
-    Request(
-        *("run", "train-style", "in/style.png", "out/run/"),
-        params={
-            "photos": "in/stills",
-            "steps": 16,
-            "batch": 2,
-            "side": 64,
-            "style_side": 64,
-            "width": 4,
-            "blocks": 1,
-            "every": 4,
-        },
-    ),
-    Request(
-        *("shared", "dream", "in/large.png", "out/shared.png"),
-        params={"iterations": 3, "octaves": 2, "layers": ["inception3a"]},
-        options={"workers": 2, "plan": {"tile": 96}},
-    ),
-)
 DEATHS = 4
 """In a row: a unit that five services in a row die of is given up."""
 
@@ -74,41 +43,14 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@contextmanager
-def made(
-    folder: Path, sources: Path, ledger: str = "", words: tuple[str, ...] = ()
-) -> Iterator[Service]:
-    """Yield a service that has not been started, and kill it in the end."""
-    folder.mkdir(exist_ok=True)
-    shutil.copytree(sources, folder / "in")
-    environment = {"FARM_CACHE": str(folder / "cache")}
-    ledger = ledger or f"sqlite:///{folder}/ledger.db"
-    service = Service(folder, ledger, words, environment)
-    try:
-        yield service
-    finally:
-        service.kill()
-
-
-def undisturbed(folder: Path, sources: Path, requests: Sequence[Request]) -> dict[str, str]:
-    """Return the digests of what a service writes that nothing befalls."""
-    with made(folder, sources) as service:
-        service.start()
-        assert submit_and_wait(service, requests)
-        assert service.stop() == 0
-        assert [*faults_of(service, requests)] == []
-        return digests_of(service.folder / "out")
-
-
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory, sources: Path) -> dict[str, str]:
-    return undisturbed(tmp_path_factory.mktemp("quiet"), sources, REQUESTS)
+    return undisturbed(tmp_path_factory.mktemp("quiet"), sources, STILLS_AND_FILM)
 
 
 @pytest.fixture(scope="module")
 def quiet_mix(tmp_path_factory: pytest.TempPathFactory, sources: Path) -> dict[str, str]:
-    alone = [replace(request, options=request.options | {"workers": 1}) for request in MIX]
-    return undisturbed(tmp_path_factory.mktemp("mix"), sources, alone)
+    return undisturbed(tmp_path_factory.mktemp("mix"), sources, MIX)
 
 
 @pytest.mark.parametrize(
@@ -119,12 +61,12 @@ def test_a_service_that_is_killed_at_a_point_goes_on_as_if_nothing_had_been(
 ) -> None:
     with made(tmp_path / "service", sources) as service:
         service.start(death=point)
-        assert not submit_and_wait(service, REQUESTS)
+        assert not submit_and_wait(service, STILLS_AND_FILM)
         assert service.wait() == -signal.SIGKILL
         service.start()
-        assert submit_and_wait(service, REQUESTS)
+        assert submit_and_wait(service, STILLS_AND_FILM)
         assert service.stop() == 0
-        assert [*faults_of(service, REQUESTS)] == []
+        assert [*faults_of(service, STILLS_AND_FILM)] == []
         assert digests_of(service.folder / "out") == quiet
 
 
