@@ -23,6 +23,8 @@ from farm.host.schedule import Schedule
 from farm.host.vetting import validate_params
 from farm.testing import FakeContext, check_effect
 
+from .commands import run_farm
+
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs" / "plugins.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n# (\S+)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
@@ -87,17 +89,8 @@ def test_the_trails_of_the_guide_fade_over_the_frames_of_a_film(
         picture = Image.new("RGB", (40, 32))
         picture.paste("white", (10 * number, 0, 10 * number + 10, 32))
         picture.save(tmp_path / "in" / f"{number}.png")
-    words = ["trails", "in/%d.png", "-o", "out_%d.png", "--fade", "0.5", "--threads", "1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "farm", "--plugins-dir", str(folder / "plugins"), *words],
-        cwd=tmp_path,
-        env=os.environ | {"FARM_LEDGER": str(tmp_path / "ledger.db")},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    words = ("trails", "in/%d.png", "-o", "out_%d.png", "--fade", "0.5", "--threads", "1")
+    run_farm(tmp_path, "--plugins-dir", str(folder / "plugins"), *words)
     last = np.asarray(Image.open(tmp_path / "out_3.png"))[16, 5::10, 0] / 255
     assert last == pytest.approx([0.125, 0.25, 0.5, 1], abs=0.01)
 

@@ -6,6 +6,7 @@ from typing import Any, Final, get_args
 import click
 from pydantic import ValidationError
 
+from farm.host.blame import reworded
 from farm.model.film import Quality
 from farm.model.job import AUTO_TILE, MOST_URGENT, Plan, Precision
 from farm.model.rate import parse_rate
@@ -49,8 +50,7 @@ def picture_size(text: str) -> str:
     try:
         return Plan(size=text).size or ""
     except ValidationError as error:
-        message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise click.BadParameter(message) from error
+        raise click.BadParameter(reworded(error.errors()[0]["msg"])) from error
 
 
 def frame_rate(text: str) -> Fraction:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from farm import storage
 from farm.app import Farm, make_executor, open_farm
@@ -19,15 +19,13 @@ from farm.control.controller import Controller
 from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.ledger import Ledger
-from farm.model.job import Job, JobSpec, JobState
+from farm.model.job import COMPLETED, Job, JobSpec, JobState
 from farm.model.unit import Unit
 from farm.model.work import Blend, Encode, Render
 from farm.planning.film_outputs import film_outputs
 
 if TYPE_CHECKING:
     from farm.cli.live import LiveView
-
-_COMPLETED: Final = (JobState.COMPLETED, JobState.COMPLETED_WITH_FAILURES)
 
 
 def render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
@@ -60,7 +58,7 @@ def _render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
         job = _run(farm.controller, display)
         is_run = issubclass(registry.task(spec.task), Run)
         code = _report_end(job, tally, running, is_run=is_run)
-        if job.state in _COMPLETED and spec.film.coherence != "none":
+        if job.state in COMPLETED and spec.film.coherence != "none":
             try:
                 _report_flicker(farm.ledger, job)
             except Interrupted as interrupted:
@@ -76,7 +74,7 @@ def _units(farm: Farm, job: Job) -> Iterator[Unit]:
     if job.state.is_final:
         yield from (record.unit for record in farm.ledger.units(job.id))
     else:
-        yield from (unit for unit, _ in farm.controller.scheduler.units(job.id))
+        yield from (entry.unit for entry in farm.controller.scheduler.units(job.id))
 
 
 def _share_seen(units: Iterable[Unit]) -> float:

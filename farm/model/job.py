@@ -188,14 +188,18 @@ class JobState(StrEnum):
         return self in _FINAL
 
 
-_FINAL: Final = frozenset(
-    {
-        JobState.COMPLETED,
-        JobState.COMPLETED_WITH_FAILURES,
-        JobState.FAILED,
-        JobState.CANCELLED,
-    }
-)
+def in_words(state: str) -> str:
+    """Return the name of a state for people, such as "completed with failures"."""
+    return state.replace("_", " ")
+
+
+COMPLETED: Final = (JobState.COMPLETED, JobState.COMPLETED_WITH_FAILURES)
+"""States of a job that is over and was neither cancelled nor given up."""
+
+_FINAL: Final = frozenset({*COMPLETED, JobState.FAILED, JobState.CANCELLED})
+
+UNFINISHED: Final = tuple(state for state in JobState if state not in _FINAL)
+"""States of a job that has not ended."""
 
 
 class Wanted(StrEnum):

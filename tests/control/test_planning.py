@@ -15,8 +15,9 @@ from farm.errors import BadParameter, Cancelled
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import JobChanged, ReadProgress
+from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobSpec, JobState, Wanted
-from farm.model.unit import Unit
+from farm.model.unit import Unit, UnitState
 from farm.planning.footage import _numbered
 
 from ..fakes import FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
@@ -111,6 +112,19 @@ def test_a_job_whose_farm_is_killed_while_it_is_planned_is_planned_again(
     assert Path(spec.output, "c.png").is_file()
 
 
+def test_jobs_that_hold_their_outputs_are_taken_before_those_that_are_yet_to_be_planned(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
+) -> None:
+    other = spec.model_copy(update={"output": f"{spec.output}other/"})
+    unit = Unit("planned", "a", f"{spec.inputs[0]}/a.png", f"{other.output}a.png")
+    ledger.add(Job("waits", spec, 1.0, JobState.PLANNING))
+    ledger.add(Job("planned", other, 2.0), [RestoredUnit(unit, UnitState.READY)])
+    controller = make_farm().controller
+    assert [job.id for job in controller.recover()] == ["planned", "waits"]
+    controller.serve(lambda: controller.job("waits").state.is_final)
+    assert controller.job("waits").state is JobState.COMPLETED
+
+
 def test_a_job_that_is_being_planned_when_the_farm_closes_is_planned_by_the_next(
     slow: Slow, spec: JobSpec
 ) -> None:
@@ -163,7 +177,7 @@ def test_a_job_that_is_refused_after_a_restart_has_failed(
     slow.refusal = ZeroDivisionError("by zero")
     farm.controller.recover()
     ended = finish(slow, farm, job)
-    assert ended.reason == "planning failed: ZeroDivisionError by zero"
+    assert ended.reason == "planning failed: ZeroDivisionError: by zero"
     assert ledger.unfinished() == []
 
 
