@@ -28,7 +28,7 @@ LINES = [
 QUICK = {
     "dream": "--overwrite --size long=48 --iterations 1 --octaves 1 --threads 1",
     "style": "--overwrite --size long=48 --iterations 1 --scales 1 --threads 1",
-    "zoom": "--overwrite --size long=48 --iterations 1 --octaves 1 --threads 1 --frames 3",
+    "zoom": "--overwrite --size long=48 --iterations 1 --octaves 1 --threads 1 --frames 4",
     "compare": "--size long=48 --iterations 1 --octaves 1 --threads 1",
     "flicker": "",
 }

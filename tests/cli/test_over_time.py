@@ -140,7 +140,7 @@ def test_what_cannot_change_is_refused_before_anything_is_rendered(
 
 def test_the_help_lists_what_can_change(command: Command) -> None:
     shown = " ".join(command("zoom", "--help").results.split())
-    assert "These can change: layer, neuron, class, iterations, scale, step, jitter" in shown
+    assert "These can change: layer, channel, neuron, class, iterations, scale, step" in shown
 
 
 @pytest.mark.slow

@@ -220,6 +220,8 @@ def test_a_job_that_has_ended_is_forgotten_and_its_files_stay(serve: Serve) -> N
     [
         ({"params": {"amount": 2}}, "params.amount"),
         ({"params": {"size": 2}}, "params.size"),
+        ({"task": "dream", "params": {"at": ["4 step=900"]}}, "params.at"),
+        ({"task": "dream", "params": {"at": ["step=2"]}}, "params.at"),
         ({"task": "coyp"}, "task"),
         ({"priority": 101}, "priority"),
         ({"inputs": []}, "inputs"),
@@ -353,6 +355,16 @@ def test_the_own_presets_of_who_runs_the_farm_are_on_the_form(
         assert "birds" in dream["presets"]
         answer = served.submit(task="dream", params={"guide": mine["guide"]})
         assert answer.status_code == 201
+
+
+def test_parameters_over_time_and_loops_are_part_of_a_job(serve: Serve) -> None:
+    with serve() as served:
+        at = ["0 step=1", "4 step=2 layer=conv3"]
+        asked = {"inputs": ["photos/b.png"], "frames": "8", "output": "out/%d.png"}
+        answer = served.submit(task="zoom", params={"at": at}, film={"is_loop": True}, **asked)
+        assert answer.status_code == 201, answer.text
+        spec = served.client.get(f"/api/jobs/{answer.json()['id']}").json()["spec"]
+        assert (spec["params"]["at"], spec["film"]["is_loop"]) == (at, True)
 
 
 def test_a_job_starts_after_another_whose_files_it_reads(serve: Serve) -> None:

@@ -145,6 +145,15 @@ def test_a_preset_fills_the_form(served: Served, browse: Browse) -> None:
         expect(layers).to_have_value("inception4c")
 
 
+def test_parameters_over_time_and_loops_are_on_the_form(served: Served, browse: Browse) -> None:
+    with browse(served, "/new?task=dream&input=photos/a.png") as watched:
+        page = watched.page
+        page.get_by_text("More settings").click()
+        page.get_by_text("How the farm runs it").click()
+        expect(page.get_by_label("Over time")).to_have_value("")
+        expect(page.get_by_label("Loop")).not_to_be_checked()
+
+
 @pytest.mark.parametrize("button", ["Preview", "What would it cost?", "Submit"])
 def test_what_the_farm_refuses_is_said_at_its_field(
     served: Served, browse: Browse, button: str
