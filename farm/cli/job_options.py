@@ -159,6 +159,12 @@ def _sample_options() -> list[click.Parameter]:
             "24000/1001.  [default: 25]",
         ),
         click.Option(
+            ["--loop"],
+            is_flag=True,
+            help="Let the film run in circles: frames at its end, up to 24 and at most a quarter, fade into those "
+            "at its start. A film becomes as much shorter; an endless effect renders as many more.",
+        ),
+        click.Option(
             ["--strict"],
             is_flag=True,
             help="Write no film if a frame fails, instead of filling the gap.",
