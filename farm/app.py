@@ -132,7 +132,8 @@ def open_service(
     """Open a ledger for this service alone, and yield a farm; finally close ledger and executor.
 
     Jobs wait if there are no workers. make: creates the executor, once the ledger is held. admit: raises
-    UserError for a job that the service does not allow, whenever one is planned. Raises LedgerHeld if another service has the ledger, and UserError if it cannot be opened.
+    UserError for a job that the service does not allow, whenever one is planned. Raises LedgerHeld if
+    another service has the ledger, and UserError if it cannot be opened.
     """
     with ExitStack() as stack:
         ledger = Ledger.open(ledger_url)

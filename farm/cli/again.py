@@ -50,9 +50,13 @@ def _of_effects(spec: JobSpec) -> Iterator[str]:
     if tile != AUTO_TILE:
         yield f"--tile={tile or 'none'}"
     yield from _changed({"frames": spec.frames}, JobSpec)
-    yield from _changed(spec.film.model_dump(mode="json", exclude={"is_strict"}), FilmOptions)
+    yield from _changed(
+        spec.film.model_dump(mode="json", exclude={"is_strict", "is_loop"}), FilmOptions
+    )
     if spec.film.is_strict:
         yield "--strict"
+    if spec.film.is_loop:
+        yield "--loop"
 
 
 def _changed(values: Mapping[str, object], model: type[BaseModel]) -> Iterator[str]:

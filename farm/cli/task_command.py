@@ -144,6 +144,7 @@ def film_of(values: Mapping[str, Any]) -> FilmOptions:
         depth=int(values["depth"]) if values["depth"] else None,
         rate=values["rate"],
         is_strict=values["strict"],
+        is_loop=values["loop"],
     )
 
 

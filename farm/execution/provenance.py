@@ -125,5 +125,6 @@ def film_provenance(
             "codec": work.form.codec,
             "quality": work.form.quality,
             "frames": order.frames or "all",
+            **({"is_loop": True} if film.is_loop else {}),
         },
     }

@@ -83,6 +83,7 @@ EFFECT_FLAGS: Final = frozenset(
         "--frames",
         "--like",
         "--live",
+        "--loop",
         "--overwrite",
         "--preset",
         "--preview",

@@ -67,7 +67,8 @@ def task_needs(registry: Registry, spec: JobSpec) -> Needs:
 def task_check(registry: Registry, make_context: Callable[[JobSpec], Context]) -> Check:
     """Return a function that runs the check of a spec's task, and of a run its check of the inputs.
 
-    Parameters that change over time are checked at each of their stages. It raises the UserError of the check, or PluginError if the check itself fails.
+    Parameters that change over time are checked at each of their stages. It raises the UserError of the
+    check, or PluginError if the check itself fails.
     """
 
     def check(spec: JobSpec) -> Sequence[str]:
@@ -75,12 +76,14 @@ def task_check(registry: Registry, make_context: Callable[[JobSpec], Context]) -
             return ()
         with _plugin_errors(spec.task, "check"):
             task, context = _task_of(registry, spec), make_context(spec)
-            for params in stages(task.params):
-                type(task)(params).check(context)
+            tasks = [type(task)(params) for params in stages(task.params)]
+            for each in tasks:
+                each.check(context)
             if isinstance(task, Run):
                 task.check_inputs(spec.inputs, context)
         with _plugin_errors(spec.task, "notes"):
-            return tuple(map(str, task.notes(context)))
+            notes = (str(note) for each in tasks for note in each.notes(context))
+            return tuple(dict.fromkeys(notes))
 
     return check
 

@@ -98,7 +98,7 @@ def _pixels_by_unit(units: Sequence[Unit], size: str | None) -> dict[str, int]:
     for unit in units:
         if isinstance(unit.work, Blend | Encode):
             pictures = (unit.work.picture,) if isinstance(unit.work, Blend) else unit.work.pictures
-            pixels[unit.name] = sum(pixels.get(one.files[0][0], average) for one in pictures)
+            pixels[unit.name] = sum(pixels.get(one.own[0], average) for one in pictures)
     return pixels
 
 

@@ -30,7 +30,7 @@ from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.media.blank import is_blank
 from farm.model.history import UnitRecord
-from farm.model.job import Job, JobState, Wanted
+from farm.model.job import Job, JobState, Wanted, in_words
 from farm.model.unit import UnitState
 from farm.model.work import Blend, Render
 from farm.planning.submission import new_id
@@ -214,7 +214,7 @@ class Desk:
         current = self.stored(job)
         if current.state.is_final:
             hint = "; retry it to go on" if changes.wanted is Wanted.RUN else ""
-            raise Conflict(f"job {job} has ended: it is {_worded(current.state)}{hint}")
+            raise Conflict(f"job {job} has ended: it is {in_words(current.state)}{hint}")
         if changes.priority is not None:
             current = self._answer(self._controller.set_priority(job, changes.priority))
         if changes.wanted is not None:
@@ -430,7 +430,3 @@ class Desk:
             return answer.result(ANSWER_SECONDS)
         except NoAnswer:
             raise Busy("the farm is busy, and has not answered yet; look again later") from None
-
-
-def _worded(state: JobState) -> str:
-    return state.replace("_", " ")

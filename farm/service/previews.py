@@ -60,6 +60,8 @@ class Previews:
         task = self._registry.task(spec.task)
         if issubclass(task, Run):
             raise BadParameter("task", f"{spec.task} trains; only an effect can be previewed")
+        endless = is_endless(task)
+        params = spec.params if endless else _start_of(task, spec.params)
         first = list_inputs(spec.inputs)[0]
         token = f"preview-{secrets.token_hex(16)}"
         name = new_id(spec.task, token)
@@ -71,9 +73,8 @@ class Previews:
         except BaseException:
             self.discard(token, spec.task)
             raise
-        endless = is_endless(task)
         changes = {
-            "params": spec.params if endless else _start_of(task, spec.params),
+            "params": params,
             "inputs": (str(folder / "in.png"),),
             "output": str(folder / ("frames/%05d.png" if endless else "out.png")),
             "frames": "1" if endless else None,

@@ -30,7 +30,7 @@ def check_objective(params: DreamParams, context: Context) -> None:
     for name in params.class_weights():
         network.class_shares(name)
     for layer, shape in extractor.shapes(512, 512).items():
-        for channel in params.channels:
+        for channel in params.channel_weights():
             if channel >= shape.channels:
                 raise BadParameter(
                     "channels", f"{layer} has channels 0 to {shape.channels - 1}, not {channel}"
@@ -75,7 +75,7 @@ def build_objective(
         features = {layer: context.features(guide, network, layer) for layer in weights}
         return objectives.Guide(weights, features)
     if params.neuron:
-        return objectives.Neurons(weights, params.channels, *params.neuron)
+        return objectives.Neurons(weights, params.channel_weights(), *params.neuron)
     if params.channels:
-        return objectives.Channels(weights, params.channels)
+        return objectives.Channels(weights, params.channel_weights())
     return objectives.Energy(weights)

@@ -1,8 +1,9 @@
 """The parameters of the dream: one declaration for flags, schema and validation."""
 
+import re
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from farm import FilePath, MaskPath, NetworkParams, OverTime, TimedParams, weighted
 
@@ -39,8 +40,21 @@ def _is_class(value: str) -> str:
     return value
 
 
+def _as_text(value: object) -> object:
+    """Return the number of a channel, which may come as a number, as text."""
+    return str(value) if type(value) is int else value
+
+
+def _is_channel(value: str) -> str:
+    number, _ = weighted(_is_class(value))
+    if not re.fullmatch("[0-9]{1,6}", number):
+        raise ValueError("give NUMBER or NUMBER=WEIGHT; channels count from 0")
+    return value
+
+
 Layer = Annotated[str, AfterValidator(_is_layer)]
 Class = Annotated[str, AfterValidator(_is_class)]
+Channel = Annotated[str, BeforeValidator(_as_text), AfterValidator(_is_channel)]
 
 
 class DreamParams(TimedParams, NetworkParams):
@@ -52,9 +66,9 @@ class DreamParams(TimedParams, NetworkParams):
         description="Layer to amplify, as NAME or NAME=WEIGHT; several are mixed.",
         json_schema_extra={"cli": "--layer"},
     )
-    channels: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+    channels: OverTime[tuple[Channel, ...]] = Field(
         (),
-        description="Amplify only this channel of each layer, or these if there are several.",
+        description="Amplify only this channel of each layer, as NUMBER or NUMBER=WEIGHT; several are mixed.",
         json_schema_extra={"cli": "--channel"},
     )
     neuron: OverTime[tuple[float, float] | None] = Field(
@@ -158,6 +172,10 @@ class DreamParams(TimedParams, NetworkParams):
         """Return the weight of each layer; the default is 1."""
         parts = (layer.partition("=") for layer in self.layers)
         return {name: float(weight or 1) for name, _, weight in parts}
+
+    def channel_weights(self) -> dict[int, float]:
+        """Return the weight of each channel; the default is 1."""
+        return {int(number): weight for number, weight in map(weighted, self.channels)}
 
     def class_weights(self) -> dict[str, float]:
         """Return the weight of each class; the default is 1."""

@@ -125,7 +125,7 @@ class Zoom(Effect):
 
         network = context.network(self.params.network, self.params.weights)
         cues = (cue.name for cue in self.params.cues)
-        return class_notes((*self.params.classes, *cues), network)
+        return class_notes((*self.params.class_weights(), *cues), network)
 
     def render(self, image: "Tensor", context: Context) -> "Tensor":
         from farm_dream import ascent
