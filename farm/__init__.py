@@ -53,6 +53,8 @@ from farm.errors import (
 )
 from farm.host.context import Context
 from farm.host.hookspecs import hookimpl
+from farm.host.keyframes import weighted
+from farm.host.over_time import OverTime, TimedParams
 from farm.host.task import (
     Effect,
     Field,
@@ -81,6 +83,7 @@ __all__ = [
     "MaskPath",
     "NetworkParams",
     "NetworkSpec",
+    "OverTime",
     "Part",
     "PictureSet",
     "PluginError",
@@ -89,6 +92,7 @@ __all__ = [
     "Sampler",
     "Task",
     "TaskParams",
+    "TimedParams",
     "UnknownName",
     "UserError",
     "Weights",
@@ -96,6 +100,7 @@ __all__ = [
     "__version__",
     "hookimpl",
     "input_path",
+    "weighted",
 ]
 
 if TYPE_CHECKING:

@@ -1,10 +1,12 @@
 """What finished frames have cost, added up as they finish, so that it outlives their jobs."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Final
 
 from sqlalchemy import Connection, Table, case, delete, select
 
+from farm.ledger.compiled import CompiledStatement
 from farm.ledger.reading import job_from
 from farm.ledger.tables import costs, jobs, sizes
 from farm.ledger.upsert import add_up
@@ -75,14 +77,28 @@ def _add(connection: Connection, table: Table, sums: Mapping[Key, list[float]], 
     """Add sums to the rows with these keys."""
     if not sums:
         return
-    keys = [column.name for column in table.primary_key]
-    names = [c.name for c in table.columns if c.name not in {*keys, "updated"}]
+    names = [*_keys(table), *_sums(table), "updated"]
     rows = [
-        dict(zip((*keys, *names, "updated"), (*key, *sums[key], now), strict=True))
+        dict(zip(names, (*key, *sums[key], now), strict=True))
         for key in sorted(sums)  # two farms lock rows in one order
     ]
-    kept = case((table.c.units >= RECENT, 0.5), else_=1.0)
-    connection.execute(add_up(connection, table, names, kept, "updated"), rows)
+    _addition(table, connection.dialect.name, RECENT).execute(connection, rows)
+
+
+@cache
+def _addition(table: Table, dialect: str, recent: int) -> CompiledStatement:
+    """Return the statement that adds to the sums in a row of a table. recent: see RECENT."""
+    kept = case((table.c.units >= recent, 0.5), else_=1.0)
+    insert = add_up(dialect, table, _sums(table), kept, "updated")
+    return CompiledStatement(insert, *(column.name for column in table.columns))
+
+
+def _keys(table: Table) -> list[str]:
+    return [column.name for column in table.primary_key]
+
+
+def _sums(table: Table) -> list[str]:
+    return [c.name for c in table.columns if c.name not in {*_keys(table), "updated"}]
 
 
 def cost(connection: Connection, kind: CostKind, device: str) -> Cost | None:

@@ -13,10 +13,10 @@ from farm.model.job import JobSpec
 from farm.model.picture_size import sized
 from farm.planning.inputs import Source
 from farm.planning.outputs import is_film_target
-from farm.planning.plan import FilmFrame, FrameSequence
+from farm.planning.plan import FilmFrame, FrameSequence, loop_frames
 from farm.planning.working_folder import working_folder
 
-__all__ = ["check_film_options", "read_film_footage"]
+__all__ = ["check_film_options", "loop_of", "read_film_footage"]
 
 Notify = Callable[[ReadProgress | Notice], None]
 
@@ -63,7 +63,8 @@ def read_film_footage(spec: JobSpec, source: Source, target: str, notify: Notify
     chosen = chosen_frames(spec.frames, len(film.times))
     for note in _notes(spec, film, target, form):
         notify(Notice(source.url, note))
-    is_whole = len(chosen) == len(film.times)
+    loop = loop_of(spec, len(chosen), source.url, notify)
+    is_whole, kept = len(chosen) == len(film.times), chosen[: len(chosen) - loop]
     start = 0 if is_whole else film.times[chosen[0]]
     return FrameSequence(
         source.name,
@@ -74,10 +75,24 @@ def read_film_footage(spec: JobSpec, source: Source, target: str, notify: Notify
         cuts_among(film.cuts, chosen),
         cuts_among(film.fades, chosen)[1:],
         origin=source.url,
-        span=None if is_whole else _span(film, chosen),
+        span=None if is_whole and not loop else _span(film, kept),
         shape=(height, width) if is_squared else None,
         size=(height, width),
+        loop=loop,
     )
+
+
+def loop_of(spec: JobSpec, count: int, url: str, notify: Notify) -> int:
+    """Return how many of these frames at the end fade into those at the start. Raises BadParameter.
+
+    url: of the film. notify: receives that the output has fewer frames than it.
+    """
+    if not spec.film.is_loop:
+        return 0
+    loop = loop_frames(count)
+    note = f"it loops: its last {loop} frames fade into its first, and it is as much shorter"
+    notify(Notice(url, note))
+    return loop
 
 
 def _form(spec: JobSpec, film: Film, target: str) -> FilmFormat | None:

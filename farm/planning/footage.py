@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from farm.errors import BadInput, BadOutput, BadParameter, StorageFailed, UserError
+from farm.host.schedule import Schedule
 from farm.media import is_film, is_sequence
 from farm.model.events import Notice, ReadProgress
 from farm.model.film import Coherence
 from farm.model.frame_range import FrameRange, chosen_frames
 from farm.model.job import JobSpec
-from farm.planning.film_footage import check_film_options, read_film_footage
+from farm.planning.film_footage import check_film_options, loop_of, read_film_footage
 from farm.planning.inputs import Source
 from farm.planning.outputs import (
     is_film_target,
@@ -21,7 +22,7 @@ from farm.planning.outputs import (
     target_for,
 )
 from farm.planning.picture_footage import check_still, note_older_pictures, picture_footage
-from farm.planning.plan import Footage, FrameSequence
+from farm.planning.plan import Footage, FrameSequence, loop_frames
 
 Notify = Callable[[ReadProgress | Notice], None]
 
@@ -60,6 +61,21 @@ def read_footage(
     stills, too_large = _stills(spec, [source for source in sources if source not in films], many)
     sequences, unreadable = _films(spec, films, notify, many)
     return Footage(stills, sequences, [*too_large, *unreadable])
+
+
+def check_schedule(
+    schedule: Schedule | None, spec: JobSpec, sources: Sequence[Source], footage: Footage
+) -> None:
+    """Raise BadParameter for parameters that change over time where there is no time."""
+    if schedule is None or footage.refused:
+        return
+    if not footage.sequences:
+        raise BadParameter("at", "only applies to films, and every input is a still")
+    if is_one_frame(sources, spec.output, spec.frames) and not schedule.is_by_frame:
+        reason = (
+            "a single frame is rendered, whose film has no start; give times in frames, such as"
+        )
+        raise BadParameter("at", f"{reason} f{spec.frames}")
 
 
 def _stills(
@@ -135,6 +151,7 @@ def _refuse_options_of_films(spec: JobSpec, least: Coherence, reason: str) -> No
         ("codec", spec.film.codec is not None),
         ("rate", spec.film.rate is not None),
         ("strict", spec.film.is_strict),
+        ("loop", spec.film.is_loop),
     ):
         if is_set:
             raise BadParameter(name, f"only applies to films, and {reason}")
@@ -155,7 +172,9 @@ def _single_sequence(
         check_film_options(spec, spec.output)
         return read_film_footage(spec, films[0], spec.output, notify)
     chosen = chosen_frames(spec.frames, len(sources))
-    return picture_footage(spec, [sources[i] for i in chosen], [i + 1 for i in chosen], notify)
+    loop = loop_of(spec, len(chosen), spec.output, notify)
+    sequence = picture_footage(spec, [sources[i] for i in chosen], [i + 1 for i in chosen], notify)
+    return replace(sequence, loop=loop)
 
 
 def _endless_sequence(spec: JobSpec, sources: Sequence[Source], notify: Notify) -> FrameSequence:
@@ -170,6 +189,7 @@ def _endless_sequence(spec: JobSpec, sources: Sequence[Source], notify: Notify) 
     asked = FrameRange.parse(spec.frames) if spec.frames else None
     if asked is None or asked.last is None or (asked.first, asked.step) != (1, 1):
         raise BadParameter("frames", "give the number of frames to render, such as --frames 240")
-    frames = range(1, asked.last + 1)
-    sequence = picture_footage(spec, [sources[0]] * asked.last, frames, notify)
-    return replace(sequence, name=sources[0].name, is_endless=True)
+    loop = loop_frames(asked.last) if spec.film.is_loop else 0
+    frames = range(1, asked.last + loop + 1)
+    sequence = picture_footage(spec, [sources[0]] * len(frames), frames, notify)
+    return replace(sequence, name=sources[0].name, is_endless=True, loop=loop)

@@ -47,7 +47,7 @@ def picture_footage(
         form = None
         for source in sources:
             check_still(source, spec.output, spec.plan.size)
-        if spec.film.coherence != "none":
+        if spec.film.coherence != "none" or spec.film.is_loop:
             _common_size((source.url for source in sources), spec.plan.size)
     else:
         form = _form(spec, sources, notify)

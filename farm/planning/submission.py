@@ -13,7 +13,8 @@ from typing import Protocol
 
 from farm import storage
 from farm.host.registry import Registry
-from farm.host.task import Effect, NetworkParams, Run
+from farm.host.schedule import Schedule
+from farm.host.task import NetworkParams, Run
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
 from farm.model.events import Notice, ReadProgress
@@ -22,11 +23,11 @@ from farm.model.history import RestoredUnit, UnitRecord
 from farm.model.job import Job, JobSpec, changes
 from farm.model.messages import Figures
 from farm.model.unit import Unit, UnitState
-from farm.planning.checking import Check, check_files, task_needs, unchecked
+from farm.planning.checking import Check, Needs, check_files, task_needs, unchecked
 from farm.planning.contents import Contents, run_inputs
 from farm.planning.existing import check_free
-from farm.planning.film_needs import least_coherence, with_least_coherence
-from farm.planning.footage import read_footage
+from farm.planning.film_needs import is_endless, least_coherence, with_least_coherence
+from farm.planning.footage import check_schedule, read_footage
 from farm.planning.inputs import Source, list_inputs
 from farm.planning.misfits import without_misfits
 from farm.planning.outputs import Inputs, check_output, check_run_folder, film_targets
@@ -96,8 +97,10 @@ class Planner:
         files have not changed since. name: id of the job; empty for a new one.
         """
         spec = self._complete(spec)
-        sources = self._check(spec, is_resumed=resume)
-        job, units = self._plan_units(spec, sources, created, name or new_id(spec.task))
+        sources = self._sources(spec)
+        needs = task_needs(self._registry, spec)
+        self._check(spec, sources, needs, is_resumed=resume)
+        job, units = self._plan_units(spec, sources, needs, created, name or new_id(spec.task))
         check_names(spec, units)
         self._claim(job.id, units)
         if not (resume or spec.overwrite):
@@ -124,32 +127,34 @@ class Planner:
             }
         )
 
-    def _check(self, spec: JobSpec, *, is_resumed: bool) -> list[Source]:
-        """Return the inputs of a spec that can be planned. Raises UserError for any other."""
+    def _sources(self, spec: JobSpec) -> list[Source]:
+        """Return the inputs of a spec. Raises UserError, also for frames that are no range."""
         if spec.frames:
             FrameRange.parse(spec.frames)
         is_run = issubclass(self._registry.task(spec.task), Run)
-        sources = list_inputs(_listed(spec.inputs) if is_run else spec.inputs, self._notify)
-        check_files(self._registry, spec)
-        if is_run:
+        return list_inputs(_listed(spec.inputs) if is_run else spec.inputs, self._notify)
+
+    def _check(
+        self, spec: JobSpec, sources: Sequence[Source], needs: Needs, *, is_resumed: bool
+    ) -> None:
+        """Raise UserError for a spec that cannot be planned."""
+        check_files(spec, needs)
+        if issubclass(self._registry.task(spec.task), Run):
             check_run_folder(spec.output, is_resumed=is_resumed)
         else:
-            needed = task_needs(self._registry, spec).files
-            check_output(spec.output, sources, needed, spec.frames)
+            check_output(spec.output, sources, needs.files, spec.frames)
             if not (is_resumed or spec.overwrite):
                 films = film_targets(spec.output, sources, spec.frames)
                 check_free(films)  # before they are read
         for note in self._check_task(spec):
             self._notify(Notice(spec.task, note))
-        return sources
 
     def _plan_units(
-        self, spec: JobSpec, sources: Sequence[Source], created: float, name: str
+        self, spec: JobSpec, sources: Sequence[Source], needs: Needs, created: float, name: str
     ) -> tuple[Job, tuple[Unit, ...]]:
         """Return the job of a checked spec, with the digests of its files, and its units."""
         task = self._registry.task(spec.task)
-        needs, films = task_needs(self._registry, spec), dict[str, str]()
-        files = needs.files
+        files, films = needs.files, dict[str, str]()
         if issubclass(task, Run):
             files = (*files, *run_inputs(spec.inputs, sources))
             target = storage.join(spec.output, task.result)
@@ -171,10 +176,10 @@ class Planner:
     ) -> tuple[Footage, dict[str, str]]:
         """Return what an effect's job renders, and the digest of each film."""
         task = self._registry.task(spec.task)
-        is_endless = issubclass(task, Effect) and task.is_endless
-        least = least_coherence(task)
+        least, endless = least_coherence(task), is_endless(task)
         before = {source.url: look_at(source.url) for source in sources}
-        footage = read_footage(spec, sources, self._notify, least=least, is_endless=is_endless)
+        footage = read_footage(spec, sources, self._notify, least=least, is_endless=endless)
+        check_schedule(Schedule.of(validate_params(task, spec.params)), spec, sources, footage)
         origins = (sequence.origin for sequence in footage.sequences if sequence.origin)
         return footage, self._contents.of_films(origins, before)
 

@@ -76,7 +76,10 @@ class Census:
 
     def _queue(self, task: str) -> Queue:
         self._changed.add(task)
-        return self.queues.setdefault(task, Queue())
+        queue = self.queues.get(task)
+        if queue is None:
+            queue = self.queues[task] = Queue()
+        return queue
 
     def settle(self) -> None:
         """Update the queues after an event."""

@@ -49,6 +49,8 @@ class Gatherings:
 
     def touch_job(self, job: ScheduledJob) -> None:
         """Note that a job has changed."""
+        if Lane.SHARED not in job.lanes:
+            return
         for queue in self._queues.values():
             if job.job.id in queue:
                 queue.update(job)

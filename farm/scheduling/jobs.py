@@ -40,14 +40,13 @@ class Place(NamedTuple):
     held: int
     since: float
     job: str
-    owner: str
 
 
 class ScheduledJob:
     """A job, its units and the queues they wait in.
 
-    emit: receives each UnitChanged, UnitsCancelled and JobChanged as it happens. counts: number of units in each
-    state. held: number of workers that hold its units. owner: whose jobs count together. left: number of units that have not ended.
+    emit: receives each UnitChanged, UnitsCancelled and JobChanged as it happens. lanes: that its units
+    wait in, at any time. counts: number of units in each state. held: number of workers that hold its units. owner: whose jobs count together. left: number of units that have not ended.
     frames, failed_frames: number of rendering units, and of those that are quarantined, other than
     for a refused input. wanted: number of workers that its rendering units hold or could use.
     queued_since: when it was created, or last gave workers back that others waited for.
@@ -68,6 +67,7 @@ class ScheduledJob:
     ) -> None:
         self.job, self.owner = job, owner
         self.entries = make_entries(units, now)
+        self.lanes = frozenset(entry.lane for entry in self.entries)
         self.counts = Counter(entry.state for entry in self.entries)
         self.held = sum(self.counts[state] for state in HELD)
         owner.held += self.held
@@ -99,7 +99,7 @@ class ScheduledJob:
         """The job's place among all jobs."""
         job, owner = self.job, self.owner
         order = job_order(job.spec.priority, owner.held, self.held, self.queued_since)
-        return Place(*order, job.id, owner.name)
+        return Place(*order, job.id)
 
     @property
     def is_ending(self) -> bool:
@@ -207,14 +207,14 @@ class ScheduledJob:
         figures: Figures | None = None,
         failure: Failure | None = None,
         retry_at: float = 0.0,
+        crashes: int | None = None,
     ) -> None:
         """Change a unit's state, emit the change and update the queues and counts.
 
-        workers: that get the unit; the first of them is worker.
-
-        retry_at: Unix seconds, for RETRY_WAIT. Raises FarmBug if TRANSITIONS does not allow it.
+        workers: that get the unit; the first of them is worker. retry_at: Unix seconds, for RETRY_WAIT.
+        crashes: as in UnitChanged. Raises FarmBug if TRANSITIONS does not allow it.
         """
-        since, worker, self._changed_at = entry.since, next(iter(workers), worker), now
+        since, worker, self._changed_at = entry.since, workers[0] if workers else worker, now
         before = entry.enter(state, now, worker, reason)
         self._count(entry, before, state, now)
         waited = now - since if state is S.LEASED else 0.0
@@ -230,6 +230,7 @@ class ScheduledJob:
                 failure,
                 waited,
                 workers,
+                crashes,
             )
         )
         if state is S.READY:
@@ -248,20 +249,24 @@ class ScheduledJob:
         self.counts[before] -= 1
         self.counts[state] += 1
         self._census.change_units(self.job.spec.task, before, state)
+        was_held, is_held = before in HELD, state in HELD
+        if was_held and is_held:
+            return
         self.left += before.is_final - state.is_final
-        self.failed_frames += entry.is_failed_frame(state) - entry.is_failed_frame(before)
+        if S.QUARANTINED in (before, state):
+            self.failed_frames += entry.is_failed_frame(state) - entry.is_failed_frame(before)
         self.wanted += entry.wanted_workers(state) - entry.wanted_workers(before)
-        if state is S.LEASED:
+        if is_held:
             self._hold(entry.holders)
             self.queues.hold(entry)
-        elif before in HELD and state not in HELD:
+        elif was_held:
             self._hold(-entry.holders)
             entry.holders = 0
             self.queues.let_go(entry)
             if not self.held:
                 self.idle_since = now
         if entry.runs_alone:
-            self._alone = entry if state in HELD else None
+            self._alone = entry if is_held else None
 
     def _hold(self, workers: int) -> None:
         self.held += workers

@@ -110,13 +110,12 @@ class Placement:
         """Put each changed job into its queues, and note whether any can start a unit."""
         if not self._touched:
             return
-        owners = set[str]()
-        while self._touched:
-            _, job = self._touched.popitem()
-            owners.add(job.owner.name)
+        touched = [*reversed(self._touched.values())]
+        self._touched.clear()
+        for job in touched:
             self._queue_job(job)
             self.gatherings.touch_job(job)
-        for owner in owners:
+        for owner in {job.owner.name for job in touched}:
             for queue in self._queues.values():
                 queue.touch_owner(owner)
             self.gatherings.touch_owner(owner)
@@ -128,12 +127,14 @@ class Placement:
                 queue.remove(job.job.id)
             return
         for lane in _SINGLE:
+            if lane not in job.lanes:
+                continue
             device = queue_device(job, lane)
             own = self._queues.get((lane, device))
             if own is None and job.can_start(lane):
                 own = self._queue(lane, device)
-            if own is not None:
-                self._has_more |= own.update(job)
+            if own is not None and own.update(job):
+                self._has_more = True
             if device and (lane, "") in self._queues:
                 self._queues[lane, ""].remove(job.job.id)
 
@@ -210,14 +211,17 @@ class Placement:
 
     def _match(self, worker: Worker, limit: Limit | None, now: float) -> Match | None:
         """Return the worker with the first unit that it may run; None if there is none."""
-        queues, seen = self._queues_for(worker.group), list[tuple[JobQueue, Place]]()
+        queues = self._queues_for(worker.group)
+        seen: list[tuple[JobQueue, Place]] = []
         match: Match | None = None
-        if (queue := _first(queues, limit)) and (job := self._stay(worker, queue)):
+        first = _first(queues, limit)
+        if first and (job := self._stay(worker, first)):
             match = self._take(worker, job, Lane.RENDER, now)
-        while match is None and (queue := _first(queues, limit)) and (place := queue.first()):
-            match = self._take(worker, self._jobs[place.job], queue.lane, now)
+        while match is None and first and (place := first.first()):
+            match = self._take(worker, self._jobs[place.job], first.lane, now)
             if match is None:
-                seen.append((queue, queue.pop()))
+                seen.append((first, first.pop()))
+                first = _first(queues, limit)
         for queue, place in seen:
             queue.put_back(place)
         return match

@@ -145,7 +145,10 @@ class ReadyUnits:
     def _take_apart(
         self, accept: Callable[[UnitEntry], bool], most_crashes: int | None = None
     ) -> int | None:
-        apart, rejected, taken = self._apart, list[tuple[int, int]](), None
+        apart, taken = self._apart, None
+        if not apart:
+            return None
+        rejected: list[tuple[int, int]] = []
         while apart and taken is None and (most_crashes is None or apart[0][0] <= most_crashes):
             place = heappop(apart)
             if accept(self._entries[place[1]]):

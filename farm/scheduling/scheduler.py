@@ -63,7 +63,7 @@ from farm.model.messages import (
     WorkerLost,
     WorkerRefused,
 )
-from farm.model.unit import HELD, Unit, UnitState
+from farm.model.unit import HELD, UnitState
 from farm.scheduling.attempts import Attempts
 from farm.scheduling.jobs import ScheduledJob
 from farm.scheduling.policy import Policy
@@ -114,9 +114,9 @@ class Scheduler:
             raise UnknownName("job", job, (*self._state.jobs, *self._state.ended))
         return ended
 
-    def units(self, job: str) -> list[tuple[Unit, UnitState]]:
-        """Return the units of a job that has not ended, with their states. For the loop's thread."""
-        return [(entry.unit, entry.state) for entry in self._state.jobs[job].entries]
+    def units(self, job: str) -> Sequence[UnitEntry]:
+        """Return the units of a job that has not ended. For the loop's thread."""
+        return self._state.jobs[job].entries
 
     def waits_for(self, job: str) -> str:
         """Return why no worker holds a unit of a job, in words; empty if one does, or it has ended."""
@@ -336,7 +336,8 @@ class Scheduler:
         self._lease_count += 1
         entry.attempt += 1
         token = f"{self._generation}-{self._lease_count}"
-        aside = sum(now - (now if w.aside_since is None else w.aside_since) for w in workers)
+        aside = sum(now - w.aside_since for w in workers if w.aside_since is not None)
+        names = tuple(worker.name for worker in workers)
         lease = Lease(job, entry, token, workers, now, now, job.job.spec.priority, aside)
         self._state.begin(lease, now)
         device = workers[0].device
@@ -345,7 +346,7 @@ class Scheduler:
             self._state.devices.remove(job)
             job.fix_device(device)
             self._state.devices.add(job)
-        job.lease(entry, tuple(worker.name for worker in workers), now)
+        job.lease(entry, names, now)
         if job.hold:
             job.hold.probe = entry
         self._state.settle(job)
@@ -354,7 +355,7 @@ class Scheduler:
         for worker in workers:
             self._state.emit(WorkerChanged(worker.name, worker.kind, "busy"))
         order = _order(lease, job.job.spec, job.missing_needs(entry))
-        self._state.emit(Assign(tuple(worker.name for worker in workers), order))
+        self._state.emit(Assign(names, order))
 
     # Invariants
 

@@ -21,7 +21,8 @@ class Lease:
     workers: the first one, the lead, reports. token: every report must name it. begun, last_report,
     asked_to_stop: Unix seconds. priority: of the job when it began. set_aside: worker-seconds that the workers
     were set aside for it. gives_way: it was asked to stop because others have waited for long.
-    step: that a run has reached.
+    step: that a run has reached. is_run: it can stop at any time and lose nothing, since a run resumes
+    where it stopped.
     """
 
     job: ScheduledJob
@@ -36,18 +37,14 @@ class Lease:
     gives_way: bool = False
     step: int = 0
 
-    @property
-    def lead(self) -> "Worker":
-        return self.workers[0]
+    lead: "Worker" = field(init=False)
+    is_shared: bool = field(init=False)
+    is_run: bool = field(init=False)
 
-    @property
-    def is_shared(self) -> bool:
-        return self.entry.lane is Lane.SHARED
-
-    @property
-    def is_run(self) -> bool:
-        """Whether it can stop at any time and lose nothing, since a run resumes where it stopped."""
-        return isinstance(self.entry.unit.work, Train)
+    def __post_init__(self) -> None:
+        self.lead = self.workers[0]
+        self.is_shared = self.entry.lane is Lane.SHARED
+        self.is_run = isinstance(self.entry.unit.work, Train)
 
     @property
     def may_last(self) -> bool:

@@ -79,7 +79,7 @@ def submit(
     desk = desk_of(request)
     if dry_run:
         response.status_code = 200
-        return desk.estimate(body)
+        return desk.estimate(body, holder_of(request))
     job, is_new = desk.submit(body, holder_of(request))
     response.status_code = 201 if is_new else 200
     request.state.job = job.id

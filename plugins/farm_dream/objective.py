@@ -27,10 +27,10 @@ def check_objective(params: DreamParams, context: Context) -> None:
             f"{network.name} has no classifier that works at every size; choose another network",
         )
     extractor = network.extractor(objective_layers(params))
-    for name in params.classes:
+    for name in params.class_weights():
         network.class_shares(name)
     for layer, shape in extractor.shapes(512, 512).items():
-        for channel in params.channels:
+        for channel in params.channel_weights():
             if channel >= shape.channels:
                 raise BadParameter(
                     "channels", f"{layer} has channels 0 to {shape.channels - 1}, not {channel}"
@@ -69,13 +69,13 @@ def build_objective(
     """Return the objective that the parameters describe."""
     weights = params.layer_weights()
     if params.classes:
-        return class_objective(network, dict.fromkeys(params.classes, 1.0))
+        return class_objective(network, params.class_weights())
     if params.guide:
         guide = context.read(params.guide)
         features = {layer: context.features(guide, network, layer) for layer in weights}
         return objectives.Guide(weights, features)
     if params.neuron:
-        return objectives.Neurons(weights, params.channels, *params.neuron)
+        return objectives.Neurons(weights, params.channel_weights(), *params.neuron)
     if params.channels:
-        return objectives.Channels(weights, params.channels)
+        return objectives.Channels(weights, params.channel_weights())
     return objectives.Energy(weights)

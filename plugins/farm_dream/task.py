@@ -36,7 +36,7 @@ class Dream(Effect):
         from farm_dream.objective import class_notes
 
         network = context.network(self.params.network, self.params.weights)
-        return class_notes(self.params.classes, network)
+        return class_notes(self.params.class_weights(), network)
 
     def render(self, image: "Tensor", context: Context) -> "Tensor":
         from farm_dream import ascent, enhance

@@ -82,6 +82,7 @@ def test_a_dry_run_renders_nothing_and_knows_the_time_after_a_first_job(
         return answer
 
     assert asked()["seconds"] is None
+    assert not Path("ledger.db").exists()
     assert command("dream", photo, "-o", "d.png", *SHALLOW).code == 0
     known = asked()
     assert (known["units"], known["pixels"], known["based_on"]) == (1, 96 * 64, 1)
@@ -286,6 +287,8 @@ def test_a_coherent_film_counts_the_frames_that_are_seen(command: Command, clip:
     done = command(*words, *SHALLOW, "--jitter", "0")
     assert done.code == 0, done.errors
     assert done.results.startswith("rendered 60; output: ")
+    again = command(*words, *SHALLOW, "--jitter", "0", "--resume")
+    assert again.results.startswith("rendered 0, skipped 60 already finished; output: ")
 
 
 def test_a_dry_run_of_a_run_says_what_would_be_trained(command: Command, photo: str) -> None:
