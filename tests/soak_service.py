@@ -36,7 +36,10 @@ JOBS: Final = (replace(MIX[0], task="dream", params=DREAM), *MIX[1:])
 """Stills that take long enough for the other jobs to be done meanwhile."""
 
 AIMED: Final = ("run", "shared") * 2
-"""Jobs of one long unit that deaths aim at. Five deaths in a row would be the end of the unit."""
+"""Jobs of one long unit that deaths aim at."""
+
+MOST_CRASHES: Final = 2
+"""How often in a row a long unit may be killed, as the ledger knows; it is given up after five."""
 
 DELAY_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 0.02
@@ -87,7 +90,7 @@ class Lives:
         with closing(self.service.client()) as client:
             jobs = [request.submit(client) for request in JOBS]
             done, planned = _done(jobs), sum(job.status.frames for job in jobs)
-            wanted = int(moment.share * (planned - done) / (left + 1))
+            wanted = int(moment.share * (planned - done) / (left + 2))
             if self.database and self._wait(jobs, moment, done + wanted // 2):
                 self.database.restart()
                 self.crashes += 1
@@ -108,18 +111,24 @@ class Lives:
 
     def _wait(self, jobs: list[JobHandle], moment: Moment, done: int) -> bool:
         """Wait for a moment; return False if all jobs have ended before that."""
-        aimed = [job for job, each in zip(jobs, JOBS, strict=True) if each.token == moment.token]
+        named = {request.token: job for request, job in zip(JOBS, jobs, strict=True)}
+        aimed = [named[moment.token]] if moment.token else []
+        spared = [named[token] for token in set(AIMED) if self._is_spared(named[token])]
         while self.service.is_running:
             with suppress(ServerUnavailable):
                 if all([job.refresh().has_ended for job in jobs]):  # noqa: C419 - of each
                     return False
-                if any(job.status.running for job in aimed):
-                    return True
-                if all(job.status.has_ended for job in aimed) and _done(jobs) >= done:
+                is_over = all(job.status.has_ended for job in aimed) and _done(jobs) >= done
+                is_due = is_over or any(job.status.running for job in aimed)
+                if is_due and not any(job.status.running for job in spared):
                     return True
             time.sleep(POLL_SECONDS)
         self.faults.append(f"the service ended by itself with {self.service.wait()}")
         return True
+
+    def _is_spared(self, job: JobHandle) -> bool:
+        with closing(Ledger.open(self.service.ledger)) as ledger:
+            return any(record.crashes >= MOST_CRASHES for record in ledger.units(job.id))
 
     def finish(self, quiet: dict[str, str]) -> None:
         """Let the service do the rest in peace, and audit all. quiet: the undisturbed outputs."""

@@ -48,7 +48,7 @@ def read_film_footage(spec: JobSpec, source: Source, target: str, notify: Notify
 
     shots = ShotFinder()
     film = read_film(source.url, lambda done: notify(ReadProgress(source.url, done)), shots.add)
-    film = replace(film, cuts=shots.cuts)
+    film = replace(film, cuts=shots.cuts, fades=shots.fades)
     is_squared = film.aspect != 1 and not keeps_pixel_shape(target)
     if is_squared:
         shown = f"{round(film.width * film.aspect)}x{film.height}"
@@ -73,6 +73,7 @@ def read_film_footage(spec: JobSpec, source: Source, target: str, notify: Notify
         working_folder(target),
         form,
         cuts_among(film.cuts, chosen),
+        cuts_among(film.fades, chosen)[1:],
         origin=source.url,
         span=None if is_whole and not loop else _span(film, kept),
         shape=(height, width) if is_squared else None,

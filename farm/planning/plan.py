@@ -49,7 +49,8 @@ class FrameSequence:
     """Frames that are written as one film or as one series of numbered pictures.
 
     target: path of the film, or a pattern for each number if form is None. folder: for working
-    pictures. cuts: indices in frames where a shot starts. origin: the film whose sound and title
+    pictures. cuts: indices in frames where a shot starts. fades: those by which a shot has come out of
+    black or white. origin: the film whose sound and title
     are copied. span: start and end in seconds of the origin; None for all of it. is_endless: each
     frame is rendered from the previous rendered frame, the first from its source. shape: height and
     width that the sources are brought to, if the plan's size does not say it. size: height and width of
@@ -63,6 +64,7 @@ class FrameSequence:
     folder: str
     form: FilmFormat | None = None
     cuts: tuple[int, ...] = (0,)
+    fades: tuple[int, ...] = ()
     origin: str = ""
     span: tuple[float, float] | None = None
     is_endless: bool = False
@@ -179,17 +181,26 @@ def _endless_frames(job: str, sequence: FrameSequence) -> Iterator[Unit]:
         yield previous
 
 
-def segments(cuts: Sequence[int], count: int) -> Iterator[range]:
-    """Yield the frame indices of each segment. Successive segments of a shot share OVERLAP of them."""
+def segments(cuts: Sequence[int], count: int, fades: Sequence[int] = ()) -> Iterator[range]:
+    """Yield the frame indices of each segment. Successive segments of a shot share OVERLAP of them.
+
+    A new one starts at each fade, unless its shot or another segment starts or ends near.
+    """
     for start, end in zip(cuts, (*cuts[1:], count), strict=True):
-        while end - start > SEGMENT + OVERLAP:
-            yield range(start, start + SEGMENT + OVERLAP)
-            start += SEGMENT  # noqa: PLW2901 - the rest of the shot
+        while (following := _following(start, fades)) + OVERLAP < end:
+            yield range(start, following + OVERLAP)
+            start = following  # noqa: PLW2901 - the rest of the shot
         yield range(start, end)
 
 
+def _following(start: int, fades: Sequence[int]) -> int:
+    """Return where the segment after the one from start begins, in a shot that is long enough."""
+    coming = (fade for fade in fades if start + 2 * OVERLAP <= fade < start + SEGMENT)
+    return next(coming, start + SEGMENT)
+
+
 def _coherent_frames(job: str, sequence: FrameSequence) -> Iterator[Unit]:
-    for number, indices in enumerate(segments(sequence.cuts, len(sequence.frames))):
+    for number, indices in enumerate(segments(sequence.cuts, len(sequence.frames), sequence.fades)):
         previous: Unit | None = None
         for index in indices:
             previous = _coherent_frame(job, sequence, number, index, previous)

@@ -153,8 +153,9 @@ def test_a_planned_job_whose_outputs_are_lost_while_the_ledger_is_locked_does_no
     clock, log, may_plan = FakeClock(), Log(), Event()
     executor = FakeExecutor(clock=clock)
 
-    def check(_spec: JobSpec) -> None:
+    def check(_spec: JobSpec) -> tuple[str, ...]:
         assert may_plan.wait(60)
+        return ()
 
     controller = Controller(registry, executor, ledger, clock=clock, observers=[log], check=check)
     answer = controller.submit(spec)

@@ -57,7 +57,7 @@ class Slow:
         self.before.append(controller)
         return Farm(controller, executor, log, self.clock)
 
-    def _check(self, spec: JobSpec, farm: int) -> None:
+    def _check(self, spec: JobSpec, farm: int) -> tuple[str, ...]:
         self.planned.append(spec.name)
         self.is_planning.set()
         assert self.may_go_on.wait(60)
@@ -65,6 +65,7 @@ class Slow:
             raise SystemExit  # its farm is dead
         if self.refusal:
             raise self.refusal
+        return ()
 
 
 @pytest.fixture

@@ -54,10 +54,11 @@ def die_at(point, left):
     from farm.ledger import Ledger
     from farm.planning.submission import Planner
 
-    owners = {"plan": Planner, "add": Ledger, "record": Ledger, "assign": ThreadExecutor,
-              "poll": ThreadExecutor, "announce": Announcer}
+    owners = {"plan": Planner, "submit": Ledger, "store": Ledger, "record": Ledger,
+              "assign": ThreadExecutor, "poll": ThreadExecutor, "announce": Announcer}
     name, _, moment = point.partition(".")
-    method = getattr(owners[name], name)
+    owner, name = owners[name], {"store": "plan"}.get(name, name)
+    method = getattr(owner, name)
 
     @functools.wraps(method)
     def deadly(*args, **kwargs):
@@ -74,7 +75,7 @@ def die_at(point, left):
             os.kill(os.getpid(), signal.SIGKILL)
         return answer
 
-    setattr(owners[name], name, deadly)
+    setattr(owner, name, deadly)
 
 
 if death := os.environ.get("TEST_DEATH"):

@@ -1,13 +1,17 @@
 """A service that is killed at any moment loses no job, and repeats nothing that had succeeded."""
 
 import signal
+from itertools import product
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from ..clips import Clip, scene  # noqa: TID252 - shared between rooms
-from ..postgres_server import postgres  # noqa: TID252 - shared between rooms
+from ..postgres_server import (  # noqa: TID252 - shared between rooms
+    PostgresServer,
+    postgres,
+)
 from .conftest import draw
 from .mix import MIX, STILLS_AND_FILM, made, undisturbed
 from .services import digests_of, faults_of, submit_and_wait
@@ -17,7 +21,8 @@ __all__ = ["postgres"]
 pytestmark = pytest.mark.slow
 
 POINTS = (
-    *("plan.before:1", "plan.after:2", "add.before:1", "add.after:1", "add.after:2"),
+    *("submit.before:1", "submit.after:1", "submit.after:2", "plan.before:1", "plan.after:2"),
+    *("store.before:1", "store.after:1", "store.before:2", "store.after:2"),
     *("record.before:1", "record.after:1", "record.before:6", "record.after:6"),
     *("assign.before:1", "assign.after:1", "assign.after:5", "poll.after:8", "poll.after:15"),
     *("announce.before:1", "announce.before:12", "announce.after:30", "record.after:17"),
@@ -53,16 +58,33 @@ def quiet_mix(tmp_path_factory: pytest.TempPathFactory, sources: Path) -> dict[s
     return undisturbed(tmp_path_factory.mktemp("mix"), sources, MIX)
 
 
+@pytest.fixture
+def database(request: pytest.FixtureRequest, kind: str) -> PostgresServer | None:
+    """The server of the ledger, if there is one."""
+    return request.getfixturevalue("postgres") if kind == "postgres" else None
+
+
 @pytest.mark.parametrize(
-    "point", [pytest.param(p, marks=() if p in QUICK else pytest.mark.proof) for p in POINTS]
+    ("kind", "point"),
+    [
+        pytest.param(k, p, marks=() if k == "sqlite" and p in QUICK else pytest.mark.proof)
+        for k, p in product(("sqlite", "postgres"), POINTS)
+    ],
 )
 def test_a_service_that_is_killed_at_a_point_goes_on_as_if_nothing_had_been(
-    tmp_path: Path, sources: Path, quiet: dict[str, str], point: str
+    tmp_path: Path,
+    sources: Path,
+    quiet: dict[str, str],
+    database: PostgresServer | None,
+    point: str,
 ) -> None:
-    with made(tmp_path / "service", sources) as service:
+    ledger = database.new_database() if database else ""
+    with made(tmp_path / "service", sources, ledger) as service:
         service.start(death=point)
         assert not submit_and_wait(service, STILLS_AND_FILM)
         assert service.wait() == -signal.SIGKILL
+        if database:
+            database.restart()
         service.start()
         assert submit_and_wait(service, STILLS_AND_FILM)
         assert service.stop() == 0
@@ -78,13 +100,11 @@ def test_a_service_on_a_pool_that_is_killed_at_random_moments_loses_and_repeats_
     tmp_path: Path,
     sources: Path,
     quiet_mix: dict[str, str],
-    request: pytest.FixtureRequest,
-    kind: str,
+    database: PostgresServer | None,
     seed: int,
 ) -> None:
-    server = request.getfixturevalue("postgres") if kind == "postgres" else None
     chance = Random(seed)
-    ledger = server.new_database() if server else ""
+    ledger = database.new_database() if database else ""
     with made(tmp_path / "service", sources, ledger, ("--workers", "2")) as service:
         for _ in range(DEATHS):
             service.start()
@@ -92,8 +112,8 @@ def test_a_service_on_a_pool_that_is_killed_at_random_moments_loses_and_repeats_
                 break
             assert service.wait() == -signal.SIGKILL
             assert service.orphans() == []
-            if server:
-                server.restart()
+            if database:
+                database.restart()
         if not service.is_running:
             service.start()
         assert submit_and_wait(service, MIX)

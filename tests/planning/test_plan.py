@@ -1,6 +1,7 @@
 """The units of a job, which never depend on who runs them."""
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -83,10 +84,15 @@ def test_units_have_unique_names_and_follow_what_they_need(
     assert set(targets.values()) == {1}
 
 
-@given(st.sets(st.integers(1, 999), max_size=12), st.integers(1, 1000))
-def test_segments_cover_every_shot_and_overlap_only_within_it(cuts: set[int], count: int) -> None:
+SOME = st.sets(st.integers(1, 999), max_size=12)
+
+
+@given(SOME, SOME, st.integers(1, 1000))
+def test_segments_cover_every_shot_and_overlap_only_within_it(
+    cuts: set[int], fades: set[int], count: int
+) -> None:
     starts = (0, *sorted(cut for cut in cuts if cut < count))
-    spans = list(segments(starts, count))
+    spans = list(segments(starts, count, sorted(fades)))
     covered = Counter(index for span in spans for index in span)
     assert set(covered) == set(range(count))
     assert max(covered.values()) <= 2
@@ -94,6 +100,18 @@ def test_segments_cover_every_shot_and_overlap_only_within_it(cuts: set[int], co
     for one, other in pairwise(spans):
         shared = range(other.start, one.stop)
         assert len(shared) == (0 if other.start in starts else OVERLAP)
+
+
+def test_a_segment_starts_where_a_fade_ends() -> None:
+    assert list(segments((0,), 60, (20,))) == [range(28), range(20, 60)]
+    assert list(segments((0,), 60, (70,))) == [range(56), range(48, 60)]
+    assert list(segments((0, 18), 60, (20,))) == [range(18), range(18, 60)]
+
+
+def test_a_coherent_film_starts_anew_where_a_fade_ends() -> None:
+    units = plan(replace(make_sequence(40), fades=(20,)), coherence="flow")
+    first = [unit.name for unit in units if isinstance(unit.work, Render) and not unit.needs]
+    assert first == ["clip/s0000/000001", "clip/s0001/000021"]
 
 
 def test_a_coherent_frame_needs_only_the_previous_one_of_its_segment() -> None:

@@ -196,7 +196,7 @@ def test_enhancement_in_float64_is_the_same_with_tiles(render: Render, scene: Sc
     whole, tiled = (
         render(image, Plan(tile=tile, precision="float64"), **quick) for tile in (0, 128)
     )
-    assert float((whole - tiled).abs().max()) < 1 / 255
+    assert float((whole - tiled).abs().max()) < 1e-9
     assert float((whole - image).abs().mean()) > 0.001
 
 
