@@ -25,7 +25,7 @@ _SERVICE: Final = ("serve", "submit", "jobs", "job", "workers", "token")
 QUICK: Final = {
     "dream": "--overwrite --size long=48 --iterations 1 --octaves 1 --threads 1",
     "style": "--overwrite --size long=48 --iterations 1 --scales 1 --threads 1",
-    "zoom": "--overwrite --size long=48 --iterations 1 --octaves 1 --threads 1 --frames 3",
+    "zoom": "--overwrite --size long=48 --iterations 1 --octaves 1 --threads 1 --frames 4",
     "compare": "--size long=48 --iterations 1 --octaves 1 --threads 1",
     "invert": "--overwrite --threads 1",
     "train-style": "--steps 2 --every 1 --batch 2 --side 64 --style-side 64 --threads 1",
