@@ -16,6 +16,7 @@ from farm.host.registry import Registry
 from farm.host.task import Effect, NetworkParams, Run
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
+from farm.media.film import may_be_film
 from farm.model.events import Notice, ReadProgress
 from farm.model.frame_range import FrameRange
 from farm.model.history import RestoredUnit, UnitRecord
@@ -96,8 +97,9 @@ class Planner:
         files have not changed since. name: id of the job; empty for a new one.
         """
         spec = self._complete(spec)
-        sources = self._check(spec, is_resumed=resume)
+        sources, inputs = self._check(spec, is_resumed=resume)
         job, units = self._plan_units(spec, sources, created, name or new_id(spec.task))
+        inputs.check(unit.target for unit in units)
         check_names(spec, units)
         self._claim(job.id, units)
         if not (resume or spec.overwrite):
@@ -124,24 +126,29 @@ class Planner:
             }
         )
 
-    def _check(self, spec: JobSpec, *, is_resumed: bool) -> list[Source]:
-        """Return the inputs of a spec that can be planned. Raises UserError for any other."""
+    def _check(self, spec: JobSpec, *, is_resumed: bool) -> tuple[list[Source], Inputs]:
+        """Return the sources of a spec that can be planned, and all that it reads.
+
+        Raises UserError for any other.
+        """
         if spec.frames:
             FrameRange.parse(spec.frames)
         is_run = issubclass(self._registry.task(spec.task), Run)
         sources = list_inputs(_listed(spec.inputs) if is_run else spec.inputs, self._notify)
         check_files(self._registry, spec)
+        needed = task_needs(self._registry, spec).files
         if is_run:
             check_run_folder(spec.output, is_resumed=is_resumed)
+            urls = (source.url for source in sources)
+            inputs = Inputs([*needed, *run_inputs(spec.inputs, sources), *urls])
         else:
-            needed = task_needs(self._registry, spec).files
-            check_output(spec.output, sources, needed, spec.frames)
+            inputs = check_output(spec.output, sources, needed, spec.frames)
             if not (is_resumed or spec.overwrite):
                 films = film_targets(spec.output, sources, spec.frames)
                 check_free(films)  # before they are read
         if self._check_task:
             self._check_task(spec)
-        return sources
+        return sources, inputs
 
     def _plan_units(
         self, spec: JobSpec, sources: Sequence[Source], created: float, name: str
@@ -159,8 +166,6 @@ class Planner:
             may_share = spec.workers != 1 and is_shared(footage, spec.plan)
             workers = spec.workers if may_share else 1
             units = plan_units(name, footage, spec.film, workers)
-        read = Inputs([*files, *(source.url for source in sources)])
-        read.check(unit.target for unit in units)
         digests = self._contents.of_files(files) | self._contents.of_networks(needs.networks)
         spec = spec.model_copy(update={"files": digests, "films": films})
         return Job(name, spec, created, since=created), units
@@ -172,7 +177,7 @@ class Planner:
         task = self._registry.task(spec.task)
         is_endless = issubclass(task, Effect) and task.is_endless
         least = least_coherence(task)
-        before = {source.url: look_at(source.url) for source in sources}
+        before = {url: look_at(url) for source in sources if may_be_film(url := source.url)}
         footage = read_footage(spec, sources, self._notify, least=least, is_endless=is_endless)
         origins = (sequence.origin for sequence in footage.sequences if sequence.origin)
         return footage, self._contents.of_films(origins, before)
