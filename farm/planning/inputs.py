@@ -72,7 +72,9 @@ def natural_order(urls: Iterable[str], key: Callable[[str], str] | None = None) 
 
     key: returns the text to compare; None for the URL.
     """
-    return natsorted(sorted(urls), key, alg=ns.IGNORECASE)
+    texts = {url: key(url) if key else url for url in sorted(urls)}
+    shared = os.path.commonprefix([*texts.values()]).rfind("/") + 1  # noqa: RUF071
+    return natsorted(texts, lambda url: texts[url][shared:], alg=ns.IGNORECASE)
 
 
 def _sort_keys(given: str, found: Found) -> Sequence[str]:
