@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all soak check lint types imports bench bench-all build clean
+.PHONY: demo test test-all soak soak-service check lint types imports bench bench-all build clean
 
 demo: $(VENV)/.ok
 	$(BIN)/farm demo
@@ -22,6 +22,10 @@ MINUTES ?= 10
 
 soak: $(VENV)/.ok
 	$(BIN)/python tests/soak.py --minutes $(MINUTES)
+
+soak-service: $(VENV)/.ok
+	$(BIN)/python tests/soak_service.py
+	$(BIN)/python tests/soak_service.py --postgres
 
 check: lint types imports
 

@@ -28,7 +28,8 @@ change this one. It may have another size; the frames of a film all have one siz
 follow from the source's size alone. Values outside 0..1 are clipped; NaN and infinity fail the
 frame. Take random numbers from context.generator(), and call context.progress often: it raises
 Cancelled when the job stops. What else a context offers is in Context: other pictures, networks,
-exact gradients, and the previous frame of a coherent film. Name files as FilePath in Params.
+exact gradients, and the previous frame of a coherent film. Name files as FilePath in Params, and masks
+as MaskPath.
 
 Subclass Run for a task that trains, and return a NetworkSpec from farm_networks to add a network.
 farm.testing.check_effect checks an effect in a plugin's own tests. docs/plugins.md has the whole
@@ -52,7 +53,18 @@ from farm.errors import (
 )
 from farm.host.context import Context
 from farm.host.hookspecs import hookimpl
-from farm.host.task import Effect, Field, FilePath, NetworkParams, Run, Task, TaskParams
+from farm.host.keyframes import weighted
+from farm.host.over_time import OverTime, TimedParams
+from farm.host.task import (
+    Effect,
+    Field,
+    FilePath,
+    MaskPath,
+    NetworkParams,
+    Run,
+    Task,
+    TaskParams,
+)
 from farm.model.specs import NetworkSpec, Part, PictureSet, Previous, Sampler, Weights
 from farm.storage import input_path
 
@@ -68,8 +80,10 @@ __all__ = [
     "Field",
     "FilePath",
     "InputChanged",
+    "MaskPath",
     "NetworkParams",
     "NetworkSpec",
+    "OverTime",
     "Part",
     "PictureSet",
     "PluginError",
@@ -78,6 +92,7 @@ __all__ = [
     "Sampler",
     "Task",
     "TaskParams",
+    "TimedParams",
     "UnknownName",
     "UserError",
     "Weights",
@@ -85,6 +100,7 @@ __all__ = [
     "__version__",
     "hookimpl",
     "input_path",
+    "weighted",
 ]
 
 if TYPE_CHECKING:

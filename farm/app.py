@@ -22,6 +22,7 @@ from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.host.vetting import validate_params
 from farm.ledger import Ledger
+from farm.model.job import JobSpec
 from farm.model.specs import Sampler
 from farm.planning.checking import task_check
 from farm.scheduling.policy import Policy
@@ -126,18 +127,22 @@ def open_service(
     ledger_url: str,
     *,
     observers: Sequence[Observer] = (),
+    admit: Callable[[JobSpec], None] = lambda _: None,
 ) -> Iterator[Farm]:
     """Open a ledger for this service alone, and yield a farm; finally close ledger and executor.
 
-    Jobs wait if there are no workers. make: creates the executor, once the ledger is held. Raises
-    LedgerHeld if another service has the ledger, and UserError if it cannot be opened.
+    Jobs wait if there are no workers. make: creates the executor, once the ledger is held. admit: raises
+    UserError for a job that the service does not allow, whenever one is planned. Raises LedgerHeld if
+    another service has the ledger, and UserError if it cannot be opened.
     """
     with ExitStack() as stack:
         ledger = Ledger.open(ledger_url)
         stack.callback(ledger.close)
         ledger.hold(SystemClock().time())
         policy = Policy(waits_for_workers=True)
-        yield _join(registry, make, ledger, observers=observers, policy=policy, stack=stack)
+        yield _join(
+            registry, make, ledger, observers=observers, policy=policy, stack=stack, admit=admit
+        )
 
 
 def _join(
@@ -148,11 +153,17 @@ def _join(
     observers: Sequence[Observer],
     policy: Policy,
     stack: ExitStack,
+    admit: Callable[[JobSpec], None] = lambda _: None,
 ) -> Farm:
     """Return a farm on an open ledger, which the stack closes."""
     executor = make()
     stack.callback(executor.close)
-    check = in_own_thread(task_check(registry, partial(check_context, registry)))
+    check_task = in_own_thread(task_check(registry, partial(check_context, registry)))
+
+    def check(spec: JobSpec) -> Sequence[str]:
+        admit(spec)
+        return check_task(spec)
+
     controller = Controller(
         registry, executor, ledger, observers=observers, check=check, policy=policy
     )

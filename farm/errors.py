@@ -12,6 +12,7 @@
     │   ├── InputChanged        a file is not what it was when the job was submitted
     │   ├── UnknownName         no such task, network, layer or class
     │   ├── OutsideRoots        a location is in no root of the service
+    │   ├── WrongOwner          a job is submitted in another one's name
     │   ├── NotFound            the service has nothing of this name
     │   ├── Busy                the service takes no more of this at present
     │   ├── Conflict            the request does not fit the state of what it is about
@@ -183,6 +184,17 @@ class OutsideRoots(UserError):
 
     def __str__(self) -> str:
         return f"{self.location!r}: {self.reason}; a location on a farm is ROOT/path"
+
+
+class WrongOwner(UserError):
+    """A job names another owner than the holder of its token: ``WrongOwner(owner, holder)``."""
+
+    def __init__(self, owner: str, holder: str) -> None:
+        super().__init__(owner, holder)
+        self.owner, self.holder = owner, holder
+
+    def __str__(self) -> str:
+        return f"the owner cannot be {self.owner!r}: this token is {self.holder!r}; leave the owner out"
 
 
 class NotFound(UserError):

@@ -1,10 +1,12 @@
 """A real Prometheus for tests, which scrapes often and evaluates the farm's own rules."""
 
 import json
+import os
 import re
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,3 +99,27 @@ def watching(target: int, folder: Path) -> Iterator[Prometheus]:
             yield server
         finally:
             process.terminate()
+
+
+@contextmanager
+def watched_service(
+    folder: Path, *words: str, **environment: str
+) -> Iterator[tuple[str, Prometheus]]:
+    """Yield the address of a service whose root ``here`` is a folder, and a server that watches it.
+
+    Its ledger is there as well. words: more options of farm serve. environment: more variables.
+    """
+    port = free_port()
+    serve = ("serve", "--port", str(port), "--root", f"here={folder}", *words)
+    variables = os.environ | {"FARM_LEDGER": str(folder / "ledger.db")} | environment
+    with subprocess.Popen(
+        [sys.executable, "-m", "farm", *serve], env=variables, stderr=subprocess.PIPE, text=True
+    ) as service:
+        assert service.stderr
+        try:
+            assert service.stderr.readline().startswith("serving on")
+            with watching(port, folder / "prometheus") as prometheus:
+                yield f"http://127.0.0.1:{port}", prometheus
+        finally:
+            service.terminate()
+            service.wait(60)

@@ -11,6 +11,7 @@ from farm.cli import COMMANDS, group
 from farm.host import hookspecs
 from farm.host.registry import HOOKS
 from farm.settings import Settings
+from farm_dream.looks import DREAMS
 
 ENVIRONMENT = [f"FARM_{name.upper()}" for name in Settings.model_fields]
 ROOT = Path(__file__).parents[1]
@@ -64,6 +65,12 @@ def test_every_command_line_in_the_readme_parses(
         command = group.get_command(context, name)
         assert command
         command.make_context(name, rest, parent=context)
+
+
+def test_the_sheet_of_presets_shows_them_all() -> None:
+    (line,) = (line for line in COMMAND_LINES if "presets.webp" in line)
+    words = shlex.split(line)
+    assert words[words.index("--preset") + 1].split(",") == list(DREAMS)
 
 
 def test_the_readme_has_command_lines() -> None:

@@ -1,10 +1,7 @@
 """The example plugins load, keep the contract and render what they describe."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +21,8 @@ from farm.media.dataset import open_pictures
 from farm.model.specs import PictureSet
 from farm.storage import KnownFiles
 from farm.testing import FakeContext, check_effect
+
+from .commands import run_farm
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "plugins" / "examples"
@@ -54,17 +53,8 @@ def run(tmp_path: Path, pictures: dict[str, np.ndarray]) -> Run:
     """Render the folder with an example: ``run("invert", "--amount", "0.5", into="out")``."""
 
     def render(task: str, *flags: str, into: str) -> Path:
-        words = ["--plugins-dir", str(EXAMPLES), task, "in", "-o", into, "--threads", "1", *flags]
-        done = subprocess.run(
-            [sys.executable, "-m", "farm", *words],
-            cwd=tmp_path,
-            env=os.environ | {"FARM_LEDGER": str(tmp_path / "ledger.db")},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr
+        words = ("--plugins-dir", str(EXAMPLES), task, "in", "-o", into, "--threads", "1", *flags)
+        run_farm(tmp_path, *words)
         return tmp_path / into
 
     return render

@@ -19,8 +19,11 @@ from farm import Context, Effect
 from farm.cli import group
 from farm.engine import catalogue
 from farm.host.registry import Registry
+from farm.host.schedule import Schedule
 from farm.host.vetting import validate_params
 from farm.testing import FakeContext, check_effect
+
+from .commands import run_farm
 
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "docs" / "plugins.md").read_text()
@@ -45,7 +48,7 @@ def registry(folder: Path) -> Registry:
 
 
 def test_every_block_of_the_guide_is_a_file_that_is_tried() -> None:
-    assert len(BLOCKS) == len(re.findall(r"^```\w", GUIDE, re.MULTILINE)) == 6
+    assert len(BLOCKS) == len(re.findall(r"^```\w", GUIDE, re.MULTILINE)) == 7
 
 
 @pytest.mark.parametrize("name", MEMBERS)
@@ -54,7 +57,7 @@ def test_the_guide_has_everything_that_a_context_offers(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["vignette", "contrast", "trails"])
+@pytest.mark.parametrize("task", ["vignette", "contrast", "trails", "exposure"])
 def test_an_effect_of_the_guide_keeps_the_contract(registry: Registry, task: str) -> None:
     effect = registry.task(task)
     assert issubclass(effect, Effect)
@@ -86,19 +89,19 @@ def test_the_trails_of_the_guide_fade_over_the_frames_of_a_film(
         picture = Image.new("RGB", (40, 32))
         picture.paste("white", (10 * number, 0, 10 * number + 10, 32))
         picture.save(tmp_path / "in" / f"{number}.png")
-    words = ["trails", "in/%d.png", "-o", "out_%d.png", "--fade", "0.5", "--threads", "1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "farm", "--plugins-dir", str(folder / "plugins"), *words],
-        cwd=tmp_path,
-        env=os.environ | {"FARM_LEDGER": str(tmp_path / "ledger.db")},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    words = ("trails", "in/%d.png", "-o", "out_%d.png", "--fade", "0.5", "--threads", "1")
+    run_farm(tmp_path, "--plugins-dir", str(folder / "plugins"), *words)
     last = np.asarray(Image.open(tmp_path / "out_3.png"))[16, 5::10, 0] / 255
     assert last == pytest.approx([0.125, 0.25, 0.5, 1], abs=0.01)
+
+
+def test_the_exposure_of_the_guide_changes_over_the_time_of_a_film(registry: Registry) -> None:
+    effect = registry.task("exposure")
+    assert issubclass(effect, Effect)
+    schedule = Schedule.of(validate_params(effect, {"at": ["0 stops=-8", "4 stops=0"]}))
+    assert schedule
+    stops = [schedule.at(seconds, 0).model_dump()["stops"] for seconds in (0, 1, 4, 9)]
+    assert stops == [-8, -6, 0, 0]
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -165,16 +166,8 @@ class Bench:
         owner: str = "",
     ) -> None:
         """Submit a job whose units may have a history."""
-        spec = JobSpec(
-            task="copy",
-            inputs=("in",),
-            output="out/",
-            priority=priority,
-            keeps_going=keeps_going,
-            owner=owner,
-        )
-        submitted = Job(job, spec, self.clock.time(), device=device)
-        self.send(JobSubmitted(submitted, tuple(units)))
+        wish = {"priority": priority, "keeps_going": keeps_going, "owner": owner}
+        self.send(submitted(job, units, self.clock.time(), device, **wish))
 
     def join(self, *workers: str, device: str = "") -> None:
         for worker in workers:
@@ -226,6 +219,14 @@ class Bench:
         return current.state, current.reason
 
 
+def submitted(
+    name: str, units: Sequence[RestoredUnit], created: float, device: str = "", **of_spec: Any
+) -> JobSubmitted:
+    """Return the submission of a job. of_spec: other values than the defaults of a spec."""
+    spec = JobSpec(task="copy", inputs=("in",), output="out/", **of_spec)
+    return JobSubmitted(Job(name, spec, created, device=device), tuple(units))
+
+
 @pytest.fixture
 def bench() -> Bench:
     return Bench()
@@ -248,9 +249,14 @@ class Log:
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
     """A registry that offers the task copy, from a plugin whose observer always raises."""
+    return registry_of(EFFECT, tmp_path)
+
+
+def registry_of(plugin: str, tmp_path: Path) -> Registry:
+    """Return a registry with the plugin of a text."""
     folder = tmp_path / "plugins"
     folder.mkdir()
-    (folder / "copying.py").write_text(EFFECT)
+    (folder / "copying.py").write_text(plugin)
     return Registry.load(folder)
 
 

@@ -9,8 +9,8 @@ from pydantic.fields import FieldInfo
 
 from farm.cli.options import shape_of
 from farm.cli.text import one_word
+from farm.host.flags import flag_of, negated
 from farm.host.task import Run, Task
-from farm.host.vetting import flag_of, negated
 from farm.model.job import AUTO_TILE, FilmOptions, JobSpec, Plan
 
 
@@ -50,9 +50,13 @@ def _of_effects(spec: JobSpec) -> Iterator[str]:
     if tile != AUTO_TILE:
         yield f"--tile={tile or 'none'}"
     yield from _changed({"frames": spec.frames}, JobSpec)
-    yield from _changed(spec.film.model_dump(mode="json", exclude={"is_strict"}), FilmOptions)
+    yield from _changed(
+        spec.film.model_dump(mode="json", exclude={"is_strict", "is_loop"}), FilmOptions
+    )
     if spec.film.is_strict:
         yield "--strict"
+    if spec.film.is_loop:
+        yield "--loop"
 
 
 def _changed(values: Mapping[str, object], model: type[BaseModel]) -> Iterator[str]:

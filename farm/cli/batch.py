@@ -9,13 +9,14 @@ from typing import Final
 
 from farm import storage
 from farm.app import make_executor, open_farm
-from farm.cli.display import make_display
+from farm.cli.display import Display, make_display
 from farm.cli.signals import signals
 from farm.cli.tally import Tally
 from farm.errors import BadInput, BadOutput, UserError
 from farm.host.registry import Registry
 from farm.media import WRITABLE, read_record, read_still, write_still
 from farm.media.contact_sheet import contact_sheet
+from farm.model.events import News, Notice
 from farm.model.job import JobSpec
 from farm.planning.outputs import Inputs, check_output
 
@@ -59,7 +60,11 @@ def render_all(registry: Registry, specs: Sequence[JobSpec]) -> None:
         display = make_display(tally, is_json=False, names_targets=False)
         stack.callback(display.close)
         farm = stack.enter_context(
-            open_farm(registry, partial(make_executor, registry, None), observers=[tally, display])
+            open_farm(
+                registry,
+                partial(make_executor, registry, None),
+                observers=[tally, _OnceEach(display)],
+            )
         )
         for spec in specs:
             farm.controller.add(spec)
@@ -71,6 +76,21 @@ def render_all(registry: Registry, specs: Sequence[JobSpec]) -> None:
             raise signals.arrived
     if not tally.done:
         raise UserError(next(tally.failure_lines(), "nothing was rendered"))
+
+
+class _OnceEach:
+    """Shows what several jobs say alike only once."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._said: set[Notice] = set()
+
+    def on_event(self, event: News) -> None:
+        if isinstance(event, Notice):
+            if event in self._said:
+                return
+            self._said.add(event)
+        self._display.on_event(event)
 
 
 def write_sheet(output: str, pictures: Sequence[tuple[str, Path]], columns: int) -> None:

@@ -2,23 +2,25 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from farm.cli.display import duration
 from farm.cli.exits import Exit
-from farm.cli.local_jobs import opened_ledger
 from farm.cli.streams import echo
 from farm.cli.table import show_json
 from farm.execution.contexts import check_context
 from farm.host.registry import Registry
+from farm.ledger import Ledger
 from farm.model.events import Notice, ReadProgress
 from farm.model.job import JobSpec
 from farm.model.work import Join, Render, Train
 from farm.planning.checking import task_check
 from farm.planning.estimating import estimate
 from farm.planning.submission import Planner, Submission
+from farm.settings import Settings
 
 __all__ = ["costs", "dry_run"]
 
@@ -36,7 +38,7 @@ def dry_run(
         if isinstance(event, Notice) and not is_json:
             echo(f"{event.url}: {event.note}", err=True)
 
-    with opened_ledger() as ledger:
+    with closing(Ledger.open(_ledger_url())) as ledger:
         submission = Planner(registry, ledger, notify, check).plan(spec, time.time(), resume=resume)
         found = estimate(submission, ledger, workers=workers)
     if is_json:
@@ -46,6 +48,12 @@ def dry_run(
     for line in costs(asdict(found)):
         echo(line)
     return Exit.DONE
+
+
+def _ledger_url() -> str:
+    """Return the URL of this machine's ledger, or of an empty one that leaves no file."""
+    path = Settings().ledger_path
+    return Settings().ledger_url if path is None or path.exists() else "sqlite://"
 
 
 def _made(submission: Submission, pixels: int) -> str:

@@ -27,7 +27,7 @@ from farm.cli.root import registry_of, shows_traceback
 from farm.cli.streams import echo, echo_traceback, write
 from farm.cli.table import show_json, show_table
 from farm.errors import UserError
-from farm.model.job import MOST_URGENT, JobSpec
+from farm.model.job import MOST_URGENT, JobSpec, in_words
 from farm.model.unit import UnitState
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def retry(
         _ask(
             server,
             lambda job: job.retry(frames=frames, redo=redo),
-            lambda job: f"{job.id} is tried again: it is {job.state.replace('_', ' ')}",
+            lambda job: f"{job.id} is tried again: it is {in_words(job.state)}",
             is_json=is_json,
         )
         return
@@ -298,7 +298,7 @@ def fetch(*, folder: Path, server: str | None, is_json: bool) -> None:
         paths = handle.fetch(folder)
     if not paths:
         raise UserError(
-            f"job {handle.id} has no results to fetch: it is {handle.status.state.replace('_', ' ')}"
+            f"job {handle.id} has no results to fetch: it is {in_words(handle.status.state)}"
         )
     if is_json:
         show_json([str(path) for path in paths])

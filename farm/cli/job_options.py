@@ -6,6 +6,7 @@ from typing import Any, Final, get_args
 import click
 from pydantic import ValidationError
 
+from farm.host.blame import reworded
 from farm.model.film import Quality
 from farm.model.job import AUTO_TILE, MOST_URGENT, Plan, Precision
 from farm.model.rate import parse_rate
@@ -49,8 +50,7 @@ def picture_size(text: str) -> str:
     try:
         return Plan(size=text).size or ""
     except ValidationError as error:
-        message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise click.BadParameter(message) from error
+        raise click.BadParameter(reworded(error.errors()[0]["msg"])) from error
 
 
 def frame_rate(text: str) -> Fraction:
@@ -157,6 +157,12 @@ def _sample_options() -> list[click.Parameter]:
             metavar="NUMBER",
             help="Frames per second of a film rendered from pictures, such as 12, 29.97 or "
             "24000/1001.  [default: 25]",
+        ),
+        click.Option(
+            ["--loop"],
+            is_flag=True,
+            help="Let the film run in circles: frames at its end, up to 24 and at most a quarter, fade into those "
+            "at its start. A film becomes as much shorter; an endless effect renders as many more.",
         ),
         click.Option(
             ["--strict"],

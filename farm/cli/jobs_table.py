@@ -8,9 +8,16 @@ import click
 
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
-from farm.cli.local_jobs import described_jobs, job_state, opened_ledger, state_word
+from farm.cli.local_jobs import (
+    described_jobs,
+    is_before_all_jobs,
+    job_state,
+    opened_ledger,
+    state_word,
+)
 from farm.cli.remote import SERVER, client_of, server_of
 from farm.cli.root import registry_of
+from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
 from farm.model.job import JobState
 
@@ -48,15 +55,20 @@ def jobs(
             handles = client.jobs(state=wanted, task=task, limit=limit)
             rows = [handle.status.model_dump() for handle in handles]
     else:
-        with opened_ledger() as ledger:
-            found = ledger.jobs(limit=limit, state=wanted, task=task)
-            rows = described_jobs(ledger, found)
+        rows = [] if is_before_all_jobs() else _stored(limit, wanted, task)
         if task and not rows:
             registry_of(context).task(task)  # raises UnknownName
     if is_json:
         show_json(rows)
-    else:
-        show_table(map(_row, rows), _COLUMNS)
+        return
+    show_table(map(_row, rows), _COLUMNS)
+    if not (rows or state or task):
+        echo("no jobs yet", err=True)
+
+
+def _stored(limit: int, state: JobState | None, task: str | None) -> list[dict[str, Any]]:
+    with opened_ledger() as ledger:
+        return described_jobs(ledger, ledger.jobs(limit=limit, state=state, task=task))
 
 
 def _row(job: Mapping[str, Any]) -> dict[str, object]:

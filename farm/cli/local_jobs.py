@@ -25,11 +25,17 @@ def state_word(job: Mapping[str, Any]) -> str:
 
 @contextmanager
 def opened_ledger() -> Iterator["Ledger"]:
-    """Yield the ledger of this machine."""
+    """Yield the ledger of this machine. Raises UserError if there is none, and creates none."""
     from farm.ledger import Ledger
 
-    with closing(Ledger.open(Settings().ledger_url)) as ledger:
+    with closing(Ledger.open_existing(Settings().ledger_url)) as ledger:
         yield ledger
+
+
+def is_before_all_jobs() -> bool:
+    """Return whether nobody has run a job or named a ledger on this machine yet."""
+    path = Settings().ledger_path
+    return not Settings().ledger and path is not None and not path.exists()
 
 
 def found(ledger: "Ledger", job: str) -> Job:

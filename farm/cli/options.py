@@ -19,8 +19,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from farm.errors import BadParameter, UserError
+from farm.host.flags import flag_of, negated
+from farm.host.keyframes import joined
+from farm.host.over_time import TimedParams, changing
 from farm.host.task import Task, TaskParams
-from farm.host.vetting import EFFECT_FLAGS, FLAGS, flag_of, negated, validate_params
+from farm.host.vetting import EFFECT_FLAGS, FLAGS, validate_params
 
 PREFIX: Final = "param_"
 """Prevents clashes between the names of parameters and of the command's own options."""
@@ -44,7 +47,9 @@ class Shape:
 
 def options_of(params: type[TaskParams]) -> list[click.Option]:
     """Return an option for each parameter, in order of declaration."""
-    return [_option(name, field) for name, field in params.model_fields.items()]
+    return [
+        _option(name, field, _notes(params, name)) for name, field in params.model_fields.items()
+    ]
 
 
 def values_of(params: type[TaskParams], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,6 +82,13 @@ def with_values_left_out(task: type[Task], words: Sequence[str]) -> list[str]:
     return given
 
 
+def with_keyframes_joined(task: type[Task], words: Sequence[str]) -> list[str]:
+    """Return a command's words, in which ``--at 10 step=2 layer=conv3`` has one value instead of three."""
+    if not issubclass(task.Params, TimedParams):
+        return [*words]
+    return [*joined(words, flag_of("at", task.Params.model_fields["at"]))]
+
+
 def _accepts(task: type[Task], name: str, word: str) -> bool:
     try:
         task(validate_params(task, {name: word})).files()
@@ -101,10 +113,18 @@ def describe_refusal(params: type[TaskParams], error: BadParameter) -> str:
     return f"{flag(error.name) or error.name}: {reason}"
 
 
-def _option(name: str, field: FieldInfo) -> click.Option:
+def _notes(params: type[TaskParams], name: str) -> str:
+    """Return what else the help says of a parameter."""
+    if name != "at" or not issubclass(params, TimedParams):
+        return ""
+    names = (flag_of(key, field).removeprefix("--") for key, field in changing(params).items())
+    return f" These can change: {', '.join(names)}."
+
+
+def _option(name: str, field: FieldInfo, notes: str) -> click.Option:
     flag = flag_of(name, field)
     shared: dict[str, Any] = {
-        "help": _help(field),
+        "help": _help(field) + notes,
         "default": None,
         "required": field.is_required(),
         "show_default": False,

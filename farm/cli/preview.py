@@ -9,13 +9,15 @@ from farm.cli.exits import Exit
 from farm.cli.streams import echo
 from farm.errors import BadParameter
 from farm.host.registry import Registry
-from farm.host.task import Effect
+from farm.host.schedule import Schedule, at_start
+from farm.host.vetting import validate_params
 from farm.media import is_film, still_size
 from farm.media.contact_sheet import SIDE
 from farm.media.film import film_facts
 from farm.model.frame_range import chosen_frames
 from farm.model.job import FilmOptions, JobSpec
 from farm.model.picture_size import sized
+from farm.planning.film_needs import is_endless
 from farm.planning.inputs import Source, list_inputs
 
 __all__ = ["preview"]
@@ -30,8 +32,14 @@ _MOST: Final = 24
 def preview(registry: Registry, spec: JobSpec) -> Exit:
     """Render a few frames of a job, and write them as a sheet. Raises UserError."""
     task = registry.task(spec.task)
-    if issubclass(task, Effect) and task.is_endless:
+    if is_endless(task):
         raise BadParameter("preview", f"{spec.task} needs all frames before one; give few `frames`")
+    params = validate_params(task, spec.params)
+    if (schedule := Schedule.of(params)) and not schedule.is_by_frame:
+        reason = (
+            "shows frames without those before them; give the times of `at` in frames, such as f240"
+        )
+        raise BadParameter("preview", reason)
     output = _sheet_of(spec.output)
     sources = list_inputs(spec.inputs)
     if not any(is_film(source.url) for source in sources):  # the frames are the pictures
@@ -41,7 +49,11 @@ def preview(registry: Registry, spec: JobSpec) -> Exit:
         echo(f"only the first {_MOST} of {len(sources)} inputs are previewed", err=True)
         sources = sources[:_MOST]
     with working_folder() as folder:
-        jobs = [_job(spec, one, folder / str(number)) for number, one in enumerate(sources)]
+        still = spec.model_copy(update={"params": at_start(params).model_dump(mode="json")})
+        jobs = [
+            _job(spec if is_film(one.url) else still, one, folder / str(number))
+            for number, one in enumerate(sources)
+        ]
         pictures = [picture for _, rendered in jobs for picture in rendered]
         render_all(registry, [job for job, _ in jobs])
         write_sheet(output, pictures, min(FRAMES, len(pictures)))

@@ -1,13 +1,15 @@
 """What the record in a rendered file says about the job that wrote it."""
 
 from collections.abc import Iterator, Mapping
-from pathlib import PurePath
 from typing import Any
 
 from farm import storage
 from farm.errors import BadInput
-from farm.host.task import Effect, Task
+from farm.host.keyframes import is_keyframe, parse_keyframe
+from farm.host.over_time import TimedParams
+from farm.host.task import Task
 from farm.model.job import FilmOptions, JobSpec, Plan
+from farm.planning.film_needs import is_endless
 
 __all__ = ["record_of", "recorded_files", "recorded_params", "recorded_spec"]
 
@@ -58,9 +60,9 @@ def recorded_spec(task: type[Task], record: Mapping[str, Any], file: str) -> Job
     """Return the job that writes this file again, beside the files that it names.
 
     None for one that only a longer job writes: a frame that continues others, or comes from numbered
-    pictures, or a film of such pictures.
+    pictures, a film of such pictures, or one picture whose parameters change with the seconds of its film.
     """
-    if "source" not in record or not _is_alone(task, record):
+    if "source" not in record or not _is_alone(task, record) or _needs_its_film(task, record):
         return None
     film = dict(record.get("film", {}))
     frames = film.pop("frames", None)
@@ -77,12 +79,20 @@ def recorded_spec(task: type[Task], record: Mapping[str, Any], file: str) -> Job
     )
 
 
+def _needs_its_film(task: type[Task], record: Mapping[str, Any]) -> bool:
+    """Return whether this is a picture whose parameters follow from a time, and not from its number."""
+    if "film" in record or not issubclass(task.Params, TimedParams):
+        return False
+    given = [text for text in record["params"].get("at", ()) if is_keyframe(text)]
+    return bool(given) and not ("frame" in record and parse_keyframe(given[0]).is_frame)
+
+
 def _is_alone(task: type[Task], record: Mapping[str, Any]) -> bool:
     """Return whether a file was rendered from one picture or film, and from no frames before it."""
     from farm.media.film import is_film_name
 
-    if issubclass(task, Effect) and task.is_endless:
+    if is_endless(task):
         return "film" in record
     if "film" in record or "frame" in record:
-        return "coherence" not in record and is_film_name(PurePath(record["source"]["name"]))
+        return not record.keys() & {"coherence", "loop"} and is_film_name(record["source"]["name"])
     return True

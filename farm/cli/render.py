@@ -1,12 +1,12 @@
 """Run one job: show its progress, and report how it ends."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from farm import storage
-from farm.app import make_executor, open_farm
+from farm.app import Farm, make_executor, open_farm
 from farm.cli.display import Display, make_display
 from farm.cli.exits import Exit, exit_code
 from farm.cli.flicker import describe_flicker
@@ -19,15 +19,13 @@ from farm.control.controller import Controller
 from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.ledger import Ledger
-from farm.model.job import Job, JobSpec, JobState
+from farm.model.job import COMPLETED, Job, JobSpec, JobState
 from farm.model.unit import Unit
 from farm.model.work import Blend, Encode, Render
 from farm.planning.film_outputs import film_outputs
 
 if TYPE_CHECKING:
     from farm.cli.live import LiveView
-
-_COMPLETED: Final = (JobState.COMPLETED, JobState.COMPLETED_WITH_FAILURES)
 
 
 def render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
@@ -56,11 +54,11 @@ def _render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
         added = farm.controller.add(spec, resume=running.is_resumed)
         tally.total = farm.controller.scheduler.frame_count()
         if spec.film.coherence != "none":
-            tally.share = _share_seen(record.unit for record in farm.ledger.units(added.id))
+            tally.share = _share_seen(_units(farm, added))
         job = _run(farm.controller, display)
         is_run = issubclass(registry.task(spec.task), Run)
         code = _report_end(job, tally, running, is_run=is_run)
-        if job.state in _COMPLETED and spec.film.coherence != "none":
+        if job.state in COMPLETED and spec.film.coherence != "none":
             try:
                 _report_flicker(farm.ledger, job)
             except Interrupted as interrupted:
@@ -69,6 +67,14 @@ def _render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
                 )
                 code = exit_code(interrupted)
     return code
+
+
+def _units(farm: Farm, job: Job) -> Iterator[Unit]:
+    """Yield the units of a job, from memory unless it has ended at once."""
+    if job.state.is_final:
+        yield from (record.unit for record in farm.ledger.units(job.id))
+    else:
+        yield from (entry.unit for entry in farm.controller.scheduler.units(job.id))
 
 
 def _share_seen(units: Iterable[Unit]) -> float:

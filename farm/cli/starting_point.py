@@ -1,6 +1,7 @@
 """Where a job's parameters start from: a finished file or a preset. Flags that are given override it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import click
@@ -15,14 +16,22 @@ from farm.host.task import Task
 from farm.host.vetting import validate_params
 from farm.model.texts import texts_in
 
-__all__ = ["params_of", "with_defaults"]
+__all__ = ["Liked", "params_of", "with_defaults"]
 
 PLAN: Final = ("seed", "tile", "precision", "size")
 """What a finished file decides about a plan; threads are this machine's."""
 
 
+@dataclass(frozen=True)
+class Liked:
+    """A finished file to start from, and the record in it."""
+
+    file: str
+    record: Mapping[str, Any]
+
+
 def params_of(task: type[Task], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a command, ready for validation. values: of its options."""
+    """Return the parameters of a command, ready for validation. values: of its options, with defaults."""
     given = values_of(task.Params, values)
     if values.get("preset"):
         return {**preset_params(task, values["preset"]), **given}
@@ -32,21 +41,26 @@ def params_of(task: type[Task], values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_defaults(context: click.Context, values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of a command's options, with those of --like in place of defaults."""
+    """Return the values of a command's options, with those of --like in place of defaults.
+
+    That of --like itself becomes Liked.
+    """
     if not values.get("like"):
         return values
     if values["preset"]:
         raise UserError("--like and --preset exclude each other; leave one of them out")
-    plan = record_of(values["like"]).get("plan", {})
+    liked = Liked(values["like"], record_of(values["like"]))
+    plan = liked.record.get("plan", {})
     is_default = {
         name: context.get_parameter_source(name) is ParameterSource.DEFAULT for name in PLAN
     }
-    return values | {name: plan[name] for name in PLAN if is_default[name] and name in plan}
+    kept = {name: plan[name] for name in PLAN if is_default[name] and name in plan}
+    return values | kept | {"like": liked}
 
 
-def _liked(task: type[Task], file: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _liked(task: type[Task], liked: Liked, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of a finished file that are not given."""
-    record = record_of(file)
+    file, record = liked.file, liked.record
     if record.get("task") != task.name:
         other = record.get("task")
         raise UserError(f"{file} was rendered by `farm {other}`; use that command with --like")

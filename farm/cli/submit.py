@@ -81,10 +81,10 @@ def _options() -> list[click.Parameter]:
 
 def submit_job(context: click.Context, task: type[Task], values: Mapping[str, Any]) -> Exit:
     """Submit a job and print its id. values: of the command's options."""
-    given = {name for name in _HERE if values.get(name) is not None and values[name] is not False}
-    if used := [name for name in _HERE if name in given]:
-        flag = f"--{used[0].replace('_', '-')}"
-        raise UserError(f"{flag} counts only without --server; leave one of them out")
+    for name in _HERE:
+        if values.get(name) is not None and values[name] is not False:
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag} counts only without --server; leave one of them out")
     is_json = values["json"]
     with client_of(values["server"]) as client:
         asked = task.name, values["inputs"], values["output"], _request(task, values)

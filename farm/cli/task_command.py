@@ -9,7 +9,12 @@ import click
 
 from farm.cli.job_options import effect_options, run_options
 from farm.cli.named_params import preset_option
-from farm.cli.options import describe_refusal, options_of, with_values_left_out
+from farm.cli.options import (
+    describe_refusal,
+    options_of,
+    with_keyframes_joined,
+    with_values_left_out,
+)
 from farm.cli.root import plugins_dir_of, registry_of, shows_traceback
 from farm.cli.running import Running
 from farm.cli.starting_point import params_of, with_defaults
@@ -35,7 +40,8 @@ class TaskCommand(click.Command):
     task: type[Task]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, with_values_left_out(self.task, args))
+        words = with_keyframes_joined(self.task, with_values_left_out(self.task, args))
+        return super().parse_args(ctx, words)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         common = [param for param in self.get_params(ctx) if param not in self.own]
@@ -138,6 +144,7 @@ def film_of(values: Mapping[str, Any]) -> FilmOptions:
         depth=int(values["depth"]) if values["depth"] else None,
         rate=values["rate"],
         is_strict=values["strict"],
+        is_loop=values["loop"],
     )
 
 

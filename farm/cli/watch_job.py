@@ -10,6 +10,7 @@ from farm.cli.signals import Interrupted
 from farm.cli.streams import echo, write
 from farm.client.job_status import ENDED
 from farm.errors import FarmError
+from farm.model.job import in_words
 
 if TYPE_CHECKING:
     from farm.client import Event, JobHandle, JobStatus
@@ -99,6 +100,4 @@ def _unit_line(name: str, state: str, reason: object) -> str:
 def _closing(job: "JobStatus") -> str:
     reason = f": {job.reason}" if job.reason else ""
     failed = f", {job.failed} failed" if job.failed else ""
-    return (
-        f"{job.id} {job.state.replace('_', ' ')}{reason}; {job.done} of {job.frames} done{failed}"
-    )
+    return f"{job.id} {in_words(job.state)}{reason}; {job.done} of {job.frames} done{failed}"

@@ -4,11 +4,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from farm.model.unit import HELD
+
 ENDED: Final = frozenset({"completed", "completed_with_failures", "failed", "cancelled"})
 """States in which a job stays."""
-
-HELD: Final = ("leased", "running")
-"""States of units that workers hold."""
 
 
 class JobStatus(BaseModel):

@@ -1,6 +1,6 @@
 """Tells observers and plugins what has happened."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from farm.host.registry import Registry
@@ -32,12 +32,13 @@ class Announcer:
         if isinstance(event, JobChanged) and event.job.state.is_final:
             self._hook.farm_job_finished(job=event.job)
         if isinstance(event, UnitChanged) and event.state.is_final:
-            self._tell_plugins(event)
+            self._tell_plugins(event.job, [event])
         if isinstance(event, UnitsCancelled) and self._hook.has("farm_unit_finished"):
-            for change in event.changes():
-                self._tell_plugins(change)
+            self._tell_plugins(event.job, event.changes())
 
-    def _tell_plugins(self, change: UnitChanged) -> None:
-        self._hook.farm_unit_finished(
-            job=self._find(change.job), unit=change.unit, state=change.state, reason=change.reason
-        )
+    def _tell_plugins(self, name: str, changes: Iterable[UnitChanged]) -> None:
+        job = self._find(name)
+        for change in changes:
+            self._hook.farm_unit_finished(
+                job=job, unit=change.unit, state=change.state, reason=change.reason
+            )

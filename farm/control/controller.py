@@ -63,7 +63,8 @@ from farm.model.messages import (
     WorkerLost,
 )
 from farm.model.unit import Unit
-from farm.planning.submission import Notify, Planner, Submission, new_id
+from farm.planning.checking import Check, unchecked
+from farm.planning.submission import Planner, Submission, new_id
 from farm.process import BEAT_SECONDS
 from farm.scheduling.policy import Policy
 from farm.scheduling.scheduler import Scheduler
@@ -77,15 +78,12 @@ STOP_SECONDS: Final = 30.0
 REMEMBERED_JOBS: Final = 1000
 """The most jobs that run returns, the latest ones."""
 
-ClaimOutputs = Callable[[str, Sequence[Unit]], None]
-"""Claims what the units of a job write."""
-
 
 class Controller:
     """Runs jobs on an executor.
 
     Any thread may call submit, want, set_priority, retry, job and planning; the others are for the
-    thread that runs the loop. check: raises UserError for a spec that the task itself refuses.
+    thread that runs the loop. check: of the task itself.
     """
 
     def __init__(
@@ -96,7 +94,7 @@ class Controller:
         *,
         clock: Clock | None = None,
         observers: Sequence[Observer] = (),
-        check: Callable[[JobSpec], None] | None = None,
+        check: Check = unchecked,
         policy: Policy = Policy(),  # noqa: B008 - frozen
     ) -> None:
         self._executor, self._ledger, self._clock = executor, ledger, clock or SystemClock()
@@ -114,13 +112,10 @@ class Controller:
             announce=self._announce,
             show_life=self._show_life,
         )
-
-        def make_planner(notify: Notify, claim: ClaimOutputs) -> Planner:
-            return Planner(registry, ledger, notify, check, claim)
-
-        self._planner = make_planner(self._announce, self._claim)
+        make_planner = partial(Planner, registry, ledger, check=check)
+        self._planner = make_planner(self._announce, claim=self._claim)
         self._submissions = Submissions(
-            lambda notify: make_planner(notify, self._claim_coming),
+            partial(make_planner, claim=self._claim_coming),
             ledger,
             self._claims,
             self._inbox,
@@ -180,8 +175,9 @@ class Controller:
         """Try units of a job again that failed, and what needs them; a job that has ended goes on.
 
         units: names. frames: a range, as of JobSpec; stills count from 1 in their order. All units
-        that failed if neither is given. redo: those that succeeded are made again too. The future raises
-        UserError: BadOutput if another job writes the same files, Conflict if there is nothing to try.
+        that failed if neither is given. redo: those that succeeded are made again too. If they wait or run
+        already because of an earlier call, nothing changes. The future raises UserError: BadOutput if another
+        job writes the same files, Conflict if there is nothing to try.
         """
         return self._inbox.ask(partial(self._retry, job, tuple(units), frames, redo=redo))
 
@@ -317,15 +313,11 @@ class Controller:
             with suppress(UnknownName):
                 answer.set_result(self.job(name))
                 return
-        try:
-            self._check_earlier(spec)
-        except UnknownName as error:
-            answer.set_exception(error)
-            return
+        self._check_earlier(spec)
         if name not in self._submissions:
             now = self._clock.time()
             job = Job(name, spec, now, JobState.PLANNING, since=now)
-            self._insist(partial(self._ledger.submit, job, resume=resume))
+            self._insist(partial(self._ledger.add, job, is_resumed=resume))
             self._submissions.enter(job, resume=resume, is_kept=False)
         self._submissions.wait(name, answer)
 
@@ -419,13 +411,13 @@ class Controller:
         current = self.job(job)
         if job in self._submissions:
             return current
-        if current.state.is_final:
-            with beating(self._show_life):
+        with beating(self._show_life):
+            if current.state.is_final:
                 return self._retry_ended(current, units, frames, redo=redo)
-        self._check_ours(job)
-        known = self.scheduler.units(job)
-        names = chosen_units(job, known, units, frames, redo=redo)
-        self._decisions.handle(RetryWanted(job, names, redo, gone(known)))
+            self._check_ours(job)
+            known = self.scheduler.units(job)
+            names = chosen_units(job, known, units, frames, redo=redo)
+            self._decisions.handle(RetryWanted(job, names, redo, gone(known)))
         return self.job(job)
 
     def _retry_ended(self, job: Job, units: tuple[str, ...], frames: str, *, redo: bool) -> Job:
@@ -434,8 +426,7 @@ class Controller:
                 f"job {job.id} has ended, but the ledger cannot store it yet; ask again later"
             )
         ended = tuple(record.restored for record in self._ledger.units(job.id))
-        known = [(restored.unit, restored.state) for restored in ended]
-        names = chosen_units(job.id, known, units, frames, redo=redo)
+        names = chosen_units(job.id, ended, units, frames, redo=redo)
         return self._reopen(job, ended, RetryWanted(job.id, names, redo))
 
     def _reopen(self, job: Job, units: tuple[RestoredUnit, ...], wish: RetryWanted) -> Job:
@@ -446,7 +437,7 @@ class Controller:
             self._claim(job.id, [restored.unit for restored in units])
             self._ledger.reopen(job.id, self._clock.time())
             working = WorkingFiles(units)
-            wish = replace(wish, gone=gone([(each.unit, each.state) for each in units]))
+            wish = replace(wish, gone=gone(units))
         except BaseException:
             self._claims.release(job.id)
             raise

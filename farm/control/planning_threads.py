@@ -3,84 +3,128 @@
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from itertools import count
-from math import inf
-from queue import PriorityQueue
-from threading import Lock, Thread
+from threading import Condition, Thread
 from typing import Final
 
 from farm.model.events import Notice, ReadProgress
 from farm.model.job import Job
+from farm.planning.short import is_short
 from farm.planning.submission import Notify, Planner, Submission
 
 __all__ = ["PlanningThreads"]
 
 THREADS: Final = 2
-"""So that a picture does not wait for a long film."""
+SHORT_THREADS: Final = 1
+"""Threads beside the others for short jobs, so that no picture waits for long films."""
 
 Plan = Callable[[Planner], Submission]
 Planned = Callable[[Future[Submission]], None]
 Hear = Callable[[str, ReadProgress | Notice], None]
 
-_Place = tuple[float, int, int]
-"""The smallest is planned first: urgency, jobs of its owner before it, and a number of its own."""
+
+@dataclass(eq=False)
+class _Waiting:
+    """A job that waits to be planned. before: jobs of its owner that came first. number: rises."""
+
+    job: Job
+    before: int
+    number: int
+    is_short: bool
+    plan: Plan
+    planned: Planned
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """The smallest is planned first."""
+        return -self.job.spec.priority, self.before, self.number
 
 
 class PlanningThreads:
-    """Threads that plan one job each at a time, and start when they are needed.
+    """Threads that plan one job each at a time.
 
-    Jobs are planned by their priority, then in turns of their owners, then as they came. make_planner:
-    called once for each thread. hear: receives, in that thread, what planning a job says, and may
-    raise an error to end it. A process that ends does not wait for its threads.
+    Jobs are planned by their priority, then in turns of their owners, then as they came. Short ones
+    have threads of their own as well. make_planner: called once for each thread. hear: receives, in that
+    thread, what planning a job says, and may raise an error to end it. A process that ends does not
+    wait for its threads.
     """
 
     def __init__(self, make_planner: Callable[[Notify], Planner], hear: Hear) -> None:
         self._make_planner, self._hear = make_planner, hear
-        self._waiting: PriorityQueue[tuple[_Place, Callable[[Planner], None], Job | None]]
-        self._waiting = PriorityQueue()
-        self._numbers, self._of_owner, self._lock = count(), Counter[str](), Lock()
+        self._waiting: list[_Waiting] = []
+        self._numbers, self._of_owner = count(), Counter[str]()
+        self._changed, self._is_closed = Condition(), False
         self._threads: list[Thread] = []
-        self._is_closed = False
 
     def plan(self, job: Job, plan: Plan, planned: Planned) -> None:
         """Let a thread plan a job. planned: receives the outcome, in that thread."""
         owner = job.spec.owner
-        with self._lock:
-            place = -job.spec.priority, self._of_owner[owner], next(self._numbers)
+        with self._changed:
+            before, number = self._of_owner[owner], next(self._numbers)
+            self._waiting.append(_Waiting(job, before, number, is_short(job.spec), plan, planned))
             self._of_owner[owner] += 1
-        self._waiting.put((place, lambda planner: _plan(planner, plan, planned), job))
-        if len(self._threads) < THREADS:
-            thread = Thread(target=self._work, name="farm-planning", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._changed.notify_all()
+        if not self._threads:
+            self._start()
+
+    def prioritise(self, job: Job) -> None:
+        """Give a job that waits the place of its new priority."""
+        with self._changed:
+            for waiting in self._waiting:
+                if waiting.job.id == job.id:
+                    waiting.job = job
+
+    def drop(self, name: str) -> None:
+        """Do not plan a job, if it still waits."""
+        with self._changed:
+            for waiting in [each for each in self._waiting if each.job.id == name]:
+                self._waiting.remove(waiting)
+                self._leave(waiting)
 
     def close(self) -> None:
         """Plan none of the jobs that wait, and let the threads end."""
-        self._is_closed = True
-        for _ in self._threads:
-            self._waiting.put(((inf, 0, next(self._numbers)), lambda _planner: None, None))
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
 
-    def _work(self) -> None:
+    def _start(self) -> None:
+        for is_for_short in (*[False] * THREADS, *[True] * SHORT_THREADS):
+            thread = Thread(
+                target=self._work, args=(is_for_short,), name="farm-planning", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def _work(self, is_for_short: bool) -> None:  # noqa: FBT001 - called by Thread
         name = ""
         planner = self._make_planner(lambda event: self._hear(name, event))
-        while True:
-            _, plan, job = self._waiting.get()
-            if job is None:
-                return
-            name = job.id
-            if not self._is_closed:
-                plan(planner)
-            self._leave(job.spec.owner)
+        while waiting := self._next(is_for_short=is_for_short):
+            name = waiting.job.id
+            waiting.planned(_outcome(waiting.plan, planner))
+            with self._changed:
+                self._leave(waiting)
 
-    def _leave(self, owner: str) -> None:
-        with self._lock:
-            self._of_owner -= Counter({owner: 1})  # which drops an owner without any
+    def _next(self, *, is_for_short: bool) -> _Waiting | None:
+        """Wait for a job and take it; return None if there will be no more."""
+        with self._changed:
+            while not self._is_closed:
+                mine = [each for each in self._waiting if each.is_short or not is_for_short]
+                if mine:
+                    first = min(mine, key=lambda each: each.place)
+                    self._waiting.remove(first)
+                    return first
+                self._changed.wait()
+        return None
+
+    def _leave(self, waiting: _Waiting) -> None:
+        self._of_owner -= Counter({waiting.job.spec.owner: 1})  # which drops an owner without any
 
 
-def _plan(planner: Planner, plan: Plan, planned: Planned) -> None:
+def _outcome(plan: Plan, planner: Planner) -> Future[Submission]:
     outcome: Future[Submission] = Future()
     try:
         outcome.set_result(plan(planner))
     except BaseException as error:  # noqa: BLE001 - the submission fails, not the farm
         outcome.set_exception(error)
-    planned(outcome)
+    return outcome

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Final
 
 from farm import storage
@@ -15,6 +15,7 @@ from farm.control.patience import Patience
 from farm.control.planning_threads import PlanningThreads
 from farm.control.succession import waits_for
 from farm.errors import Cancelled, JobTakenOver, LedgerUnavailable, UserError
+from farm.host.blame import with_type
 from farm.ledger import Ledger
 from farm.model.events import JobChanged, News, Notice, PriorityChanged, ReadProgress, WantedChanged
 from farm.model.history import RestoredUnit
@@ -27,6 +28,7 @@ LOOK_SECONDS: Final = 1.0
 """Time between two looks at the jobs that others wait for."""
 
 Start = Callable[[Job, tuple[RestoredUnit, ...]], Job]
+State = Callable[[str], JobState | None]
 
 
 @dataclass(eq=False)
@@ -60,7 +62,7 @@ class Submissions:
         *,
         start: Start,
         announce: Callable[[News], None],
-        state: Callable[[str], JobState | None],
+        state: State,
         now: Callable[[], float],
     ) -> None:
         self._threads = PlanningThreads(make_planner, self._hear)
@@ -95,7 +97,7 @@ class Submissions:
         self._coming[job.id] = coming
         if job.spec.after:
             self._later.append(coming)
-            self._note_earlier(coming)
+            self._note_earlier(coming, self._state)
         else:
             self._plan(coming)
         if coming.is_kept:
@@ -133,6 +135,7 @@ class Submissions:
         if job.wanted is not Wanted.CANCEL:
             self._store(job)
             coming.job, coming.is_kept = job, True
+            self._threads.prioritise(job)
             self._announce(JobChanged(job))
             return job
         coming.job = job
@@ -160,9 +163,12 @@ class Submissions:
         """
         self._look_at_earlier()
         while self._planned:
-            if not self._patience.attempt(partial(self._take, *self._planned[0])):
+            coming, planned = self._planned[0]
+            if not self._patience.attempt(partial(self._store_outcome, coming, planned)):
                 return
             self._planned.popleft()
+            if self._is_there(coming):
+                self._begin(coming, planned.result().units)
 
     def close(self) -> None:
         """Plan nothing more. What is not planned yet is planned by the next farm on this ledger."""
@@ -174,19 +180,20 @@ class Submissions:
         if not self._later or self._now() - self._looked < LOOK_SECONDS:
             return
         self._looked = self._now()
+        state = cache(self._state)  # many may wait for one
         with suppress(LedgerUnavailable):
             for coming in list(self._later):
                 before = coming.job
-                self._note_earlier(coming)
+                self._note_earlier(coming, state)
                 if coming.job != before:
                     self._announce(JobChanged(coming.job))
 
-    def _note_earlier(self, coming: _Coming) -> None:
+    def _note_earlier(self, coming: _Coming, state: State) -> None:
         """Note what a job waits for; if it is nothing any more, let it be planned.
 
-        A job that has been forgotten had ended.
+        state: of another job. A job that has been forgotten had ended.
         """
-        states = {n: self._state(n) or JobState.COMPLETED for n in coming.job.spec.after}
+        states = {n: state(n) or JobState.COMPLETED for n in coming.job.spec.after}
         reason = waits_for(states)
         coming.job = replace(coming.job, reason=reason)
         if not reason:
@@ -201,35 +208,43 @@ class Submissions:
 
         self._threads.plan(job, plan, partial(self._hand_over, coming))
 
-    def _take(self, coming: _Coming, planned: Future[Submission]) -> None:
+    def _is_there(self, coming: _Coming) -> bool:
+        """Return whether a job has neither started nor ended."""
+        return self._coming.get(coming.job.id) is coming
+
+    def _store_outcome(self, coming: _Coming, planned: Future[Submission]) -> None:
+        """Store what has been planned, or end the job if it cannot start."""
         name = coming.job.id
-        if self._coming.get(name) is not coming:  # it has ended meanwhile
+        if not self._is_there(coming):
             self._claims.release(name)
             return
         try:
             if error := planned.exception():
                 self._refuse(name, error)
             else:
-                self._begin(name, planned.result())
+                self._store_plan(coming, planned.result())
         except JobTakenOver as error:
             self._leave(name, error)
 
-    def _begin(self, name: str, submission: Submission) -> None:
-        job = _as_wanted(submission.job, self._coming[name].job, self._now())
+    def _store_plan(self, coming: _Coming, submission: Submission) -> None:
+        job = _as_wanted(submission.job, coming.job, self._now())
         try:
             self._ledger.plan(job, submission.units, self._now(), submission.replaces)
         except LedgerUnavailable:
             raise
         except UserError as error:
-            self._refuse(name, error)
-            return
-        answers = self._coming.pop(name).answers
-        _answer(answers, self._start(job, submission.units))
+            self._refuse(job.id, error)
+        else:
+            coming.job = job
+
+    def _begin(self, coming: _Coming, units: tuple[RestoredUnit, ...]) -> None:
+        del self._coming[coming.job.id]
+        _answer(coming.answers, self._start(coming.job, units))
 
     def _refuse(self, name: str, error: BaseException) -> None:
         """End a job that cannot start, and say why. Nothing is left of one that nobody knows."""
         if self._coming[name].is_kept:
-            _, answers = self._end(name, JobState.FAILED, _one_line(error))
+            _, answers = self._end(name, JobState.FAILED, _reason(error))
         else:
             self._ledger.withdraw(name)
             answers = self._drop(name)
@@ -250,6 +265,7 @@ class Submissions:
     def _drop(self, name: str) -> list[Future[Job]]:
         """Forget a job and give up its outputs; return those who wait for it."""
         coming = self._coming.pop(name)
+        self._threads.drop(name)
         self._claims.release(name)  # only now: see Controller._claim_coming
         if coming in self._later:
             self._later.remove(coming)
@@ -303,8 +319,7 @@ def _progress(event: ReadProgress) -> str:
     return f"reads {films}{storage.name(event.url)}, {event.done:.0%}"
 
 
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return (
-        text if isinstance(error, UserError) else f"planning failed: {type(error).__name__} {text}"
-    )
+def _reason(error: BaseException) -> str:
+    if isinstance(error, UserError):
+        return " ".join(str(error).split())
+    return f"planning failed: {with_type(error)}"

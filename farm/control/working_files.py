@@ -5,7 +5,7 @@ from typing import Final
 
 from farm.model.events import UnitChanged
 from farm.model.history import RestoredUnit
-from farm.model.unit import HELD, Unit, UnitState
+from farm.model.unit import Unit, UnitState
 from farm.storage import parent, remove_files, remove_folder, remove_leftovers
 
 _AGAIN: Final = (UnitState.READY, UnitState.BLOCKED)
@@ -24,8 +24,8 @@ class WorkingFiles:
         self._waiting: dict[str, set[str]] = {}
         self._folders = {parent(unit.target) for unit in self._units.values() if unit.is_working}
         self._failed: set[str] = set()
-        held = (restored.unit for restored in restored_units if restored.state in HELD)
-        self._left_behind = {parent(unit.target) for unit in held}
+        begun = (restored.unit for restored in restored_units if restored.attempt)
+        self._left_behind = {parent(unit.target) for unit in begun}
         for unit in self._units.values():
             for name in unit.needs:
                 self._waiting.setdefault(name, set()).add(unit.name)
@@ -47,7 +47,7 @@ class WorkingFiles:
             self._end(unit, UnitState.CANCELLED)
 
     def end(self) -> None:
-        """Remove what the workers of a dead farm had begun to write, now that the job has ended.
+        """Remove what the workers of dead farms had begun to write, now that the job has ended.
 
         When the job was taken over, some of them may still have lived.
         """

@@ -15,6 +15,7 @@ from farm.engine import cut, reach
 from farm.engine.cache import LoadedFiles, bytes_of
 from farm.engine.class_names import find_classes
 from farm.engine.device import DTYPES
+from farm.engine.stem import use_fast_stems
 from farm.engine.tiles import Reach
 from farm.engine.weights import find_weights, load_weights, own_weights
 from farm.errors import BadParameter, StorageFailed, UnknownName
@@ -46,9 +47,16 @@ class Extractor(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, body: fx.GraphModule, layers: tuple[str, ...], spec: NetworkSpec) -> None:
+    def __init__(
+        self,
+        body: fx.GraphModule,
+        layers: tuple[str, ...],
+        spec: NetworkSpec,
+        memory_format: torch.memory_format,
+    ) -> None:
         super().__init__()
-        self.body, self.layers, self.network = body, layers, spec.name
+        self.layers, self.network, self._memory_format = layers, spec.name, memory_format
+        self.body = body.to(memory_format=memory_format)
         for name, value in (("mean", spec.mean), ("std", spec.std)):
             self.register_buffer(name, torch.tensor(value, dtype=torch.float64).view(1, 3, 1, 1))
         self.requires_grad_(requires_grad=False).eval()
@@ -58,7 +66,7 @@ class Extractor(nn.Module):
         """Return features by layer, each [batch, channels, rows, columns]."""
         x = (image - self.mean.to(image.dtype)) / self.std.to(image.dtype)
         dtype = next(self.body.parameters(), x).dtype
-        x = x.to(dtype, memory_format=torch.channels_last)
+        x = x.to(dtype, memory_format=self._memory_format)
         features = self.body.forward(x)  # calling body itself would print errors to stderr
         return dict(zip(self.layers, features, strict=True))
 
@@ -228,8 +236,14 @@ class Network:
         nodes = [self._ends[aliases.get(layer, layer)] for layer in layers]
         heads = [head(self._module) if head and layer == HEAD else None for layer in layers]
         body = cut.cut(self._module, self._graph, nodes, heads).to(self._dtype)
-        body = body.to(memory_format=torch.channels_last)
-        return Extractor(body, layers, self.spec).to(self._device)
+        if self._device == "cpu":
+            use_fast_stems(body)
+        return Extractor(body, layers, self.spec, self._memory_format).to(self._device)
+
+    @property
+    def _memory_format(self) -> torch.memory_format:
+        is_last = self.spec.channels_last or self._device != "cpu"
+        return torch.channels_last if is_last else torch.contiguous_format
 
 
 class NetworkCache:

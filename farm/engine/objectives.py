@@ -83,25 +83,38 @@ class Energy(LocalObjective):
 class Channels(LocalObjective):
     """Mean activation of given channels, weighted by layer.
 
-    Source: Olah, Mordvintsev, Schubert 2017, "Feature Visualization" (channel objective).
+    channels: their numbers, or a weight for each. Source: Olah, Mordvintsev, Schubert 2017, "Feature Visualization" (channel objective).
     """
 
-    def __init__(self, weights: Mapping[str, float], channels: Sequence[int]) -> None:
+    def __init__(
+        self, weights: Mapping[str, float], channels: Mapping[int, float] | Sequence[int]
+    ) -> None:
         self.layers, self._weights = tuple(weights), dict(weights)
-        self._channels = list(channels)
+        self._channels, self._shares = _shares(channels)
 
     def statistics(self, layer: str, features: Features, window: Window) -> Scalar:
-        return self._weights[layer] * features[:, self._channels].sum() / window.positions
+        shares = features.new_tensor(self._shares).view(-1, 1, 1)
+        return (
+            self._weights[layer] * (features[:, self._channels] * shares).sum() / window.positions
+        )
 
 
 class Neurons(LocalObjective):
-    """Activation of given channels at one position. y, x: fractions 0..1 of height and width."""
+    """Activation of given channels at one position. y, x: fractions 0..1 of height and width.
+
+    channels: their numbers, or a weight for each.
+    """
 
     def __init__(
-        self, weights: Mapping[str, float], channels: Sequence[int], y: float, x: float
+        self,
+        weights: Mapping[str, float],
+        channels: Mapping[int, float] | Sequence[int],
+        y: float,
+        x: float,
     ) -> None:
         self.layers, self._weights = tuple(weights), dict(weights)
-        self._channels, self._y, self._x = list(channels), y, x
+        self._channels, self._shares = _shares(channels)
+        self._y, self._x = y, x
 
     def statistics(self, layer: str, features: Features, window: Window) -> Scalar:
         row = min(int(self._y * window.whole.rows), window.whole.rows - 1)
@@ -109,7 +122,15 @@ class Neurons(LocalObjective):
         if not (row in window.rows and column in window.columns):
             return features.sum() * 0
         here = features[:, :, row - window.rows.start, column - window.columns.start]
-        return self._weights[layer] * here[:, self._channels].sum()
+        shares = features.new_tensor(self._shares)
+        return self._weights[layer] * (here[:, self._channels] * shares).sum()
+
+
+def _shares(channels: Mapping[int, float] | Sequence[int]) -> tuple[list[int], list[float]]:
+    """Return the numbers of channels, and the weight of each."""
+    if isinstance(channels, Mapping):
+        return list(channels), list(channels.values())
+    return list(channels), [1.0] * len(channels)
 
 
 class Classes(LocalObjective):

@@ -54,17 +54,18 @@ class FrameBefore:
             source=tensor(self._carry(self._source)),
         )
 
-    def lead_to(self, rendered: Pixels, effect: Effect) -> Pixels:
+    def lead_to(self, rendered: Pixels, effect: Effect, *, is_steady: bool = True) -> Pixels:
         """Return the picture rendered for the current frame, made to follow this one.
 
-        Without flow, the effect alone decides how it does.
+        Without flow, the effect alone decides how it does. is_steady: whether all frames have the same
+        numbers as parameters; if not, they may change the strength.
         """
         if not self._has_flow:
             return rendered
         if not effect.continues_previous:
             mixed = self._mixed_into(rendered)
             return hold(mixed, self._current, strength_of(rendered, self._current))
-        if effect.keeps_strength:
+        if effect.keeps_strength and is_steady:
             return hold(rendered, self._current, strength_of(self._rendered, self._source))
         return rendered
 

@@ -75,8 +75,10 @@ class Finisher:
         picture = _without_missing(work.picture, order.missing)
         if picture is None:
             raise UserError("the frame was not rendered")
-        record = read_record(picture.files[0][1]) or {}
-        frame = replace(self._cross_fade(picture, files), depth=work.depth)
+        record = read_record(picture.own[1]) or {}
+        if work.picture.into:
+            record = record | {"loop": True}
+        frame = replace(self._shown(picture, files), depth=work.depth)
         return write_still(order.unit.target, frame, record), _pixels(frame)
 
     def _encode(
@@ -99,13 +101,22 @@ class Finisher:
                 if is_cancelled():
                     raise Cancelled
                 report(done / len(pictures), "encoding", 0)
-                frame = self._cross_fade(picture, files)
+                frame = self._shown(picture, files)
                 pixels += _pixels(frame)
                 yield planned.time, planned.duration, frame
 
-        record = read_record(pictures[0].files[0][1]) or {}
+        record = read_record(pictures[0].own[1]) or {}
         sha256 = encode_part(order.unit.target, work.form, frames(), record)
         return sha256, pixels
+
+    def _shown(self, picture: Picture, files: KnownFiles) -> "Frame":
+        """Return the frame of a picture, on its way into another one if the film loops."""
+        from farm.media import read_still
+
+        frame = self._cross_fade(picture, files)
+        if picture.into is None:
+            return frame
+        return _faded(frame, read_still(picture.into[1]), picture.into_share)
 
     def _cross_fade(self, picture: Picture, files: KnownFiles) -> "Frame":
         """Return the frame of a picture, cross-faded if the picture has two files."""
@@ -119,6 +130,19 @@ class Finisher:
         source, _ = self._source.read(picture.source, picture.moment, files)
         pixels = cross_fade(first.pixels, others[0].pixels, picture.share, source.pixels)
         return replace(first, pixels=pixels)
+
+
+def _faded(one: "Frame", other: "Frame", share: float) -> "Frame":
+    """Return a frame between two that show different things, as sharp as they are. share: of the other."""
+    import numpy as np
+
+    from farm.media.strength import cross_fade
+
+    pixels = cross_fade(one.pixels, other.pixels, share, np.zeros_like(one.pixels))
+    if one.alpha is None or other.alpha is None:
+        return replace(one, pixels=pixels)
+    alpha = one.alpha + np.float32(share) * (other.alpha - one.alpha)
+    return replace(one, pixels=pixels, alpha=alpha)
 
 
 def _pixels(frame: "Frame") -> int:
@@ -159,7 +183,10 @@ def _join(
 def _without_missing(picture: Picture, missing: tuple[str, ...]) -> Picture | None:
     """Return the picture without the files of missing units; None if no file is left."""
     files = tuple((unit, path) for unit, path in picture.files if unit not in missing)
-    return replace(picture, files=files) if files else None
+    into = None if picture.into is None or picture.into[0] in missing else picture.into
+    if not files:
+        return replace(picture, files=(into,), into=None) if into else None
+    return replace(picture, files=files, into=into)
 
 
 def _fill_gaps(pictures: tuple[Picture, ...], missing: tuple[str, ...]) -> list[Picture]:

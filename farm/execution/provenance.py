@@ -12,7 +12,7 @@ from farm.host.context import Context
 from farm.host.task import NetworkParams, Task
 from farm.media.blank import is_blank
 from farm.model.messages import Order
-from farm.model.work import Join, Render
+from farm.model.work import Join
 from farm.storage import is_remote, name
 
 _OF_A_FRAME: Final = {"frame", "coherence", "alpha"}
@@ -96,10 +96,10 @@ def provenance(
 
 def _frame(order: Order) -> dict[str, object]:
     """Return the number of a frame of a film, from 1, and how it continues the frames before it."""
-    work, coherence = order.unit.work, order.film.coherence
-    if not isinstance(work, Render) or not (order.unit.is_working or work.moment or work.seed):
+    number, coherence = order.unit.frame, order.film.coherence
+    if number is None:
         return {}
-    return {"frame": work.number + 1} | ({} if coherence == "none" else {"coherence": coherence})
+    return {"frame": number} | ({} if coherence == "none" else {"coherence": coherence})
 
 
 def _source_name(source: str) -> str:
@@ -125,5 +125,6 @@ def film_provenance(
             "codec": work.form.codec,
             "quality": work.form.quality,
             "frames": order.frames or "all",
+            **({"is_loop": True} if film.is_loop else {}),
         },
     }

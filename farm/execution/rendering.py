@@ -10,6 +10,7 @@ from farm.execution.frame_source import FrameSource
 from farm.execution.provenance import named_params, provenance
 from farm.execution.runner import IsCancelled, ReportProgress
 from farm.execution.timing import timed
+from farm.host.schedule import Schedule
 from farm.host.task import Effect, Task
 from farm.model.job import Plan
 from farm.model.messages import Figures, Order
@@ -144,6 +145,9 @@ class Renderer:
         from farm.engine.context import to_array, to_tensor
         from farm.engine.rendered import Unchanged, check_rendered
 
+        schedule = Schedule.of(effect.params)
+        if schedule:
+            effect = type(effect)(schedule.at(context.seconds, context.number))
         image = to_tensor(frame.pixels, self._device, order.plan)
         unchanged = Unchanged(image)
         result = effect.render(image, context)
@@ -151,7 +155,8 @@ class Renderer:
             unchanged.check(order.task)
             pixels = to_array(check_rendered(order.task, result))
         if before:
-            pixels = before.lead_to(pixels, effect)
+            is_steady = not (schedule and schedule.moves_numbers)
+            pixels = before.lead_to(pixels, effect, is_steady=is_steady)
         return replace(frame, pixels=pixels, alpha=_fit_alpha(frame.alpha, *pixels.shape[:2]))
 
 

@@ -59,14 +59,19 @@ def installed() -> Iterator[Candidate]:
         is_damaged = os.sep in plugin.source  # a folder instead of a name
         return plugin.source != DISTRIBUTION, is_damaged, plugin.source, plugin.name
 
-    found = [candidate for each in _in_order() for candidate in _candidates(*each)]
+    found = [
+        candidate
+        for distribution, fault, is_hidden in _in_order()
+        for candidate in _candidates(distribution, fault, is_hidden=is_hidden)
+    ]
     yield from sorted(found, key=rank)
 
 
-def _in_order() -> Iterator[tuple[Distribution, str, State]]:
+def _in_order() -> Iterator[tuple[Distribution, str, bool]]:
     """Yield distributions as imports find them: of each name, the first on sys.path hides the others.
 
-    Each comes with what is wrong with it, such as another one of its name in the same folder.
+    Each comes with what is wrong with it, such as another one of its name in the same folder, and
+    with whether it is hidden.
     """
     found = [(distribution, _folder(distribution)) for distribution in distributions()]
     order = list(dict.fromkeys(folder.parent for _, folder in found))
@@ -76,12 +81,12 @@ def _in_order() -> Iterator[tuple[Distribution, str, State]]:
         name = folder.name.partition("-")[0].lower()
         other = first.setdefault(name, folder)
         if other == folder:
-            yield distribution, "", "loaded"
+            yield distribution, "", False
         elif other.parent == folder.parent:
             fault = f"it is also installed as {other}; uninstall both and install it again"
-            yield distribution, fault, "failed"
+            yield distribution, fault, False
         elif not other.samefile(folder):
-            yield distribution, f"{other} comes first on sys.path; uninstall one", "hidden"
+            yield distribution, f"{other} comes first on sys.path; uninstall one", True
 
 
 def _folder(distribution: Distribution) -> Path:
@@ -89,10 +94,10 @@ def _folder(distribution: Distribution) -> Path:
     return Path(str(getattr(distribution, "_path", distribution.locate_file("unknown"))))
 
 
-def _candidates(distribution: Distribution, fault: str, state: State) -> list[Candidate]:
+def _candidates(distribution: Distribution, fault: str, *, is_hidden: bool) -> list[Candidate]:
     """Return the distribution's plugins, failed ones if it is damaged.
 
-    state: hidden if imports do not find it. fault: why it is not loaded.
+    fault: why it is not loaded. is_hidden: imports do not find it.
     """
     folder = _folder(distribution)
     try:
@@ -111,7 +116,7 @@ def _candidates(distribution: Distribution, fault: str, state: State) -> list[Ca
         fault = fault or "its METADATA is missing or damaged; install it again"
     if fault:
         damaged = [_damaged(point.name, version, folder, fault) for point in points]
-        return [_hidden(each, fault) for each in damaged] if state == "hidden" else damaged
+        return [_hidden(each, fault) for each in damaged] if is_hidden else damaged
     return [Candidate(Plugin(point.name, version, name), point.load) for point in points]
 
 

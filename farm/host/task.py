@@ -5,7 +5,7 @@ Imports no torch, so that plugin modules stay light.
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -13,14 +13,23 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from farm.errors import UserError
 from farm.host.context import Context
-from farm.host.named_files import NAMES_FILE, named_files
+from farm.host.named_files import NAMES_FILE, NAMES_MASK, named_files
 from farm.model.film import Coherence
 from farm.model.specs import Sampler
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Effect", "Field", "FilePath", "NetworkParams", "Run", "Task", "TaskParams"]
+__all__ = [
+    "Effect",
+    "Field",
+    "FilePath",
+    "MaskPath",
+    "NetworkParams",
+    "Run",
+    "Task",
+    "TaskParams",
+]
 
 
 class TaskParams(BaseModel):
@@ -42,6 +51,12 @@ FilePath = Annotated[str, AfterValidator(_absolute), NAMES_FILE]
 """Path of a file or folder. It becomes absolute, so that it means the same on every worker.
 
 Its content counts as part of the parameters; see Task.files.
+"""
+
+MaskPath = Annotated[FilePath, NAMES_MASK]
+"""FilePath of a picture that must have the shape of the input, at any size, such as a mask.
+
+An input of another shape is refused when the job is planned; farm.engine.masks.fit_mask scales the picture.
 """
 
 
@@ -107,6 +122,13 @@ class Task(ABC):
 
         Called once per job, in the submitting process, before any frame is rendered.
         """
+
+    def notes(self, context: Context) -> Iterable[str]:  # noqa: ARG002 - for those that look into networks
+        """Return what the user should know before work starts, such as what a word stands for.
+
+        Called after check, where check is called. Each is one line.
+        """
+        return ()
 
 
 class Effect(Task):

@@ -13,6 +13,9 @@ from pydantic.fields import FieldInfo
 
 from farm.errors import BadParameter
 from farm.host.blame import reworded
+from farm.host.flags import flag_of, negated
+from farm.host.over_time import over_time_fault
+from farm.host.schedule import stages
 from farm.host.task import Effect, Task, TaskParams
 
 COMMANDS: Final = frozenset(
@@ -80,6 +83,7 @@ EFFECT_FLAGS: Final = frozenset(
         "--frames",
         "--like",
         "--live",
+        "--loop",
         "--overwrite",
         "--preset",
         "--preview",
@@ -95,23 +99,12 @@ EFFECT_FLAGS: Final = frozenset(
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
-def flag_of(name: str, field: FieldInfo) -> str:
-    """Return a parameter's flag: the one in json_schema_extra={"cli": "--layer"}, or its name."""
-    extra = field.json_schema_extra
-    chosen = extra.get("cli") if isinstance(extra, dict) else None
-    return str(chosen) if chosen else "--" + name.replace("_", "-")
-
-
-def negated(flag: str) -> str:
-    """Return the flag that turns a Boolean parameter off."""
-    return flag.replace("--", "--no-", 1)
-
-
 def task_fault(task: object) -> str:
     """Return why the farm cannot offer this as a task, or an empty string if it can."""
     if not (isinstance(task, type) and issubclass(task, Task)):
         return f"{task!r} is not a Task subclass; farm_tasks must return classes, such as [Invert]"
-    return _name_fault(task) or _class_fault(task) or _flags_fault(task) or _defaults_fault(task)
+    faults = (_name_fault, _class_fault, over_time_fault, _flags_fault, _defaults_fault)
+    return next((fault for find in faults if (fault := find(task))), "")
 
 
 def _name_fault(task: type[Task]) -> str:
@@ -178,12 +171,18 @@ def _default(field: FieldInfo) -> object:
 def validate_params(task: type[Task], values: Mapping[str, object]) -> TaskParams:
     """Return the task's parameters, with defaults. Raises BadParameter for the first invalid one."""
     try:
-        return task.Params.model_validate(dict(values))
+        params = task.Params.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise _bad_parameter(
             first["loc"], first["type"], first["msg"], first["input"], task
         ) from None
+    try:
+        for _ in stages(params):
+            pass
+    except ValueError as error:
+        raise BadParameter("at", str(error)) from None
+    return params
 
 
 def _bad_parameter(

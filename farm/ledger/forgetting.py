@@ -10,14 +10,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, Table, delete, exists, func, select, text
 
 from farm.ledger.tables import failures, farms, jobs, story, tracebacks, units
-from farm.model.job import JobState
+from farm.model.job import COMPLETED, JobState
 from farm.process import SILENT_SECONDS
 
 ROWS: Final = 5000
 """The most rows that one transaction removes."""
 
 _LATER: Final = jobs.alias("later")
-_COMPLETED: Final = (JobState.COMPLETED, JobState.COMPLETED_WITH_FAILURES)
 
 
 def old_jobs(connection: Connection, before: float, keep: int) -> list[str]:
@@ -28,7 +27,7 @@ def old_jobs(connection: Connection, before: float, keep: int) -> list[str]:
     """
     count = connection.scalar(select(func.count(jobs.c.ended))) or 0
     later = exists().where(_LATER.c.key == jobs.c.key, _LATER.c.created > jobs.c.created)
-    can_go = jobs.c.state.in_(_COMPLETED) | later
+    can_go = jobs.c.state.in_(COMPLETED) | later
     query = select(jobs.c.id).where(jobs.c.ended < before, can_go).order_by(jobs.c.ended)
     return list(connection.scalars(query.limit(max(0, count - keep))))
 

@@ -18,7 +18,7 @@ from farm.ledger.held_job import HeldJob, as_json, from_json
 from farm.ledger.tables import farms, jobs, units
 from farm.ledger.upsert import upsert
 from farm.model.events import UnitEvent
-from farm.model.job import JobState
+from farm.model.job import UNFINISHED, JobState
 from farm.model.unit import HELD, UnitState
 from farm.process import SILENT_SECONDS, FarmProcess
 
@@ -189,8 +189,7 @@ def is_living(row: Any, now: float) -> bool:
 
 def abandoned(connection: Connection, names: Collection[str], now: float) -> set[str]:
     """Return those of these jobs that have not ended though their farm is dead. now: Unix seconds."""
-    final = [state for state in JobState if state.is_final]
-    open_jobs = jobs.c.id.in_(list(names)), jobs.c.state.not_in(final)
+    open_jobs = jobs.c.id.in_(list(names)), jobs.c.state.in_(UNFINISHED)
     owned = select(jobs.c.id, jobs.c.owner).where(*open_jobs)
     rows = connection.execute(owned).all()
     owners = select(farms).where(farms.c.id.in_({row.owner for row in rows}))

@@ -32,7 +32,7 @@ from farm.ledger.writing import Batch, insert_job, plan_job, update_jobs, update
 from farm.model.costs import Cost, CostKind
 from farm.model.events import JobChanged, UnitEvent
 from farm.model.history import RestoredUnit, StoryLine, UnitFailure, UnitRecord
-from farm.model.job import Job, JobState
+from farm.model.job import UNFINISHED, Job, JobState
 from farm.model.unit import UnitState
 from farm.process import FarmProcess, this_process
 
@@ -146,22 +146,16 @@ class Ledger:
 
     # Writing
 
-    def add(self, job: Job, units: Sequence[RestoredUnit]) -> None:
+    def add(
+        self, job: Job, units: Sequence[RestoredUnit] = (), *, is_resumed: bool = False
+    ) -> None:
         """Store a new job of this farm and all its units in one transaction.
 
-        Raises JobHeld if another farm has stored a job of this name.
+        units: none if it is yet to be planned. is_resumed: it is to take over what earlier jobs with its
+        key have finished. Raises JobHeld if another farm has stored a job of this name.
         """
         with self._write() as connection:
-            held = self._insert(connection, job, units, job.created, is_resumed=False)
-        self._held[job.id] = held
-
-    def submit(self, job: Job, *, resume: bool) -> None:
-        """Store a new job of this farm that is yet to be planned. resume: as in plan.
-
-        Raises JobHeld if another farm has stored a job of this name.
-        """
-        with self._write() as connection:
-            held = self._insert(connection, job, (), job.created, is_resumed=resume)
+            held = self._insert(connection, job, units, job.created, is_resumed=is_resumed)
         self._held[job.id] = held
 
     def resumes(self, job: str) -> bool:
@@ -309,9 +303,8 @@ class Ledger:
 
     def unfinished(self) -> list[Job]:
         """Return every job that has not ended, oldest first."""
-        open_states = [state for state in JobState if not state.is_final]
-        query = select(jobs).where(jobs.c.state.in_(open_states))
-        return self._jobs(query.order_by(jobs.c.created))
+        query = select(jobs).where(jobs.c.state.in_(UNFINISHED)).order_by(jobs.c.created)
+        return self._jobs(query)
 
     def job(self, job: str) -> Job | None:
         """Return the job with this id."""

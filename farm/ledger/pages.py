@@ -1,6 +1,6 @@
 """Queries that return a page: the rows that follow a given one, found by an index and never counted off."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -56,14 +56,18 @@ def unit_at(connection: Connection, job: str, target: str) -> UnitRecord | None:
 
 
 def all_units(connection: Connection, job: str) -> list[UnitRecord]:
-    """Return every unit of a job in order, with their failures."""
+    """Return every unit of a job in order, with those of their failures that count."""
     failed = _FAILURES.where(failures.c.job == job).order_by(failures.c.id)
     query = select(units).where(units.c.job == job).order_by(units.c.number)
     records = [unit_record_from(row) for row in connection.execute(query)]
-    return with_failures(records, _failures(connection, failed))
+    retried_from = {record.unit.name: record.retried_from for record in records}
+    counting = (
+        one for one in _failures(connection, failed) if one.attempt >= retried_from[one.unit]
+    )
+    return with_failures(records, counting)
 
 
-def with_failures(records: Sequence[UnitRecord], failed: Sequence[UnitFailure]) -> list[UnitRecord]:
+def with_failures(records: Sequence[UnitRecord], failed: Iterable[UnitFailure]) -> list[UnitRecord]:
     """Return the records, each with the failures of its unit."""
     by_unit: dict[str, list[UnitFailure]] = {}
     for one in failed:

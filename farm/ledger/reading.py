@@ -49,6 +49,7 @@ def unit_record_from(row: Any) -> UnitRecord:
         figures,
         crashes=row.crashes,
         number=row.number,
+        retried_from=row.retried_from,
     )
 
 

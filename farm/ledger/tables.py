@@ -18,7 +18,7 @@ from sqlalchemy import (
     false,
 )
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 """The revision these tables are at: the newest one in migrations/versions."""
 
 metadata = MetaData()
@@ -110,10 +110,12 @@ units = Table(
     Column("figures", Text),
     Column("crashes", Integer, nullable=False, server_default="0"),
     Column("workers", Integer, nullable=False, server_default="1"),
+    Column("retried_from", Integer, nullable=False, server_default="0"),
     Index("ix_units_state", "job", "state", "number"),
 )
 """crashes: how many farms in a row had died while they held the unit when its job began, or was
-taken over."""
+taken over, or when its user wanted it tried again. retried_from: the first attempt since then, before which
+no failure counts; 0 if nobody did."""
 
 story = Table(
     "story",

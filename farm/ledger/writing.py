@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import Any, Final, Self, TypeVar
 
-from sqlalchemy import Connection, Text, bindparam, func, insert, update
+from sqlalchemy import Connection, Integer, Text, bindparam, func, insert, update
 
 from farm.ledger import tables
 from farm.ledger.cancelling import write_cancellation
@@ -46,6 +46,10 @@ _UPDATE_UNIT: Final = CompiledStatement(
         attempts=bindparam("new_attempts"),
         reason=bindparam("new_reason"),
         figures=func.coalesce(bindparam("new_figures", type_=Text), _units.figures),
+        crashes=func.coalesce(bindparam("new_crashes", type_=Integer), _units.crashes),
+        retried_from=func.coalesce(
+            bindparam("new_retried_from", type_=Integer), _units.retried_from
+        ),
     )
 )
 _ADVANCE: Final = (
@@ -240,6 +244,7 @@ def _unit_row(restored: RestoredUnit, number: int, work: str) -> dict[str, objec
         "figures": _figures(restored.figures),
         "crashes": restored.crashes,
         "workers": unit.workers,
+        "retried_from": restored.retried_from,
     }
 
 
@@ -257,6 +262,9 @@ def _changed_unit_row(
     change: UnitChanged, job: str, number: int, before: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the parameters of _UPDATE_UNIT. before: those of an earlier change of the unit."""
+    crashes, retried_from = before.get("new_crashes"), before.get("new_retried_from")
+    if change.crashes is not None:
+        crashes, retried_from = change.crashes, change.attempt + 1
     return {
         "of_job": job,
         "of_number": number,
@@ -264,6 +272,8 @@ def _changed_unit_row(
         "new_attempts": change.attempt,
         "new_reason": storable(change.reason),
         "new_figures": _figures(change.figures) or before.get("new_figures"),
+        "new_crashes": crashes,
+        "new_retried_from": retried_from,
     }
 
 

@@ -6,7 +6,8 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from farm.media.frame import Frame, to_levels
+from farm.media.frame import Frame
+from farm.media.shrinking import shrunk
 
 __all__ = ["contact_sheet"]
 
@@ -19,7 +20,7 @@ _TEXT: Final = 16
 
 def contact_sheet(pictures: Sequence[tuple[str, Frame]], columns: int) -> Frame:
     """Return pictures as one, row by row. pictures: each with the text below it."""
-    cells = [(text, _small(frame)) for text, frame in pictures]
+    cells = [(text, shrunk(frame, SIDE)) for text, frame in pictures]
     width = max(image.width for _, image in cells) + _GAP
     height = max(image.height for _, image in cells) + _GAP + _TEXT + _GAP
     rows = -(-len(cells) // columns)
@@ -32,12 +33,6 @@ def contact_sheet(pictures: Sequence[tuple[str, Frame]], columns: int) -> Frame:
         shown = _fitted(text, font, image.width)
         draw.text((left, top + image.height + _GAP / 2), shown, "black", font)
     return Frame(np.asarray(sheet, dtype=np.float32) / 255)
-
-
-def _small(frame: Frame) -> Image.Image:
-    image = Image.fromarray(to_levels(frame.pixels, 8).astype(np.uint8))
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    return image
 
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:

@@ -8,20 +8,25 @@ from PIL import Image
 
 from farm.errors import BadParameter
 from farm.media.frame import Frame
-from farm.media.still_formats import MAX_PIXELS
+from farm.model.picture_size import MAX_PIXELS
 
-__all__ = ["resample"]
+__all__ = ["check_pixels", "resample"]
 
 Plane = Float32[np.ndarray, "height width"]
+
+
+def check_pixels(height: int, width: int) -> None:
+    """Raise BadParameter for a size that is too large to render at."""
+    if height * width > MAX_PIXELS:
+        reason = f"{width}x{height} has more than {MAX_PIXELS:,} pixels; give a smaller size"
+        raise BadParameter("size", reason)
 
 
 def resample(frame: Frame, height: int, width: int) -> Frame:
     """Return a picture of this height and width. One that has them already stays as it is."""
     if frame.pixels.shape[:2] == (height, width):
         return frame
-    if height * width > MAX_PIXELS:
-        reason = f"{width}x{height} has more than {MAX_PIXELS:,} pixels; give a smaller size"
-        raise BadParameter("size", reason)
+    check_pixels(height, width)
     light = _to_linear(frame.pixels)
     if frame.alpha is None:
         return replace(frame, pixels=_to_srgb(_resized(light, height, width)))

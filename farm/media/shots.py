@@ -1,4 +1,4 @@
-"""Finds the cuts of a film.
+"""Finds the cuts of a film, and the frames by which it has come out of black or white.
 
 A cut is a large change, and far larger than the changes around it: a pan changes every frame
 alike, and a flash changes back. PySceneDetect is not used because it needs OpenCV's window system.
@@ -25,21 +25,34 @@ _NEIGHBOURS: Final = 6
 _MIN_SHOT: Final = 8
 """Frames of the shortest shot."""
 
+_NO_ROOM: Final = 0.05
+"""Distance from black or white below which a film is taken to be there; brightness is 0..1."""
+
+_MIN_RISE: Final = 2.0
+"""Smallest ratio of that distance to the smallest before, for a film that has come out of it."""
+
+_MIN_FADE: Final = 16
+"""Frames from a cut, or from one such frame, to the next."""
+
 _SIZE: Final = (64, 36)
 
 
 class ShotFinder:
-    """Takes a film's frames in order and finds its cuts; stores one number per frame."""
+    """Takes a film's frames in order and finds its cuts and fades; stores two numbers per frame."""
 
     def __init__(self) -> None:
         self._last: np.ndarray | None = None
         self._before_last: np.ndarray | None = None
         self._changes: list[float] = []
+        self._rooms: list[float] = []
+        """Of each frame, how far its brightness is from black or white, whichever is nearer."""
 
     def add(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
         """Add the next frame, at any size."""
         small = cv2.resize(frame, _SIZE, interpolation=cv2.INTER_AREA)
         lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB).astype(np.float32) / 255
+        brightness = float(lab[..., 0].mean())
+        self._rooms.append(min(brightness, 1 - brightness))
         change = 0.0 if self._last is None else _difference(lab, self._last)
         if self._before_last is not None and change >= _MIN_CHANGE:
             back = _difference(lab, self._before_last)
@@ -57,6 +70,24 @@ class ShotFinder:
             if is_large and index - cuts[-1] >= _MIN_SHOT:
                 cuts.append(index)
         return tuple(cuts)
+
+    @property
+    def fades(self) -> tuple[int, ...]:
+        """Indices of the frames by which a shot has come out of black or white, or further out of it.
+
+        An effect that is carried from frame to frame is out of proportion there: what it does to
+        black can only be brighter, and stays so.
+        """
+        fades = []
+        begun, least, cuts = 0, 1.0, frozenset(self.cuts)
+        for index, room in enumerate(self._rooms):
+            if index in cuts:
+                begun, least = index, room
+            least = min(least, room)
+            if room >= _MIN_RISE * max(least, _NO_ROOM) and index - begun >= _MIN_FADE:
+                fades.append(index)
+                begun, least = index, room
+        return tuple(fades)
 
     def _typical(self, index: int) -> float:
         """Return the mean change around a frame, without the largest, which may be another cut."""

@@ -8,6 +8,8 @@ from typing import Final
 from PIL import Image
 
 from farm.errors import BadOutput
+from farm.model.picture_size import MAX_PIXELS
+from farm.storage import suffix
 
 __all__ = [
     "MAX_PIXELS",
@@ -17,9 +19,6 @@ __all__ = [
     "is_readable",
     "readable_formats",
 ]
-
-MAX_PIXELS: Final = 2**28
-"""Pixels of the largest still that can be read: 268 megapixels, 3.2 GB once decoded."""
 
 _UNSUPPORTED: Final = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
 """Formats that Pillow only identifies, or passes to another program."""
@@ -65,7 +64,12 @@ def readable_formats() -> tuple[str, ...]:
     return tuple(sorted(set(Image.OPEN) - _UNSUPPORTED))
 
 
-def is_readable(path: PurePath) -> bool:
-    """Return whether the suffix names a format that can be read."""
-    name = Image.registered_extensions().get(path.suffix.lower())
-    return name in readable_formats()
+def is_readable(name: str) -> bool:
+    """Return whether the suffix of a name, path or URL is that of a format that can be read."""
+    return suffix(name).lower() in _readable_suffixes()
+
+
+@functools.cache
+def _readable_suffixes() -> frozenset[str]:
+    named = Image.registered_extensions().items()
+    return frozenset(ending for ending, name in named if name in readable_formats())

@@ -94,6 +94,8 @@ class UnitChanged:
 
     by: who decided it. worker: the one that reports. failure: of the attempt that ended, if it failed.
     waited: seconds the unit was ready before this lease. workers: all that share it from now on.
+    crashes: if its user wants it tried again, how many of the farms that died still count; none of its
+    failures does.
     """
 
     unit: Unit
@@ -106,6 +108,7 @@ class UnitChanged:
     failure: Failure | None = None
     waited: float = 0.0
     workers: tuple[str, ...] = ()
+    crashes: int | None = None
 
     @property
     def job(self) -> str:

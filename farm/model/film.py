@@ -40,8 +40,8 @@ class Film:
 
     height, width: of upright frames. times: when each frame is shown, in units of time_base,
     increasing. last: duration of the last frame. aspect: of one pixel, width over height. depth:
-    bits per sample. cuts: indices of the frames that start a shot, 0 included. notes: what was
-    skipped while reading.
+    bits per sample. cuts: indices of the frames that start a shot, 0 included. fades: of those
+    by which a shot has come out of black or white. notes: what was skipped while reading.
     """
 
     url: str
@@ -56,6 +56,7 @@ class Film:
     depth: int = 8
     has_sound: bool = False
     cuts: tuple[int, ...] = (0,)
+    fades: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
     def moment(self, index: int) -> Moment:

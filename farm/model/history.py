@@ -12,7 +12,7 @@ class RestoredUnit:
 
     failures: the reasons of earlier attempts, each of which counts. crashes: how many farms in a
     row died while they held it. figures: of its latest success in an earlier job, which may still be
-    good.
+    good. retried_from: the first attempt since its user wanted it tried again; 0 if nobody did.
     """
 
     unit: Unit
@@ -21,6 +21,7 @@ class RestoredUnit:
     failures: tuple[Reason, ...] = ()
     crashes: int = 0
     figures: Figures | None = None
+    retried_from: int = 0
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class UnitRecord:
     """A unit as the ledger knows it.
 
     number: its place among the units of its job, from 0. figures: of the latest success, maybe in an earlier job. failures: oldest first. crashes: how many
-    farms in a row had died while they held it when its job began or was taken over.
+    farms in a row had died while they held it when its job began or was taken over. retried_from: as in
+    RestoredUnit.
     """
 
     unit: Unit
@@ -39,13 +41,20 @@ class UnitRecord:
     failures: tuple[Failure, ...] = ()
     crashes: int = 0
     number: int = 0
+    retried_from: int = 0
 
     @property
     def restored(self) -> RestoredUnit:
         """The unit as it enters a farm that resumes it."""
         reasons = tuple(failure.reason for failure in self.failures)
         return RestoredUnit(
-            self.unit, self.state, self.attempts, reasons, self.crashes, self.figures
+            self.unit,
+            self.state,
+            self.attempts,
+            reasons,
+            self.crashes,
+            self.figures,
+            self.retried_from,
         )
 
 

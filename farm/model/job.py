@@ -45,7 +45,7 @@ class FilmOptions(BaseModel):
     effect as it was. codec, depth
     (bits per sample): None picks what suits the output and the source. rate: frames per second for
     sources without timestamps; None for DEFAULT_RATE. is_strict: a failed frame fails the film
-    instead of being replaced by its neighbour.
+    instead of being replaced by its neighbour. is_loop: the last frames fade into the first ones.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +56,7 @@ class FilmOptions(BaseModel):
     depth: Literal[8, 10, 16] | None = None
     rate: Rate = None
     is_strict: bool = False
+    is_loop: bool = False
 
     @property
     def frame_rate(self) -> Fraction:
@@ -157,6 +158,8 @@ def _content(spec: JobSpec) -> dict[str, Any]:
     content = spec.model_dump(mode="json", exclude=_NOT_IN_KEY)
     if content["plan"]["size"] is None:
         del content["plan"]["size"]  # as jobs had none before they could have one
+    if not content["film"]["is_loop"]:
+        del content["film"]["is_loop"]
     if content["film"]["rate"] is None:
         content["film"]["rate"] = float(DEFAULT_RATE)
     return content
@@ -185,14 +188,18 @@ class JobState(StrEnum):
         return self in _FINAL
 
 
-_FINAL: Final = frozenset(
-    {
-        JobState.COMPLETED,
-        JobState.COMPLETED_WITH_FAILURES,
-        JobState.FAILED,
-        JobState.CANCELLED,
-    }
-)
+def in_words(state: str) -> str:
+    """Return the name of a state for people, such as "completed with failures"."""
+    return state.replace("_", " ")
+
+
+COMPLETED: Final = (JobState.COMPLETED, JobState.COMPLETED_WITH_FAILURES)
+"""States of a job that is over and was neither cancelled nor given up."""
+
+_FINAL: Final = frozenset({*COMPLETED, JobState.FAILED, JobState.CANCELLED})
+
+UNFINISHED: Final = tuple(state for state in JobState if state not in _FINAL)
+"""States of a job that has not ended."""
 
 
 class Wanted(StrEnum):

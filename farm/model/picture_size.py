@@ -5,7 +5,10 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator
 
-__all__ = ["Size", "sized"]
+__all__ = ["MAX_PIXELS", "Size", "sized"]
+
+MAX_PIXELS: Final = 2**28
+"""Pixels of the largest picture that is read or rendered: 268 megapixels, 3.2 GB once decoded."""
 
 _LARGEST: Final = 100_000
 _EXAMPLES: Final = "give 1280x720, 1080p (rows), 50% or long=1024 (the longer side)"
@@ -24,6 +27,8 @@ def _checked(text: str | None) -> str | None:
         raise ValueError(f"{text[:40]!r} is too large; a side has at most {_LARGEST:,} pixels")
     if not numbers or not all(numbers):
         raise ValueError(f"{text[:40]!r} is not a size; {_EXAMPLES}")
+    if len(numbers) == 2 and numbers[0] * numbers[1] > MAX_PIXELS:
+        raise ValueError(f"{text} has more than {MAX_PIXELS:,} pixels; give a smaller size")
     return text
 
 

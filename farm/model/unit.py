@@ -31,13 +31,17 @@ class UnitState(StrEnum):
 
 
 _DONE: Final = frozenset({UnitState.SUCCEEDED, UnitState.SKIPPED})
-_FINAL: Final = _DONE | {UnitState.QUARANTINED, UnitState.CANCELLED}
 
 HELD: Final = (UnitState.LEASED, UnitState.RUNNING)
 """States in which a worker holds the unit."""
 
+FAILED: Final = (UnitState.QUARANTINED, UnitState.CANCELLED)
+"""States in which the unit has ended and is not done."""
+
 WAITING: Final = (UnitState.BLOCKED, UnitState.READY, UnitState.RETRY_WAIT)
 """States in which no worker holds the unit, and one may yet."""
+
+_FINAL: Final = _DONE | {*FAILED}
 
 ALL_WORKERS: Final = 0
 """In place of a number of workers: as many as the farm has room for."""
@@ -71,6 +75,14 @@ class Unit:
     is_tolerant: bool = False
     is_working: bool = False
     workers: int = 1
+
+    @property
+    def frame(self) -> int | None:
+        """The number, from 1, of the frame of a film that it renders; None for a still and other work."""
+        work = self.work
+        if not isinstance(work, Render) or not (self.is_working or work.moment or work.seed):
+            return None
+        return work.number + 1
 
     @property
     def role(self) -> Role:

@@ -46,7 +46,8 @@ class Picture:
 
     files: for each, the unit that writes it and its path. share: weight of the second file, 0..1.
     time, duration: in the format's time base. source, moment: what both files were rendered from, if
-    there are two.
+    there are two. into: the unit and the path of the frame that this one fades into, in a film that
+    loops; into_share: weight of that frame, 0..1.
     """
 
     files: tuple[tuple[str, str], ...]
@@ -55,6 +56,19 @@ class Picture:
     share: float = 0.0
     source: str = ""
     moment: Moment | None = None
+    into: tuple[str, str] | None = None
+    into_share: float = 0.0
+
+    @property
+    def own(self) -> tuple[str, str]:
+        """The unit and the path of the frame whose place in the film this is."""
+        return self.into or self.files[0]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The units that write the files."""
+        files = (*self.files, self.into) if self.into else self.files
+        return tuple(unit for unit, _ in files)
 
 
 @dataclass(frozen=True)

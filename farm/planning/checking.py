@@ -1,6 +1,6 @@
 """Asks a task about a spec, before anything is stored or rendered: its own check, and its files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -8,28 +8,44 @@ from farm import storage
 from farm.errors import BadParameter, FarmError, PluginError
 from farm.host.blame import describe
 from farm.host.context import Context
+from farm.host.named_files import NAMES_MASK, named_files
 from farm.host.registry import Registry
+from farm.host.schedule import stages
 from farm.host.task import Run, Task
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
 from farm.model.job import JobSpec
 from farm.model.texts import texts_in
 
+Check = Callable[[JobSpec], Sequence[str]]
+"""Raises UserError for a spec that only its task can refuse; returns what the user should know."""
+
 
 @dataclass(frozen=True)
 class Needs:
-    """What the result of a spec depends on, apart from the spec. networks: whose own weights it uses."""
+    """What the result of a spec depends on, apart from the spec.
 
-    files: tuple[str, ...] = ()
-    networks: tuple[str, ...] = ()
+    named: the path of each file, by the text in the parameters that names it. networks: whose own weights
+    it uses. masks: those of the files that must have the inputs' shape.
+    """
+
+    named: Mapping[str, str]
+    networks: tuple[str, ...]
+    masks: tuple[str, ...]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.named.values()))
 
 
-def check_files(registry: Registry, spec: JobSpec) -> None:
+def unchecked(spec: JobSpec) -> Sequence[str]:  # noqa: ARG001 - a Check
+    """Refuse nothing, and say nothing."""
+    return ()
+
+
+def check_files(spec: JobSpec, needs: Needs) -> None:
     """Raise BadParameter for a file that a spec's parameters name and that is not there."""
-    with _plugin_errors(spec.task, "files"):
-        task = _task_of(registry, spec)
-        files = {str(text): str(path) for text, path in task.files().items()}
-    for text, path in files.items():
+    for text, path in needs.named.items():
         if not is_blank(path) and not storage.exists(path):
             named = (name for name, value in spec.params.items() if text in texts_in(value))
             reason = f"no such file: {path}; check the name"
@@ -43,33 +59,38 @@ def task_needs(registry: Registry, spec: JobSpec) -> Needs:
     """
     with _plugin_errors(spec.task, "files"):
         task = _task_of(registry, spec)
-        files = {str(text): str(path) for text, path in task.files().items()}
-        return Needs(tuple(dict.fromkeys(files.values())), tuple(map(str, task.networks)))
+        named = {str(text): str(path) for text, path in task.files().items()}
+        masks = tuple(named_files(task.params, NAMES_MASK))
+        return Needs(named, tuple(map(str, task.networks)), masks)
 
 
-def task_check(
-    registry: Registry, make_context: Callable[[JobSpec], Context]
-) -> Callable[[JobSpec], None]:
+def task_check(registry: Registry, make_context: Callable[[JobSpec], Context]) -> Check:
     """Return a function that runs the check of a spec's task, and of a run its check of the inputs.
 
-    It raises the UserError of the check, or PluginError if the check itself fails.
+    Parameters that change over time are checked at each of their stages. It raises the UserError of the
+    check, or PluginError if the check itself fails.
     """
 
-    def check(spec: JobSpec) -> None:
+    def check(spec: JobSpec) -> Sequence[str]:
         if not _checks(registry.task(spec.task)):
-            return
+            return ()
         with _plugin_errors(spec.task, "check"):
             task, context = _task_of(registry, spec), make_context(spec)
-            task.check(context)
+            tasks = [type(task)(params) for params in stages(task.params)]
+            for each in tasks:
+                each.check(context)
             if isinstance(task, Run):
                 task.check_inputs(spec.inputs, context)
+        with _plugin_errors(spec.task, "notes"):
+            notes = (str(note) for each in tasks for note in each.notes(context))
+            return tuple(dict.fromkeys(notes))
 
     return check
 
 
 def _checks(task: type[Task]) -> bool:
-    """Return whether a task has a check of its own."""
-    has_own = task.check is not Task.check
+    """Return whether a task has a check or notes of its own."""
+    has_own = task.check is not Task.check or task.notes is not Task.notes
     return has_own or (issubclass(task, Run) and task.check_inputs is not Run.check_inputs)
 
 

@@ -7,7 +7,6 @@ from typing import Final, Protocol
 
 from farm.errors import FarmError
 from farm.media import is_film, still_size
-from farm.media.blank import is_blank
 from farm.model.costs import Cost, CostKind, format_of
 from farm.model.picture_size import sized
 from farm.model.unit import Unit
@@ -99,14 +98,14 @@ def _pixels_by_unit(units: Sequence[Unit], size: str | None) -> dict[str, int]:
     for unit in units:
         if isinstance(unit.work, Blend | Encode):
             pictures = (unit.work.picture,) if isinstance(unit.work, Blend) else unit.work.pictures
-            pixels[unit.name] = sum(pixels.get(one.files[0][0], average) for one in pictures)
+            pixels[unit.name] = sum(pixels.get(one.own[0], average) for one in pictures)
     return pixels
 
 
 def _source_pixels(source: str, size: str | None) -> int:
     """Return the pixels of a still or of a film's frames; 0 if they cannot be read."""
     try:
-        if is_blank(source) or not is_film(source):
+        if not is_film(source):
             width, height = still_size(source)
         else:
             from farm.media.film import film_size

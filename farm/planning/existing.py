@@ -1,5 +1,6 @@
 """Refuses to replace finished files that nobody asked to replace."""
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -13,7 +14,7 @@ ADVICE: Final = "add --resume to keep what is finished, or --overwrite to replac
 
 
 _FEW: Final = 20
-"""Remote files that are looked up one by one: their folder may have millions of others."""
+"""Files that are looked up one by one: their folder may have millions of others."""
 
 
 def check_free(targets: Iterable[str]) -> None:
@@ -31,9 +32,14 @@ def check_free(targets: Iterable[str]) -> None:
 
 
 def _existing(folder: str, urls: Sequence[str]) -> list[str]:
-    if storage.is_remote(folder) and len(urls) <= _FEW:
-        return [url for url in urls if storage.is_file(url)]
+    if len(urls) <= _FEW:
+        return [url for url in urls if _is_taken(url)]
     if not storage.is_folder(folder):
         return []
     names = {storage.name(entry.url) for entry in storage.entries(folder)}
     return [url for url in urls if storage.name(url) in names]
+
+
+def _is_taken(url: str) -> bool:
+    """Return whether there is anything under a name, if only a link that leads nowhere."""
+    return storage.is_file(url) if storage.is_remote(url) else os.path.lexists(url)

@@ -13,10 +13,10 @@ from farm.model.job import JobSpec
 from farm.model.picture_size import sized
 from farm.planning.inputs import Source
 from farm.planning.outputs import is_film_target
-from farm.planning.plan import FilmFrame, FrameSequence
+from farm.planning.plan import FilmFrame, FrameSequence, loop_frames
 from farm.planning.working_folder import working_folder
 
-__all__ = ["check_film_options", "read_film_footage"]
+__all__ = ["check_film_options", "loop_of", "read_film_footage"]
 
 Notify = Callable[[ReadProgress | Notice], None]
 
@@ -39,14 +39,16 @@ def read_film_footage(spec: JobSpec, source: Source, target: str, notify: Notify
     notify: receives how much of it has been read, then a notice for whatever the output loses.
 
     Raises BadInput if the film cannot be read, BadOutput if the target cannot be written in its
-    format, BadParameter if it has none of the chosen frames, StorageFailed if the storage fails.
+    format, BadParameter if it has none of the chosen frames or would become too large, StorageFailed if
+    the storage fails.
     """
     from farm.media.film import keeps_pixel_shape, read_film
+    from farm.media.resample import check_pixels
     from farm.media.shots import ShotFinder, cuts_among
 
     shots = ShotFinder()
     film = read_film(source.url, lambda done: notify(ReadProgress(source.url, done)), shots.add)
-    film = replace(film, cuts=shots.cuts)
+    film = replace(film, cuts=shots.cuts, fades=shots.fades)
     is_squared = film.aspect != 1 and not keeps_pixel_shape(target)
     if is_squared:
         shown = f"{round(film.width * film.aspect)}x{film.height}"
@@ -55,12 +57,14 @@ def read_film_footage(spec: JobSpec, source: Source, target: str, notify: Notify
         )
         film = replace(film, width=round(film.width * film.aspect), aspect=Fraction(1))
     height, width = sized(spec.plan.size, film.height, film.width)
+    check_pixels(height, width)
     film = replace(film, height=height, width=width)
     form = _form(spec, film, target)
     chosen = chosen_frames(spec.frames, len(film.times))
     for note in _notes(spec, film, target, form):
         notify(Notice(source.url, note))
-    is_whole = len(chosen) == len(film.times)
+    loop = loop_of(spec, len(chosen), source.url, notify)
+    is_whole, kept = len(chosen) == len(film.times), chosen[: len(chosen) - loop]
     start = 0 if is_whole else film.times[chosen[0]]
     return FrameSequence(
         source.name,
@@ -69,10 +73,26 @@ def read_film_footage(spec: JobSpec, source: Source, target: str, notify: Notify
         working_folder(target),
         form,
         cuts_among(film.cuts, chosen),
+        cuts_among(film.fades, chosen)[1:],
         origin=source.url,
-        span=None if is_whole else _span(film, chosen),
+        span=None if is_whole and not loop else _span(film, kept),
         shape=(height, width) if is_squared else None,
+        size=(height, width),
+        loop=loop,
     )
+
+
+def loop_of(spec: JobSpec, count: int, url: str, notify: Notify) -> int:
+    """Return how many of these frames at the end fade into those at the start. Raises BadParameter.
+
+    url: of the film. notify: receives that the output has fewer frames than it.
+    """
+    if not spec.film.is_loop:
+        return 0
+    loop = loop_frames(count)
+    note = f"it loops: its last {loop} frames fade into its first, and it is as much shorter"
+    notify(Notice(url, note))
+    return loop
 
 
 def _form(spec: JobSpec, film: Film, target: str) -> FilmFormat | None:

@@ -6,7 +6,12 @@ from farm.host.task import Effect, Task
 from farm.model.film import Coherence
 from farm.model.job import FilmOptions
 
-__all__ = ["least_coherence", "with_least_coherence"]
+__all__ = ["is_endless", "least_coherence", "with_least_coherence"]
+
+
+def is_endless(task: type[Task]) -> bool:
+    """Return whether a task renders each frame from the previous one; a run renders none."""
+    return issubclass(task, Effect) and task.is_endless
 
 
 def least_coherence(task: type[Task]) -> Coherence:

@@ -29,7 +29,7 @@ def film_outputs(units: Iterable[Unit]) -> Iterator[FilmOutput]:
             continue
         parts = [by_name[name].work for name in unit.needs]
         pictures = [p for part in parts if isinstance(part, Encode) for p in part.pictures]
-        renders = [by_name[picture.files[0][0]] for picture in pictures]
+        renders = [by_name[picture.own[0]] for picture in pictures]
         works = [render.work for render in renders if isinstance(render.work, Render)]
         frames = [(render.source, work.moment) for render, work in zip(renders, works, strict=True)]
         cuts = frozenset(index for index, work in enumerate(works) if work.before is None)

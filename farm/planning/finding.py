@@ -5,9 +5,8 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from farm import storage
@@ -122,18 +121,7 @@ def _only_pictures(given: str, entries: Mapping[str, bool], kind: str) -> Found:
 
 
 def _is_picture(url: str) -> bool:
-    suffix = storage.suffix(url)
-    return _is_still_suffix(suffix) or (_is_film_suffix(suffix) and not _is_typescript(url))
-
-
-@lru_cache(256)
-def _is_still_suffix(suffix: str) -> bool:
-    return is_readable(PurePosixPath(f"any{suffix}"))
-
-
-@lru_cache(256)
-def _is_film_suffix(suffix: str) -> bool:
-    return is_film_name(PurePosixPath(f"any{suffix}"))
+    return is_readable(url) or (is_film_name(url) and not _is_typescript(url))
 
 
 def _is_typescript(url: str) -> bool:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from farm.errors import BadInput, BadOutput, BadParameter, StorageFailed, UserError
+from farm.host.schedule import Schedule
 from farm.media import is_film, is_sequence
 from farm.model.events import Notice, ReadProgress
 from farm.model.film import Coherence
 from farm.model.frame_range import FrameRange, chosen_frames
 from farm.model.job import JobSpec
-from farm.planning.film_footage import check_film_options, read_film_footage
+from farm.planning.film_footage import check_film_options, loop_of, read_film_footage
 from farm.planning.inputs import Source
 from farm.planning.outputs import (
     is_film_target,
@@ -21,7 +22,7 @@ from farm.planning.outputs import (
     targets_for,
 )
 from farm.planning.picture_footage import check_still, note_older_pictures, picture_footage
-from farm.planning.plan import Footage, FrameSequence
+from farm.planning.plan import Footage, FrameSequence, loop_frames
 
 Notify = Callable[[ReadProgress | Notice], None]
 
@@ -64,18 +65,33 @@ def read_footage(
     return Footage(stills, sequences, [*too_large, *unreadable])
 
 
+def check_schedule(
+    schedule: Schedule | None, spec: JobSpec, sources: Sequence[Source], footage: Footage
+) -> None:
+    """Raise BadParameter for parameters that change over time where there is no time."""
+    if schedule is None or footage.refused:
+        return
+    if not footage.sequences:
+        raise BadParameter("at", "only applies to films, and every input is a still")
+    if is_one_frame(sources, spec.output, spec.frames) and not schedule.is_by_frame:
+        reason = (
+            "a single frame is rendered, whose film has no start; give times in frames, such as"
+        )
+        raise BadParameter("at", f"{reason} f{spec.frames}")
+
+
 def _stills(
     spec: JobSpec,
     sources: Sequence[Source],
     many: bool,  # noqa: FBT001 - as target_for
 ) -> tuple[list[Still], list[Refused]]:
-    """Return the stills, and those that are too large for their format."""
+    """Return the stills, and those that are too large for their format or to render."""
     stills: list[Still] = []
     refused: list[Refused] = []
     for source, target in zip(sources, targets_for(sources, spec.output, many), strict=True):
         try:
             check_still(source, target, spec.plan.size)
-        except BadOutput as error:
+        except (BadOutput, BadParameter) as error:
             if not many:
                 raise
             refused.append((source.name, source.url, target, error.reason))
@@ -137,6 +153,7 @@ def _refuse_options_of_films(spec: JobSpec, least: Coherence, reason: str) -> No
         ("codec", spec.film.codec is not None),
         ("rate", spec.film.rate is not None),
         ("strict", spec.film.is_strict),
+        ("loop", spec.film.is_loop),
     ):
         if is_set:
             raise BadParameter(name, f"only applies to films, and {reason}")
@@ -157,7 +174,9 @@ def _single_sequence(
         check_film_options(spec, spec.output)
         return read_film_footage(spec, films[0], spec.output, notify)
     chosen = chosen_frames(spec.frames, len(sources))
-    return picture_footage(spec, [sources[i] for i in chosen], [i + 1 for i in chosen], notify)
+    loop = loop_of(spec, len(chosen), spec.output, notify)
+    sequence = picture_footage(spec, [sources[i] for i in chosen], [i + 1 for i in chosen], notify)
+    return replace(sequence, loop=loop)
 
 
 def _endless_sequence(spec: JobSpec, sources: Sequence[Source], notify: Notify) -> FrameSequence:
@@ -172,6 +191,7 @@ def _endless_sequence(spec: JobSpec, sources: Sequence[Source], notify: Notify) 
     asked = FrameRange.parse(spec.frames) if spec.frames else None
     if asked is None or asked.last is None or (asked.first, asked.step) != (1, 1):
         raise BadParameter("frames", "give the number of frames to render, such as --frames 240")
-    frames = range(1, asked.last + 1)
-    sequence = picture_footage(spec, [sources[0]] * asked.last, frames, notify)
-    return replace(sequence, name=sources[0].name, is_endless=True)
+    loop = loop_frames(asked.last) if spec.film.is_loop else 0
+    frames = range(1, asked.last + loop + 1)
+    sequence = picture_footage(spec, [sources[0]] * len(frames), frames, notify)
+    return replace(sequence, name=sources[0].name, is_endless=True, loop=loop)

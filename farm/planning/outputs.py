@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 from functools import cache, cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from farm import storage
@@ -231,7 +231,7 @@ def _is_folder(output: str, *, many: bool) -> bool:
     suffix = storage.suffix(output)
     if not suffix or _is_existing_folder(output):
         return True
-    if many and (suffix.lower() in WRITABLE or is_readable(PurePosixPath(storage.name(output)))):
+    if many and (suffix.lower() in WRITABLE or is_readable(output)):
         reason = f"several inputs need a folder; give {output.removesuffix(suffix)}/"
         raise BadOutput(output, reason)
     return many

@@ -7,6 +7,7 @@ from typing import Final
 from farm import storage
 from farm.errors import BadInput, FarmError
 from farm.media import WRITABLE, check_side, is_sequence, still_size
+from farm.media.resample import check_pixels
 from farm.media.sequence import NumberedPath
 from farm.model.events import Notice
 from farm.model.film import FilmFormat
@@ -16,7 +17,7 @@ from farm.planning.inputs import Source
 from farm.planning.plan import FilmFrame, FrameSequence, picture_path
 from farm.planning.working_folder import working_folder
 
-__all__ = ["check_still", "note_older_pictures", "picture_footage"]
+__all__ = ["check_still", "note_older_pictures", "picture_footage", "still_shape"]
 
 Notify = Callable[[Notice], None]
 
@@ -33,7 +34,7 @@ def picture_footage(
     sequence, numbered pictures that are written keep its numbers.
 
     Raises BadInput if the pictures of a film differ in size, BadOutput if the output cannot be
-    written at this size, BadParameter for an unsupported choice.
+    written at this size, BadParameter for an unsupported choice, or if they would become too large.
     """
     rate = spec.film.frame_rate
     frames = [
@@ -46,7 +47,7 @@ def picture_footage(
         form = None
         for source in sources:
             check_still(source, spec.output, spec.plan.size)
-        if spec.film.coherence != "none":
+        if spec.film.coherence != "none" or spec.film.is_loop:
             _common_size((source.url for source in sources), spec.plan.size)
     else:
         form = _form(spec, sources, notify)
@@ -87,7 +88,7 @@ def _common_size(urls: Iterable[str], size: str | None) -> tuple[int, int] | Non
 
     A picture that cannot be read is passed over, because rendering it reports why.
     """
-    sizes = {url: found for url in dict.fromkeys(urls) if (found := _size(url, size))}
+    sizes = {url: found for url in dict.fromkeys(urls) if (found := still_shape(url, size))}
     if not sizes:
         return None
     first, (height, width) = next(iter(sizes.items()))
@@ -98,21 +99,27 @@ def _common_size(urls: Iterable[str], size: str | None) -> tuple[int, int] | Non
     return height, width
 
 
-def _size(url: str, size: str | None) -> tuple[int, int] | None:
-    """Return the height and width that a picture is rendered at, or None if it cannot be read."""
+def still_shape(url: str, size: str | None) -> tuple[int, int] | None:
+    """Return the height and width that a picture is rendered at, or None if it cannot be read.
+
+    size: that it is brought to. Raises BadParameter if it would become too large.
+    """
     try:
         width, height = still_size(url)
     except FarmError:
         return None
-    return sized(size, height, width)
+    shape = sized(size, height, width)
+    check_pixels(*shape)
+    return shape
 
 
 def check_still(source: Source, target: str, size: str | None = None) -> None:
-    """Raise BadOutput if a picture, brought to a size, is too large for the format of its target."""
+    """Raise BadOutput or BadParameter if a picture, brought to a size, is too large to be written."""
     still_format = WRITABLE.get(storage.suffix(target).lower())
-    if still_format is None or still_format.max_side >= _UNLIMITED:
+    is_limited = still_format is not None and still_format.max_side < _UNLIMITED
+    if size is None and not is_limited:
         return
-    if found := _size(source.url, size):
+    if found := still_shape(source.url, size):
         check_side(target, *found)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from farm.errors import BadParameter
 from farm.media.sequence import NumberedPath
 from farm.model.film import FilmFormat, Moment
 from farm.model.job import FilmOptions
@@ -15,6 +16,12 @@ SEGMENT: Final = 48
 
 OVERLAP: Final = 8
 """Frames over which one segment fades into the next. Both segments render them."""
+
+LOOP: Final = 24
+"""Most frames over which the end of a film that loops fades into its start."""
+
+_LEAST: Final = 4
+"""Frames of a film that loops, for each that fades."""
 
 PART: Final = 120
 """Frames per part of a film."""
@@ -42,10 +49,13 @@ class FrameSequence:
     """Frames that are written as one film or as one series of numbered pictures.
 
     target: path of the film, or a pattern for each number if form is None. folder: for working
-    pictures. cuts: indices in frames where a shot starts. origin: the film whose sound and title
+    pictures. cuts: indices in frames where a shot starts. fades: those by which a shot has come out of
+    black or white. origin: the film whose sound and title
     are copied. span: start and end in seconds of the origin; None for all of it. is_endless: each
     frame is rendered from the previous rendered frame, the first from its source. shape: height and
-    width that the sources are brought to, if the plan's size does not say it.
+    width that the sources are brought to, if the plan's size does not say it. size: height and width of
+    the frames; None for pictures, which may have several. loop: frames at the end that fade into as many
+    at the start and are not shown by themselves.
     """
 
     name: str
@@ -54,10 +64,13 @@ class FrameSequence:
     folder: str
     form: FilmFormat | None = None
     cuts: tuple[int, ...] = (0,)
+    fades: tuple[int, ...] = ()
     origin: str = ""
     span: tuple[float, float] | None = None
     is_endless: bool = False
     shape: tuple[int, int] | None = None
+    size: tuple[int, int] | None = None
+    loop: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,13 +110,14 @@ def plan_run(
 
 
 def _sequence_units(job: str, sequence: FrameSequence, options: FilmOptions) -> Iterator[Unit]:
-    if sequence.form is None and not sequence.is_endless and options.coherence == "none":
+    is_made_of_others = sequence.is_endless or sequence.loop or options.coherence != "none"
+    if sequence.form is None and not is_made_of_others:
         yield from _written_frames(job, sequence, options.depth)
         return
     plan_frames = _endless_frames if sequence.is_endless else _PLAN_FRAMES[options.coherence]
     units = list(plan_frames(job, sequence))
     yield from units
-    pictures = _pictures(sequence, units)
+    pictures = _looped(_pictures(sequence, units), sequence.loop)
     if sequence.form is None:
         yield from _blend_units(job, sequence, pictures, options.depth or 8)
     else:
@@ -167,17 +181,26 @@ def _endless_frames(job: str, sequence: FrameSequence) -> Iterator[Unit]:
         yield previous
 
 
-def segments(cuts: Sequence[int], count: int) -> Iterator[range]:
-    """Yield the frame indices of each segment. Successive segments of a shot share OVERLAP of them."""
+def segments(cuts: Sequence[int], count: int, fades: Sequence[int] = ()) -> Iterator[range]:
+    """Yield the frame indices of each segment. Successive segments of a shot share OVERLAP of them.
+
+    A new one starts at each fade, unless its shot or another segment starts or ends near.
+    """
     for start, end in zip(cuts, (*cuts[1:], count), strict=True):
-        while end - start > SEGMENT + OVERLAP:
-            yield range(start, start + SEGMENT + OVERLAP)
-            start += SEGMENT  # noqa: PLW2901 - the rest of the shot
+        while (following := _following(start, fades)) + OVERLAP < end:
+            yield range(start, following + OVERLAP)
+            start = following  # noqa: PLW2901 - the rest of the shot
         yield range(start, end)
 
 
+def _following(start: int, fades: Sequence[int]) -> int:
+    """Return where the segment after the one from start begins, in a shot that is long enough."""
+    coming = (fade for fade in fades if start + 2 * OVERLAP <= fade < start + SEGMENT)
+    return next(coming, start + SEGMENT)
+
+
 def _coherent_frames(job: str, sequence: FrameSequence) -> Iterator[Unit]:
-    for number, indices in enumerate(segments(sequence.cuts, len(sequence.frames))):
+    for number, indices in enumerate(segments(sequence.cuts, len(sequence.frames), sequence.fades)):
         previous: Unit | None = None
         for index in indices:
             previous = _coherent_frame(job, sequence, number, index, previous)
@@ -234,18 +257,42 @@ def _pictures(sequence: FrameSequence, units: Iterable[Unit]) -> list[Picture]:
     return pictures
 
 
+def loop_frames(count: int) -> int:
+    """Return how many of the frames of a film that loops fade into one another. Raises BadParameter."""
+    if count < _LEAST:
+        raise BadParameter("loop", f"{count} frames are too few; give {_LEAST} or more")
+    return min(LOOP, count // _LEAST)
+
+
+def _looped(pictures: list[Picture], count: int) -> list[Picture]:
+    """Return the pictures of a film whose last ones fade into its first ones, which take their place."""
+    if not count:
+        return pictures
+    fading = [
+        replace(
+            end,
+            time=start.time,
+            duration=start.duration,
+            into=start.files[0],
+            into_share=number / (count + 1),
+        )
+        for number, (start, end) in enumerate(zip(pictures, pictures[-count:], strict=False), 1)
+    ]
+    return fading + pictures[count:-count]
+
+
 def _blend_units(
     job: str, sequence: FrameSequence, pictures: Sequence[Picture], depth: int
 ) -> Iterator[Unit]:
-    for frame, picture in zip(sequence.frames, pictures, strict=True):
+    for frame, picture in zip(sequence.frames, pictures, strict=False):  # a loop shows fewer
         yield Unit(
             job,
             f"{sequence.name}/{frame.number:06d}/written",
-            picture.files[0][1],
+            picture.own[1],
             picture_path(sequence, frame),
-            tuple(name for name, _ in picture.files),
+            picture.needs,
             Blend(picture, depth),
-            is_tolerant=len(picture.files) > 1,
+            is_tolerant=len(picture.needs) > 1,
         )
 
 
@@ -260,7 +307,7 @@ def _film_units(
     parts: list[Unit] = []
     for number, batch in enumerate(_batched(pictures, PART), start=1):
         part = f"part{number:04d}"
-        needs = tuple(dict.fromkeys(unit for picture in batch for unit, _ in picture.files))
+        needs = tuple(dict.fromkeys(unit for picture in batch for unit in picture.needs))
         work = Encode(tuple(batch), form)
         name, target = f"{sequence.name}/{part}", f"{sequence.folder}/{part}.nut"
         unit = Unit(job, name, sequence.origin, target, needs, work, not is_strict, is_working=True)

@@ -13,7 +13,8 @@ from typing import Protocol
 
 from farm import storage
 from farm.host.registry import Registry
-from farm.host.task import Effect, NetworkParams, Run
+from farm.host.schedule import Schedule
+from farm.host.task import NetworkParams, Run
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
 from farm.media.film import may_be_film
@@ -23,12 +24,13 @@ from farm.model.history import RestoredUnit, UnitRecord
 from farm.model.job import Job, JobSpec, changes
 from farm.model.messages import Figures
 from farm.model.unit import Unit, UnitState
-from farm.planning.checking import check_files, task_needs
+from farm.planning.checking import Check, Needs, check_files, task_needs, unchecked
 from farm.planning.contents import Contents, run_inputs
 from farm.planning.existing import check_free
-from farm.planning.film_needs import least_coherence, with_least_coherence
-from farm.planning.footage import read_footage
+from farm.planning.film_needs import is_endless, least_coherence, with_least_coherence
+from farm.planning.footage import check_schedule, read_footage
 from farm.planning.inputs import Source, list_inputs
+from farm.planning.misfits import without_misfits
 from farm.planning.outputs import Inputs, check_output, check_run_folder, film_targets
 from farm.planning.plan import Footage, plan_run, plan_units
 from farm.planning.recordable import check_names
@@ -70,10 +72,9 @@ class Submission:
 class Planner:
     """Plans jobs.
 
-    check: raises UserError for a spec that only the task itself can refuse. notify: receives how
-    much of a film has been read, and what the user should know before work starts. claim: called
-    with the job and its units before anything on disk is changed; raises BadOutput if another job
-    writes the same files.
+    notify: receives how much of a film has been read, and what the user should know before work
+    starts. check: of the task itself. claim: called with the job and its units before anything on disk
+    is changed; raises BadOutput if another job writes the same files.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Planner:
         registry: Registry,
         history: History,
         notify: Notify,
-        check: Callable[[JobSpec], None] | None = None,
+        check: Check = unchecked,
         claim: Callable[[str, Sequence[Unit]], None] = lambda _job, _units: None,
     ) -> None:
         self._registry, self._history = registry, history
@@ -97,8 +98,10 @@ class Planner:
         files have not changed since. name: id of the job; empty for a new one.
         """
         spec = self._complete(spec)
-        sources, inputs = self._check(spec, is_resumed=resume)
-        job, units = self._plan_units(spec, sources, created, name or new_id(spec.task))
+        sources = self._sources(spec)
+        needs = task_needs(self._registry, spec)
+        inputs = self._check(spec, sources, needs, is_resumed=resume)
+        job, units = self._plan_units(spec, sources, needs, created, name or new_id(spec.task))
         inputs.check(unit.target for unit in units)
         check_names(spec, units)
         self._claim(job.id, units)
@@ -126,43 +129,44 @@ class Planner:
             }
         )
 
-    def _check(self, spec: JobSpec, *, is_resumed: bool) -> tuple[list[Source], Inputs]:
-        """Return the sources of a spec that can be planned, and all that it reads.
-
-        Raises UserError for any other.
-        """
+    def _sources(self, spec: JobSpec) -> list[Source]:
+        """Return the inputs of a spec. Raises UserError, also for frames that are no range."""
         if spec.frames:
             FrameRange.parse(spec.frames)
         is_run = issubclass(self._registry.task(spec.task), Run)
-        sources = list_inputs(_listed(spec.inputs) if is_run else spec.inputs, self._notify)
-        check_files(self._registry, spec)
-        needed = task_needs(self._registry, spec).files
-        if is_run:
+        return list_inputs(_listed(spec.inputs) if is_run else spec.inputs, self._notify)
+
+    def _check(
+        self, spec: JobSpec, sources: Sequence[Source], needs: Needs, *, is_resumed: bool
+    ) -> Inputs:
+        """Return all that a spec reads. Raises UserError if it cannot be planned."""
+        check_files(spec, needs)
+        if issubclass(self._registry.task(spec.task), Run):
             check_run_folder(spec.output, is_resumed=is_resumed)
             urls = (source.url for source in sources)
-            inputs = Inputs([*needed, *run_inputs(spec.inputs, sources), *urls])
+            inputs = Inputs([*needs.files, *run_inputs(spec.inputs, sources), *urls])
         else:
-            inputs = check_output(spec.output, sources, needed, spec.frames)
+            inputs = check_output(spec.output, sources, needs.files, spec.frames)
             if not (is_resumed or spec.overwrite):
                 films = film_targets(spec.output, sources, spec.frames)
                 check_free(films)  # before they are read
-        if self._check_task:
-            self._check_task(spec)
-        return sources, inputs
+        for note in self._check_task(spec):
+            self._notify(Notice(spec.task, note))
+        return inputs
 
     def _plan_units(
-        self, spec: JobSpec, sources: Sequence[Source], created: float, name: str
+        self, spec: JobSpec, sources: Sequence[Source], needs: Needs, created: float, name: str
     ) -> tuple[Job, tuple[Unit, ...]]:
         """Return the job of a checked spec, with the digests of its files, and its units."""
         task = self._registry.task(spec.task)
-        needs, films = task_needs(self._registry, spec), dict[str, str]()
-        files = needs.files
+        files, films = needs.files, dict[str, str]()
         if issubclass(task, Run):
             files = (*files, *run_inputs(spec.inputs, sources))
             target = storage.join(spec.output, task.result)
             units = plan_run(name, task.name, spec.inputs, target, spec.workers)
         else:
             footage, films = self._read_footage(spec, sources)
+            footage = without_misfits(footage, needs.masks, spec.plan.size)
             may_share = spec.workers != 1 and is_shared(footage, spec.plan)
             workers = spec.workers if may_share else 1
             units = plan_units(name, footage, spec.film, workers)
@@ -175,10 +179,10 @@ class Planner:
     ) -> tuple[Footage, dict[str, str]]:
         """Return what an effect's job renders, and the digest of each film."""
         task = self._registry.task(spec.task)
-        is_endless = issubclass(task, Effect) and task.is_endless
-        least = least_coherence(task)
+        least, endless = least_coherence(task), is_endless(task)
         before = {url: look_at(url) for source in sources if may_be_film(url := source.url)}
-        footage = read_footage(spec, sources, self._notify, least=least, is_endless=is_endless)
+        footage = read_footage(spec, sources, self._notify, least=least, is_endless=endless)
+        check_schedule(Schedule.of(validate_params(task, spec.params)), spec, sources, footage)
         origins = (sequence.origin for sequence in footage.sequences if sequence.origin)
         return footage, self._contents.of_films(origins, before)
 

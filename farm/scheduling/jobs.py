@@ -40,7 +40,6 @@ class Place(NamedTuple):
     held: int
     since: float
     job: str
-    owner: str
 
 
 class ScheduledJob:
@@ -100,7 +99,7 @@ class ScheduledJob:
         """The job's place among all jobs."""
         job, owner = self.job, self.owner
         order = job_order(job.spec.priority, owner.held, self.held, self.queued_since)
-        return Place(*order, job.id, owner.name)
+        return Place(*order, job.id)
 
     @property
     def is_ending(self) -> bool:
@@ -208,12 +207,12 @@ class ScheduledJob:
         figures: Figures | None = None,
         failure: Failure | None = None,
         retry_at: float = 0.0,
+        crashes: int | None = None,
     ) -> None:
         """Change a unit's state, emit the change and update the queues and counts.
 
-        workers: that get the unit; the first of them is worker.
-
-        retry_at: Unix seconds, for RETRY_WAIT. Raises FarmBug if TRANSITIONS does not allow it.
+        workers: that get the unit; the first of them is worker. retry_at: Unix seconds, for RETRY_WAIT.
+        crashes: as in UnitChanged. Raises FarmBug if TRANSITIONS does not allow it.
         """
         since, worker, self._changed_at = entry.since, workers[0] if workers else worker, now
         before = entry.enter(state, now, worker, reason)
@@ -231,6 +230,7 @@ class ScheduledJob:
                 failure,
                 waited,
                 workers,
+                crashes,
             )
         )
         if state is S.READY:

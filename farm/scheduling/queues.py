@@ -132,7 +132,7 @@ class JobQueue:
         while heap and not self._is_true(line, heap[0]):
             heappop(heap)
         if heap:
-            place = Place(line.urgency, line.owner.held, *heap[0], line.owner.name)
+            place = Place(line.urgency, line.owner.held, *heap[0])
             if place != line.place:
                 line.place = place
                 self._push_first(place, line)

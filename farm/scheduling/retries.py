@@ -4,13 +4,11 @@ from collections.abc import Iterable
 
 from farm.errors import Conflict, UnknownName
 from farm.model.events import RetryWanted
-from farm.model.unit import HELD, UnitState
+from farm.model.unit import FAILED, HELD, UnitState
 from farm.scheduling.jobs import ScheduledJob
 from farm.scheduling.units import UnitEntry
 
 S = UnitState
-
-_FAILED = (S.QUARANTINED, S.CANCELLED)
 
 
 def retry(job: ScheduledJob, wish: RetryWanted, now: float) -> None:
@@ -34,7 +32,7 @@ def retry(job: ScheduledJob, wish: RetryWanted, now: float) -> None:
 
 
 def _is_meant(entry: UnitEntry, wish: RetryWanted) -> bool:
-    return entry.state.is_final if wish.is_redo else entry.state in _FAILED
+    return entry.state.is_final if wish.is_redo else entry.state in FAILED
 
 
 def _find(job: ScheduledJob, name: str) -> UnitEntry:
@@ -91,7 +89,8 @@ def _with_needs(
 def _begin_again(job: ScheduledJob, entry: UnitEntry, state: UnitState, now: float) -> None:
     job.dependants.find_again(entry)
     entry.tried_on, entry.crashes = frozenset(), min(entry.crashes, 1)
-    job.move(entry, state, now, reason="tried again", by="user")
+    entry.retried_from = entry.attempt + 1
+    job.move(entry, state, now, reason="tried again", by="user", crashes=entry.crashes)
     entry.failures = ()
 
 

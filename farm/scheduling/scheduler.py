@@ -63,7 +63,7 @@ from farm.model.messages import (
     WorkerLost,
     WorkerRefused,
 )
-from farm.model.unit import HELD, Unit, UnitState
+from farm.model.unit import HELD, UnitState
 from farm.scheduling.attempts import Attempts
 from farm.scheduling.jobs import ScheduledJob
 from farm.scheduling.policy import Policy
@@ -114,9 +114,9 @@ class Scheduler:
             raise UnknownName("job", job, (*self._state.jobs, *self._state.ended))
         return ended
 
-    def units(self, job: str) -> list[tuple[Unit, UnitState]]:
-        """Return the units of a job that has not ended, with their states. For the loop's thread."""
-        return [(entry.unit, entry.state) for entry in self._state.jobs[job].entries]
+    def units(self, job: str) -> Sequence[UnitEntry]:
+        """Return the units of a job that has not ended. For the loop's thread."""
+        return self._state.jobs[job].entries
 
     def waits_for(self, job: str) -> str:
         """Return why no worker holds a unit of a job, in words; empty if one does, or it has ended."""

@@ -58,8 +58,8 @@ class UnitEntry:
     attempts failed. crashes: farms in a row that died while they held it. waits_for: number of needed
     units that have not ended, while it is blocked. tried_on: workers it failed on. holders: number
     of workers that hold it. runs_alone: it may have killed farms, so no other unit of its job runs
-    beside it. stretch: index of the stretch of a film that it is in; -1 for none. furthest_step: that a run had reached when a worker died. history: its
-    changes of state since it last ended.
+    beside it. stretch: index of the stretch of a film that it is in; -1 for none. furthest_step: that a run had reached when a worker died.
+    retried_from: as in RestoredUnit. history: its changes of state since it last ended.
     """
 
     unit: Unit
@@ -76,6 +76,7 @@ class UnitEntry:
     runs_alone: bool = False
     stretch: int = -1
     furthest_step: int = 0
+    retried_from: int = 0
     history: list[tuple[float, UnitState, UnitState, str, str]] = field(default_factory=list)
 
     @property
@@ -131,6 +132,7 @@ def make_entries(units: Sequence[RestoredUnit], now: float) -> list[UnitEntry]:
             _lane(one.unit),
             one.failures,
             one.crashes,
+            retried_from=one.retried_from,
         )
         for number, one in enumerate(units)
     ]

@@ -25,11 +25,12 @@ from farm.errors import (
     UnknownName,
     UserError,
 )
+from farm.host.presets import presets_of
 from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.media.blank import is_blank
 from farm.model.history import UnitRecord
-from farm.model.job import Job, JobState, Wanted
+from farm.model.job import Job, JobState, Wanted, in_words
 from farm.model.unit import UnitState
 from farm.model.work import Blend, Render
 from farm.planning.submission import new_id
@@ -57,10 +58,15 @@ MOST_JOBS: Final = 10_000
 """Jobs that have not ended, and are planned or wait."""
 ZIPS: Final = 8
 """Zips that are sent at once."""
+ESTIMATES: Final = 4
+"""Estimates that are made at once; each reads its films from start to end."""
 
 
 class Desk:
-    """What a service can be asked. is_stopping: set when the service takes no more jobs."""
+    """What a service can be asked. is_stopping: set when the service takes no more jobs.
+
+    The user's own presets are read when it is made. Raises BadInput if their file is no table of presets.
+    """
 
     def __init__(
         self, registry: Registry, farm: Farm, board: Board, roots: Roots, folder: Path
@@ -70,7 +76,8 @@ class Desk:
         self.pictures, self.uploads = Pictures(), Uploads(folder / "uploads")
         self.previews = Previews(folder / "previews", registry, farm.ledger)
         self.feed = Feed(self._stored_events, farm.ledger.last_event, self._shown_job)
-        self._zips = BoundedSemaphore(ZIPS)
+        self._presets = {name: presets_of(task) for name, task in registry.tasks.items()}
+        self._zips, self._estimates = BoundedSemaphore(ZIPS), BoundedSemaphore(ESTIMATES)
         self.is_stopping = False
         self.trouble = ""
 
@@ -121,7 +128,7 @@ class Desk:
         plugins = {task: plugin.name for plugin in self.registry.plugins for task in plugin.tasks}
         return wire.Tasks(
             tasks=[
-                views.task(task, plugins.get(name, ""))
+                views.task(task, plugins.get(name, ""), self._presets[name], self.roots)
                 for name, task in sorted(self.registry.tasks.items())
             ]
         )
@@ -142,8 +149,8 @@ class Desk:
     def submit(self, request: wire.JobRequest, holder: str) -> tuple[Future[Job], bool]:
         """Return the job of a request to come, for submitted, and whether it is new.
 
-        holder: of the token that the request came with; the owner, unless it names one. Raises UserError
-        if it is refused.
+        holder: of the token that the request came with, and so the owner. Raises UserError if it is
+        refused.
         """
         self._check_open()
         spec = spec_of(request, self.registry, self.roots, holder)
@@ -211,7 +218,7 @@ class Desk:
         current = self.stored(job)
         if current.state.is_final:
             hint = "; retry it to go on" if changes.wanted is Wanted.RUN else ""
-            raise Conflict(f"job {job} has ended: it is {_worded(current.state)}{hint}")
+            raise Conflict(f"job {job} has ended: it is {in_words(current.state)}{hint}")
         if changes.priority is not None:
             current = self._answer(self._controller.set_priority(job, changes.priority))
         if changes.wanted is not None:
@@ -389,18 +396,23 @@ class Desk:
     def _shown_job(self, job: str) -> dict[str, Any]:
         return self.job(job).model_dump(mode="json")
 
-    def estimate(self, request: wire.JobRequest) -> wire.Estimate:
-        """Return what a job would cost. Raises UserError if it would be refused."""
-        spec = spec_of(request, self.registry, self.roots)
+    def estimate(self, request: wire.JobRequest, holder: str) -> wire.Estimate:
+        """Return what a job would cost. Raises UserError if it would be refused, and Busy."""
+        spec = spec_of(request, self.registry, self.roots, holder)
+        if not self._estimates.acquire(blocking=False):
+            raise Busy(f"{ESTIMATES} estimates are being made; ask again later")
         scheduler = self._controller.scheduler
-        found = estimated(
-            spec,
-            self.registry,
-            self.ledger,
-            room=scheduler.room(),
-            workers=scheduler.workers(),
-            resume=request.resume,
-        )
+        try:
+            found = estimated(
+                spec,
+                self.registry,
+                self.ledger,
+                room=scheduler.room(),
+                workers=scheduler.workers(),
+                resume=request.resume,
+            )
+        finally:
+            self._estimates.release()
         return found.model_copy(update={"notes": [self.roots.hidden(n) for n in found.notes]})
 
     def is_run(self, job: Job) -> bool:
@@ -422,7 +434,3 @@ class Desk:
             return answer.result(ANSWER_SECONDS)
         except NoAnswer:
             raise Busy("the farm is busy, and has not answered yet; look again later") from None
-
-
-def _worded(state: JobState) -> str:
-    return state.replace("_", " ")

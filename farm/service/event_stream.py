@@ -142,14 +142,14 @@ class Feed:
         while reader.has_stored:
             reader.has_stored = False
             try:
-                last = await run_in_threadpool(self._last)
-                if last - known > MOST_BEHIND:
-                    known = last
-                    yield _written("reset", {}, last), known
                 page = await run_in_threadpool(self._stored, known, PAGE)
+                last = await run_in_threadpool(self._last) if len(page) == PAGE else known
             except LedgerUnavailable:
                 reader.has_stored = True
                 break
+            if last - known > MOST_BEHIND:
+                known, page, reader.has_stored = last, [], True
+                yield _written("reset", {}, last), known
             for number, job, data in page:
                 known = number
                 if reader.job in {None, job}:

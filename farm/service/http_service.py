@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from socket import socket
 from threading import Thread
@@ -22,6 +23,7 @@ from farm.service.board import Board
 from farm.service.desk import Desk
 from farm.service.event_stream import Feed
 from farm.service.guard import Rules
+from farm.service.requests import check_planned
 from farm.service.roots import Roots
 from farm.service.serving import serving
 
@@ -109,7 +111,10 @@ def open_http_service(
     """
     board, metrics, feeds = Board(SystemClock()), make_metrics(registry), _Late()
     observers: list[Observer] = [board, metrics, feeds]
-    with open_service(registry, make, settings.ledger_url, observers=observers) as farm:
+    admit = partial(check_planned, registry=registry, roots=settings.roots)
+    with open_service(
+        registry, make, settings.ledger_url, observers=observers, admit=admit
+    ) as farm:
         scheduler = farm.controller.scheduler
         board.watch(scheduler.workers)
         metrics.watch(scheduler, farm.ledger, farm.controller.planning)

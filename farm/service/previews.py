@@ -6,21 +6,25 @@ Each has a folder of its own, named by its job, and both are forgotten an hour l
 import secrets
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from farm.errors import BadParameter, Busy
 from farm.host.registry import Registry
-from farm.host.task import Effect, Run
+from farm.host.schedule import at_start
+from farm.host.task import Run, Task
+from farm.host.vetting import validate_params
 from farm.ledger import Ledger
-from farm.media.blank import is_blank
 from farm.media.film import is_film
+from farm.media.shrinking import shrunk
 from farm.model.film import Moment
 from farm.model.job import MOST_URGENT, FilmOptions, JobSpec
+from farm.planning.film_needs import is_endless
 from farm.planning.inputs import list_inputs
 from farm.planning.submission import new_id
-from farm.service.thumbnails import read_picture, shrunk
+from farm.service.thumbnails import read_picture
 
 if TYPE_CHECKING:
     from farm.media import Frame
@@ -56,6 +60,8 @@ class Previews:
         task = self._registry.task(spec.task)
         if issubclass(task, Run):
             raise BadParameter("task", f"{spec.task} trains; only an effect can be previewed")
+        endless = is_endless(task)
+        params = spec.params if endless else _start_of(task, spec.params)
         first = list_inputs(spec.inputs)[0]
         token = f"preview-{secrets.token_hex(16)}"
         name = new_id(spec.task, token)
@@ -67,11 +73,11 @@ class Previews:
         except BaseException:
             self.discard(token, spec.task)
             raise
-        is_endless = issubclass(task, Effect) and task.is_endless
         changes = {
+            "params": params,
             "inputs": (str(folder / "in.png"),),
-            "output": str(folder / ("frames/%05d.png" if is_endless else "out.png")),
-            "frames": "1" if is_endless else None,
+            "output": str(folder / ("frames/%05d.png" if endless else "out.png")),
+            "frames": "1" if endless else None,
             "film": FilmOptions(),
             "plan": spec.plan.model_copy(update={"size": None}),
             "overwrite": True,
@@ -112,7 +118,11 @@ class Previews:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+def _start_of(task: type[Task], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a film's first frame."""
+    return at_start(validate_params(task, params)).model_dump(mode="json")
+
+
 def _picture_of(url: str) -> "Frame":
     """Return a still, or the first frame of a film."""
-    is_moving = not is_blank(url) and is_film(url)
-    return read_picture(url, Moment(0) if is_moving else None)
+    return read_picture(url, Moment(0) if is_film(url) else None)

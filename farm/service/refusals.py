@@ -18,6 +18,7 @@ from farm.errors import (
     UnknownName,
     UserError,
     WorkerError,
+    WrongOwner,
 )
 from farm.service.roots import Roots
 from farm.service.wire import Fault
@@ -33,6 +34,7 @@ _ANSWERS: Final[tuple[tuple[type[FarmError], int, str], ...]] = (
     (JobEnded, 409, "conflict"),
     (JobHeld, 409, "conflict"),
     (OutsideRoots, 403, "forbidden"),
+    (WrongOwner, 403, "forbidden"),
     (LedgerUnavailable, 503, "unavailable"),
     (StorageFailed, 503, "unavailable"),
     (WorkerError, 503, "unavailable"),
@@ -58,6 +60,8 @@ def _field(error: FarmError) -> str | None:
             return "task"
         case UnknownName(kind="job"):
             return "after"
+        case WrongOwner():
+            return "owner"
         case BadOutput():
             return "output"
         case _:

@@ -6,19 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from farm import storage
-from farm.errors import BadInput, BadParameter, OutsideRoots, TooLarge
+from farm.errors import BadInput, BadParameter, OutsideRoots, TooLarge, WrongOwner
 from farm.host.registry import Registry
-from farm.host.task import Effect, NetworkParams, Run, Task
+from farm.host.task import NetworkParams, Run, Task
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
 from farm.model.frame_range import FrameRange
 from farm.model.job import JobSpec
-from farm.planning.film_needs import with_least_coherence
+from farm.planning.film_needs import is_endless, with_least_coherence
 from farm.planning.inputs import found_files
 from farm.service.roots import Roots
 from farm.service.wire import JobRequest
 
-__all__ = ["asks_for", "shown_spec", "spec_of"]
+__all__ = ["asks_for", "check_planned", "shown_params", "shown_spec", "spec_of"]
 
 MOST_UNITS: Final = 1_000_000
 MOST_LISTED: Final = 100
@@ -31,19 +31,18 @@ _SENT: Final = re.compile("uploads/[0-9a-f]{64}(/|$)")
 def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str = "") -> JobSpec:
     """Return the spec of a request, with absolute locations.
 
-    holder: of the token that the request came with, who is the owner unless it names one.
+    holder: of the token that the request came with, who is the owner; anybody may be without a token.
 
     Raises UserError: UnknownName, BadParameter for the first parameter that is refused, OutsideRoots,
-    and TooLarge for more frames, folders or globs than a job may have.
+    WrongOwner, and TooLarge for more frames, folders or globs than a job may have.
     """
+    if holder and request.owner not in {"", holder}:
+        raise WrongOwner(request.owner, holder)
     task = registry.task(request.task)
     inputs = tuple(_input(text, roots) for text in request.inputs)
     _check_frames(task, request.frames)
     _check_listed(inputs)
-    if issubclass(task, Run):
-        roots.check_real(_files_below(inputs))
-    else:
-        _check_inputs(inputs, roots, is_later=bool(request.after))
+    _check_inputs(task, inputs, roots, is_later=bool(request.after))
     return JobSpec(
         task=request.task,
         params=_params(task, request.params, registry, roots),
@@ -56,16 +55,27 @@ def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str =
         keeps_going=request.keeps_going,
         overwrite=request.overwrite,
         name=request.name,
-        owner=request.owner or holder,
+        owner=holder or request.owner,
         after=request.after,
         workers=request.workers,
     )
 
 
+def check_planned(spec: JobSpec, registry: Registry, roots: Roots) -> None:
+    """Check a job that waited for others once more, when it is planned: only now are its inputs there.
+
+    Raises UserError: OutsideRoots for what a link leads to, and TooLarge.
+    """
+    if spec.after:
+        task = registry.task(spec.task)
+        _check_inputs(task, spec.inputs, roots, is_later=False)
+        _check_files(task(validate_params(task, spec.params)), roots)
+
+
 def asks_for(spec: JobSpec, planned: JobSpec, registry: Registry) -> bool:
     """Return whether a request is the one that a job came from, whose spec planning has completed.
 
-    Priorities are changed later, and one token may have several owners.
+    Priorities are changed later, and whoever asks again may hold another of the farm's tokens.
     """
     task = registry.task(spec.task)
     return _asked(spec, task, registry) == _asked(planned, task, registry)
@@ -82,7 +92,7 @@ def _asked(spec: JobSpec, task: type[Task], registry: Registry) -> dict[str, Any
 
 def _check_frames(task: type[Task], frames: str | None) -> None:
     """Raise TooLarge for more frames than a job may have, where nothing else bounds them."""
-    if frames and issubclass(task, Effect) and task.is_endless:
+    if frames and is_endless(task):
         chosen = FrameRange.parse(frames)
         if chosen.last:
             _check_number((chosen.last - chosen.first) // chosen.step + 1)
@@ -100,18 +110,21 @@ def _check_listed(inputs: Sequence[str]) -> None:
 
 
 def _files_below(inputs: Sequence[str]) -> Iterator[str]:
-    """Yield the files in folders of this machine, where a run finds its data set."""
+    """Yield inputs of this machine, and the files in those that are folders, where a run finds its data set."""
     for location in inputs:
         if not (is_blank(location) or storage.is_remote(location)):
-            for folder, _, names in os.walk(location):
-                yield from (f"{folder.rstrip('/')}/{name}" for name in names)
+            yield location
+            yield from (entry.url for entry in storage.files_below(location))
 
 
-def _check_inputs(inputs: Sequence[str], roots: Roots, *, is_later: bool) -> None:
+def _check_inputs(task: type[Task], inputs: Sequence[str], roots: Roots, *, is_later: bool) -> None:
     """Raise UserError for inputs that are not there, too many, or reached by a link out of the roots.
 
     is_later: they may be the outputs of jobs that have not run yet.
     """
+    if issubclass(task, Run):
+        roots.check_real(_files_below(inputs))
+        return
     for given in [[each] for each in inputs] if is_later else [inputs]:
         try:
             urls = found_files(given)
@@ -147,13 +160,18 @@ def _params(
     """Return a task's parameters with absolute paths. Raises BadParameter, OutsideRoots."""
     absolute = {name: _absolute(name, value, roots) for name, value in values.items()}
     params = validate_params(task, absolute)
-    for text, path in task(params).files().items():
-        is_shipped = "/" not in text and os.path.abspath(text) != path  # noqa: PTH100
-        if not is_shipped and not roots.contains(str(path)):
-            raise OutsideRoots(roots.hidden(text), "a file that parameters name is in no root")
+    _check_files(task(params), roots)
     if isinstance(params, NetworkParams):
         _check_network(params.network, registry, roots)
     return params.model_dump(mode="json")
+
+
+def _check_files(task: Task, roots: Roots) -> None:
+    """Raise OutsideRoots for a file that parameters name, unless it comes with the task."""
+    for text, path in task.files().items():
+        is_shipped = "/" not in text and os.path.abspath(text) != path  # noqa: PTH100
+        if not is_shipped and not roots.contains(str(path)):
+            raise OutsideRoots(roots.hidden(text), "a file that parameters name is in no root")
 
 
 def _absolute(name: str, value: Any, roots: Roots) -> Any:
@@ -181,10 +199,15 @@ def _check_network(network: str, registry: Registry, roots: Roots) -> None:
 def shown_spec(spec: JobSpec, roots: Roots) -> dict[str, Any]:
     """Return a spec as its request was, with ROOT/path in place of absolute locations."""
     content = spec.model_dump(mode="json", exclude={"files", "films"})
-    content["params"] = _shown(content["params"], roots)
+    content["params"] = shown_params(content["params"], roots)
     content["inputs"] = [text if is_blank(text) else roots.shown(text) for text in spec.inputs]
     content["output"] = roots.shown(spec.output)
     return content
+
+
+def shown_params(params: Mapping[str, Any], roots: Roots) -> dict[str, Any]:
+    """Return parameters with ROOT/path in place of absolute locations."""
+    return {name: _shown(value, roots) for name, value in params.items()}
 
 
 def _shown(value: Any, roots: Roots) -> Any:

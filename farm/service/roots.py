@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Final, Self
 
 from farm import storage
@@ -137,7 +137,7 @@ class Roots:
             name = storage.name(entry.url)
             if name.startswith(".") or _CONTROL.search(name):
                 continue
-            kind = "folder" if entry.is_folder else _kind(PurePath(name))
+            kind = "folder" if entry.is_folder else _kind(name)
             yield Place(f"{under.rstrip('/')}/{name}", kind, entry.size)
 
 
@@ -147,9 +147,9 @@ def _base(location: str) -> str:
     return storage.absolute(Path(location).expanduser())
 
 
-def _kind(name: PurePath) -> str:
+def _kind(name: str) -> str:
     """Return what a file is, by its name alone."""
-    if name.suffix.lower() != ".gif" and is_film_name(name):
+    if storage.suffix(name).lower() != ".gif" and is_film_name(name):
         return "film"
     return "picture" if is_readable(name) else "other"
 

@@ -82,7 +82,7 @@ async def submit(
     desk = desk_of(request)
     if dry_run:
         response.status_code = 200
-        return await run_in_threadpool(desk.estimate, body)
+        return await run_in_threadpool(desk.estimate, body, holder_of(request))
     answer, is_new = await run_in_threadpool(desk.submit, body, holder_of(request))
     await wait_done(answer, desks.PLAN_SECONDS)
     job = await run_in_threadpool(desk.submitted, answer)

@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 from farm import storage
 from farm.errors import Busy, NotFound
-from farm.media import read_still, to_levels
+from farm.media import read_still
 from farm.media.blank import is_blank
+from farm.media.shrinking import shrunk
 from farm.model.film import Moment
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from farm.media import Frame
 
-__all__ = ["MAX_PIXELS", "SIDES", "Pictures", "Thumbnail", "read_picture", "shrunk"]
+__all__ = ["MAX_PIXELS", "SIDES", "Pictures", "Thumbnail", "read_picture"]
 
 SIDES: Final = (200, 600, 1200)
 """Longest sides in pixels."""
@@ -110,12 +109,3 @@ def _jpeg(frame: "Frame", side: int) -> bytes:
     file = BytesIO()
     shrunk(frame, side).save(file, "JPEG", quality=_QUALITY)
     return file.getvalue()
-
-
-def shrunk(frame: "Frame", side: int) -> "Image.Image":
-    """Return a picture of 8 bits per channel with this longest side at most."""
-    from PIL import Image
-
-    picture = Image.fromarray(to_levels(frame.pixels, 8))
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-    return picture

@@ -2,15 +2,16 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from farm.host.task import Effect, Run, Task
+from farm.host.task import Run, Task
 from farm.model.history import StoryLine, UnitRecord
 from farm.model.job import Job, JobState
 from farm.model.unit import UnitState
+from farm.planning.film_needs import is_endless
 from farm.service import wire
 from farm.service.board import RunningUnit, WorkerNow
-from farm.service.requests import shown_spec
+from farm.service.requests import shown_params, shown_spec
 from farm.service.roots import Roots
 
 __all__ = [
@@ -73,17 +74,17 @@ def worker(now: WorkerNow, held: RunningUnit | None) -> wire.WorkerView:
     )
 
 
-def task(kind: type[Task], plugin: str) -> wire.TaskView:
-    """Return a task with the schema of its parameters, and its presets."""
-    effect = kind if issubclass(kind, Effect) else None
-    presets = effect.presets if effect else {}
+def task(
+    kind: type[Task], plugin: str, presets: Mapping[str, Mapping[str, Any]], roots: Roots
+) -> wire.TaskView:
+    """Return a task with the schema of its parameters, and its presets, with their files as ROOT/path."""
     return wire.TaskView(
         name=kind.name,
         title=inspect.cleandoc(kind.__doc__ or "").partition("\n")[0],
         kind="run" if issubclass(kind, Run) else "effect",
         params=kind.Params.model_json_schema(),
-        presets={name: dict(params) for name, params in presets.items()},
-        endless=bool(effect and effect.is_endless),
+        presets={name: shown_params(params, roots) for name, params in presets.items()},
+        endless=is_endless(kind),
         plugin=plugin,
     )
 

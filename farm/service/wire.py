@@ -80,7 +80,8 @@ class _Request(BaseModel):
 class JobRequest(_Request):
     """A job to run. token: the same one gives the same job, however often it is sent.
 
-    overwrite: replace outputs that exist. resume: keep those that an equal job has finished.
+    overwrite: replace outputs that exist. resume: keep those that an equal job has finished. owner: the
+    holder of the token, if the farm asks for one; anybody if not.
     """
 
     model_config = ConfigDict(

@@ -20,6 +20,7 @@ from typing import Final, Self
 from farm.errors import BadOutput
 from farm.process import SILENT_SECONDS
 from farm.storage.claim_content import ClaimContent
+from farm.storage.local import create_locked
 
 __all__ = ["ClaimFile"]
 
@@ -112,9 +113,8 @@ def _create_folder(folder: Path, created: list[Path]) -> None:
 def _write(folder: Path, content: ClaimContent) -> tuple[Path, int]:
     path = folder / f".farm-{content.job}-{secrets.token_hex(4)}.claim"
     hidden = path.with_suffix(".part")
-    descriptor = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+    descriptor = create_locked(hidden)
     try:
-        _lock(descriptor, fcntl.LOCK_EX)
         with open(descriptor, "wb", closefd=False) as file:
             file.write(bytes(content))
         os.fsync(descriptor)

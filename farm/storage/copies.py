@@ -20,7 +20,7 @@ from typing import BinaryIO, Final
 from farm.errors import BadInput, BadOutput, FarmError, StorageFailed
 from farm.settings import Settings
 from farm.storage.copy_locks import Held, bytes_in, locked, open_locked, remove_if_free
-from farm.storage.local import remove_leftovers, sha256_file, write_error
+from farm.storage.local import create_locked, remove_leftovers, sha256_file, write_error
 from farm.storage.measuring import transfer
 from farm.storage.scheme import Entry, Scheme, Stat
 from farm.storage.urls import absolute, as_folder, name, parents
@@ -86,8 +86,7 @@ class Copies:
         path = folder / f".farm-{secrets.token_hex(8)}.part"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with path.open("x+b") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
+            with open(path, "w+b", opener=create_locked) as file:
                 yield file
         except OSError as error:
             raise self._error(error) from error

@@ -6,13 +6,12 @@ import hashlib
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISDIR
 from types import MappingProxyType
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from farm.errors import (
     BadInput,
@@ -27,6 +26,7 @@ from farm.storage.urls import is_utf8, scheme_name, shown
 
 __all__ = [
     "NOT_UTF8",
+    "create_locked",
     "local_input",
     "open_whole",
     "output_path",
@@ -37,9 +37,6 @@ __all__ = [
     "version_of",
     "write_error",
 ]
-
-_NEW_SECONDS: Final = 60.0
-"""How old an empty file must be that no writer locks any more."""
 
 NOT_UTF8 = "its path must be UTF-8; rename it"
 
@@ -130,9 +127,7 @@ def open_whole(path: Path, expected: str | None = None) -> Iterator[BinaryIO]:
     hidden = path.with_name(f".farm-{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _removed_on_error(hidden), hidden.open("xb") as file:
-            with suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX)
+        with _removed_on_error(hidden), open(hidden, "wb", opener=create_locked) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -142,6 +137,21 @@ def open_whole(path: Path, expected: str | None = None) -> Iterator[BinaryIO]:
         _sync_folder(path.parent)
     except OSError as error:
         raise write_error(str(path), error) from error
+
+
+def create_locked(path: str | Path, _flags: int = 0) -> int:
+    """Create a file, locked until it is closed, and return its descriptor; an opener for open().
+
+    remove_leftovers may find and remove it before it is locked; it is then created again. Raises
+    FileExistsError.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.path.lexists(path):
+            return descriptor
+        os.close(descriptor)
 
 
 @contextmanager
@@ -165,15 +175,12 @@ def _sync_folder(folder: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Remove incomplete files that dead writers left in a folder.
 
-    A file without a lock has no writer. An empty file is kept for a minute, because its writer may
-    be about to lock it.
+    A file without a lock has no writer, or one that creates it again: see create_locked.
     """
     for hidden in folder.glob(".farm-*.part"):
         with suppress(OSError), hidden.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            found = os.fstat(file.fileno())
-            if found.st_size or time.time() - found.st_mtime > _NEW_SECONDS:
-                hidden.unlink()
+            hidden.unlink()
 
 
 def remove_file(path: Path) -> None:

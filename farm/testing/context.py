@@ -85,19 +85,15 @@ class FakeContext:
 
     @property
     def device(self) -> "torch.device":
-        import torch
-
-        return torch.device("cpu")
+        return self._frame.device
 
     @property
     def dtype(self) -> "torch.dtype":
-        import torch
-
-        return torch.float32
+        return self._frame.dtype
 
     @property
     def seed(self) -> int:
-        return self._seed
+        return self._frame.seed
 
     @property
     def world(self) -> "World":
@@ -106,9 +102,7 @@ class FakeContext:
         return ALONE
 
     def generator(self) -> "torch.Generator":
-        import torch
-
-        return torch.Generator().manual_seed(self._seed)
+        return self._frame.generator()
 
     def progress(self, done: float, note: str = "") -> None:
         self._frame.progress(float(done), note)
@@ -162,17 +156,8 @@ class FakeContext:
         detector: "Detector | None" = None,
         supervisor: "Supervisor | None" = None,
     ) -> None:
-        from farm.engine.training.contract import Observation
-        from farm.engine.training.loop import train
-
-        train(
-            state,
-            step,
-            options,
-            observe=observe or Observation,
-            detector=detector,
-            supervisor=supervisor,
-            report=lambda done, note, _figures: self.progress(done, note),
+        self._frame.train(
+            state, step, options, observe=observe, detector=detector, supervisor=supervisor
         )
 
     def mean(self, values: "Tensor") -> float:
@@ -185,7 +170,7 @@ class FakeContext:
 
         return FrameContext(
             device="cpu",
-            plan=Plan(tile=0),
+            plan=Plan(tile=0, seed=self._seed),
             networks=self._networks.cache,
             frame="",
             report=lambda done, note, *_: self._report(done, note),

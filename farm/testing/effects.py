@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from farm.errors import Cancelled, PluginError
+from farm.host.schedule import at_start, stages
 from farm.host.task import Effect, TaskParams
 from farm.host.vetting import task_fault, validate_params
 from farm.model.specs import NetworkSpec, Previous
@@ -44,7 +45,11 @@ def check_effect(
     params = validate_params(effect, {}) if params is None else params
     _check_params(effect, params)
     checked = _Checked(effect, params, Networks(networks))
-    checked.task().check(checked.context())
+    for stage in stages(params):
+        task = effect(stage)
+        task.check(checked.context())
+        notes = task.notes(checked.context())
+        assert all(isinstance(note, str) for note in notes), "notes are texts"
     for height, width in sizes:
         image = _picture(height, width)
         checked.check_pixels(image)
@@ -70,7 +75,8 @@ class _Checked:
         self._effect, self._params, self._networks = effect, params, networks
 
     def task(self) -> Effect:
-        return self._effect(self._params)
+        """Return the effect, as for the first frame if its parameters change over time."""
+        return self._effect(at_start(self._params))
 
     def context(
         self,

@@ -1,12 +1,16 @@
 """Build the objective of a dream from its parameters, and check both."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from farm import BadParameter, Context
 from farm.engine import objectives
 from farm.engine.masks import read_mask
 from farm.engine.networks import HEAD, Network
 from farm_dream.params import DreamParams
+
+_NAMED: Final = 5
+"""Classes to name of those that a word stands for."""
 
 
 def objective_layers(params: DreamParams) -> tuple[str, ...]:
@@ -23,10 +27,10 @@ def check_objective(params: DreamParams, context: Context) -> None:
             f"{network.name} has no classifier that works at every size; choose another network",
         )
     extractor = network.extractor(objective_layers(params))
-    for name in params.classes:
+    for name in params.class_weights():
         network.class_shares(name)
     for layer, shape in extractor.shapes(512, 512).items():
-        for channel in params.channels:
+        for channel in params.channel_weights():
             if channel >= shape.channels:
                 raise BadParameter(
                     "channels", f"{layer} has channels 0 to {shape.channels - 1}, not {channel}"
@@ -35,6 +39,19 @@ def check_objective(params: DreamParams, context: Context) -> None:
         context.read(params.guide)
     if params.mask:
         read_mask(params.mask, context.read(params.mask))
+
+
+def class_notes(names: Iterable[str], network: Network) -> Iterator[str]:
+    """Yield what each word stands for, unless it is the name or the number of a class."""
+    for name in dict.fromkeys(names):
+        found = [network.classes[index].split(", ") for index in network.class_shares(name)]
+        known = [part.casefold() for part in found[0]]
+        if len(found) == 1 and (name.isdecimal() or name.casefold() in known):
+            continue
+        first = ", ".join(names[0] for names in found[:_NAMED])
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        count = f"{len(found)} classes" if len(found) > 1 else "one class"
+        yield f"{name!r} stands for {count}: {first}{more}"
 
 
 def class_objective(network: Network, weights: Mapping[str, float]) -> objectives.Classes:
@@ -52,13 +69,13 @@ def build_objective(
     """Return the objective that the parameters describe."""
     weights = params.layer_weights()
     if params.classes:
-        return class_objective(network, dict.fromkeys(params.classes, 1.0))
+        return class_objective(network, params.class_weights())
     if params.guide:
         guide = context.read(params.guide)
         features = {layer: context.features(guide, network, layer) for layer in weights}
         return objectives.Guide(weights, features)
     if params.neuron:
-        return objectives.Neurons(weights, params.channels, *params.neuron)
+        return objectives.Neurons(weights, params.channel_weights(), *params.neuron)
     if params.channels:
-        return objectives.Channels(weights, params.channels)
+        return objectives.Channels(weights, params.channel_weights())
     return objectives.Energy(weights)

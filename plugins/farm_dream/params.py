@@ -1,10 +1,11 @@
 """The parameters of the dream: one declaration for flags, schema and validation."""
 
+import re
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from farm import FilePath, NetworkParams
+from farm import FilePath, MaskPath, NetworkParams, OverTime, TimedParams, weighted
 
 MAX_WEIGHT: Final = 1_000_000
 """Largest weight of a layer, in either direction: much larger ones overflow float32."""
@@ -30,32 +31,55 @@ def _is_layer(value: str) -> str:
     return value
 
 
+def _is_class(value: str) -> str:
+    name, weight = weighted(value)
+    if not abs(weight) <= MAX_WEIGHT:  # NaN is refused too
+        raise ValueError(
+            f"the weight of {name} is {weight:g}; it must be between -{MAX_WEIGHT} and {MAX_WEIGHT}"
+        )
+    return value
+
+
+def _as_text(value: object) -> object:
+    """Return the number of a channel, which may come as a number, as text."""
+    return str(value) if type(value) is int else value
+
+
+def _is_channel(value: str) -> str:
+    number, _ = weighted(_is_class(value))
+    if not re.fullmatch("[0-9]{1,6}", number):
+        raise ValueError("give NUMBER or NUMBER=WEIGHT; channels count from 0")
+    return value
+
+
 Layer = Annotated[str, AfterValidator(_is_layer)]
+Class = Annotated[str, AfterValidator(_is_class)]
+Channel = Annotated[str, BeforeValidator(_as_text), AfterValidator(_is_channel)]
 
 
-class DreamParams(NetworkParams):
+class DreamParams(TimedParams, NetworkParams):
     """Parameters of the dream. The defaults reproduce the look of the 2015 notebook."""
 
-    layers: tuple[Layer, ...] = Field(
+    layers: OverTime[tuple[Layer, ...]] = Field(
         USUAL_LAYERS,
         min_length=1,
         description="Layer to amplify, as NAME or NAME=WEIGHT; several are mixed.",
         json_schema_extra={"cli": "--layer"},
     )
-    channels: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+    channels: OverTime[tuple[Channel, ...]] = Field(
         (),
-        description="Amplify only this channel of each layer, or these if there are several.",
+        description="Amplify only this channel of each layer, as NUMBER or NUMBER=WEIGHT; several are mixed.",
         json_schema_extra={"cli": "--channel"},
     )
-    neuron: tuple[float, float] | None = Field(
+    neuron: OverTime[tuple[float, float] | None] = Field(
         None,
         description="Amplify only the neuron at Y X, as fractions (0 to 1) of height and width. "
         "Needs a channel.",
     )
-    classes: tuple[str, ...] = Field(
+    classes: OverTime[tuple[Class, ...]] = Field(
         (),
-        description="Class to dream of, by name or number, or a word in the names of several. There may "
-        "be more than one. `farm networks NAME --classes` lists them.",
+        description="Class to dream of, by name or number, or a word in the names of several, as NAME or "
+        "NAME=WEIGHT; several are mixed. `farm networks NAME --classes` lists them.",
         json_schema_extra={
             "cli": "--class",
             "group": "main",
@@ -67,7 +91,7 @@ class DreamParams(NetworkParams):
         description="Picture whose features the dream imitates.",
         json_schema_extra={"group": "main"},
     )
-    mask: FilePath | None = Field(
+    mask: MaskPath | None = Field(
         None,
         description="Picture that limits the dream: full in white areas, none in black. It is scaled "
         "to the picture, and must have the same aspect ratio.",
@@ -82,16 +106,20 @@ class DreamParams(NetworkParams):
         description="ascent: follow the gradient step by step. enhance: solve, with L-BFGS, for a "
         "picture with amplified features, with octaves * iterations steps at each size.",
     )
-    iterations: int = Field(10, ge=1, le=10_000, description="Steps per octave.")
+    iterations: OverTime[int] = Field(10, ge=1, le=10_000, description="Steps per octave.")
     octaves: int = Field(
         4, ge=1, le=20, description="Number of sizes to work through, from small to large."
     )
-    scale: float = Field(1.4, gt=1, le=4, description="Size ratio between one octave and the next.")
-    step: float = Field(
+    scale: OverTime[float] = Field(
+        1.4, gt=1, le=4, description="Size ratio between one octave and the next."
+    )
+    step: OverTime[float] = Field(
         1.5, gt=0, le=255, description="Mean change of a pixel per step, on a scale of 0 to 255."
     )
-    jitter: int = Field(32, ge=0, le=4096, description="Largest random shift per step, in pixels.")
-    smooth: float = Field(
+    jitter: OverTime[int] = Field(
+        32, ge=0, le=4096, description="Largest random shift per step, in pixels."
+    )
+    smooth: OverTime[float] = Field(
         0, ge=0, le=64, description="Blur the gradient by this many pixels; 0: no blur."
     )
     laplacian: int = Field(
@@ -100,21 +128,21 @@ class DreamParams(NetworkParams):
         le=8,
         description="Equalise the gradient over this many frequency bands, for a softer look; 0: off.",
     )
-    l2: float = Field(
+    l2: OverTime[float] = Field(
         0,
         ge=0,
         le=10,
         title="Colour pull (L2)",
         description="Pull towards the mean colour in each step; useful with classes.",
     )
-    tv: float = Field(
+    tv: OverTime[float] = Field(
         0.0,
         ge=0,
         le=1000,
         title="Smoothness (TV)",
         description="Smoothness weight, for the enhance method.",
     )
-    amplify: float = Field(
+    amplify: OverTime[float] = Field(
         2.0, gt=0, le=100, description="Factor by which the enhance method amplifies features."
     )
 
@@ -144,3 +172,11 @@ class DreamParams(NetworkParams):
         """Return the weight of each layer; the default is 1."""
         parts = (layer.partition("=") for layer in self.layers)
         return {name: float(weight or 1) for name, _, weight in parts}
+
+    def channel_weights(self) -> dict[int, float]:
+        """Return the weight of each channel; the default is 1."""
+        return {int(number): weight for number, weight in map(weighted, self.channels)}
+
+    def class_weights(self) -> dict[str, float]:
+        """Return the weight of each class; the default is 1."""
+        return dict(map(weighted, self.classes))

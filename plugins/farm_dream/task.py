@@ -1,5 +1,6 @@
 """The dream as a task: checks parameters and chooses the method."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from farm import Context, Effect
@@ -30,6 +31,12 @@ class Dream(Effect):
         from farm_dream.objective import check_objective
 
         check_objective(self.params, context)
+
+    def notes(self, context: Context) -> Iterable[str]:
+        from farm_dream.objective import class_notes
+
+        network = context.network(self.params.network, self.params.weights)
+        return class_notes(self.params.class_weights(), network)
 
     def render(self, image: "Tensor", context: Context) -> "Tensor":
         from farm_dream import ascent, enhance

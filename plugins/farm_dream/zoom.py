@@ -1,17 +1,18 @@
 """The endless dream: each frame magnifies the previous one and continues it.
 
 Source: Mordvintsev, Olah, Tyka 2015, "Inceptionism" (zooming into the network's own dreams).
-Differs: adds rotation, shift and classes that change over time.
+Differs: adds rotation, shift and parameters that change over time.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import cos, radians, sin
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from farm import BadParameter, Context, Effect
+from farm import BadParameter, Context, Effect, OverTime, TimedParams
 from farm_dream.looks import ZOOMS
 from farm_dream.params import DreamParams
 
@@ -38,7 +39,13 @@ def parse_cue(text: str) -> Cue:
     return Cue(float(match[1]), match[2])
 
 
-def _is_cue(text: str) -> str:
+def _is_keyframe(text: str) -> bool:
+    return re.match(r"\s*f?[\d.]+(\s|$)", text) is not None
+
+
+def _is_time(text: str) -> str:
+    if _is_keyframe(text):
+        return TimedParams.checked_keyframe(text)
     parse_cue(text)
     return text
 
@@ -46,36 +53,52 @@ def _is_cue(text: str) -> str:
 class ZoomParams(DreamParams):
     """Parameters of the endless dream. Those of the dream apply to each frame."""
 
-    zoom: float = Field(1.02, gt=0, le=4, description="Magnification per frame.")
-    rotate: float = Field(
+    zoom: OverTime[float] = Field(1.02, gt=0, le=4, description="Magnification per frame.")
+    rotate: OverTime[float] = Field(
         0, ge=-180, le=180, description="Rotation per frame, in degrees clockwise."
     )
-    shift: tuple[float, float] = Field(
+    shift: OverTime[tuple[float, float]] = Field(
         (0, 0), description="Shift per frame, in pixels right and down."
     )
-    turns: tuple[Annotated[str, AfterValidator(_is_cue)], ...] = Field(
+    at: tuple[Annotated[str, AfterValidator(_is_time)], ...] = Field(
         (),
-        description="Class to dream of from a given time, as SECONDS=CLASS; several follow each "
-        "other.",
-        json_schema_extra={"cli": "--at"},
+        max_length=1000,
+        title="Over time",
+        description="Class to dream of from a given time, as SECONDS=CLASS; several follow each other. Or values "
+        "at a time, as TIME NAME=VALUE ...: 10 step=2 is a step of 2 at 10 seconds, f240 step=2 at frame 240. "
+        "Numbers are interpolated in between, and names cross-fade.",
     )
     fade: float = Field(
         1.0, ge=0, description="Seconds that one class takes to fade into the next."
     )
-    iterations: int = Field(3, ge=1, le=10_000, description="Steps per octave.")
+    iterations: OverTime[int] = Field(3, ge=1, le=10_000, description="Steps per octave.")
     octaves: int = Field(
         3, ge=1, le=20, description="Number of sizes to work through, from small to large."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_earlier_name(cls, values: Any) -> Any:
+        """Take cues under the name that records of earlier versions have."""
+        if isinstance(values, dict) and "turns" in values:
+            others = {name: value for name, value in values.items() if name != "turns"}
+            return {"at": values["turns"]} | others
+        return values
+
     @model_validator(mode="after")
     def _fits_the_zoom(self) -> Self:
-        if self.turns and (self.classes or self.channels or self.guide):
+        if self.cues and (self.classes or self.channels or self.guide):
             raise ValueError(
-                "`turns` cannot be combined with `classes`, `channels` or `guide`; choose one"
+                "a class of `at` cannot be combined with `classes`, `channels` or `guide`; choose one"
             )
         if self.method == "enhance":
             raise ValueError("the endless dream cannot use `method` enhance; omit it")
         return self
+
+    @property
+    def cues(self) -> list[Cue]:
+        """The classes to dream of, each from a time."""
+        return [parse_cue(text) for text in self.at if not _is_keyframe(text)]
 
 
 class Zoom(Effect):
@@ -92,10 +115,17 @@ class Zoom(Effect):
 
         check_objective(self.params, context)
         network = context.network(self.params.network, self.params.weights)
-        if self.params.turns and network.spec.head is None:
-            raise BadParameter("turns", f"{network.name} has no classes; choose another network")
-        for text in self.params.turns:
-            network.class_shares(parse_cue(text).name)
+        if self.params.cues and network.spec.head is None:
+            raise BadParameter("at", f"{network.name} has no classes; choose another network")
+        for cue in self.params.cues:
+            network.class_shares(cue.name)
+
+    def notes(self, context: Context) -> Iterable[str]:
+        from farm_dream.objective import class_notes
+
+        network = context.network(self.params.network, self.params.weights)
+        cues = (cue.name for cue in self.params.cues)
+        return class_notes((*self.params.class_weights(), *cues), network)
 
     def render(self, image: "Tensor", context: Context) -> "Tensor":
         from farm_dream import ascent
@@ -113,8 +143,7 @@ class Zoom(Effect):
         """Return the objective of the classes at a time; None before the first cue."""
         from farm_dream.objective import class_objective
 
-        cues = [parse_cue(text) for text in self.params.turns]
-        weights = class_weights(cues, seconds, self.params.fade)
+        weights = class_weights(self.params.cues, seconds, self.params.fade)
         if not weights:
             return None
         return class_objective(network, weights)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from farm import BadParameter, Context
 from farm.engine.pyramid import resize
 from farm_style.generator import SMALLEST, Generator
+from farm_style.inference import rewrite
 from farm_style.names import find
 from farm_style.params import StyleParams
 from farm_style.weights import read_generator
@@ -45,8 +46,8 @@ def render(image: Tensor, params: StyleParams, context: Context) -> Tensor:
 
 
 def _read(path: Path) -> Generator:
-    """Return a trained style network. It is faster with channels first, unlike extractors."""
-    return read_generator(path).eval()
+    """Return a trained style network to stylise with. It is faster with channels first, unlike extractors."""
+    return rewrite(read_generator(path).eval())
 
 
 def stylise(

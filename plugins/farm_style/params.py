@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
-from farm import FilePath, NetworkParams
+from farm import FilePath, MaskPath, NetworkParams, OverTime, TimedParams
 from farm_style.names import shipped
 
 Weight = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
@@ -63,7 +63,7 @@ Trained = Annotated[str, AfterValidator(_is_trained)]
 Start = Annotated[str, AfterValidator(_is_start)]
 
 
-class StyleParams(NetworkParams):
+class StyleParams(TimedParams, NetworkParams):
     """Parameters of the style transfer."""
 
     styles: tuple[StyleFile, ...] = Field(
@@ -83,13 +83,13 @@ class StyleParams(NetworkParams):
             f"train-style, or one that comes with the farm: {', '.join(shipped())}.",
         },
     )
-    masks: tuple[FilePath, ...] = Field(
+    masks: tuple[MaskPath, ...] = Field(
         (),
         description="Picture that limits a style to its white areas. It is scaled to the picture, "
         "and must have the same aspect ratio. Give one for each style, in the same order.",
         json_schema_extra={"cli": "--mask"},
     )
-    style_scale: float = Field(
+    style_scale: OverTime[float] = Field(
         1.0,
         ge=0.05,
         le=8,
@@ -100,18 +100,20 @@ class StyleParams(NetworkParams):
         description="luminance: keep the colours of the picture and change only light and dark. "
         "histogram: first recolour the style pictures to match the picture.",
     )
-    strength: float = Field(
+    strength: OverTime[float] = Field(
         1.0,
         ge=0.1,
         le=10,
         description="How far to go from the picture to the styles: 2 is bold, 0.5 is a hint. It moves the "
         "weights of content and style together, and below 1 that of smoothness with them.",
     )
-    content_weight: float = Field(
+    content_weight: OverTime[float] = Field(
         0.04, ge=0, le=1e6, description="How strongly to keep the content of the picture."
     )
-    style_weight: float = Field(1.0, ge=0, le=1e6, description="How strongly to apply the styles.")
-    tv: float = Field(
+    style_weight: OverTime[float] = Field(
+        1.0, ge=0, le=1e6, description="How strongly to apply the styles."
+    )
+    tv: OverTime[float] = Field(
         6.0,
         ge=0,
         le=1e6,
@@ -142,13 +144,15 @@ class StyleParams(NetworkParams):
         description="Number of sizes to work through, from small to large, each 1.4 times the last. "
         "Default: start at about 128 pixels.",
     )
-    iterations: int = Field(100, ge=1, le=100_000, description="Steps per size.")
+    iterations: OverTime[int] = Field(100, ge=1, le=100_000, description="Steps per size.")
     optimizer: Literal["adam", "lbfgs"] = Field(
         "adam",
         description="Optimisation method. lbfgs goes further in as many steps: use less strength.",
     )
-    step: float = Field(5.0, gt=0, le=255, description="Step size of Adam, on a scale of 0 to 255.")
-    average: float = Field(
+    step: OverTime[float] = Field(
+        5.0, gt=0, le=255, description="Step size of Adam, on a scale of 0 to 255."
+    )
+    average: OverTime[float] = Field(
         0.98,
         ge=0,
         lt=1,

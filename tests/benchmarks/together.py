@@ -43,7 +43,7 @@ class Workers:
                 elif isinstance(message, UnitSucceeded):
                     return message.figures
                 elif isinstance(message, UnitFailed | WorkerLost):
-                    raise RuntimeError(f"the order failed: {message}")
+                    raise RuntimeError(f"the order failed: {message}")  # noqa: TRY004 - no wrong type
 
 
 @contextmanager

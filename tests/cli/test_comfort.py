@@ -82,6 +82,7 @@ def test_a_dry_run_renders_nothing_and_knows_the_time_after_a_first_job(
         return answer
 
     assert asked()["seconds"] is None
+    assert not Path("ledger.db").exists()
     assert command("dream", photo, "-o", "d.png", *SHALLOW).code == 0
     known = asked()
     assert (known["units"], known["pixels"], known["based_on"]) == (1, 96 * 64, 1)
@@ -286,6 +287,8 @@ def test_a_coherent_film_counts_the_frames_that_are_seen(command: Command, clip:
     done = command(*words, *SHALLOW, "--jitter", "0")
     assert done.code == 0, done.errors
     assert done.results.startswith("rendered 60; output: ")
+    again = command(*words, *SHALLOW, "--jitter", "0", "--resume")
+    assert again.results.startswith("rendered 0, skipped 60 already finished; output: ")
 
 
 def test_a_dry_run_of_a_run_says_what_would_be_trained(command: Command, photo: str) -> None:
@@ -295,3 +298,32 @@ def test_a_dry_run_of_a_run_says_what_would_be_trained(command: Command, photo: 
     assert done.code == 0, done.errors
     assert done.results.startswith("would train ")
     assert not Path("run").exists()
+
+
+CAT = "dream: 'cat' stands for 4 classes: tabby, Persian cat, Egyptian cat, lesser panda\n"
+
+
+def test_a_word_says_once_which_classes_it_stands_for(command: Command, photo: str) -> None:
+    done = command("dream", photo, "-o", "d.png", "--class", "cat", *QUICK)
+    assert done.code == 0, done.errors
+    assert done.errors.startswith(CAT)
+    words = ("--class", "cat", "--step", "1,2", *QUICK)
+    assert command("compare", photo, "-o", "sheet.png", *words).errors.count(CAT) == 1
+
+
+def test_a_word_says_on_standard_output_what_it_stands_for_if_that_is_json(
+    command: Command, photo: str
+) -> None:
+    done = command("dream", photo, "-o", "d.png", "--class", "cat", "--json", *QUICK)
+    assert "stands for" not in done.errors
+    events = [json.loads(line) for line in done.results.splitlines()]
+    notes = [event for event in events if event["event"] == "note"]
+    assert [f"{note['url']}: {note['note']}\n" for note in notes] == [CAT]
+
+
+def test_a_zoom_says_which_classes_its_words_stand_for(command: Command, photo: str) -> None:
+    words = ("--frames", "1", "--at", "0=tabby", "--at", "1=dog", *QUICK)
+    done = command("zoom", photo, "-o", "zoom.mp4", *words)
+    assert done.code == 0, done.errors
+    assert "zoom: 'dog' stands for one class: German shepherd\n" in done.errors
+    assert "'tabby'" not in done.errors

@@ -3,7 +3,7 @@
 import json
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import Event, Thread
@@ -258,7 +258,7 @@ def test_a_job_is_changed(farm: Farm, fake: Fake) -> None:
     ],
 )
 def test_what_is_wrong_with_a_command_is_said(
-    farm: Farm, words: tuple[str, ...], message: str
+    farm: Farm, stored: str, words: tuple[str, ...], message: str
 ) -> None:
     done = farm(*words)
     assert (done.code, message in done.errors) == (2, True), done.errors
@@ -332,6 +332,28 @@ def test_the_jobs_of_this_machine_are_listed(farm: Farm, stored: str) -> None:
     assert (
         "unknown state 'runing'; did you mean running?" in farm("jobs", "--state", "runing").errors
     )
+
+
+@pytest.mark.parametrize("words", [("jobs",), ("job", "a"), ("job", "a", "retry")])
+def test_commands_that_read_create_no_ledger_where_its_name_is_wrong(
+    farm: Farm, tmp_path: Path, words: Sequence[str]
+) -> None:
+    done = farm(*words)
+    assert (done.code, len(done.errors.splitlines())) == (2, 1)
+    assert f"there is no ledger at {tmp_path}/ledger.db; the first job creates it" in done.errors
+    assert list(tmp_path.glob("*.db*")) == []
+
+
+def test_there_are_no_jobs_before_the_first(
+    farm: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FARM_LEDGER")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    done = farm("jobs")
+    assert (done.code, done.errors, done.results.count("\n")) == (0, "no jobs yet\n", 1)
+    assert json.loads(farm("jobs", "--json").results) == []
+    assert farm("job", "a").code == 2
+    assert not (tmp_path / "state").exists()
 
 
 def test_a_job_whose_farm_is_dead_is_interrupted(farm: Farm, tmp_path: Path) -> None:

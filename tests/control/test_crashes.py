@@ -1,7 +1,7 @@
 """A farm that is killed between any two steps loses no work and repeats none."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -57,19 +57,16 @@ class KilledLedger(Ledger):
             connection.cursor().execute("PRAGMA synchronous=OFF")
         return ledger
 
-    def add(self, job: Job, units: Sequence[RestoredUnit]) -> None:
+    def add(
+        self, job: Job, units: Sequence[RestoredUnit] = (), *, is_resumed: bool = False
+    ) -> None:
         self.switch.step()
-        super().add(job, units)
+        super().add(job, units, is_resumed=is_resumed)
         self.switch.step()
 
     def replace(self, before: Job, job: Job, units: Sequence[RestoredUnit], now: float) -> None:
         self.switch.step()
         super().replace(before, job, units, now)
-        self.switch.step()
-
-    def submit(self, job: Job, *, resume: bool) -> None:
-        self.switch.step()
-        super().submit(job, resume=resume)
         self.switch.step()
 
     def plan(
@@ -131,12 +128,7 @@ class Farms:
 
     def run(self, switch: KillSwitch, *, recovers: bool = False) -> FakeExecutor:
         executor = KilledExecutor(clock=self.clock)
-        executor.switch = switch
-        observers = [KilledObserver(switch)]
-        with closing(KilledLedger.open_with(self.url, switch)) as ledger:
-            controller = Controller(
-                self.registry, executor, ledger, clock=self.clock, observers=observers
-            )
+        with self._opened(executor, switch) as controller:
             with suppress(Killed):
                 if not recovers or not controller.recover():
                     controller.add(self.spec, resume=True)
@@ -147,18 +139,21 @@ class Farms:
     def serve(self, switch: KillSwitch, client: Callable[[Controller], Job]) -> FakeExecutor:
         """Run a service until its client has what it asked for, or until it is killed."""
         executor = ServingExecutor(clock=self.clock)
-        executor.switch = switch
-        observers = [KilledObserver(switch)]
-        with closing(KilledLedger.open_with(self.url, switch)) as ledger:
-            controller = Controller(
-                self.registry, executor, ledger, clock=self.clock, observers=observers
-            )
+        with self._opened(executor, switch) as controller:
             with suppress(Killed):
                 controller.recover()
                 client(controller)
             end_threads(controller)
             kill(controller)
         return executor
+
+    @contextmanager
+    def _opened(self, executor: KilledExecutor, switch: KillSwitch) -> Iterator[Controller]:
+        """Open the ledger, and yield a farm on it that is killed by a switch."""
+        executor.switch = switch
+        observers = [KilledObserver(switch)]
+        with closing(KilledLedger.open_with(self.url, switch)) as ledger:
+            yield Controller(self.registry, executor, ledger, clock=self.clock, observers=observers)
 
 
 def end_threads(controller: Controller) -> None:

@@ -18,6 +18,7 @@ from farm.ledger import Ledger
 from farm.model.job import JobSpec, JobState, Wanted
 
 from ..fakes import FakeExecutor  # noqa: TID252 - shared with the contract suite
+from ..workbench import registry_of  # noqa: TID252 - shared between rooms
 
 FEW, MANY = 200, 600
 
@@ -40,10 +41,7 @@ def farm_tasks():
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
     """A registry that offers the task copy. None of its plugins asks what became of a frame."""
-    folder = tmp_path / "plugins"
-    folder.mkdir()
-    (folder / "copying.py").write_text(EFFECT)
-    return Registry.load(folder)
+    return registry_of(EFFECT, tmp_path)
 
 
 @pytest.fixture

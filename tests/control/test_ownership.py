@@ -20,16 +20,18 @@ from farm.ledger import Ledger
 from farm.ledger.tables import farms
 from farm.model.events import JobChanged, Notice, WorkerChanged
 from farm.model.history import UnitRecord
-from farm.model.job import JobSpec, JobState, Wanted
+from farm.model.job import FilmOptions, JobSpec, JobState, Wanted
+from farm.model.messages import Order, Reason
 from farm.model.unit import Unit, UnitState
 from farm.process import SILENT_SECONDS, this_process
-from farm.storage import add_schemes
+from farm.storage import Entry, add_schemes
 
 from ..fake_storage import SCHEME, FolderStorage  # noqa: TID252 - shared between rooms
 from ..fakes import End, FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
-from ..workbench import Farm, Log, kill  # noqa: TID252 - shared between rooms
+from ..workbench import Farm, Log, failed, kill  # noqa: TID252 - shared between rooms
 
 S = UnitState
+BROKEN = failed(Reason.USER_ERROR, is_fatal=True)
 
 Open = Callable[..., Farm]
 
@@ -318,18 +320,11 @@ def test_a_farm_shows_life_while_a_remote_storage_does_not_answer(
 ) -> None:
     monkeypatch.setattr("farm.control.decisions.beating", partial(beating, seconds=0.001))
     farm, is_ending, beats = open_farm(), False, list[bool]()
-    owner, clock = farm.controller._ledger.process, farm.clock
-
-    def has_beaten() -> bool:
-        with ledger._read() as connection:
-            query = select(farms.c.heartbeat).where(farms.c.id == owner.id)
-            return bool(connection.scalar(query) == clock.time())
 
     class Slow(FolderStorage):
         def remove(self, url: str) -> None:
             if is_ending:
-                clock.advance(1)
-                beats.append(becomes(has_beaten))
+                beats.append(beats_meanwhile(farm, ledger))
             super().remove(url)
 
     add_schemes({"folder": Slow})
@@ -339,6 +334,55 @@ def test_a_farm_shows_life_while_a_remote_storage_does_not_answer(
     farm.controller.want(job.id, Wanted.CANCEL)
     assert farm.run().state is JobState.CANCELLED
     assert beats == [True]
+
+
+def test_a_farm_shows_life_while_it_looks_for_working_files_to_try_a_unit_again(
+    open_farm: Open, spec: JobSpec, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where the executor's files go if they have a URL
+    monkeypatch.setattr("farm.control.controller.beating", partial(beating, seconds=0.001))
+    farm, beats = open_farm(), list[bool]()
+
+    class Slow(FolderStorage):
+        def entries(self, folder: str, starts: str = "") -> Iterator[Entry]:
+            if is_retried:
+                beats.append(beats_meanwhile(farm, ledger))
+            return super().entries(folder, starts)
+
+    def script(order: Order) -> End:
+        frame = order.unit.name
+        return BROKEN if "000002" in frame else "succeed" if "000001" in frame else "hang"
+
+    is_retried = False
+    add_schemes({"folder": Slow})
+    farm.executor.script = script
+    film = {
+        "output": f"{SCHEME}{tmp_path}/remote/f_%03d.png",
+        "film": FilmOptions(coherence="flow"),
+    }
+    job = farm.controller.add(spec.model_copy(update=film))
+    farm.controller.serve(lambda: farm.controller.scheduler.unit_counts()[S.QUARANTINED] == 1)
+    is_retried = True
+    answer = farm.controller.retry(job.id)
+    farm.controller.serve(answer.done)
+    assert answer.result().state is JobState.RUNNING
+    is_retried = False
+    farm.controller.want(job.id, Wanted.CANCEL)
+    assert farm.run().state is JobState.CANCELLED
+    assert beats == [True] * len(beats) != []
+
+
+def beats_meanwhile(farm: Farm, ledger: Ledger) -> bool:
+    """Let time pass, and return whether a farm then shows in the ledger that it lives."""
+    owner = farm.controller._ledger.process
+    farm.clock.advance(1)
+
+    def has_beaten() -> bool:
+        with ledger._read() as connection:
+            query = select(farms.c.heartbeat).where(farms.c.id == owner.id)
+            return bool(connection.scalar(query) == farm.clock.time())
+
+    return becomes(has_beaten)
 
 
 def becomes(is_so: Callable[[], bool], seconds: float = 30) -> bool:

@@ -2,10 +2,11 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -152,8 +153,9 @@ def test_a_planned_job_whose_outputs_are_lost_while_the_ledger_is_locked_does_no
     clock, log, may_plan = FakeClock(), Log(), Event()
     executor = FakeExecutor(clock=clock)
 
-    def check(_spec: JobSpec) -> None:
+    def check(_spec: JobSpec) -> tuple[str, ...]:
         assert may_plan.wait(60)
+        return ()
 
     controller = Controller(registry, executor, ledger, clock=clock, observers=[log], check=check)
     answer = controller.submit(spec)
@@ -174,6 +176,31 @@ def test_a_planned_job_whose_outputs_are_lost_while_the_ledger_is_locked_does_no
     assert "job another" in controller.job(job).reason
     assert executor.orders == []
     another.release_all()
+
+
+def test_a_ledger_that_is_locked_once_a_job_is_planned_pauses_the_farm_until_it_is_not(
+    farm: Farm, spec: JobSpec, ledger: Ledger, file: Path
+) -> None:
+    lock = ExitStack()
+
+    class LockedOncePlanned(Ledger):
+        def plan(self, *of: Any) -> None:
+            super().plan(*of)
+            lock.enter_context(locked(file))
+
+    ledger.__class__ = LockedOncePlanned
+    answer = farm.controller.submit(spec)
+    with lock:
+        farm.controller.serve(answer.done)
+        begun = farm.clock.time()
+        farm.controller.serve(lambda: farm.clock.time() > begun + 10)
+        why = "the ledger is locked by another program; the farm tries again"
+        assert farm.controller.why(answer.result().id) == why
+        assert notes(farm.log.events) == [
+            (str(file), "the ledger is locked by another program; trying again")
+        ]
+    assert farm.run().state is JobState.COMPLETED
+    assert notes(farm.log.events)[1:] == [(str(file), "the ledger can be written again")]
 
 
 def test_the_pauses_grow(farm: Farm, spec: JobSpec, file: Path) -> None:

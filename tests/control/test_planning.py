@@ -15,8 +15,9 @@ from farm.errors import BadParameter, Cancelled
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import JobChanged, ReadProgress
+from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobSpec, JobState, Wanted
-from farm.model.unit import Unit
+from farm.model.unit import Unit, UnitState
 from farm.planning.footage import _numbered
 
 from ..fakes import FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
@@ -27,12 +28,16 @@ FORM = "form 7"
 
 
 class Slow:
-    """Farms that read for long: planning waits until it may go on. refusal: then raised."""
+    """Farms that read for long: planning waits until it may go on. refusal: then raised.
+
+    planned: names of the jobs whose planning has begun.
+    """
 
     def __init__(self, registry: Registry, ledger: Ledger) -> None:
         self._registry, self._ledger, self.clock = registry, ledger, FakeClock()
         self.may_go_on, self.is_planning = Event(), Event()
         self.refusal: Exception | None = None
+        self.planned: list[str] = []
         self.before: list[Controller] = []
 
     def farm(self) -> Farm:
@@ -47,18 +52,20 @@ class Slow:
             self._ledger,
             clock=self.clock,
             observers=[log],
-            check=lambda _spec: self._check(number),
+            check=lambda spec: self._check(spec, number),
         )
         self.before.append(controller)
         return Farm(controller, executor, log, self.clock)
 
-    def _check(self, farm: int) -> None:
+    def _check(self, spec: JobSpec, farm: int) -> tuple[str, ...]:
+        self.planned.append(spec.name)
         self.is_planning.set()
         assert self.may_go_on.wait(60)
         if farm + 1 < len(self.before):
             raise SystemExit  # its farm is dead
         if self.refusal:
             raise self.refusal
+        return ()
 
 
 @pytest.fixture
@@ -104,6 +111,19 @@ def test_a_job_whose_farm_is_killed_while_it_is_planned_is_planned_again(
     assert [taken.id for taken in farm.controller.recover()] == [job.id]
     assert finish(slow, farm, job).state is JobState.COMPLETED
     assert Path(spec.output, "c.png").is_file()
+
+
+def test_jobs_that_hold_their_outputs_are_taken_before_those_that_are_yet_to_be_planned(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
+) -> None:
+    other = spec.model_copy(update={"output": f"{spec.output}other/"})
+    unit = Unit("planned", "a", f"{spec.inputs[0]}/a.png", f"{other.output}a.png")
+    ledger.add(Job("waits", spec, 1.0, JobState.PLANNING))
+    ledger.add(Job("planned", other, 2.0), [RestoredUnit(unit, UnitState.READY)])
+    controller = make_farm().controller
+    assert [job.id for job in controller.recover()] == ["planned", "waits"]
+    controller.serve(lambda: controller.job("waits").state.is_final)
+    assert controller.job("waits").state is JobState.COMPLETED
 
 
 def test_a_job_that_is_being_planned_when_the_farm_closes_is_planned_by_the_next(
@@ -158,7 +178,7 @@ def test_a_job_that_is_refused_after_a_restart_has_failed(
     slow.refusal = ZeroDivisionError("by zero")
     farm.controller.recover()
     ended = finish(slow, farm, job)
-    assert ended.reason == "planning failed: ZeroDivisionError by zero"
+    assert ended.reason == "planning failed: ZeroDivisionError: by zero"
     assert ledger.unfinished() == []
 
 
@@ -229,6 +249,68 @@ def test_what_is_wanted_of_a_job_while_it_is_planned_holds_afterwards_and_after_
     assert after.controller.job(job.id).spec.priority == 90
     after.controller.want(job.id, Wanted.RUN)
     assert finish(slow, after, job).state is JobState.COMPLETED
+
+
+# Its turn
+
+
+def wait_for_a_turn(slow: Slow, spec: JobSpec, *names: str) -> tuple[Farm, list[Job]]:
+    """Submit jobs one after another, and return those that wait while the first is being planned."""
+    specs = [
+        spec.model_copy(update={"name": name, "output": f"{spec.output}{name}/"}) for name in names
+    ]
+    farm, _ = begin(slow, specs[0])
+    answers = [farm.controller.submit(each) for each in specs[1:]]
+    farm.controller.serve(lambda: len(farm.controller._submissions) == len(names))
+    for answer in answers:
+        farm.controller.accept(answer)
+    farm.controller.serve(lambda: all(answer.done() for answer in answers))
+    return farm, [answer.result() for answer in answers]
+
+
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let one thread plan all jobs but the short ones."""
+    monkeypatch.setattr(planning_threads, "THREADS", 1)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_job_that_waits_for_its_turn_gets_that_of_its_new_priority(
+    slow: Slow, spec: JobSpec
+) -> None:
+    farm, (_, last) = wait_for_a_turn(slow, spec, "first", "next", "last")
+    answer = farm.controller.set_priority(last.id, 90)
+    farm.controller.serve(answer.done)
+    slow.may_go_on.set()
+    farm.controller.serve(lambda: len(slow.planned) == 3)
+    assert slow.planned == ["first", "last", "next"]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_job_that_is_cancelled_while_it_waits_for_its_turn_is_not_planned(
+    slow: Slow, spec: JobSpec
+) -> None:
+    farm, (cancelled, last) = wait_for_a_turn(slow, spec, "first", "cancelled", "last")
+    answer = farm.controller.want(cancelled.id, Wanted.CANCEL)
+    farm.controller.serve(answer.done)
+    assert finish(slow, farm, last).state is JobState.COMPLETED
+    assert slow.planned == ["first", "last"]
+
+
+def test_a_still_is_planned_at_once_however_many_films_are_being_planned() -> None:
+    threads = PlanningThreads(lambda _notify: None, lambda _job, _event: None)  # type: ignore[arg-type, return-value]
+    are_read, is_planned = Event(), Event()
+
+    def add(name: str, plan: Callable[..., object]) -> None:
+        job = Job(name, JobSpec(task="copy", inputs=(name,), output="out/"), 0.0)
+        threads.plan(job, plan, lambda _outcome: None)  # type: ignore[arg-type]
+
+    for number in range(2 * planning_threads.THREADS):
+        add(f"{number}.mp4", lambda _planner: are_read.wait(60))
+    add("a.png", lambda _planner: is_planned.set())
+    assert is_planned.wait(20)
+    are_read.set()
+    threads.close()
 
 
 # How far it is

@@ -19,6 +19,7 @@ from farm.ledger import Ledger
 from farm.model.job import FilmOptions, Job, JobSpec, JobState, Wanted
 from farm.model.messages import Reason
 from farm.model.unit import UnitState
+from farm.scheduling.policy import Policy
 
 from ..fakes import scripted  # noqa: TID252 - shared with the contract suite
 from ..workbench import Farm, MakeFarm, failed  # noqa: TID252 - shared between rooms
@@ -108,6 +109,42 @@ def test_a_farm_that_is_killed_after_a_retry_goes_on_with_it(
     assert [taken.id for taken in after.controller.recover()] == [job.id]
     assert go_on(after, job).state is JobState.COMPLETED
     assert rendered(after) == ["a"]
+
+
+def test_a_unit_that_is_tried_again_has_all_its_tries_also_after_a_kill(
+    make_farm: MakeFarm, spec: JobSpec
+) -> None:
+    wrong = failed(Reason.PLUGIN_ERROR)
+    tries = Policy().tries[Reason.PLUGIN_ERROR]
+    farm = make_farm({"a": [*[wrong] * tries, "hang"]})
+    job = ended(farm, spec)
+    assert job.reason == "1 of 3 failed"
+    ask(farm, job)
+    farm.controller.serve(lambda: farm.log.states("a")[-1] is S.RUNNING)
+    after = make_farm({"a": [wrong] * 3 * tries})
+    after.controller.recover()
+    go_on(after, job)
+    assert after.log.states("a").count(S.RUNNING) == tries
+
+
+@pytest.mark.parametrize("how", [{}, {"frames": "1"}])
+def test_a_retry_that_is_asked_for_again_changes_nothing(
+    make_farm: MakeFarm, spec: JobSpec, ledger: Ledger, how: Any
+) -> None:
+    farm = make_farm({"a": [BROKEN, "hang"]})
+    job = ended(farm, spec)
+    ask(farm, job, **how)
+    farm.controller.serve(lambda: farm.log.states("a")[-1] is S.RUNNING)
+    running, told = farm.controller.job(job.id), ledger.last_event()
+    assert ask(farm, job, **how) == running
+    assert ledger.last_event() == told
+    after = make_farm()
+    after.controller.recover()
+    assert ask(after, job, **how).id == job.id
+    assert go_on(after, job).state is JobState.COMPLETED
+    assert after.log.states("a").count(S.SUCCEEDED) == 1
+    with pytest.raises(Conflict, match="failed; to render finished ones again"):
+        ask(after, job, **how)
 
 
 # Frames that succeeded

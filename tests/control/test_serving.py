@@ -15,6 +15,7 @@ from farm.ledger import Ledger
 from farm.model.events import Notice, UnitChanged
 from farm.model.job import Job, JobSpec, JobState, Wanted
 from farm.model.unit import UnitState
+from farm.planning.checking import Check
 
 from ..fakes import FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
 from ..workbench import Farm, Log, MakeFarm  # noqa: TID252 - shared between rooms
@@ -70,10 +71,10 @@ def test_jobs_that_were_submitted_before_a_run_are_run(
 
 
 @pytest.fixture
-def checked(registry: Registry, ledger: Ledger) -> Callable[[Callable[[JobSpec], None]], Farm]:
+def checked(registry: Registry, ledger: Ledger) -> Callable[[Check], Farm]:
     """A farm whose only task checks a spec so: ``checked(check)``."""
 
-    def make(check: Callable[[JobSpec], None]) -> Farm:
+    def make(check: Check) -> Farm:
         clock, log = FakeClock(), Log()
         executor = FakeExecutor(scripted({}), clock=clock)
         controller = Controller(
@@ -89,9 +90,10 @@ def test_frames_go_on_while_another_job_is_planned(
 ) -> None:
     is_read = Event()
 
-    def check(spec: JobSpec) -> None:
+    def check(spec: JobSpec) -> tuple[str, ...]:
         if spec.priority == 90:
             is_read.wait(10)
+        return ()
 
     farm = checked(check)
     long = farm.controller.submit(other(spec, tmp_path / "long", priority=90))
@@ -139,9 +141,10 @@ def test_a_refused_submission_changes_nothing(
 def test_an_error_of_planning_fails_the_submission_and_not_the_farm(
     checked: Callable[..., Farm], ledger: Ledger, spec: JobSpec, error: BaseException
 ) -> None:
-    def check(spec: JobSpec) -> None:
+    def check(spec: JobSpec) -> tuple[str, ...]:
         if spec.priority == 90:
             raise error
+        return ()
 
     farm = checked(check)
     broken = farm.controller.submit(spec.model_copy(update={"priority": 90}))

@@ -104,15 +104,15 @@ def test_after_a_failed_frame_the_files_needed_to_repair_the_film_are_kept(
     assert existing(units) == {*frames(units, part=1), *parts, "clip/film"}
 
 
-def test_what_the_workers_of_a_dead_farm_began_to_write_is_removed_when_the_job_ends(
-    units: dict[str, Unit],
+@pytest.mark.parametrize("state", [S.RUNNING, S.READY, S.SUCCEEDED])
+def test_what_the_workers_of_dead_farms_began_to_write_is_removed_when_the_job_ends(
+    units: dict[str, Unit], state: UnitState
 ) -> None:
     name = next(iter(units))
     left = Path(units[name].target).with_name(".farm-0123456789abcdef.part")
-    states = [
-        RestoredUnit(unit, S.RUNNING if unit.name == name else S.BLOCKED) for unit in units.values()
-    ]
-    working = WorkingFiles(states)
+    restored = {unit.name: RestoredUnit(unit, S.BLOCKED) for unit in units.values()}
+    restored[name] = RestoredUnit(units[name], state, attempt=1)
+    working = WorkingFiles(restored.values())
     left.write_bytes(b"half")
     working.end()
     assert not left.exists()

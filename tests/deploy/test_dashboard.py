@@ -1,10 +1,7 @@
 """Every query of the dashboard has an answer from a Prometheus that watched real jobs."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from time import time
@@ -16,9 +13,8 @@ from PIL import Image
 from ..prometheus import (  # noqa: TID252 - shared
     DEPLOY,
     Prometheus,
-    free_port,
     needs_prometheus,
-    watching,
+    watched_service,
 )
 
 DASHBOARD = json.loads((DEPLOY / "dashboard.json").read_text())
@@ -59,20 +55,9 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         picture = Image.effect_noise((64, 48 + number), 80).convert("RGB")
         picture.save(folder / "photos" / f"{number}.png")
     (folder / "photos" / "bad.png").write_bytes(b"no picture")
-    port = free_port()
-    environment = os.environ | {"FARM_LEDGER": str(folder / "ledger.db")}
-    serve = ("serve", "--port", str(port), "--root", f"here={folder}")
-    with subprocess.Popen(
-        [sys.executable, "-m", "farm", *serve], env=environment, stderr=subprocess.PIPE, text=True
-    ) as service:
-        assert service.stderr
-        try:
-            assert service.stderr.readline().startswith("serving on")
-            with watching(port, folder / "prometheus") as server:
-                run_jobs(f"http://127.0.0.1:{port}", server)
-                yield server
-        finally:
-            service.kill()
+    with watched_service(folder) as (address, server):
+        run_jobs(address, server)
+        yield server
 
 
 def run_jobs(farm: str, server: Prometheus) -> None:

@@ -1,9 +1,6 @@
 """A real Prometheus watches ``farm serve`` with worker processes, in which something breaks."""
 
-import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +11,8 @@ from PIL import Image
 
 from ..prometheus import (  # noqa: TID252 - shared
     Prometheus,
-    free_port,
     needs_prometheus,
-    watching,
+    watched_service,
 )
 
 pytestmark = [
@@ -77,23 +73,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     (folder / "plugins" / "broken.py").write_text(EFFECTS)
     for number in range(3):
         Image.effect_noise((32, 32), 80).save(folder / "photos" / f"{number}.png")
-    port, ledger = free_port(), folder / "ledger.db"
-    environment = os.environ | {
-        "FARM_LEDGER": str(ledger),
-        "FARM_PLUGINS_DIR": str(folder / "plugins"),
-    }
-    serve = ("serve", "--port", str(port), "--workers", "2", "--root", f"here={folder}")
-    with subprocess.Popen(
-        [sys.executable, "-m", "farm", *serve], env=environment, stderr=subprocess.PIPE, text=True
-    ) as service:
-        assert service.stderr
-        try:
-            assert service.stderr.readline().startswith("serving on")
-            with watching(port, folder / "prometheus") as prometheus:
-                yield Served(f"http://127.0.0.1:{port}", ledger, prometheus)
-        finally:
-            service.terminate()
-            service.wait(60)
+    plugins = str(folder / "plugins")
+    with watched_service(folder, "--workers", "2", FARM_PLUGINS_DIR=plugins) as (address, server):
+        yield Served(address, folder / "ledger.db", server)
 
 
 def test_a_plugin_that_fails_raises_an_alert(served: Served) -> None:

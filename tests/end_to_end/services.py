@@ -54,10 +54,11 @@ def die_at(point, left):
     from farm.ledger import Ledger
     from farm.planning.submission import Planner
 
-    owners = {"plan": Planner, "add": Ledger, "record": Ledger, "assign": ThreadExecutor,
-              "poll": ThreadExecutor, "announce": Announcer}
+    owners = {"plan": Planner, "submit": Ledger, "store": Ledger, "record": Ledger,
+              "assign": ThreadExecutor, "poll": ThreadExecutor, "announce": Announcer}
     name, _, moment = point.partition(".")
-    method = getattr(owners[name], name)
+    owner, name = owners[name], {"store": "plan"}.get(name, name)
+    method = getattr(owner, name)
 
     @functools.wraps(method)
     def deadly(*args, **kwargs):
@@ -74,7 +75,7 @@ def die_at(point, left):
             os.kill(os.getpid(), signal.SIGKILL)
         return answer
 
-    setattr(owners[name], name, deadly)
+    setattr(owner, name, deadly)
 
 
 if death := os.environ.get("TEST_DEATH"):
@@ -99,7 +100,10 @@ def _free_port() -> int:
 
 @dataclass
 class Service:
-    """``farm serve`` on a folder with the roots in and out. words: further options."""
+    """``farm serve`` on a folder with the roots in and out.
+
+    words: further options. errors: what it has printed to stderr, once it has ended.
+    """
 
     folder: Path
     ledger: str
@@ -107,6 +111,7 @@ class Service:
     environment: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=_free_port)
     process: "subprocess.Popen[str] | None" = None
+    errors: str = ""
 
     @property
     def url(self) -> str:
@@ -138,7 +143,8 @@ class Service:
     def wait(self) -> int:
         """Wait until the process has ended; return its exit code."""
         assert self.process
-        self.process.communicate(timeout=WAIT_SECONDS)
+        _, errors = self.process.communicate(timeout=WAIT_SECONDS)
+        self.errors += errors
         return self.process.returncode
 
     def stop(self) -> int:

@@ -1,60 +1,34 @@
 """A service that is killed at any moment loses no job, and repeats nothing that had succeeded."""
 
-import shutil
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from ..clips import Clip, scene  # noqa: TID252 - shared between rooms
-from ..postgres_server import postgres  # noqa: TID252 - shared between rooms
+from ..postgres_server import (  # noqa: TID252 - shared between rooms
+    PostgresServer,
+    postgres,
+)
 from .conftest import draw
-from .services import Request, Service, digests_of, faults_of, submit_and_wait
+from .mix import MIX, STILLS_AND_FILM, made, undisturbed
+from .services import digests_of, faults_of, submit_and_wait
 
 __all__ = ["postgres"]
 
 pytestmark = pytest.mark.slow
 
-REQUESTS = (
-    Request("stills", "negative", "in/stills/", "out/stills/"),
-    Request(
-        "film", "negative", "in/clip.mp4", "out/film.mp4", options={"film": {"coherence": "flow"}}
-    ),
-)
-
 POINTS = (
-    *("plan.before:1", "plan.after:2", "add.before:1", "add.after:1", "add.after:2"),
+    *("submit.before:1", "submit.after:1", "submit.after:2", "plan.before:1", "plan.after:2"),
+    *("store.before:1", "store.after:1", "store.before:2", "store.after:2"),
     *("record.before:1", "record.after:1", "record.before:6", "record.after:6"),
     *("assign.before:1", "assign.after:1", "assign.after:5", "poll.after:8", "poll.after:15"),
     *("announce.before:1", "announce.before:12", "announce.after:30", "record.after:17"),
 )
 """Where the service is killed, and at which time that it comes there; see services.PLUGIN."""
 
-MIX = (
-    *REQUESTS,
-    Request(
-        *("run", "train-style", "in/style.png", "out/run/"),
-        params={
-            "photos": "in/stills",
-            "steps": 16,
-            "batch": 2,
-            "side": 64,
-            "style_side": 64,
-            "width": 4,
-            "blocks": 1,
-            "every": 4,
-        },
-    ),
-    Request(
-        *("shared", "dream", "in/large.png", "out/shared.png"),
-        params={"iterations": 3, "octaves": 2, "layers": ["inception3a"]},
-        options={"workers": 2, "plan": {"tile": 96}},
-    ),
-)
 DEATHS = 4
 """In a row: a unit that five services in a row die of is given up."""
 
@@ -74,57 +48,47 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@contextmanager
-def made(
-    folder: Path, sources: Path, ledger: str = "", words: tuple[str, ...] = ()
-) -> Iterator[Service]:
-    """Yield a service that has not been started, and kill it in the end."""
-    folder.mkdir(exist_ok=True)
-    shutil.copytree(sources, folder / "in")
-    environment = {"FARM_CACHE": str(folder / "cache")}
-    ledger = ledger or f"sqlite:///{folder}/ledger.db"
-    service = Service(folder, ledger, words, environment)
-    try:
-        yield service
-    finally:
-        service.kill()
-
-
-def undisturbed(folder: Path, sources: Path, requests: Sequence[Request]) -> dict[str, str]:
-    """Return the digests of what a service writes that nothing befalls."""
-    with made(folder, sources) as service:
-        service.start()
-        assert submit_and_wait(service, requests)
-        assert service.stop() == 0
-        assert [*faults_of(service, requests)] == []
-        return digests_of(service.folder / "out")
-
-
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory, sources: Path) -> dict[str, str]:
-    return undisturbed(tmp_path_factory.mktemp("quiet"), sources, REQUESTS)
+    return undisturbed(tmp_path_factory.mktemp("quiet"), sources, STILLS_AND_FILM)
 
 
 @pytest.fixture(scope="module")
 def quiet_mix(tmp_path_factory: pytest.TempPathFactory, sources: Path) -> dict[str, str]:
-    alone = [replace(request, options=request.options | {"workers": 1}) for request in MIX]
-    return undisturbed(tmp_path_factory.mktemp("mix"), sources, alone)
+    return undisturbed(tmp_path_factory.mktemp("mix"), sources, MIX)
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, kind: str) -> PostgresServer | None:
+    """The server of the ledger, if there is one."""
+    return request.getfixturevalue("postgres") if kind == "postgres" else None
 
 
 @pytest.mark.parametrize(
-    "point", [pytest.param(p, marks=() if p in QUICK else pytest.mark.proof) for p in POINTS]
+    ("kind", "point"),
+    [
+        pytest.param(k, p, marks=() if k == "sqlite" and p in QUICK else pytest.mark.proof)
+        for k, p in product(("sqlite", "postgres"), POINTS)
+    ],
 )
 def test_a_service_that_is_killed_at_a_point_goes_on_as_if_nothing_had_been(
-    tmp_path: Path, sources: Path, quiet: dict[str, str], point: str
+    tmp_path: Path,
+    sources: Path,
+    quiet: dict[str, str],
+    database: PostgresServer | None,
+    point: str,
 ) -> None:
-    with made(tmp_path / "service", sources) as service:
+    ledger = database.new_database() if database else ""
+    with made(tmp_path / "service", sources, ledger) as service:
         service.start(death=point)
-        assert not submit_and_wait(service, REQUESTS)
+        assert not submit_and_wait(service, STILLS_AND_FILM)
         assert service.wait() == -signal.SIGKILL
+        if database:
+            database.restart()
         service.start()
-        assert submit_and_wait(service, REQUESTS)
+        assert submit_and_wait(service, STILLS_AND_FILM)
         assert service.stop() == 0
-        assert [*faults_of(service, REQUESTS)] == []
+        assert [*faults_of(service, STILLS_AND_FILM)] == []
         assert digests_of(service.folder / "out") == quiet
 
 
@@ -136,13 +100,11 @@ def test_a_service_on_a_pool_that_is_killed_at_random_moments_loses_and_repeats_
     tmp_path: Path,
     sources: Path,
     quiet_mix: dict[str, str],
-    request: pytest.FixtureRequest,
-    kind: str,
+    database: PostgresServer | None,
     seed: int,
 ) -> None:
-    server = request.getfixturevalue("postgres") if kind == "postgres" else None
     chance = Random(seed)
-    ledger = server.new_database() if server else ""
+    ledger = database.new_database() if database else ""
     with made(tmp_path / "service", sources, ledger, ("--workers", "2")) as service:
         for _ in range(DEATHS):
             service.start()
@@ -150,8 +112,8 @@ def test_a_service_on_a_pool_that_is_killed_at_random_moments_loses_and_repeats_
                 break
             assert service.wait() == -signal.SIGKILL
             assert service.orphans() == []
-            if server:
-                server.restart()
+            if database:
+                database.restart()
         if not service.is_running:
             service.start()
         assert submit_and_wait(service, MIX)

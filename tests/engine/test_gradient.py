@@ -1,6 +1,6 @@
 """Tiles give the gradient of the whole picture."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor
 
 from farm.engine import gradient as exact
 from farm.engine import objectives
+from farm.engine.networks import Shape
+from farm.engine.tiles import Span
 from farm.errors import BadParameter
 
 from .conftest import RandomNetwork
@@ -77,6 +79,7 @@ def test_the_tiled_gradient_equals_the_whole_gradient(
     "objective",
     [
         objectives.Channels({"inception3b": 1.0}, [3, 100]),
+        objectives.Channels({"inception3b": 1.0}, {3: 0.25, 100: 2.0}),
         objectives.Neurons({"inception3b": 1.0}, list(range(40)), y=0.6, x=0.3),
         objectives.Classes({5: 1.0, 17: 0.5}),
         Gram(("conv2", "inception3b")),
@@ -92,6 +95,23 @@ def test_every_objective_is_exact_in_tiles(
     tiled_value, tiled = exact.gradient(image, extractor, objective, 64)
     assert relative(tiled, whole) < 1e-10
     assert tiled_value == pytest.approx(value, rel=1e-9)
+
+
+def test_channels_and_neurons_are_mixed_by_weight() -> None:
+    features = torch.rand(1, 5, 4, 6)
+    span = Span(0, 4), Span(0, 6)
+    window = objectives.Window(*span, Shape(5, 4, 6))
+
+    def value(channels: Mapping[int, float] | Sequence[int]) -> list[float]:
+        both = (
+            objectives.Channels({"a": 1.0}, channels),
+            objectives.Neurons({"a": 1.0}, channels, 0.5, 0.5),
+        )
+        return [float(one.statistics("a", features, window)) for one in both]
+
+    mixed = [0.25 * a + 2 * b for a, b in zip(value([1]), value([3]), strict=True)]
+    assert value({1: 0.25, 3: 2.0}) == pytest.approx(mixed)
+    assert value({1: 1.0, 3: 1.0}) == value([1, 3])
 
 
 @pytest.mark.slow

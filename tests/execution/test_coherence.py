@@ -96,3 +96,9 @@ def test_picture_and_source_are_warped_alike() -> None:
     change = (before.image - before.source)[..., 8:-8, 8:-8]
     assert float(change.min()) == pytest.approx(0.1, abs=1e-3)
     assert float(change.max()) == pytest.approx(0.1, abs=1e-3)
+
+
+def test_numbers_that_change_over_time_may_change_the_strength() -> None:
+    before, rendered = FrameBefore(source(), grainy(1), source()), grainy(2, amount=0.03)
+    effect = Grain(continues=True, keeps=True)
+    assert np.array_equal(before.lead_to(rendered, effect, is_steady=False), rendered)

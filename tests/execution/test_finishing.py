@@ -52,6 +52,34 @@ def test_the_middle_of_a_cross_fade_changes_the_source_as_much_as_its_ends(tmp_p
     assert np.abs(faded - source).mean() == pytest.approx(np.abs(changes).mean(), rel=0.05)
 
 
+def looped(tmp_path: Path, *missing: str) -> np.ndarray:
+    """Return the picture halfway from one of noise to another. missing: units that failed."""
+    rng, files = np.random.default_rng(2), list[str]()
+    for number in range(2):
+        files.append(str(tmp_path / f"{number}.tif"))
+        pixels = (0.5 + 0.1 * rng.normal(size=(48, 64, 3))).astype(np.float32).clip(0, 1)
+        write_working(files[-1], Frame(pixels, depth=16), {})
+    work = Blend(Picture((("end", files[0]),), 0, 1, into=("start", files[1]), into_share=0.5), 16)
+    unit = Unit("job", "clip/000001/written", files[1], str(tmp_path / "out.png"), work=work)
+    order = Order(unit, 1, "lease", "invert", {}, Plan(), missing=missing)
+    Finisher().run(order, lambda *_: None, lambda: False)
+    return read_still(unit.target).pixels
+
+
+def test_the_fade_of_a_loop_is_as_sharp_as_what_it_is_between(tmp_path: Path) -> None:
+    faded = looped(tmp_path)
+    one, other = (read_still(str(tmp_path / f"{number}.tif")).pixels for number in range(2))
+    assert np.corrcoef(faded.ravel(), one.ravel())[0, 1] == pytest.approx(0.7, abs=0.05)
+    assert np.corrcoef(faded.ravel(), other.ravel())[0, 1] == pytest.approx(0.7, abs=0.05)
+    assert faded.std() == pytest.approx(one.std(), rel=0.05)
+
+
+@pytest.mark.parametrize(("missing", "left"), [("end", 1), ("start", 0)])
+def test_a_loop_shows_what_there_is_of_a_fade(tmp_path: Path, missing: str, left: int) -> None:
+    faded = looped(tmp_path, missing)
+    assert np.allclose(faded, read_still(str(tmp_path / f"{left}.tif")).pixels, atol=1e-4)
+
+
 def test_a_join_reports_the_digests_of_its_source_and_of_the_film(part: str) -> None:
     figures, film = join(part, part)
     assert figures.source_sha256 == sha256_file(Path(part))

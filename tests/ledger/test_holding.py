@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -187,6 +188,37 @@ def test_crashes_add_up_until_the_unit_ends(open_ledger: Callable[[], Ledger]) -
         assert crashes(farm) == {"out/a": count}
     farm.record([running("a"), done("a")], now)
     assert crashes(farm) == {}
+
+
+def test_what_happened_to_a_unit_before_its_user_wanted_it_tried_again_counts_no_more(
+    first: Ledger, second: Ledger
+) -> None:
+    entry = RestoredUnit(unit("a", "again"), S.READY, 2, crashes=5)
+    first.add(job("again"), [entry])
+    again = UnitChanged(entry.unit, S.READY, 3, "tried again", "user", crashes=1)
+    fail = partial(UnitChanged, entry.unit, S.QUARANTINED)
+    first.record([fail(3, failure=Failure(Reason.BUG, "before"))], NOW)
+    first.record([again, UnitChanged(entry.unit, S.LEASED, 4)], NOW)
+    first.record([fail(4, failure=Failure(Reason.STORAGE, "since then"))], NOW)
+    (known,) = second.units("again")
+    failures = (Reason.STORAGE,)
+    assert known.restored == replace(
+        entry, state=S.QUARANTINED, attempt=4, failures=failures, crashes=1, retried_from=4
+    )
+    (shown,) = second.units_page("again")
+    assert [failure.message for failure in shown.failures] == ["before", "since then"]
+
+
+def test_farms_that_died_before_a_unit_succeeded_no_longer_count_when_its_job_goes_on(
+    first: Ledger, second: Ledger
+) -> None:
+    second.take("job", LATER)
+    assert [record.crashes for record in second.units("job")] == [1, 0]
+    end = JobChanged(replace(job(), state=JobState.COMPLETED_WITH_FAILURES))
+    failed = UnitChanged(unit("b"), S.QUARANTINED, 1)
+    second.record([done("a"), failed, end], LATER)
+    second.reopen("job", LATER)
+    assert [record.crashes for record in second.units("job")] == [0, 0]
 
 
 def test_farms_that_died_before_a_run_advanced_no_longer_count(

@@ -21,7 +21,7 @@ def planning(name: str = "job") -> Job:
 def ledger(open_ledger: Callable[[], Ledger]) -> Ledger:
     """A farm with a job that it plans."""
     ledger = open_ledger()
-    ledger.submit(planning(), resume=True)
+    ledger.add(planning(), is_resumed=True)
     return ledger
 
 
@@ -60,7 +60,7 @@ def test_a_job_that_was_changed_while_it_was_planned_can_be_planned(ledger: Ledg
 def test_a_withdrawn_job_leaves_nothing(ledger: Ledger) -> None:
     ledger.withdraw("job")
     assert ledger.jobs() == []
-    ledger.submit(planning(), resume=False)
+    ledger.add(planning())
     assert not ledger.resumes("job")
 
 

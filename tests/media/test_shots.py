@@ -42,6 +42,32 @@ def test_every_hard_cut_is_found_and_nothing_else(lengths: list[int]) -> None:
     assert cuts(frames) == tuple(int(sum(lengths[:index])) for index in range(len(lengths)))
 
 
+def fades(frames: list[np.ndarray]) -> tuple[int, ...]:
+    finder = ShotFinder()
+    for frame in frames:
+        finder.add(frame.clip(0, 255).astype(np.uint8))
+    return finder.fades
+
+
+def test_a_fade_from_black_or_white_is_found_where_the_picture_has_come_out_of_it() -> None:
+    frames = shot(1, 60)
+    black = [frame * min(1, index / 24) for index, frame in enumerate(frames)]
+    assert fades(black) == (16,)
+    assert fades([255 - frame for frame in black]) == (16,)
+
+
+def test_a_picture_that_goes_through_black_is_found_after_it() -> None:
+    dipped = [frame * min(1, abs(index - 20) / 10) for index, frame in enumerate(shot(1, 60))]
+    found = fades(dipped)
+    assert 20 < found[0] < 30
+    assert len(found) <= 2
+
+
+def test_neither_a_pan_nor_a_cut_is_a_fade() -> None:
+    assert fades(shot(1, 60, speed=5)) == ()
+    assert fades([frame // 12 for frame in shot(1, 30)] + shot(2, 30)) == ()
+
+
 def test_a_fast_pan_is_one_shot() -> None:
     assert cuts(shot(1, 30, speed=10)) == (0,)
 

@@ -35,6 +35,11 @@ def test_a_size_that_is_too_large_names_the_limit(text: str) -> None:
         Plan(size=text)
 
 
+def test_a_size_of_too_many_pixels_names_the_limit() -> None:
+    with pytest.raises(ValidationError, match="90000x90000 has more than 268,435,456 pixels; give"):
+        Plan(size="90000x90000")
+
+
 def test_jobs_without_a_size_keep_their_key_and_a_size_changes_it() -> None:
     spec = JobSpec(task="dream", inputs=("a.png",), output="b.png")
     assert spec.key == "15ddb462799381ee5c73c026b28b638dc1112639aef9b0e948d9d604c4bc1f01"

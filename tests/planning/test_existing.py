@@ -81,6 +81,15 @@ def test_a_folder_is_refused_for_any_picture_that_it_has(
         plan(pictures, f"{out}/")
 
 
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_link_that_leads_nowhere_is_an_output_that_exists(tmp_path: Path, count: int) -> None:
+    targets = [f"{tmp_path}/{number}.png" for number in range(count)]
+    check_free(targets)
+    Path(targets[-1]).symlink_to(tmp_path / "gone.png")
+    with pytest.raises(BadOutput, match=re.escape(f"{targets[-1]}: it exists; {ADVICE}")):
+        check_free(targets)
+
+
 def test_numbered_pictures_are_refused_for_those_that_would_be_written(
     plan: Plan, pictures: Path, tmp_path: Path
 ) -> None:

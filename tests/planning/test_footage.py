@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
@@ -18,6 +19,8 @@ from farm.model.work import Render
 from farm.planning.footage import read_footage
 from farm.planning.inputs import list_inputs
 from farm.planning.plan import Footage, FrameSequence, plan_units
+
+from ..clips import scene  # noqa: TID252 - shared between rooms
 
 Make = Callable[..., str]
 Pictures = Callable[..., list[tuple[int, int, Frame]]]
@@ -288,3 +291,13 @@ def test_the_working_folder_of_a_long_name_fits_on_the_disk(tmp_path: Path) -> N
         Path(folder).mkdir()
     short = footage_of(tmp_path / "in", output=f"{tmp_path}/b.mp4")[0].sequences[0].folder
     assert short == f"{tmp_path}/.b.mp4.farm"
+
+
+def test_the_fades_of_a_film_are_places_among_the_chosen_frames(clip: Make, tmp_path: Path) -> None:
+    source = clip("a.mp4", times=range(40), draw=lambda i: scene(i) * np.float32(min(1, i / 24)))
+    found = []
+    for frames in (None, "5-40", "1-40x2"):
+        spec = JobSpec(task="dim", inputs=(source,), output=str(tmp_path / "b.mp4"), frames=frames)
+        footage = read_footage(spec, list_inputs(spec.inputs), lambda _: None, is_endless=False)
+        found += [sequence.fades for sequence in footage.sequences]
+    assert found == [(16,), (12,), (8,)]

@@ -1,6 +1,7 @@
 """The units of a job, which never depend on who runs them."""
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -15,12 +16,14 @@ from farm.model.job import FilmOptions
 from farm.model.unit import Unit
 from farm.model.work import Blend, Encode, Join, Render
 from farm.planning.plan import (
+    LOOP,
     OVERLAP,
     PART,
     SEGMENT,
     FilmFrame,
     Footage,
     FrameSequence,
+    loop_frames,
     plan_units,
     segments,
 )
@@ -81,10 +84,15 @@ def test_units_have_unique_names_and_follow_what_they_need(
     assert set(targets.values()) == {1}
 
 
-@given(st.sets(st.integers(1, 999), max_size=12), st.integers(1, 1000))
-def test_segments_cover_every_shot_and_overlap_only_within_it(cuts: set[int], count: int) -> None:
+SOME = st.sets(st.integers(1, 999), max_size=12)
+
+
+@given(SOME, SOME, st.integers(1, 1000))
+def test_segments_cover_every_shot_and_overlap_only_within_it(
+    cuts: set[int], fades: set[int], count: int
+) -> None:
     starts = (0, *sorted(cut for cut in cuts if cut < count))
-    spans = list(segments(starts, count))
+    spans = list(segments(starts, count, sorted(fades)))
     covered = Counter(index for span in spans for index in span)
     assert set(covered) == set(range(count))
     assert max(covered.values()) <= 2
@@ -92,6 +100,18 @@ def test_segments_cover_every_shot_and_overlap_only_within_it(cuts: set[int], co
     for one, other in pairwise(spans):
         shared = range(other.start, one.stop)
         assert len(shared) == (0 if other.start in starts else OVERLAP)
+
+
+def test_a_segment_starts_where_a_fade_ends() -> None:
+    assert list(segments((0,), 60, (20,))) == [range(28), range(20, 60)]
+    assert list(segments((0,), 60, (70,))) == [range(56), range(48, 60)]
+    assert list(segments((0, 18), 60, (20,))) == [range(18), range(18, 60)]
+
+
+def test_a_coherent_film_starts_anew_where_a_fade_ends() -> None:
+    units = plan(replace(make_sequence(40), fades=(20,)), coherence="flow")
+    first = [unit.name for unit in units if isinstance(unit.work, Render) and not unit.needs]
+    assert first == ["clip/s0000/000001", "clip/s0001/000021"]
 
 
 def test_a_coherent_frame_needs_only_the_previous_one_of_its_segment() -> None:
@@ -116,6 +136,47 @@ def test_each_segment_fades_into_the_next() -> None:
     assert [len(p.files) for p in pictures] == [2 if share else 1 for share in shares]
     faded = pictures[SEGMENT]
     assert (faded.source, faded.moment) == ("clip.mp4", Moment(SEGMENT, SEGMENT))
+
+
+def test_the_end_of_a_loop_fades_into_its_start() -> None:
+    units = plan(make_sequence(20, loop=3), coherence="none")
+    shown = [p for unit in units if isinstance(unit.work, Encode) for p in unit.work.pictures]
+    assert [(p.time, p.duration) for p in shown] == [(2 * index, 2) for index in range(17)]
+    files = [p.files[0][0] for p in shown]
+    assert files == [f"clip/{number:06d}" for number in (18, 19, 20, *range(4, 18))]
+    assert [p.into and p.into[0] for p in shown][:4] == [*files_of(1, 2, 3), None]
+    assert [p.into_share for p in shown] == [0.25, 0.5, 0.75] + [0] * 14
+    (part,) = (unit for unit in units if isinstance(unit.work, Encode))
+    assert set(part.needs) == set(files_of(*range(1, 21)))
+
+
+def files_of(*numbers: int) -> list[str]:
+    return [f"clip/{number:06d}" for number in numbers]
+
+
+def test_a_loop_of_numbered_pictures_keeps_their_numbers() -> None:
+    units = plan(make_sequence(20, form=None, loop=3))
+    written = [unit for unit in units if isinstance(unit.work, Blend)]
+    assert [unit.target for unit in written] == [f"out_{number:03d}.png" for number in range(1, 18)]
+    assert written[0].needs == ("clip/000018", "clip/000001")
+
+
+@given(st.integers(4, 400), st.sampled_from(["none", "flow"]))
+def test_a_loop_shows_all_but_the_frames_that_fade(count: int, coherence: str) -> None:
+    loop = loop_frames(count)
+    units = plan(make_sequence(count, loop=loop), coherence=coherence)
+    shown = [p for unit in units if isinstance(unit.work, Encode) for p in unit.work.pictures]
+    assert len(shown) == count - loop >= 3 * loop
+    assert sum(p.into is not None for p in shown) == loop <= LOOP
+    seen: set[str] = set()
+    for unit in units:
+        assert seen.issuperset(unit.needs)
+        seen.add(unit.name)
+
+
+def test_a_loop_needs_a_few_frames() -> None:
+    with pytest.raises(BadParameter, match="loop: 3 frames are too few; give 4 or more"):
+        loop_frames(3)
 
 
 def test_a_failed_frame_fails_the_film_only_if_strict() -> None:

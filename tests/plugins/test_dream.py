@@ -129,7 +129,7 @@ def test_an_unusable_mask_is_refused(
     "params",
     [
         {"layers": ("inception3b", "inception4c=0.5")},
-        {"channels": (3, 5)},
+        {"channels": (3, "5=0.5")},
         {"channels": tuple(range(40)), "neuron": (0.5, 0.5)},
         {"classes": ("0",), "start": "mean", "l2": 0.05},
         {"classes": ("1", "2"), "start": "noise"},
@@ -196,7 +196,7 @@ def test_enhancement_in_float64_is_the_same_with_tiles(render: Render, scene: Sc
     whole, tiled = (
         render(image, Plan(tile=tile, precision="float64"), **quick) for tile in (0, 128)
     )
-    assert float((whole - tiled).abs().max()) < 1 / 255
+    assert float((whole - tiled).abs().max()) < 1e-9
     assert float((whole - image).abs().mean()) > 0.001
 
 
@@ -225,6 +225,9 @@ def test_unknown_names_are_refused_before_rendering(render: Render, scene: Scene
         ({"layers": ("a=nan",)}, "the weight of a is nan; it must be between -1000000 and 1000000"),
         ({"layers": ("a=-inf",)}, "the weight of a is -inf; it must be between"),
         ({"layers": ("a=1e39",)}, "the weight of a is 1e39; it must be between"),
+        ({"classes": ("cat=inf",)}, "the weight of cat is inf; it must be between"),
+        ({"channels": ("x",)}, "give NUMBER or NUMBER=WEIGHT; channels count from 0"),
+        ({"channels": (-1,)}, "give NUMBER or NUMBER=WEIGHT; channels count from 0"),
         ({"neuron": (0.5, 0.5)}, "needs a channel; add `channels`"),
         ({"neuron": (0.5, 2), "channels": (1,)}, "fractions of the picture, from 0 to 1"),
         (

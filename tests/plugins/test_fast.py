@@ -15,6 +15,7 @@ from farm.model.job import Plan
 from farm.testing import FakeContext, check_effect
 from farm_style import fast, names
 from farm_style.generator import Generator
+from farm_style.inference import rewrite
 from farm_style.params import StyleParams
 from farm_style.task import Style
 from farm_style.weights import read_generator, to_bytes
@@ -46,7 +47,7 @@ def make_context(networks: NetworkCache) -> MakeContext:
 @pytest.fixture
 def generator() -> Generator:
     torch.manual_seed(5)
-    return Generator(8, 3).double().eval()
+    return rewrite(Generator(8, 3).double().eval())
 
 
 @pytest.mark.slow
@@ -62,6 +63,17 @@ def test_tiles_give_the_same_result_as_the_whole_picture(
     assert context.tiles > 4
     assert tiled.shape == image.shape
     assert float((tiled - whole).abs().max()) < 1e-10
+
+
+@pytest.mark.parametrize("size", [(64, 96), (61, 75), (24, 24)])
+@torch.inference_mode()
+def test_the_network_is_rewritten_without_changing_its_pictures(
+    scene: Scene, size: tuple[int, int]
+) -> None:
+    torch.manual_seed(6)
+    trained, image = Generator(8, 2).double().eval(), scene(*size).double()
+    before = trained(image)
+    assert torch.allclose(rewrite(trained)(image), before, rtol=0, atol=1e-13)
 
 
 @torch.inference_mode()

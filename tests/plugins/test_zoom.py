@@ -10,9 +10,10 @@ from torch import Tensor
 from farm.engine.context import FrameContext
 from farm.engine.networks import NetworkCache
 from farm.errors import BadParameter, UnknownName
+from farm.host.schedule import Schedule
 from farm.host.vetting import validate_params
 from farm.model.job import Plan
-from farm_dream.zoom import Cue, Zoom, class_weights, move_camera, parse_cue
+from farm_dream.zoom import Cue, Zoom, ZoomParams, class_weights, move_camera, parse_cue
 
 CUES = st.lists(
     st.builds(Cue, st.floats(0, 100), st.sampled_from(["cat", "dog", "volcano"])), max_size=5
@@ -75,7 +76,7 @@ def test_a_cue_is_parsed() -> None:
 @pytest.mark.parametrize("at", ["tabby", "x=tabby", "-1=tabby", "4="])
 def test_an_invalid_cue_is_refused(at: str) -> None:
     with pytest.raises(BadParameter, match="give SECONDS=CLASS, for example 4=pizza"):
-        validate_params(Zoom, {"turns": [at]})
+        validate_params(Zoom, {"at": [at]})
 
 
 @pytest.mark.slow
@@ -89,6 +90,38 @@ def test_a_cue_for_an_unknown_class_is_refused(networks: NetworkCache) -> None:
         is_cancelled=lambda: False,
         read=lambda _: np.zeros((1, 1, 3), np.float32),
     )
-    zoom = Zoom(validate_params(Zoom, {"turns": ["0=unicorn"]}))
+    zoom = Zoom(validate_params(Zoom, {"at": ["0=unicorn"]}))
     with pytest.raises(UnknownName, match="unknown class of starter 'unicorn'"):
         zoom.check(context)
+
+
+def test_a_class_and_numbers_change_side_by_side() -> None:
+    params = validate_params(Zoom, {"at": ["0=cat", "0 zoom=1", "4 zoom=1.2 shift=2,0", "9=dog"]})
+    schedule = Schedule.of(params)
+    assert schedule
+    there = schedule.at(2, 50)
+    assert isinstance(there, ZoomParams)
+    assert (there.zoom, there.shift) == (1.1, (1, 0))
+    assert there.cues == [Cue(0, "cat"), Cue(9, "dog")]
+
+
+def test_classes_cross_fade_by_weight() -> None:
+    schedule = Schedule.of(validate_params(Zoom, {"at": ["0 class=cat", "4 class=dog=3"]}))
+    assert schedule
+    there = schedule.at(1, 25)
+    assert isinstance(there, ZoomParams)
+    assert there.class_weights() == {"cat": 0.75, "dog": 0.75}
+
+
+def test_channels_cross_fade_by_weight() -> None:
+    schedule = Schedule.of(validate_params(Zoom, {"channels": [3], "at": ["4 channel=5"]}))
+    assert schedule
+    there = schedule.at(1, 25)
+    assert isinstance(there, ZoomParams)
+    assert there.channel_weights() == {3: 0.75, 5: 0.25}
+
+
+def test_records_of_earlier_versions_have_another_name_for_cues() -> None:
+    assert validate_params(Zoom, {"turns": ["4=pizza"]}) == ZoomParams(at=("4=pizza",))
+    given = validate_params(Zoom, {"turns": ["4=pizza"], "at": ["2=cat"]})
+    assert given == ZoomParams(at=("2=cat",))

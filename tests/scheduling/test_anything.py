@@ -12,7 +12,6 @@ from farm.control.clock import FakeClock
 from farm.model.events import (
     Assign,
     Event,
-    JobSubmitted,
     KillWorker,
     PriorityChanged,
     RetryWanted,
@@ -24,7 +23,7 @@ from farm.model.events import (
 )
 from farm.model.film import FilmFormat
 from farm.model.history import RestoredUnit
-from farm.model.job import Job, JobSpec, JobState, Wanted
+from farm.model.job import JobState, Wanted
 from farm.model.messages import (
     Failure,
     Figures,
@@ -47,6 +46,8 @@ from farm.model.unit import ALL_WORKERS, HELD, Role, Unit, UnitState
 from farm.model.work import Join, Render, Train
 from farm.scheduling.policy import Policy, is_same_device
 from farm.scheduling.scheduler import Scheduler
+
+from ..workbench import submitted  # noqa: TID252 - shared between rooms
 
 JOIN = Join((), FilmFormat("h264"))
 DEVICES = st.sampled_from(["", "cpu AVX2", "cpu AVX512"])
@@ -160,14 +161,6 @@ class Anything(RuleBasedStateMachine):
         """
         name = f"job{len(self.jobs)}"
         self.jobs.append(name)
-        spec = JobSpec(
-            task="copy",
-            inputs=("in",),
-            output="out/",
-            priority=priority,
-            owner=owner,
-            keeps_going=keeps_going,
-        )
         work = Train(("s",)) if is_run else Render()
         first = Unit(name, "u0", "s", "t", work=work, workers=size)
         others = [Unit(name, f"u{n}", "s", "t") for n in range(1, len(states))]
@@ -179,8 +172,8 @@ class Anything(RuleBasedStateMachine):
         needs = tuple(e.unit.name for e in units)
         last = Unit(name, "last", "s", "t", needs, JOIN, is_tolerant)
         units.append(RestoredUnit(last, UnitState.BLOCKED))
-        job = Job(name, spec, self.clock.time(), device=device)
-        self.send(JobSubmitted(job, tuple(units)))
+        wish = {"priority": priority, "keeps_going": keeps_going, "owner": owner}
+        self.send(submitted(name, units, self.clock.time(), device, **wish))
 
     @precondition(lambda self: len(self.workers) < 6)
     @rule(kind=st.sampled_from(["cpu", "finish"]), device=DEVICES)

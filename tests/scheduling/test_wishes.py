@@ -1,5 +1,7 @@
 """Users change the priority of jobs and have failed units tried again."""
 
+from dataclasses import replace
+
 import pytest
 
 from farm.errors import Conflict, FarmBug, UnknownName
@@ -105,6 +107,16 @@ def test_all_failed_units_are_tried_again_if_none_is_named(bench: Bench) -> None
     for _ in range(3):
         bench.succeed("w1")
     assert bench.job() == (JobState.COMPLETED, "")
+
+
+def test_a_retry_says_how_many_deaths_of_farms_still_count(bench: Bench) -> None:
+    suspect = RestoredUnit(Unit("job", "a", "s", "a"), S.READY, crashes=7)
+    bench.submit_restored("job", [suspect])
+    bench.join("w1")
+    job, failed_one = bench.scheduler.job("job"), replace(suspect, state=S.QUARANTINED)
+    bench.send(JobReopened(job, (failed_one,), RetryWanted("job")))
+    told = [(change.state, change.crashes) for change in bench.changes("a")]
+    assert told == [(S.QUARANTINED, None), (S.READY, 1), (S.LEASED, None)]
 
 
 def test_units_that_were_cancelled_because_of_a_failed_one_wait_for_it_again(bench: Bench) -> None:

@@ -252,6 +252,7 @@ def test_a_reader_who_is_far_behind_must_load_everything(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("farm.service.event_stream.MOST_BEHIND", 5)
+    monkeypatch.setattr("farm.service.event_stream.PAGE", 5)
     served.finished()
     with served.client.stream("GET", "/api/events", headers={"last-event-id": "1"}) as answer:
         lines = answer.iter_lines()

@@ -128,10 +128,25 @@ def test_jobs_are_listed_by_pages_newest_first(served: Served) -> None:
 def test_a_job_has_a_name_and_an_owner(serve: Serve) -> None:
     with serve(token=True) as served:
         named = served.finished(name="<b>clouds</b>", output="out/1/")
+        served.client.headers["authorization"] = f"Bearer {served.tokens.new('ada')}"
         other = served.finished(owner="ada", output="out/2/")
         assert (named["name"], named["owner"], other["owner"]) == ("<b>clouds</b>", "me", "ada")
         listed = served.client.get("/api/jobs", params={"owner": "ada"}).json()["jobs"]
     assert [job["id"] for job in listed] == [other["id"]]
+
+
+def test_nobody_submits_in_the_name_of_another(serve: Serve) -> None:
+    with serve(token=True) as served:
+        for path in ("/api/jobs", "/api/jobs?dry_run=true", "/api/preview"):
+            body = {"task": "copy", "inputs": ["photos/a.png"], "output": "out/1/", "owner": "ada"}
+            answer = served.client.post(path, json=body)
+            assert (answer.status_code, answer.json()["error"]["field"]) == (403, "owner")
+        assert answer.json()["error"]["message"].startswith("the owner cannot be 'ada'")
+        assert served.client.get("/api/jobs").json()["jobs"] == []
+
+
+def test_a_farm_without_tokens_believes_who_the_owner_is(served: Served) -> None:
+    assert served.finished(owner="ada")["owner"] == "ada"
 
 
 def test_units_are_listed_by_pages_in_order(served: Served) -> None:
@@ -345,6 +360,24 @@ def test_tasks_come_with_the_schema_of_their_parameters(served: Served) -> None:
     assert tasks["dream"]["plugin"] == "dream"
 
 
+def test_the_own_presets_of_who_runs_the_farm_are_on_the_form(
+    serve: Serve, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "presets.toml"
+    file.write_text(
+        f'[dream.mine]\noctaves = 2\nguide = "{pictures}/b.png"\nmask = "/home/me/mask.png"\n'
+    )
+    monkeypatch.setenv("FARM_PRESETS", str(file))
+    with serve() as served:
+        tasks = served.client.get("/api/tasks").json()["tasks"]
+        (dream,) = [task for task in tasks if task["name"] == "dream"]
+        mine = {"octaves": 2, "guide": "photos/b.png", "mask": "-/mask.png"}
+        assert dream["presets"].pop("mine") == mine
+        assert "birds" in dream["presets"]
+        answer = served.submit(task="dream", params={"guide": mine["guide"]})
+        assert answer.status_code == 201
+
+
 def test_a_job_starts_after_another_whose_files_it_reads(serve: Serve) -> None:
     with serve() as served:
         first = served.submit(output="out/first/").json()["id"]
@@ -375,6 +408,32 @@ def test_a_job_that_waits_names_files_below_roots_only(serve: Serve) -> None:
         for inputs in ("/etc/hostname", "elsewhere/a.png", "out/away/later.png"):
             answer = served.submit(inputs=[inputs], output="out/last/", after=[first])
             assert answer.status_code == 403, answer.text
+
+
+@pytest.mark.parametrize(
+    "reads",
+    [
+        {"inputs": ["out/first/"]},
+        {"inputs": ["out/first/*.png"]},
+        {"inputs": ["photos/b.png"], "task": "dream", "params": {"guide": "out/first/z.png"}},
+    ],
+    ids=["folder", "glob", "parameter"],
+)
+def test_a_job_that_waited_follows_no_link_out_of_the_roots(
+    serve: Serve, pictures: Path, reads: dict[str, object]
+) -> None:
+    with serve(RUNNING) as served:
+        first = served.submit(inputs=["photos/a.png"], output="out/first/a.png").json()["id"]
+        last = served.submit(output="out/last/", after=[first], **reads).json()["id"]
+        secret = served.folder / "private" / "secret.png"
+        secret.write_bytes((pictures / "a.png").read_bytes())
+        (served.folder / "out" / "first").mkdir(exist_ok=True)
+        (served.folder / "out" / "first" / "z.png").symlink_to(secret)
+        served.client.patch(f"/api/jobs/{first}", json={"wanted": "cancel"})
+        served.wait(first, has_ended)
+        served.client.post(f"/api/jobs/{first}/retry", json={})
+        ended = served.wait(last, has_ended)
+    assert (ended["state"], "root" in ended["reason"]) == ("failed", True), ended["reason"]
 
 
 def test_a_job_says_which_other_it_waits_for(serve: Serve) -> None:

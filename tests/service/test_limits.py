@@ -86,6 +86,19 @@ def test_few_zips_are_sent_at_once(serve: Serve, monkeypatch: pytest.MonkeyPatch
         wait_for(lambda: status_of_stream(served, url) == 200)
 
 
+def test_few_estimates_are_made_at_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(**changes: object) -> int:
+        body = {"task": "copy", "inputs": ["photos/"], "output": "out/new/"} | changes
+        return served.client.post("/api/jobs?dry_run=true", json=body).status_code
+
+    monkeypatch.setattr("farm.service.desk.ESTIMATES", 1)
+    with serve() as served:
+        assert [ask(), ask(output="out/new.png"), ask()] == [200, 409, 200]
+    monkeypatch.setattr("farm.service.desk.ESTIMATES", 0)
+    with serve() as served:
+        assert ask() == 429
+
+
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 

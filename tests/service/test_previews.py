@@ -143,3 +143,12 @@ def test_a_preview_that_planning_refuses_leaves_nothing(
     answer = served.client.post("/api/preview", json=body)
     assert answer.status_code in {400, 409}
     assert list((served.folder / "private" / "previews").iterdir()) == []
+
+
+def test_a_preview_of_parameters_over_time_shows_the_start_of_the_film(
+    previews: Previews, spec: JobSpec, ledger: Ledger
+) -> None:
+    at = ["0 step=4", "9 step=1 layer=conv3"]
+    asked = spec.model_copy(update={"task": "dream", "params": {"at": at}})
+    params = prepare(previews, asked, ledger).spec.params
+    assert (params["at"], params["step"], params["layers"]) == ([], 4.0, ["inception4c"])

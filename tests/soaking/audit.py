@@ -26,7 +26,7 @@ def faults_of(job: Job, quiet: dict[str, str], changed: float, crashes: int) -> 
     quiet: the digests of the undisturbed job's outputs. changed: when an input last changed, Unix
     seconds. crashes: how many starts could not tidy up.
     """
-    yield from _faults_of_outputs(job, quiet)
+    yield from differences(results(job), quiet)
     yield from _left_behind(job)
     yield from _left_of_ray(job, crashes)
     yield from _redone(job.ledger, changed)
@@ -44,6 +44,17 @@ def results(job: Job) -> dict[str, str]:
     }
 
 
+def differences(written: dict[str, str], quiet: dict[str, str]) -> Iterator[str]:
+    """Yield where outputs are not those of the undisturbed job. Both are digests by name."""
+    for name in sorted(quiet.keys() - written.keys()):
+        yield f"lost: {name} is not there"
+    for name in sorted(written.keys() - quiet.keys()):
+        yield f"left behind: {name}"
+    for name in sorted(written.keys() & quiet.keys()):
+        if written[name] != quiet[name]:
+            yield f"wrong: {name} differs from that of the quiet job"
+
+
 def has_ended(job: Job) -> bool:
     """Return whether the ledger says that the latest job has ended."""
     rows = _ask(job.ledger, "select state from jobs order by created desc limit 1")
@@ -59,17 +70,6 @@ def _ask(ledger: str, query: str, **values: object) -> list[Any]:
             return list(connection.execute(text(query).bindparams(*parameters), values))
     finally:
         engine.dispose()
-
-
-def _faults_of_outputs(job: Job, quiet: dict[str, str]) -> Iterator[str]:
-    written = results(job)
-    for name in sorted(quiet.keys() - written.keys()):
-        yield f"lost: {name} is not there"
-    for name in sorted(written.keys() - quiet.keys()):
-        yield f"left behind: {name}"
-    for name in sorted(written.keys() & quiet.keys()):
-        if written[name] != quiet[name]:
-            yield f"wrong: {name} differs from that of the quiet job"
 
 
 def _left_behind(job: Job) -> Iterator[str]:

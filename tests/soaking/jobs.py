@@ -95,10 +95,10 @@ KINDS: Final = (
 )
 
 
-def draw_inputs(folder: Path, version: int) -> None:
+def draw_inputs(folder: Path, version: int, stills: int = 6) -> None:
     """Draw every input of every kind. version: changes those that trouble may replace."""
     (folder / "stills").mkdir(parents=True)
-    for number in range(6):
+    for number in range(stills):
         _draw(folder / "stills" / f"p{number}.png", number)
     _draw(folder / "style.png", 20)
     _draw(folder / "large.png", 30, height=176, width=240)

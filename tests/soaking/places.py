@@ -109,7 +109,7 @@ def servers() -> Iterator[Servers]:
             aws_secret_access_key=secret,
         )
         client.create_bucket(Bucket=BUCKET)
-        yield Servers(endpoint, client, processes, _start_postgres(stack))
+        yield Servers(endpoint, client, processes, start_postgres(stack))
 
 
 def _start_storage(stack: ExitStack) -> tuple[str, list[psutil.Process]]:
@@ -137,7 +137,8 @@ def _wait_for(port: int) -> None:
     raise TimeoutError(f"nothing listens on port {port}")
 
 
-def _start_postgres(stack: ExitStack) -> PostgresServer | None:
+def start_postgres(stack: ExitStack) -> PostgresServer | None:
+    """Start a PostgreSQL server, if it is installed; it stops when the stack is left."""
     if not shutil.which("initdb"):
         return None
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="soak-postgres-", dir="/tmp")))

@@ -1,6 +1,7 @@
 """Files are complete or absent, whatever happens while they are written."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import signal
@@ -77,38 +78,42 @@ import os, signal, sys
 from pathlib import Path
 from farm.storage import open_whole
 with open_whole(Path(sys.argv[1])) as file:
-    file.write(b"half")
+    file.write(sys.argv[2].encode())
     file.flush()
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.parametrize("content", ["half", ""])
 def test_leftovers_of_killed_writers_are_removed_and_those_of_live_ones_kept(
-    tmp_path: Path,
+    tmp_path: Path, content: str
 ) -> None:
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "dead")]
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "dead"), content]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     (leftover,) = tmp_path.iterdir()
     (tmp_path / "own.part").write_bytes(b"a user's own")
     with open_whole(tmp_path / "alive") as file:
-        file.write(b"half")
+        file.write(content.encode())
         file.flush()
         remove_leftovers(tmp_path)
         assert not leftover.exists()
         file.write(b" whole")
-    assert (tmp_path / "alive").read_bytes() == b"half whole"
+    assert (tmp_path / "alive").read_bytes() == content.encode() + b" whole"
     assert {path.name for path in tmp_path.iterdir()} == {"alive", "own.part"}
 
 
-def test_an_empty_leftover_is_removed_once_no_writer_can_be_about_to_lock_it(
-    tmp_path: Path,
+def test_a_file_that_is_removed_before_its_writer_has_locked_it_is_created_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old, new = tmp_path / ".farm-1.part", tmp_path / ".farm-2.part"
-    for empty in (old, new):
-        empty.touch()
-    os.utime(old, (0, 0))
-    remove_leftovers(tmp_path)
-    assert (old.exists(), new.exists()) == (False, True)
+    def lock_late(file: int, kind: int) -> None:
+        monkeypatch.undo()
+        remove_leftovers(tmp_path)
+        fcntl.flock(file, kind)
+
+    monkeypatch.setattr(fcntl, "flock", lock_late)
+    write(tmp_path / "a", b"whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"whole"
 
 
 def test_an_impossible_path_is_refused(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Final
 
 from natsort import natsorted, ns
@@ -65,4 +64,4 @@ def is_hidden(name: str) -> bool:
 
 def is_picture_name(name: str) -> bool:
     """Return whether a name's suffix is that of a still that can be read."""
-    return is_readable(PurePosixPath(name))
+    return is_readable(name)

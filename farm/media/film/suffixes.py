@@ -1,6 +1,6 @@
 """Recognises films by their suffixes, and animated GIFs by their frames."""
 
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Final
 
 from PIL import Image
@@ -29,9 +29,9 @@ FILM_SUFFIXES: Final = frozenset(
 """Suffixes of films that can be read."""
 
 
-def is_film_name(path: PurePath) -> bool:
-    """Return whether the suffix is that of a film, or of a GIF, which may be a still."""
-    return path.suffix.lower() in FILM_SUFFIXES
+def is_film_name(name: str) -> bool:
+    """Return whether the suffix of a name, path or URL is that of a film, or of a GIF, which may be a still."""
+    return suffix(name).lower() in FILM_SUFFIXES
 
 
 def keeps_pixel_shape(target: str) -> bool:

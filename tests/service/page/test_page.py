@@ -551,6 +551,16 @@ def test_the_farms_jobs_and_workers_are_live(serve: Serve, browse: Browse) -> No
         expect(page.get_by_role("row", name="fake-1")).to_contain_text("idle")
 
 
+def test_the_jobs_of_one_state_are_shown_alone(served: Served, browse: Browse) -> None:
+    served.finished(name="clouds")
+    with browse(served) as watched:
+        page = watched.page
+        page.get_by_label("Show").select_option("failed")
+        expect(page.get_by_text("No job is in this state.")).to_be_visible()
+        page.get_by_label("Show").select_option("completed")
+        expect(page.get_by_role("link", name="clouds")).to_be_visible()
+
+
 def test_a_job_that_has_ended_renders_again_what_failed_and_any_frames(
     serve: Serve, browse: Browse
 ) -> None:

@@ -12,8 +12,7 @@ const PAGE = 50;
 
 export async function farmView(main, query) {
   const state = query.get("state") ?? "";
-  const { jobs: states } = await get("/api/farm");
-  const places = { word: h("div"), jobs: h("ul", { class: "jobs" }), more: h("p"), side: h("aside"), note: h("div") };
+  const places = { word: h("div"), states: h("div"), jobs: h("ul", { class: "jobs" }), more: h("p"), side: h("aside"), note: h("div") };
   const shown = { pages: 1, states: new Map() };
   fill(
     main,
@@ -21,7 +20,7 @@ export async function farmView(main, query) {
     h(
       "div",
       { class: "columns" },
-      h("section", { "aria-labelledby": "jobs" }, h("div", { class: "titled" }, h("h2", { id: "jobs" }, "Jobs"), filter(Object.keys(states), state)), places.note, places.jobs, places.more),
+      h("section", { "aria-labelledby": "jobs" }, h("div", { class: "titled" }, h("h2", { id: "jobs" }, "Jobs"), places.states), places.note, places.jobs, places.more),
       places.side,
     ),
   );
@@ -45,6 +44,7 @@ async function load(places, shown, state, update) {
     const [farm, jobs, { workers }] = await Promise.all([get("/api/farm"), pages(shown.pages, state), get("/api/workers")]);
     await still();
     fill(places.word, headline(farm));
+    if (!places.states.firstChild) fill(places.states, filter(Object.keys(farm.jobs), state));
     fill(places.side, side(farm, workers));
     list(places, jobs.found, state);
     const more = () => ((shown.pages += 1), update());

@@ -145,6 +145,7 @@ function options(spec, task) {
     ["priority", "Priority", number(spec.priority ?? 50, 0, 100), "0 to 100; jobs with more come first.", Number],
     ["film.coherence", "Coherence", select([["none", "each frame by itself"], ["flow", "each frame continues the last one"]], film.coherence ?? "none"), "flow keeps films from flickering.", String],
     ["film.quality", "Quality of films", select([["draft", "draft"], ["good", "good"], ["best", "best"]], film.quality ?? "good"), "", String],
+    ["film.is_loop", "Loop", h("input", { type: "checkbox", checked: film.is_loop ?? false }), "The end of a film fades into its start.", Boolean],
     ["plan.size", "Size", text(plan.size, "as they are"), "Of the pictures before they are rendered, such as 50%, 1080p or 1280x720.", String],
     ["plan.seed", "Seed", number(plan.seed ?? 0, 0), "Another number gives another variation.", Number],
     ["plan.tile", "Tile", number(plan.tile ?? 1024, 0), "Side in pixels; smaller needs less memory. 0: no tiles.", Number],

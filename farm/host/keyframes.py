@@ -1,0 +1,91 @@
+"""Keyframes as text: "10 step=2.5 layer=inception4c" gives values to parameters at a time of a film.
+
+Knows nothing about which parameters there are.
+"""
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["Keyframe", "is_keyframe", "joined", "parse_keyframe", "weighted"]
+
+_TIME: Final = re.compile(r"(f?)(\d{1,9}(?:\.\d{1,9})?)")
+_VALUE: Final = re.compile(r"([A-Za-z][\w-]*)=(.+)", re.DOTALL)
+_FORM: Final = "give TIME NAME=VALUE ..., such as '10 step=2.5', or 'f240 step=2.5' for frame 240"
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """Values at a time. values: by name, in the order they were given; a name may have several.
+
+    time: in seconds from the start of the film, or the number of a frame, from 1, if is_frame.
+    """
+
+    time: float
+    is_frame: bool
+    values: Mapping[str, Sequence[str]]
+
+    def __str__(self) -> str:
+        """Return the time as it is written."""
+        return f"{'f' if self.is_frame else ''}{self.time:g}"
+
+
+def parse_keyframe(text: str) -> Keyframe:
+    """Parse a keyframe; a value with spaces is in quotes. Raises ValueError."""
+    first, rest = _parted(text)
+    time, values = _TIME.fullmatch(first), dict[str, list[str]]()
+    try:
+        words = shlex.split(rest)
+    except ValueError:  # a quote is not closed
+        words = []
+    if time is None or not words:
+        raise ValueError(_FORM)
+    for word in words:
+        pair = _VALUE.fullmatch(word)
+        if pair is None:
+            raise ValueError(f"{word!r} is not NAME=VALUE; {_FORM}")
+        values.setdefault(pair[1], []).append(pair[2])
+    is_frame, number = bool(time[1]), float(time[2])
+    if is_frame and (number < 1 or number != int(number)):
+        raise ValueError(f"{first!r} is no frame; frames are counted from 1, such as f240")
+    return Keyframe(number, is_frame, values)
+
+
+def is_keyframe(text: str) -> bool:
+    """Return whether a text starts as a keyframe does: with a time that stands alone."""
+    return _TIME.fullmatch(_parted(text)[0]) is not None
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """Return the first word of a text, and the rest."""
+    first, *rest = text.split(maxsplit=1) or [""]
+    return first, "".join(rest)
+
+
+def joined(words: Sequence[str], flag: str) -> Iterator[str]:
+    """Yield a command's words, with each keyframe after the flag as one word.
+
+    A keyframe ends before the first word that is not NAME=VALUE.
+    """
+    left = list(reversed(words))
+    while left:
+        yield (word := left.pop())
+        if word == "--":
+            yield from reversed(left)
+            return
+        if word == flag and left and _TIME.fullmatch(left[-1]):
+            keyframe = [left.pop()]
+            while left and _VALUE.fullmatch(left[-1]):
+                keyframe.append(left.pop())
+            yield shlex.join(keyframe)
+
+
+def weighted(text: str) -> tuple[str, float]:
+    """Split NAME=WEIGHT; the default weight is 1. Text after the last = is a weight only if it is a number."""
+    name, sign, weight = text.rpartition("=")
+    try:
+        return (name, float(weight)) if sign and name else (text, 1.0)
+    except ValueError:
+        return text, 1.0

@@ -1,0 +1,166 @@
+"""Parameters over time by the command: what a film shows, what is refused, and what a record says of it."""
+
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from farm.media import read_record, read_still
+from farm.model.job import JobSpec
+
+from ..clips import Clip  # noqa: TID252 - shared between rooms
+from .conftest import Command
+
+EXPOSURE = '''
+from farm import Effect, Field, OverTime, TimedParams, hookimpl
+
+class Exposure(Effect):
+    """Expose the picture anew."""
+    name = "exposure"
+    class Params(TimedParams):
+        light: OverTime[float] = Field(1.0, ge=0, le=2, description="1 keeps the picture.")
+    def render(self, image, context):
+        return image * self.params.light
+
+@hookimpl
+def farm_tasks():
+    return [Exposure]
+'''
+RISING = ("--at", "0", "light=0", "--at", "0.2", "light=1")
+BY_FRAME = ("--at", "f1", "light=0", "--at", "f6", "light=1")
+DREAM = ("--iterations", "2", "--octaves", "1", "--threads", "1", "--precision", "float64")
+
+
+@pytest.fixture
+def film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A white film of 8 frames at 25 a second, and the effect that darkens it."""
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "exposure.py").write_text(EXPOSURE)
+    monkeypatch.setenv("FARM_PLUGINS_DIR", str(tmp_path / "plugins"))
+    white = np.ones((64, 96, 3), np.float32)
+    return Clip(times=range(8), draw=lambda _: white).write(tmp_path / "clip.mp4").name
+
+
+def exposure(command: Command, *words: object) -> None:
+    done = command("--plugins-dir", "plugins", "exposure", *words, "--threads", "1")
+    assert done.code == 0, done.errors
+
+
+def light(file: Path | str) -> float:
+    return float(read_still(str(file)).pixels.mean())
+
+
+@pytest.mark.parametrize("at", [RISING, BY_FRAME])
+def test_a_film_changes_from_frame_to_frame(
+    command: Command, film: str, at: tuple[str, ...]
+) -> None:
+    exposure(command, film, "-o", "out/%d.png", *at)
+    found = [light(f"out/{number}.png") for number in range(1, 9)]
+    assert found == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1, 1, 1], abs=0.02)
+
+
+def test_a_resumed_film_has_the_same_bytes(command: Command, film: str) -> None:
+    exposure(command, film, "-o", "out/%d.png", *RISING)
+    before = {path.name: path.read_bytes() for path in Path("out").iterdir()}
+    for number in (2, 5):
+        Path(f"out/{number}.png").unlink()
+    exposure(command, film, "-o", "out/%d.png", *RISING, "--resume")
+    assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == before
+
+
+def test_another_schedule_makes_another_job() -> None:
+    jobs = [
+        JobSpec(task="exposure", params={"at": [at]}, inputs=("a.mp4",), output="b.mp4")
+        for at in ("0 light=0", "0 light=1")
+    ]
+    assert jobs[0].key != jobs[1].key
+
+
+def test_a_frame_alone_is_that_frame_of_the_film(command: Command, film: str) -> None:
+    exposure(command, film, "-o", "out/%d.png", *BY_FRAME)
+    exposure(command, film, "-o", "four.png", "--frames", "4", *BY_FRAME)
+    assert Path("four.png").read_bytes() == Path("out/4.png").read_bytes()
+    done = command(
+        "--plugins-dir", "plugins", "exposure", film, "-o", "5.png", "--frames", "5", *RISING
+    )
+    assert done.code == 2
+    assert "--at: a single frame is rendered, whose film has no start; give times in frames" in (
+        done.errors
+    )
+
+
+def test_the_record_has_the_schedule_and_like_takes_it(command: Command, film: str) -> None:
+    exposure(command, film, "-o", "a.mkv", "--codec", "ffv1", *RISING)
+    shown = command("--plugins-dir", "plugins", "show", "a.mkv").results
+    printed = dict(line.split("\t") for line in shown.splitlines())["command"]
+    before = Path("a.mkv").read_bytes()
+    Path("a.mkv").unlink()
+    _, *words = shlex.split(printed)
+    done = command("--plugins-dir", "plugins", *words)
+    assert done.code == 0, done.errors
+    assert Path("a.mkv").read_bytes() == before
+    exposure(command, film, "-o", "like/%d.png", "--like", "a.mkv")
+    assert light("like/3.png") == pytest.approx(0.4, abs=0.02)
+    record = read_record("like/3.png")
+    assert record is not None
+    assert record["params"]["at"] == ["0 light=0", "0.2 light=1"]
+
+
+def test_the_command_of_a_frame_is_shown_only_if_it_makes_that_frame(
+    command: Command, film: str
+) -> None:
+    exposure(command, film, "-o", "seconds/%d.png", *RISING)
+    exposure(command, film, "-o", "frames/%d.png", *BY_FRAME)
+    assert "command\t" not in command("--plugins-dir", "plugins", "show", "seconds/3.png").results
+    shown = command("--plugins-dir", "plugins", "show", "frames/3.png").results
+    assert "'--at=f1 light=0' '--at=f6 light=1'" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("blank:8x8 -o o.png --at 4 light=1", "--at: only applies to films, and every input is a"),
+        ("clip.mp4 -o o.mp4 --at 4 light=3", "--at: at 4: --light should be less than or equal to"),
+        ("clip.mp4 -o o.mp4 --at 4 lihgt=1", "--at: there is no lihgt, did you mean light?"),
+        ("clip.mp4 -o o.mp4 --at 4", "--at: give TIME NAME=VALUE"),
+        ("clip.mp4 -o o.mp4 --preview --at 4 light=1", "--preview: shows frames without those bef"),
+    ],
+)
+def test_what_cannot_change_is_refused_before_anything_is_rendered(
+    command: Command, film: str, words: str, message: str
+) -> None:
+    done = command("--plugins-dir", "plugins", "exposure", *words.split())
+    assert done.code == 2
+    assert message in done.errors
+    assert not list(Path().glob("o.*"))
+    assert film
+
+
+def test_the_help_lists_what_can_change(command: Command) -> None:
+    shown = " ".join(command("zoom", "--help").results.split())
+    assert "These can change: layer, neuron, class, iterations, scale, step, jitter" in shown
+
+
+@pytest.mark.slow
+def test_tiles_dream_the_same_film(command: Command, tmp_path: Path) -> None:
+    film = Clip(times=range(4)).write(tmp_path / "scene.mp4").name
+    at = ("--at", "0", "layer=conv3", "--at", "0.12", "layer=inception3b", "step=3")
+    for tile, output in (("none", "whole"), ("48", "tiles")):
+        words = ("-o", f"{output}/%d.png", "--tile", tile, *at, *DREAM)
+        done = command("dream", film, *words)
+        assert done.code == 0, done.errors
+    for number in (1, 3):
+        whole, tiles = (np.asarray(Image.open(f"{o}/{number}.png")) for o in ("whole", "tiles"))
+        assert np.abs(whole.astype(int) - tiles).max() <= 1
+    assert light("whole/1.png") != light("whole/4.png")
+
+
+@pytest.mark.slow
+def test_an_unknown_layer_of_a_keyframe_is_refused_before_anything_is_rendered(
+    command: Command, film: str
+) -> None:
+    done = command("dream", film, "-o", "o.mp4", "--at", "4", "layer=inception9")
+    assert done.code == 2
+    assert "unknown layer of starter 'inception9'" in done.errors
