@@ -96,7 +96,7 @@ def _planned_row(job: Job) -> dict[str, object]:
 
 def _insert_units(connection: Connection, units: Iterable[RestoredUnit]) -> None:
     for some in _batched(enumerate(units), _ROWS):
-        rows = [_unit_row(restored, number) for number, restored in some]
+        rows = [*_unit_rows(some)]
         if connection.dialect.name == "postgresql":
             insert_columns(connection, tables.units, rows)
         else:
@@ -225,7 +225,8 @@ def _job_row(job: Job) -> dict[str, object]:
     }
 
 
-def _unit_row(restored: RestoredUnit, number: int) -> dict[str, object]:
+def _unit_row(restored: RestoredUnit, number: int, work: str) -> dict[str, object]:
+    """Return the columns of a unit. work: its work as JSON."""
     unit = restored.unit
     return {
         "job": unit.job,
@@ -233,8 +234,8 @@ def _unit_row(restored: RestoredUnit, number: int) -> dict[str, object]:
         "name": unit.name,
         "source": unit.source,
         "target": unit.target,
-        "needs": json.dumps(unit.needs),
-        "work": WORK.dump_json(unit.work).decode(),
+        "needs": json.dumps(unit.needs) if unit.needs else "[]",
+        "work": work,
         "is_tolerant": unit.is_tolerant,
         "is_working": unit.is_working,
         "state": restored.state,
@@ -245,6 +246,16 @@ def _unit_row(restored: RestoredUnit, number: int) -> dict[str, object]:
         "workers": unit.workers,
         "retried_from": restored.retried_from,
     }
+
+
+def _unit_rows(units: Iterable[tuple[int, RestoredUnit]]) -> Iterator[dict[str, object]]:
+    """Yield the columns of units by number. Many units have one work, which is written out once."""
+    known, text = None, ""
+    for number, restored in units:
+        if restored.unit.work is not known:
+            known = restored.unit.work
+            text = WORK.dump_json(known).decode()
+        yield _unit_row(restored, number, text)
 
 
 def _changed_unit_row(

@@ -3,7 +3,7 @@
 import glob
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -62,7 +62,7 @@ def _find(given: str, path: Path) -> Found:
     if is_sequence(given):
         return _numbered(given)
     if glob.has_magic(given):
-        return _only_pictures(given, _glob(given), "glob matches")
+        return _only_pictures(given, _looked_at(_glob(given)), "glob matches")
     raise BadInput(given, _why_missing(given))
 
 
@@ -82,16 +82,24 @@ def _find_remote(given: str) -> Found:
     if is_sequence(given):
         return _numbered(given)
     if glob.has_magic(given):
-        return _only_pictures(given, storage.glob(given), "glob matches")
+        return _only_pictures(given, _looked_at(storage.glob(given)), "glob matches")
     raise BadInput(given, "no such file or folder; check the name")
 
 
-def _entries(folder: str) -> list[str]:
-    """Return the locations of what is directly in a folder. The URLs of folders end with a slash."""
+def _entries(folder: str) -> dict[str, bool]:
+    """Return the locations of what is directly in a folder, and of each whether it is a file."""
     if storage.is_remote(folder):
-        return [entry.url for entry in storage.entries(folder)]
+        return {entry.url: _is_file(entry.url) for entry in storage.entries(folder)}
     with os.scandir(Path(folder)) as entries:
-        return [entry.path for entry in entries]
+        return {
+            entry.path: _is_file(entry.path) if entry.is_symlink() else entry.is_file()
+            for entry in entries
+        }
+
+
+def _looked_at(locations: Iterable[str]) -> dict[str, bool]:
+    """Return of each location whether it is a file."""
+    return {url: _is_file(url) for url in locations}
 
 
 def _is_file(listed: str) -> bool:
@@ -99,8 +107,9 @@ def _is_file(listed: str) -> bool:
     return not listed.endswith("/") if storage.is_remote(listed) else os.path.isfile(listed)  # noqa: PTH113
 
 
-def _only_pictures(given: str, entries: Sequence[str], kind: str) -> Found:
-    files = [url for url in entries if not storage.name(url).startswith(".") and _is_file(url)]
+def _only_pictures(given: str, entries: Mapping[str, bool], kind: str) -> Found:
+    visible = (url for url, is_file in entries.items() if is_file)
+    files = [url for url in visible if not storage.name(url).startswith(".")]
     pictures = [url for url in files if _is_picture(url)]
     paths = [_absolute(url) for url in pictures]
     named = [path for path in paths if is_utf8(path)]
@@ -158,9 +167,9 @@ def _numbered(given: str) -> Found:
     names = NumberedPath.parse(storage.name(given))
     assert names
     by_number: defaultdict[int, list[str]] = defaultdict(list)
-    for entry in entries:
-        number = names.number_of(storage.name(entry))
-        if number is not None and _is_picture(entry) and _is_file(entry):
+    for entry, is_file in entries.items():
+        number = names.number_of(storage.name(entry)) if is_file else None
+        if number is not None and _is_picture(entry):
             by_number[number].append(entry)
     if not by_number:
         raise BadInput(

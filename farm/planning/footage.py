@@ -19,7 +19,7 @@ from farm.planning.outputs import (
     is_film_target,
     is_one_frame,
     is_rendered_by_frame,
-    target_for,
+    targets_for,
 )
 from farm.planning.picture_footage import check_still, note_older_pictures, picture_footage
 from farm.planning.plan import Footage, FrameSequence, loop_frames
@@ -54,11 +54,13 @@ def read_footage(
         return Footage(sequences=(_one_frame(spec, sources[0], least, notify),))
     many = len(sources) > 1
     films = [source for source in sources if is_rendered_by_frame(source, spec.output, many)]
+    are_films = {source.url for source in films}
     if not films:
         _refuse_film_options(spec, least)
-    for source in films:
-        check_film_options(spec, target_for(source, spec.output, many))
-    stills, too_large = _stills(spec, [source for source in sources if source not in films], many)
+    for target in targets_for(films, spec.output, many):
+        check_film_options(spec, target)
+    others = [source for source in sources if source.url not in are_films]
+    stills, too_large = _stills(spec, others, many)
     sequences, unreadable = _films(spec, films, notify, many)
     return Footage(stills, sequences, [*too_large, *unreadable])
 
@@ -86,8 +88,7 @@ def _stills(
     """Return the stills, and those that are too large for their format or to render."""
     stills: list[Still] = []
     refused: list[Refused] = []
-    for source in sources:
-        target = target_for(source, spec.output, many)
+    for source, target in zip(sources, targets_for(sources, spec.output, many), strict=True):
         try:
             check_still(source, target, spec.plan.size)
         except (BadOutput, BadParameter) as error:
@@ -108,8 +109,9 @@ def _films(
     """Return the films' frames, and the films that cannot be rendered."""
     sequences: list[FrameSequence] = []
     refused: list[Refused] = []
+    targets = targets_for(sources, spec.output, many)
     for number, source in enumerate(sources, 1):
-        target = target_for(source, spec.output, many)
+        target = targets[number - 1]
         tell = _numbered(notify, number, len(sources))
         try:
             sequences.append(read_film_footage(spec, source, target, tell))

@@ -19,7 +19,7 @@ from farm.media.sequence import NumberedPath
 from farm.model.events import Notice
 from farm.planning.finding import Found, find
 
-__all__ = ["Source", "list_inputs"]
+__all__ = ["Source", "found_files", "list_inputs"]
 
 Notify = Callable[[Notice], None]
 
@@ -62,12 +62,19 @@ def list_inputs(inputs: Sequence[str], notify: Notify = lambda _: None) -> list[
     return [Source(name, url, numbers.get(url)) for name, url in zip(names, urls, strict=True)]
 
 
+def found_files(inputs: Iterable[str]) -> set[str]:
+    """Return the absolute paths and URLs that list_inputs chooses from. Raises BadInput as it does."""
+    return {url for given in inputs for url in find(given).files}
+
+
 def natural_order(urls: Iterable[str], key: Callable[[str], str] | None = None) -> list[str]:
     """Return URLs sorted so that numbers compare by value and case does not matter.
 
     key: returns the text to compare; None for the URL.
     """
-    return natsorted(sorted(urls), key, alg=ns.IGNORECASE)
+    texts = {url: key(url) if key else url for url in sorted(urls)}
+    shared = os.path.commonprefix([*texts.values()]).rfind("/") + 1  # noqa: RUF071
+    return natsorted(texts, lambda url: texts[url][shared:], alg=ns.IGNORECASE)
 
 
 def _sort_keys(given: str, found: Found) -> Sequence[str]:
@@ -101,11 +108,11 @@ def _reached_once(urls: Iterable[str]) -> set[str]:
 
 def _unique_names(urls: Sequence[str]) -> list[str]:
     """Return a name for each path, as short as it can be and still be unique."""
-    candidates = [_candidate_names(url) for url in urls]
-    names = [next(each) for each in candidates]
+    names = [_shortest_name(url) for url in urls]
+    candidates: dict[int, Iterator[str]] = {}
     while clashes := _clashes(names, urls):
         for i in clashes:
-            longer = next(candidates[i], None)
+            longer = next(candidates.setdefault(i, _longer_names(urls[i])), None)
             if longer is None:
                 reason = f"two inputs would both be named {names[i]!r}; rename one"
                 raise BadInput(urls[i], reason)
@@ -128,14 +135,19 @@ def _clashes(names: Sequence[str], urls: Sequence[str]) -> list[int]:
     ]
 
 
-def _candidate_names(url: str) -> Iterator[str]:
-    """Yield names for a path, from short to long: a, a.jpg, holiday_a, holiday_a.jpg ..."""
+def _shortest_name(url: str) -> str:
     if is_blank(url):
-        yield re.sub("[:#]+", "_", url)
+        return re.sub("[:#]+", "_", url)
+    name = storage.name(url)
+    return name.removesuffix(storage.suffix(name))
+
+
+def _longer_names(url: str) -> Iterator[str]:
+    """Yield names for a path, from short to long: after a, these are a.jpg, holiday_a, holiday_a.jpg ..."""
+    if is_blank(url):
         return
-    name, prefix = storage.name(url), ""
-    stem = name.removesuffix(storage.suffix(url))
-    yield from (stem, name)
+    stem, name, prefix = _shortest_name(url), storage.name(url), ""
+    yield name
     for folder in filter(None, map(storage.name, storage.parents(url))):
         prefix = f"{folder}_{prefix}"
         yield from (prefix + stem, prefix + name)

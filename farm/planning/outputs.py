@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,7 @@ __all__ = [
     "is_one_frame",
     "is_rendered_by_frame",
     "target_for",
+    "targets_for",
 ]
 
 _STILL: Final = ".png"
@@ -40,10 +41,11 @@ def is_rendered_by_frame(source: Source, output: str, many: bool) -> bool:  # no
 
     Films are, and so are animated GIFs, unless the output is a picture file.
     """
-    if not is_film(source.url):
-        return False
-    is_gif = storage.suffix(source.url).lower() == ".gif"
-    return not is_gif or _is_folder(output, many=many)
+    return is_film(source.url) and (_is_folder(output, many=many) or not _is_gif(source))
+
+
+def _is_gif(source: Source) -> bool:
+    return storage.suffix(source.url).lower() == ".gif"
 
 
 def is_one_frame(sources: Sequence[Source], output: str, frames: str | None) -> bool:
@@ -63,8 +65,18 @@ def target_for(source: Source, output: str, many: bool) -> str:  # noqa: FBT001 
 
     Raises BadOutput for many sources and one picture file, or for a film and a picture file.
     """
-    is_moving = is_rendered_by_frame(source, output, many)
-    if not _is_folder(output, many=many):
+    return _target(source, output, is_folder=_is_folder(output, many=many))
+
+
+def targets_for(sources: Iterable[Source], output: str, many: bool) -> list[str]:  # noqa: FBT001 - as target_for
+    """Return what target_for returns for each source, after one look at the output."""
+    is_folder = _is_folder(output, many=many)
+    return [_target(source, output, is_folder=is_folder) for source in sources]
+
+
+def _target(source: Source, output: str, *, is_folder: bool) -> str:
+    is_moving = is_film(source.url) and (is_folder or not _is_gif(source))
+    if not is_folder:
         if is_moving:
             films = ", ".join(WRITABLE_FILMS)
             reason = (
@@ -74,7 +86,7 @@ def target_for(source: Source, output: str, many: bool) -> str:  # noqa: FBT001 
             raise BadOutput(output, reason)
         return output
     origin = "" if is_blank(source.url) else storage.name(source.url)
-    own = storage.suffix(origin)
+    own = storage.suffix(origin) if origin else ""
     writable, default = (WRITABLE_FILMS, _FILM) if is_moving else (WRITABLE, _STILL)
     suffix = own if own.lower() in writable else default
     has_suffix = source.name == origin and suffix == own
@@ -87,7 +99,7 @@ def film_targets(output: str, sources: Sequence[Source], frames: str | None) -> 
         return [output]
     many = len(sources) > 1
     films = (source for source in sources if is_rendered_by_frame(source, output, many))
-    return [] if is_sequence(output) else [target_for(film, output, many) for film in films]
+    return [] if is_sequence(output) else targets_for(films, output, many)
 
 
 _Identity = tuple[int, int] | str
@@ -97,11 +109,18 @@ _Identity = tuple[int, int] | str
 class Inputs:
     """The files that a job reads, which its outputs must not replace, by whatever path.
 
-    files: paths and URLs of sources and of whatever parameters name, folders included.
+    Each is looked at once, when first needed. files: paths and URLs of sources and of whatever parameters name, folders included.
     """
 
     def __init__(self, files: Iterable[str]) -> None:
-        urls = [file for file in files if not is_blank(file)]
+        self._urls = [file for file in files if not is_blank(file)]
+
+    @cached_property
+    def _identities(self) -> set[_Identity]:
+        return {identity for url in self._urls if (identity := _identity(url))}
+
+    @cached_property
+    def _parents(self) -> set[_Identity]:
         real_folder = cache(_real)
 
         def real_parent(url: str) -> str:
@@ -111,9 +130,8 @@ class Inputs:
                 real_folder(storage.parent(url)) if is_in_its_folder else storage.parent(_real(url))
             )
 
-        self._identities = {identity for url in urls if (identity := _identity(url))}
-        parents = {parent for url in urls for parent in (storage.parent(url), real_parent(url))}
-        self._parents = {identity for url in parents if (identity := _identity(url))}
+        urls = {parent for url in self._urls for parent in (storage.parent(url), real_parent(url))}
+        return {identity for url in urls if (identity := _identity(url))}
 
     def check(self, targets: Iterable[str]) -> None:
         """Raise BadOutput for a target that is one of the files, or is in one of the folders."""
@@ -156,29 +174,30 @@ def _identity(url: str) -> _Identity | None:
 
 def check_output(
     output: str, sources: Sequence[Source], files: Iterable[str] = (), frames: str | None = None
-) -> None:
+) -> Inputs:
     """Raise BadOutput if an output cannot be written or would replace an input.
 
     files: further inputs, such as those that parameters name. frames: as in JobSpec. Creates and changes nothing. Looks at
-    the targets that need no plan; Inputs.check looks at those of a plan.
+    the targets that need no plan; the inputs that it returns can check those of a plan.
     """
     _check_remote(output)
     many = len(sources) > 1
     urls = [source.url for source in sources]
+    inputs = Inputs([*urls, *files])
     if is_sequence(output) or is_film_target(output):
-        Inputs([*urls, *files]).check([output])
+        inputs.check([output])
         if is_sequence(output):
             _check_sequence(output, Inputs(urls))
         _check_folder(output, storage.parent(output))
-        return
+        return inputs
     is_one = is_one_frame(sources, output, frames)
-    targets = [output] if is_one else [target_for(source, output, many) for source in sources]
-    Inputs([*urls, *files]).check(targets)
+    inputs.check([output] if is_one else targets_for(sources, output, many))
     if _is_folder(output, many=many):
         _check_folder(output, output)
     else:
         _check_file(output)
         _check_folder(output, storage.parent(output))
+    return inputs
 
 
 def check_run_folder(output: str, *, is_resumed: bool) -> None:
@@ -207,8 +226,10 @@ def _check_sequence(output: str, inputs: Inputs) -> None:
 
 
 def _is_folder(output: str, *, many: bool) -> bool:
+    if output.endswith("/"):
+        return True
     suffix = storage.suffix(output)
-    if output.endswith(("/", os.sep)) or not suffix or _is_existing_folder(output):
+    if not suffix or _is_existing_folder(output):
         return True
     if many and (suffix.lower() in WRITABLE or is_readable(output)):
         reason = f"several inputs need a folder; give {output.removesuffix(suffix)}/"

@@ -1,6 +1,7 @@
 """Refuses names that cannot be recorded: a name on disk may be any bytes, a record is UTF-8."""
 
 from collections.abc import Iterable
+from itertools import chain
 
 from farm.errors import BadInput
 from farm.model.job import JobSpec
@@ -13,6 +14,7 @@ __all__ = ["check_names"]
 
 def check_names(spec: JobSpec, units: Iterable[Unit]) -> None:
     """Raise BadInput for the first name in a job that is not UTF-8."""
-    for text in (*texts_in(spec.params), *texts_in([(u.source, u.target) for u in units])):
+    files = (text for unit in units for text in (unit.source, unit.target))
+    for text in chain(texts_in(spec.params), files):
         if not is_utf8(text):
             raise BadInput(shown(text), NOT_UTF8)

@@ -17,6 +17,7 @@ from farm.host.schedule import Schedule
 from farm.host.task import NetworkParams, Run
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
+from farm.media.film import may_be_film
 from farm.model.events import Notice, ReadProgress
 from farm.model.frame_range import FrameRange
 from farm.model.history import RestoredUnit, UnitRecord
@@ -99,8 +100,9 @@ class Planner:
         spec = self._complete(spec)
         sources = self._sources(spec)
         needs = task_needs(self._registry, spec)
-        self._check(spec, sources, needs, is_resumed=resume)
+        inputs = self._check(spec, sources, needs, is_resumed=resume)
         job, units = self._plan_units(spec, sources, needs, created, name or new_id(spec.task))
+        inputs.check(unit.target for unit in units)
         check_names(spec, units)
         self._claim(job.id, units)
         if not (resume or spec.overwrite):
@@ -136,18 +138,21 @@ class Planner:
 
     def _check(
         self, spec: JobSpec, sources: Sequence[Source], needs: Needs, *, is_resumed: bool
-    ) -> None:
-        """Raise UserError for a spec that cannot be planned."""
+    ) -> Inputs:
+        """Return all that a spec reads. Raises UserError if it cannot be planned."""
         check_files(spec, needs)
         if issubclass(self._registry.task(spec.task), Run):
             check_run_folder(spec.output, is_resumed=is_resumed)
+            urls = (source.url for source in sources)
+            inputs = Inputs([*needs.files, *run_inputs(spec.inputs, sources), *urls])
         else:
-            check_output(spec.output, sources, needs.files, spec.frames)
+            inputs = check_output(spec.output, sources, needs.files, spec.frames)
             if not (is_resumed or spec.overwrite):
                 films = film_targets(spec.output, sources, spec.frames)
                 check_free(films)  # before they are read
         for note in self._check_task(spec):
             self._notify(Notice(spec.task, note))
+        return inputs
 
     def _plan_units(
         self, spec: JobSpec, sources: Sequence[Source], needs: Needs, created: float, name: str
@@ -165,8 +170,6 @@ class Planner:
             may_share = spec.workers != 1 and is_shared(footage, spec.plan)
             workers = spec.workers if may_share else 1
             units = plan_units(name, footage, spec.film, workers)
-        read = Inputs([*files, *(source.url for source in sources)])
-        read.check(unit.target for unit in units)
         digests = self._contents.of_files(files) | self._contents.of_networks(needs.networks)
         spec = spec.model_copy(update={"files": digests, "films": films})
         return Job(name, spec, created, since=created), units
@@ -177,7 +180,7 @@ class Planner:
         """Return what an effect's job renders, and the digest of each film."""
         task = self._registry.task(spec.task)
         least, endless = least_coherence(task), is_endless(task)
-        before = {source.url: look_at(source.url) for source in sources}
+        before = {url: look_at(url) for source in sources if may_be_film(url := source.url)}
         footage = read_footage(spec, sources, self._notify, least=least, is_endless=endless)
         check_schedule(Schedule.of(validate_params(task, spec.params)), spec, sources, footage)
         origins = (sequence.origin for sequence in footage.sequences if sequence.origin)

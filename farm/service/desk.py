@@ -53,7 +53,7 @@ T = TypeVar("T")
 ANSWER_SECONDS: Final = 20.0
 """How long a request waits for the loop."""
 PLAN_SECONDS: Final = 5.0
-"""How long a submission waits until its job is planned or refused. It is planned all the same."""
+"""How long a submission may wait until its job is planned or refused. It is planned all the same."""
 MOST_JOBS: Final = 10_000
 """Jobs that have not ended, and are planned or wait."""
 ZIPS: Final = 8
@@ -146,10 +146,11 @@ class Desk:
 
     # Jobs
 
-    def submit(self, request: wire.JobRequest, holder: str) -> tuple[wire.JobView, bool]:
-        """Return the job of a request, and whether it is new. Raises UserError if it is refused.
+    def submit(self, request: wire.JobRequest, holder: str) -> tuple[Future[Job], bool]:
+        """Return the job of a request to come, for submitted, and whether it is new.
 
-        holder: of the token that the request came with, and so the owner.
+        holder: of the token that the request came with, and so the owner. Raises UserError if it is
+        refused.
         """
         self._check_open()
         spec = spec_of(request, self.registry, self.roots, holder)
@@ -160,12 +161,15 @@ class Desk:
                 f"{self.roots.shown(earlier.spec.output)}; give each job a token of its own"
             )
         answer = self._controller.submit(spec, resume=request.resume, token=request.token)
-        return self._view(self._submitted(answer)), earlier is None
+        return answer, earlier is None
 
-    def _submitted(self, answer: Future[Job]) -> Job:
+    def submitted(self, answer: Future[Job]) -> wire.JobView:
         """Return a job that has been submitted, or how far its planning has got. Raises UserError."""
+        return self._view(self._submitted(answer, 0))
+
+    def _submitted(self, answer: Future[Job], seconds: float) -> Job:
         with suppress(NoAnswer):
-            return answer.result(PLAN_SECONDS)
+            return answer.result(seconds)
         self._controller.accept(answer)
         return self._answer(answer)
 
@@ -375,7 +379,7 @@ class Desk:
         spec = spec_of(asked, self.registry, self.roots, holder)
         spec, token = self.previews.prepare(spec, holder)
         try:
-            job = self._submitted(self._controller.submit(spec, token=token))
+            job = self._submitted(self._controller.submit(spec, token=token), PLAN_SECONDS)
         except UserError:
             self.previews.discard(token, spec.task)
             raise

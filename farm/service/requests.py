@@ -14,7 +14,7 @@ from farm.media.blank import is_blank
 from farm.model.frame_range import FrameRange
 from farm.model.job import JobSpec
 from farm.planning.film_needs import is_endless, with_least_coherence
-from farm.planning.inputs import list_inputs
+from farm.planning.inputs import found_files
 from farm.service.roots import Roots
 from farm.service.wire import JobRequest
 
@@ -127,13 +127,13 @@ def _check_inputs(task: type[Task], inputs: Sequence[str], roots: Roots, *, is_l
         return
     for given in [[each] for each in inputs] if is_later else [inputs]:
         try:
-            sources = list_inputs(given)
+            urls = found_files(given)
         except BadInput:
             if is_later:
                 continue
             raise
-        _check_number(len(sources))
-        roots.check_real(source.url for source in sources if not is_blank(source.url))
+        _check_number(len(urls))
+        roots.check_real(url for url in urls if not is_blank(url))
 
 
 def _check_number(units: int) -> None:

@@ -3,11 +3,14 @@
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
 from farm.model.job import JobState
 from farm.model.unit import UnitState
+from farm.service import desk as desks
 from farm.service import wire
 from farm.service.desk import Desk
+from farm.service.waiting import wait_done
 from farm.service.wire import ID
 
 __all__ = ["After", "JobId", "Limit", "Number", "Text", "desk_of", "holder_of", "router"]
@@ -72,15 +75,17 @@ def roots(request: Request, under: Text = "", after: Text = "", limit: Limit = 2
     response_model=wire.JobView | wire.Estimate,
     responses={200: {"description": "The job that this token gave before, or an estimate."}},
 )
-def submit(
+async def submit(
     request: Request, response: Response, body: wire.JobRequest, *, dry_run: bool = False
 ) -> wire.JobView | wire.Estimate:
     """Submit a job, or with dry_run learn what it would cost."""
     desk = desk_of(request)
     if dry_run:
         response.status_code = 200
-        return desk.estimate(body, holder_of(request))
-    job, is_new = desk.submit(body, holder_of(request))
+        return await run_in_threadpool(desk.estimate, body, holder_of(request))
+    answer, is_new = await run_in_threadpool(desk.submit, body, holder_of(request))
+    await wait_done(answer, desks.PLAN_SECONDS)
+    job = await run_in_threadpool(desk.submitted, answer)
     response.status_code = 201 if is_new else 200
     request.state.job = job.id
     return job

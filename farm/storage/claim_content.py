@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final, Self
 
 from farm.process import FarmProcess
@@ -46,7 +46,7 @@ class ClaimContent:
             return cls(name, "unknown", "", 0, 0.0, (EVERYTHING,))
 
     def __bytes__(self) -> bytes:
-        return json.dumps(asdict(self)).encode()
+        return json.dumps(vars(self)).encode()
 
     def __str__(self) -> str:
         today, day = (time.strftime("%F", time.localtime(t)) for t in (time.time(), self.began))

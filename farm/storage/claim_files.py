@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
 from enum import Enum, auto
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Self
 
@@ -72,9 +73,11 @@ class ClaimFile:
 
     def spelled(self, name: str) -> str:
         """Return the same text for all names that the disk takes for one."""
-        if self.path.with_name(self.path.name.upper()).exists():
-            return unicodedata.normalize("NFC", name).casefold()
-        return name
+        return unicodedata.normalize("NFC", name).casefold() if self._ignores_case else name
+
+    @cached_property
+    def _ignores_case(self) -> bool:
+        return self.path.with_name(self.path.name.upper()).exists()
 
     def remove(self) -> None:
         """Give the claim up, even if its file cannot be removed: nobody renews it any more."""

@@ -106,8 +106,9 @@ def parents(url: str | Path) -> Iterator[str]:
 
 def name(url: str | Path) -> str:
     """Return the last part of a location."""
-    if _is_plain(url):
-        return url.rpartition("/")[2]
+    last = url.rpartition("/")[2] if isinstance(url, str) else "."
+    if last not in {"", "."}:
+        return last
     return _rest(url).rpartition("/")[2] if is_remote(url) else Path(url).name
 
 

@@ -14,7 +14,7 @@ from farm.host.registry import Registry
 from farm.model.messages import Message
 from farm.service.audit import Audit
 from farm.service.guard import Rules
-from farm.service.http_service import Settings, open_http_service
+from farm.service.http_service import Service, Settings, open_http_service
 from farm.service.roots import Roots
 from farm.service.serving import listen
 from farm.service.tokens import TokenFile
@@ -28,9 +28,18 @@ Job = dict[str, Any]
 
 
 class PacedExecutor(FakeExecutor):
-    """A fake that waits for messages in real time, as the executors of a service do."""
+    """A fake that waits for messages in real time, as the executors of a service do.
+
+    may_go_on: while it is not set, the loop is kept waiting.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.may_go_on = Event()
+        self.may_go_on.set()
 
     def poll(self, timeout: float) -> Sequence[Message]:
+        self.may_go_on.wait()
         messages = super().poll(timeout)
         if not messages:
             Event().wait(min(timeout, 0.01))
@@ -46,6 +55,7 @@ class Served:
     executor: PacedExecutor
     tokens: TokenFile
     port: int
+    service: Service
 
     def submit(self, **changes: object) -> httpx.Response:
         """Submit a job of three frames."""
@@ -116,8 +126,9 @@ def serve(tmp_path: Path, registry: Registry, pictures: Path) -> Serve:
                 with httpx.Client(
                     base_url=base, headers=headers, timeout=20, trust_env=False
                 ) as client:
-                    yield Served(client, folder, executor, tokens, port)
+                    yield Served(client, folder, executor, tokens, port, service)
             finally:
+                executor.may_go_on.set()
                 is_over.set()
                 loop.join(10)
             service.stop()

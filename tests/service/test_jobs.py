@@ -1,6 +1,9 @@
 """Jobs over HTTP: submit, list, look, change, forget."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
+from typing import Final
 
 import pytest
 
@@ -17,6 +20,8 @@ from ..fakes import FakeExecutor, scripted  # noqa: TID252 - shared with the con
 from .conftest import Serve, Served, has_ended
 
 RUNNING = {"a": ["hang"]}
+THREADS: Final = 40
+"""Threads that the service answers all requests with: the default of AnyIO."""
 
 
 def test_a_submitted_job_is_rendered(served: Served) -> None:
@@ -82,6 +87,24 @@ def test_a_client_is_answered_before_a_long_planning_ends(
     ended = served.wait(answer.json()["id"], has_ended)
     assert ended["state"] == "failed"
     assert ended["reason"].startswith("cannot write out/one.png: ")
+
+
+@pytest.mark.slow
+def test_questions_are_answered_while_very_many_submissions_wait(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farm.service.desk.PLAN_SECONDS", 60)
+    clients, inbox = 45, served.service._controller._inbox
+    served.executor.may_go_on.clear()
+    with ThreadPoolExecutor(clients) as pool:
+        jobs = [pool.submit(served.submit, output=f"out/{n}/") for n in range(clients)]
+        try:
+            while len(inbox._calls) < THREADS:
+                Event().wait(0.02)
+            assert served.client.get("/api/jobs").status_code == 200
+        finally:
+            served.executor.may_go_on.set()
+        assert {job.result().status_code for job in jobs} == {201}
 
 
 def test_an_output_that_exists_is_replaced_only_if_the_request_says_so(served: Served) -> None:

@@ -12,6 +12,7 @@ from farm.media.film.suffixes import (
     is_film,
     is_film_name,
     keeps_pixel_shape,
+    may_be_film,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ __all__ = [
     "is_film_name",
     "join_parts",
     "keeps_pixel_shape",
+    "may_be_film",
     "read_film",
     "read_film_record",
     "write_film",

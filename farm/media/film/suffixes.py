@@ -7,7 +7,14 @@ from PIL import Image
 
 from farm.storage import input_path, suffix
 
-__all__ = ["FILM_SUFFIXES", "WRITABLE_FILMS", "is_film", "is_film_name", "keeps_pixel_shape"]
+__all__ = [
+    "FILM_SUFFIXES",
+    "WRITABLE_FILMS",
+    "is_film",
+    "is_film_name",
+    "keeps_pixel_shape",
+    "may_be_film",
+]
 
 WRITABLE_FILMS: Final = (".mp4", ".mov", ".mkv", ".webm", ".gif")
 """Suffixes of films that can be written."""
@@ -30,6 +37,11 @@ def is_film_name(name: str) -> bool:
 def keeps_pixel_shape(target: str) -> bool:
     """Return whether an output can say that its pixels are not square; GIFs and pictures cannot."""
     return suffix(target).lower() in {*WRITABLE_FILMS} - {".gif"}
+
+
+def may_be_film(url: str) -> bool:
+    """Return whether the suffix is that of a film, or of a GIF, which may be a still."""
+    return suffix(url).lower() in FILM_SUFFIXES
 
 
 def is_film(url: str) -> bool:
