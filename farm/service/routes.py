@@ -9,8 +9,8 @@ from farm.model.job import JobState
 from farm.model.unit import UnitState
 from farm.service import desk as desks
 from farm.service import wire
+from farm.service.answers import wait_done
 from farm.service.desk import Desk
-from farm.service.waiting import wait_done
 from farm.service.wire import ID
 
 __all__ = ["After", "JobId", "Limit", "Number", "Text", "desk_of", "holder_of", "router"]
