@@ -20,8 +20,10 @@ FEW: Final = 8
 def is_short(spec: JobSpec) -> bool:
     """Return whether a job renders a few stills of this machine, and needs nothing from elsewhere.
 
-    Looks at the names alone.
+    Looks at the names alone. A job of chosen frames is none: an endless film makes many of one still.
     """
+    if spec.frames:
+        return False
     are_few = len(spec.inputs) <= FEW and all(map(_is_still, spec.inputs))
     return are_few and not any(map(storage.is_remote, texts_in(spec.params)))
 

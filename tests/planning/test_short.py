@@ -28,5 +28,9 @@ def test_a_job_of_many_stills_is_not_short() -> None:
     assert not is_short(spec(*["1.png"] * (FEW + 1)))
 
 
+def test_a_job_that_makes_frames_of_a_still_is_not_short() -> None:
+    assert not is_short(spec("a.png").model_copy(update={"frames": "1-100000"}))
+
+
 def test_a_job_with_a_remote_parameter_is_not_short() -> None:
     assert not is_short(spec("a.png", styles=["mem://bucket/style.png"]))
