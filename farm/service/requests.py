@@ -118,11 +118,14 @@ def _check_listed(inputs: Sequence[str]) -> None:
 
 
 def _files_below(inputs: Sequence[str]) -> Iterator[str]:
-    """Yield inputs of this machine, and the files in those that are folders, where a run finds its data set."""
+    """Yield inputs of this machine that are files, and the files in those that are folders, where a run finds its data set."""
     for location in inputs:
-        if not (is_blank(location) or storage.is_remote(location)):
-            yield location
+        if is_blank(location) or storage.is_remote(location):
+            continue
+        if storage.is_folder(location):
             yield from (entry.url for entry in storage.files_below(location))
+        else:
+            yield location
 
 
 def _check_inputs(task: type[Task], inputs: Sequence[str], roots: Roots, *, is_later: bool) -> None:

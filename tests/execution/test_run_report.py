@@ -341,13 +341,12 @@ def test_what_cannot_be_drawn_is_said_once_and_ends_no_run(
 
 
 def test_a_full_disk_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def open_full(path: Path, mode: str = "r", *args: object, **options: object) -> object:
-        is_report = path.parent == tmp_path and path.suffix == ".part" and mode == "xb"
+    def open_full(path: Path, mode: str, *, opener: Any) -> object:
+        is_report = path.parent == tmp_path
         is_full = is_report and (tmp_path / LOG).is_file() and (tmp_path / LOG).stat().st_size
-        return open("/dev/full", "wb") if is_full else own_open(path, mode, *args, **options)  # noqa: PTH123 - Path.open is replaced
+        return open("/dev/full", "wb") if is_full else open(path, mode, opener=opener)  # noqa: PTH123 - it takes an opener
 
-    own_open: Any = Path.open
-    monkeypatch.setattr(Path, "open", open_full)
+    monkeypatch.setattr("farm.storage.local.open", open_full, raising=False)
     with pytest.raises(OutputStorageFailed, match=r"losses\.csv: the disk is full"):
         follow(tmp_path)
 
