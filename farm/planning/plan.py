@@ -200,7 +200,9 @@ def _following(start: int, fades: Sequence[int]) -> int:
 
 
 def _coherent_frames(job: str, sequence: FrameSequence) -> Iterator[Unit]:
-    for number, indices in enumerate(segments(sequence.cuts, len(sequence.frames), sequence.fades)):
+    # The end of a loop fades into one picture of each frame of its start: no segment begins before.
+    fades = [max(fade, sequence.loop) for fade in sequence.fades]
+    for number, indices in enumerate(segments(sequence.cuts, len(sequence.frames), fades)):
         previous: Unit | None = None
         for index in indices:
             previous = _coherent_frame(job, sequence, number, index, previous)
