@@ -12,6 +12,8 @@ from farm.host.schedule import Schedule, at_start, stages
 from farm.host.task import Task
 from farm.host.vetting import task_fault, validate_params
 
+from ..call_counts import calls_of  # noqa: TID252 - shared between rooms
+
 
 class Glow(Effect):
     """Glows."""
@@ -68,6 +70,16 @@ def test_frames_are_counted_from_one() -> None:
     assert found == [1, 3, 9]
 
 
+def test_a_time_costs_as_much_whatever_the_number_of_keyframes() -> None:
+    def calls(count: int) -> int:
+        at = [f"{number} amount={number % 9}" for number in range(count)]
+        schedule = Schedule.of(validate_params(Glow, {"at": at}))
+        assert schedule
+        return calls_of(lambda: schedule.at(0.5, 0))
+
+    assert calls(200) == calls(2)
+
+
 @given(st.floats(0, 20), st.floats(0, 9), st.floats(0, 9), st.floats(0.1, 20))
 def test_what_is_between_two_values_is_within_the_range(
     time: float, one: float, other: float, end: float
@@ -105,6 +117,7 @@ def test_a_task_is_checked_with_the_values_of_every_keyframe_and_between_them() 
         (["4 amount=10"], "at 4: `amount` should be less than or equal to 9, not '10'"),
         (["f4 amount=x"], "at f4: `amount` should be a valid number, not 'x'"),
         (["4 amount=1 amount=2"], "at 4: `amount` is given twice"),
+        (["4 colour=red colours=blue"], "at 4: `colours` is given twice; use one of its names"),
         (["4 centre=1"], "at 4: `centre` "),
         (["4 amount=1", "3 amount=2"], "3 comes after 4; give the times in rising order"),
         (["4 amount=1", "4 count=2"], "4 comes after 4; give the times in rising order"),
@@ -136,6 +149,11 @@ def test_a_keyframe_of_a_command_ends_before_the_next_option_or_input() -> None:
     expected = ["--at", "0 a=1 'b=x y'", "clip.mp4", "--at", "f9 a=2", "--", "--at", "1", "a=3"]
     assert list(joined(words, "--at")) == expected
     assert parse_keyframe(expected[1]).values == {"a": ["1"], "b": ["x y"]}
+    assert list(joined(["--at=0", "a=1", "b=x y", "clip.mp4"], "--at")) == [
+        "--at=0 a=1 'b=x y'",
+        "clip.mp4",
+    ]
+    assert list(joined(["--at=0 a=1", "b=2", "10"], "--at")) == ["--at=0 a=1", "b=2", "10"]
 
 
 def fault_of(params: type[TaskParams]) -> str:
