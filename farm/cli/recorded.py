@@ -94,5 +94,7 @@ def _is_alone(task: type[Task], record: Mapping[str, Any]) -> bool:
     if is_endless(task):
         return "film" in record
     if "film" in record or "frame" in record:
-        return not record.keys() & {"coherence", "loop"} and is_film_name(record["source"]["name"])
+        return not record.keys() & {"coherence", "is_loop"} and is_film_name(
+            record["source"]["name"]
+        )
     return True

@@ -11,6 +11,7 @@ from farm.host.keyframes import parse_keyframe, weighted
 from farm.host.task import Task, TaskParams
 
 __all__ = [
+    "MOST_KEYFRAMES",
     "Blend",
     "OverTime",
     "TimedParams",
