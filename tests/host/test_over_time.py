@@ -65,6 +65,11 @@ def test_names_cross_fade_by_weight() -> None:
     assert params_at(4, *keyframes).colours == ("green=2", "red")
 
 
+def test_a_name_that_is_given_again_fades_with_all_its_weights() -> None:
+    keyframes = ("0 colour=red colour=red=3", "4 colour=green")
+    assert params_at(1, *keyframes).colours == ("red=0.75", "red=2.25", "green=0.25")
+
+
 def test_frames_are_counted_from_one() -> None:
     found = [params_at(77, "f1 amount=1", "f5 amount=9", number=n).amount for n in (0, 1, 4)]
     assert found == [1, 3, 9]
