@@ -65,19 +65,10 @@ def read_footage(
     return Footage(stills, sequences, [*too_large, *unreadable])
 
 
-def check_schedule(
-    schedule: Schedule | None, spec: JobSpec, sources: Sequence[Source], footage: Footage
-) -> None:
+def check_schedule(schedule: Schedule | None, footage: Footage) -> None:
     """Raise BadParameter for parameters that change over time where there is no time."""
-    if schedule is None or footage.refused:
-        return
-    if not footage.sequences:
+    if schedule and not (footage.sequences or footage.refused):
         raise BadParameter("at", "only applies to films, and every input is a still")
-    if is_one_frame(sources, spec.output, spec.frames) and not schedule.is_by_frame:
-        reason = (
-            "a single frame is rendered, whose film has no start; give times in frames, such as"
-        )
-        raise BadParameter("at", f"{reason} f{spec.frames}")
 
 
 def _stills(

@@ -31,7 +31,8 @@ PART: Final = 120
 class FilmFrame:
     """One frame of a sequence.
 
-    number: counted from 1. time, duration: in the format's time base. seconds: when it is shown.
+    number: counted from 1. time, duration: in the format's time base. seconds: when it is shown in the
+    film that it is from, of which the sequence may be a part.
     label: number in the name of a written picture; None for number.
     """
 

@@ -182,7 +182,7 @@ class Planner:
         least, endless = least_coherence(task), is_endless(task)
         before = {url: look_at(url) for source in sources if may_be_film(url := source.url)}
         footage = read_footage(spec, sources, self._notify, least=least, is_endless=endless)
-        check_schedule(Schedule.of(validate_params(task, spec.params)), spec, sources, footage)
+        check_schedule(Schedule.of(validate_params(task, spec.params)), footage)
         origins = (sequence.origin for sequence in footage.sequences if sequence.origin)
         return footage, self._contents.of_films(origins, before)
 
