@@ -93,7 +93,6 @@ def _is_alone(task: type[Task], record: Mapping[str, Any]) -> bool:
     if is_endless(task):
         return "film" in record
     if "film" in record or "frame" in record:
-        return not record.keys() & {"coherence", "is_loop"} and is_film_name(
-            record["source"]["name"]
-        )
+        has_others = record.keys() & {"coherence", "is_loop"}
+        return not has_others and is_film_name(record["source"]["name"])
     return True

@@ -21,7 +21,7 @@ from farm.host.keyframes import Keyframe, is_keyframe, parse_keyframe
 from farm.host.over_time import Blend, TimedParams, blend_of, changing, mixture, numbers
 from farm.host.task import TaskParams
 
-__all__ = ["Schedule", "at_start", "stages"]
+__all__ = ["Schedule", "at_start"]
 
 
 @dataclass(frozen=True)
@@ -181,13 +181,3 @@ def at_start(params: TaskParams) -> TaskParams:
     """Return the parameters at the start of a film, which stay as they are."""
     schedule = Schedule.of(params)
     return schedule.at(0.0, 0) if schedule else params
-
-
-def stages(params: TaskParams) -> Iterator[TaskParams]:
-    """Yield the parameters of each stage of a film: at every keyframe, and between any two.
-
-    Only the parameters themselves if they do not change. Raises ValueError for a schedule that cannot be
-    followed, in whose message names in backticks are parameters.
-    """
-    schedule = Schedule.of(params)
-    yield from schedule.stages() if schedule else [params]

@@ -65,9 +65,16 @@ def read_footage(
     return Footage(stills, sequences, [*too_large, *unreadable])
 
 
-def check_schedule(schedule: Schedule | None, footage: Footage) -> None:
+def check_schedule(
+    schedule: Schedule | None, spec: JobSpec, sources: Sequence[Source], *, is_endless: bool
+) -> None:
     """Raise BadParameter for parameters that change over time where there is no time."""
-    if schedule and not (footage.sequences or footage.refused):
+    if schedule is None or is_endless or is_film_target(spec.output) or is_sequence(spec.output):
+        return
+    many = len(sources) > 1
+    if is_one_frame(sources, spec.output, spec.frames):
+        return
+    if not any(is_rendered_by_frame(source, spec.output, many) for source in sources):
         raise BadParameter("at", "only applies to films, and every input is a still")
 
 

@@ -14,13 +14,16 @@ from ..clips import Clip  # noqa: TID252 - shared between rooms
 from .conftest import Command
 
 EXPOSURE = '''
-from farm import Effect, Field, OverTime, TimedParams, hookimpl
+from farm import BadParameter, Effect, Field, OverTime, TimedParams, hookimpl
 
 class Exposure(Effect):
     """Expose the picture anew."""
     name = "exposure"
     class Params(TimedParams):
         light: OverTime[float] = Field(1.0, ge=0, le=2, description="1 keeps the picture.")
+    def check(self, context):
+        if self.params.light == 2:
+            raise BadParameter("light", "is dazzling")
     def render(self, image, context):
         return image * self.params.light
 
@@ -136,6 +139,8 @@ def test_no_command_makes_a_still_beside_a_film_alone(command: Command, film: st
     ("words", "message"),
     [
         ("blank:8x8 -o o.png --at 4 light=1", "--at: only applies to films, and every input is a"),
+        ("blank:8x8 -o o.png --at 4 light=2", "--at: only applies to films, and every input is a"),
+        ("clip.mp4 -o o.mp4 --at 4 light=2 --at 5 light=1", "--light: is dazzling"),
         ("clip.mp4 -o o.mp4 --at 4 light=3", "--at: at 4: --light should be less than or equal to"),
         ("clip.mp4 -o o.mp4 --at 4 lihgt=1", "--at: there is no lihgt, did you mean light?"),
         ("clip.mp4 -o o.mp4 --at 4", "--at: give TIME NAME=VALUE"),

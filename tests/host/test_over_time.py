@@ -8,7 +8,8 @@ from pydantic import Field
 from farm import Effect, OverTime, TaskParams, TimedParams
 from farm.errors import BadParameter
 from farm.host.keyframes import joined, parse_keyframe, weighted
-from farm.host.schedule import Schedule, at_start, stages
+from farm.host.schedule import Schedule, at_start
+from farm.host.stages import differing, stages
 from farm.host.task import Task
 from farm.host.vetting import task_fault, validate_params
 
@@ -106,6 +107,15 @@ def test_a_task_is_checked_with_the_values_of_every_keyframe_and_between_them() 
     assert ("blue",) in seen
     assert ("green",) in seen
     assert ("blue=0.5", "green=0.5") in seen
+
+
+def test_the_extremes_of_numbers_differ_for_a_check() -> None:
+    at = [f"{number} amount={number % 10} count={9 - number % 9}" for number in range(40)]
+    found = differing(stages(validate_params(Glow, {"at": at})))
+    assert all(isinstance(stage, Glow.Params) for stage in found)
+    assert {getattr(stage, "amount", None) for stage in found} >= {0, 9}
+    assert {getattr(stage, "count", None) for stage in found} >= {1, 9}
+    assert len(found) <= 5
 
 
 @pytest.mark.parametrize(
