@@ -10,7 +10,7 @@ from farm.host.blame import describe
 from farm.host.context import Context
 from farm.host.named_files import NAMES_MASK, named_files
 from farm.host.registry import Registry
-from farm.host.stages import differing, stages
+from farm.host.schedule_stages import differing, stages
 from farm.host.task import Run, Task
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank

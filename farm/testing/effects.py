@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from farm.errors import Cancelled, PluginError
 from farm.host.schedule import at_start
-from farm.host.stages import stages
+from farm.host.schedule_stages import stages
 from farm.host.task import Effect, TaskParams
 from farm.host.vetting import task_fault, validate_params
 from farm.model.specs import NetworkSpec, Previous

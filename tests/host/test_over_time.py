@@ -9,7 +9,7 @@ from farm import Effect, OverTime, TaskParams, TimedParams
 from farm.errors import BadParameter
 from farm.host.keyframes import joined, parse_keyframe, weighted
 from farm.host.schedule import Schedule, at_start
-from farm.host.stages import differing, stages
+from farm.host.schedule_stages import differing, stages
 from farm.host.task import Task
 from farm.host.vetting import task_fault, validate_params
 
