@@ -8,6 +8,7 @@ from itertools import count
 from threading import Condition, Thread
 from typing import Final
 
+from farm.control.turns import Place, Turns
 from farm.model.events import Notice, ReadProgress
 from farm.model.job import Job
 from farm.planning.short import is_short
@@ -36,8 +37,7 @@ class _Waiting:
     planned: Planned
 
     @property
-    def place(self) -> tuple[int, int, int]:
-        """The smallest is planned first."""
+    def place(self) -> Place:
         return -self.job.spec.priority, self.before, self.number
 
 
@@ -52,7 +52,8 @@ class PlanningThreads:
 
     def __init__(self, make_planner: Callable[[Notify], Planner], hear: Hear) -> None:
         self._make_planner, self._hear = make_planner, hear
-        self._waiting: list[_Waiting] = []
+        self._waiting: dict[str, _Waiting] = {}
+        self._turns, self._short_turns = Turns(), Turns()
         self._numbers, self._of_owner = count(), Counter[str]()
         self._changed, self._is_closed = Condition(), False
         self._threads: list[Thread] = []
@@ -62,7 +63,7 @@ class PlanningThreads:
         owner = job.spec.owner
         with self._changed:
             before, number = self._of_owner[owner], next(self._numbers)
-            self._waiting.append(_Waiting(job, before, number, is_short(job.spec), plan, planned))
+            self._put(_Waiting(job, before, number, is_short(job.spec), plan, planned))
             self._of_owner[owner] += 1
             self._changed.notify_all()
         if not self._threads:
@@ -71,16 +72,15 @@ class PlanningThreads:
     def prioritise(self, job: Job) -> None:
         """Give a job that waits the place of its new priority."""
         with self._changed:
-            for waiting in self._waiting:
-                if waiting.job.id == job.id:
-                    waiting.job = job
+            if waiting := self._waiting.get(job.id):
+                waiting.job = job
+                self._put(waiting)
 
     def drop(self, name: str) -> None:
         """Do not plan a job, if it still waits."""
         with self._changed:
-            for waiting in [each for each in self._waiting if each.job.id == name]:
-                self._waiting.remove(waiting)
-                self._leave(waiting)
+            if name in self._waiting:
+                self._leave(self._take(name))
 
     def close(self) -> None:
         """Plan none of the jobs that wait, and let the threads end."""
@@ -109,16 +109,30 @@ class PlanningThreads:
         """Wait for a job and take it; return None if there will be no more."""
         with self._changed:
             while not self._is_closed:
-                mine = [each for each in self._waiting if each.is_short or not is_for_short]
-                if mine:
-                    first = min(mine, key=lambda each: each.place)
-                    self._waiting.remove(first)
-                    return first
+                first = (self._short_turns if is_for_short else self._turns).first()
+                if first is not None:
+                    return self._take(first)
                 self._changed.wait()
         return None
 
+    def _put(self, waiting: _Waiting) -> None:
+        """Let a job wait in its place."""
+        name = waiting.job.id
+        self._waiting[name] = waiting
+        self._turns.put(name, waiting.place)
+        if waiting.is_short:
+            self._short_turns.put(name, waiting.place)
+
+    def _take(self, name: str) -> _Waiting:
+        self._turns.remove(name)
+        self._short_turns.remove(name)
+        return self._waiting.pop(name)
+
     def _leave(self, waiting: _Waiting) -> None:
-        self._of_owner -= Counter({waiting.job.spec.owner: 1})  # which drops an owner without any
+        owner = waiting.job.spec.owner
+        self._of_owner[owner] -= 1
+        if not self._of_owner[owner]:
+            del self._of_owner[owner]
 
 
 def _outcome(plan: Plan, planner: Planner) -> Future[Submission]:

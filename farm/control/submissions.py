@@ -69,7 +69,7 @@ class Submissions:
         self._ledger, self._claims, self._inbox = ledger, claims, inbox
         self._patience, self._start, self._announce, self._now = patience, start, announce, now
         self._state, self._looked = state, float("-inf")
-        self._later: list[_Coming] = []
+        self._later: dict[str, _Coming] = {}
         self._coming: dict[str, _Coming] = {}
         self._planned: deque[tuple[_Coming, Future[Submission]]] = deque()
 
@@ -86,7 +86,9 @@ class Submissions:
 
     def waiting_for(self, name: str) -> list[str]:
         """Return the jobs that wait for a job to complete, for any thread."""
-        return [later.job.id for later in list(self._later) if name in later.job.spec.after]
+        return [
+            later.job.id for later in list(self._later.values()) if name in later.job.spec.after
+        ]
 
     def enter(self, job: Job, *, resume: bool, is_kept: bool = True) -> None:
         """Let a stored job be planned as soon as those that it names have completed.
@@ -96,7 +98,7 @@ class Submissions:
         coming = _Coming(job, is_resumed=resume, is_kept=is_kept or bool(job.spec.after))
         self._coming[job.id] = coming
         if job.spec.after:
-            self._later.append(coming)
+            self._later[job.id] = coming
             self._note_earlier(coming, self._state)
         else:
             self._plan(coming)
@@ -109,7 +111,7 @@ class Submissions:
         Nobody waits for a job that itself waits for others.
         """
         coming = self._coming[name]
-        if coming in self._later:
+        if name in self._later:
             answer.set_result(coming.job)
         else:
             coming.answers.append(answer)
@@ -182,7 +184,7 @@ class Submissions:
         self._looked = self._now()
         state = cache(self._state)  # many may wait for one
         with suppress(LedgerUnavailable):
-            for coming in list(self._later):
+            for coming in list(self._later.values()):
                 before = coming.job
                 self._note_earlier(coming, state)
                 if coming.job != before:
@@ -197,7 +199,7 @@ class Submissions:
         reason = waits_for(states)
         coming.job = replace(coming.job, reason=reason)
         if not reason:
-            self._later.remove(coming)
+            del self._later[coming.job.id]
             self._plan(coming)
 
     def _plan(self, coming: _Coming) -> None:
@@ -267,8 +269,7 @@ class Submissions:
         coming = self._coming.pop(name)
         self._threads.drop(name)
         self._claims.release(name)  # only now: see Controller._claim_coming
-        if coming in self._later:
-            self._later.remove(coming)
+        self._later.pop(name, None)
         return coming.answers
 
     # In the threads that plan

@@ -105,6 +105,8 @@ class JobSpec(BaseModel):
         even if its content is the same.
         """
         content = _content(self)
+        if self.task == "zoom":  # keys were first stored with `turns`, even if empty
+            content["params"]["turns"] = content["params"].pop("at", [])
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def known_files(self, source: str) -> dict[str, str]:
@@ -156,6 +158,11 @@ def _describe_change(path: str, spec: JobSpec) -> str:
 def _content(spec: JobSpec) -> dict[str, Any]:
     """Return what a job's files depend on, as JSON. The default rate counts as if it were given."""
     content = spec.model_dump(mode="json", exclude=_NOT_IN_KEY)
+    params = content["params"]
+    if spec.task == "zoom" and "turns" in params:
+        params["at"] = params.pop("turns")
+    if params.get("at") == []:
+        del params["at"]
     if content["plan"]["size"] is None:
         del content["plan"]["size"]  # as jobs had none before they could have one
     if not content["film"]["is_loop"]:

@@ -7,7 +7,7 @@ board, so that no question waits for the loop.
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswer
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -30,9 +30,10 @@ from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.media.blank import is_blank
 from farm.model.history import UnitRecord
-from farm.model.job import Job, JobState, Wanted, in_words
+from farm.model.job import Job, JobSpec, JobState, Wanted, in_words
 from farm.model.unit import UnitState
 from farm.model.work import Blend, Render
+from farm.planning.short import is_short
 from farm.planning.submission import new_id
 from farm.service import views, wire
 from farm.service.board import Board
@@ -59,7 +60,7 @@ MOST_JOBS: Final = 10_000
 ZIPS: Final = 8
 """Zips that are sent at once."""
 ESTIMATES: Final = 4
-"""Estimates that are made at once; each reads its films from start to end."""
+"""Estimates of long jobs that are made at once; each reads its films from start to end."""
 
 
 class Desk:
@@ -399,10 +400,8 @@ class Desk:
     def estimate(self, request: wire.JobRequest, holder: str) -> wire.Estimate:
         """Return what a job would cost. Raises UserError if it would be refused, and Busy."""
         spec = spec_of(request, self.registry, self.roots, holder)
-        if not self._estimates.acquire(blocking=False):
-            raise Busy(f"{ESTIMATES} estimates are being made; ask again later")
         scheduler = self._controller.scheduler
-        try:
+        with self._place_to_estimate(spec):
             found = estimated(
                 spec,
                 self.registry,
@@ -411,9 +410,20 @@ class Desk:
                 workers=scheduler.workers(),
                 resume=request.resume,
             )
+        return found.model_copy(update={"notes": [self.roots.hidden(n) for n in found.notes]})
+
+    @contextmanager
+    def _place_to_estimate(self, spec: JobSpec) -> Iterator[None]:
+        """Hold one of the few places for estimates; a short job needs none. Raises Busy."""
+        if is_short(spec):
+            yield
+            return
+        if not self._estimates.acquire(blocking=False):
+            raise Busy(f"{ESTIMATES} estimates are being made; ask again later")
+        try:
+            yield
         finally:
             self._estimates.release()
-        return found.model_copy(update={"notes": [self.roots.hidden(n) for n in found.notes]})
 
     def is_run(self, job: Job) -> bool:
         """Return whether a job trains; False if its plugin is gone."""

@@ -84,10 +84,18 @@ def asks_for(spec: JobSpec, planned: JobSpec, registry: Registry) -> bool:
 def _asked(spec: JobSpec, task: type[Task], registry: Registry) -> dict[str, Any]:
     """Return what a request asks for. The name of a run's network is left out: planning makes it exact."""
     content = spec.model_dump(exclude={"film", "priority", "owner", "files", "films"})
-    params = dict(content["params"])
+    params = _of_today(spec.params, task)
     if params.get("network") not in registry.networks:
         params.pop("network", None)
     return content | {"params": params, "film": with_least_coherence(spec.film, task)}
+
+
+def _of_today(params: dict[str, Any], task: type[Task]) -> dict[str, Any]:
+    """Return parameters as this version stores them. An earlier one may have stored what is refused now."""
+    try:
+        return validate_params(task, params).model_dump(mode="json")
+    except BadParameter:
+        return dict(params)
 
 
 def _check_frames(task: type[Task], frames: str | None) -> None:

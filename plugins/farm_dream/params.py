@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
 from farm import FilePath, MaskPath, NetworkParams, OverTime, TimedParams, weighted
 
@@ -44,9 +44,19 @@ def _is_channel(value: str) -> str:
     return value
 
 
+def _as_stored(value: str) -> int | str:
+    """Return a channel without weight as a number, which it was before channels had weights."""
+    return int(value) if value.isdecimal() else value
+
+
 Layer = Annotated[str, AfterValidator(_is_layer)]
 Class = Annotated[str, AfterValidator(_is_class)]
-Channel = Annotated[str, BeforeValidator(_as_text), AfterValidator(_is_channel)]
+Channel = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    AfterValidator(_is_channel),
+    PlainSerializer(_as_stored, return_type=int | str, when_used="json"),
+]
 
 
 class DreamParams(TimedParams, NetworkParams):

@@ -28,5 +28,12 @@ def test_a_job_of_many_stills_is_not_short() -> None:
     assert not is_short(spec(*["1.png"] * (FEW + 1)))
 
 
+@pytest.mark.parametrize(
+    ("frames", "expected"), [("1", True), ("many", True), ("1-100000", False), ("2-", False)]
+)
+def test_a_job_that_makes_many_frames_of_a_still_is_not_short(frames: str, expected: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    assert is_short(spec("a.png").model_copy(update={"frames": frames})) is expected
+
+
 def test_a_job_with_a_remote_parameter_is_not_short() -> None:
     assert not is_short(spec("a.png", styles=["mem://bucket/style.png"]))

@@ -86,17 +86,29 @@ def test_few_zips_are_sent_at_once(serve: Serve, monkeypatch: pytest.MonkeyPatch
         wait_for(lambda: status_of_stream(served, url) == 200)
 
 
-def test_few_estimates_are_made_at_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    def ask(**changes: object) -> int:
-        body = {"task": "copy", "inputs": ["photos/"], "output": "out/new/"} | changes
-        return served.client.post("/api/jobs?dry_run=true", json=body).status_code
+def status_of_estimate(served: Served, **changes: object) -> int:
+    body = {"task": "copy", "inputs": ["photos/"], "output": "out/new/"} | changes
+    return served.client.post("/api/jobs?dry_run=true", json=body).status_code
 
+
+def test_few_estimates_are_made_at_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("farm.service.desk.ESTIMATES", 1)
     with serve() as served:
-        assert [ask(), ask(output="out/new.png"), ask()] == [200, 409, 200]
+        answers = [
+            status_of_estimate(served, output=out) for out in ("out/", "out/new.png", "out/")
+        ]
+        assert answers == [200, 409, 200]
     monkeypatch.setattr("farm.service.desk.ESTIMATES", 0)
     with serve() as served:
-        assert ask() == 429
+        assert status_of_estimate(served) == 429
+
+
+def test_a_still_is_estimated_while_as_many_films_are_as_may_be(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farm.service.desk.ESTIMATES", 0)
+    with serve() as served:
+        assert status_of_estimate(served, inputs=["photos/a.png"]) == 200
 
 
 def sha256(content: bytes) -> str:
