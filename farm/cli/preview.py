@@ -35,14 +35,13 @@ def preview(registry: Registry, spec: JobSpec) -> Exit:
     if is_endless(task):
         raise BadParameter("preview", f"{spec.task} needs all frames before one; give few `frames`")
     params = validate_params(task, spec.params)
-    if (schedule := Schedule.of(params)) and not schedule.is_by_frame:
-        reason = (
-            "shows frames without those before them; give the times of `at` in frames, such as f240"
-        )
-        raise BadParameter("preview", reason)
+    schedule = Schedule.of(params)
     output = _sheet_of(spec.output)
     sources = list_inputs(spec.inputs)
     if not any(is_film(source.url) for source in sources):  # the frames are the pictures
+        if schedule and not schedule.is_by_frame:
+            reason = "shows pictures by themselves; give the times of `at` in frames, such as f240"
+            raise BadParameter("preview", reason)
         sources = [sources[index] for index in chosen_frames(spec.frames, len(sources))]
     check_sheet(output, [source.url for source in sources])
     if len(sources) > _MOST:

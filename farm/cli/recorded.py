@@ -5,7 +5,7 @@ from typing import Any
 
 from farm import storage
 from farm.errors import BadInput
-from farm.host.keyframes import is_keyframe, parse_keyframe
+from farm.host.keyframes import is_keyframe
 from farm.host.over_time import TimedParams
 from farm.host.task import Task
 from farm.model.job import FilmOptions, JobSpec, Plan
@@ -60,7 +60,7 @@ def recorded_spec(task: type[Task], record: Mapping[str, Any], file: str) -> Job
     """Return the job that writes this file again, beside the files that it names.
 
     None for one that only a longer job writes: a frame that continues others, or comes from numbered
-    pictures, a film of such pictures, or one picture whose parameters change with the seconds of its film.
+    pictures, a film of such pictures, or a still beside films whose parameters change.
     """
     if "source" not in record or not _is_alone(task, record) or _needs_its_film(task, record):
         return None
@@ -80,11 +80,10 @@ def recorded_spec(task: type[Task], record: Mapping[str, Any], file: str) -> Job
 
 
 def _needs_its_film(task: type[Task], record: Mapping[str, Any]) -> bool:
-    """Return whether this is a picture whose parameters follow from a time, and not from its number."""
-    if "film" in record or not issubclass(task.Params, TimedParams):
+    """Return whether this is a still of a job that rendered films, too: alone, its parameters have no time."""
+    if record.keys() & {"film", "frame"} or not issubclass(task.Params, TimedParams):
         return False
-    given = [text for text in record["params"].get("at", ()) if is_keyframe(text)]
-    return bool(given) and not ("frame" in record and parse_keyframe(given[0]).is_frame)
+    return any(map(is_keyframe, record["params"].get("at", ())))
 
 
 def _is_alone(task: type[Task], record: Mapping[str, Any]) -> bool:
@@ -94,5 +93,6 @@ def _is_alone(task: type[Task], record: Mapping[str, Any]) -> bool:
     if is_endless(task):
         return "film" in record
     if "film" in record or "frame" in record:
-        return not record.keys() & {"coherence", "loop"} and is_film_name(record["source"]["name"])
+        has_others = record.keys() & {"coherence", "is_loop"}
+        return not has_others and is_film_name(record["source"]["name"])
     return True

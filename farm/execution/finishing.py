@@ -77,7 +77,7 @@ class Finisher:
             raise UserError("the frame was not rendered")
         record = read_record(picture.own[1]) or {}
         if work.picture.into:
-            record = record | {"loop": True}
+            record = record | {"is_loop": True}
         frame = replace(self._shown(picture, files), depth=work.depth)
         return write_still(order.unit.target, frame, record), _pixels(frame)
 
@@ -133,16 +133,20 @@ class Finisher:
 
 
 def _faded(one: "Frame", other: "Frame", share: float) -> "Frame":
-    """Return a frame between two that show different things, as sharp as they are. share: of the other."""
+    """Return a frame between two that show different things, as sharp as they are. share: of the other.
+
+    If only one has alpha, the other is opaque.
+    """
     import numpy as np
 
     from farm.media.strength import cross_fade
 
     pixels = cross_fade(one.pixels, other.pixels, share, np.zeros_like(one.pixels))
-    if one.alpha is None or other.alpha is None:
+    if one.alpha is None and other.alpha is None:
         return replace(one, pixels=pixels)
-    alpha = one.alpha + np.float32(share) * (other.alpha - one.alpha)
-    return replace(one, pixels=pixels, alpha=alpha)
+    opaque = np.ones(one.pixels.shape[:2], np.float32)
+    start, end = (opaque if frame.alpha is None else frame.alpha for frame in (one, other))
+    return replace(one, pixels=pixels, alpha=start + np.float32(share) * (end - start))
 
 
 def _pixels(frame: "Frame") -> int:

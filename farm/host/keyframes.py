@@ -65,21 +65,32 @@ def _parted(text: str) -> tuple[str, str]:
 
 
 def joined(words: Sequence[str], flag: str) -> Iterator[str]:
-    """Yield a command's words, with each keyframe after the flag as one word.
+    """Yield a command's words, with each keyframe after the flag, or after FLAG=, as one word.
 
     A keyframe ends before the first word that is not NAME=VALUE.
     """
     left = list(reversed(words))
     while left:
-        yield (word := left.pop())
+        word = left.pop()
         if word == "--":
-            yield from reversed(left)
+            yield from (word, *reversed(left))
             return
+        value = word.removeprefix(f"{flag}=")
         if word == flag and left and _TIME.fullmatch(left[-1]):
-            keyframe = [left.pop()]
-            while left and _VALUE.fullmatch(left[-1]):
-                keyframe.append(left.pop())
-            yield shlex.join(keyframe)
+            yield word
+            yield _with_values(left.pop(), left)
+        elif value != word and _TIME.fullmatch(value):
+            yield f"{flag}={_with_values(value, left)}"
+        else:
+            yield word
+
+
+def _with_values(time: str, left: list[str]) -> str:
+    """Return a keyframe as one word, with the values that come next in what is left, in reverse order."""
+    keyframe = [time]
+    while left and _VALUE.fullmatch(left[-1]):
+        keyframe.append(left.pop())
+    return shlex.join(keyframe)
 
 
 def weighted(text: str) -> tuple[str, float]:

@@ -1,6 +1,7 @@
 """Parameters that may change over the time of a film: how they are declared, and what is between two values."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
@@ -11,6 +12,7 @@ from farm.host.keyframes import parse_keyframe, weighted
 from farm.host.task import Task, TaskParams
 
 __all__ = [
+    "MOST_KEYFRAMES",
     "Blend",
     "OverTime",
     "TimedParams",
@@ -87,10 +89,18 @@ def numbers(one: Sequence[float], other: Sequence[float], share: float) -> tuple
 
 def mixture(one: Sequence[str], other: Sequence[str], share: float) -> tuple[str, ...]:
     """Return the names of both, those of the first one first, with the weights between theirs."""
-    before, after = dict(map(weighted, one)), dict(map(weighted, other))
+    before, after = dict(_told_apart(one)), dict(_told_apart(other))
     names = dict.fromkeys((*before, *after))
     mixed = {n: _number(before.get(n, 0.0), after.get(n, 0.0), share) for n in names}
-    return tuple(f"{name}={weight!r}" for name, weight in mixed.items())
+    return tuple(f"{name}={weight!r}" for (name, _), weight in mixed.items())
+
+
+def _told_apart(texts: Sequence[str]) -> Iterator[tuple[tuple[str, int], float]]:
+    """Yield each name with how often it was given before, and its weight."""
+    seen = Counter[str]()
+    for name, weight in map(weighted, texts):
+        yield (name, seen[name]), weight
+        seen[name] += 1
 
 
 def blend_of(field: FieldInfo) -> Blend | None:

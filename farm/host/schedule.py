@@ -21,7 +21,7 @@ from farm.host.keyframes import Keyframe, is_keyframe, parse_keyframe
 from farm.host.over_time import Blend, TimedParams, blend_of, changing, mixture, numbers
 from farm.host.task import TaskParams
 
-__all__ = ["Schedule", "at_start", "stages"]
+__all__ = ["Schedule", "at_start"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,10 @@ class _Track:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How parameters change over time. is_by_frame: times are numbers of frames, not seconds."""
+    """How parameters change over time.
+
+    params: as they are given, without keyframes. is_by_frame: times are numbers of frames, not seconds.
+    """
 
     params: TimedParams
     is_by_frame: bool
@@ -65,7 +68,9 @@ class Schedule:
             return None
         is_by_frame = keyframes[0].is_frame
         _check_times(keyframes)
-        return cls(params, is_by_frame, _tracks(params, keyframes, start=float(is_by_frame)))
+        tracks = _tracks(params, keyframes, start=float(is_by_frame))
+        others = tuple(text for text in params.at if not is_keyframe(text))
+        return cls(params.model_copy(update={"at": others}), is_by_frame, tracks)
 
     @property
     def moves_numbers(self) -> bool:
@@ -78,8 +83,7 @@ class Schedule:
 
     def _params(self, time: float) -> TimedParams:
         values = {name: track.at(time) for name, track in self.tracks.items()}
-        others = tuple(text for text in self.params.at if not is_keyframe(text))
-        return type(self.params).model_validate(dict(self.params) | values | {"at": others})
+        return type(self.params).model_validate(dict(self.params) | values)
 
     def stages(self) -> Iterator[TimedParams]:
         """Yield the parameters at every keyframe and between any two. Raises ValueError for a combination."""
@@ -110,7 +114,12 @@ def _tracks(params: TimedParams, keyframes: Sequence[Keyframe], start: float) ->
     for keyframe in keyframes:
         for name, texts in keyframe.values.items():
             reader = read(name)
-            given.setdefault(reader.key, {})[keyframe.time] = reader.value(texts, str(keyframe))
+            values = given.setdefault(reader.key, {})
+            if keyframe.time in values:
+                raise ValueError(
+                    f"at {keyframe}: `{reader.key}` is given twice; use one of its names"
+                )
+            values[keyframe.time] = reader.value(texts, str(keyframe))
     tracks = {}
     for key, values in given.items():
         first, own = min(values), getattr(params, key)
@@ -172,13 +181,3 @@ def at_start(params: TaskParams) -> TaskParams:
     """Return the parameters at the start of a film, which stay as they are."""
     schedule = Schedule.of(params)
     return schedule.at(0.0, 0) if schedule else params
-
-
-def stages(params: TaskParams) -> Iterator[TaskParams]:
-    """Yield the parameters of each stage of a film: at every keyframe, and between any two.
-
-    Only the parameters themselves if they do not change. Raises ValueError for a schedule that cannot be
-    followed, in whose message names in backticks are parameters.
-    """
-    schedule = Schedule.of(params)
-    yield from schedule.stages() if schedule else [params]

@@ -15,7 +15,7 @@ from farm.errors import BadParameter
 from farm.host.blame import reworded
 from farm.host.flags import flag_of, negated
 from farm.host.over_time import over_time_fault
-from farm.host.schedule import stages
+from farm.host.schedule_stages import stages
 from farm.host.task import Effect, Task, TaskParams
 
 COMMANDS: Final = frozenset(

@@ -23,7 +23,7 @@ class Render:
 
     moment: the frame of the source film; None for a still. seed: tells the frame's seed from those of
     the others in its film; empty for the plan's own seed, as for stills. number: of the frame in its film, from 0. seconds: when
-    the frame is shown. depth: bits per channel to write; None for the source's. before: the frame
+    the frame is shown in its film. depth: bits per channel to write; None for the source's. before: the frame
     this one continues; None starts afresh. shape: height and width that the source is brought to; None
     for what the plan's size says. refusal: why planning refused the source; the attempt
     fails with it.

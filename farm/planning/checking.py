@@ -10,7 +10,7 @@ from farm.host.blame import describe
 from farm.host.context import Context
 from farm.host.named_files import NAMES_MASK, named_files
 from farm.host.registry import Registry
-from farm.host.schedule import stages
+from farm.host.schedule_stages import differing, stages
 from farm.host.task import Run, Task
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
@@ -67,7 +67,7 @@ def task_needs(registry: Registry, spec: JobSpec) -> Needs:
 def task_check(registry: Registry, make_context: Callable[[JobSpec], Context]) -> Check:
     """Return a function that runs the check of a spec's task, and of a run its check of the inputs.
 
-    Parameters that change over time are checked at each of their stages. It raises the UserError of the
+    Parameters that change over time are checked at the stages that differ. It raises the UserError of the
     check, or PluginError if the check itself fails.
     """
 
@@ -76,7 +76,7 @@ def task_check(registry: Registry, make_context: Callable[[JobSpec], Context]) -
             return ()
         with _plugin_errors(spec.task, "check"):
             task, context = _task_of(registry, spec), make_context(spec)
-            tasks = [type(task)(params) for params in stages(task.params)]
+            tasks = [type(task)(params) for params in differing(stages(task.params))]
             for each in tasks:
                 each.check(context)
             if isinstance(task, Run):

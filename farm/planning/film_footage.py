@@ -136,7 +136,7 @@ def _film_frames(film: Film, chosen: range, start: int) -> list[FilmFrame]:
             index + 1,
             film.times[index] - start,
             end - film.times[index],
-            float((film.times[index] - film.times[chosen[0]]) * film.time_base),
+            float((film.times[index] - film.times[0]) * film.time_base),
             film.moment(index),
         )
         for index, end in zip(chosen, ends, strict=True)

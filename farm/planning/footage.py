@@ -66,18 +66,16 @@ def read_footage(
 
 
 def check_schedule(
-    schedule: Schedule | None, spec: JobSpec, sources: Sequence[Source], footage: Footage
+    schedule: Schedule | None, spec: JobSpec, sources: Sequence[Source], *, is_endless: bool
 ) -> None:
     """Raise BadParameter for parameters that change over time where there is no time."""
-    if schedule is None or footage.refused:
+    if schedule is None or is_endless or is_film_target(spec.output) or is_sequence(spec.output):
         return
-    if not footage.sequences:
+    many = len(sources) > 1
+    if is_one_frame(sources, spec.output, spec.frames):
+        return
+    if not any(is_rendered_by_frame(source, spec.output, many) for source in sources):
         raise BadParameter("at", "only applies to films, and every input is a still")
-    if is_one_frame(sources, spec.output, spec.frames) and not schedule.is_by_frame:
-        reason = (
-            "a single frame is rendered, whose film has no start; give times in frames, such as"
-        )
-        raise BadParameter("at", f"{reason} f{spec.frames}")
 
 
 def _stills(

@@ -38,7 +38,7 @@ def picture_footage(
     """
     rate = spec.film.frame_rate
     frames = [
-        FilmFrame(source.url, number, index, 1, float(index / rate), label=label)
+        FilmFrame(source.url, number, index, 1, float((number - 1) / rate), label=label)
         for index, (source, number, label) in enumerate(
             zip(sources, numbers, _labels(sources), strict=True)
         )

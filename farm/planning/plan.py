@@ -31,7 +31,8 @@ PART: Final = 120
 class FilmFrame:
     """One frame of a sequence.
 
-    number: counted from 1. time, duration: in the format's time base. seconds: when it is shown.
+    number: counted from 1. time, duration: in the format's time base. seconds: when it is shown in the
+    film that it is from, of which the sequence may be a part.
     label: number in the name of a written picture; None for number.
     """
 
@@ -200,7 +201,9 @@ def _following(start: int, fades: Sequence[int]) -> int:
 
 
 def _coherent_frames(job: str, sequence: FrameSequence) -> Iterator[Unit]:
-    for number, indices in enumerate(segments(sequence.cuts, len(sequence.frames), sequence.fades)):
+    # The end of a loop fades into one picture of each frame of its start: no segment begins before.
+    fades = [max(fade, sequence.loop) for fade in sequence.fades]
+    for number, indices in enumerate(segments(sequence.cuts, len(sequence.frames), fades)):
         previous: Unit | None = None
         for index in indices:
             previous = _coherent_frame(job, sequence, number, index, previous)

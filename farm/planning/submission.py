@@ -150,9 +150,15 @@ class Planner:
             if not (is_resumed or spec.overwrite):
                 films = film_targets(spec.output, sources, spec.frames)
                 check_free(films)  # before they are read
+            self._check_time(spec, sources)
         for note in self._check_task(spec):
             self._notify(Notice(spec.task, note))
         return inputs
+
+    def _check_time(self, spec: JobSpec, sources: Sequence[Source]) -> None:
+        task = self._registry.task(spec.task)
+        schedule = Schedule.of(validate_params(task, spec.params))
+        check_schedule(schedule, spec, sources, is_endless=is_endless(task))
 
     def _plan_units(
         self, spec: JobSpec, sources: Sequence[Source], needs: Needs, created: float, name: str
@@ -182,7 +188,6 @@ class Planner:
         least, endless = least_coherence(task), is_endless(task)
         before = {url: look_at(url) for source in sources if may_be_film(url := source.url)}
         footage = read_footage(spec, sources, self._notify, least=least, is_endless=endless)
-        check_schedule(Schedule.of(validate_params(task, spec.params)), spec, sources, footage)
         origins = (sequence.origin for sequence in footage.sequences if sequence.origin)
         return footage, self._contents.of_films(origins, before)
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from farm.errors import Cancelled, PluginError
-from farm.host.schedule import at_start, stages
+from farm.host.schedule import at_start
+from farm.host.schedule_stages import stages
 from farm.host.task import Effect, TaskParams
 from farm.host.vetting import task_fault, validate_params
 from farm.model.specs import NetworkSpec, Previous

@@ -13,31 +13,23 @@ MAX_WEIGHT: Final = 1_000_000
 USUAL_LAYERS: Final = ("inception4c",)
 
 
-def _is_layer(value: str) -> str:
-    name, _, weight = value.partition("=")
-    if not name:
-        raise ValueError("give NAME or NAME=WEIGHT")
-    if weight:
-        try:
-            number = float(weight)
-        except ValueError:
-            raise ValueError(
-                f"the weight in {value!r} is not a number; give, for example, NAME=0.5"
-            ) from None
-        if not abs(number) <= MAX_WEIGHT:  # NaN is refused too
-            raise ValueError(
-                f"the weight of {name} is {weight}; it must be between -{MAX_WEIGHT} and {MAX_WEIGHT}"
-            )
-    return value
-
-
 def _is_class(value: str) -> str:
     name, weight = weighted(value)
     if not abs(weight) <= MAX_WEIGHT:  # NaN is refused too
+        given = value.rpartition("=")[2]
         raise ValueError(
-            f"the weight of {name} is {weight:g}; it must be between -{MAX_WEIGHT} and {MAX_WEIGHT}"
+            f"the weight of {name} is {given}; it must be between -{MAX_WEIGHT} and {MAX_WEIGHT}"
         )
     return value
+
+
+def _is_layer(value: str) -> str:
+    name, sign, _ = weighted(value)[0].partition("=")
+    if not name:
+        raise ValueError("give NAME or NAME=WEIGHT")
+    if sign:
+        raise ValueError(f"the weight in {value!r} is not a number; give, for example, NAME=0.5")
+    return _is_class(value)
 
 
 def _as_text(value: object) -> object:
@@ -180,12 +172,14 @@ class DreamParams(TimedParams, NetworkParams):
 
     def layer_weights(self) -> dict[str, float]:
         """Return the weight of each layer; the default is 1."""
-        parts = (layer.partition("=") for layer in self.layers)
-        return {name: float(weight or 1) for name, _, weight in parts}
+        return dict(map(weighted, self.layers))
 
     def channel_weights(self) -> dict[int, float]:
-        """Return the weight of each channel; the default is 1."""
-        return {int(number): weight for number, weight in map(weighted, self.channels)}
+        """Return the weight of each channel; the default is 1. Those of a channel given again add up."""
+        weights: dict[int, float] = {}
+        for number, weight in map(weighted, self.channels):
+            weights[int(number)] = weights.get(int(number), 0.0) + weight
+        return weights
 
     def class_weights(self) -> dict[str, float]:
         """Return the weight of each class; the default is 1."""

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from farm import BadParameter, Context, Effect, OverTime, TimedParams
+from farm.host.keyframes import is_keyframe
+from farm.host.over_time import MOST_KEYFRAMES
 from farm_dream.looks import ZOOMS
 from farm_dream.params import DreamParams
 
@@ -39,12 +41,8 @@ def parse_cue(text: str) -> Cue:
     return Cue(float(match[1]), match[2])
 
 
-def _is_keyframe(text: str) -> bool:
-    return re.match(r"\s*f?[\d.]+(\s|$)", text) is not None
-
-
 def _is_time(text: str) -> str:
-    if _is_keyframe(text):
+    if is_keyframe(text):
         return TimedParams.checked_keyframe(text)
     parse_cue(text)
     return text
@@ -62,7 +60,7 @@ class ZoomParams(DreamParams):
     )
     at: tuple[Annotated[str, AfterValidator(_is_time)], ...] = Field(
         (),
-        max_length=1000,
+        max_length=MOST_KEYFRAMES,
         title="Over time",
         description="Class to dream of from a given time, as SECONDS=CLASS; several follow each other. Or values "
         "at a time, as TIME NAME=VALUE ...: 10 step=2 is a step of 2 at 10 seconds, f240 step=2 at frame 240. "
@@ -98,7 +96,7 @@ class ZoomParams(DreamParams):
     @property
     def cues(self) -> list[Cue]:
         """The classes to dream of, each from a time."""
-        return [parse_cue(text) for text in self.at if not _is_keyframe(text)]
+        return [parse_cue(text) for text in self.at if not is_keyframe(text)]
 
 
 class Zoom(Effect):

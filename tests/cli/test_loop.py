@@ -99,9 +99,12 @@ def test_a_looped_film_is_made_again_by_the_command_that_show_prints(
 
 def test_no_command_makes_a_faded_picture_alone(command: Command, film: str) -> None:
     render(command, "keep", film, "-o", "o/%d.png", "--loop", "--threads", "1")
-    faded, plain = (command("show", f"o/{n}.png").results for n in (2, 3))
-    assert "loop\tTrue" in faded
-    assert "loop" not in plain
+    shown = (command("--plugins-dir", "plugins", "show", f"o/{n}.png") for n in (2, 3))
+    faded, plain = (done.results for done in shown)
+    assert "is_loop\tTrue" in faded
+    assert "is_loop" not in plain
+    assert "command\t" in plain
+    assert "command\t" not in faded
 
 
 def test_a_resumed_loop_has_the_same_bytes(command: Command, film: str) -> None:

@@ -14,13 +14,16 @@ from ..clips import Clip  # noqa: TID252 - shared between rooms
 from .conftest import Command
 
 EXPOSURE = '''
-from farm import Effect, Field, OverTime, TimedParams, hookimpl
+from farm import BadParameter, Effect, Field, OverTime, TimedParams, hookimpl
 
 class Exposure(Effect):
     """Expose the picture anew."""
     name = "exposure"
     class Params(TimedParams):
         light: OverTime[float] = Field(1.0, ge=0, le=2, description="1 keeps the picture.")
+    def check(self, context):
+        if self.params.light == 2:
+            raise BadParameter("light", "is dazzling")
     def render(self, image, context):
         return image * self.params.light
 
@@ -78,17 +81,19 @@ def test_another_schedule_makes_another_job() -> None:
     assert jobs[0].key != jobs[1].key
 
 
-def test_a_frame_alone_is_that_frame_of_the_film(command: Command, film: str) -> None:
-    exposure(command, film, "-o", "out/%d.png", *BY_FRAME)
-    exposure(command, film, "-o", "four.png", "--frames", "4", *BY_FRAME)
+@pytest.mark.parametrize("at", [RISING, BY_FRAME])
+def test_a_part_of_a_film_has_the_pixels_of_the_whole(
+    command: Command, film: str, at: tuple[str, ...]
+) -> None:
+    exposure(command, film, "-o", "out/%d.png", *at)
+    exposure(command, film, "-o", "part/%d.png", "--frames", "3-5", *at)
+    exposure(command, film, "-o", "four.png", "--frames", "4", *at)
     assert Path("four.png").read_bytes() == Path("out/4.png").read_bytes()
-    done = command(
-        "--plugins-dir", "plugins", "exposure", film, "-o", "5.png", "--frames", "5", *RISING
-    )
-    assert done.code == 2
-    assert "--at: a single frame is rendered, whose film has no start; give times in frames" in (
-        done.errors
-    )
+    for number in (3, 4, 5):
+        assert Path(f"part/{number}.png").read_bytes() == Path(f"out/{number}.png").read_bytes()
+    exposure(command, "out/%d.png", "-o", "again/%d.png", "--rate", "25", *at)
+    exposure(command, "out/%d.png", "-o", "some/%d.png", "--rate", "25", "--frames", "3-5", *at)
+    assert Path("some/4.png").read_bytes() == Path("again/4.png").read_bytes()
 
 
 def test_the_record_has_the_schedule_and_like_takes_it(command: Command, film: str) -> None:
@@ -108,24 +113,38 @@ def test_the_record_has_the_schedule_and_like_takes_it(command: Command, film: s
     assert record["params"]["at"] == ["0 light=0", "0.2 light=1"]
 
 
-def test_the_command_of_a_frame_is_shown_only_if_it_makes_that_frame(
-    command: Command, film: str
+@pytest.mark.parametrize("at", [RISING, BY_FRAME])
+def test_the_command_of_a_frame_makes_that_frame(
+    command: Command, film: str, at: tuple[str, ...]
 ) -> None:
-    exposure(command, film, "-o", "seconds/%d.png", *RISING)
-    exposure(command, film, "-o", "frames/%d.png", *BY_FRAME)
-    assert "command\t" not in command("--plugins-dir", "plugins", "show", "seconds/3.png").results
-    shown = command("--plugins-dir", "plugins", "show", "frames/3.png").results
-    assert "'--at=f1 light=0' '--at=f6 light=1'" in shown
+    exposure(command, film, "-o", "out/%d.png", *at)
+    before = Path("out/3.png").read_bytes()
+    shown = command("--plugins-dir", "plugins", "show", "out/3.png").results
+    printed = dict(line.split("\t") for line in shown.splitlines())["command"]
+    done = command("--plugins-dir", "plugins", *shlex.split(printed)[1:])
+    assert done.code == 0, done.errors
+    assert Path("3.png").read_bytes() == before
+
+
+def test_no_command_makes_a_still_beside_a_film_alone(command: Command, film: str) -> None:
+    Path("both").mkdir()
+    Path(film).rename(f"both/{film}")
+    Image.new("RGB", (96, 64), "white").save("both/still.png")
+    exposure(command, "both/", "-o", "out/", *RISING)
+    assert light("out/still.png") == 0
+    assert "command\t" not in command("--plugins-dir", "plugins", "show", "out/still.png").results
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ("blank:8x8 -o o.png --at 4 light=1", "--at: only applies to films, and every input is a"),
+        ("blank:8x8 -o o.png --at 4 light=2", "--at: only applies to films, and every input is a"),
+        ("clip.mp4 -o o.mp4 --at 4 light=2 --at 5 light=1", "--light: is dazzling"),
         ("clip.mp4 -o o.mp4 --at 4 light=3", "--at: at 4: --light should be less than or equal to"),
         ("clip.mp4 -o o.mp4 --at 4 lihgt=1", "--at: there is no lihgt, did you mean light?"),
         ("clip.mp4 -o o.mp4 --at 4", "--at: give TIME NAME=VALUE"),
-        ("clip.mp4 -o o.mp4 --preview --at 4 light=1", "--preview: shows frames without those bef"),
+        ("blank:8x8 -o o.mp4 --preview --at 4 light=1", "--preview: shows pictures by themselves"),
     ],
 )
 def test_what_cannot_change_is_refused_before_anything_is_rendered(

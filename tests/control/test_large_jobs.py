@@ -1,11 +1,8 @@
 """What a frame costs a job of very many: counted in calls, so that a busy machine changes nothing."""
 
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 from PIL import Image
@@ -17,6 +14,7 @@ from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.job import JobSpec, JobState, Wanted
 
+from ..call_counts import calls_of  # noqa: TID252 - shared between rooms
 from ..fakes import FakeExecutor  # noqa: TID252 - shared with the contract suite
 from ..workbench import registry_of  # noqa: TID252 - shared between rooms
 
@@ -57,23 +55,6 @@ def sources(tmp_path: Path) -> Callable[[int], Path]:
         return folder
 
     return make
-
-
-def calls_of(function: Callable[[], object]) -> int:
-    """Return how many functions are called meanwhile, those of Python's own modules included."""
-    count = 0
-
-    def note(_frame: FrameType, what: str, _argument: Any) -> None:
-        nonlocal count
-        count += what in {"call", "c_call"}
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        function()
-    finally:
-        sys.setprofile(before)
-    return count
 
 
 class Life:

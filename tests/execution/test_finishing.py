@@ -74,6 +74,25 @@ def test_the_fade_of_a_loop_is_as_sharp_as_what_it_is_between(tmp_path: Path) ->
     assert faded.std() == pytest.approx(one.std(), rel=0.05)
 
 
+@pytest.mark.parametrize(("transparent", "covered"), [({0}, 0.75), ({1}, 0.25), ({0, 1}, 0)])
+def test_the_fade_of_a_loop_between_a_transparent_and_an_opaque_picture(
+    tmp_path: Path, transparent: set[int], covered: float
+) -> None:
+    files = []
+    for number in range(2):
+        files.append(str(tmp_path / f"{number}.tif"))
+        alpha = np.zeros((48, 64), np.float32) if number in transparent else None
+        write_working(files[-1], Frame(np.full((48, 64, 3), 0.5, np.float32), alpha, 16), {})
+    picture = Picture((("end", files[0]),), 0, 1, into=("start", files[1]), into_share=0.75)
+    unit = Unit(
+        "job", "clip/1/written", files[1], str(tmp_path / "out.png"), work=Blend(picture, 16)
+    )
+    Finisher().run(Order(unit, 1, "lease", "invert", {}, Plan()), lambda *_: None, lambda: False)
+    alpha = read_still(unit.target).alpha
+    assert alpha is not None
+    assert np.allclose(alpha, covered, atol=1e-4)
+
+
 @pytest.mark.parametrize(("missing", "left"), [("end", 1), ("start", 0)])
 def test_a_loop_shows_what_there_is_of_a_fade(tmp_path: Path, missing: str, left: int) -> None:
     faded = looped(tmp_path, missing)

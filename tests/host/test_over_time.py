@@ -8,9 +8,12 @@ from pydantic import Field
 from farm import Effect, OverTime, TaskParams, TimedParams
 from farm.errors import BadParameter
 from farm.host.keyframes import joined, parse_keyframe, weighted
-from farm.host.schedule import Schedule, at_start, stages
+from farm.host.schedule import Schedule, at_start
+from farm.host.schedule_stages import differing, stages
 from farm.host.task import Task
 from farm.host.vetting import task_fault, validate_params
+
+from ..call_counts import calls_of  # noqa: TID252 - shared between rooms
 
 
 class Glow(Effect):
@@ -63,9 +66,24 @@ def test_names_cross_fade_by_weight() -> None:
     assert params_at(4, *keyframes).colours == ("green=2", "red")
 
 
+def test_a_name_that_is_given_again_fades_with_all_its_weights() -> None:
+    keyframes = ("0 colour=red colour=red=3", "4 colour=green")
+    assert params_at(1, *keyframes).colours == ("red=0.75", "red=2.25", "green=0.25")
+
+
 def test_frames_are_counted_from_one() -> None:
     found = [params_at(77, "f1 amount=1", "f5 amount=9", number=n).amount for n in (0, 1, 4)]
     assert found == [1, 3, 9]
+
+
+def test_a_time_costs_as_much_whatever_the_number_of_keyframes() -> None:
+    def calls(count: int) -> int:
+        at = [f"{number} amount={number % 9}" for number in range(count)]
+        schedule = Schedule.of(validate_params(Glow, {"at": at}))
+        assert schedule
+        return calls_of(lambda: schedule.at(0.5, 0))
+
+    assert calls(200) == calls(2)
 
 
 @given(st.floats(0, 20), st.floats(0, 9), st.floats(0, 9), st.floats(0.1, 20))
@@ -91,6 +109,15 @@ def test_a_task_is_checked_with_the_values_of_every_keyframe_and_between_them() 
     assert ("blue=0.5", "green=0.5") in seen
 
 
+def test_the_extremes_of_numbers_differ_for_a_check() -> None:
+    at = [f"{number} amount={number % 10} count={9 - number % 9}" for number in range(40)]
+    found = differing(stages(validate_params(Glow, {"at": at})))
+    assert all(isinstance(stage, Glow.Params) for stage in found)
+    assert {getattr(stage, "amount", None) for stage in found} >= {0, 9}
+    assert {getattr(stage, "count", None) for stage in found} >= {1, 9}
+    assert len(found) <= 5
+
+
 @pytest.mark.parametrize(
     ("at", "message"),
     [
@@ -105,6 +132,7 @@ def test_a_task_is_checked_with_the_values_of_every_keyframe_and_between_them() 
         (["4 amount=10"], "at 4: `amount` should be less than or equal to 9, not '10'"),
         (["f4 amount=x"], "at f4: `amount` should be a valid number, not 'x'"),
         (["4 amount=1 amount=2"], "at 4: `amount` is given twice"),
+        (["4 colour=red colours=blue"], "at 4: `colours` is given twice; use one of its names"),
         (["4 centre=1"], "at 4: `centre` "),
         (["4 amount=1", "3 amount=2"], "3 comes after 4; give the times in rising order"),
         (["4 amount=1", "4 count=2"], "4 comes after 4; give the times in rising order"),
@@ -136,6 +164,11 @@ def test_a_keyframe_of_a_command_ends_before_the_next_option_or_input() -> None:
     expected = ["--at", "0 a=1 'b=x y'", "clip.mp4", "--at", "f9 a=2", "--", "--at", "1", "a=3"]
     assert list(joined(words, "--at")) == expected
     assert parse_keyframe(expected[1]).values == {"a": ["1"], "b": ["x y"]}
+    assert list(joined(["--at=0", "a=1", "b=x y", "clip.mp4"], "--at")) == [
+        "--at=0 a=1 'b=x y'",
+        "clip.mp4",
+    ]
+    assert list(joined(["--at=0 a=1", "b=2", "10"], "--at")) == ["--at=0 a=1", "b=2", "10"]
 
 
 def fault_of(params: type[TaskParams]) -> str:

@@ -174,6 +174,23 @@ def test_a_loop_shows_all_but_the_frames_that_fade(count: int, coherence: str) -
         seen.add(unit.name)
 
 
+@pytest.mark.parametrize(("cuts", "fades"), [((0,), (16,)), ((0, 3), (19, 70)), ((0,), (40, 90))])
+def test_a_coherent_loop_shows_every_frame_that_it_renders(
+    cuts: tuple[int, ...], fades: tuple[int, ...]
+) -> None:
+    sequence = make_sequence(100, cuts=cuts, fades=fades, loop=LOOP)
+    units = plan(sequence, coherence="flow")
+    rendered = {unit.name for unit in units if isinstance(unit.work, Render)}
+    parts = [unit for unit in units if isinstance(unit.work, Encode)]
+    assert {name for part in parts for name in part.needs} == rendered
+
+
+def test_a_fade_at_the_start_of_a_loop_begins_a_segment_after_it() -> None:
+    units = plan(make_sequence(100, fades=(16,), loop=LOOP), coherence="flow")
+    first = [unit.name for unit in units if isinstance(unit.work, Render) and not unit.needs]
+    assert first[:2] == ["clip/s0000/000001", "clip/s0001/000025"]
+
+
 def test_a_loop_needs_a_few_frames() -> None:
     with pytest.raises(BadParameter, match="loop: 3 frames are too few; give 4 or more"):
         loop_frames(3)

@@ -206,6 +206,11 @@ def test_octaves_too_small_for_the_network_are_skipped(render: Render, scene: Sc
     assert render(image, octaves=12, iterations=1).shape == image.shape
 
 
+def test_the_weights_of_a_channel_that_is_given_again_add_up() -> None:
+    params = DreamParams(channels=("5", "3", "05=0.5"))
+    assert params.channel_weights() == {5: 1.5, 3: 1}
+
+
 def test_unknown_names_are_refused_before_rendering(render: Render, scene: Scene) -> None:
     image = scene(64, 64)
     with pytest.raises(UnknownName, match=r"layer of starter 'inception4z'; did you mean"):
@@ -222,6 +227,9 @@ def test_unknown_names_are_refused_before_rendering(render: Render, scene: Scene
     ("params", "reason"),
     [
         ({"layers": ("a=x",)}, "is not a number; give, for example, NAME=0.5"),
+        ({"layers": ("a=",)}, "the weight in 'a=' is not a number; give, for example, NAME=0.5"),
+        ({"layers": ("a=b=1",)}, "the weight in 'a=b=1' is not a number"),
+        ({"layers": ("=1",)}, "give NAME or NAME=WEIGHT"),
         ({"layers": ("a=nan",)}, "the weight of a is nan; it must be between -1000000 and 1000000"),
         ({"layers": ("a=-inf",)}, "the weight of a is -inf; it must be between"),
         ({"layers": ("a=1e39",)}, "the weight of a is 1e39; it must be between"),

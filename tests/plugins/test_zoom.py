@@ -73,7 +73,7 @@ def test_a_cue_is_parsed() -> None:
     assert parse_cue("2.5=tabby, tabby cat") == Cue(2.5, "tabby, tabby cat")
 
 
-@pytest.mark.parametrize("at", ["tabby", "x=tabby", "-1=tabby", "4="])
+@pytest.mark.parametrize("at", ["tabby", "x=tabby", "-1=tabby", "4=", "1.2.3 zoom=2"])
 def test_an_invalid_cue_is_refused(at: str) -> None:
     with pytest.raises(BadParameter, match="give SECONDS=CLASS, for example 4=pizza"):
         validate_params(Zoom, {"at": [at]})
