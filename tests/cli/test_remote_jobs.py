@@ -281,6 +281,17 @@ def test_results_are_fetched(farm: Farm, fake: Fake, tmp_path: Path) -> None:
     ]
 
 
+def test_a_fetch_replaces_no_file_of_the_user(farm: Farm, fake: Fake, tmp_path: Path) -> None:
+    job, mine = submitted(farm), tmp_path / "b.png"
+    mine.write_text("mine")
+    done = farm("job", job, "fetch")
+    assert (done.code, "b.png: it exists with other contents" in done.errors) == (2, True)
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["b.png"]
+    assert mine.read_text() == "mine"
+    assert farm("job", job, "fetch", "--overwrite").code == 0
+    assert mine.read_bytes().startswith(b"\x89PNG")
+
+
 def test_text_of_a_service_cannot_move_the_cursor(farm: Farm, fake: Fake) -> None:
     fake.ends = {"state": "failed", "reason": "\x1b[2Jgone\u202e", "task": "\x1b[31mred"}
     job = submitted(farm)
