@@ -119,7 +119,7 @@ def _facts(known: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
     spec = known["spec"]
     yield "job", known["id"]
     yield "state", state_word(known)
-    if known["reason"]:
+    if known["reason"] not in {"", state_word(known)}:
         yield "reason", known["reason"]
     yield "created", date(known["created"])
     yield "done", f"{known['done']} of {known['frames']}, {known['failed']} failed"
