@@ -289,7 +289,7 @@ def _stored_log() -> list[dict[str, Any]]:
 def fetch(*, folder: Path, overwrite: bool, server: str | None, is_json: bool) -> None:
     """Download the results that exist. Those that are in the folder already are kept.
 
-    Without --overwrite, nothing is downloaded if a file there has other contents.
+    Without --overwrite, nothing is written if a file there has other contents.
     """
     with client_of(server) as client:
         handle = client.job(_id())
