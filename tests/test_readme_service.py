@@ -93,7 +93,7 @@ def test_a_line_of_the_readme_serves(line: str, host: Path) -> None:
 def test_a_line_of_the_readme_asks_the_service(line: str, folder: Path, server: str) -> None:
     if command_of(line.split()) == "job":
         jobs = farm(folder, "jobs", "--json", environment={"FARM_SERVER": server})
-        line = line.replace("dream-1f2e", json.loads(jobs.stdout)[0]["id"])
+        line = line.replace("dream-1f2e3d4c5b6a7980", json.loads(jobs.stdout)[0]["id"])
     words = quick_words(line.replace("http://render:8420", server))
     forget_output(folder, words)
     done = farm(folder, *words, environment={"FARM_SERVER": server})
@@ -101,8 +101,6 @@ def test_a_line_of_the_readme_asks_the_service(line: str, folder: Path, server: 
 
 
 def test_the_client_of_the_readme_renders(folder: Path, server: str) -> None:
-    for name in ("photos/dream.png", "results/dream.png"):
-        (folder / name).unlink(missing_ok=True)
     done = subprocess.run(
         [sys.executable, "-c", dedent(CLIENT).replace("http://127.0.0.1:8420", server)],
         cwd=folder,
@@ -112,7 +110,7 @@ def test_the_client_of_the_readme_renders(folder: Path, server: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "holiday succeeded"
-    assert (folder / "results" / "dream.png").is_file()
+    assert (folder / "results" / "holiday-dream.png").is_file()
 
 
 def test_the_request_of_the_readme_is_taken(folder: Path, server: str) -> None:

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from farm import storage
-from farm.app import make_executor, open_farm
+from farm.app import Farm, make_executor, open_farm
 from farm.cli.display import Display, make_display
 from farm.cli.signals import signals
 from farm.cli.tally import Tally
@@ -17,7 +17,7 @@ from farm.host.registry import Registry
 from farm.media import WRITABLE, read_record, read_still, write_still
 from farm.media.contact_sheet import contact_sheet
 from farm.model.events import News, Notice
-from farm.model.job import JobSpec
+from farm.model.job import JobSpec, Wanted
 from farm.planning.outputs import Inputs, check_output
 
 __all__ = ["check_sheet", "render_all", "working_folder", "write_sheet"]
@@ -54,7 +54,10 @@ def _is_sheet(file: str) -> bool:
 
 
 def render_all(registry: Registry, specs: Sequence[JobSpec]) -> None:
-    """Render jobs to their end. Raises UserError if one is refused, or if no frame is rendered."""
+    """Render jobs to their end, and leave them in no list. Raises UserError.
+
+    It is raised before the first is rendered if one is refused, and if no frame could be rendered.
+    """
     tally = Tally()
     with ExitStack() as stack:
         display = make_display(tally, is_json=False, names_targets=False)
@@ -66,8 +69,10 @@ def render_all(registry: Registry, specs: Sequence[JobSpec]) -> None:
                 observers=[tally, _OnceEach(display)],
             )
         )
+        jobs: list[str] = []
+        stack.callback(_forget, farm, jobs)
         for spec in specs:
-            farm.controller.add(spec)
+            jobs.append(farm.controller.add(spec).id)  # noqa: PERF401 - also before a refused one
         tally.total = farm.controller.scheduler.frame_count()
         with signals.deferred() as has_arrived:
             farm.controller.run(has_arrived)
@@ -76,6 +81,15 @@ def render_all(registry: Registry, specs: Sequence[JobSpec]) -> None:
             raise signals.arrived
     if not tally.done:
         raise UserError(next(tally.failure_lines(), "nothing was rendered"))
+
+
+def _forget(farm: Farm, jobs: Sequence[str]) -> None:
+    """End jobs and remove them from the ledger. What their frames took stays there, for estimates."""
+    for job in jobs:
+        farm.controller.want(job, Wanted.CANCEL)
+    farm.controller.run()
+    for job in jobs:
+        farm.ledger.forget_job(job)
 
 
 class _OnceEach:

@@ -119,7 +119,7 @@ def _facts(known: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
     spec = known["spec"]
     yield "job", known["id"]
     yield "state", state_word(known)
-    if known["reason"]:
+    if known["reason"] not in {"", state_word(known)}:
         yield "reason", known["reason"]
     yield "created", date(known["created"])
     yield "done", f"{known['done']} of {known['frames']}, {known['failed']} failed"
@@ -283,10 +283,14 @@ def _stored_log() -> list[dict[str, Any]]:
     default=".",
     help="Folder of this machine.  [default: the current one]",
 )
+@click.option("--overwrite", is_flag=True, help="Replace files with other contents.")
 @SERVER
 @AS_JSON
-def fetch(*, folder: Path, server: str | None, is_json: bool) -> None:
-    """Download the results that exist."""
+def fetch(*, folder: Path, overwrite: bool, server: str | None, is_json: bool) -> None:
+    """Download the results that exist. Those that are in the folder already are kept.
+
+    Without --overwrite, nothing is written if a file there has other contents.
+    """
     with client_of(server) as client:
         handle = client.job(_id())
         if is_outside({"output": handle.status.spec.get("output", "")}):
@@ -295,7 +299,7 @@ def fetch(*, folder: Path, server: str | None, is_json: bool) -> None:
             raise UserError(
                 f"job {handle.id} wrote to the farm's own machine, outside its roots: {place}"
             )
-        paths = handle.fetch(folder)
+        paths = handle.fetch(folder, overwrite=overwrite)
     if not paths:
         raise UserError(
             f"job {handle.id} has no results to fetch: it is {in_words(handle.status.state)}"

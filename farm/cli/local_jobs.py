@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from farm.errors import LedgerUnavailable, NotFound, UnknownName
-from farm.model.job import Job, JobSpec, JobState
+from farm.model.job import RESUMED, Job, JobSpec, JobState
 from farm.model.unit import UnitState
 from farm.settings import Settings
 
@@ -19,8 +19,11 @@ INTERRUPTED: Final = "the farm that ran it is gone; run it again with --resume t
 
 
 def state_word(job: Mapping[str, Any]) -> str:
-    """Return the state of a job in one word for people. job: as described."""
-    return "interrupted" if job.get("interrupted") else str(job["state"])
+    """Return the state of a job for people: in one word, or as which job it goes on. job: as described."""
+    if job.get("interrupted"):
+        return "interrupted"
+    reason = str(job.get("reason") or "")
+    return reason if reason.startswith(f"{RESUMED} ") else str(job["state"])
 
 
 @contextmanager

@@ -11,7 +11,9 @@ from farm import storage
 from farm.cli.named_params import preset_params
 from farm.cli.options import values_of
 from farm.cli.recorded import record_of, recorded_files, recorded_params
+from farm.cli.streams import echo
 from farm.errors import BadInput, BadParameter, UserError
+from farm.host.over_time import TimedParams
 from farm.host.task import Task
 from farm.host.vetting import validate_params
 from farm.model.texts import texts_in
@@ -37,7 +39,30 @@ def params_of(task: type[Task], values: Mapping[str, Any]) -> dict[str, Any]:
         return {**preset_params(task, values["preset"]), **given}
     if not values.get("like"):
         return given
-    return _liked(task, values["like"], given) | given
+    liked = _liked(task, values["like"], given) | given
+    is_timed = issubclass(task.Params, TimedParams) and "at" not in given and liked.get("at")
+    if is_timed and _are_stills(task, values):
+        note = "its --at is not taken: it only applies to films, and every input is a still"
+        echo(f"{values['like'].file}: {note}", err=True)
+        del liked["at"]
+    return liked
+
+
+def _are_stills(task: type[Task], values: Mapping[str, Any]) -> bool:
+    """Return whether a command makes no film. The files of a farm are known by their names alone."""
+    from farm.media import is_film, is_sequence
+    from farm.media.film import may_be_film
+    from farm.media.still_formats import is_readable
+    from farm.planning.film_needs import is_endless
+    from farm.planning.inputs import list_inputs
+    from farm.planning.outputs import is_film_target
+
+    output = values["output"]
+    if is_endless(task) or is_film_target(output) or is_sequence(output):
+        return False
+    if values.get("server"):
+        return all(is_readable(name) and not may_be_film(name) for name in values["inputs"])
+    return not any(is_film(source.url) for source in list_inputs(values["inputs"]))
 
 
 def with_defaults(context: click.Context, values: dict[str, Any]) -> dict[str, Any]:

@@ -114,7 +114,8 @@ def _show_costs(found: Mapping[str, Any], *, is_json: bool) -> Exit:
     if is_json:
         show_json(found)
         return Exit.DONE
-    echo(f"would do {found['units']} units, {found['pixels'] / 1e6:.1f} megapixels")
+    units = "1 unit" if found["units"] == 1 else f"{found['units']} units"
+    echo(f"would do {units}, {found['pixels'] / 1e6:.1f} megapixels")
     for line in costs(found):
         echo(line)
     return Exit.DONE

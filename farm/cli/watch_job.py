@@ -98,6 +98,6 @@ def _unit_line(name: str, state: str, reason: object) -> str:
 
 
 def _closing(job: "JobStatus") -> str:
-    reason = f": {job.reason}" if job.reason else ""
+    reason = f": {job.reason}" if job.reason not in {"", job.state} else ""
     failed = f", {job.failed} failed" if job.failed else ""
     return f"{job.id} {in_words(job.state)}{reason}; {job.done} of {job.frames} done{failed}"

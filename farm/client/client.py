@@ -64,9 +64,9 @@ class Client:
 
         inputs: ROOT/path below a root of the farm, or files of this machine, which are uploaded;
         a path that begins with ./ is always one of this machine. output: ROOT/path. options: what
-        else the farm takes in a request, such as frames, film, plan, priority and token; the same
-        token gives the same job, however often it is submitted. params: the task's own; files that
-        they name are uploaded too.
+        else the farm takes in a request, such as frames, film, plan, priority and token:
+        ``{"plan": {"size": "long=640", "seed": 7}}``. The same token gives the same job, however
+        often it is submitted. params: the task's own; files that they name are uploaded too.
         """
         request = self._request(task, inputs, output, options, params)
         return self._handle(self._connection.send("POST", "/api/jobs", request))

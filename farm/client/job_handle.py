@@ -41,12 +41,15 @@ class JobHandle:
             pass
         return self.status
 
-    def fetch(self, folder: str | Path = ".") -> list[Path]:
+    def fetch(self, folder: str | Path = ".", *, overwrite: bool = False) -> list[Path]:
         """Download every result that exists into a folder, and return their paths there.
 
-        Each file is complete or absent, and replaces one of its name.
+        Each file is complete or absent. One that is there already with the same contents is kept.
+        overwrite: replace files with other contents; otherwise these raise BadOutput before
+        anything is written.
         """
-        return list(fetch_results(self._connection, self.refresh(), Path(folder)))
+        job = self.refresh()
+        return list(fetch_results(self._connection, job, Path(folder), overwrite=overwrite))
 
     def pause(self) -> JobStatus:
         """Start no more units; those that run are finished."""

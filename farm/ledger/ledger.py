@@ -32,7 +32,7 @@ from farm.ledger.writing import Batch, insert_job, plan_job, update_jobs, update
 from farm.model.costs import Cost, CostKind
 from farm.model.events import JobChanged, UnitEvent
 from farm.model.history import RestoredUnit, StoryLine, UnitFailure, UnitRecord
-from farm.model.job import UNFINISHED, Job, JobState
+from farm.model.job import RESUMED, UNFINISHED, Job, JobState
 from farm.model.unit import UnitState
 from farm.process import FarmProcess, this_process
 
@@ -205,7 +205,7 @@ class Ledger:
 
     def _cancel(self, connection: Connection, before: Job, job: Job, now: float) -> None:
         if not before.state.is_final:
-            reason = f"resumed as {job.id}"
+            reason = f"{RESUMED} {job.id}"
             holding.cancel(connection, self.process, before.id, now, reason)
 
     def record(self, changes: Iterable[UnitEvent | JobChanged], now: float) -> None:

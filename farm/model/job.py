@@ -16,6 +16,9 @@ from farm.model.rate import DEFAULT_RATE, Rate
 MOST_URGENT: Final = 100
 """The highest priority of a job; the lowest is 0."""
 
+RESUMED: Final = "resumed as"
+"""Begins the reason of a job that another one has taken over, and ends with that one's id."""
+
 Precision = Literal["float32", "float64", "bfloat16"]
 
 AUTO_TILE = 1024

@@ -90,7 +90,8 @@ def loop_of(spec: JobSpec, count: int, url: str, notify: Notify) -> int:
     if not spec.film.is_loop:
         return 0
     loop = loop_frames(count)
-    note = f"it loops: its last {loop} frames fade into its first, and it is as much shorter"
+    last = f"last {loop} frames fade" if loop > 1 else "last frame fades"
+    note = f"it loops: its {last} into its first, and it is as much shorter"
     notify(Notice(url, note))
     return loop
 

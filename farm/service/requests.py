@@ -162,6 +162,10 @@ def _output(text: str, roots: Roots) -> str:
         raise OutsideRoots(
             text[:80], "a file that was sent is never replaced; choose another output"
         )
+    if not roots.has(text):
+        names = ", ".join(name for name in roots.names if name != "uploads")
+        reason = f"no root has this name; outputs lie below a root of the service ({names})"
+        raise OutsideRoots(text[:80], f"{reason}: give ROOT/path, then fetch it")
     return roots.resolve(text)
 
 

@@ -166,6 +166,25 @@ def test_compare_renders_each_combination_on_one_sheet(command: Command, photo: 
     assert np.abs(cells[0] - cells[1]).mean() > 0.001
 
 
+def test_pictures_that_are_only_looked_at_are_not_listed(command: Command, photo: str) -> None:
+    words = ("--layer", "conv2,conv3", "--size", "60x40", *QUICK)
+    assert command("compare", photo, "-o", "sheet.png", *words).code == 0
+    assert command("dream", photo, "-o", "d.png", "--preview", *SHALLOW).code == 0
+    assert command("jobs", "--json").results == "[]\n"
+    asked = command("dream", photo, "-o", "d.png", "--dry-run", *SHALLOW)
+    assert "time: about" in asked.results
+
+
+def test_compare_renders_and_lists_nothing_if_one_combination_is_refused(
+    command: Command, photo: str
+) -> None:
+    words = ("--layer", "conv2,conv3,cnv4", "--size", "60x40", *QUICK)
+    done = command("compare", photo, "-o", "sheet.png", *words)
+    assert (done.code, done.errors.count("\n")) == (2, 1), done.errors
+    assert "cnv4" in done.errors
+    assert command("jobs", "--json").results == "[]\n"
+
+
 def test_a_sheet_replaces_a_sheet_and_nothing_else(command: Command, photo: str) -> None:
     before = Path(photo).read_bytes()
     for words in (("compare", photo, "-o", photo), ("dream", photo, "-o", "d.png", "--preview")):

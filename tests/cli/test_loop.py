@@ -84,6 +84,12 @@ def test_an_endless_effect_renders_as_many_frames_more(command: Command) -> None
     assert not Path("o/9.png").exists()
 
 
+def test_that_a_short_film_loops_is_said_in_good_english(command: Command, film: str) -> None:
+    words = ("-o", "o/%d.png", "--loop", "--frames", "1-4", "--threads", "1")
+    told = render(command, "keep", film, *words)
+    assert "it loops: its last frame fades into its first, and it is as much shorter" in told
+
+
 def test_a_looped_film_is_made_again_by_the_command_that_show_prints(
     command: Command, film: str
 ) -> None:

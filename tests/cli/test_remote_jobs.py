@@ -19,7 +19,7 @@ from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobSpec, JobState
 from farm.model.unit import Unit, UnitState
 
-from ..client.fake_service import Fake, served  # noqa: TID252 - shared between rooms
+from ..client.fake_service import ESTIMATE, Fake, served  # noqa: TID252 - shared between rooms
 from .conftest import Done
 
 Farm = Callable[..., Done]
@@ -93,6 +93,14 @@ def test_a_dry_run_says_what_a_job_would_cost_and_submits_nothing(farm: Farm, fa
     as_json = farm("submit", "invert", "photos/", "-o", "out/job/", "--dry-run", "--json")
     assert json.loads(as_json.results)["seconds"] == 90.0
     assert fake.jobs == {}
+
+
+def test_a_dry_run_of_one_unit_is_not_of_1_units(
+    farm: Farm, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ESTIMATE, "units", 1)
+    done = farm("submit", "invert", "photos/a.png", "-o", "out/a.png", "--dry-run")
+    assert done.results.startswith("would do 1 unit, 6.0 megapixels\n")
 
 
 def test_a_tasks_own_command_submits_with_a_server(farm: Farm, fake: Fake) -> None:
@@ -176,7 +184,7 @@ def test_watch_says_once_that_a_job_is_cancelled(farm: Farm, fake: Fake) -> None
             Event().wait(0.01)
         for name in "abc":
             fake.tell(job, name, "cancelled")
-        fake.jobs[job]["state"] = "cancelled"
+        fake.jobs[job] |= {"state": "cancelled", "reason": "cancelled"}
 
     ending = Thread(target=cancel)
     ending.start()
@@ -281,6 +289,17 @@ def test_results_are_fetched(farm: Farm, fake: Fake, tmp_path: Path) -> None:
     ]
 
 
+def test_a_fetch_replaces_no_file_of_the_user(farm: Farm, fake: Fake, tmp_path: Path) -> None:
+    job, mine = submitted(farm), tmp_path / "b.png"
+    mine.write_text("mine")
+    done = farm("job", job, "fetch")
+    assert (done.code, "b.png: it exists with other contents" in done.errors) == (2, True)
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["b.png"]
+    assert mine.read_text() == "mine"
+    assert farm("job", job, "fetch", "--overwrite").code == 0
+    assert mine.read_bytes().startswith(b"\x89PNG")
+
+
 def test_text_of_a_service_cannot_move_the_cursor(farm: Farm, fake: Fake) -> None:
     fake.ends = {"state": "failed", "reason": "\x1b[2Jgone\u202e", "task": "\x1b[31mred"}
     job = submitted(farm)
@@ -371,6 +390,18 @@ def test_a_job_whose_farm_is_dead_is_interrupted(farm: Farm, tmp_path: Path) -> 
         assert "interrupted" not in farm("jobs").results
         known = json.loads(farm("jobs", "--json").results)
         assert [(job["state"], job["interrupted"]) for job in known] == [("running", False)] * 2
+
+
+def test_an_interrupted_job_is_listed_with_the_one_that_resumed_it(
+    farm: Farm, tmp_path: Path
+) -> None:
+    spec = JobSpec(task="invert", inputs=("in",), output="out/")
+    before, after = (Job(name, spec, 1.0, JobState.RUNNING) for name in ("first", "next"))
+    with closing(Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
+        ledger.add(before, [])
+        ledger.replace(before, after, [], 2.0)
+        assert "first\tinvert\tresumed as next\t" in farm("jobs").results
+        assert farm("job", "first").results.count("resumed as next\n") == 1
 
 
 def test_a_job_of_this_machine_is_shown_with_the_command_that_runs_it(

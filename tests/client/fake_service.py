@@ -230,11 +230,11 @@ class Fake:
     async def _results(self, request: Request) -> Response:
         output = self.jobs[request.path_params["job"]]["spec"]["output"]
         paths = [f"{output}{name}.png" for name in NAMES] if self.paths is None else self.paths
-        rows = [{"path": path, "size": len(PICTURE), "unit": 0} for path in paths]
+        rows = [{"path": path, "size": len(_content(path)), "unit": 0} for path in paths]
         return JSONResponse({"results": rows, "next": None})
 
     async def _result(self, request: Request) -> Response:
-        return Response(PICTURE + request.query_params["path"][-5:].encode())
+        return Response(_content(request.query_params["path"]))
 
     async def _arrived(self, request: Request) -> Response:
         digest = request.path_params["digest"]
@@ -300,6 +300,10 @@ class Fake:
 
 async def _no_route(_request: Request, _error: Exception) -> Response:
     return refusal(404, "not_found", "there is nothing here")
+
+
+def _content(path: str) -> bytes:
+    return PICTURE + path[-5:].encode()
 
 
 def _range(content: bytearray) -> dict[str, str]:

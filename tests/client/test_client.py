@@ -296,6 +296,31 @@ def test_no_result_leaves_the_folder(fake: Pair, tmp_path: Path, path: str) -> N
     assert not list(tmp_path.rglob("*.png"))
 
 
+def test_fetching_replaces_no_file_unless_it_is_asked_to(fake: Pair, tmp_path: Path) -> None:
+    job = fake[1].submit("copy", "photos/", "out/job/")
+    first, *others = job.fetch(tmp_path)
+    true = first.read_bytes()
+    for other in others:
+        other.write_bytes(true[::-1])
+    first.unlink()
+    with pytest.raises(BadOutput, match=r"b\.png: it exists .*, and so does 1 more of the 3 files"):
+        job.fetch(tmp_path)
+    assert not first.exists()
+    assert {other.read_bytes() for other in others} == {true[::-1]}
+    assert job.fetch(tmp_path, overwrite=True) == [first, *others]
+    assert true[::-1] not in {other.read_bytes() for other in others}
+
+
+def test_fetching_again_goes_on_and_keeps_what_is_there(fake: Pair, tmp_path: Path) -> None:
+    job = fake[1].submit("copy", "photos/", "out/job/")
+    first, second, _ = paths = job.fetch(tmp_path)
+    kept = second.stat().st_ino
+    first.unlink()
+    assert job.fetch(tmp_path) == paths
+    assert first.exists()
+    assert second.stat().st_ino == kept
+
+
 def test_a_film_is_fetched_under_its_own_name(fake: Pair, tmp_path: Path) -> None:
     service, client = fake
     job = client.submit("copy", "photos/a.mp4", "out/b.mp4")

@@ -65,6 +65,13 @@ def test_a_run_reads_no_picture_that_a_link_leads_to(
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
 
 
+def test_an_output_beside_the_roots_is_refused_with_where_outputs_lie(served: Served) -> None:
+    answer = served.submit(inputs=["photos/a.png"], output="/elsewhere/x.png")
+    assert answer.status_code == 403
+    where = "outputs lie below a root of the service (out, photos): give ROOT/path, then fetch it"
+    assert where in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize("of", ["result", "source"])
 def test_a_link_in_the_place_of_a_picture_is_not_shown(
     served: Served, secret: Path, of: str
