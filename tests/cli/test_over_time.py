@@ -113,11 +113,6 @@ def test_the_record_has_the_schedule_and_like_takes_it(command: Command, film: s
     assert record["params"]["at"] == ["0 light=0", "0.2 light=1"]
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("at", [RISING, BY_FRAME])
-def test_the_command_of_a_frame_makes_that_frame(
-    command: Command, film: str, at: tuple[str, ...]
-=======
 def test_a_still_takes_no_schedule_from_a_film(command: Command, film: str) -> None:
     Image.new("RGB", (8, 8), "white").save("photo.png")
     exposure(command, film, "-o", "a.mkv", "--codec", "ffv1", *RISING, "--seed", "7")
@@ -132,9 +127,9 @@ def test_a_still_takes_no_schedule_from_a_film(command: Command, film: str) -> N
     assert (done.code, "--at: only applies to films" in done.errors) == (2, True)
 
 
-def test_the_command_of_a_frame_is_shown_only_if_it_makes_that_frame(
-    command: Command, film: str
->>>>>>> mendE
+@pytest.mark.parametrize("at", [RISING, BY_FRAME])
+def test_the_command_of_a_frame_makes_that_frame(
+    command: Command, film: str, at: tuple[str, ...]
 ) -> None:
     exposure(command, film, "-o", "out/%d.png", *at)
     before = Path("out/3.png").read_bytes()

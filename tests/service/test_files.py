@@ -257,7 +257,7 @@ def test_a_reader_who_is_far_behind_must_load_everything(
     with served.client.stream("GET", "/api/events", headers={"last-event-id": "1"}) as answer:
         lines = answer.iter_lines()
         assert "event: reset" in [line for line, _ in zip(lines, range(6), strict=False)]
-        served.submit(output="out/next/", inputs=["photos/b.png"])  # few changes, whenever they are read
+        served.submit(output="out/next/", inputs=["photos/b.png"])  # too few to be far behind
         assert [int(number) for _, number in read(lines, 3)] == [10, 11, 12]
 
 
