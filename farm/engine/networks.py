@@ -47,16 +47,9 @@ class Extractor(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self,
-        body: fx.GraphModule,
-        layers: tuple[str, ...],
-        spec: NetworkSpec,
-        memory_format: torch.memory_format,
-    ) -> None:
+    def __init__(self, body: fx.GraphModule, layers: tuple[str, ...], spec: NetworkSpec) -> None:
         super().__init__()
-        self.layers, self.network, self._memory_format = layers, spec.name, memory_format
-        self.body = body.to(memory_format=memory_format)
+        self.body, self.layers, self.network = body, layers, spec.name
         for name, value in (("mean", spec.mean), ("std", spec.std)):
             self.register_buffer(name, torch.tensor(value, dtype=torch.float64).view(1, 3, 1, 1))
         self.requires_grad_(requires_grad=False).eval()
@@ -66,7 +59,7 @@ class Extractor(nn.Module):
         """Return features by layer, each [batch, channels, rows, columns]."""
         x = (image - self.mean.to(image.dtype)) / self.std.to(image.dtype)
         dtype = next(self.body.parameters(), x).dtype
-        x = x.to(dtype, memory_format=self._memory_format)
+        x = x.to(dtype, memory_format=torch.channels_last)
         features = self.body.forward(x)  # calling body itself would print errors to stderr
         return dict(zip(self.layers, features, strict=True))
 
@@ -238,12 +231,8 @@ class Network:
         body = cut.cut(self._module, self._graph, nodes, heads).to(self._dtype)
         if self._device == "cpu":
             use_fast_stems(body)
-        return Extractor(body, layers, self.spec, self._memory_format).to(self._device)
-
-    @property
-    def _memory_format(self) -> torch.memory_format:
-        is_last = self.spec.channels_last or self._device != "cpu"
-        return torch.channels_last if is_last else torch.contiguous_format
+        body = body.to(memory_format=torch.channels_last)
+        return Extractor(body, layers, self.spec).to(self._device)
 
 
 class NetworkCache:

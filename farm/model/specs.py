@@ -61,8 +61,6 @@ class NetworkSpec:
     a job is submitted with this one.
     for_weights: returns the spec that fits a weights file of the user, where files differ in more
     than values, such as the number of classes. Without it, this spec fits all of them.
-    channels_last: whether it is faster on a CPU if the channels of a pixel lie together. It changes
-    the last bits of what the network computes.
     """
 
     name: str
@@ -77,7 +75,6 @@ class NetworkSpec:
     build_to_train: "Callable[[], nn.Module] | None" = None
     lasting_name: str = ""
     for_weights: "Callable[[Path], NetworkSpec] | None" = None
-    channels_last: bool = True
 
 
 Part = Literal["train", "val"]

@@ -39,7 +39,6 @@ def torchvision_spec(name: str) -> NetworkSpec:
         head=_head(name),
         classes=partial(_classes, name),
         description="torchvision, ImageNet",
-        channels_last=family != "vgg",
         **mean_std,
     )
 

@@ -32,6 +32,7 @@ from farm.engine.networks import Network
 from farm.model.job import Plan
 from farm_networks.torchvision_models import torchvision_spec
 from farm_style.generator import Generator
+from farm_style.inference import rewrite
 from farm_style.params import StyleParams
 from farm_style.solvers import SOLVERS
 from farm_style.targets import StyleTargets
@@ -97,7 +98,7 @@ def gatys(rounds: int) -> Iterator[Row]:
 @torch.inference_mode()
 def fast(rounds: int) -> Iterator[Row]:
     """Compare the net of --fast with the usual one of the same width."""
-    image, own, usual = scene(512, 512), Generator(32).eval(), johnson(32)
+    image, own, usual = scene(512, 512), rewrite(Generator(32).eval()), johnson(32)
     sides = {"plain": partial(usual, image), "farm": partial(own, image)}
     yield (
         "style --fast, 512x512, width 32: usual net",
