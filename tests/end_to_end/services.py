@@ -57,7 +57,7 @@ def die_at(point, left):
     owners = {"plan": Planner, "submit": Ledger, "store": Ledger, "record": Ledger,
               "assign": ThreadExecutor, "poll": ThreadExecutor, "announce": Announcer}
     name, _, moment = point.partition(".")
-    owner, name = owners[name], {"store": "plan"}.get(name, name)
+    owner, name = owners[name], {"submit": "add", "store": "plan"}.get(name, name)
     method = getattr(owner, name)
 
     @functools.wraps(method)
