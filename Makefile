@@ -15,7 +15,7 @@ test: $(VENV)/.ok
 	$(PYTEST) -m "not proof"
 
 test-all: test
-	$(PYTEST) -m proof
+	$(BIN)/python -m pytest --durations 10 -m proof
 	$(BIN)/python tests/mutations.py
 
 MINUTES ?= 10
