@@ -9,13 +9,15 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.ok
 	$(BIN)/farm demo
 
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --durations 10
+# With --hypothesis-profile ci, property tests draw the same examples each time; alone, new ones.
+PYTEST = $(BIN)/python -m pytest --durations 10 $(EXAMPLES)
 
 test: $(VENV)/.ok
-	$(PYTEST) -m "not proof"
+	$(PYTEST) --numprocesses 2 --dist loadgroup -m "not proof"
 
+test-all: EXAMPLES := --hypothesis-profile ci
 test-all: test
-	$(BIN)/python -m pytest --durations 10 -m proof
+	$(PYTEST) -m proof
 	$(BIN)/python tests/mutations.py
 
 MINUTES ?= 10

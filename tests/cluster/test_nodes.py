@@ -13,7 +13,6 @@ from farm.engine.rendered import device_kind
 from farm.host.executor import Executor
 from farm.model.job import Plan
 from farm.model.messages import (
-    Message,
     NoWorkers,
     Order,
     Reason,
@@ -25,7 +24,7 @@ from farm.model.messages import (
     WorkerRefused,
 )
 
-from .nodes import added_node
+from .nodes import added_node, listen, until
 from .plugin import PLUGIN
 
 BenchOf = Callable[[Executor], Any]
@@ -80,8 +79,9 @@ def test_a_gpu_that_torch_cannot_use_is_refused(ray_cluster: Any, start_pool: St
         pytest.skip("torch can use the GPU of this machine")
     reason = r"worker ray-\d+ on node fast cannot start: it was given a GPU, but its torch finds no"
     with added_node(ray_cluster, "fast", num_cpus=0, num_gpus=2), start_pool() as pool:
-        assert re.match(reason, until(pool, WorkerRefused).reason)
-        assert re.match(reason, until(pool, NoWorkers).reason)
+        messages = listen(pool)
+        assert re.match(reason, until(messages, WorkerRefused).reason)
+        assert re.match(reason, until(messages, NoWorkers).reason)
 
 
 def joined_on(pool: Executor, *nodes: str) -> dict[str, str]:
@@ -129,14 +129,6 @@ def test_all_workers_look_for_a_folder_that_the_first_one_has_seen(
     assert (failure.reason, failure.is_fatal) == (Reason.USER_ERROR, True)
     assert f"{apart / 'out'} is not shared: node apart cannot see it" in failure.message
     assert [path.name for path in (apart / "out").iterdir()] == ["a.png"]
-
-
-def until(pool: Executor, kind: type[Message]) -> Any:
-    """Return the next message of this kind."""
-    while True:
-        for message in pool.poll(1.0):
-            if isinstance(message, kind):
-                return message
 
 
 def answer(pool: Executor, workers: Sequence[str], order: Order) -> Any:

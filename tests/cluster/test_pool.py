@@ -14,7 +14,6 @@ import pytest
 from farm.errors import UserError
 from farm.host.executor import Executor, ExecutorOptions
 from farm.model.messages import (
-    Message,
     NoWorkers,
     Order,
     UnitProgress,
@@ -25,6 +24,7 @@ from farm.model.messages import (
     WorkerRefused,
 )
 
+from .nodes import listen, until
 from .plugin import PLUGIN
 
 BenchOf = Callable[[Executor], Any]
@@ -96,8 +96,9 @@ def test_a_worker_with_different_plugins_is_refused_by_name(
     plugin.write_text(PLUGIN + "# changed\n")
     pool.start()
     reason = r"worker [a-z]+-\d on node .* differs from this process: plugin own \w+ loaded there, plugin own"
-    assert re.match(reason, until(pool, WorkerRefused).reason)
-    assert re.match(reason, until(pool, NoWorkers).reason)
+    messages = listen(pool)
+    assert re.match(reason, until(messages, WorkerRefused).reason)
+    assert re.match(reason, until(messages, NoWorkers).reason)
     pool.close()
 
 
@@ -108,7 +109,9 @@ def test_a_worker_says_what_it_is_and_that_it_lives(start_pool: StartPool, effec
         joined: dict[str, WorkerJoined] = {}
         while len(joined) < 2:
             joined |= {m.kind: m for m in pool.poll(1.0) if isinstance(m, WorkerJoined)}
-        assert until(pool, WorkerAlive).worker in {worker.worker for worker in joined.values()}
+        assert until(listen(pool), WorkerAlive).worker in {
+            worker.worker for worker in joined.values()
+        }
     renderer = joined["cpu"]
     assert {kind: one.device for kind, one in joined.items()} == {
         "cpu": device_kind("cpu"),
@@ -150,18 +153,11 @@ def test_workers_that_cannot_start_are_tried_again_until_they_can(
     (tmp_path / "fatal").touch()
     (tmp_path / "own.py").write_text(PLUGIN + fatal)
     with start_pool(workers=1, plugins_dir=tmp_path) as pool:
-        reason = until(pool, NoWorkers).reason
+        messages = listen(pool)
+        reason = until(messages, NoWorkers).reason
         assert reason.startswith("no worker can start on the cluster: its process exited")
         (tmp_path / "fatal").unlink()
-        assert until(pool, WorkerJoined).kind
-
-
-def until(pool: Executor, kind: type[Message]) -> Any:
-    """Return the next message of this kind."""
-    while True:
-        for message in pool.poll(1.0):
-            if isinstance(message, kind):
-                return message
+        assert until(messages, WorkerJoined).kind
 
 
 SCRIPT = dedent("""

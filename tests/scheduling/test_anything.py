@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from farm.control.clock import FakeClock
+from farm.errors import Conflict
 from farm.model.events import (
     Assign,
     Event,
@@ -259,7 +260,12 @@ class Anything(RuleBasedStateMachine):
     @precondition(lambda self: self.jobs)
     @rule(number=st.integers(0, 9), units=st.sampled_from([(), ("u0",), ("last",)]))
     def retry(self, number: int, units: tuple[str, ...]) -> None:
-        self.send(RetryWanted(self.jobs[number % len(self.jobs)], units))
+        """Retry units of a job. One that is ending refuses and stays as it was."""
+        before = dict(self.states)
+        try:
+            self.send(RetryWanted(self.jobs[number % len(self.jobs)], units))
+        except Conflict:
+            assert self.states == before
 
     @rule(seconds=st.sampled_from([0.5, 1, 60, 400, 2000]))
     def wait(self, seconds: float) -> None:

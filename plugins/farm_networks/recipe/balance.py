@@ -37,18 +37,23 @@ STEP: Final = 0.02
 """Rounds of dreaming from plain pictures, the steps of each, and the mean change of a step."""
 
 
-def balance(network: StarterGoogLeNet, pictures: Tensor, side: int) -> None:
+def balance(
+    network: StarterGoogLeNet, pictures: Tensor, side: int, kept: str | None = None
+) -> None:
     """Scale the channels of each block: quieter if they respond to plain pictures or rule dreams.
 
     network: folded; changed in place. pictures: some of the data set, [count, 3, ...] in 0..255.
+    kept: a block to leave as it is, with those before it.
     """
+    names = list(BLOCKS)
+    changed = set(BALANCED).difference(names[: names.index(kept) + 1] if kept else ())
     network.requires_grad_(requires_grad=False)
     generator = torch.Generator().manual_seed(0)
     usual = _energies(network, sample_whole(pictures, side))
     flat = _energies(network, draw_plain(200, side, generator))
     seeds = draw_plain(8, side, generator)
     for name, readers in _readers(network):
-        if name in BALANCED:
+        if name in changed:
             scale = _normalised(usual[name], usual[name] + PLAIN_WEIGHT * flat[name])
             for _ in range(ROUNDS if name in DREAMT else 0):
                 dreamt = _dream(network, name, scale, seeds)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import torch
 from safetensors.torch import save_file
@@ -31,6 +31,21 @@ class Student(nn.Module):
         )
         self.head = nn.Linear(self.network.fc.in_features, teacher_classes)
         self.extract = FeatureExtractor(self.network, [pair.student for pair in BLOCK_PAIRS])
+        self._kept: list[nn.Module] = []
+
+    def keep(self, block: str) -> None:
+        """Leave the layers up to a block, and that block, as they are."""
+        names, modules = zip(*self.network.named_children(), strict=True)
+        self._kept = list(modules[: names.index(block) + 1])
+        for module in self._kept:
+            module.requires_grad_(requires_grad=False)
+
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - the signature of torch
+        """Set the mode of every layer; kept ones stay in evaluation, with their statistics."""
+        super().train(mode)
+        for module in self._kept:
+            module.eval()
+        return self
 
     def loss(self, x: Tensor, labels: Tensor, teacher: Mapping[str, Tensor] | None) -> Tensor:
         """Return the cross-entropy, plus the distance to the teacher's outputs if given."""
@@ -56,7 +71,7 @@ class Student(nn.Module):
         usual = {name: _energy(x).detach() for name, x in self.extract.features.items()}
         self.network.eval()
         features = self.extract(plain)[1]
-        self.network.train()
+        self.train()
         ratios = [(_energy(features[name]) / (usual[name] + 1e-6)).mean() for name in usual]
         return torch.stack(ratios).mean()
 

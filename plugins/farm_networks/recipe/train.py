@@ -12,7 +12,8 @@ Differs: features are compared by the angle and length of their principal compon
 sees a few fixed views of each picture and its outputs are stored; the student sees the same views
 mirrored, recoloured, blurred or sharpened, and with noise, with a new random draw every epoch.
 Photographs without labels teach through the teacher alone. Blocks are kept from responding to plain
-pictures, and their channels are balanced in the end (balance.py), for the sake of dreams.
+pictures, and their channels are balanced in the end (balance.py), for the sake of dreams. The first
+blocks can be kept, so that a network trained further paints the same strokes.
 """
 
 import argparse
@@ -44,7 +45,7 @@ from farm_networks.recipe.data import (
 from farm_networks.recipe.student import Student, evaluate, save_network
 from farm_networks.recipe.teacher import StoredOutputs, Teacher, half_precision, load_teacher
 from farm_networks.recipe.unfolding import unfold
-from farm_networks.starter.network import StarterGoogLeNet, fold
+from farm_networks.starter.network import BLOCKS, StarterGoogLeNet, fold
 
 PLAIN_WEIGHT: Final = 0.3
 
@@ -98,6 +99,8 @@ class Trainer:
         self.sources = [self._source(split, teacher, n) for n, split in enumerate(splits)]
         student = Student(len(data.names), 1000 if teacher is None else teacher.outputs)
         self.student = student.to(memory_format=torch.channels_last)
+        if options.keep:
+            self.student.keep(options.keep)
         self.average = AveragedModel(
             self.student.network, multi_avg_fn=update_average, use_buffers=True
         )
@@ -145,7 +148,8 @@ class Trainer:
         """Write the averaged, folded and balanced network and the checkpoint; return top-1 accuracy."""
         network = fold(cast("StarterGoogLeNet", self.average.module))
         pictures = self.data.train.pictures
-        balance(network, pictures[:: max(1, len(pictures) // 300)], self.options.side)
+        sample = pictures[:: max(1, len(pictures) // 300)]
+        balance(network, sample, self.options.side, self.options.keep)
         accuracy, dead = evaluate(network, self.data.val, self.options.side)
         metadata = describe(self.data, self.options, self.epoch, accuracy, dead)
         save_network(network, self.options.output, metadata)
@@ -216,8 +220,9 @@ def update_average(averages: Any, currents: Any, count: Any) -> None:
 
 def _make_optimizer(student: nn.Module) -> torch.optim.AdamW:
     """Return AdamW, with weight decay on weights only, not on biases and norms."""
-    decayed = [p for p in student.parameters() if p.ndim > 1]
-    plain = [p for p in student.parameters() if p.ndim == 1]
+    trained = [p for p in student.parameters() if p.requires_grad]
+    decayed = [p for p in trained if p.ndim > 1]
+    plain = [p for p in trained if p.ndim == 1]
     groups: list[dict[str, Any]] = [{"params": decayed}, {"params": plain, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, weight_decay=0.05)
 
@@ -259,6 +264,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--teacher-side", type=int, default=128, help="side of the teacher's input, in pixels")
     add("--photographs", type=Path, nargs="*", default=[], help="folders or zips without classes")
     add("--start", type=Path, help="weights of a starter network to begin with, as safetensors")
+    add("--keep", choices=BLOCKS, help="block to keep as it is in --start, with all before it")
     add("--epochs", type=int, default=30)
     add("--batch", type=int, default=128)
     add("--rate", type=float, default=3e-3, help="peak learning rate")
