@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import Connection, Table, case, delete, select
 
 from farm.ledger.compiled import CompiledStatement
-from farm.ledger.reading import job_from
+from farm.ledger.reading import JOBS, job_from
 from farm.ledger.tables import costs, jobs, sizes
 from farm.ledger.upsert import add_up
 from farm.model.costs import Cost, CostKind, format_of
@@ -58,7 +58,7 @@ class CostBook:
 
     def _kind(self, connection: Connection, name: str) -> tuple[CostKind, str]:
         if name not in self._kinds:
-            row = connection.execute(select(jobs).where(jobs.c.id == name)).one()
+            row = connection.execute(JOBS.where(jobs.c.id == name)).one()
             job = job_from(row)
             self._kinds[name] = CostKind.of(job.spec), job.device
         return self._kinds[name]

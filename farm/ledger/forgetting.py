@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Table, delete, exists, func, select, text
 
-from farm.ledger.tables import failures, farms, jobs, story, tracebacks, units
+from farm.ledger.tables import failures, farms, jobs, specs, story, tracebacks, units
 from farm.model.job import COMPLETED, JobState
 from farm.process import SILENT_SECONDS
 
@@ -45,6 +45,7 @@ def remove_some(connection: Connection, job: str) -> bool:
         return True
     if _remove_rows(connection, units, units.c.number, job):
         return True
+    connection.execute(delete(specs).where(specs.c.job == job))
     connection.execute(delete(jobs).where(jobs.c.id == job))
     return False
 
@@ -52,7 +53,10 @@ def remove_some(connection: Connection, job: str) -> bool:
 def remove_unplanned(connection: Connection, job: str, owner: str, epoch: int) -> None:
     """Remove a job that was never planned, if its owner and epoch are these."""
     own = jobs.c.owner == owner, jobs.c.epoch == epoch, jobs.c.state == JobState.PLANNING
-    connection.execute(delete(jobs).where(jobs.c.id == job, *own))
+    unplanned = select(jobs.c.id).where(jobs.c.id == job, *own)
+    if connection.scalar(unplanned.with_for_update()):
+        connection.execute(delete(specs).where(specs.c.job == job))
+        connection.execute(delete(jobs).where(jobs.c.id == job))
 
 
 def _remove_rows(connection: Connection, table: Table, number: Any, job: str) -> bool:

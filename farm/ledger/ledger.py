@@ -23,7 +23,7 @@ from farm.ledger.cost_book import CostBook
 from farm.ledger.held_job import HeldJob, as_json, from_json
 from farm.ledger.opening import address_of, check_exists, open_engine, reading, size_of
 from farm.ledger.pages import PAGE
-from farm.ledger.reading import job_from
+from farm.ledger.reading import JOBS, job_from
 from farm.ledger.row_counts import rows_of
 from farm.ledger.service import Service
 from farm.ledger.tables import jobs, story
@@ -303,21 +303,21 @@ class Ledger:
 
     def unfinished(self) -> list[Job]:
         """Return every job that has not ended, oldest first."""
-        query = select(jobs).where(jobs.c.state.in_(UNFINISHED)).order_by(jobs.c.created)
+        query = JOBS.where(jobs.c.state.in_(UNFINISHED)).order_by(jobs.c.created)
         return self._jobs(query)
 
     def job(self, job: str) -> Job | None:
         """Return the job with this id."""
-        return self._first_job(select(jobs).where(jobs.c.id == job))
+        return self._first_job(JOBS.where(jobs.c.id == job))
 
     def find(self, key: str) -> Job | None:
         """Return the latest job with this JobSpec.key."""
-        query = select(jobs).where(jobs.c.key == key)
+        query = JOBS.where(jobs.c.key == key)
         return self._first_job(query.order_by(jobs.c.created.desc()))
 
     def latest(self, task: str, output: str) -> Job | None:
         """Return the latest job with this task and output."""
-        query = select(jobs).where(jobs.c.task == task, jobs.c.output == output)
+        query = JOBS.where(jobs.c.task == task, jobs.c.output == output)
         return self._first_job(query.order_by(jobs.c.created.desc()))
 
     def counts(self, job: str) -> Counter[UnitState]:

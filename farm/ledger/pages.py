@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Select, select, tuple_
 
-from farm.ledger.reading import failure_from, story_line_from, unit_record_from
+from farm.ledger.reading import JOBS, failure_from, story_line_from, unit_record_from
 from farm.ledger.tables import failures, jobs, story, tracebacks, units
 from farm.model.history import StoryLine, UnitFailure, UnitRecord
 from farm.model.job import Job, JobState
@@ -24,7 +24,7 @@ def jobs_page(
     after: Job | None, limit: int, state: JobState | None, task: str | None
 ) -> Select[Any]:
     """Return the query for the jobs that were created before another one, newest first."""
-    query = select(jobs).order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit)
+    query = JOBS.order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit)
     if state:
         query = query.where(jobs.c.state == state)
     if task:

@@ -1,17 +1,23 @@
 """Converts rows of the ledger into the model's objects."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
+from sqlalchemy import select
+
+from farm.ledger.tables import jobs, specs
 from farm.model.history import StoryLine, UnitFailure, UnitRecord
 from farm.model.job import Job, JobSpec, JobState, Wanted
 from farm.model.messages import Failure, Figures, Reason
 from farm.model.unit import Unit, UnitState
 from farm.model.work import WORK
 
+JOBS: Final = select(jobs, specs.c.spec).join(specs)
+"""All jobs, each with its spec."""
+
 
 def job_from(row: Any) -> Job:
-    """Return the job in a row of the table jobs."""
+    """Return the job in a row of JOBS."""
     spec = JobSpec.model_validate_json(row.spec)
     if row.priority is not None:
         spec = spec.model_copy(update={"priority": row.priority})

@@ -18,7 +18,7 @@ from sqlalchemy import (
     false,
 )
 
-HEAD: Final = "0006"
+HEAD: Final = "0007"
 """The revision these tables are at: the newest one in migrations/versions."""
 
 metadata = MetaData()
@@ -45,7 +45,6 @@ jobs = Table(
     metadata,
     Column("id", String(64), primary_key=True),
     Column("key", String(64), nullable=False),
-    Column("spec", Text, nullable=False),
     Column("created", Float, nullable=False),
     Column("state", _State, nullable=False),
     Column("wanted", String(16), nullable=False),
@@ -74,6 +73,15 @@ this key are known to have finished is in this job's units too, or will be once 
 change the job. epoch: how many farms have owned it. writes: how often its owners have recorded
 changes. ended: Unix seconds. priority: instead of the spec's, if a farm has set it.
 since: Unix seconds at which it entered its state."""
+
+specs = Table(
+    "specs",
+    metadata,
+    Column("job", ForeignKey("jobs.id"), primary_key=True),
+    Column("spec", Text, nullable=False),
+)
+"""The spec of each job, as JSON. It may name a million inputs, and SQLite writes a row anew, or at
+least reads all of it, whenever one of its columns changes: so it is not in the row of its job."""
 
 farms = Table(
     "farms",

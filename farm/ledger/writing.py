@@ -38,6 +38,7 @@ _INSERT_STORY: Final = CompiledStatement(
 )
 _INSERT_FAILURES: Final = insert(tables.failures)
 _UPDATE_JOB: Final = update(tables.jobs).where(tables.jobs.c.id == bindparam("of_job"))
+_UPDATE_SPEC: Final = update(tables.specs).where(tables.specs.c.job == bindparam("of_job"))
 _UPDATE_UNIT: Final = CompiledStatement(
     update(tables.units)
     .where(_units.job == bindparam("of_job"), _units.number == bindparam("of_number"))
@@ -70,6 +71,8 @@ def insert_job(
     insertion = upsert(connection, tables.jobs).execution_options(preserve_rowcount=True)
     if connection.execute(insertion, row).rowcount == 0:
         return False
+    spec = {"job": job.id, "spec": job.spec.model_dump_json()}
+    connection.execute(insert(tables.specs), spec)
     _insert_units(connection, units)
     return True
 
@@ -80,6 +83,8 @@ def plan_job(
     """Write what has been planned of a job that is there, and insert its units. owned: see insert_job."""
     row = {"of_job": job.id, **_planned_row(job), **_job_row(job), **owned}
     connection.execute(_UPDATE_JOB, row)
+    spec = {"of_job": job.id, "spec": job.spec.model_dump_json()}
+    connection.execute(_UPDATE_SPEC, spec)
     _insert_units(connection, units)
 
 
@@ -88,7 +93,6 @@ def _planned_row(job: Job) -> dict[str, object]:
     is_planned, spec = job.state is not JobState.PLANNING, job.spec
     return {
         "key": spec.key if is_planned else "",
-        "spec": spec.model_dump_json(),
         "task": spec.task,
         "output": spec.output if is_planned else "",
     }

@@ -65,6 +65,18 @@ def test_a_job_is_read_back_unchanged(ledger: Ledger) -> None:
     assert ledger.jobs() == [added]
 
 
+def test_a_change_of_a_unit_does_not_write_the_inputs_of_its_job_anew(
+    sqlite_url: str, file: Path
+) -> None:
+    """SQLite writes a row whole, so no row that changes with each unit may have a million inputs."""
+    inputs = tuple(f"in/{number:09}.png" for number in range(50_000))
+    with closing(Ledger.open(sqlite_url)) as ledger, closing(sqlite3.connect(file)) as other:
+        ledger.add(job(inputs=inputs), restored("a"))
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        ledger.record([UnitChanged(unit("a"), S.LEASED, 1)], 2.0)
+        assert file.with_name(f"{file.name}-wal").stat().st_size < 200_000
+
+
 def test_units_are_read_back_in_order_with_their_needs(ledger: Ledger) -> None:
     units = [unit("frame9"), unit("frame10"), unit("cut", needs=("frame9", "frame10"))]
     ledger.add(job(), [RestoredUnit(u, S.BLOCKED if u.needs else S.READY) for u in units])

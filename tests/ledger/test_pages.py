@@ -40,11 +40,13 @@ SELECT 'job', 'u' || n, 1, 'bug', 'it broke', 'd' || n FROM n
 GROW_TRACEBACKS = "INSERT INTO tracebacks SELECT digest, 'Traceback' FROM failures"
 GROW_JOBS = """
 WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < :jobs)
-INSERT INTO jobs (id, key, spec, created, state, wanted, reason, task, output, counts, ended, owner)
-SELECT 'past' || n, 'k' || n, spec, created - n, 'completed', wanted, reason,
+INSERT INTO jobs (id, key, created, state, wanted, reason, task, output, counts, ended, owner)
+SELECT 'past' || n, 'k' || n, created - n, 'completed', wanted, reason,
        CASE n % 2 WHEN 0 THEN 'copy' ELSE 'other' END, 'out' || n, counts, created - n, 'f' || n
 FROM jobs, n WHERE id = 'job'
 """
+GROW_SPECS = "INSERT INTO specs SELECT id, spec FROM jobs, specs WHERE id <> 'job'"
+GROW = (GROW_UNITS, GROW_STORY, GROW_FAILURES, GROW_TRACEBACKS, GROW_JOBS, GROW_SPECS)
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def large(ledger: Ledger) -> Ledger:
     """A ledger of 20,000 jobs, one of which has 100,000 units with their history."""
     ledger.beat(NOW)
     ledger.add(job(), ready("a"))
-    for statement in (GROW_UNITS, GROW_STORY, GROW_FAILURES, GROW_TRACEBACKS, GROW_JOBS):
+    for statement in GROW:
         with ledger._engine.begin() as connection:
             connection.execute(text(statement), {"rows": UNITS, "jobs": JOBS})
     if ledger._engine.dialect.name == "postgresql":  # which does so by itself, a little later

@@ -1,0 +1,19 @@
+"""Keep the specs of jobs apart from what changes with each of their units."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    """Create the table and move the specs into it. SQLite 3.35 is the first that can drop a column."""
+    specs = op.create_table(
+        "specs",
+        sa.Column("job", sa.String(64), sa.ForeignKey("jobs.id"), primary_key=True),
+        sa.Column("spec", sa.Text, nullable=False),
+    )
+    jobs = sa.table("jobs", sa.column("id"), sa.column("spec"))
+    op.execute(specs.insert().from_select(["job", "spec"], sa.select(jobs.c.id, jobs.c.spec)))
+    op.drop_column("jobs", "spec")
