@@ -27,7 +27,7 @@ class UnitState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        return self in _FINAL
+        return self in FINAL
 
 
 _DONE: Final = frozenset({UnitState.SUCCEEDED, UnitState.SKIPPED})
@@ -41,7 +41,8 @@ FAILED: Final = (UnitState.QUARANTINED, UnitState.CANCELLED)
 WAITING: Final = (UnitState.BLOCKED, UnitState.READY, UnitState.RETRY_WAIT)
 """States in which no worker holds the unit, and one may yet."""
 
-_FINAL: Final = _DONE | {*FAILED}
+FINAL: Final = _DONE | {*FAILED}
+"""States in which the unit has ended."""
 
 ALL_WORKERS: Final = 0
 """In place of a number of workers: as many as the farm has room for."""

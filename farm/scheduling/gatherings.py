@@ -17,7 +17,8 @@ from farm.scheduling.workers import Group, Lease, Worker, Workers
 class Gatherings:
     """The gathering of each device, and the jobs whose shared units wait.
 
-    room: rendering workers that the executor has room for; None if it has not said so.
+    room: rendering workers that the executor has room for; None if it has not said so. have_changed:
+    refresh may choose anew.
     """
 
     def __init__(
@@ -28,7 +29,7 @@ class Gatherings:
         self._queues: dict[str, JobQueue] = {}
         self._of_group: dict[Group, Gathering] = {}
         self._lacking: dict[str, ScheduledJob] = {}
-        self._has_changed = self._have_sizes_changed = False
+        self.have_changed = self._have_sizes_changed = False
 
     def of(self, group: Group) -> Gathering:
         if group not in self._of_group:
@@ -45,7 +46,7 @@ class Gatherings:
     def note_lease(self, lease: Lease) -> None:
         """Note that workers hold a unit."""
         self.of(lease.lead.group).note_lease(lease)
-        self._has_changed |= lease.is_shared
+        self.have_changed |= lease.is_shared
 
     def touch_job(self, job: ScheduledJob) -> None:
         """Note that a job has changed."""
@@ -56,18 +57,18 @@ class Gatherings:
                 queue.update(job)
         is_target = any(gathering.job is job for gathering in self._of_group.values())
         if is_target or job.first_shared() or job.job.id in self._lacking:
-            self._has_changed = True
+            self.have_changed = True
             self._judge(job)
 
     def touch_owner(self, owner: str) -> None:
         """Note that an owner's jobs hold more workers than before, or fewer."""
         for queue in self._queues.values():
             queue.touch_owner(owner)
-            self._has_changed |= queue.is_shared_by(owner)
+            self.have_changed |= queue.is_shared_by(owner)
 
     def touch_sizes(self) -> None:
         """Note that the number of workers, or the room for them, has changed."""
-        self._has_changed = self._have_sizes_changed = True
+        self.have_changed = self._have_sizes_changed = True
 
     def recheck(self) -> None:
         """Let the jobs wait for workers again that the farm had too few for, if it may have enough."""
@@ -81,9 +82,9 @@ class Gatherings:
 
         Returns the idle workers that may now be set aside, or no longer are.
         """
-        if not self._has_changed:
+        if not self.have_changed:
             return None
-        self._has_changed = False
+        self.have_changed = False
         fresh: list[Worker] = []
         for group in self._workers.groups():
             if not group.is_finisher:

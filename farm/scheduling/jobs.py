@@ -13,7 +13,7 @@ from farm.model.events import Instruction, JobChanged, UnitChanged, UnitsCancell
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobState, Wanted
 from farm.model.messages import Failure, Figures, Hold
-from farm.model.unit import HELD, WAITING, UnitState
+from farm.model.unit import FINAL, HELD, WAITING, UnitState
 from farm.scheduling.census import Census
 from farm.scheduling.dependants import Dependants
 from farm.scheduling.holds import JobHold
@@ -21,7 +21,7 @@ from farm.scheduling.owners import Owner
 from farm.scheduling.plugin_faults import PluginFaults
 from farm.scheduling.policy import job_order
 from farm.scheduling.unit_queues import UnitQueues
-from farm.scheduling.units import Lane, UnitEntry, make_entries
+from farm.scheduling.units import IN_USE, Lane, UnitEntry, make_entries
 
 S = UnitState
 
@@ -237,7 +237,7 @@ class ScheduledJob:
             self._queue_ready(entry)
         elif state is S.RETRY_WAIT:
             self.queues.add_waiting(entry, retry_at)
-        elif state.is_final:
+        elif state in FINAL:
             self._release_dependants(entry, now)
 
     def lease(self, entry: UnitEntry, workers: tuple[str, ...], now: float) -> None:
@@ -252,10 +252,11 @@ class ScheduledJob:
         was_held, is_held = before in HELD, state in HELD
         if was_held and is_held:
             return
-        self.left += before.is_final - state.is_final
+        self.left += (before in FINAL) - (state in FINAL)
         if S.QUARANTINED in (before, state):
             self.failed_frames += entry.is_failed_frame(state) - entry.is_failed_frame(before)
-        self.wanted += entry.wanted_workers(state) - entry.wanted_workers(before)
+        if (before in IN_USE) is not (state in IN_USE):
+            self.wanted += entry.wanted_workers(state) - entry.wanted_workers(before)
         if is_held:
             self._hold(entry.holders)
             self.queues.hold(entry)

@@ -54,6 +54,11 @@ class Placement:
         self._has_more = True
         self.gatherings.touch_sizes()
 
+    @property
+    def has_news(self) -> bool:
+        """Whether anything has changed since units were last matched with workers."""
+        return bool(self._touched or self._fresh or self._has_more or self.gatherings.have_changed)
+
     def matches(self, now: float) -> Iterator[Match]:
         """Yield workers with the unit that they get; the caller leases it before the next one.
 
@@ -232,9 +237,11 @@ class Placement:
         It may as long as its stretch goes on and no other job holds fewer workers, or none at all, nor
         do those of another owner.
         """
-        (name, stretch), first = worker.near, queue.first()
-        job = self._jobs.get(name)
-        if stretch < 0 or job is None or first is None or first.job == name or not first.held:
+        name, stretch = worker.near
+        if stretch < 0:
+            return None
+        job, first = self._jobs.get(name), queue.first()
+        if job is None or first is None or first.job == name or not first.held:
             return None
         is_fair = job.order[:3] <= first[:3] and job.can_start(Lane.RENDER)
         return job if is_fair and job.goes_on(stretch) else None

@@ -320,7 +320,7 @@ class Scheduler:
     # Placement
 
     def _place(self, now: float) -> None:
-        if self._state.is_stopping:
+        if self._state.is_stopping or not self._state.placement.has_news:
             return
         for workers, job, entry in self._state.placement.matches(now):
             if self._policy.is_spent(Reason.CRASH, entry.crashes):
@@ -336,8 +336,8 @@ class Scheduler:
         self._lease_count += 1
         entry.attempt += 1
         token = f"{self._generation}-{self._lease_count}"
-        aside = sum(now - w.aside_since for w in workers if w.aside_since is not None)
-        names = tuple(worker.name for worker in workers)
+        aside = sum([now - w.aside_since for w in workers if w.aside_since is not None])
+        names = tuple([worker.name for worker in workers])
         lease = Lease(job, entry, token, workers, now, now, job.job.spec.priority, aside)
         self._state.begin(lease, now)
         device = workers[0].device

@@ -7,7 +7,7 @@ from enum import StrEnum
 from farm.errors import FarmBug
 from farm.model.history import RestoredUnit
 from farm.model.messages import Reason
-from farm.model.unit import ALL_WORKERS, HELD, Role, Unit, UnitState
+from farm.model.unit import ALL_WORKERS, FINAL, HELD, Role, Unit, UnitState
 
 S = UnitState
 
@@ -39,7 +39,8 @@ TRANSITIONS = frozenset(
 ended, are made when a user wants units to be tried again."""
 
 
-_IN_USE = (S.READY, *HELD)
+IN_USE = (S.READY, *HELD)
+"""States in which a unit uses workers, or could."""
 
 
 class Lane(StrEnum):
@@ -97,20 +98,20 @@ class UnitEntry:
 
         A unit for all workers counts as one: it takes what is there.
         """
-        if not self.renders or state not in _IN_USE:
+        if not self.renders or state not in IN_USE:
             return 0
         return self.unit.workers if self.unit.workers != ALL_WORKERS else 1
 
     def enter(self, state: UnitState, now: float, worker: str = "", why: str = "") -> UnitState:
         """Change the state and return the one before. Raises FarmBug for a change not allowed."""
         before = self.state
-        if before.is_final:
+        if before in FINAL:
             self.history.clear()
         self.history.append((now, before, state, worker, why))
         if (before, state) not in TRANSITIONS:
             what = f"unit {self.unit.name} cannot change from {before} to {state}"
             raise FarmBug(what, tuple(_line(*change) for change in self.history))
-        if state.is_final:
+        if state in FINAL:
             del self.history[:-1]
         self.state, self.since = state, now
         return before

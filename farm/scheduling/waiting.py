@@ -46,7 +46,7 @@ def _workers(state: SchedulerState, job: ScheduledJob) -> str:
         room = state.placement.gatherings.room
         return f"no workers have joined yet; the farm has room for {room or 'none'}"
     if not workers.has_renderer(job.job.device):
-        has = ", ".join(sorted({one.device for one in workers.one_per_device()}))
+        has = ", ".join(sorted(workers.devices()))
         return f"no worker has the device of its first frames, {job.job.device}; the farm has {has}"
     if workers.busy_rendering < workers.rendering:
         gathered = job.first_shared()

@@ -213,10 +213,14 @@ class Workers:
         """Return the leases on units of a job."""
         return list(self._leases.get(job, {}).values())
 
+    def devices(self) -> set[str]:
+        """Return the devices of the rendering workers, for any thread."""
+        return {g.device for g in self.groups() if g.members and not g.is_finisher}
+
     def one_per_device(self) -> list[Worker]:
-        """Return one rendering worker with each device, for any thread."""
-        groups = [group for group in self.groups() if not group.is_finisher]
-        return [worker for group in groups for worker in list(group.members.values())[:1]]
+        """Return one rendering worker with each device."""
+        groups = (g for g in self._groups.values() if g.members and not g.is_finisher)
+        return [next(iter(group.members.values())) for group in groups]
 
     def is_idle(self, worker: Worker) -> bool:
         """Return whether a worker is waiting for a unit."""

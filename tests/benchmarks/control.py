@@ -1,13 +1,15 @@
 """Measure the control plane: units per second, without any rendering.
 
-    python tests/benchmarks/control.py [--large]
+    python tests/benchmarks/control.py [--large] [--largest]
 
 First the scheduler alone, for many jobs and many workers, and after many jobs have ended. Then the
 whole controller with its ledger in a file, and an executor that ends every unit at once. --large
-adds 100,000 units. Each row should be as fast as the first of its table.
+adds 100,000 units, --largest also 1,000,000. Each row should be as fast as the first of its table.
+By the clock, that depends on how long the disk takes for a commit of eight units.
 """
 
 import argparse
+import resource
 import tempfile
 import time
 from collections import deque
@@ -126,26 +128,32 @@ class InstantExecutor(Executor):
         pass
 
 
-def controller_speed(units: int) -> float:
-    """Return the units per second of a controller with a ledger in a file, planning included."""
+def controller_speed(units: int) -> tuple[float, float, float]:
+    """Measure a controller with a ledger in a file, planning included.
+
+    Returns units per second, units per second of CPU time, and the ledger's bytes per unit.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "copying.py").write_text(EFFECT)
         registry = Registry.load(folder)
-        ledger = Ledger.open(f"sqlite:///{folder / 'ledger.db'}")
+        file = folder / "ledger.db"
+        ledger = Ledger.open(f"sqlite:///{file}")
         controller = Controller(registry, InstantExecutor(8), ledger)
         sources = tuple(f"blank:8x8:#{number:06x}" for number in range(units))
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         controller.add(JobSpec(task="copy", inputs=sources, output=f"{folder / 'out'}/"))
         controller.run()
-        seconds = time.perf_counter() - began
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
         ledger.close()
-    return units / seconds
+        size = file.stat().st_size
+    return units / seconds, units / cpu, size / units
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--large", action="store_true", help="add 100,000 units")
+    parser.add_argument("--largest", action="store_true", help="add 100,000 and 1,000,000 units")
     args = parser.parse_args()
     print("scheduler alone\n  jobs  ended  workers  owners   units/s")
     rows = [(1, 0, 8, 1), (100, 0, 8, 1), (1000, 0, 8, 1), (1, 3000, 8, 1), (1000, 3000, 8, 1)]
@@ -154,9 +162,15 @@ def main() -> None:
     for jobs, ended, workers, owners in rows:
         speed = scheduler_speed(jobs, workers, ended, owners)
         print(f"{jobs:6,} {ended:6,} {workers:8,} {owners:7,} {speed:9,.0f}", flush=True)
-    print("controller and ledger, an executor that does nothing\n   units   units/s")
-    for units in (1000, 10_000, *([100_000] if args.large else [])):
-        print(f"{units:8,} {controller_speed(units):9,.0f}", flush=True)
+    print("controller and ledger, an executor that does nothing")
+    print("    units   units/s  per CPU s  ledger bytes/unit  peak MB")
+    counts = [1000, 10_000]
+    counts += [100_000] if args.large or args.largest else []
+    counts += [1_000_000] if args.largest else []
+    for units in counts:
+        speed, by_cpu, size = controller_speed(units)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(f"{units:9,} {speed:9,.0f} {by_cpu:10,.0f} {size:18,.0f} {peak:8,}", flush=True)
 
 
 if __name__ == "__main__":
