@@ -67,7 +67,7 @@ class Census:
     def change_units(self, task: str, before: UnitState, state: UnitState, count: int = 1) -> None:
         self.units[before] -= count
         self.units[state] += count
-        if S.READY in (before, state):
+        if before is S.READY or state is S.READY:
             self._queue(task).count += count * ((state is S.READY) - (before is S.READY))
 
     def add_ready(self, task: str, entry: UnitEntry) -> None:

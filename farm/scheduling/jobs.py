@@ -253,7 +253,7 @@ class ScheduledJob:
         if was_held and is_held:
             return
         self.left += (before in FINAL) - (state in FINAL)
-        if S.QUARANTINED in (before, state):
+        if before is S.QUARANTINED or state is S.QUARANTINED:
             self.failed_frames += entry.is_failed_frame(state) - entry.is_failed_frame(before)
         if (before in IN_USE) is not (state in IN_USE):
             self.wanted += entry.wanted_workers(state) - entry.wanted_workers(before)
