@@ -49,9 +49,7 @@ class Gatherings:
         self.have_changed |= lease.is_shared
 
     def touch_job(self, job: ScheduledJob) -> None:
-        """Note that a job has changed."""
-        if Lane.SHARED not in job.lanes:
-            return
+        """Note that a job with shared units has changed."""
         for queue in self._queues.values():
             if job.job.id in queue:
                 queue.update(job)

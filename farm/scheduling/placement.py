@@ -119,7 +119,8 @@ class Placement:
         self._touched.clear()
         for job in touched:
             self._queue_job(job)
-            self.gatherings.touch_job(job)
+            if Lane.SHARED in job.lanes:
+                self.gatherings.touch_job(job)
         for owner in {job.owner.name for job in touched}:
             for queue in self._queues.values():
                 queue.touch_owner(owner)

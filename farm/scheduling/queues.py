@@ -122,14 +122,15 @@ class JobQueue:
         self._waiting[waiting[-1]] = waiting, line
         heappush(line.heap, waiting)
         if len(line.heap) > line.most:
-            line.heap = sorted({place for place in line.heap if self._is_true(line, place)})
+            known = self._waiting
+            line.heap = sorted({one for one in line.heap if known.get(one[-1]) == (one, line)})
             line.most = 2 * len(line.heap) + _SPARE
         self._offer(line)
 
     def _offer(self, line: _Line) -> None:
         """Let the first job of a line wait among those of all owners."""
-        heap = line.heap
-        while heap and not self._is_true(line, heap[0]):
+        heap, known = line.heap, self._waiting
+        while heap and known.get(heap[0][-1]) != (heap[0], line):
             heappop(heap)
         if heap:
             place = Place(line.urgency, line.owner.held, *heap[0])
@@ -150,10 +151,6 @@ class JobQueue:
             self._firsts = [first for first in self._firsts if first[2].place is first[0]]
             heapify(self._firsts)
             self._most_firsts = 2 * len(self._firsts) + _SPARE
-
-    def _is_true(self, line: _Line, waiting: _Waiting) -> bool:
-        known = self._waiting.get(waiting[-1])
-        return known is not None and known[0] == waiting and known[1] is line
 
     def _may_wait(self, job: ScheduledJob) -> bool:
         return job.can_start(self.lane) and queue_device(job, self.lane) == self.device
