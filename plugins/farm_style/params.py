@@ -105,7 +105,8 @@ class StyleParams(TimedParams, NetworkParams):
         ge=0.1,
         le=10,
         description="How far to go from the picture to the styles: 2 is bold, 0.5 is a hint. It moves the "
-        "weights of content and style together, and below 1 that of smoothness with them.",
+        "weights of content and style together, and below 1 that of smoothness with them. Pictures with "
+        "fewer than 512 pixels on the longer side get less of it, half at 256, to stay recognisable.",
     )
     content_weight: OverTime[float] = Field(
         0.04, ge=0, le=1e6, description="How strongly to keep the content of the picture."
