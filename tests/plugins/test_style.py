@@ -107,12 +107,23 @@ def test_more_strength_gives_more_of_the_style_and_less_of_the_picture(
 def test_a_hint_is_smoothed_less_and_a_bold_picture_as_usual(
     stylise: Stylise, scene: Scene, stripes: Tensor
 ) -> None:
-    image, reads, steps = scene(64, 64), {"/style": stripes}, {**QUICK, "iterations": 3}
+    image, reads, steps = scene(48, 512), {"/style": stripes}, {**QUICK, "iterations": 3}
     for strength, tv in ((0.5, 3.0), (2.0, 6.0)):
         weights = {"style_weight": strength, "content_weight": 0.04 / strength, "tv": tv}
         by_hand = stylise(image, reads, **steps, **weights)
         given = stylise(image, reads, **steps, strength=strength, tv=6.0)
         assert float((by_hand - given).abs().max()) < 1 / 255
+
+
+def test_a_small_picture_gets_less_strength(
+    stylise: Stylise, scene: Scene, stripes: Tensor
+) -> None:
+    """At 256 pixels, half of it: half the style and smoothness, twice the content."""
+    image, reads, steps = scene(48, 256), {"/style": stripes}, {**QUICK, "iterations": 3}
+    half = {"style_weight": 0.5, "content_weight": 0.08, "tv": 30.0}
+    by_hand = stylise(image, reads, **steps, **half, strength=2)
+    usual = stylise(image, reads, **steps, tv=60.0)
+    assert float((by_hand - usual).abs().max()) < 1 / 255
 
 
 def test_strength_is_not_for_trained_networks() -> None:
