@@ -10,6 +10,7 @@ from typing import Final
 from farm import storage
 from farm.app import Farm, make_executor, open_farm
 from farm.cli.display import Display, make_display
+from farm.cli.local_jobs import missing_ledger
 from farm.cli.signals import signals
 from farm.cli.tally import Tally
 from farm.errors import BadInput, BadOutput, UserError
@@ -19,6 +20,7 @@ from farm.media.contact_sheet import contact_sheet
 from farm.model.events import News, Notice
 from farm.model.job import JobSpec, Wanted
 from farm.planning.outputs import Inputs, check_output
+from farm.settings import Settings
 
 __all__ = ["check_sheet", "render_all", "working_folder", "write_sheet"]
 
@@ -62,6 +64,7 @@ def render_all(registry: Registry, specs: Sequence[JobSpec]) -> None:
     with ExitStack() as stack:
         display = make_display(tally, is_json=False, names_targets=False)
         stack.callback(display.close)
+        created = list(missing_ledger(Settings()))
         farm = stack.enter_context(
             open_farm(
                 registry,
@@ -73,6 +76,8 @@ def render_all(registry: Registry, specs: Sequence[JobSpec]) -> None:
         stack.callback(_forget, farm, jobs)
         for spec in specs:
             jobs.append(farm.controller.add(spec).id)  # noqa: PERF401 - also before a refused one
+        for notice in created:
+            display.on_event(notice)
         tally.total = farm.controller.scheduler.frame_count()
         with signals.deferred() as has_arrived:
             farm.controller.run(has_arrived)

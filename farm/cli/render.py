@@ -10,6 +10,7 @@ from farm.app import Farm, make_executor, open_farm
 from farm.cli.display import Display, make_display
 from farm.cli.exits import Exit, exit_code
 from farm.cli.flicker import describe_flicker
+from farm.cli.local_jobs import missing_ledger
 from farm.cli.running import Running
 from farm.cli.signals import Interrupted, signals
 from farm.cli.streams import OutputLost, echo, echo_traceback
@@ -23,6 +24,7 @@ from farm.model.job import COMPLETED, Job, JobSpec, JobState
 from farm.model.unit import Unit
 from farm.model.work import Blend, Encode, Render
 from farm.planning.film_outputs import film_outputs
+from farm.settings import Settings
 
 if TYPE_CHECKING:
     from farm.cli.live import LiveView
@@ -46,12 +48,15 @@ def _render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
         if view:
             observers.append(view)
         make = partial(make_executor, registry, running.pool(spec.plan.threads))
+        created = list(missing_ledger(Settings()))
         farm = stack.enter_context(
             open_farm(registry, make, observers=observers, metrics_port=running.metrics_port)
         )
         if view:
             echo(f"watch the frames at http://127.0.0.1:{view.port}/", err=True)
         added = farm.controller.add(spec, resume=running.is_resumed)
+        for notice in created:
+            display.on_event(notice)
         tally.total = farm.controller.scheduler.frame_count()
         if spec.film.coherence != "none":
             tally.share = _share_seen(_units(farm, added))
