@@ -112,7 +112,8 @@ class _OnceEach:
         self._display.on_event(event)
 
 
-def write_sheet(output: str, pictures: Sequence[tuple[str, Path]], columns: int) -> None:
-    """Write the pictures that were rendered, each with its text, as a sheet."""
+def write_sheet(output: str, pictures: Sequence[tuple[str, Path]], columns: int) -> int:
+    """Write the pictures that were rendered, each with its text, as a sheet. Return their number."""
     there = [(text, read_still(str(path))) for text, path in pictures if path.exists()]
     write_still(output, contact_sheet(there, columns), RECORD)
+    return len(there)

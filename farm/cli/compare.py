@@ -59,8 +59,8 @@ def compare(
         render_all(registry, specs)
         texts = [" ".join(f"{flag[2:]} {one[flag]}" for flag in varied) for one in combinations]
         columns = len(grid[varied[-1]]) if varied else 1
-        write_sheet(output, list(zip(texts, files, strict=True)), columns)
-    echo(f"compared {len(combinations)}; output: {output}")
+        shown = write_sheet(output, list(zip(texts, files, strict=True)), columns)
+    echo(f"compared {shown}; output: {output}")
     return Exit.DONE
 
 

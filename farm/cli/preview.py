@@ -55,8 +55,8 @@ def preview(registry: Registry, spec: JobSpec) -> Exit:
         ]
         pictures = [picture for _, rendered in jobs for picture in rendered]
         render_all(registry, [job for job, _ in jobs])
-        write_sheet(output, pictures, min(FRAMES, len(pictures)))
-    echo(f"previewed {len(pictures)}; output: {output}")
+        shown = write_sheet(output, pictures, min(FRAMES, len(pictures)))
+    echo(f"previewed {shown}; output: {output}")
     return Exit.DONE
 
 

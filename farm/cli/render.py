@@ -1,6 +1,6 @@
 """Run one job: show its progress, and report how it ends."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from farm.cli.local_jobs import missing_ledger
 from farm.cli.running import Running
 from farm.cli.signals import Interrupted, signals
 from farm.cli.streams import OutputLost, echo, echo_traceback
-from farm.cli.tally import Tally
+from farm.cli.tally import Tally, share_seen
 from farm.control.announcing import Observer
 from farm.control.controller import Controller
 from farm.host.registry import Registry
@@ -22,7 +22,6 @@ from farm.host.task import Run
 from farm.ledger import Ledger
 from farm.model.job import COMPLETED, Job, JobSpec, JobState
 from farm.model.unit import Unit
-from farm.model.work import Blend, Encode, Render
 from farm.planning.film_outputs import film_outputs
 from farm.settings import Settings
 
@@ -58,8 +57,8 @@ def _render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
         for notice in created:
             display.on_event(notice)
         tally.total = farm.controller.scheduler.frame_count()
-        if spec.film.coherence != "none":
-            tally.share = _share_seen(_units(farm, added))
+        if spec.film.coherence != "none" or spec.film.is_loop:
+            tally.share = share_seen(_units(farm, added))
         job = _run(farm.controller, display)
         is_run = issubclass(registry.task(spec.task), Run)
         code = _report_end(job, tally, running, is_run=is_run)
@@ -80,23 +79,6 @@ def _units(farm: Farm, job: Job) -> Iterator[Unit]:
         yield from (record.unit for record in farm.ledger.units(job.id))
     else:
         yield from (entry.unit for entry in farm.controller.scheduler.units(job.id))
-
-
-def _share_seen(units: Iterable[Unit]) -> float:
-    """Return how many frames are shown for each that is rendered; segments overlap."""
-    rendered = shown = 0
-    for unit in units:
-        match unit.work:
-            case Render():
-                rendered += 1
-                shown += not unit.is_working
-            case Encode():
-                shown += len(unit.work.pictures)
-            case Blend():
-                shown += 1
-            case _:
-                pass
-    return shown / rendered if rendered else 1.0
 
 
 def _run(controller: Controller, display: Display) -> Job:
