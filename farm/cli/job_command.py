@@ -12,7 +12,7 @@ from farm.cli.again import command_line
 from farm.cli.exits import Exit
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
-from farm.cli.jobs_table import date
+from farm.cli.jobs_table import date, short_input
 from farm.cli.local_jobs import (
     described_jobs,
     is_outside,
@@ -129,7 +129,7 @@ def _facts(known: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
         job = known["id"]
         yield "next", f"farm job {job} log (every attempt), farm job {job} retry (try again)"
     yield "task", known["task"]
-    yield "inputs", spec.get("inputs")
+    yield "inputs", [short_input(location) for location in spec.get("inputs", ())]
     yield "output", spec.get("output")
     for name, value in spec.get("params", {}).items():
         if value not in (None, [], {}, ""):

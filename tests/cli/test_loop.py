@@ -74,9 +74,7 @@ def test_the_last_frames_of_a_film_fade_into_its_first(command: Command, film: s
 
 
 @pytest.mark.parametrize("output", ["o.mkv", "o/%d.png"])
-def test_the_frames_that_a_loop_shows_are_counted(
-    command: Command, film: str, output: str
-) -> None:
+def test_the_frames_that_a_loop_shows_are_counted(command: Command, film: str, output: str) -> None:
     words = ("--plugins-dir", "plugins", "keep", film, "-o", output, "--loop", "--threads", "1")
     assert command(*words, "--dry-run").results.startswith("would render 6 frames")
     done = command(*words)

@@ -417,6 +417,17 @@ def test_a_job_of_this_machine_is_shown_with_the_command_that_runs_it(
     assert "no job has the id none" in farm("job", "none", "show").errors
 
 
+def test_a_file_that_was_sent_has_its_own_name_in_lists(farm: Farm, tmp_path: Path) -> None:
+    sent = f"/srv/ledger-service/uploads/{'0a' * 32}/fox.jpg"
+    spec = JobSpec(task="invert", inputs=(sent,), output="/out/a.png")
+    with closing(Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
+        ledger.add(Job("one", spec, 1.0), [])
+    assert "\tfox.jpg -> /out/a.png\n" in farm("jobs").results
+    shown = farm("job", "one").results
+    assert "inputs\tfox.jpg\n" in shown
+    assert f"--output=/out/a.png {sent}\n" in shown  # the command that runs it again
+
+
 def test_the_beginning_of_an_id_names_a_job_of_this_machine(farm: Farm, stored: str) -> None:
     for words in ("show", "log"):
         assert farm("job", stored[:-1], words).results == farm("job", stored, words).results
