@@ -127,13 +127,11 @@ def commands(rounds: int, threads: int) -> Iterator[Row]:
         output = ("-o", f"{folder}/out/")
         sides = {
             "one": partial(farm, str(frames[0].parent), *output, "--workers=1", "--threads=1"),
-            "two": partial(farm, str(frames[0].parent), *output, "--workers=2", "--threads=1"),
             "local": partial(farm, str(frames[0].parent), *output, f"--threads={threads}"),
         }
         seconds = time_in_turn(sides, 1)
-        for side, what in (("local", f"locally with {threads} threads"), ("two", "on two workers")):
-            figure = f"{ratio(seconds['one'], seconds[side]):.2f}"
-            yield f"command, 8 stills of 480x360 {what}: one worker", figure
+        figure = f"{ratio(seconds['one'], seconds['local']):.2f}"
+        yield f"command, 8 stills of 480x360 locally with {threads} threads: one worker", figure
 
 
 def run(command: list[str], folder: Path, threads: int, *words: str) -> None:
@@ -146,7 +144,7 @@ def run(command: list[str], folder: Path, threads: int, *words: str) -> None:
 
 def others() -> Iterator[Row]:
     """Yield what the programs of the pool and of the control plane print."""
-    for program in ("gang.py", "control.py"):
+    for program in ("scaling.py", "gang.py", "control.py"):
         output = subprocess.check_output([sys.executable, str(HERE / program)], text=True)
         for line in output.splitlines():
             yield line, ""

@@ -1,6 +1,6 @@
 """Workers of a private cluster that run orders alone or together, for benchmarks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from farm.host.executor import Executor, ExecutorOptions
@@ -44,6 +44,21 @@ class Workers:
                     return message.figures
                 elif isinstance(message, UnitFailed | WorkerLost):
                     raise RuntimeError(f"the order failed: {message}")  # noqa: TRY004 - no wrong type
+
+    def deal(self, orders: Sequence[Order], workers: int) -> None:
+        """Run orders on this many workers, one at a time on each. Raises RuntimeError if one fails."""
+        waiting, running = list(orders), 0
+        idle = self._names[:workers]
+        while waiting or running:
+            while waiting and idle:
+                self._pool.assign([idle.pop()], waiting.pop(0))
+                running += 1
+            for message in self._pool.poll(1.0):
+                if isinstance(message, UnitSucceeded):
+                    idle.append(message.worker)
+                    running -= 1
+                elif isinstance(message, UnitFailed | WorkerLost):
+                    raise RuntimeError(f"an order failed: {message}")  # noqa: TRY004 - no wrong type
 
 
 @contextmanager

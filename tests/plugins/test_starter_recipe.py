@@ -236,3 +236,28 @@ def test_the_recipe_writes_a_network_and_resumes(
     assert not torch.equal(first["fc.weight"], second["fc.weight"])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == ["epoch 1", "epoch 2"]
+
+
+@pytest.mark.slow
+def test_kept_blocks_paint_the_same_strokes_after_more_training(tmp_path: Path) -> None:
+    data, start, output = (
+        draw_dataset(tmp_path / "data"),
+        tmp_path / "a.safetensors",
+        tmp_path / "b",
+    )
+    command = [str(data), "--side", "64", "--stored", "32", "--batch", "6", "--epochs", "1"]
+    main([*command, "-o", str(start)])
+    main([*command, "-o", str(output), "--start", str(start), "--keep", "inception4a"])
+
+    x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(9))
+    blocks = ["inception3b", "inception4a", "inception4c"]
+    before, after = (FeatureExtractor(load(path), blocks)(x)[1] for path in (start, output))
+    for kept in blocks[:2]:
+        torch.testing.assert_close(after[kept], before[kept], atol=0.01, rtol=0.01)
+    assert float((after["inception4c"] - before["inception4c"]).abs().max()) > 0.1
+
+
+def load(path: Path) -> StarterGoogLeNet:
+    network = StarterGoogLeNet(3, folded=True).eval()
+    network.load_state_dict(load_file(path))
+    return network.float()
