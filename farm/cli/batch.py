@@ -1,10 +1,9 @@
 """Renders several jobs, one after another in one farm, into a folder that is removed afterwards."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from farm import storage
@@ -13,6 +12,7 @@ from farm.cli.display import Display, make_display
 from farm.cli.local_jobs import missing_ledger
 from farm.cli.signals import signals
 from farm.cli.tally import Tally
+from farm.cli.working_folder import forget_abandoned
 from farm.errors import BadInput, BadOutput, UserError
 from farm.host.registry import Registry
 from farm.media import WRITABLE, read_record, read_still, write_still
@@ -22,17 +22,10 @@ from farm.model.job import JobSpec, Wanted
 from farm.planning.outputs import Inputs, check_output
 from farm.settings import Settings
 
-__all__ = ["check_sheet", "render_all", "working_folder", "write_sheet"]
+__all__ = ["check_sheet", "render_all", "write_sheet"]
 
 RECORD: Final = {"drawn": "farm"}
 """What a sheet says of itself."""
-
-
-@contextmanager
-def working_folder() -> Iterator[Path]:
-    """Yield a folder for pictures that are only looked at."""
-    with TemporaryDirectory(prefix="farm-") as folder:
-        yield Path(folder)
 
 
 def check_sheet(output: str, files: Sequence[str]) -> None:
@@ -72,6 +65,7 @@ def render_all(registry: Registry, specs: Sequence[JobSpec]) -> None:
                 observers=[tally, _OnceEach(display)],
             )
         )
+        forget_abandoned(farm.ledger)
         jobs: list[str] = []
         stack.callback(_forget, farm, jobs)
         for spec in specs:

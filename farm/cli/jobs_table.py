@@ -20,6 +20,7 @@ from farm.cli.remote import SERVER, client_of, server_of
 from farm.cli.root import registry_of
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
+from farm.cli.working_folder import forget_abandoned
 from farm.model.job import JobState
 
 _SENT: Final = re.compile("(?:.*/)?uploads/[0-9a-f]{64}/")
@@ -70,6 +71,7 @@ def jobs(
 
 def _stored(limit: int, state: JobState | None, task: str | None) -> list[dict[str, Any]]:
     with opened_ledger() as ledger:
+        forget_abandoned(ledger)
         return described_jobs(ledger, ledger.jobs(limit=limit, state=state, task=task))
 
 

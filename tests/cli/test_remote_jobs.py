@@ -417,6 +417,24 @@ def test_a_job_of_this_machine_is_shown_with_the_command_that_runs_it(
     assert "no job has the id none" in farm("job", "none", "show").errors
 
 
+def test_what_a_killed_comparison_has_left_is_forgotten(farm: Farm, tmp_path: Path) -> None:
+    places = {"sheet": "/tmp/farm-sheet-ab3_x9yz/0.png", "mine": "/tmp/farm-sheet/0.png"}  # noqa: S108
+    jobs = [
+        Job(name, JobSpec(task="invert", inputs=("in",), output=place), 1.0)
+        for name, place in places.items()
+    ]
+    living = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
+    living.beat(time.time())
+    for job in jobs:
+        living.add(job, [RestoredUnit(Unit(job.id, "a", "in", "out"), UnitState.READY)])
+    assert "sheet\t" in farm("jobs").results
+    living.leave(time.time())
+    listed = farm("jobs").results
+    assert ("sheet\t" in listed, "mine\t" in listed) == (False, True)
+    assert [job.id for job in living.jobs()] == ["mine"]
+    living.close()
+
+
 def test_a_file_that_was_sent_has_its_own_name_in_lists(farm: Farm, tmp_path: Path) -> None:
     sent = f"/srv/ledger-service/uploads/{'0a' * 32}/fox.jpg"
     spec = JobSpec(task="invert", inputs=(sent,), output="/out/a.png")
