@@ -1,7 +1,8 @@
 """The context passed to a frame's render: the engine, bound to one frame of one job."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeVar, cast
@@ -116,6 +117,15 @@ class FrameContext:
 
     def generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self._seed)
+
+    @contextmanager
+    def afresh(self) -> Iterator[None]:
+        """Render without a previous frame."""
+        previous, self.previous = self.previous, None
+        try:
+            yield
+        finally:
+            self.previous = previous
 
     def progress(self, done: float, note: str = "") -> None:
         if self._is_cancelled():

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from farm.engine.context import to_mask, to_tensor
+from farm.execution.aim import Aim
 from farm.host.task import Effect
 from farm.media.flow import Motion, Pixels, motion, no_motion
 from farm.media.strength import hold, strength_of
@@ -21,12 +22,20 @@ class FrameBefore:
     """The frame before another one in a coherent film: its source and its rendered picture.
 
     current: the source of the frame that follows. All are [height, width, 3] in 0..1; rendered may have
-    a size of its own. has_flow: whether to follow the motion between the frames.
+    a size of its own. has_flow: whether to follow the motion between the frames. aim: the strength that the
+    following frames go towards; None if they keep that of this one.
     """
 
     def __init__(
-        self, source: Pixels, rendered: Pixels, current: Pixels, *, has_flow: bool = True
+        self,
+        source: Pixels,
+        rendered: Pixels,
+        current: Pixels,
+        *,
+        has_flow: bool = True,
+        aim: Aim | None = None,
     ) -> None:
+        self.aim = aim
         self._source, self._rendered, self._current = source, rendered, current
         self._has_flow = has_flow
 
@@ -54,19 +63,19 @@ class FrameBefore:
             source=tensor(self._carry(self._source)),
         )
 
-    def lead_to(self, rendered: Pixels, effect: Effect, *, is_steady: bool = True) -> Pixels:
+    def lead_to(self, rendered: Pixels, effect: Effect) -> Pixels:
         """Return the picture rendered for the current frame, made to follow this one.
 
-        Without flow, the effect alone decides how it does. is_steady: whether all frames have the same
-        numbers as parameters; if not, they may change the strength.
+        Without flow, the effect alone decides how it does.
         """
         if not self._has_flow:
             return rendered
         if not effect.continues_previous:
             mixed = self._mixed_into(rendered)
             return hold(mixed, self._current, strength_of(rendered, self._current))
-        if effect.keeps_strength and is_steady:
-            return hold(rendered, self._current, strength_of(self._rendered, self._source))
+        if effect.keeps_strength:
+            strength = strength_of(self._rendered, self._source)
+            return hold(rendered, self._current, self.aim.step(strength) if self.aim else strength)
         return rendered
 
     def _mixed_into(self, rendered: Pixels) -> Pixels:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farm.errors import Cancelled, FarmBug, UserError
+from farm.execution.aim import without_aim
 from farm.execution.failures import output_errors, storage_errors
 from farm.execution.frame_source import FrameSource
 from farm.execution.provenance import film_provenance
@@ -75,7 +76,7 @@ class Finisher:
         picture = _without_missing(work.picture, order.missing)
         if picture is None:
             raise UserError("the frame was not rendered")
-        record = read_record(picture.own[1]) or {}
+        record = without_aim(read_record(picture.own[1]) or {})
         if work.picture.into:
             record = record | {"is_loop": True}
         frame = replace(self._shown(picture, files), depth=work.depth)
@@ -105,7 +106,7 @@ class Finisher:
                 pixels += _pixels(frame)
                 yield planned.time, planned.duration, frame
 
-        record = read_record(pictures[0].own[1]) or {}
+        record = without_aim(read_record(pictures[0].own[1]) or {})
         sha256 = encode_part(order.unit.target, work.form, frames(), record)
         return sha256, pixels
 

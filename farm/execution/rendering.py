@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farm.errors import BadInput, Cancelled, PluginError
+from farm.execution.aim import Aim
 from farm.execution.contexts import ContextFactory
 from farm.execution.failures import output_errors, plugin_errors, result_errors, storage_errors
 from farm.execution.frame_source import FrameSource
@@ -71,6 +72,7 @@ class Renderer:
             order, work, previous, files, report=report, is_cancelled=is_cancelled, world=world
         )
         with timed(seconds, "compute"), plugin_errors(order.task, self._device):
+            aim = self._aim(order, work, task, frame, context, before=before)
             rendered = self._render(order, task, frame, context, before)
             named = named_params(task, params, context)
         if is_cancelled():
@@ -79,6 +81,7 @@ class Renderer:
             return Figures()
         rendered = replace(rendered, depth=work.depth or rendered.depth)
         record = provenance(order, named, context, digest, rendered)
+        record |= aim.in_record() if aim else {}
         with timed(seconds, "write"), output_errors(order.unit.target):
             target_sha256 = _write(order, rendered, record)
         pixels, stays = (
@@ -126,13 +129,40 @@ class Renderer:
         if work.before is None or order.missing:
             return None
         from farm.execution.coherence import FrameBefore
-        from farm.media import read_still
+        from farm.media import read_record, read_still
 
         source, _ = self._source.read(work.before.source, work.before.moment, files)
         source = _at_size(source, work, order.plan)
-        rendered = read_still(work.before.target).pixels
-        has_flow = order.film.coherence == "flow"
-        return FrameBefore(source.pixels, rendered, frame.pixels, has_flow=has_flow)
+        return FrameBefore(
+            source.pixels,
+            read_still(work.before.target).pixels,
+            frame.pixels,
+            has_flow=order.film.coherence == "flow",
+            aim=Aim.of_record(read_record(work.before.target)),
+        )
+
+    def _aim(
+        self,
+        order: Order,
+        work: Render,
+        effect: Effect,
+        frame: "Frame",
+        context: "FrameContext",
+        *,
+        before: "FrameBefore | None",
+    ) -> Aim | None:
+        """Return the strength that the frames after this one go towards; None if they keep that of this one."""
+        from farm.media.strength import strength_of
+
+        schedule = Schedule.of(effect.params)
+        is_held = effect.continues_previous and effect.keeps_strength
+        if schedule and work.ahead and is_held and order.film.coherence == "flow":
+            later = schedule.at(work.ahead.seconds, work.ahead.number)
+            if later != schedule.at(context.seconds, context.number):
+                with context.afresh():
+                    alone = self._pixels(order, type(effect)(later), frame, context)
+                return Aim(strength_of(alone, frame.pixels), work.ahead.frames)
+        return before.aim.rest if before and before.aim else None
 
     def _render(
         self,
@@ -142,22 +172,27 @@ class Renderer:
         context: "FrameContext",
         before: "FrameBefore | None",
     ) -> "Frame":
-        from farm.engine.context import to_array, to_tensor
-        from farm.engine.rendered import Unchanged, check_rendered
-
         schedule = Schedule.of(effect.params)
         if schedule:
             effect = type(effect)(schedule.at(context.seconds, context.number))
+        pixels = self._pixels(order, effect, frame, context)
+        if before:
+            pixels = before.lead_to(pixels, effect)
+        return replace(frame, pixels=pixels, alpha=_fit_alpha(frame.alpha, *pixels.shape[:2]))
+
+    def _pixels(
+        self, order: Order, effect: Effect, frame: "Frame", context: "FrameContext"
+    ) -> "np.ndarray":
+        """Call the effect, and return what it renders."""
+        from farm.engine.context import to_array, to_tensor
+        from farm.engine.rendered import Unchanged, check_rendered
+
         image = to_tensor(frame.pixels, self._device, order.plan)
         unchanged = Unchanged(image)
         result = effect.render(image, context)
         with result_errors(effect):
             unchanged.check(order.task)
-            pixels = to_array(check_rendered(order.task, result))
-        if before:
-            is_steady = not (schedule and schedule.moves_numbers)
-            pixels = before.lead_to(pixels, effect, is_steady=is_steady)
-        return replace(frame, pixels=pixels, alpha=_fit_alpha(frame.alpha, *pixels.shape[:2]))
+            return to_array(check_rendered(order.task, result))
 
 
 def _at_size(frame: "Frame", work: Render, plan: Plan) -> "Frame":

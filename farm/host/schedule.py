@@ -75,11 +75,6 @@ class Schedule:
         others = tuple(text for text in params.at if not is_keyframe(text))
         return cls(params.model_copy(update={"at": others}), is_by_frame, tracks)
 
-    @property
-    def moves_numbers(self) -> bool:
-        """Whether a number changes, and not only what is mixed."""
-        return any(track.blend is not mixture for track in self.tracks.values())
-
     def at(self, seconds: float, number: int) -> TimedParams:
         """Return the parameters of a frame. number: of the frame in its film, from 0."""
         return self._params(number + 1 if self.is_by_frame else seconds)

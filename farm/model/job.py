@@ -166,6 +166,8 @@ def _content(spec: JobSpec) -> dict[str, Any]:
         params["at"] = params.pop("turns")
     if params.get("at") == []:
         del params["at"]
+    if spec.task == "style" and params.get("mix") == []:
+        del params["mix"]
     if content["plan"]["size"] is None:
         del content["plan"]["size"]  # as jobs had none before they could have one
     if not content["film"]["is_loop"]:

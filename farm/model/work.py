@@ -18,13 +18,23 @@ class Before:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """A later frame of the same segment, some frames further on. number, seconds: as those of Render."""
+
+    number: int
+    seconds: float
+    frames: int
+
+
+@dataclass(frozen=True)
 class Render:
     """Render a picture.
 
     moment: the frame of the source film; None for a still. seed: tells the frame's seed from those of
     the others in its film; empty for the plan's own seed, as for stills. number: of the frame in its film, from 0. seconds: when
     the frame is shown in its film. depth: bits per channel to write; None for the source's. before: the frame
-    this one continues; None starts afresh. shape: height and width that the source is brought to; None
+    this one continues; None starts afresh. ahead: the frame up to which this one tells how strong frames are, where
+    parameters change; None leaves that to an earlier one. shape: height and width that the source is brought to; None
     for what the plan's size says. refusal: why planning refused the source; the attempt
     fails with it.
     """
@@ -35,6 +45,7 @@ class Render:
     seconds: float = 0.0
     depth: int | None = None
     before: Before | None = None
+    ahead: Ahead | None = None
     shape: tuple[int, int] | None = None
     refusal: str = ""
     kind: Literal["render"] = "render"

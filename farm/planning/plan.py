@@ -9,13 +9,16 @@ from farm.media.sequence import NumberedPath
 from farm.model.film import FilmFormat, Moment
 from farm.model.job import FilmOptions
 from farm.model.unit import Unit
-from farm.model.work import Before, Blend, Encode, Join, Picture, Render, Train
+from farm.model.work import Ahead, Before, Blend, Encode, Join, Picture, Render, Train
 
 SEGMENT: Final = 48
 """Frames of a coherent film that continue one another before a new segment starts."""
 
 OVERLAP: Final = 8
 """Frames over which one segment fades into the next. Both segments render them."""
+
+LOOK_AHEAD: Final = 8
+"""Frames of a segment from one that tells how strong frames are to the next."""
 
 LOOP: Final = 24
 """Most frames over which the end of a film that loops fades into its start."""
@@ -215,12 +218,28 @@ def _coherent_frames(job: str, sequence: FrameSequence) -> Iterator[Unit]:
     for number, indices in enumerate(segments(sequence.cuts, len(sequence.frames), fades)):
         previous: Unit | None = None
         for index in indices:
-            previous = _coherent_frame(job, sequence, number, index, previous)
+            ahead = _ahead(sequence, indices, index)
+            previous = _coherent_frame(job, sequence, number, index, previous, ahead=ahead)
             yield previous
 
 
+def _ahead(sequence: FrameSequence, indices: range, index: int) -> Ahead | None:
+    """Return the frame of a segment up to which one tells how strong frames are; None if another one does."""
+    count = min(LOOK_AHEAD, indices[-1] - index)
+    if (index - indices[0]) % LOOK_AHEAD or not count:
+        return None
+    frame = sequence.frames[index + count]
+    return Ahead(frame.number - 1, frame.seconds, count)
+
+
 def _coherent_frame(
-    job: str, sequence: FrameSequence, segment: int, index: int, previous: Unit | None
+    job: str,
+    sequence: FrameSequence,
+    segment: int,
+    index: int,
+    previous: Unit | None,
+    *,
+    ahead: Ahead | None,
 ) -> Unit:
     """Return the unit of a frame that continues the previous unit of its segment."""
     frame, last = sequence.frames[index], sequence.frames[index - 1]
@@ -230,6 +249,7 @@ def _coherent_frame(
         seconds=frame.seconds,
         depth=16,
         before=Before(last.source, last.moment, previous.target) if previous else None,
+        ahead=ahead,
         shape=sequence.shape,
     )
     return Unit(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
-from farm import FilePath, MaskPath, NetworkParams, OverTime, TimedParams
+from farm import FilePath, MaskPath, NetworkParams, OverTime, TimedParams, weighted
 from farm_style.names import shipped
 
 Weight = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
@@ -48,6 +48,19 @@ def _is_style(text: str) -> str:
     return absolute if weight == 1 else f"{absolute}={weight:g}"
 
 
+def _file_name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _is_share(text: str) -> str:
+    name, weight = weighted(text)
+    if "/" in name:
+        raise ValueError(f"give the name of a style picture's file without its folder, not {name}")
+    if not 0 <= weight <= 1e6:  # NaN is refused too
+        raise ValueError(f"the weight of {name} is {weight:g}; it must be from 0 to 1000000")
+    return text
+
+
 def _is_trained(text: str) -> str:
     is_path = text not in shipped() and Path(text).expanduser().exists()
     return _PATH.validate_python(text) if is_path else text
@@ -59,6 +72,7 @@ def _is_start(text: str) -> str:
 
 Layer = Annotated[str, AfterValidator(_is_layer)]
 StyleFile = Annotated[str, AfterValidator(_is_style)]
+Share = Annotated[str, AfterValidator(_is_share)]
 Trained = Annotated[str, AfterValidator(_is_trained)]
 Start = Annotated[str, AfterValidator(_is_start)]
 
@@ -70,6 +84,11 @@ class StyleParams(TimedParams, NetworkParams):
         (),
         description="Style picture, as FILE or FILE=WEIGHT; several are mixed.",
         json_schema_extra={"cli": "--style", "group": "main"},
+    )
+    mix: OverTime[tuple[Share, ...]] = Field(
+        (),
+        description="Which of several style pictures to use, as the NAME or NAME=WEIGHT of its file, without folder; "
+        "for styles that change over time. Default: all of them.",
     )
     fast: Trained | None = Field(
         None,
@@ -105,7 +124,8 @@ class StyleParams(TimedParams, NetworkParams):
         ge=0.1,
         le=10,
         description="How far to go from the picture to the styles: 2 is bold, 0.5 is a hint. It moves the "
-        "weights of content and style together, and below 1 that of smoothness with them.",
+        "weights of content and style together, and below 1 that of smoothness with them. Pictures with "
+        "fewer than 512 pixels on the longer side get less of it, half at 256, to stay recognisable.",
     )
     content_weight: OverTime[float] = Field(
         0.04, ge=0, le=1e6, description="How strongly to keep the content of the picture."
@@ -172,6 +192,7 @@ class StyleParams(TimedParams, NetworkParams):
             raise ValueError(
                 "`fast` and `styles` cannot be combined: a trained network has its own style"
             )
+        self._check_mix()
         if self.masks and len(self.masks) != len(self.styles):
             raise ValueError(
                 f"{len(self.masks)} `masks` for {len(self.styles)} `styles`; give one for each, in "
@@ -182,3 +203,20 @@ class StyleParams(TimedParams, NetworkParams):
         if self.fast is None and not self.style_weight:
             raise ValueError("`style_weight` 0 changes nothing; give a value above 0")
         return self
+
+    def _check_mix(self) -> None:
+        names = [_file_name(path) for path, _ in map(split_weight, self.styles)]
+        for name, _ in map(weighted, self.mix):
+            if name not in names:
+                known = ", ".join(names) or "none; it is for `styles`"
+                raise ValueError(f"`mix` has {name}; the style pictures are {known}")
+        if self.mix and not any(weight for _, weight in self.style_weights()):
+            raise ValueError("`mix` gives no style picture a weight; give one above 0")
+
+    def style_weights(self) -> list[tuple[str, float]]:
+        """Return the path of each style picture, and its weight: its own, times that in the mix."""
+        styles = [split_weight(style) for style in self.styles]
+        if not self.mix:
+            return styles
+        mix = dict(map(weighted, self.mix))
+        return [(path, weight * mix.get(_file_name(path), 0.0)) for path, weight in styles]

@@ -91,17 +91,12 @@ def check(params: StyleParams, context: Context) -> None:
     network = context.network(params.network, params.weights)
     chosen = layers(params, network)
     network.extractor((*chosen.content, *chosen.style))
-    for path, _ in style_paths(params):
+    for path, _ in params.style_weights():
         read_style(path, context)
     for path in params.masks:
         read_mask(path, context.read(path))
     if params.start not in ("content", "noise"):
         context.read(params.start)
-
-
-def style_paths(params: StyleParams) -> list[tuple[str, float]]:
-    """Return the path and the weight of each style picture."""
-    return [split_weight(style) for style in params.styles]
 
 
 def read_style(path: str, context: Context) -> Tensor:
@@ -128,7 +123,7 @@ class StyleTargets:
         self.layers = layers(params, network)
         self._styles = [
             (colours.prepare(read_style(path, context), content, params.keep_colours), weight)
-            for path, weight in style_paths(params)
+            for path, weight in params.style_weights()
         ]
         self._masks = [
             fit_mask(path, read_mask(path, context.read(path)), *content.shape[2:])

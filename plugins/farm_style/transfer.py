@@ -26,12 +26,19 @@ RATIO: Final = sqrt(2)
 SMALLEST: Final = 128
 """Longer side of the first size, in pixels, by default."""
 
+FULL_STRENGTH: Final = 512
+"""Longer side from which on a strength counts in full. Strokes have a size in pixels and would cover a small picture."""
+
+_LEAST: Final = 0.4
+"""Share of the strength for the smallest pictures. Judged by eye: half of it at 256 pixels."""
+
 _NEAR: Final = 0.5
 """Share of the steps for a frame that starts from the previous one. Measured: with all of them, films lose detail."""
 
 
 def transfer(image: Tensor, params: StyleParams, context: Context) -> Tensor:
     """Return the image in the styles of the parameters."""
+    params = _with_strength_for(params, max(image.shape[2:]))
     network = context.network(params.network, params.weights)
     content = image
     if params.keep_colours == "luminance":
@@ -56,6 +63,11 @@ def transfer(image: Tensor, params: StyleParams, context: Context) -> Tensor:
     if params.keep_colours == "luminance":
         result = colours.with_colours_of(image, result)
     return result.clamp(0, 1)
+
+
+def _with_strength_for(params: StyleParams, longer_side: int) -> StyleParams:
+    share = min(1, max(_LEAST, longer_side / FULL_STRENGTH))
+    return params.model_copy(update={"strength": params.strength * share})
 
 
 def _loss(

@@ -6,19 +6,21 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
-from farm import Effect
+from farm import Context, Effect, OverTime, TimedParams
 from farm.errors import DeviceMemory
 from farm.execution.coherence import FrameBefore
 from farm.execution.contexts import ContextFactory
 from farm.execution.rendering import Renderer
 from farm.host.registry import Registry
-from farm.media import Frame, write_still
+from farm.media import Frame, read_still, write_still
 from farm.media.strength import strength_of
 from farm.model.job import FilmOptions, Plan
 from farm.model.messages import Order
 from farm.model.unit import Unit
 from farm.model.work import Before, Render
+from farm.planning.plan import FilmFrame, Footage, FrameSequence, plan_units
 
 
 class Grain(Effect):
@@ -98,7 +100,38 @@ def test_picture_and_source_are_warped_alike() -> None:
     assert float(change.max()) == pytest.approx(0.1, abs=1e-3)
 
 
-def test_numbers_that_change_over_time_may_change_the_strength() -> None:
-    before, rendered = FrameBefore(source(), grainy(1), source()), grainy(2, amount=0.03)
-    effect = Grain(continues=True, keeps=True)
-    assert np.array_equal(before.lead_to(rendered, effect, is_steady=False), rendered)
+class Fading(Effect):
+    """Adds grain that is drawn once and carried on. amount: its standard deviation."""
+
+    class Params(TimedParams):
+        amount: OverTime[float] = 0.02
+
+    name = "fading"
+    continues_previous = keeps_strength = True
+    params: Params
+
+    def render(self, image: Any, context: Context) -> Any:
+        if context.previous:
+            return context.previous.image
+        grain = torch.randn(image.shape, generator=context.generator())
+        return image + self.params.amount * grain
+
+
+def test_a_coherent_film_becomes_as_strong_as_parameters_that_change_over_time_ask_for(
+    tmp_path: Path,
+) -> None:
+    still, film = str(tmp_path / "still.png"), FilmOptions(coherence="flow")
+    write_still(still, Frame(source(), depth=16), {})
+    frames = [FilmFrame(still, n + 1, n, 1, n / 25) for n in range(27)]
+    clip = FrameSequence("clip", frames, str(tmp_path / "%05d.png"), str(tmp_path))
+    effect = Fading(Fading.Params(at=("f1 amount=0.02", "f17 amount=0.06")))
+    renderer, strengths = Renderer(ContextFactory(Registry(), "cpu")), []
+    for unit in plan_units("job", Footage(sequences=[clip]), film):
+        if isinstance(unit.work, Render):
+            order = Order(unit, 1, "token", "fading", {}, Plan(), film=film)
+            renderer.run(
+                order, unit.work, effect, {}, report=lambda *_: None, is_cancelled=lambda: False
+            )
+            strengths.append(sum(strength_of(read_still(unit.target).pixels, source())))
+    wanted = strengths[0] * np.interp(range(27), [0, 16], [1, 3])
+    assert strengths == pytest.approx(list(wanted), rel=0.05)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from farm.errors import InputChanged
+from farm.execution.aim import Aim
 from farm.execution.finishing import Finisher
-from farm.media import Frame, read_still, write_working
+from farm.media import Frame, read_record, read_still, write_working
 from farm.media.film import choose_format, encode_part
 from farm.model.job import Plan
 from farm.model.messages import Figures, Order
@@ -50,6 +51,16 @@ def test_the_middle_of_a_cross_fade_changes_the_source_as_much_as_its_ends(tmp_p
     Finisher().run(Order(unit, 1, "lease", "invert", {}, Plan()), lambda *_: None, lambda: False)
     faded = read_still(unit.target).pixels
     assert np.abs(faded - source).mean() == pytest.approx(np.abs(changes).mean(), rel=0.05)
+
+
+def test_a_finished_picture_does_not_record_what_the_frames_after_it_need(tmp_path: Path) -> None:
+    source, target = str(tmp_path / "1.tif"), str(tmp_path / "out.png")
+    aim = Aim((0.1,), 8).in_record()
+    write_working(source, Frame(np.zeros((32, 48, 3), np.float32)), {"frame": 1} | aim)
+    work = Blend(Picture((("first", source),), 0, 1), depth=8)
+    unit = Unit("job", "clip/000001/written", source, target, work=work)
+    Finisher().run(Order(unit, 1, "lease", "invert", {}, Plan()), lambda *_: None, lambda: False)
+    assert read_record(target) == {"frame": 1}
 
 
 def looped(tmp_path: Path, *missing: str) -> np.ndarray:

@@ -13,8 +13,10 @@ from torch import Tensor
 from farm import BadInput, BadParameter
 from farm.engine.context import FrameContext, to_array
 from farm.engine.networks import NetworkCache
+from farm.host.schedule import Schedule
 from farm.host.vetting import validate_params
 from farm.model.job import Plan
+from farm_style.params import StyleParams
 from farm_style.task import Style
 
 from ..seams import border_ratio  # noqa: TID252 - shared with the dream
@@ -105,12 +107,23 @@ def test_more_strength_gives_more_of_the_style_and_less_of_the_picture(
 def test_a_hint_is_smoothed_less_and_a_bold_picture_as_usual(
     stylise: Stylise, scene: Scene, stripes: Tensor
 ) -> None:
-    image, reads, steps = scene(64, 64), {"/style": stripes}, {**QUICK, "iterations": 3}
+    image, reads, steps = scene(48, 512), {"/style": stripes}, {**QUICK, "iterations": 3}
     for strength, tv in ((0.5, 3.0), (2.0, 6.0)):
         weights = {"style_weight": strength, "content_weight": 0.04 / strength, "tv": tv}
         by_hand = stylise(image, reads, **steps, **weights)
         given = stylise(image, reads, **steps, strength=strength, tv=6.0)
         assert float((by_hand - given).abs().max()) < 1 / 255
+
+
+def test_a_small_picture_gets_less_strength(
+    stylise: Stylise, scene: Scene, stripes: Tensor
+) -> None:
+    """At 256 pixels, half of it: half the style and smoothness, twice the content."""
+    image, reads, steps = scene(48, 256), {"/style": stripes}, {**QUICK, "iterations": 3}
+    half = {"style_weight": 0.5, "content_weight": 0.08, "tv": 30.0}
+    by_hand = stylise(image, reads, **steps, **half, strength=2)
+    usual = stylise(image, reads, **steps, tv=60.0)
+    assert float((by_hand - usual).abs().max()) < 1 / 255
 
 
 def test_strength_is_not_for_trained_networks() -> None:
@@ -189,6 +202,31 @@ def test_a_mask_limits_a_style_to_its_area(stylise: Stylise, scene: Scene, strip
 
 
 @pytest.mark.slow
+def test_a_mix_moves_from_one_style_to_another(
+    stylise: Stylise, scene: Scene, stripes: Tensor
+) -> None:
+    image, styles = scene(64, 96), ["/in/orange.jpg", "/in/green.jpg"]
+    green = scene(90, 90) * torch.tensor([0.2, 1, 0.3]).view(1, 3, 1, 1)
+    reads = {styles[0]: stripes, styles[1]: green}
+    more = {**QUICK, "iterations": 25}
+    mixes = ["orange.jpg"], ["orange.jpg=0.5", "green.jpg=0.5"], ["green.jpg"]
+    pictures = [stylise(image, reads, styles=styles, mix=mix, **more) for mix in mixes]
+    excess = [float((x[:, 1] - x[:, (0, 2)].mean(1)).mean()) for x in pictures]
+    assert excess[0] + 0.02 < excess[1] < excess[2] - 0.02
+    assert torch.equal(pictures[2], stylise(image, reads, styles=styles[1:], **more))
+
+
+def test_styles_cross_fade_over_time() -> None:
+    given = {"styles": ["/in/a.jpg", "/in/b.jpg=2"], "at": ["0 mix=a.jpg", "4 mix=b.jpg"]}
+    schedule = Schedule.of(validate_params(Style, given))
+    assert schedule
+    for seconds, weights in ((0, (1, 0)), (1, (0.75, 0.5)), (4, (0, 2)), (9, (0, 2))):
+        params = schedule.at(seconds, 0)
+        assert isinstance(params, StyleParams)
+        assert [weight for _, weight in params.style_weights()] == list(weights)
+
+
+@pytest.mark.slow
 def test_luminance_keeps_the_colours_of_the_picture(
     stylise: Stylise, scene: Scene, stripes: Tensor
 ) -> None:
@@ -210,6 +248,17 @@ def test_bfloat16_gives_a_valid_picture(stylise: Stylise, scene: Scene, stripes:
     [
         ({"styles": []}, "give a style picture with `styles`, or a trained style network"),
         ({"masks": ["/a", "/b"]}, "2 `masks` for 1 `styles`; give one for each"),
+        ({"mix": ["wave.jpg"]}, "`mix` has wave.jpg; the style pictures are style"),
+        (
+            {"mix": ["/style"]},
+            "give the name of a style picture's file without its folder, not /style",
+        ),
+        ({"mix": ["style=0"]}, "`mix` gives no style picture a weight; give one above 0"),
+        ({"mix": ["style=nan"]}, "the weight of style is nan; it must be from 0 to 1000000"),
+        (
+            {"at": ["0 mix=style", "1 mix=wave.jpg"]},
+            "`mix` has wave.jpg; the style pictures are style",
+        ),
         ({"style_weight": 0}, "`style_weight` 0 changes nothing; give a value above 0"),
     ],
 )
