@@ -1,17 +1,18 @@
 """Renders several jobs, one after another in one farm, into a folder that is removed afterwards."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from farm import storage
 from farm.app import Farm, make_executor, open_farm
 from farm.cli.display import Display, make_display
+from farm.cli.local_jobs import missing_ledger
 from farm.cli.signals import signals
 from farm.cli.tally import Tally
+from farm.cli.working_folder import forget_abandoned
 from farm.errors import BadInput, BadOutput, UserError
 from farm.host.registry import Registry
 from farm.media import WRITABLE, read_record, read_still, write_still
@@ -19,18 +20,12 @@ from farm.media.contact_sheet import contact_sheet
 from farm.model.events import News, Notice
 from farm.model.job import JobSpec, Wanted
 from farm.planning.outputs import Inputs, check_output
+from farm.settings import Settings
 
-__all__ = ["check_sheet", "render_all", "working_folder", "write_sheet"]
+__all__ = ["check_sheet", "render_all", "write_sheet"]
 
 RECORD: Final = {"drawn": "farm"}
 """What a sheet says of itself."""
-
-
-@contextmanager
-def working_folder() -> Iterator[Path]:
-    """Yield a folder for pictures that are only looked at."""
-    with TemporaryDirectory(prefix="farm-") as folder:
-        yield Path(folder)
 
 
 def check_sheet(output: str, files: Sequence[str]) -> None:
@@ -62,6 +57,7 @@ def render_all(registry: Registry, specs: Sequence[JobSpec]) -> None:
     with ExitStack() as stack:
         display = make_display(tally, is_json=False, names_targets=False)
         stack.callback(display.close)
+        created = list(missing_ledger(Settings()))
         farm = stack.enter_context(
             open_farm(
                 registry,
@@ -69,10 +65,13 @@ def render_all(registry: Registry, specs: Sequence[JobSpec]) -> None:
                 observers=[tally, _OnceEach(display)],
             )
         )
+        forget_abandoned(farm.ledger)
         jobs: list[str] = []
         stack.callback(_forget, farm, jobs)
         for spec in specs:
             jobs.append(farm.controller.add(spec).id)  # noqa: PERF401 - also before a refused one
+        for notice in created:
+            display.on_event(notice)
         tally.total = farm.controller.scheduler.frame_count()
         with signals.deferred() as has_arrived:
             farm.controller.run(has_arrived)
@@ -107,7 +106,8 @@ class _OnceEach:
         self._display.on_event(event)
 
 
-def write_sheet(output: str, pictures: Sequence[tuple[str, Path]], columns: int) -> None:
-    """Write the pictures that were rendered, each with its text, as a sheet."""
+def write_sheet(output: str, pictures: Sequence[tuple[str, Path]], columns: int) -> int:
+    """Write the pictures that were rendered, each with its text, as a sheet. Return their number."""
     there = [(text, read_still(str(path))) for text, path in pictures if path.exists()]
     write_still(output, contact_sheet(there, columns), RECORD)
+    return len(there)

@@ -37,8 +37,9 @@ def compare(
     Options are those of the effect, with several values separated by commas:
     --layer inception3b,inception4c --step 1,2.
     """
-    from farm.cli.batch import check_sheet, render_all, working_folder, write_sheet
+    from farm.cli.batch import check_sheet, render_all, write_sheet
     from farm.cli.task_command import spec_of_words, task_command
+    from farm.cli.working_folder import working_folder
     from farm.planning.inputs import list_inputs
 
     registry = registry_of(context)
@@ -59,8 +60,8 @@ def compare(
         render_all(registry, specs)
         texts = [" ".join(f"{flag[2:]} {one[flag]}" for flag in varied) for one in combinations]
         columns = len(grid[varied[-1]]) if varied else 1
-        write_sheet(output, list(zip(texts, files, strict=True)), columns)
-    echo(f"compared {len(combinations)}; output: {output}")
+        shown = write_sheet(output, list(zip(texts, files, strict=True)), columns)
+    echo(f"compared {shown}; output: {output}")
     return Exit.DONE
 
 

@@ -11,6 +11,7 @@ from farm.cli.display import duration
 from farm.cli.exits import Exit
 from farm.cli.streams import echo
 from farm.cli.table import show_json
+from farm.cli.tally import share_seen
 from farm.execution.contexts import check_context
 from farm.host.registry import Registry
 from farm.ledger import Ledger
@@ -60,7 +61,8 @@ def _made(submission: Submission, pixels: int) -> str:
     left = [one.unit for one in submission.units if not one.state.is_final]
     if any(isinstance(unit.work, Train) for unit in left):
         return f"would train {submission.job.spec.output}"
-    frames = sum(isinstance(unit.work, Render) for unit in left)
+    rendered = sum(isinstance(unit.work, Render) for unit in left)
+    frames = round(rendered * share_seen(one.unit for one in submission.units))
     films = sum(isinstance(unit.work, Join) for unit in left)
     joined = f" for {films} film{'s' if films > 1 else ''}" if films else ""
     plural = "s" if frames != 1 else ""

@@ -12,10 +12,9 @@ from farm.cli.again import command_line
 from farm.cli.exits import Exit
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
-from farm.cli.jobs_table import date
+from farm.cli.jobs_table import date, short_input
 from farm.cli.local_jobs import (
     described_jobs,
-    found,
     is_outside,
     opened_ledger,
     own_spec,
@@ -55,6 +54,7 @@ def _checked_id(context: click.Context, _: click.Parameter, value: str) -> str:
 def job(context: click.Context, *, job_id: str) -> None:
     """Show job ID and what became of it, or change what is wanted of it.
 
+    The beginning of an id is enough if no other id begins so.
     Without a farm, show, log and retry look into this machine's own ledger.
     """
     context.meta[__name__] = job_id
@@ -80,7 +80,7 @@ def show(context: click.Context, *, server: str | None, is_json: bool) -> None:
             known["failures"] = [_failure(unit["name"], unit["reason"]) for unit in failures]
     else:
         with opened_ledger() as ledger:
-            (known,) = described_jobs(ledger, [found(ledger, _id())])
+            (known,) = described_jobs(ledger, [ledger.job_like(_id())])
             page = ledger.units_page(known["id"], -1, _FAILURES, UnitState.QUARANTINED)
             known["failures"] = [_failure(one.unit.name, one.reason) for one in page]
     words = ("farm", "submit") if server_of(server) else ("farm",)
@@ -129,7 +129,7 @@ def _facts(known: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
         job = known["id"]
         yield "next", f"farm job {job} log (every attempt), farm job {job} retry (try again)"
     yield "task", known["task"]
-    yield "inputs", spec.get("inputs")
+    yield "inputs", [short_input(location) for location in spec.get("inputs", ())]
     yield "output", spec.get("output")
     for name, value in spec.get("params", {}).items():
         if value not in (None, [], {}, ""):
@@ -219,7 +219,7 @@ def retry(
             "only a farm tries some frames alone; start `farm serve`, and give --server"
         )
     with opened_ledger() as ledger:
-        (known,) = described_jobs(ledger, [found(ledger, _id())])
+        (known,) = described_jobs(ledger, [ledger.job_like(_id())])
     registry_of(context).task(known["task"])  # raises UnknownName if this machine does not have it
     known["spec"]["overwrite"] = False  # which --resume excludes
     command = _again(context, known, ("farm",), ("--resume",))
@@ -267,7 +267,7 @@ def log(context: click.Context, *, server: str | None, is_json: bool) -> None:
 
 def _stored_log() -> list[dict[str, Any]]:
     with opened_ledger() as ledger:
-        stored, lines, last = found(ledger, _id()), list[dict[str, Any]](), 0
+        stored, lines, last = ledger.job_like(_id()), list[dict[str, Any]](), 0
         while page := ledger.story(stored.id, last):
             last = page[-1].number
             lines += [{name: getattr(line, name) for name in (*_LOG, "by")} for line in page]

@@ -1,5 +1,6 @@
 """``farm jobs`` and ``farm workers``: what a farm has, or what this machine ran."""
 
+import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -19,8 +20,10 @@ from farm.cli.remote import SERVER, client_of, server_of
 from farm.cli.root import registry_of
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
+from farm.cli.working_folder import forget_abandoned
 from farm.model.job import JobState
 
+_SENT: Final = re.compile("(?:.*/)?uploads/[0-9a-f]{64}/")
 _COLUMNS: Final = ("job", "task", "state", "done", "created", "name")
 _WORKER_COLUMNS: Final = ("worker", "kind", "node", "device", "state", "unit", "done")
 
@@ -68,6 +71,7 @@ def jobs(
 
 def _stored(limit: int, state: JobState | None, task: str | None) -> list[dict[str, Any]]:
     with opened_ledger() as ledger:
+        forget_abandoned(ledger)
         return described_jobs(ledger, ledger.jobs(limit=limit, state=state, task=task))
 
 
@@ -85,9 +89,14 @@ def _row(job: Mapping[str, Any]) -> dict[str, object]:
 
 def _way(spec: Mapping[str, Any]) -> str:
     """Return what a job reads and writes, for one that nobody has named."""
-    first, *others = spec.get("inputs") or [""]
+    first, *others = map(short_input, spec.get("inputs") or [""])
     more = f" and {len(others)} more" if others else ""
     return f"{first}{more} -> {spec.get('output', '')}"
+
+
+def short_input(location: str) -> str:
+    """Return an input as people call it: the name of a file that was sent, without its digest."""
+    return _SENT.sub("", location)
 
 
 def date(at: float) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from farm.errors import LedgerUnavailable, NotFound, UnknownName
+from farm.errors import LedgerUnavailable, UnknownName
+from farm.model.events import Notice
 from farm.model.job import RESUMED, Job, JobSpec, JobState
 from farm.model.unit import UnitState
 from farm.settings import Settings
@@ -41,12 +42,11 @@ def is_before_all_jobs() -> bool:
     return not Settings().ledger and path is not None and not path.exists()
 
 
-def found(ledger: "Ledger", job: str) -> Job:
-    """Return a job of the ledger. Raises NotFound."""
-    known = ledger.job(job)
-    if known is None:
-        raise NotFound(f"job {job} is not in the ledger of this machine; see `farm jobs`")
-    return known
+def missing_ledger(settings: Settings) -> Iterator[Notice]:
+    """Yield a notice if somebody has named a ledger that a farm will create: the name may have a typo."""
+    path = settings.ledger_path
+    if settings.ledger and path is not None and not path.exists():
+        yield Notice(str(path), "there was no ledger here; it has been created")
 
 
 def is_outside(spec: Mapping[str, Any]) -> bool:
@@ -69,7 +69,7 @@ def own_spec(job: str) -> JobSpec | None:
 def stored_tracebacks(job: str) -> list[str]:
     """Return each traceback of a job's last failures once, newest first."""
     with opened_ledger() as ledger:
-        failures = ledger.failures(found(ledger, job).id)
+        failures = ledger.failures(ledger.job_like(job).id)
         return list(dict.fromkeys(f.failure.traceback for f in failures if f.failure.traceback))
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Final
 
 from farm import storage
-from farm.cli.batch import check_sheet, render_all, working_folder, write_sheet
+from farm.cli.batch import check_sheet, render_all, write_sheet
 from farm.cli.exits import Exit
 from farm.cli.streams import echo
+from farm.cli.working_folder import working_folder
 from farm.errors import BadParameter
 from farm.host.registry import Registry
 from farm.host.schedule import Schedule, at_start
@@ -55,8 +56,8 @@ def preview(registry: Registry, spec: JobSpec) -> Exit:
         ]
         pictures = [picture for _, rendered in jobs for picture in rendered]
         render_all(registry, [job for job, _ in jobs])
-        write_sheet(output, pictures, min(FRAMES, len(pictures)))
-    echo(f"previewed {len(pictures)}; output: {output}")
+        shown = write_sheet(output, pictures, min(FRAMES, len(pictures)))
+    echo(f"previewed {shown}; output: {output}")
     return Exit.DONE
 
 

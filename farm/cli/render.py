@@ -1,6 +1,6 @@
 """Run one job: show its progress, and report how it ends."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,10 +10,11 @@ from farm.app import Farm, make_executor, open_farm
 from farm.cli.display import Display, make_display
 from farm.cli.exits import Exit, exit_code
 from farm.cli.flicker import describe_flicker
+from farm.cli.local_jobs import missing_ledger
 from farm.cli.running import Running
 from farm.cli.signals import Interrupted, signals
 from farm.cli.streams import OutputLost, echo, echo_traceback
-from farm.cli.tally import Tally
+from farm.cli.tally import Tally, share_seen
 from farm.control.announcing import Observer
 from farm.control.controller import Controller
 from farm.host.registry import Registry
@@ -21,8 +22,8 @@ from farm.host.task import Run
 from farm.ledger import Ledger
 from farm.model.job import COMPLETED, Job, JobSpec, JobState
 from farm.model.unit import Unit
-from farm.model.work import Blend, Encode, Render
 from farm.planning.film_outputs import film_outputs
+from farm.settings import Settings
 
 if TYPE_CHECKING:
     from farm.cli.live import LiveView
@@ -46,15 +47,18 @@ def _render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
         if view:
             observers.append(view)
         make = partial(make_executor, registry, running.pool(spec.plan.threads))
+        created = list(missing_ledger(Settings()))
         farm = stack.enter_context(
             open_farm(registry, make, observers=observers, metrics_port=running.metrics_port)
         )
         if view:
             echo(f"watch the frames at http://127.0.0.1:{view.port}/", err=True)
         added = farm.controller.add(spec, resume=running.is_resumed)
+        for notice in created:
+            display.on_event(notice)
         tally.total = farm.controller.scheduler.frame_count()
-        if spec.film.coherence != "none":
-            tally.share = _share_seen(_units(farm, added))
+        if spec.film.coherence != "none" or spec.film.is_loop:
+            tally.share = share_seen(_units(farm, added))
         job = _run(farm.controller, display)
         is_run = issubclass(registry.task(spec.task), Run)
         code = _report_end(job, tally, running, is_run=is_run)
@@ -75,23 +79,6 @@ def _units(farm: Farm, job: Job) -> Iterator[Unit]:
         yield from (record.unit for record in farm.ledger.units(job.id))
     else:
         yield from (entry.unit for entry in farm.controller.scheduler.units(job.id))
-
-
-def _share_seen(units: Iterable[Unit]) -> float:
-    """Return how many frames are shown for each that is rendered; segments overlap."""
-    rendered = shown = 0
-    for unit in units:
-        match unit.work:
-            case Render():
-                rendered += 1
-                shown += not unit.is_working
-            case Encode():
-                shown += len(unit.work.pictures)
-            case Blend():
-                shown += 1
-            case _:
-                pass
-    return shown / rendered if rendered else 1.0
 
 
 def _run(controller: Controller, display: Display) -> Job:

@@ -1,6 +1,7 @@
 """``farm serve``: run the farm as a service."""
 
 import sys
+from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -8,14 +9,17 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from farm.cli.display import remark
 from farm.cli.exits import Exit
 from farm.cli.job_options import Whole
 from farm.cli.ledger import age_seconds
+from farm.cli.local_jobs import missing_ledger
 from farm.cli.root import plugins_dir_of, registry_of
 from farm.cli.running import Running
 from farm.cli.signals import signals
 from farm.cli.streams import echo
 from farm.errors import BadParameter, UserError
+from farm.model.events import Notice
 from farm.settings import Settings
 
 if TYPE_CHECKING:
@@ -116,7 +120,8 @@ def serve(
             raise BadParameter("root", "the farm keeps uploads under this name; choose another one")
         roots = Roots.parse([*given, f"uploads={uploads}"])
         service = ServiceSettings(settings.ledger_url, folder, roots, rules, keep)
-        _serve(registry_of(context), running.pool(threads), service, (host, port))
+        created = list(missing_ledger(settings))
+        _serve(registry_of(context), running.pool(threads), service, (host, port), created)
     return Exit.DONE
 
 
@@ -143,8 +148,9 @@ def _serve(
     pool: "ExecutorOptions | None",
     settings: "ServiceSettings",
     place: tuple[str, int],
+    notices: Iterable[Notice],
 ) -> None:
-    """Serve until a signal arrives; a second one ends the process at once."""
+    """Serve until a signal arrives; a second one ends the process at once. notices: once it has begun."""
     from farm.app import make_executor
     from farm.service.http_service import open_http_service
     from farm.service.serving import listen
@@ -158,6 +164,8 @@ def _serve(
     ):
         host, port = listener.getsockname()[:2]
         echo(f"serving on http://{f'[{host}]' if ':' in host else host}:{port}/", err=True)
+        for notice in notices:
+            echo(remark(notice), err=True)
         service.run(has_arrived)
         echo(
             "stopping; jobs go on when it starts next; a second signal ends the farm at once",

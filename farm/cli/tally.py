@@ -1,12 +1,13 @@
 """Counts of a job for the displays, kept from the controller's events. Reads no clock."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from farm.model.events import News, Progressed, UnitChanged, UnitsCancelled
-from farm.model.unit import Role, UnitState
+from farm.model.unit import Role, Unit, UnitState
+from farm.model.work import Blend, Encode, Render
 
 MOST_LISTED: Final = 20
 """The most failed frames with the same reason that are listed by name."""
@@ -17,7 +18,7 @@ class Tally:
     """Counts of one job; an observer of the controller.
 
     total, done, skipped: units that render. share: frames that the user sees per such unit, which is
-    less than 1 where segments of a coherent film overlap. pixels, tiles: of done frames. failed: reason by unit name. tracebacks: by reason.
+    less than 1 where segments of a coherent film overlap, or a film loops. pixels, tiles: of done frames. failed: reason by unit name. tracebacks: by reason.
     running: progress 0..1 by name of a unit in progress.
     """
 
@@ -103,3 +104,20 @@ class Tally:
                     self.tracebacks.setdefault(event.reason, event.failure.traceback)
             case _:
                 pass
+
+
+def share_seen(units: Iterable[Unit]) -> float:
+    """Return how many frames are shown for each that is rendered: segments overlap, and loops close."""
+    rendered = shown = 0
+    for unit in units:
+        match unit.work:
+            case Render():
+                rendered += 1
+                shown += not unit.is_working
+            case Encode():
+                shown += len(unit.work.pictures)
+            case Blend():
+                shown += 1
+            case _:
+                pass
+    return shown / rendered if rendered else 1.0

@@ -114,7 +114,7 @@ class Client:
         return send_file(self._connection, Path(path))
 
     def job(self, job: str) -> JobHandle:
-        """Return the job with this id."""
+        """Return the job with this id, or the only one whose id begins so."""
         return self._handle(self._connection.get(f"/api/jobs/{quoted(job)}"))
 
     def jobs(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from math import log2
 from typing import Final
 
 from sqlalchemy import Connection, Table, case, delete, select
@@ -21,6 +22,10 @@ RECENT: Final = 1000
 KEPT: Final = 10_000
 """Rows that stay when old jobs are forgotten: those that were added to last."""
 _LOOKED_AT: Final = 100
+_DIGITS: Final = 13
+"""Digits of the settings in a row; three more tell the size of the frames, as a power of two."""
+_SPREAD: Final = 4
+"""How many times as large as others frames must be to tell what each costs whatever its pixels."""
 
 Key = tuple[str, ...]
 
@@ -43,7 +48,8 @@ class CostBook:
             kind, device = self._kind(connection, change.unit.job)
             figures, form = change.figures, format_of(change.unit)
             if isinstance(change.unit.work, Render) and figures.pixels:
-                key = kind.task, kind.network, kind.settings, device
+                settings = f"{kind.settings[:_DIGITS]}{round(log2(figures.pixels)):03d}"
+                key = kind.task, kind.network, settings, device
                 _sum_up(found, key, (1, _seconds(figures), figures.pixels))
             if form and figures.target_pixels and figures.target_bytes:
                 size = 1, figures.target_bytes, figures.target_pixels
@@ -110,14 +116,30 @@ def cost(connection: Connection, kind: CostKind, device: str) -> Cost | None:
     if device:
         query = query.where(costs.c.device == device)
     rows = connection.execute(query.order_by(costs.c.updated.desc()).limit(_LOOKED_AT)).all()
-    exact = [row for row in rows if row.settings == kind.settings]
-    if exact:
-        return Cost(exact[0].units, exact[0].seconds, exact[0].pixels)
-    like = [row for row in rows if row.device == rows[0].device]
-    if not like:
+    exact = [row for row in rows if row.settings[:_DIGITS] == kind.settings[:_DIGITS]]
+    found = exact or rows
+    if not found:
         return None
-    units, seconds, pixels = zip(*((r.units, r.seconds, r.pixels) for r in like), strict=True)
-    return Cost(sum(units), sum(seconds), sum(pixels), is_exact=False)
+    like = [(r.units, r.seconds, r.pixels) for r in found if r.device == found[0].device]
+    units, seconds, pixels = map(sum, zip(*like, strict=True))
+    return Cost(units, seconds, pixels, bool(exact), _per_unit(like) if exact else 0.0)
+
+
+def _per_unit(rows: Sequence[tuple[float, float, float]]) -> float:
+    """Return the seconds of a frame that do not depend on its pixels; 0 if its sizes do not tell.
+
+    rows: units, seconds and pixels of frames of about one size. The line through their means is the one
+    with the least squares.
+    """
+    sizes = [pixels / units for units, _, pixels in rows]
+    if max(sizes) < _SPREAD * min(sizes):
+        return 0.0
+    count = sum(units for units, _, _ in rows)
+    mean = sum(seconds for _, seconds, _ in rows) / count
+    size = sum(pixels for _, _, pixels in rows) / count
+    spread = sum(row[0] * (own - size) ** 2 for row, own in zip(rows, sizes, strict=True))
+    rise = sum((own - size) * row[1] for row, own in zip(rows, sizes, strict=True)) / spread
+    return min(max(0.0, mean - rise * size), mean)
 
 
 def bytes_per_pixel(connection: Connection, task: str, form: str) -> float | None:

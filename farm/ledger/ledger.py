@@ -21,6 +21,7 @@ from farm.ledger import cost_book, earlier, forgetting, holding, pages
 from farm.ledger import service as services
 from farm.ledger.cost_book import CostBook
 from farm.ledger.held_job import HeldJob, as_json, from_json
+from farm.ledger.job_ids import whole_id
 from farm.ledger.opening import address_of, check_exists, open_engine, reading, size_of
 from farm.ledger.pages import PAGE
 from farm.ledger.reading import JOBS, job_from
@@ -309,6 +310,12 @@ class Ledger:
     def job(self, job: str) -> Job | None:
         """Return the job with this id."""
         return self._first_job(JOBS.where(jobs.c.id == job))
+
+    def job_like(self, start: str) -> Job:
+        """Return the job with this id, or the only one whose id begins so. Raises NotFound."""
+        with self._read() as connection:
+            known = jobs.c.id == whole_id(connection, start)
+            return job_from(connection.execute(select(jobs).where(known)).one())
 
     def find(self, key: str) -> Job | None:
         """Return the latest job with this JobSpec.key."""

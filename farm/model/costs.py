@@ -41,18 +41,19 @@ class CostKind:
 class Cost:
     """What frames have cost. units, seconds, pixels: added up, of which older ones count less.
 
-    is_exact: all had the same settings as the job in question.
+    is_exact: all had the same settings as the job in question. per_unit: seconds that each frame took
+    whatever its pixels, as far as frames of several sizes tell.
     """
 
     units: float
     seconds: float
     pixels: float
     is_exact: bool = True
+    per_unit: float = 0.0
 
-    @property
-    def seconds_per_pixel(self) -> float:
-        """What a worker, or all that share a frame, take for one pixel of the result."""
-        return self.seconds / self.pixels
+    def of(self, pixels: float) -> float:
+        """Return the seconds that a worker, or all that share a frame, take for one of these pixels."""
+        return self.per_unit + (self.seconds - self.units * self.per_unit) / self.pixels * pixels
 
 
 def format_of(unit: Unit) -> str:

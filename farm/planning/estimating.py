@@ -16,6 +16,8 @@ from farm.planning.submission import Submission
 __all__ = ["Estimate", "Measured", "estimate"]
 
 MEGAPIXEL: Final = 1_000_000
+_FAR: Final = 8
+"""How many times as large as those that were measured frames are whose time is hardly known."""
 _LOOKED_AT: Final = 200
 """Pictures whose size is looked at; the others count as their average."""
 
@@ -36,7 +38,7 @@ class Estimate:
 
     units: that are left to do. pixels: to render; a part that two segments of a film share counts twice.
     seconds: from the first frame to the last; None if nothing is known of such frames. seconds_per_megapixel:
-    of one worker. based_on: frames that were measured. bytes: of the results, without sound; None
+    of one worker, for frames as large as these. based_on: frames that were measured. bytes: of the results, without sound; None
     if nothing is known. notes: for the user.
     """
 
@@ -66,12 +68,17 @@ def estimate(
         notes.append(f"the time is not known: no frame of {spec.task} has been measured yet{on}")
     elif not cost.is_exact:
         notes.append("the frames that were measured had other settings; the time may differ much")
-    pace = cost.seconds_per_pixel if cost else None
+    taken = _taken(units, pixels, cost) if cost and total else None
+    if taken and cost and total > _FAR * len(taken) * cost.pixels / cost.units:
+        notes.append(
+            "the frames that were measured were far smaller, and took longer per megapixel than large "
+            "ones do; it may take far less"
+        )
     return Estimate(
         units=len(units),
         pixels=total,
-        seconds=_seconds(units, pixels, pace, workers) if pace is not None and total else None,
-        seconds_per_megapixel=pace * MEGAPIXEL if pace is not None else None,
+        seconds=_seconds(units, taken, workers) if taken else None,
+        seconds_per_megapixel=sum(taken.values()) / total * MEGAPIXEL if taken else None,
         based_on=round(cost.units) if cost else 0,
         bytes=_bytes(spec.task, units, pixels, measured),
         notes=tuple(notes),
@@ -117,11 +124,17 @@ def _source_pixels(source: str, size: str | None) -> int:
     return width * height
 
 
-def _seconds(units: Sequence[Unit], pixels: Mapping[str, int], pace: float, workers: int) -> float:
+def _taken(units: Sequence[Unit], pixels: Mapping[str, int], cost: Cost) -> dict[str, float]:
+    """Return the seconds that each unit takes that renders a picture, by its name."""
+    rendered = (unit.name for unit in units if isinstance(unit.work, Render))
+    return {name: cost.of(count) for name in rendered if (count := pixels.get(name, 0))}
+
+
+def _seconds(units: Sequence[Unit], taken: Mapping[str, float], workers: int) -> float:
     """Return how long workers take to render the frames, of which some wait for others."""
     worked, ends = 0.0, dict[str, float]()
     for unit in units:
-        seconds = pace * pixels.get(unit.name, 0) if isinstance(unit.work, Render) else 0.0
+        seconds = taken.get(unit.name, 0.0)
         worked += seconds * (unit.workers or workers)
         ends[unit.name] = seconds + max((ends.get(name, 0.0) for name in unit.needs), default=0.0)
     return max(worked / max(1, workers), max(ends.values(), default=0.0))

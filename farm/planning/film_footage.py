@@ -13,7 +13,7 @@ from farm.model.job import JobSpec
 from farm.model.picture_size import sized
 from farm.planning.inputs import Source
 from farm.planning.outputs import is_film_target
-from farm.planning.plan import FilmFrame, FrameSequence, loop_frames
+from farm.planning.plan import FilmFrame, FrameSequence, Length, loop_frames
 from farm.planning.working_folder import working_folder
 
 __all__ = ["check_film_options", "loop_of", "read_film_footage"]
@@ -79,6 +79,7 @@ def read_film_footage(spec: JobSpec, source: Source, target: str, notify: Notify
         shape=(height, width) if is_squared else None,
         size=(height, width),
         loop=loop,
+        length=Length(_seconds(film, film.times[-1] + film.last), len(film.times)),
     )
 
 
@@ -137,11 +138,16 @@ def _film_frames(film: Film, chosen: range, start: int) -> list[FilmFrame]:
             index + 1,
             film.times[index] - start,
             end - film.times[index],
-            float((film.times[index] - film.times[0]) * film.time_base),
+            _seconds(film, film.times[index]),
             film.moment(index),
         )
         for index, end in zip(chosen, ends, strict=True)
     ]
+
+
+def _seconds(film: Film, time: int) -> float:
+    """Return the seconds from the start of a film to a time in its time base."""
+    return float((time - film.times[0]) * film.time_base)
 
 
 def _end(film: Film, chosen: range) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from farm.errors import BadInput, BadOutput, BadParameter, StorageFailed, UserError
-from farm.host.schedule import Schedule
 from farm.media import is_film, is_sequence
 from farm.model.events import Notice, ReadProgress
 from farm.model.film import Coherence
@@ -22,7 +21,7 @@ from farm.planning.outputs import (
     targets_for,
 )
 from farm.planning.picture_footage import check_still, note_older_pictures, picture_footage
-from farm.planning.plan import Footage, FrameSequence, loop_frames
+from farm.planning.plan import Footage, FrameSequence, Length, loop_frames
 
 Notify = Callable[[ReadProgress | Notice], None]
 
@@ -63,19 +62,6 @@ def read_footage(
     stills, too_large = _stills(spec, others, many)
     sequences, unreadable = _films(spec, films, notify, many)
     return Footage(stills, sequences, [*too_large, *unreadable])
-
-
-def check_schedule(
-    schedule: Schedule | None, spec: JobSpec, sources: Sequence[Source], *, is_endless: bool
-) -> None:
-    """Raise BadParameter for parameters that change over time where there is no time."""
-    if schedule is None or is_endless or is_film_target(spec.output) or is_sequence(spec.output):
-        return
-    many = len(sources) > 1
-    if is_one_frame(sources, spec.output, spec.frames):
-        return
-    if not any(is_rendered_by_frame(source, spec.output, many) for source in sources):
-        raise BadParameter("at", "only applies to films, and every input is a still")
 
 
 def _stills(
@@ -174,7 +160,7 @@ def _single_sequence(
     chosen = chosen_frames(spec.frames, len(sources))
     loop = loop_of(spec, len(chosen), spec.output, notify)
     sequence = picture_footage(spec, [sources[i] for i in chosen], [i + 1 for i in chosen], notify)
-    return replace(sequence, loop=loop)
+    return replace(sequence, loop=loop, length=_length(spec, len(sources)))
 
 
 def _endless_sequence(spec: JobSpec, sources: Sequence[Source], notify: Notify) -> FrameSequence:
@@ -192,4 +178,9 @@ def _endless_sequence(spec: JobSpec, sources: Sequence[Source], notify: Notify) 
     loop = loop_frames(asked.last) if spec.film.is_loop else 0
     frames = range(1, asked.last + loop + 1)
     sequence = picture_footage(spec, [sources[0]] * len(frames), frames, notify)
-    return replace(sequence, name=sources[0].name, is_endless=True, loop=loop)
+    length = _length(spec, len(frames))
+    return replace(sequence, name=sources[0].name, is_endless=True, loop=loop, length=length)
+
+
+def _length(spec: JobSpec, frames: int) -> Length:
+    return Length(float(frames / spec.film.frame_rate), frames)

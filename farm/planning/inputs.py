@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Final
 
 from natsort import natsorted, ns
 
@@ -19,9 +20,14 @@ from farm.media.sequence import NumberedPath
 from farm.model.events import Notice
 from farm.planning.finding import Found, find
 
-__all__ = ["Source", "found_files", "list_inputs"]
+__all__ = ["Source", "check_named", "found_files", "list_inputs"]
 
 Notify = Callable[[Notice], None]
+
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
+_OF_DIGEST: Final = re.compile("([0-9a-f]{64})/([^/]+)$")
+_SHOWN: Final = 8
+"""Digits of a digest in the name of an input."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,11 @@ def found_files(inputs: Iterable[str]) -> set[str]:
     return {url for given in inputs for url in find(given).files}
 
 
+def check_named(files: Iterable[str]) -> None:
+    """Raise BadInput, as list_inputs does, for files of which two would get the same name."""
+    _unique_names(sorted(_reached_once(files)))
+
+
 def natural_order(urls: Iterable[str], key: Callable[[str], str] | None = None) -> list[str]:
     """Return URLs sorted so that numbers compare by value and case does not matter.
 
@@ -78,10 +89,13 @@ def natural_order(urls: Iterable[str], key: Callable[[str], str] | None = None) 
 
 
 def _sort_keys(given: str, found: Found) -> Sequence[str]:
-    """Return the texts by which files are sorted: their paths, unless a number is negative."""
+    """Return the texts by which files are sorted: their paths, unless a number is negative.
+
+    A file whose folder is named by its digest, as one that was sent, goes by its own name first.
+    """
     pattern = NumberedPath.parse(storage.absolute(given))
     if not found.numbers or found.numbers[0] >= 0 or not pattern:
-        return found.files
+        return [_OF_DIGEST.sub(r"\2/\1", url) for url in found.files]
     lowest = found.numbers[0]
     return [f"{pattern.before}{number - lowest}{pattern.after}" for number in found.numbers]
 
@@ -111,10 +125,12 @@ def _unique_names(urls: Sequence[str]) -> list[str]:
     names = [_shortest_name(url) for url in urls]
     candidates: dict[int, Iterator[str]] = {}
     while clashes := _clashes(names, urls):
-        for i in clashes:
+        before = {i: names[i].casefold() for i in clashes}
+        for i, name in before.items():
             longer = next(candidates.setdefault(i, _longer_names(urls[i])), None)
             if longer is None:
-                reason = f"two inputs would both be named {names[i]!r}; rename one"
+                other = next(urls[j] for j in before if j != i and before[j] == name)
+                reason = f"its output would get the same name as that of {other}; rename one"
                 raise BadInput(urls[i], reason)
             names[i] = longer
     return names
@@ -149,5 +165,6 @@ def _longer_names(url: str) -> Iterator[str]:
     stem, name, prefix = _shortest_name(url), storage.name(url), ""
     yield name
     for folder in filter(None, map(storage.name, storage.parents(url))):
+        folder = folder[:_SHOWN] if _DIGEST.fullmatch(folder) else folder  # noqa: PLW2901
         prefix = f"{folder}_{prefix}"
         yield from (prefix + stem, prefix + name)

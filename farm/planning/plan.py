@@ -49,6 +49,14 @@ class FilmFrame:
 
 
 @dataclass(frozen=True)
+class Length:
+    """How long a film is, of which a sequence may be a part."""
+
+    seconds: float
+    frames: int
+
+
+@dataclass(frozen=True)
 class FrameSequence:
     """Frames that are written as one film or as one series of numbered pictures.
 
@@ -59,7 +67,7 @@ class FrameSequence:
     frame is rendered from the previous rendered frame, the first from its source. shape: height and
     width that the sources are brought to, if the plan's size does not say it. size: height and width of
     the frames; None for pictures, which may have several. loop: frames at the end that fade into as many
-    at the start and are not shown by themselves.
+    at the start and are not shown by themselves. length: of the whole film, if it is known.
     """
 
     name: str
@@ -75,6 +83,7 @@ class FrameSequence:
     shape: tuple[int, int] | None = None
     size: tuple[int, int] | None = None
     loop: int = 0
+    length: Length | None = None
 
 
 @dataclass(frozen=True)

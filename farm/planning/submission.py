@@ -28,10 +28,11 @@ from farm.planning.checking import Check, Needs, check_files, task_needs, unchec
 from farm.planning.contents import Contents, run_inputs
 from farm.planning.existing import check_free
 from farm.planning.film_needs import is_endless, least_coherence, with_least_coherence
-from farm.planning.footage import check_schedule, read_footage
+from farm.planning.footage import read_footage
 from farm.planning.inputs import Source, list_inputs
 from farm.planning.misfits import without_misfits
 from farm.planning.outputs import Inputs, check_output, check_run_folder, film_targets
+from farm.planning.over_time import check_schedule, notices_of_times
 from farm.planning.plan import Footage, plan_run, plan_units
 from farm.planning.recordable import check_names
 from farm.planning.resume import finished_units, is_same_work
@@ -150,15 +151,14 @@ class Planner:
             if not (is_resumed or spec.overwrite):
                 films = film_targets(spec.output, sources, spec.frames)
                 check_free(films)  # before they are read
-            self._check_time(spec, sources)
+            schedule, endless = self._schedule(spec), is_endless(self._registry.task(spec.task))
+            check_schedule(schedule, spec, sources, is_endless=endless)
         for note in self._check_task(spec):
             self._notify(Notice(spec.task, note))
         return inputs
 
-    def _check_time(self, spec: JobSpec, sources: Sequence[Source]) -> None:
-        task = self._registry.task(spec.task)
-        schedule = Schedule.of(validate_params(task, spec.params))
-        check_schedule(schedule, spec, sources, is_endless=is_endless(task))
+    def _schedule(self, spec: JobSpec) -> Schedule | None:
+        return Schedule.of(validate_params(self._registry.task(spec.task), spec.params))
 
     def _plan_units(
         self, spec: JobSpec, sources: Sequence[Source], needs: Needs, created: float, name: str
@@ -188,6 +188,8 @@ class Planner:
         least, endless = least_coherence(task), is_endless(task)
         before = {url: look_at(url) for source in sources if may_be_film(url := source.url)}
         footage = read_footage(spec, sources, self._notify, least=least, is_endless=endless)
+        for notice in notices_of_times(self._schedule(spec), footage.sequences):
+            self._notify(notice)
         origins = (sequence.origin for sequence in footage.sequences if sequence.origin)
         return footage, self._contents.of_films(origins, before)
 

@@ -209,8 +209,11 @@ class Desk:
         )
 
     def job(self, job: str) -> wire.JobView:
-        """Return a job, with what it waits for as the reason. Raises NotFound."""
-        current = self.stored(job)
+        """Return a job, with what it waits for as the reason. Raises NotFound.
+
+        job: its id, or the beginning of it, if no other id begins so.
+        """
+        current = self._current(self.ledger.job_like(job))
         view = self._view(current)
         return view.model_copy(update={"reason": self._waiting(current) or view.reason})
 

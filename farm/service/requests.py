@@ -14,7 +14,7 @@ from farm.media.blank import is_blank
 from farm.model.frame_range import FrameRange
 from farm.model.job import JobSpec
 from farm.planning.film_needs import is_endless, with_least_coherence
-from farm.planning.inputs import found_files
+from farm.planning.inputs import check_named, found_files
 from farm.service.roots import Roots
 from farm.service.wire import JobRequest
 
@@ -25,6 +25,8 @@ MOST_LISTED: Final = 100
 """Inputs of a job that are folders, sequences or globs; each of them is listed."""
 MOST_STARS: Final = 2
 """Parts ``**`` of a glob; each multiplies the time that it takes."""
+MOST_NAMED: Final = 1000
+"""Most inputs whose outputs are named before a submission is answered."""
 _SENT: Final = re.compile("uploads/[0-9a-f]{64}(/|$)")
 
 
@@ -144,6 +146,8 @@ def _check_inputs(task: type[Task], inputs: Sequence[str], roots: Roots, *, is_l
                 continue
             raise
         _check_number(len(urls))
+        if len(urls) <= MOST_NAMED and not is_later:
+            check_named(urls)
         roots.check_real(url for url in urls if not is_blank(url))
 
 

@@ -23,6 +23,9 @@ _CONTROL: Final = re.compile("[\0-\x1f\x7f\ud800-\udfff]")
 _FOLDERS: Final = re.compile(r"(?<![\w./:-])/(?!api/)(?:[^\s/'\",;:]+/)+")
 """The folders of an absolute path in a text."""
 
+_SENT: Final = re.compile("uploads/[0-9a-f]{64}/")
+"""The folder of a file that a client has sent."""
+
 _LONGEST: Final = 2000
 _ELSEWHERE: Final = "-"
 
@@ -121,10 +124,13 @@ class Roots:
         return best or f"{_ELSEWHERE}/{storage.name(location)}"
 
     def hidden(self, text: str) -> str:
-        """Return a message with ROOT/path or a bare name in place of each path of this machine."""
+        """Return a message with ROOT/path or a bare name in place of each path of this machine.
+
+        What clients have sent has its bare name, without the digest.
+        """
         for name, base in sorted(self._locations.items(), key=lambda item: -len(item[1])):
             text = text.replace(f"{base.rstrip('/')}/", f"{name}/")
-        return _FOLDERS.sub("", text)
+        return _FOLDERS.sub("", _SENT.sub("", text))
 
     def listed(self, under: str) -> Iterator[Place]:
         """Yield what is directly in a folder of a root, in no order. Raises OutsideRoots, NotFound."""

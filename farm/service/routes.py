@@ -114,7 +114,7 @@ def jobs(  # noqa: PLR0917 - named in the query
 
 @router.get("/api/jobs/{job}", tags=["jobs"])
 def show(request: Request, job: JobId) -> wire.JobView:
-    """Return a job."""
+    """Return a job by its id, or by the beginning of it, if no other id begins so."""
     return desk_of(request).job(job)
 
 

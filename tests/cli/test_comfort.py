@@ -73,6 +73,23 @@ def test_a_single_frame_cannot_be_coherent(command: Command, clip: MakeClip) -> 
     assert "--coherence: only applies to films, and a single frame is rendered" in done.errors
 
 
+def test_a_ledger_that_is_named_and_created_is_said_once(
+    command: Command, photo: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    note = "ledger.db: there was no ledger here; it has been created\n"
+    words = ("dream", photo, *SHALLOW, "-o")
+    refused = command(*words, "d.png", "--size", "huge")
+    assert (refused.errors.count(note), Path("ledger.db").exists()) == (0, False)
+    assert [command(*words, f"{n}.png").errors.count(note) for n in (1, 2)] == [1, 0]
+    monkeypatch.setenv("FARM_LEDGER", str(tmp_path / "other-ledger.db"))
+    compared = command("compare", photo, "-o", "sheet.png", "--step", "1,2", *SHALLOW)
+    assert compared.errors.count(note) == 1, compared.errors
+    monkeypatch.delenv("FARM_LEDGER")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert note not in command(*words, "3.png").errors
+    assert (tmp_path / "state" / "farm" / "ledger.db").is_file()
+
+
 def test_a_dry_run_renders_nothing_and_knows_the_time_after_a_first_job(
     command: Command, photo: str
 ) -> None:

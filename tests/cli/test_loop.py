@@ -73,6 +73,15 @@ def test_the_last_frames_of_a_film_fade_into_its_first(command: Command, film: s
     assert max(times) < 6 / 25
 
 
+@pytest.mark.parametrize("output", ["o.mkv", "o/%d.png"])
+def test_the_frames_that_a_loop_shows_are_counted(command: Command, film: str, output: str) -> None:
+    words = ("--plugins-dir", "plugins", "keep", film, "-o", output, "--loop", "--threads", "1")
+    assert command(*words, "--dry-run").results.startswith("would render 6 frames")
+    done = command(*words)
+    assert done.results.startswith("rendered 6; output: ")
+    assert "[6/6] " in done.errors
+
+
 def test_an_endless_effect_renders_as_many_frames_more(command: Command) -> None:
     words = ("glow", "blank:48x32:#000000", "--frames", "8", "--loop", "-o")
     render(command, *words, "o.mkv", *LOSSLESS)

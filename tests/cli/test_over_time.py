@@ -171,6 +171,30 @@ def test_what_cannot_change_is_refused_before_anything_is_rendered(
     assert film
 
 
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        ("clip.mp4 -o o.mp4 --at 0 light=0 --at 500 light=1", "0.32 s: what `at` says of 500 is"),
+        (
+            "clip.mp4 -o out/%d.png --at f9 light=0 --at f10 light=1",
+            "8 frames: what `at` says of f9, f10 is",
+        ),
+        ("clip.mp4 -o o.png --frames 2 --at 500 light=1", "0.32 s: what `at` says of 500 is"),
+        ("blank:8x8 -o o.mp4 --rate 2 --at 0.6 light=1", "0.5 s: what `at` says of 0.6 is"),
+        ("clip.mp4 -o o.mp4 --frames 1-2 --at 0.32 light=0", ""),
+        ("clip.mp4 -o o.mp4 --frames 1-2 --at f8 light=0", ""),
+    ],
+)
+def test_a_keyframe_after_the_end_of_a_film_is_said_once(
+    command: Command, film: str, words: str, note: str
+) -> None:
+    done = command("--plugins-dir", "plugins", "exposure", *words.split(), "--dry-run")
+    assert done.code == 0, done.errors
+    assert done.errors.count("is not reached") == bool(note)
+    assert f"it ends after {note}" in done.errors or not note
+    assert film
+
+
 def test_the_help_lists_what_can_change(command: Command) -> None:
     shown = " ".join(command("zoom", "--help").results.split())
     assert "These can change: layer, channel, neuron, class, iterations, scale, step" in shown

@@ -414,7 +414,55 @@ def test_a_job_of_this_machine_is_shown_with_the_command_that_runs_it(
     assert shlex.split(farm("job", stored, "retry").results) == [
         *("farm", "invert", "--amount=0.25", "--resume", "--output=out/", "in put/")
     ]
-    assert "is not in the ledger" in farm("job", "none", "show").errors
+    assert "no job has the id none" in farm("job", "none", "show").errors
+
+
+def test_what_a_killed_comparison_has_left_is_forgotten(farm: Farm, tmp_path: Path) -> None:
+    places = {"sheet": "/tmp/farm-sheet-ab3_x9yz/0.png", "mine": "/tmp/farm-sheet/0.png"}  # noqa: S108
+    jobs = [
+        Job(name, JobSpec(task="invert", inputs=("in",), output=place), 1.0)
+        for name, place in places.items()
+    ]
+    living = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
+    living.beat(time.time())
+    for job in jobs:
+        living.add(job, [RestoredUnit(Unit(job.id, "a", "in", "out"), UnitState.READY)])
+    assert "sheet\t" in farm("jobs").results
+    living.leave(time.time())
+    listed = farm("jobs").results
+    assert ("sheet\t" in listed, "mine\t" in listed) == (False, True)
+    assert [job.id for job in living.jobs()] == ["mine"]
+    living.close()
+
+
+def test_a_file_that_was_sent_has_its_own_name_in_lists(farm: Farm, tmp_path: Path) -> None:
+    sent = f"/srv/ledger-service/uploads/{'0a' * 32}/fox.jpg"
+    spec = JobSpec(task="invert", inputs=(sent,), output="/out/a.png")
+    with closing(Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
+        ledger.add(Job("one", spec, 1.0), [])
+    assert "\tfox.jpg -> /out/a.png\n" in farm("jobs").results
+    shown = farm("job", "one").results
+    assert "inputs\tfox.jpg\n" in shown
+    assert f"--output=/out/a.png {sent}\n" in shown  # the command that runs it again
+
+
+def test_the_beginning_of_an_id_names_a_job_of_this_machine(farm: Farm, stored: str) -> None:
+    for words in ("show", "log"):
+        assert farm("job", stored[:-1], words).results == farm("job", stored, words).results
+
+
+def test_the_beginning_of_several_ids_is_refused_with_those(farm: Farm, tmp_path: Path) -> None:
+    spec = JobSpec(task="invert", inputs=("in",), output="out/")
+    with closing(Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
+        for name in ("invert-1", "invert-10", "invert_2"):
+            ledger.add(Job(name, spec, 1.0), [])
+    assert "job\tinvert-1\n" in farm("job", "invert-1").results
+    done = farm("job", "invert", "log")
+    assert (done.code, "with invert: invert-1, invert-10, invert_2; give" in done.errors) == (
+        2,
+        True,
+    )
+    assert "job\tinvert_2\n" in farm("job", "invert_").results
 
 
 def test_a_job_that_replaced_outputs_is_retried_without_replacing_what_is_done(

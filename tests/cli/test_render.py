@@ -78,7 +78,8 @@ def test_each_picture_written_is_one_line(farm: Farm, tmp_path: Path) -> None:
     assert done.returncode == Exit.DONE, done.stderr
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert len(written) == 2
-    lines = done.stderr.splitlines()
+    created, *lines = done.stderr.splitlines()
+    assert created == f"{tmp_path}/ledger.db: there was no ledger here; it has been created"
     assert [line.split()[0] for line in lines] == ["[1/2]", "[2/2]"]
     assert done.stdout == f"rendered 2; output: {tmp_path}/out/\n"
     record = json.loads(farm("show", f"out/{written[0]}", "--json").stdout)
@@ -133,7 +134,7 @@ def test_what_a_film_loses_is_printed_once_before_rendering(farm: Farm, tmp_path
     film_with_sound(source)
     lines = farm("dim", "clip.mp4", "-o", "out.gif", "--frames", "2").stderr.splitlines()
     assert lines[:2] == [f"reading {source}", f"{source}: {NOTE}"]
-    assert all(line.startswith("[") for line in lines[2:])
+    assert all(line.startswith("[") for line in lines[3:])  # after that of the new ledger
     printed = events(farm("dim", "clip.mp4", "-o", "again.gif", "--frames", "2", "--json").stdout)
     notice = {"event": "note", "url": str(source), "note": NOTE}
     assert next(e for e in printed if e["event"] not in {"reading", "worker"}) == notice
@@ -263,7 +264,7 @@ def test_a_taken_port_is_a_wrong_request(
 def test_live_prints_its_address_and_ends_with_the_job(farm: Farm) -> None:
     done = farm("dim", WHITE, "-o", "a.png", "--live", "0")
     assert done.returncode == Exit.DONE, done.stderr
-    first, frame = done.stderr.splitlines()
+    first, _, frame = done.stderr.splitlines()
     assert re.fullmatch(r"watch the frames at http://127\.0\.0\.1:\d+/", first)
     assert frame.startswith("[1/1] ")
 

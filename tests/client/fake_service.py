@@ -185,9 +185,13 @@ class Fake:
         return JSONResponse({"jobs": page, "next": page[-1]["id"] if is_more else None})
 
     async def _job(self, request: Request) -> Response:
-        known = self.jobs.get(request.path_params["job"])
-        if known is None:
-            return refusal(404, "not_found", "this job is not known")
+        start = request.path_params["job"]
+        like = sorted(name for name in self.jobs if name.startswith(start))
+        if start not in self.jobs and len(like) != 1:
+            none = f"no job has the id {start}, or one that begins so"
+            many = f"several jobs have an id that begins with {start}: {', '.join(like)}; give more of it"
+            return refusal(404, "not_found", many if like else none)
+        known = self.jobs.get(start) or self.jobs[like[0]]
         if request.method == "PATCH":
             if known["state"] in ENDED:
                 return refusal(409, "conflict", f"the job has ended: it is {known['state']}")

@@ -24,10 +24,20 @@ def test_a_job_is_submitted_and_waited_for(client: Client) -> None:
 def test_a_job_is_found_by_its_id(client: Client) -> None:
     job = client.submit("copy", ["photos/"], "out/job/")
     assert client.job(job.id).id == job.id
-    with pytest.raises(NotFound, match="not known"):
+    with pytest.raises(NotFound, match="no job has the id copy-nothing"):
         client.job("copy-nothing")
     with pytest.raises(UserError):
         client.job("../roots")
+
+
+def test_a_job_is_found_by_the_beginning_of_its_id(client: Client) -> None:
+    job = client.submit("copy", ["photos/"], "out/job/")
+    assert client.job("copy-").id == client.job(job.id[:-1]).id == job.id
+    other = client.submit("copy", ["photos/"], "out/other/")
+    both = ", ".join(sorted((job.id, other.id)))
+    with pytest.raises(NotFound, match=f"an id that begins with copy-: {both}; give more of it"):
+        client.job("copy-")
+    assert client.job(job.id).id == job.id
 
 
 def test_the_same_token_gives_the_same_job(client: Client) -> None:

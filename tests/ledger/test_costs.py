@@ -65,6 +65,28 @@ def test_what_the_seconds_depend_on_makes_another_kind(changes: dict[str, object
     assert CostKind.of(SPEC.model_copy(update=changes)) != KIND
 
 
+@pytest.mark.parametrize(
+    ("small", "large", "per_unit"),
+    [
+        ((1.5, 1000), (8.5, 8000), 0.5),  # 0.5 s, and 1 s for 1000 pixels
+        ((1.0, 1000), (8.0, 8000), 0.0),
+        ((1.0, 1000), (9.0, 8000), 0.0),
+        ((3.0, 1000), (2.0, 8000), 2.5),
+        ((1.0, 1000), (1.1, 1500), 0.0),  # too near to tell
+    ],
+)
+def test_what_a_frame_costs_whatever_its_size_is_told_from_two_sizes(
+    ledger: Ledger, small: tuple[float, int], large: tuple[float, int], per_unit: float
+) -> None:
+    ledger.add(job(), ready("a", "b"))
+    for name, (seconds, pixels) in (("a", small), ("b", large)):
+        ledger.record([finished(name, figures=Figures({"compute": seconds}, pixels))], NOW)
+    known = ledger.cost(KIND)
+    assert known is not None
+    assert known.per_unit == pytest.approx(per_unit)
+    assert (known.units, known.is_exact) == (2, True)
+
+
 def test_costs_outlive_the_job(known: Ledger) -> None:
     ended = replace(job(), state=JobState.COMPLETED)
     known.record([finished("b"), JobChanged(ended)], NOW + 1)

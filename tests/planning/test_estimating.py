@@ -72,6 +72,19 @@ def test_stills_cost_their_pixels() -> None:
     assert found.notes == ()
 
 
+def test_what_a_frame_costs_whatever_its_size_does_not_grow_with_it() -> None:
+    known = replace(SECOND_PER_MEGAPIXEL, per_unit=0.5)
+    found = cost(stills(MEGAPIXEL, "blank:4000x1000", "blank:8x8"), Record(known=known))
+    assert found.seconds == pytest.approx(1.0 + 2.5 + 0.5, abs=0.001)
+    assert found.seconds_per_megapixel == pytest.approx(0.8, abs=0.001)
+
+
+def test_frames_that_are_far_larger_than_those_measured_are_named_as_such() -> None:
+    assert cost(stills("blank:4000x2000")).notes == ()
+    (note,) = cost(stills("blank:4000x3000")).notes
+    assert note.startswith("the frames that were measured were far smaller, ")
+
+
 def test_workers_divide_the_work_but_no_frame() -> None:
     assert cost(stills(*[MEGAPIXEL] * 8), workers=4).seconds == pytest.approx(2.0)
     assert cost(stills(MEGAPIXEL), workers=4).seconds == pytest.approx(1.0)

@@ -1,5 +1,6 @@
 """Listing inputs: what is found, in which order and under which names."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -131,8 +132,19 @@ def test_names_are_unique(files: list[tuple[str, str, str]]) -> None:
 def test_paths_with_the_same_longest_name_are_refused() -> None:
     # The shorter names clash with other paths, so only the longest names are left.
     paths = ["/a_b/c.png", "/a/b_c.png", "/x/c.png", "/x/b_c.png"]
-    with pytest.raises(BadInput, match=r"two inputs would both be named 'a_b_c.png'; rename one"):
+    with pytest.raises(
+        BadInput, match=r"/a_b/c.png: its .* name as that of /a/b_c.png; rename one"
+    ):
         _unique_names(paths)
+
+
+def test_files_in_folders_of_their_digests_are_in_the_order_of_their_own_names(
+    tmp_path: Path,
+) -> None:
+    given = {f"f_{number}.png": hashlib.sha256(bytes([number])).hexdigest() for number in range(12)}
+    make(tmp_path, *(f"{digest}/{name}" for name, digest in given.items()))
+    sources = list_inputs([f"{tmp_path}/{digest}/{name}" for name, digest in given.items()])
+    assert [source.name for source in sources] == [f"f_{number}" for number in range(12)]
 
 
 def test_natural_order_ignores_case_except_in_ties(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from farm.service.event_stream import READERS, Feed
+from farm.service.roots import Roots
 
 from .conftest import Serve, Served
 
@@ -122,6 +124,25 @@ def test_a_file_is_uploaded_whole_and_a_job_reads_it(served: Served) -> None:
     assert answer.json() == {"path": f"uploads/{digest}/a b.png"}
     assert served.finished(inputs=[answer.json()["path"]])["state"] == "completed"
     assert served.client.head(url, params={"name": "a b.png"}).status_code == 200
+
+
+def sent(served: Served, name: str, content: bytes) -> str:
+    digest = hashlib.sha256(content).hexdigest()
+    answer = served.client.put(f"/api/uploads/{digest}", params={"name": name}, content=content)
+    return str(answer.json()["path"])
+
+
+def test_files_that_were_sent_under_one_name_keep_it_in_their_outputs(served: Served) -> None:
+    paths = [sent(served, "a.png", file.read_bytes()) for file in (served.folder / "in").iterdir()]
+    assert served.finished(inputs=paths)["state"] == "completed"
+    written = {file.name for file in (served.folder / "out" / "job").iterdir()}
+    assert written == {f"{path.split('/')[1][:8]}_a.png" for path in paths}
+
+
+def test_a_message_names_a_file_that_was_sent_by_its_own_name(tmp_path: Path) -> None:
+    roots = Roots.parse([f"uploads={tmp_path}"])
+    said = roots.hidden(f"{tmp_path}/{'0a' * 32}/fox.jpg: is no picture; see {tmp_path}/b.jpg")
+    assert said == "fox.jpg: is no picture; see uploads/b.jpg"
 
 
 def test_an_upload_goes_on_where_it_broke_off(served: Served) -> None:

@@ -1,5 +1,6 @@
 """Jobs over HTTP: submit, list, look, change, forget."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -87,6 +88,23 @@ def test_a_client_is_answered_before_a_long_planning_ends(
     ended = served.wait(answer.json()["id"], has_ended)
     assert ended["state"] == "failed"
     assert ended["reason"].startswith("cannot write out/one.png: ")
+
+
+def test_inputs_that_would_get_the_same_name_are_refused_in_the_answer(
+    served: Served, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farm.service.desk.PLAN_SECONDS", 0)
+    for name in ("x/a.png", "y_a.png", "y/a.png"):
+        (pictures / name).parent.mkdir(exist_ok=True)
+        shutil.copy(pictures / "a.png", pictures / name)
+    inputs = ["photos/x/a.png", "photos/y_a.png", "photos/y/a.png"]
+    answer = served.submit(inputs=inputs)
+    reason = "its output would get the same name as that of photos/y_a.png; rename one"
+    assert (answer.status_code, answer.json()["error"]["message"]) == (
+        400,
+        f"photos/y/a.png: {reason}",
+    )
+    assert served.submit(inputs=inputs[:2]).status_code == 201
 
 
 @pytest.mark.slow
