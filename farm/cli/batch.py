@@ -10,9 +10,9 @@ from farm import storage
 from farm.app import Farm, make_executor, open_farm
 from farm.cli.display import Display, make_display
 from farm.cli.local_jobs import missing_ledger
+from farm.cli.sheet_folder import forget_abandoned
 from farm.cli.signals import signals
 from farm.cli.tally import Tally
-from farm.cli.working_folder import forget_abandoned
 from farm.errors import BadInput, BadOutput, UserError
 from farm.host.registry import Registry
 from farm.media import WRITABLE, read_record, read_still, write_still

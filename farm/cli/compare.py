@@ -38,8 +38,8 @@ def compare(
     --layer inception3b,inception4c --step 1,2.
     """
     from farm.cli.batch import check_sheet, render_all, write_sheet
+    from farm.cli.sheet_folder import working_folder
     from farm.cli.task_command import spec_of_words, task_command
-    from farm.cli.working_folder import working_folder
     from farm.planning.inputs import list_inputs
 
     registry = registry_of(context)

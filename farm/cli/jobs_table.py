@@ -18,9 +18,9 @@ from farm.cli.local_jobs import (
 )
 from farm.cli.remote import SERVER, client_of, server_of
 from farm.cli.root import registry_of
+from farm.cli.sheet_folder import forget_abandoned
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
-from farm.cli.working_folder import forget_abandoned
 from farm.model.job import JobState
 
 _SENT: Final = re.compile("(?:.*/)?uploads/[0-9a-f]{64}/")

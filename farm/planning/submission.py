@@ -32,11 +32,11 @@ from farm.planning.footage import read_footage
 from farm.planning.inputs import Source, list_inputs
 from farm.planning.misfits import without_misfits
 from farm.planning.outputs import Inputs, check_output, check_run_folder, film_targets
-from farm.planning.over_time import check_schedule, notices_of_times
 from farm.planning.plan import Footage, plan_run, plan_units
 from farm.planning.recordable import check_names
 from farm.planning.resume import finished_units, is_same_work
 from farm.planning.sharing import is_shared
+from farm.planning.times import check_schedule, notices_of_times
 from farm.storage import look_at
 
 Notify = Callable[[ReadProgress | Notice], None]
