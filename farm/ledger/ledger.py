@@ -315,7 +315,7 @@ class Ledger:
         """Return the job with this id, or the only one whose id begins so. Raises NotFound."""
         with self._read() as connection:
             known = jobs.c.id == whole_id(connection, start)
-            return job_from(connection.execute(select(jobs).where(known)).one())
+            return job_from(connection.execute(JOBS.where(known)).one())
 
     def find(self, key: str) -> Job | None:
         """Return the latest job with this JobSpec.key."""

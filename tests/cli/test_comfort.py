@@ -353,7 +353,7 @@ def test_a_word_says_on_standard_output_what_it_stands_for_if_that_is_json(
     done = command("dream", photo, "-o", "d.png", "--class", "cat", "--json", *QUICK)
     assert "stands for" not in done.errors
     events = [json.loads(line) for line in done.results.splitlines()]
-    notes = [event for event in events if event["event"] == "note"]
+    notes = [e for e in events if e["event"] == "note" and e["url"] == "dream"]
     assert [f"{note['url']}: {note['note']}\n" for note in notes] == [CAT]
 
 
