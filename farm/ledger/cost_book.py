@@ -22,12 +22,10 @@ RECENT: Final = 1000
 KEPT: Final = 10_000
 """Rows that stay when old jobs are forgotten: those that were added to last."""
 _LOOKED_AT: Final = 100
-_DIGITS: Final = 13
-"""Digits of the settings in a row; three more tell the size of the frames, as a power of two."""
 _SPREAD: Final = 4
 """How many times as large as others frames must be to tell what each costs whatever its pixels."""
 
-Key = tuple[str, ...]
+Key = tuple[str | int, ...]
 
 
 class CostBook:
@@ -48,8 +46,8 @@ class CostBook:
             kind, device = self._kind(connection, change.unit.job)
             figures, form = change.figures, format_of(change.unit)
             if isinstance(change.unit.work, Render) and figures.pixels:
-                settings = f"{kind.settings[:_DIGITS]}{round(log2(figures.pixels)):03d}"
-                key = kind.task, kind.network, settings, device
+                magnitude = round(log2(figures.pixels))
+                key = kind.task, kind.network, kind.settings, device, magnitude
                 _sum_up(found, key, (1, _seconds(figures), figures.pixels))
             if form and figures.target_pixels and figures.target_bytes:
                 size = 1, figures.target_bytes, figures.target_pixels
@@ -116,7 +114,7 @@ def cost(connection: Connection, kind: CostKind, device: str) -> Cost | None:
     if device:
         query = query.where(costs.c.device == device)
     rows = connection.execute(query.order_by(costs.c.updated.desc()).limit(_LOOKED_AT)).all()
-    exact = [row for row in rows if row.settings[:_DIGITS] == kind.settings[:_DIGITS]]
+    exact = [row for row in rows if row.settings == kind.settings]
     found = exact or rows
     if not found:
         return None

@@ -18,7 +18,7 @@ from sqlalchemy import (
     false,
 )
 
-HEAD: Final = "0007"
+HEAD: Final = "0008"
 """The revision these tables are at: the newest one in migrations/versions."""
 
 metadata = MetaData()
@@ -171,13 +171,15 @@ costs = Table(
     Column("network", Text, primary_key=True),
     Column("settings", String(16), primary_key=True),
     Column("device", Text, primary_key=True),
+    Column("magnitude", Integer, primary_key=True, autoincrement=False),
     Column("units", Float, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("pixels", Float, nullable=False),
     Column("updated", Float, nullable=False, index=True),
     Index("ix_costs_task", "task", "network", "updated"),
 )
-"""What frames of each kind have cost on each device, added up: see model.costs. updated: Unix seconds."""
+"""What frames of each kind have cost on each device, added up: see model.costs. magnitude: power of two
+that their pixels are nearest to. updated: Unix seconds."""
 
 sizes = Table(
     "sizes",

@@ -40,7 +40,7 @@ def test_costs_are_added_up_for_each_kind_and_device(known: Ledger) -> None:
 
 
 def test_only_what_was_rendered_counts(known: Ledger) -> None:
-    skipped = replace(finished("b"), state=S.SKIPPED)
+    skipped = finished("b")._replace(state=S.SKIPPED)
     known.record([skipped, finished("b", figures=Figures())], NOW + 1)
     assert known.cost(KIND) == Cost(1, 4.0, 2000)
 
