@@ -64,7 +64,7 @@ def test_the_story_has_the_cancellation_of_each_unit_in_their_order(ledger: Ledg
 
 def test_changes_before_and_after_a_cancellation_are_stored_in_their_order(ledger: Ledger) -> None:
     """A unit that has just become ready is among those that wait, and others end later."""
-    ready_again = replace(done(NAMES[-1]), state=S.READY, figures=None)
+    ready_again = done(NAMES[-1])._replace(state=S.READY, figures=None)
     everything = replace(
         CANCELLED, units=(*CANCELLED.units, unit(NAMES[-1])), attempts=(*CANCELLED.attempts, 1)
     )
