@@ -68,7 +68,7 @@ def test_changes_before_and_after_a_cancellation_are_stored_in_their_order(ledge
     everything = replace(
         CANCELLED, units=(*CANCELLED.units, unit(NAMES[-1])), attempts=(*CANCELLED.attempts, 1)
     )
-    stopped = replace(running(NAMES[-2]), state=S.CANCELLED)
+    stopped = running(NAMES[-2])._replace(state=S.CANCELLED)
     ledger.record([ready_again, everything, stopped], NOW + 1)
     assert ledger.counts("job") == {S.CANCELLED: len(NAMES)}
     last = [line.unit for line in ledger.story("job", limit=2 * len(NAMES))[-2:]]
