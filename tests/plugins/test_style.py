@@ -77,7 +77,7 @@ def likeness(one: Tensor, other: Tensor) -> float:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "more", [{}, {"optimizer": "lbfgs", "strength": 0.5}, {"statistic": "gram"}]
+    "more", [{}, {"optimizer": "lbfgs", "strength": 1.25}, {"statistic": "gram"}]
 )
 def test_the_result_has_the_colours_of_the_style_and_the_content_of_the_picture(
     stylise: Stylise, scene: Scene, stripes: Tensor, more: dict[str, Any]

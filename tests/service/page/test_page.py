@@ -433,7 +433,7 @@ PARTS = ("frames", "film", "log", "settings")
 
 def test_a_job_that_is_not_known_is_said_to_be(served: Served, browse: Browse) -> None:
     with browse(served, "/jobs/nothing", refused=frozenset({404})) as watched:
-        expect(watched.page.get_by_text("job nothing is not known")).to_be_visible()
+        expect(watched.page.get_by_text("no job has the id nothing")).to_be_visible()
 
 
 @pytest.mark.parametrize("size", [0, 55, 56, 64, 4 * 2**20 + 1])
