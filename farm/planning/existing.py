@@ -12,13 +12,19 @@ __all__ = ["check_free"]
 
 ADVICE: Final = "add --resume to keep what is finished, or --overwrite to replace it"
 
+NOT_BEGUN: Final = (
+    "no job in this ledger has written it, so --resume does not replace it; add --overwrite"
+)
 
 _FEW: Final = 20
 """Files that are looked up one by one: their folder may have millions of others."""
 
 
-def check_free(targets: Iterable[str]) -> None:
-    """Raise BadOutput if there is a file under one of these names. Lists no folder twice."""
+def check_free(targets: Iterable[str], advice: str = ADVICE) -> None:
+    """Raise BadOutput if there is a file under one of these names. Lists no folder twice.
+
+    advice: what the user can do then.
+    """
     wanted, by_folder = list(targets), defaultdict[str, list[str]](list)
     for target in wanted:
         by_folder[storage.parent(target)].append(target)
@@ -28,7 +34,7 @@ def check_free(targets: Iterable[str]) -> None:
         return
     more = len(taken) - 1
     others = f", and so {'do' if more > 1 else 'does'} {more} more of the {len(wanted)} outputs"
-    raise BadOutput(taken[0], f"it exists{others if more else ''}; {ADVICE}")
+    raise BadOutput(taken[0], f"it exists{others if more else ''}; {advice}")
 
 
 def _existing(folder: str, urls: Sequence[str]) -> list[str]:

@@ -26,7 +26,7 @@ from farm.model.messages import Figures
 from farm.model.unit import Unit, UnitState
 from farm.planning.checking import Check, Needs, check_files, task_needs, unchecked
 from farm.planning.contents import Contents, run_inputs
-from farm.planning.existing import check_free
+from farm.planning.existing import ADVICE, NOT_BEGUN, check_free
 from farm.planning.film_needs import is_endless, least_coherence, with_least_coherence
 from farm.planning.footage import read_footage
 from farm.planning.inputs import Source, list_inputs
@@ -106,8 +106,9 @@ class Planner:
         inputs.check(unit.target for unit in units)
         check_names(spec, units)
         self._claim(job.id, units)
-        if not (resume or spec.overwrite):
-            check_free(unit.target for unit in units if not unit.is_working)
+        if not spec.overwrite and not (resume and self._has_begun(job.spec)):
+            targets = (unit.target for unit in units if not unit.is_working)
+            check_free(targets, NOT_BEGUN if resume else ADVICE)
         for folder in {storage.parent(unit.target) for unit in units}:
             storage.remove_leftovers(folder)
         if not resume:
@@ -214,6 +215,11 @@ class Planner:
         )
         kept = {records[unit.target].unit.job for unit in units if unit.name in finished}
         return Submission(replace(job, device=self._device_of(kept)), tuple(restored), latest)
+
+    def _has_begun(self, spec: JobSpec) -> bool:
+        """Return whether an earlier job wrote this output. A run's folder tells by itself."""
+        is_run = issubclass(self._registry.task(spec.task), Run)
+        return is_run or self._history.latest(spec.task, spec.output) is not None
 
     def _device_of(self, jobs: Collection[str]) -> str:
         """Return the device of the latest of these jobs that has one."""

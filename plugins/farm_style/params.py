@@ -210,6 +210,10 @@ class StyleParams(TimedParams, NetworkParams):
             if name not in names:
                 known = ", ".join(names) or "none; it is for `styles`"
                 raise ValueError(f"`mix` has {name}; the style pictures are {known}")
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"`mix` has {name}, the name of several style pictures; rename one"
+                )
         if self.mix and not any(weight for _, weight in self.style_weights()):
             raise ValueError("`mix` gives no style picture a weight; give one above 0")
 

@@ -58,12 +58,25 @@ def test_a_still_that_exists_is_refused_and_kept(
 
 @pytest.mark.parametrize("choice", ["resume", "overwrite"])
 def test_either_flag_plans_it_all_the_same(
-    choice: str, plan: Plan, pictures: Path, tmp_path: Path
+    choice: str, plan: Plan, ledger: Ledger, pictures: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "out.png"
+    earlier = plan(pictures / "a.png", target)
+    ledger.add(earlier.job, earlier.units)
     target.touch()
     (restored,) = plan(pictures / "a.png", target, **{choice: True}).units
     assert restored.unit.target == str(target)
+
+
+def test_a_file_that_no_job_has_written_is_not_resumed(
+    plan: Plan, pictures: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "holiday.png"
+    target.write_bytes(b"mine")
+    reason = r"holiday\.png: it exists; no job in this ledger has written it, so --resume does not"
+    with pytest.raises(BadOutput, match=reason):
+        plan(pictures / "a.png", target, resume=True)
+    assert target.read_bytes() == b"mine"
 
 
 def test_a_folder_is_refused_for_any_picture_that_it_has(

@@ -254,6 +254,10 @@ def test_bfloat16_gives_a_valid_picture(stylise: Stylise, scene: Scene, stripes:
             "give the name of a style picture's file without its folder, not /style",
         ),
         ({"mix": ["style=0"]}, "`mix` gives no style picture a weight; give one above 0"),
+        (
+            {"styles": ["/a/p.jpg", "/b/p.jpg"], "mix": ["p.jpg"]},
+            "`mix` has p.jpg, the name of several style pictures; rename one",
+        ),
         ({"mix": ["style=nan"]}, "the weight of style is nan; it must be from 0 to 1000000"),
         (
             {"at": ["0 mix=style", "1 mix=wave.jpg"]},
