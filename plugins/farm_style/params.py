@@ -62,8 +62,15 @@ def _is_share(text: str) -> str:
 
 
 def _is_trained(text: str) -> str:
-    is_path = text not in shipped() and Path(text).expanduser().exists()
-    return _PATH.validate_python(text) if is_path else text
+    if text in shipped():
+        return text
+    if Path(text).expanduser().exists():
+        return _PATH.validate_python(text)
+    if text.isidentifier():
+        raise ValueError(
+            f"no style or file is called {text}; choose one of {', '.join(shipped())}, or give a file"
+        )
+    return text
 
 
 def _is_start(text: str) -> str:

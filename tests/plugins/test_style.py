@@ -263,6 +263,10 @@ def test_bfloat16_gives_a_valid_picture(stylise: Stylise, scene: Scene, stripes:
             {"at": ["0 mix=style", "1 mix=wave.jpg"]},
             "`mix` has wave.jpg; the style pictures are style",
         ),
+        (
+            {"styles": [], "fast": "starry"},
+            "no style or file is called starry; choose one of .*eddies.*, or give a file",
+        ),
         ({"style_weight": 0}, "`style_weight` 0 changes nothing; give a value above 0"),
     ],
 )
