@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import fx, nn
 
 from farm_networks.recipe.balance import balance
@@ -25,11 +25,12 @@ from farm_networks.recipe.data import (
     sample_views,
     sample_whole,
 )
+from farm_networks.recipe.student import measure_norms
 from farm_networks.recipe.teacher import FeatureExtractor, StoredOutputs, Teacher
 from farm_networks.recipe.train import main, rate_factor
 from farm_networks.recipe.unfolding import unfold
 from farm_networks.starter import SHA256, WEIGHTS
-from farm_networks.starter.network import StarterGoogLeNet, fold
+from farm_networks.starter.network import BLOCKS, StarterGoogLeNet, Widths, fold
 
 METADATA = {"name", "classes", "input", "accuracy", "recipe", "licence", "architecture"}
 
@@ -141,6 +142,44 @@ def test_shipped_weights_can_be_trained_further() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_wider_blocks_start_with_the_scores_of_narrower_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(10)
+    x = torch.randn(4, 3, 64, 64, generator=generator)
+    with monkeypatch.context() as narrower:
+        for block in ("inception4d", "inception5a", "inception5b"):
+            narrower.setitem(BLOCKS, block, Widths(16, 8, 24, 8, 16, 8))
+        narrow = StarterGoogLeNet(5).eval()
+        randomise_norms(narrow, generator)
+        narrow = fold(narrow)
+    save_file(narrow.state_dict(), tmp_path / "narrow.safetensors")
+    wide = StarterGoogLeNet(5)
+    unfold(wide, tmp_path / "narrow.safetensors", x)
+    with torch.inference_mode():
+        torch.testing.assert_close(wide.eval()(x), narrow(x), atol=1e-4, rtol=1e-4)
+    assert wide.inception5b.branch1.conv.weight.abs().amax((1, 2, 3)).min() > 0
+
+
+def test_averaged_weights_get_statistics_of_their_own_but_kept_blocks_do_not() -> None:
+    generator = torch.Generator().manual_seed(11)
+    network = StarterGoogLeNet(5)
+    randomise_norms(network, generator)
+    norms = {n: m for n, m in network.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    before = {name: norm.running_mean.clone() for name, norm in norms.items()}
+    pictures = torch.randint(0, 256, (6, 3, 64, 64), generator=generator, dtype=torch.uint8)
+    measure_norms(network, pictures, 64, "inception4c")
+    for name, norm in norms.items():
+        is_kept = name < "inception4d"
+        assert torch.equal(norm.running_mean, before[name]) is is_kept
+    first, seen = network.inception4d.branch1, list[torch.Tensor]()
+    first.conv.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    with torch.inference_mode():
+        network(normalise(sample_whole(pictures, 64)))
+    torch.testing.assert_close(first.bn.running_mean, seen[0].mean((0, 2, 3)), atol=1e-5, rtol=1e-4)
+
+
 def test_balancing_changes_blocks_but_no_score() -> None:
     generator = torch.Generator().manual_seed(6)
     pictures = torch.randint(0, 256, (4, 3, 64, 64), generator=generator, dtype=torch.uint8)

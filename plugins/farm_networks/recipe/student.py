@@ -86,6 +86,30 @@ def _energy(features: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
+def measure_norms(
+    network: StarterGoogLeNet, pictures: Tensor, side: int, kept: str | None = None
+) -> None:
+    """Give batch norms the statistics of these pictures; those up to the kept block stay.
+
+    The statistics of averaged weights are not the average of statistics: where weights turn fast,
+    their average is shorter. pictures: [count, 3, ...] in 0..255.
+    """
+    names, children = zip(*network.named_children(), strict=True)
+    first = names.index(kept) + 1 if kept else 0
+    norms = [
+        m for child in children[first:] for m in child.modules() if isinstance(m, nn.BatchNorm2d)
+    ]
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches
+        norm.train()
+    for part in torch.split(pictures, 100):
+        network(normalise(sample_whole(part, side)))
+    network.eval()
+
+
+@torch.inference_mode()
 def evaluate(network: StarterGoogLeNet, split: Split, side: int) -> tuple[float, dict[str, float]]:
     """Return top-1 accuracy, and per layer the fraction of channels that are 0 on every picture."""
     convolutions = [n for n, m in network.named_modules() if isinstance(m, BasicConv2d)]

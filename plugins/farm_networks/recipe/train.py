@@ -17,6 +17,7 @@ blocks can be kept, so that a network trained further paints the same strokes.
 """
 
 import argparse
+import copy
 import json
 import math
 import time
@@ -42,7 +43,7 @@ from farm_networks.recipe.data import (
     sample_views,
     sample_whole,
 )
-from farm_networks.recipe.student import Student, evaluate, save_network
+from farm_networks.recipe.student import Student, evaluate, measure_norms, save_network
 from farm_networks.recipe.teacher import StoredOutputs, Teacher, half_precision, load_teacher
 from farm_networks.recipe.unfolding import unfold
 from farm_networks.starter.network import BLOCKS, StarterGoogLeNet, fold
@@ -109,8 +110,8 @@ class Trainer:
         if self.checkpoint.exists():
             self._resume()
         elif options.start is not None:
-            pictures = data.train.pictures[:: max(1, len(data.train.labels) // 256)]
-            unfold(student.network, options.start, normalise(sample_whole(pictures, options.side)))
+            x = normalise(sample_whole(self._sample(256), options.side))
+            unfold(student.network, options.start, x)
 
     def run_epoch(self) -> float:
         """Train on every picture once; return the mean loss."""
@@ -146,10 +147,10 @@ class Trainer:
 
     def export(self) -> float:
         """Write the averaged, folded and balanced network and the checkpoint; return top-1 accuracy."""
-        network = fold(cast("StarterGoogLeNet", self.average.module))
-        pictures = self.data.train.pictures
-        sample = pictures[:: max(1, len(pictures) // 300)]
-        balance(network, sample, self.options.side, self.options.keep)
+        network = copy.deepcopy(cast("StarterGoogLeNet", self.average.module))
+        measure_norms(network, self._sample(1500), self.options.side, self.options.keep)
+        network = fold(network)
+        balance(network, self._sample(300), self.options.side, self.options.keep)
         accuracy, dead = evaluate(network, self.data.val, self.options.side)
         metadata = describe(self.data, self.options, self.epoch, accuracy, dead)
         save_network(network, self.options.output, metadata)
@@ -158,6 +159,11 @@ class Trainer:
         torch.save({"epoch": self.epoch, **state}, partial)
         partial.replace(self.checkpoint)
         return accuracy
+
+    def _sample(self, count: int) -> Tensor:
+        """Return about so many pictures, of all classes."""
+        pictures = self.data.train.pictures
+        return pictures[:: max(1, len(pictures) // count)]
 
     def _step(self, loss: Tensor, epoch: float) -> None:
         for group in self.optimizer.param_groups:
