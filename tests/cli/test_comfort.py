@@ -309,8 +309,9 @@ def test_off_a_terminal_each_line_says_how_long_it_will_take(
 ) -> None:
     now, tally = 0.0, Tally(total=4)
     display = LineDisplay(tally, lambda: now)
-    now = 20.0
     unit = Unit("j", "a", "a.png", "b.png")
+    display.on_event(UnitChanged(unit, UnitState.RUNNING, 1))
+    now = 20.0
     event = UnitChanged(unit, UnitState.SUCCEEDED, 1, figures=Figures(seconds={"compute": 20.0}))
     tally.on_event(event)
     display.on_event(event)
