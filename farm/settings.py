@@ -1,11 +1,15 @@
 """Settings from environment variables, and values derived from them."""
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""How a URL begins, also one with too few slashes."""
 
 
 class Settings(BaseSettings):
@@ -70,8 +74,8 @@ class Settings(BaseSettings):
 
     @property
     def ledger_path(self) -> Path | None:
-        """The ledger's file; None if FARM_LEDGER is a database URL."""
-        if "://" in self.ledger:
+        """The ledger's file; None if FARM_LEDGER looks like a URL."""
+        if _URL.match(self.ledger):
             return None
         if self.ledger:
             return Path(self.ledger).expanduser().absolute()

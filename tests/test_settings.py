@@ -36,6 +36,8 @@ def test_an_empty_value_is_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("/tmp/a.db", Path("/tmp/a.db"), "sqlite:////tmp/a.db"),  # noqa: S108 - never opened
         ("postgresql://host/farm", None, "postgresql://host/farm"),
+        ("postgres:/host/farm", None, "postgres:/host/farm"),
+        ("/a:/b", Path("/a:/b"), "sqlite:////a:/b"),
     ],
 )
 def test_a_ledger_is_a_file_or_a_database_url(

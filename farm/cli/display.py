@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from farm.cli.pace import Pace
 from farm.cli.streams import OutputLost, echo
 from farm.cli.tally import Tally
 from farm.cli.text import plain
@@ -99,9 +100,10 @@ class LineDisplay:
         self._names_targets = names_targets
         self._warnings = _Warnings()
         self._clock, self._last = clock, clock()
-        self._began = self._last
+        self._pace = Pace(tally, clock)
 
     def on_event(self, event: News) -> None:
+        self._pace.on_event(event)
         line = self._line(event)
         if line:
             self._last = self._clock()
@@ -121,7 +123,8 @@ class LineDisplay:
             case Progressed() if warning := self._warnings.new(event):
                 return warning
             case Progressed(unit, progress) if self._clock() - self._last >= QUIET_SECONDS:
-                return f"{unit.name} {progress.done:.0%}  {progress.note}".rstrip() + self._left()
+                left = "" if progress.training else self._left()  # a run's note has its own
+                return f"{unit.name} {progress.done:.0%}  {progress.note}".rstrip() + left
             case _:
                 return ""
 
@@ -141,7 +144,7 @@ class LineDisplay:
                 return ""
 
     def _left(self) -> str:
-        seconds = self._tally.seconds_left(self._clock() - self._began)
+        seconds = self._pace.seconds_left()
         return f"  {duration(seconds)} left" if seconds and round(seconds) else ""
 
     def _reading(self, event: ReadProgress) -> str:
@@ -163,6 +166,7 @@ class BarDisplay:
         from rich.progress import BarColumn, Progress, TextColumn
 
         self._tally, self._began = tally, time.monotonic()
+        self._pace = Pace(tally, time.monotonic)
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
@@ -175,6 +179,7 @@ class BarDisplay:
         self._live.start()
 
     def on_event(self, event: News) -> None:
+        self._pace.on_event(event)
         if isinstance(event, UnitChanged) and len(event.workers) > 1:
             self._print_above(f"{event.unit.name} is shared by {len(event.workers)} workers")
         if isinstance(event, UnitChanged) and event.state is UnitState.RETRY_WAIT:
@@ -224,7 +229,7 @@ class BarDisplay:
         parts = [_count(tally), f"{tally.tiles_so_far} tiles"]
         if tally.pixels:
             parts.append(f"{tally.megapixels_per_second(elapsed):.2f} Mpx/s")
-        seconds = tally.seconds_left(elapsed)
+        seconds = self._pace.seconds_left()
         if seconds is not None:
             parts.append(f"{duration(seconds)} left")
         self._progress.update(

@@ -13,8 +13,9 @@ from farm.errors import BadInput
 if TYPE_CHECKING:
     from farm.media.flicker import Flicker
 
-_NEGLIGIBLE: Final = 1e-4
-"""Flicker, 0..1, below which the source counts as steady: a ratio to noise has no meaning."""
+_STEADY: Final = 1e-3
+"""Flicker, 0..1, below which a film counts as steady: a still that was compressed often has as much, and a ratio
+to it has no meaning."""
 
 
 @click.command()
@@ -55,7 +56,7 @@ def flicker(source: str, rendered: str, against: str | None, *, is_json: bool) -
 def describe_flicker(flicker: "Flicker") -> str:
     """Return one line on how much a film flickers."""
     comparison = "the source is steady"
-    if flicker.source > _NEGLIGIBLE:
+    if flicker.source > _STEADY:
         comparison = f"{flicker.rendered / flicker.source:.2f} times that of the source"
     pairs = f"{flicker.pairs} {'pair' if flicker.pairs == 1 else 'pairs'} of frames compared"
     return f"flicker {255 * flicker.rendered:.2f} of 255, {comparison} ({pairs})"
@@ -71,15 +72,17 @@ def _figures(flicker: "Flicker") -> dict[str, object]:
 
 def _describe_ratios(flicker: "Flicker", other: "Flicker", name: str) -> str:
     """Return one line on how a film compares with another one, frame by frame."""
-    total = _ratio(flicker.rendered, other.rendered)
-    parts = [f"flicker {total:.2f}"]
+    steady = [each.rendered <= _STEADY for each in (flicker, other)]
+    parts = [] if steady[1] else [f"flicker {flicker.rendered / other.rendered:.2f}"]
     for figure in ("strength", "detail"):
         ratios = [
             _ratio(getattr(one, figure), getattr(two, figure))
             for one, two in zip(flicker.frames, other.frames, strict=True)
         ]
         parts.append(f"{figure} {fmean(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
-    return f"times those of {name}: {', '.join(parts)}"
+    which = "both films are" if all(steady) else f"{name} is"
+    ending = f"; {which} steady" if steady[1] else ""
+    return f"times those of {name}: {', '.join(parts)}{ending}"
 
 
 def _ratio(one: float, other: float) -> float:

@@ -75,12 +75,10 @@ class Tally:
         """Return the average speed of done frames. elapsed: seconds since the job started."""
         return self.pixels / 1e6 / elapsed if elapsed > 0 else 0.0
 
-    def seconds_left(self, elapsed: float) -> float | None:
-        """Return an estimate of the seconds left; None before there is any progress."""
-        progress = self.done + len(self.failed) + sum(self.running.values())
-        if progress <= 0:
-            return None
-        return elapsed / progress * max(0.0, self.total - self.skipped - progress)
+    @property
+    def progress(self) -> float:
+        """Number of frames that are done or failed, with the parts of those in progress."""
+        return self.done + len(self.failed) + sum(self.running.values())
 
     def _change(self, event: UnitChanged) -> None:
         name = event.unit.name

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Keyframe", "is_keyframe", "joined", "parse_keyframe", "weighted"]
+__all__ = ["Keyframe", "is_keyframe", "joined", "parse_keyframe", "parse_time", "weighted"]
 
-_TIME: Final = re.compile(r"(f?)(\d{1,9}(?:\.\d{1,9})?)")
+_TIME: Final = re.compile(r"(f?)(\d{1,9}(?:\.\d{1,20})?)")
 _VALUE: Final = re.compile(r"([A-Za-z][\w-]*)=(.+)", re.DOTALL)
 _FORM: Final = "give TIME NAME=VALUE ..., such as '10 step=2.5', or 'f240 step=2.5' for frame 240"
 
@@ -35,7 +35,7 @@ class Keyframe:
 def parse_keyframe(text: str) -> Keyframe:
     """Parse a keyframe; a value with spaces is in quotes. Raises ValueError."""
     first, rest = _parted(text)
-    time, values = _TIME.fullmatch(first), dict[str, list[str]]()
+    time, values = parse_time(first), dict[str, list[str]]()
     try:
         words = shlex.split(rest)
     except ValueError:  # a quote is not closed
@@ -47,10 +47,21 @@ def parse_keyframe(text: str) -> Keyframe:
         if pair is None:
             raise ValueError(f"{word!r} is not NAME=VALUE; {_FORM}")
         values.setdefault(pair[1], []).append(pair[2])
+    return Keyframe(*time, values)
+
+
+def parse_time(text: str) -> tuple[float, bool] | None:
+    """Return the seconds, or the number of a frame from 1, and whether it is one; None if this is no time.
+
+    Raises ValueError for a frame that no film has.
+    """
+    time = _TIME.fullmatch(text)
+    if time is None:
+        return None
     is_frame, number = bool(time[1]), float(time[2])
     if is_frame and (number < 1 or number != int(number)):
-        raise ValueError(f"{first!r} is no frame; frames are counted from 1, such as f240")
-    return Keyframe(number, is_frame, values)
+        raise ValueError(f"{text!r} is no frame; frames are counted from 1, such as f240")
+    return number, is_frame
 
 
 def is_keyframe(text: str) -> bool:

@@ -18,6 +18,7 @@ __all__ = [
     "TimedParams",
     "blend_of",
     "changing",
+    "count_of_numbers",
     "mixture",
     "numbers",
     "over_time_fault",
@@ -58,7 +59,8 @@ class TimedParams(TaskParams):
         max_length=MOST_KEYFRAMES,
         title="Over time",
         description="Values at a time of a film, as TIME NAME=VALUE ..., several times: 10 step=2 is a step of "
-        "2 at 10 seconds, f240 step=2 at frame 240. Numbers are interpolated in between, and names cross-fade.",
+        "2 at 10 seconds, f240 step=2 at frame 240. Numbers are interpolated in between, and names cross-fade. "
+        "A pair of numbers has a comma and no space, NAME=2,0; of several names, each is a NAME=VALUE.",
     )
 
     @staticmethod
@@ -114,6 +116,11 @@ def blend_of(field: FieldInfo) -> Blend | None:
     if items[1:] == [...]:
         return mixture if items[0] is str else None
     return numbers if all(item in (int, float) for item in items) else None
+
+
+def count_of_numbers(field: FieldInfo) -> int:
+    """Return of how many numbers a parameter is, which is a tuple of them."""
+    return len(get_args(_without_none(field.annotation)))
 
 
 def _without_none(annotation: Any) -> Any:

@@ -18,7 +18,15 @@ from pydantic.fields import FieldInfo
 from farm.host.blame import reworded
 from farm.host.flags import flag_of
 from farm.host.keyframes import Keyframe, is_keyframe, parse_keyframe
-from farm.host.over_time import Blend, TimedParams, blend_of, changing, mixture, numbers
+from farm.host.over_time import (
+    Blend,
+    TimedParams,
+    blend_of,
+    changing,
+    count_of_numbers,
+    mixture,
+    numbers,
+)
 from farm.host.task import TaskParams
 
 __all__ = ["Schedule", "at_start"]
@@ -162,19 +170,33 @@ class _Reader:
         field = params.model_fields[self.key]
         kind: Any = Annotated[field.annotation, *field.metadata]
         self._adapter, self._blend = TypeAdapter(kind), blend_of(field)
+        self._count = count_of_numbers(field) if self._blend is numbers else 1
 
     def value(self, texts: Sequence[str], time: str) -> Any:
         """Return the value of the parameter that was given these texts. Raises ValueError."""
-        raw: object = texts[-1].split(",") if self._blend is numbers else texts[-1]
-        if self._blend is mixture:
+        raw: object = texts[-1]
+        if self._blend is numbers:
+            raw = self._numbers(texts[-1], time)
+        elif self._blend is mixture:
             raw = tuple(texts)
-        elif len(texts) > 1:
+        if len(texts) > 1 and self._blend is not mixture:
             raise ValueError(f"at {time}: `{self.key}` is given twice; give it once")
         try:
             return self._adapter.validate_python(raw)
         except ValidationError as error:
             reason = f"{_reason(error)}, not {' '.join(texts)!r}"
             raise ValueError(f"at {time}: `{self.key}` {reason}") from None
+
+    def _numbers(self, text: str, time: str) -> list[str]:
+        """Return the numbers of a text with commas. Raises ValueError if there are more or fewer."""
+        given = text.split(",")
+        if len(given) != self._count:
+            form = ",".join(map(str, range(1, self._count + 1)))
+            raise ValueError(
+                f"at {time}: `{self.key}` takes {self._count} numbers with commas and no spaces, such as "
+                f"{form}, not {text!r}"
+            )
+        return given
 
 
 def _reason(error: ValidationError) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from farm.errors import UserError
 from farm.ledger.migrating import is_current, migrate
@@ -27,6 +27,8 @@ _PRAGMAS: Final = (
 
 _INSIST_SECONDS: Final = 3.0
 """How long a farm waits for others that create the same ledger."""
+
+_KNOWN: Final = "sqlite:///FILE or postgresql://HOST/NAME"
 
 _SIZES: Final = {
     "sqlite": "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
@@ -51,8 +53,9 @@ def open_engine(url: str) -> Engine:
                         lock_schema(connection)
                     migrate(connection)
             stack.pop_all()
-    except ValueError:
-        raise UserError(_refusal(url, "this is not a database URL")) from None
+    except (ValueError, ArgumentError):
+        shown = f"{url.partition(':')[0]}:..."  # the rest may have a password
+        raise UserError(_refusal(url, f"{shown} is not a database URL; use {_KNOWN}")) from None
     except UserError as error:
         raise UserError(_refusal(url, str(error))) from None
     except (SQLAlchemyError, OSError, ImportError) as error:
@@ -100,7 +103,7 @@ def _connectable(url: str) -> Engine:
         case "postgresql" | "postgres":
             return postgres_engine(parsed)
         case other:
-            raise UserError(f"there is no {other} ledger; use sqlite:///FILE or postgresql://")
+            raise UserError(f"there is no {other} ledger; use {_KNOWN}")
 
 
 def _sqlite_engine(url: URL) -> Engine:

@@ -43,6 +43,12 @@ class FrameRange:
             )
         return chosen
 
+    def beyond(self, count: int) -> range:
+        """Return the numbers, from 1, of the frames that a film of count frames does not have."""
+        if self.last is None:
+            return range(0)
+        return range(self.first, self.last + 1, self.step)[len(self.within(count)) :]
+
 
 def chosen_frames(text: str | None, count: int) -> range:
     """Return the indices of the frames to render: those of a range, or all. Raises BadParameter."""

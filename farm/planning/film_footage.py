@@ -8,7 +8,7 @@ from farm.errors import BadParameter
 from farm.media import check_side, is_sequence
 from farm.model.events import Notice, ReadProgress
 from farm.model.film import Film, FilmFormat
-from farm.model.frame_range import chosen_frames
+from farm.model.frame_range import FrameRange, chosen_frames
 from farm.model.job import JobSpec
 from farm.model.picture_size import sized
 from farm.planning.inputs import Source
@@ -16,7 +16,7 @@ from farm.planning.outputs import is_film_target
 from farm.planning.plan import FilmFrame, FrameSequence, Length, loop_frames
 from farm.planning.working_folder import working_folder
 
-__all__ = ["check_film_options", "loop_of", "read_film_footage"]
+__all__ = ["check_film_options", "chosen_of", "end_of", "loop_of", "read_film_footage"]
 
 Notify = Callable[[ReadProgress | Notice], None]
 
@@ -60,7 +60,7 @@ def read_film_footage(spec: JobSpec, source: Source, target: str, notify: Notify
     check_pixels(height, width)
     film = replace(film, height=height, width=width)
     form = _form(spec, film, target)
-    chosen = chosen_frames(spec.frames, len(film.times))
+    chosen = chosen_of(spec, len(film.times), source.url, notify)
     for note in _notes(spec, film, target, form):
         notify(Notice(source.url, note))
     loop = loop_of(spec, len(chosen), source.url, notify)
@@ -80,7 +80,28 @@ def read_film_footage(spec: JobSpec, source: Source, target: str, notify: Notify
         size=(height, width),
         loop=loop,
         length=Length(_seconds(film, film.times[-1] + film.last), len(film.times)),
+        end=Length(_seconds(film, _end(film, chosen)), end_of(chosen, len(film.times))),
     )
+
+
+def chosen_of(spec: JobSpec, count: int, url: str, notify: Notify) -> range:
+    """Return the indices of the frames to render, of count frames. Raises BadParameter if there are none.
+
+    url: of the film. notify: receives which of those that were asked for do not exist.
+    """
+    chosen = chosen_frames(spec.frames, count)
+    missing = FrameRange.parse(spec.frames).beyond(count) if spec.frames else ()
+    if missing:
+        which = f"frames {missing[0]} to {missing[-1]} do"
+        if len(missing) == 1:
+            which = f"frame {missing[0]} does"
+        notify(Notice(url, f"{which} not exist: there are {count}"))
+    return chosen
+
+
+def end_of(chosen: range, count: int) -> int:
+    """Return how many of count frames come before the one that would be chosen next."""
+    return min(chosen[-1] + chosen.step, count)
 
 
 def loop_of(spec: JobSpec, count: int, url: str, notify: Notify) -> int:
@@ -152,7 +173,7 @@ def _seconds(film: Film, time: int) -> float:
 
 def _end(film: Film, chosen: range) -> int:
     """Return when the last chosen frame ends, which is when the next one would start."""
-    following = chosen[-1] + chosen.step
+    following = end_of(chosen, len(film.times))
     if following < len(film.times):
         return film.times[following]
     return film.times[-1] + film.last

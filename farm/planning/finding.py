@@ -2,10 +2,11 @@
 
 import glob
 import os
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,9 @@ _SYNC_BYTE: Final = b"G"
 
 _LISTED: Final = 6
 """Names or numbers that one note lists before it stops."""
+
+_COUNTED: Final = 10_000
+"""Files in subfolders that are looked at, however many there are."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def find(given: str) -> Found:
 
 def _find(given: str, path: Path) -> Found:
     if path.is_dir():
-        return _only_pictures(given, _entries(given), "folder contains")
+        return _in_folder(given)
     if os.path.lexists(path):
         if not is_utf8(_absolute(path)):
             raise BadInput(shown(_absolute(path)), NOT_UTF8)
@@ -78,12 +82,51 @@ def _find_remote(given: str) -> Found:
     if not given.endswith("/") and storage.is_file(given):
         return Found([given])
     if storage.is_folder(given):
-        return _only_pictures(given, _entries(given), "folder contains")
+        return _in_folder(given)
     if is_sequence(given):
         return _numbered(given)
     if glob.has_magic(given):
         return _only_pictures(given, _looked_at(storage.glob(given)), "glob matches")
     raise BadInput(given, "no such file or folder; check the name")
+
+
+def _in_folder(given: str) -> Found:
+    """Find what is directly in a folder, and note how much is in its subfolders."""
+    entries = _entries(given)
+    below = [] if all(entries.values()) else [*_note_on_subfolders(given)]
+    try:
+        found = _only_pictures(given, entries, "folder contains")
+    except BadInput as error:
+        raise BadInput(given, "; ".join((error.reason, *below))) from None
+    return replace(found, notes=[*found.notes, *below])
+
+
+def _note_on_subfolders(given: str) -> Iterator[str]:
+    """Yield a note if there are pictures in subfolders; it looks at so many files and no more."""
+    files = list(islice(_files_below(given), _COUNTED))
+    count = sum(map(_is_picture, files))
+    if count:
+        least = "at least " if len(files) == _COUNTED else ""
+        what = "picture or film" if count == 1 else "pictures or films"
+        verb = "was" if count == 1 else "were"
+        folder = given if storage.is_remote(given) else glob.escape(given)
+        pattern = shlex.quote(shown(storage.join(folder, "**")))
+        yield f"{least}{count} {what} in subfolders {verb} left out; to take all, give {pattern}"
+
+
+def _files_below(folder: str) -> Iterator[str]:
+    """Yield the files in subfolders at any depth, without hidden ones."""
+    if storage.is_remote(folder):
+        start = len(storage.absolute(folder)) + 1
+        for entry in storage.files_below(folder):
+            parts = entry.url[start:].split("/")
+            if len(parts) > 1 and not any(part.startswith(".") for part in parts):
+                yield entry.url
+        return
+    for inner in islice(_folders_below(folder, frozenset()), 1, None):
+        for url, is_file in _entries(inner).items():
+            if is_file and not storage.name(url).startswith("."):
+                yield url
 
 
 def _entries(folder: str) -> dict[str, bool]:

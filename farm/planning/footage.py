@@ -10,9 +10,15 @@ from farm.errors import BadInput, BadOutput, BadParameter, StorageFailed, UserEr
 from farm.media import is_film, is_sequence
 from farm.model.events import Notice, ReadProgress
 from farm.model.film import Coherence
-from farm.model.frame_range import FrameRange, chosen_frames
+from farm.model.frame_range import FrameRange
 from farm.model.job import JobSpec
-from farm.planning.film_footage import check_film_options, loop_of, read_film_footage
+from farm.planning.film_footage import (
+    check_film_options,
+    chosen_of,
+    end_of,
+    loop_of,
+    read_film_footage,
+)
 from farm.planning.inputs import Source
 from farm.planning.outputs import (
     is_film_target,
@@ -157,10 +163,11 @@ def _single_sequence(
     if films:
         check_film_options(spec, spec.output)
         return read_film_footage(spec, films[0], spec.output, notify)
-    chosen = chosen_frames(spec.frames, len(sources))
+    chosen = chosen_of(spec, len(sources), spec.output, notify)
     loop = loop_of(spec, len(chosen), spec.output, notify)
     sequence = picture_footage(spec, [sources[i] for i in chosen], [i + 1 for i in chosen], notify)
-    return replace(sequence, loop=loop, length=_length(spec, len(sources)))
+    end = _length(spec, end_of(chosen, len(sources)))
+    return replace(sequence, loop=loop, length=_length(spec, len(sources)), end=end)
 
 
 def _endless_sequence(spec: JobSpec, sources: Sequence[Source], notify: Notify) -> FrameSequence:

@@ -67,7 +67,8 @@ class FrameSequence:
     frame is rendered from the previous rendered frame, the first from its source. shape: height and
     width that the sources are brought to, if the plan's size does not say it. size: height and width of
     the frames; None for pictures, which may have several. loop: frames at the end that fade into as many
-    at the start and are not shown by themselves. length: of the whole film, if it is known.
+    at the start and are not shown by themselves. length: of the whole film, if it is known. end: of these
+    frames in the film, from its start; None if they are all of it.
     """
 
     name: str
@@ -84,6 +85,7 @@ class FrameSequence:
     size: tuple[int, int] | None = None
     loop: int = 0
     length: Length | None = None
+    end: Length | None = None
 
 
 @dataclass(frozen=True)

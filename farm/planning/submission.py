@@ -106,14 +106,16 @@ class Planner:
         inputs.check(unit.target for unit in units)
         check_names(spec, units)
         self._claim(job.id, units)
-        if not spec.overwrite and not (resume and self._has_begun(job.spec)):
+        earlier = self._history.latest(spec.task, spec.output) if resume else None
+        is_run = issubclass(self._registry.task(spec.task), Run)  # whose folder tells by itself
+        if not spec.overwrite and not (resume and (is_run or earlier)):
             targets = (unit.target for unit in units if not unit.is_working)
             check_free(targets, NOT_BEGUN if resume else ADVICE)
         for folder in {storage.parent(unit.target) for unit in units}:
             storage.remove_leftovers(folder)
         if not resume:
             return Submission(job, tuple(_new(unit) for unit in units))
-        return self._resume(job, units)
+        return self._resume(job, units, earlier)
 
     def _complete(self, spec: JobSpec) -> JobSpec:
         """Return the spec with every parameter filled in and every path absolute."""
@@ -189,16 +191,17 @@ class Planner:
         least, endless = least_coherence(task), is_endless(task)
         before = {url: look_at(url) for source in sources if may_be_film(url := source.url)}
         footage = read_footage(spec, sources, self._notify, least=least, is_endless=endless)
-        for notice in notices_of_times(self._schedule(spec), footage.sequences):
+        for notice in notices_of_times(self._schedule(spec), spec.frames, footage.sequences):
             self._notify(notice)
         origins = (sequence.origin for sequence in footage.sequences if sequence.origin)
         return footage, self._contents.of_films(origins, before)
 
-    def _resume(self, job: Job, units: Sequence[Unit]) -> Submission:
+    def _resume(self, job: Job, units: Sequence[Unit], earlier: Job | None) -> Submission:
+        """Skip what an equal job has finished. earlier: the latest with this output, equal or not."""
         key = job.spec.key
         latest = self._history.find(key)
-        if latest is None:
-            self._explain_restart(job.spec)
+        if latest is None and earlier:
+            self._explain_restart(earlier.spec, job.spec)
         targets = [unit.target for unit in units]
         records = self._history.finished(key, targets)
         finished = finished_units(units, records, cache(self._is_unchanged))
@@ -216,11 +219,6 @@ class Planner:
         kept = {records[unit.target].unit.job for unit in units if unit.name in finished}
         return Submission(replace(job, device=self._device_of(kept)), tuple(restored), latest)
 
-    def _has_begun(self, spec: JobSpec) -> bool:
-        """Return whether an earlier job wrote this output. A run's folder tells by itself."""
-        is_run = issubclass(self._registry.task(spec.task), Run)
-        return is_run or self._history.latest(spec.task, spec.output) is not None
-
     def _device_of(self, jobs: Collection[str]) -> str:
         """Return the device of the latest of these jobs that has one."""
         found = [job for name in jobs if (job := self._history.job(name))]
@@ -231,12 +229,9 @@ class Planner:
         """Return whether a file still has a SHA-256. A source that is no file never changes."""
         return (self._contents.sha256(path) if _is_file(path) else "") == sha256
 
-    def _explain_restart(self, spec: JobSpec) -> None:
+    def _explain_restart(self, earlier: JobSpec, spec: JobSpec) -> None:
         """Report how an earlier job with the same output differs, so that none of it is skipped."""
-        earlier = self._history.latest(spec.task, spec.output)
-        if earlier is None:
-            return
-        reasons = "; ".join(changes(earlier.spec, spec))
+        reasons = "; ".join(changes(earlier, spec))
         note = f"nothing can be reused: {reasons}; every frame will be rendered"
         if issubclass(self._registry.task(spec.task), Run):
             decides = f"`{spec.task}` decides whether it can be continued"

@@ -9,7 +9,7 @@ from farm.model.events import Notice
 from farm.model.job import JobSpec
 from farm.planning.inputs import Source
 from farm.planning.outputs import is_film_target, is_one_frame, is_rendered_by_frame
-from farm.planning.plan import FrameSequence
+from farm.planning.plan import FrameSequence, Length
 
 __all__ = ["check_schedule", "notices_of_times"]
 
@@ -28,15 +28,33 @@ def check_schedule(
 
 
 def notices_of_times(
-    schedule: Schedule | None, sequences: Iterable[FrameSequence]
+    schedule: Schedule | None, frames: str | None, sequences: Iterable[FrameSequence]
 ) -> Iterator[Notice]:
-    """Yield a notice for each film that ends before all its keyframes have come."""
+    """Yield a notice for each film that ends, or whose chosen frames end, before all its keyframes have come.
+
+    frames: the range that was asked for. A single frame misses nothing.
+    """
     if schedule is None:
         return
     for sequence in sequences:
-        length = sequence.length
-        if length and (times := schedule.not_reached(length.seconds, length.frames)):
-            by_frame = f"{length.frames} frame{'s' if length.frames > 1 else ''}"
-            end = by_frame if schedule.is_by_frame else f"{length.seconds:.4g} s"
-            note = f"it ends after {end}: what `at` says of {', '.join(times)} is not reached"
-            yield Notice(sequence.origin or sequence.target, note)
+        late = _not_reached(schedule, sequence.length)
+        left = [time for time in _not_reached(schedule, sequence.end) if time not in late]
+        url, by_frame = sequence.origin or sequence.target, schedule.is_by_frame
+        if sequence.length and late:
+            yield _notice(url, f"it ends after {_shown(sequence.length, by_frame=by_frame)}", late)
+        if sequence.end and left and len(sequence.frames) > 1:
+            end = _shown(sequence.end, by_frame=by_frame)
+            yield _notice(url, f"`frames` {frames} ends after {end} of it", left)
+
+
+def _not_reached(schedule: Schedule, length: Length | None) -> list[str]:
+    return schedule.not_reached(length.seconds, length.frames) if length else []
+
+
+def _shown(length: Length, *, by_frame: bool) -> str:
+    plural = "s" if length.frames > 1 else ""
+    return f"{length.frames} frame{plural}" if by_frame else f"{length.seconds:.4g} s"
+
+
+def _notice(url: str, end: str, times: Sequence[str]) -> Notice:
+    return Notice(url, f"{end}: what `at` says of {', '.join(times)} is not reached")

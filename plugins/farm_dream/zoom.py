@@ -4,7 +4,6 @@ Source: Mordvintsev, Olah, Tyka 2015, "Inceptionism" (zooming into the network's
 Differs: adds rotation, shift and parameters that change over time.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import cos, radians, sin
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from farm import BadParameter, Context, Effect, OverTime, TimedParams
-from farm.host.keyframes import is_keyframe
+from farm.host.keyframes import is_keyframe, parse_time
 from farm.host.over_time import MOST_KEYFRAMES
 from farm_dream.looks import ZOOMS
 from farm_dream.params import DreamParams
@@ -27,18 +26,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cue:
-    """A class to dream of from a given time. seconds: since the start of the film."""
+    """A class to dream of from a given time.
 
-    seconds: float
+    time: in seconds from the start of the film, or the number of a frame, from 1, if is_frame.
+    """
+
+    time: float
+    is_frame: bool
     name: str
+
+    def age(self, seconds: float, number: int) -> float:
+        """Return for how many seconds it has applied at a frame; below 0 before. number: from 0."""
+        if not self.is_frame:
+            return seconds - self.time
+        frames = number + 1 - self.time
+        return frames * seconds / number if number else frames
 
 
 def parse_cue(text: str) -> Cue:
-    """Parse SECONDS=CLASS. Raises ValueError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)=(.+)", text)
-    if not match:
-        raise ValueError("give SECONDS=CLASS, for example 4=pizza")
-    return Cue(float(match[1]), match[2])
+    """Parse TIME=CLASS. Raises ValueError."""
+    first, _, name = text.partition("=")
+    time = parse_time(first)
+    if time is None or not name:
+        raise ValueError("give TIME=CLASS, for example 4=pizza, or f120=pizza for frame 120")
+    return Cue(*time, name)
 
 
 def _is_time(text: str) -> str:
@@ -62,9 +73,10 @@ class ZoomParams(DreamParams):
         (),
         max_length=MOST_KEYFRAMES,
         title="Over time",
-        description="Class to dream of from a given time, as SECONDS=CLASS; several follow each other. Or values "
+        description="Class to dream of from a given time, as TIME=CLASS; several follow each other. Or values "
         "at a time, as TIME NAME=VALUE ...: 10 step=2 is a step of 2 at 10 seconds, f240 step=2 at frame 240. "
-        "Numbers are interpolated in between, and names cross-fade.",
+        "Numbers are interpolated in between, and names cross-fade. A pair of numbers has a comma and no space, "
+        "shift=2,0; of several names, each is a NAME=VALUE.",
     )
     fade: float = Field(
         1.0, ge=0, description="Seconds that one class takes to fade into the next."
@@ -133,36 +145,39 @@ class Zoom(Effect):
         if context.number:
             image = move_camera(image, params.zoom, params.rotate, *params.shift)
         network = context.network(params.network, params.weights)
-        objective = self._classes_at(context.seconds, network)
+        objective = self._classes_at(context, network)
         objective = objective or build_objective(params, network, context)
         return ascent.ascend(image, params, network, objective, context)
 
-    def _classes_at(self, seconds: float, network: "Network") -> "Objective | None":
-        """Return the objective of the classes at a time; None before the first cue."""
+    def _classes_at(self, context: Context, network: "Network") -> "Objective | None":
+        """Return the objective of the classes of a frame; None before the first cue."""
         from farm_dream.objective import class_objective
 
-        weights = class_weights(self.params.cues, seconds, self.params.fade)
+        params = self.params
+        weights = class_weights(params.cues, context.seconds, context.number, params.fade)
         if not weights:
             return None
         return class_objective(network, weights)
 
 
-def class_weights(cues: list[Cue], seconds: float, fade: float) -> dict[str, float]:
-    """Return the weight of each class at a time; empty before the first cue.
+def class_weights(cues: list[Cue], seconds: float, number: int, fade: float) -> dict[str, float]:
+    """Return the weight of each class at a frame; empty before the first cue.
 
-    fade: seconds that a class takes to fade in, from its cue. Weights add up to 1.
+    seconds, number: of the frame, both from 0. fade: seconds that a class takes to fade in, from its
+    cue. Weights add up to 1.
     """
-    past = sorted((cue for cue in cues if cue.seconds <= seconds), key=lambda cue: cue.seconds)
+    aged = ((cue.age(seconds, number), cue.name) for cue in cues)
+    past = sorted((one for one in aged if one[0] >= 0), key=lambda one: -one[0])
     if not past:
         return {}
-    *_, latest = past
-    if len(past) == 1 or seconds - latest.seconds >= fade:
-        return {latest.name: 1.0}
-    share = (seconds - latest.seconds) / fade
-    previous = past[-2].name
-    if previous == latest.name:
-        return {latest.name: 1.0}
-    return {previous: 1 - share, latest.name: share}
+    age, latest = past[-1]
+    if len(past) == 1 or age >= fade:
+        return {latest: 1.0}
+    share = age / fade
+    _, previous = past[-2]
+    if previous == latest:
+        return {latest: 1.0}
+    return {previous: 1 - share, latest: share}
 
 
 def move_camera(

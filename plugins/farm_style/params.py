@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from farm import FilePath, MaskPath, NetworkParams, OverTime, TimedParams, weighted
-from farm_style.names import shipped
+from farm_style.names import find, shipped
 
 Weight = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
@@ -67,9 +67,7 @@ def _is_trained(text: str) -> str:
     if Path(text).expanduser().exists():
         return _PATH.validate_python(text)
     if text.isidentifier():
-        raise ValueError(
-            f"no style or file is called {text}; choose one of {', '.join(shipped())}, or give a file"
-        )
+        find(text)  # refuses it
     return text
 
 

@@ -90,6 +90,26 @@ def test_a_ledger_that_is_named_and_created_is_said_once(
     assert (tmp_path / "state" / "farm" / "ledger.db").is_file()
 
 
+@pytest.mark.parametrize(
+    ("ledger", "reason"),
+    [
+        ("postgres:/me:secret@host/farm", "postgres:... is not a database URL; use sqlite:///FILE"),
+        ("postgress://me:secret@host/farm", "there is no postgress ledger; use sqlite:///FILE"),
+    ],
+)
+def test_a_misspelt_database_url_is_no_file(
+    command: Command, photo: str, monkeypatch: pytest.MonkeyPatch, ledger: str, reason: str
+) -> None:
+    monkeypatch.setenv("FARM_LEDGER", ledger)
+    before = set(Path().iterdir())
+    done = command("dream", photo, "-o", "d.png", *SHALLOW)
+    assert done.code == 2
+    assert reason in done.errors
+    assert " or postgresql://HOST/NAME; set FARM_LEDGER to another database" in done.errors
+    assert "secret" not in done.errors
+    assert set(Path().iterdir()) == before
+
+
 def test_a_dry_run_renders_nothing_and_knows_the_time_after_a_first_job(
     command: Command, photo: str
 ) -> None:
@@ -309,8 +329,9 @@ def test_off_a_terminal_each_line_says_how_long_it_will_take(
 ) -> None:
     now, tally = 0.0, Tally(total=4)
     display = LineDisplay(tally, lambda: now)
-    now = 20.0
     unit = Unit("j", "a", "a.png", "b.png")
+    display.on_event(UnitChanged(unit, UnitState.RUNNING, 1))
+    now = 20.0
     event = UnitChanged(unit, UnitState.SUCCEEDED, 1, figures=Figures(seconds={"compute": 20.0}))
     tally.on_event(event)
     display.on_event(event)

@@ -55,3 +55,22 @@ def test_other_frames_cannot_be_compared(command: Command, film: Films) -> None:
         film("short.mkv", frames=3),
     )
     assert "short.mkv: it has " in command(*words).errors
+
+
+def test_a_clip_that_stands_still_has_no_ratio_of_flicker(command: Command, tmp_path: Path) -> None:
+    def write(name: str, change: float) -> str:
+        def draw(index: int) -> np.ndarray:
+            return (0.5 * scene(0) + 0.2 + index % 2 * change / 255).astype(np.float32)
+
+        options = {"codec": "ffv1", "pixels": "bgr0", "draw": draw}
+        return str(Clip(**options, times=tuple(range(4))).write(tmp_path / name))
+
+    still, faint, strong = write("still.mkv", 0), write("faint.mkv", 0.1), write("strong.mkv", 3)
+    alone = command("flicker", faint, strong).results.splitlines()[0]
+    assert "of 255, the source is steady (3 pairs" in alone
+    shown = command("flicker", faint, strong, "--against", still).results.splitlines()[-1]
+    assert shown.endswith("still.mkv is steady")
+    assert "flicker" not in shown.partition(": ")[2]
+    shown = command("flicker", strong, faint, "--against", still).results.splitlines()[-1]
+    assert shown.endswith("; both films are steady")
+    assert "inf" not in shown

@@ -181,8 +181,9 @@ def test_what_cannot_change_is_refused_before_anything_is_rendered(
         ),
         ("clip.mp4 -o o.png --frames 2 --at 500 light=1", "0.32 s: what `at` says of 500 is"),
         ("blank:8x8 -o o.mp4 --rate 2 --at 0.6 light=1", "0.5 s: what `at` says of 0.6 is"),
-        ("clip.mp4 -o o.mp4 --frames 1-2 --at 0.32 light=0", ""),
-        ("clip.mp4 -o o.mp4 --frames 1-2 --at f8 light=0", ""),
+        ("clip.mp4 -o o.mp4 --at 0.32 light=0", ""),
+        ("clip.mp4 -o o.mp4 --frames 1-8x2 --at f8 light=0", ""),
+        ("clip.mp4 -o o.png --frames 2 --at f8 light=0", ""),
     ],
 )
 def test_a_keyframe_after_the_end_of_a_film_is_said_once(
@@ -192,6 +193,36 @@ def test_a_keyframe_after_the_end_of_a_film_is_said_once(
     assert done.code == 0, done.errors
     assert done.errors.count("is not reached") == bool(note)
     assert f"it ends after {note}" in done.errors or not note
+    assert film
+
+
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        (
+            "clip.mp4 -o o.mp4 --frames 3-5 --at 0.1 light=0 --at 0.2 light=1 --at 0.3 light=0",
+            "`frames` 3-5 ends after 0.2 s of it: what `at` says of 0.3 is not reached",
+        ),
+        (
+            "clip.mp4 -o o.mp4 --frames 3-5 --at f1 light=0 --at f5 light=1 --at f6 light=0",
+            "`frames` 3-5 ends after 5 frames of it: what `at` says of f6 is not reached",
+        ),
+        (
+            "many/%d.png -o o.mp4 --rate 10 --frames 1-2 --at 0.2 light=1 --at 0.3 light=0",
+            "`frames` 1-2 ends after 0.2 s of it: what `at` says of 0.3 is not reached",
+        ),
+    ],
+)
+def test_a_keyframe_after_the_chosen_frames_is_said_once(
+    command: Command, film: str, words: str, note: str
+) -> None:
+    Path("many").mkdir()
+    for number in range(1, 5):
+        Image.new("RGB", (8, 8)).save(f"many/{number}.png")
+    done = command("--plugins-dir", "plugins", "exposure", *words.split(), "--dry-run")
+    assert done.code == 0, done.errors
+    assert done.errors.count("is not reached") == 1
+    assert note in done.errors
     assert film
 
 

@@ -79,9 +79,9 @@ def test_a_retried_frame_loses_its_progress() -> None:
     assert counts.tiles_so_far == 0
 
 
-def test_time_left_counts_frames_in_progress_but_not_skipped_ones() -> None:
+def test_progress_counts_parts_of_frames_but_not_skipped_ones() -> None:
     counts = tally(UnitChanged(unit("a"), S.SKIPPED, 0), ended("b"), progressed("c", 0.5, tiles=2))
-    assert counts.seconds_left(30.0) == pytest.approx(30.0)
+    assert counts.progress == 1.5
     assert counts.megapixels_per_second(4.0) == pytest.approx(0.5)
     assert counts.tiles_so_far == 5
 
@@ -95,8 +95,7 @@ def test_units_that_are_cancelled_at_once_count_as_each_of_them() -> None:
     assert tally(cancelled).failed == {"a": "cancelled", "b": "cancelled"}
 
 
-def test_time_left_is_unknown_before_any_progress() -> None:
-    assert tally().seconds_left(9.0) is None
+def test_nothing_is_fast_before_it_has_begun() -> None:
     assert tally().megapixels_per_second(0.0) == 0
 
 
@@ -106,7 +105,7 @@ def test_every_final_frame_is_counted_once(ends: list[UnitState]) -> None:
         *(UnitChanged(unit(str(i)), state, 1) for i, state in enumerate(ends)), total=len(ends)
     )
     assert counts.ended == len(ends)
-    assert counts.seconds_left(1.0) in (None, 0.0)
+    assert counts.progress + counts.skipped == len(ends)
 
 
 @pytest.mark.parametrize(

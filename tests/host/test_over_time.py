@@ -125,6 +125,15 @@ def test_the_extremes_of_numbers_differ_for_a_check() -> None:
         (["amount=3"], "give TIME NAME=VALUE"),
         (["4 amount"], "'amount' is not NAME=VALUE"),
         (["4 names='a"], "give TIME NAME=VALUE"),
+        (
+            ["4 centre=1"],
+            "at 4: `centre` takes 2 numbers with commas and no spaces, such as 1,2, not '1'",
+        ),
+        (
+            ["4 centre='1 2'"],
+            "`centre` takes 2 numbers with commas and no spaces, such as 1,2, not '1 2'",
+        ),
+        (["4 centre=1,2,3"], "`centre` takes 2 numbers with commas"),
         (["f0 amount=3"], "'f0' is no frame; frames are counted from 1"),
         (["f2.5 amount=3"], "'f2.5' is no frame"),
         (["4 amuont=3"], "there is no amuont, did you mean amount?; these can: amount, count"),

@@ -1,12 +1,14 @@
 """What an input stands for, and what is said about files that are left out."""
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
 
 from farm.errors import BadInput
 from farm.model.events import Notice
+from farm.planning import finding
 from farm.planning.inputs import Source, list_inputs
 
 
@@ -70,6 +72,28 @@ def test_files_of_other_formats_are_counted(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
     make(tmp_path, "c/a.png", "c/b.txt")
     assert listed(tmp_path / "c")[1] == ["1 file was left out: .txt (1)"]
+
+
+def test_pictures_in_subfolders_are_counted_and_taken_by_the_glob_that_is_named(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "my [best] photos"
+    make(folder, "a.png", "b/c.jpg", "b/notes.txt", "d/e/f.mp4", ".hidden/g.png", "b/.h.png")
+    (folder / "d" / "up").symlink_to(folder)
+    sources, (note,) = listed(folder)
+    assert [source.name for source in sources] == ["a"]
+    said, _, given = note.partition("; to take all, give ")
+    assert said == "2 pictures or films in subfolders were left out"
+    (pattern,) = shlex.split(given)
+    assert [source.name for source in listed(Path(pattern))[0]] == ["a", "c", "f"]
+
+
+def test_no_more_than_so_many_files_in_subfolders_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "_COUNTED", 3)
+    make(tmp_path, "a.png", *(f"b/{number}.png" for number in range(5)))
+    assert listed(tmp_path)[1][0].startswith("at least 3 pictures or films in subfolders were")
 
 
 def test_nothing_is_said_if_nothing_is_left_out(tmp_path: Path) -> None:

@@ -301,3 +301,30 @@ def test_the_fades_of_a_film_are_places_among_the_chosen_frames(clip: Make, tmp_
         footage = read_footage(spec, list_inputs(spec.inputs), lambda _: None, is_endless=False)
         found += [sequence.fades for sequence in footage.sequences]
     assert found == [(16,), (12,), (8,)]
+
+
+@pytest.mark.parametrize(
+    ("frames", "notes"),
+    [
+        ("2-400", ["frames 31 to 400 do not exist: there are 30"]),
+        ("31", ["frame 31 does not exist: there are 30"]),
+        ("1-35x3", ["frames 31 to 34 do not exist: there are 30"]),
+        ("1-32x3", ["frame 31 does not exist: there are 30"]),
+        ("1-33x2", ["frames 31 to 33 do not exist: there are 30"]),
+        ("1-30", []),
+        ("1-31x2", ["frame 31 does not exist: there are 30"]),
+        ("2-31x2", []),
+        ("2-", []),
+    ],
+)
+def test_chosen_frames_that_a_film_does_not_have_are_said(
+    clip: Make, tmp_path: Path, frames: str, notes: list[str]
+) -> None:
+    source, output = clip("a.mp4"), str(tmp_path / "b.mp4")
+    assert footage_of(source, output=output, frames=frames)[1] == notes
+
+
+def test_chosen_pictures_that_a_folder_does_not_have_are_said(tmp_path: Path) -> None:
+    draw(tmp_path / "in", "1.png", "2.png", "3.png")
+    _, notes = footage_of(tmp_path / "in", output=str(tmp_path / "b.mp4"), frames="2-9")
+    assert notes == ["frames 4 to 9 do not exist: there are 3"]

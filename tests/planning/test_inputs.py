@@ -69,6 +69,10 @@ def test_blanks_are_named_after_their_size_and_colour() -> None:
         ("gone.png", "gone.png: no such file or folder; check the name"),
         ("s3:/b/gone.png", "no such file or folder; a URL has two slashes, as in s3://b/gone.png"),
         ("empty", r"empty: this folder contains no pictures or films \(entries: 1\)"),
+        (
+            "outer",
+            r"films \(entries: 1\); 1 picture or film in subfolders was left out; to take all, ",
+        ),
         ("*.jpg", r"\*.jpg: this glob matches no pictures or films \(entries: 0\)"),
         ("empty/*", r"this glob matches no pictures or films \(entries: 1\)"),
         ("x" * 300, "file name too long"),
@@ -84,7 +88,7 @@ def test_an_input_that_cannot_be_listed_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, reason: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    make(tmp_path, "empty/notes.txt", "good.png")
+    make(tmp_path, "empty/notes.txt", "outer/inner/a.png", "good.png")
     with pytest.raises(BadInput, match=reason) as refusal:
         list_inputs(["good.png", given])
     assert "\n" not in str(refusal.value)

@@ -35,7 +35,7 @@ def listed(root: str, *given: str) -> tuple[list[Source], list[str]]:
     notes: list[str] = []
 
     def notify(notice: Notice) -> None:
-        notes.append(notice.note)
+        notes.append(notice.note.replace(root, ""))
 
     sources = list_inputs([f"{root}/{name}" for name in given], notify)
     return [Source(s.name, s.url.removeprefix(root), s.number) for s in sources], notes

@@ -265,7 +265,7 @@ def test_bfloat16_gives_a_valid_picture(stylise: Stylise, scene: Scene, stripes:
         ),
         (
             {"styles": [], "fast": "starry"},
-            "no style or file is called starry; choose one of .*eddies.*, or give a file",
+            "no trained style network 'starry'; give .*eddies.*, or the folder of a finished",
         ),
         ({"style_weight": 0}, "`style_weight` 0 changes nothing; give a value above 0"),
     ],

@@ -16,7 +16,8 @@ from farm.model.job import Plan
 from farm_dream.zoom import Cue, Zoom, ZoomParams, class_weights, move_camera, parse_cue
 
 CUES = st.lists(
-    st.builds(Cue, st.floats(0, 100), st.sampled_from(["cat", "dog", "volcano"])), max_size=5
+    st.builds(Cue, st.floats(0, 100), st.just(False), st.sampled_from(["cat", "dog", "volcano"])),
+    max_size=5,
 )
 
 
@@ -56,27 +57,43 @@ def test_areas_beyond_the_edges_are_mirrored() -> None:
 
 @given(CUES, st.floats(0, 200), st.floats(0.01, 9))
 def test_class_weights_add_up_to_one(cues: list[Cue], seconds: float, fade: float) -> None:
-    weights = class_weights(cues, seconds, fade)
-    assert bool(weights) == any(cue.seconds <= seconds for cue in cues)
+    weights = class_weights(cues, seconds, 9, fade)
+    assert bool(weights) == any(cue.time <= seconds for cue in cues)
     assert sum(weights.values()) == pytest.approx(float(bool(weights)))
     assert all(0 <= weight <= 1 for weight in weights.values())
 
 
 def test_a_class_fades_in_from_its_cue() -> None:
-    cues = [Cue(0, "cat"), Cue(4, "volcano")]
-    assert class_weights(cues, 3.9, 2) == {"cat": 1}
-    assert class_weights(cues, 5, 2) == {"cat": 0.5, "volcano": 0.5}
-    assert class_weights(cues, 6, 2) == {"volcano": 1}
+    cues = list(map(parse_cue, ("0=cat", "4=volcano")))
+    assert class_weights(cues, 3.9, 39, 2) == {"cat": 1}
+    assert class_weights(cues, 5, 50, 2) == {"cat": 0.5, "volcano": 0.5}
+    assert class_weights(cues, 6, 60, 2) == {"volcano": 1}
+
+
+def test_a_class_fades_in_from_a_frame() -> None:
+    cues = list(map(parse_cue, ("f2=cat", "f41=volcano", "6=dog")))
+    assert class_weights(cues, 0, 0, 2) == {}
+    assert class_weights([parse_cue("f1=cat")], 0, 0, 2) == {"cat": 1}
+    assert class_weights(cues, 0.1, 1, 2) == {"cat": 1}
+    assert class_weights(cues, 4, 40, 2) == {"cat": 1, "volcano": 0}
+    assert class_weights(cues, 5, 50, 2) == {"cat": 0.5, "volcano": 0.5}
+    assert class_weights(cues, 8, 80, 2) == {"dog": 1}
 
 
 def test_a_cue_is_parsed() -> None:
-    assert parse_cue("2.5=tabby, tabby cat") == Cue(2.5, "tabby, tabby cat")
+    assert parse_cue("2.5=tabby, tabby cat") == Cue(2.5, is_frame=False, name="tabby, tabby cat")
+    assert parse_cue("f120=tabby=2") == Cue(120, is_frame=True, name="tabby=2")
 
 
 @pytest.mark.parametrize("at", ["tabby", "x=tabby", "-1=tabby", "4=", "1.2.3 zoom=2"])
 def test_an_invalid_cue_is_refused(at: str) -> None:
-    with pytest.raises(BadParameter, match="give SECONDS=CLASS, for example 4=pizza"):
+    with pytest.raises(BadParameter, match="give TIME=CLASS, for example 4=pizza, or f120="):
         validate_params(Zoom, {"at": [at]})
+
+
+def test_a_cue_at_a_frame_that_no_film_has_is_refused() -> None:
+    with pytest.raises(BadParameter, match="'f0' is no frame; frames are counted from 1"):
+        validate_params(Zoom, {"at": ["f0=tabby"]})
 
 
 @pytest.mark.slow
@@ -102,7 +119,7 @@ def test_a_class_and_numbers_change_side_by_side() -> None:
     there = schedule.at(2, 50)
     assert isinstance(there, ZoomParams)
     assert (there.zoom, there.shift) == (1.1, (1, 0))
-    assert there.cues == [Cue(0, "cat"), Cue(9, "dog")]
+    assert there.cues == [parse_cue("0=cat"), parse_cue("9=dog")]
 
 
 def test_classes_cross_fade_by_weight() -> None:
