@@ -147,7 +147,7 @@ def watch(*, server: str | None, is_json: bool) -> Exit:
     """Show what happens until the job has ended.
 
     Exit codes: 0 every frame is done, 1 some failed, 2 the request is wrong, 3 the job was
-    cancelled, 4 it failed, 5 no farm answers, 130 interrupted.
+    cancelled, 4 it failed, 5 no farm answers, or only with an error, 130 interrupted.
     """
     from farm.cli.watch_job import watch_job
 

@@ -157,6 +157,7 @@ class Fault(_Answer):
         "busy",
         "unavailable",
         "not_allowed",
+        "internal",
     ]
     field: str | None = None
     message: str
