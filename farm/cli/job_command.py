@@ -20,6 +20,7 @@ from farm.cli.local_jobs import (
     own_spec,
     state_word,
     stored_tracebacks,
+    units_done,
 )
 from farm.cli.remote import SERVER, client_of, server_of
 from farm.cli.root import registry_of, shows_traceback
@@ -122,7 +123,7 @@ def _facts(known: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
     if known["reason"] not in {"", state_word(known)}:
         yield "reason", known["reason"]
     yield "created", date(known["created"])
-    yield "done", f"{known['done']} of {known['frames']}, {known['failed']} failed"
+    yield "done", units_done(known["done"], known["frames"], known["failed"])
     for failure in known["failures"]:
         yield "failed", f"{failure['unit']}: {failure['reason'] or 'see the log'}"
     if known["failures"]:
