@@ -4,7 +4,6 @@ A remote file is read through a copy on this machine, and written to a file here
 storage when it is complete.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -120,11 +119,12 @@ def open_whole(url: str | Path) -> Iterator[BinaryIO]:
     """
     expected = expected_at(str(url))
     if not is_remote(url):
-        with transfer(url, "write") as moved, local.open_whole(Path(url), expected) as file:
-            yield file
-            file.flush()
-            moved.bytes = os.fstat(file.fileno()).st_size
-            moved.begin()
+        with transfer(url, "write") as moved:
+            with local.open_whole(Path(url), expected) as file:
+                yield file
+                moved.begin()
+            with suppress(OSError):  # it may be gone again
+                moved.bytes = Path(url).stat().st_size
         if expected is not None:
             written(str(url), local.version_of(Path(url)))
         return

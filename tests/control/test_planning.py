@@ -152,7 +152,7 @@ def test_a_restarted_farm_still_skips_what_an_earlier_job_finished(
     farm.controller.serve(slow.is_planning.is_set)
     again = slow.farm()
     (job,) = again.controller.recover()
-    finish(slow, again, job)
+    assert finish(slow, again, job).state is JobState.COMPLETED
     assert again.executor.orders == []
 
 

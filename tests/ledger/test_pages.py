@@ -166,6 +166,7 @@ def test_the_pages_of_units_contain_each_unit_once_in_order(ledger: Ledger) -> N
         lambda after: ledger.units_page("job", after, 2, S.SUCCEEDED), -1, lambda unit: unit.number
     )
     assert [record.unit.name for record in finished] == names[::4]
+    assert [len(ledger.units_page("job", after, 2)) for after in (-1, 5, 7)] == [2, 2, 1]
 
 
 def test_the_pages_of_the_story_contain_each_change_once_in_order(ledger: Ledger) -> None:

@@ -254,9 +254,11 @@ def test_a_reader_who_was_away_misses_no_change(served: Served) -> None:
         lines = answer.iter_lines()
         served.submit()
         first = read(lines, 4)
+    served.finished(output="out/next/")
     with served.client.stream(
         "GET", "/api/events", headers={"last-event-id": first[-1][1]}
     ) as answer:
+        served.submit(output="out/last/")
         rest = read(answer.iter_lines(), 5)
     numbers = [int(number) for _, number in first + rest]
     assert numbers == list(range(numbers[0], numbers[0] + 9))

@@ -171,7 +171,7 @@ class RunLog:
         state.save(path)
         self._forget_later(path)
         for step, old in list(checkpoints(self._options.folder).items())[: -self._options.kept]:
-            if step not in {keep, state.step}:  # which is not the newest if that one is damaged
+            if step != keep:
                 remove_file(old)
 
     def _forget_later(self, checkpoint: Path) -> None:
