@@ -27,6 +27,7 @@
     │       ├── OutputStorageFailed   nothing can be written there: it is full or gone
     │       └── OutputReplaced        somebody else has written the output meanwhile
     ├── ServerUnavailable       no farm answers at this address
+    │   └── ServerFailed        a farm answers, with an error of its own
     ├── Cancelled               the user stopped the work
     ├── JobTakenOver            another farm has taken the job over
     └── FarmBug                 the farm broke one of its own rules
@@ -309,6 +310,24 @@ class ServerUnavailable(FarmError):
 
     def __str__(self) -> str:
         return f"no farm answers at {self.server}: {self.reason}; start one with `farm serve`"
+
+
+class ServerFailed(ServerUnavailable):
+    """A farm answers with an error of its own: ``ServerFailed(server, status, reason)``.
+
+    status: of HTTP, 500 or above.
+    """
+
+    def __init__(self, server: str, status: int, reason: str) -> None:
+        super().__init__(server, reason)
+        self.args = server, status, reason
+        self.status = status
+
+    def __str__(self) -> str:
+        return (
+            f"the farm at {self.server} answers with an error, status {self.status}: {self.reason}; "
+            "its log, what `farm serve` prints, may say more"
+        )
 
 
 class Cancelled(FarmError):

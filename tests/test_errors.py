@@ -42,6 +42,7 @@ SAMPLES: dict[str, tuple[object, ...]] = {
     "OutputStorageFailed": ("out.png", "the disk is full; free some space"),
     "OutputReplaced": ("out.png", "another worker has written it meanwhile"),
     "ServerUnavailable": ("http://127.0.0.1:8420", "connection refused"),
+    "ServerFailed": ("http://127.0.0.1:8420", 500, "internal server error"),
     "Cancelled": (),
     "JobTakenOver": ("dream-1", "process 4242 on render2"),
     "FarmBug": ("a unit was lost", ("ready", "leased to ray-1")),

@@ -86,7 +86,7 @@ class LineDisplay:
     """Prints a line to standard error for each frame that is rendered or will be retried.
 
     After QUIET_SECONDS without a line, it prints the progress of a frame. Failed frames are listed
-    when the job ends. clock: in seconds. names_targets: False if the files are only working files.
+    when the job ends. What many frames are retried for is printed once. clock: in seconds. names_targets: False if the files are only working files.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class LineDisplay:
     ) -> None:
         self._tally, self._url = tally, ""
         self._names_targets = names_targets
-        self._warnings = _Warnings()
+        self._warnings, self._retries = _Warnings(), _Retries()
         self._clock, self._last = clock, clock()
         self._pace = Pace(tally, clock)
 
@@ -137,7 +137,7 @@ class LineDisplay:
                 target = f" -> {event.unit.target}" if is_shown else ""
                 return f"{label}{target}  {seconds:.1f} s{self._left()}"
             case UnitState.RETRY_WAIT:
-                return f"{label} will be retried: {event.reason}"
+                return f"{label} {retried}" if (retried := self._retries.new(event)) else ""
             case UnitState.LEASED if len(event.workers) > 1:
                 return f"{label} is shared by {len(event.workers)} workers"
             case _:
@@ -172,7 +172,7 @@ class BarDisplay:
             BarColumn(bar_width=None),
             TextColumn("{task.fields[status]}", markup=False),
         )
-        self._note, self._warnings = "", _Warnings()
+        self._note, self._warnings, self._retries = "", _Warnings(), _Retries()
         self._live = Live(get_renderable=self._drawn, console=Console(stderr=True), transient=True)
         self._all = self._progress.add_task("frames", status="starting", total=None)
         self._bars: dict[str, TaskID] = {}
@@ -182,8 +182,8 @@ class BarDisplay:
         self._pace.on_event(event)
         if isinstance(event, UnitChanged) and len(event.workers) > 1:
             self._print_above(f"{event.unit.name} is shared by {len(event.workers)} workers")
-        if isinstance(event, UnitChanged) and event.state is UnitState.RETRY_WAIT:
-            self._print_above(f"{event.unit.name} will be retried: {event.reason}")
+        if isinstance(event, UnitChanged) and (retried := self._retries.new(event)):
+            self._print_above(f"{event.unit.name} {retried}")
         if isinstance(event, Notice | JobChanged | WorkerChanged) and (line := remark(event)):
             self._print_above(line)
         if isinstance(event, ReadProgress):
@@ -257,6 +257,20 @@ class _Warnings:
         known, self._known = self._known, _NUMBER.sub("#", warning)
         is_new = warning and self._known != known
         return f"{event.unit.name}: warning: {warning}" if is_new else ""
+
+
+class _Retries:
+    """Tells for what a frame is retried, once for each reason."""
+
+    def __init__(self) -> None:
+        self._known = set[str]()
+
+    def new(self, event: UnitChanged) -> str:
+        """Return that a frame is retried and why; empty if it is not, or not for a new reason."""
+        if event.state is not UnitState.RETRY_WAIT or event.reason in self._known:
+            return ""
+        self._known.add(event.reason)
+        return f"will be retried: {event.reason}"
 
 
 def remark(event: Notice | JobChanged | WorkerChanged) -> str:

@@ -20,6 +20,7 @@ from farm.cli.local_jobs import (
     own_spec,
     state_word,
     stored_tracebacks,
+    units_done,
 )
 from farm.cli.remote import SERVER, client_of, server_of
 from farm.cli.root import registry_of, shows_traceback
@@ -122,7 +123,7 @@ def _facts(known: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
     if known["reason"] not in {"", state_word(known)}:
         yield "reason", known["reason"]
     yield "created", date(known["created"])
-    yield "done", f"{known['done']} of {known['frames']}, {known['failed']} failed"
+    yield "done", units_done(known["done"], known["frames"], known["failed"])
     for failure in known["failures"]:
         yield "failed", f"{failure['unit']}: {failure['reason'] or 'see the log'}"
     if known["failures"]:
@@ -147,7 +148,7 @@ def watch(*, server: str | None, is_json: bool) -> Exit:
     """Show what happens until the job has ended.
 
     Exit codes: 0 every frame is done, 1 some failed, 2 the request is wrong, 3 the job was
-    cancelled, 4 it failed, 5 no farm answers, 130 interrupted.
+    cancelled, 4 it failed, 5 no farm answers, or only with an error, 130 interrupted.
     """
     from farm.cli.watch_job import watch_job
 

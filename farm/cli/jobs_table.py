@@ -15,6 +15,7 @@ from farm.cli.local_jobs import (
     job_state,
     opened_ledger,
     state_word,
+    units_done,
 )
 from farm.cli.remote import SERVER, client_of, server_of
 from farm.cli.root import registry_of
@@ -76,12 +77,11 @@ def _stored(limit: int, state: JobState | None, task: str | None) -> list[dict[s
 
 
 def _row(job: Mapping[str, Any]) -> dict[str, object]:
-    failed = f", {job['failed']} failed" if job["failed"] else ""
     return {
         "job": job["id"],
         "task": job["task"],
         "state": state_word(job),
-        "done": f"{job['done']}/{job['frames']}{failed}",
+        "done": units_done(job["done"], job["frames"], job["failed"]),
         "created": date(job["created"]),
         "name": job["spec"].get("name") or _way(job["spec"]),
     }

@@ -27,6 +27,12 @@ def state_word(job: Mapping[str, Any]) -> str:
     return reason if reason.startswith(f"{RESUMED} ") else str(job["state"])
 
 
+def units_done(done: int, total: int, failed: int) -> str:
+    """Return how many units of a job are done and have failed. They are more than its frames in films."""
+    failures = f", {failed:,} failed" if failed else ""
+    return f"{done:,} of {total:,} unit{'' if total == 1 else 's'}{failures}"
+
+
 @contextmanager
 def opened_ledger() -> Iterator["Ledger"]:
     """Yield the ledger of this machine. Raises UserError if there is none, and creates none."""

@@ -110,9 +110,10 @@ def _report_end(job: Job, tally: Tally, running: Running, *, is_run: bool) -> Ex
     if running.shows_traceback:
         for trace in tally.tracebacks.values():
             echo_traceback(trace)
-    for line in tally.failure_lines():
+    has_failed = job.state is JobState.FAILED
+    for line in tally.failure_lines(job.reason if has_failed else ""):
         echo(line, err=True)
-    if job.state is JobState.FAILED:
+    if has_failed:
         echo(f"the job failed: {job.reason}", err=True)
     if not job.state.is_final and signals.arrived:
         return _report_interrupted(signals.arrived, running)
@@ -140,9 +141,11 @@ def _trained(job: Job, tally: Tally) -> str:
 def _rendered(job: Job, tally: Tally, *, is_run: bool) -> str:
     """Return the closing line of any other job."""
     skipped = f", skipped {tally.seen(tally.skipped)} already finished" if tally.skipped else ""
-    failed = f", {len(tally.failed)} failed" if tally.failed else ""
+    count = tally.seen(len(tally.failed_frames))
+    failed = f", {count} failed" if count else ""
     verb = "trained" if is_run else "rendered"
-    return f"{verb} {tally.seen(tally.done)}{skipped}{failed}; output: {job.spec.output}"
+    output = f"output: {job.spec.output}" if tally.written or is_run else "no file was written"
+    return f"{verb} {tally.seen(tally.done)}{skipped}{failed}; {output}"
 
 
 def _report_interrupted(interrupted: Interrupted, running: Running) -> Exit:

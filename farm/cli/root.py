@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from farm.cli.streams import echo
 from farm.host.registry import Registry
 from farm.settings import Settings
 
@@ -25,3 +26,9 @@ def registry_of(context: click.Context) -> Registry:
     if not isinstance(root.obj, Registry):
         root.obj = Registry.load(plugins_dir_of(context))
     return root.obj
+
+
+def say_what_is_broken(context: click.Context) -> None:
+    """Print a line to standard error for each plugin that did not load, and whose tasks are missing."""
+    for plugin in registry_of(context).broken:
+        echo(f"not loaded: plugin {plugin.name}: {plugin.reason}; see `farm plugins`", err=True)

@@ -14,7 +14,7 @@ from farm.cli.exits import Exit
 from farm.cli.job_options import Whole
 from farm.cli.ledger import age_seconds
 from farm.cli.local_jobs import missing_ledger
-from farm.cli.root import plugins_dir_of, registry_of
+from farm.cli.root import plugins_dir_of, registry_of, say_what_is_broken
 from farm.cli.running import Running
 from farm.cli.signals import signals
 from farm.cli.streams import echo
@@ -121,6 +121,7 @@ def serve(
         roots = Roots.parse([*given, f"uploads={uploads}"])
         service = ServiceSettings(settings.ledger_url, folder, roots, rules, keep)
         created = list(missing_ledger(settings))
+        say_what_is_broken(context)
         _serve(registry_of(context), running.pool(threads), service, (host, port), created)
     return Exit.DONE
 

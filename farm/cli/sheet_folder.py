@@ -32,7 +32,7 @@ def working_folder() -> Iterator[Path]:
 def forget_abandoned(ledger: "Ledger") -> None:
     """Forget jobs that write into such folders and whose command was killed: nobody resumes them."""
     with suppress(LedgerUnavailable):
-        for job in ledger.unfinished():
+        for job in ledger.unfinished(f"/{_PREFIX}"):
             if _INSIDE.fullmatch(job.spec.output):
                 with suppress(JobHeld, JobEnded):  # its command is at work
                     ledger.take(job.id, time.time())

@@ -15,7 +15,7 @@ from farm.cli.options import (
     with_keyframes_joined,
     with_values_left_out,
 )
-from farm.cli.root import plugins_dir_of, registry_of, shows_traceback
+from farm.cli.root import plugins_dir_of, registry_of, say_what_is_broken, shows_traceback
 from farm.cli.running import Running
 from farm.cli.starting_point import params_of, with_defaults
 from farm.errors import BadParameter, UserError
@@ -89,6 +89,7 @@ def _run(context: click.Context, task: type[Task], values: dict[str, Any]) -> in
         from farm.cli.submit import submit_job
 
         return submit_job(context, task, values)
+    say_what_is_broken(context)
     folder = plugins_dir_of(context)
     running = Running(
         workers=values["workers"],

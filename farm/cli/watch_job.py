@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from farm.cli.exits import Exit
+from farm.cli.local_jobs import units_done
 from farm.cli.signals import Interrupted
 from farm.cli.streams import echo, write
 from farm.client.job_status import ENDED
@@ -99,5 +100,5 @@ def _unit_line(name: str, state: str, reason: object) -> str:
 
 def _closing(job: "JobStatus") -> str:
     reason = f": {job.reason}" if job.reason not in {"", job.state} else ""
-    failed = f", {job.failed} failed" if job.failed else ""
-    return f"{job.id} {in_words(job.state)}{reason}; {job.done} of {job.frames} done{failed}"
+    done = units_done(job.done, job.frames, job.failed)
+    return f"{job.id} {in_words(job.state)}{reason}; did {done}"

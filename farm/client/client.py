@@ -20,7 +20,8 @@ class Client:
     """Asks a farm for work: ``Client("http://render:8420").submit("dream", "a.jpg", "photos/b.png")``.
 
     server, token: FARM_SERVER and FARM_TOKEN if they are not given. Every method raises UserError
-    if the farm refuses, and ServerUnavailable if none answers.
+    if the farm refuses, ServerUnavailable if none answers, and its subclass ServerFailed if the farm
+    answers with an error of its own.
     """
 
     def __init__(self, server: str | None = None, token: str | None = None) -> None:

@@ -13,6 +13,7 @@ from farm.errors import (
     Conflict,
     FarmError,
     NotFound,
+    ServerFailed,
     ServerUnavailable,
     TooLarge,
     UserError,
@@ -22,6 +23,9 @@ TRIES: Final = 3
 """How often a request is sent whose answer is lost. Each may be repeated without harm."""
 
 SECONDS: Final = httpx.Timeout(30.0, connect=5.0)
+
+_GATEWAY: Final = frozenset({502, 503, 504})
+"""What a proxy says of a farm that it cannot reach, in words of its own."""
 
 _REFUSALS: Final[Mapping[int, type[UserError]]] = {
     404: NotFound,
@@ -59,7 +63,8 @@ class Connection:
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send a request, again if its answer is lost; return the answer if it is no refusal.
 
-        Raises UserError for a refusal, by kind, and ServerUnavailable.
+        Raises UserError for a refusal, by kind, ServerFailed for an error of the farm, and
+        ServerUnavailable.
         """
         for left in reversed(range(TRIES)):
             try:
@@ -107,6 +112,9 @@ class Connection:
             fault = response.json()["error"]
             message, field = str(fault["message"]), str(fault.get("field") or "")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if response.status_code >= 500 and response.status_code not in _GATEWAY:
+                phrase = response.reason_phrase.lower()
+                raise ServerFailed(self.server, response.status_code, phrase) from error
             raise self._stranger(f"it answers with status {response.status_code}") from error
         raise _error_of(response.status_code, field, message, self.server)
 
@@ -145,7 +153,7 @@ def _checked(server: str) -> str:
 
 def _error_of(status: int, field: str, message: str, server: str) -> FarmError:
     if status >= 500:
-        return ServerUnavailable(server, message)
+        return ServerFailed(server, status, message)
     if status == 400 and field.startswith("params."):
         name = field.removeprefix("params.")
         return BadParameter(name, message.removeprefix(f"{name}: "))

@@ -13,7 +13,8 @@ ENDED: Final = frozenset({"completed", "completed_with_failures", "failed", "can
 class JobStatus(BaseModel):
     """A job as its service saw it last; anything else that the service says is kept as well.
 
-    frames, done, failed, running: numbers of units. counts: of units in each state. progress: 0 to 1. created, since: Unix seconds. eta:
+    frames, done, failed, running: numbers of units; a film has more of them than frames, as its parts
+    and the film itself are units too. counts: of units in each state. progress: 0 to 1. created, since: Unix seconds. eta:
     seconds left, if the service can tell. spec: the request, with locations ROOT/path.
     """
 

@@ -61,6 +61,7 @@ class TimedParams(TaskParams):
         description="Values at a time of a film, as TIME NAME=VALUE ..., several times: 10 step=2 is a step of "
         "2 at 10 seconds, f240 step=2 at frame 240. Numbers are interpolated in between, and names cross-fade. "
         "A pair of numbers has a comma and no space, NAME=2,0; of several names, each is a NAME=VALUE.",
+        json_schema_extra={"rows": 3},
     )
 
     @staticmethod

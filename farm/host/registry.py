@@ -117,6 +117,7 @@ class Registry:
         self._plugins: dict[str, Plugin] = {}
         self._refused: list[Plugin] = []
         self._owners = dict.fromkeys((("storage", name) for name in BUILT_IN), "the farm")
+        self._clashing: set[str] = set()
         self._tasks: dict[str, type[Task]] = {}
         self._networks: dict[str, NetworkSpec] = {}
         self._executors: dict[str, ExecutorFactory] = {}
@@ -135,6 +136,12 @@ class Registry:
         for name in sorted(blocked - registry._plugins.keys()):
             log.warning("%s", _describe_misspelt(name, registry._plugins))
         return registry
+
+    @property
+    def broken(self) -> tuple[Plugin, ...]:
+        """Plugins that failed, other than by a name in use, which is logged when they are loaded."""
+        failed = (plugin for plugin in self.plugins if plugin.state == "failed")
+        return tuple(plugin for plugin in failed if plugin.source not in self._clashing)
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
@@ -197,6 +204,7 @@ class Registry:
             self._refused.append(plugin)
         elif plugin.name in self._plugins:
             clash = _clash(self._plugins[plugin.name].source, plugin, "plugin", plugin.name)
+            self._clashing.add(plugin.source)
             self._refused.append(replace(plugin, state="failed", reason=clash.reason))
         elif plugin.name in blocked:
             self._plugins[plugin.name] = replace(
@@ -230,6 +238,7 @@ class Registry:
         for kind, name in names:
             owner = self._owners.get((kind, name))
             if owner is not None:
+                self._clashing.add(plugin.source)
                 raise _clash(owner, plugin, kind, name)
         self._owners.update(dict.fromkeys(names, plugin.source))
         self._tasks.update(offer.tasks)

@@ -27,7 +27,7 @@ from farm.ledger.pages import PAGE
 from farm.ledger.reading import JOBS, job_from
 from farm.ledger.row_counts import rows_of
 from farm.ledger.service import Service
-from farm.ledger.tables import jobs, story
+from farm.ledger.tables import jobs, specs, story
 from farm.ledger.trouble import failure, passing_trouble
 from farm.ledger.writing import Batch, insert_job, plan_job, update_jobs, update_units
 from farm.model.costs import Cost, CostKind
@@ -302,9 +302,11 @@ class Ledger:
         with self._read() as connection:
             return Counter({JobState(state): count for state, count in connection.execute(query)})
 
-    def unfinished(self) -> list[Job]:
-        """Return every job that has not ended, oldest first."""
+    def unfinished(self, text: str = "") -> list[Job]:
+        """Return every job that has not ended, oldest first. text: only those with it in their spec."""
         query = JOBS.where(jobs.c.state.in_(UNFINISHED)).order_by(jobs.c.created)
+        if text:
+            query = query.where(specs.c.spec.contains(text, autoescape=True))
         return self._jobs(query)
 
     def job(self, job: str) -> Job | None:

@@ -157,7 +157,7 @@ class ScheduledJob:
         if failed == total:
             return JobState.FAILED, "nothing was finished"
         if failed:
-            return JobState.COMPLETED_WITH_FAILURES, f"{failed} of {total} failed"
+            return JobState.COMPLETED_WITH_FAILURES, f"{failed} of {total} units failed"
         return JobState.COMPLETED, ""
 
     def _unfinished_state(self) -> tuple[JobState, str]:

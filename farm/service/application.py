@@ -57,6 +57,7 @@ def make_application(desk: Desk, rules: Rules, metrics: CollectorRegistry) -> Gu
     app.add_exception_handler(FarmError, _on_farm_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(Exception, _on_bug)
     described = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -118,6 +119,12 @@ async def _on_http_error(_request: Request, error: Exception) -> JSONResponse:
     )
     answer.headers.update(error.headers or {})
     return answer
+
+
+async def _on_bug(_request: Request, _error: Exception) -> JSONResponse:
+    """Say that the farm is at fault. The framework raises the error again, so that it is logged."""
+    message = "the farm failed at this request by a fault of its own; please report it"
+    return _answer(500, Fault(code="internal", message=message))
 
 
 def _answer(status: int, fault: Fault) -> JSONResponse:

@@ -47,7 +47,7 @@ def serving(
         lifespan="off",
         ws="none",
         log_config=None,
-        log_level="critical",
+        log_level="error",
         access_log=False,
         server_header=False,
         date_header=True,

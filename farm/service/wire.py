@@ -157,6 +157,7 @@ class Fault(_Answer):
         "busy",
         "unavailable",
         "not_allowed",
+        "internal",
     ]
     field: str | None = None
     message: str
@@ -169,7 +170,12 @@ class Refusal(_Answer):
 
 
 class JobView(_Answer):
-    """A job. done, failed: units. progress: 0..1. eta: seconds left, if that can be told."""
+    """A job. frames, done, failed, and the numbers in counts, are of units.
+
+    A unit is a frame or a picture, but also a part of a film, the film itself, and each further
+    rendering of a frame in a coherent film, so a film has more units than frames. progress: 0..1, of
+    units. eta: seconds left, if that can be told.
+    """
 
     id: str
     name: str

@@ -1,18 +1,19 @@
 """The displays say why nothing happens, and how far a frame is that takes long."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
-from farm.cli.display import QUIET_SECONDS, BarDisplay, JsonDisplay, LineDisplay
+from farm.cli.display import QUIET_SECONDS, BarDisplay, Display, JsonDisplay, LineDisplay
 from farm.cli.tally import Tally
-from farm.model.events import JobChanged, News, Progressed, WorkerChanged
+from farm.model.events import JobChanged, News, Progressed, UnitChanged, WorkerChanged
 from farm.model.job import Job, JobSpec, JobState
 from farm.model.messages import TrainingFigures, UnitProgress
-from farm.model.unit import Unit
+from farm.model.unit import Unit, UnitState
 
 UNIT = Unit("job", "train", "", "run/generator.safetensors")
 
@@ -48,6 +49,21 @@ def test_a_warning_of_a_run_is_shown_at_once_and_not_for_each_of_its_numbers(
         assert shown.count("train: warning: skipped: 1") == 1
         assert shown.count("train: warning: skipped: 2") == 1
         assert shown.count("train: warning: grey") == 1
+
+
+@pytest.mark.parametrize("make", [LineDisplay, BarDisplay])
+def test_what_many_frames_are_retried_for_is_said_once(
+    capsys: pytest.CaptureFixture[str], make: Callable[[Tally], Display]
+) -> None:
+    display = make(Tally())
+    for name, reason in (("a", "no colour"), ("b", "no colour"), ("c", "no picture")):
+        frame = Unit("job", name, f"{name}.png", f"out/{name}.png")
+        display.on_event(UnitChanged(frame, UnitState.RETRY_WAIT, 1, reason))
+    display.close()
+    shown = " ".join(capsys.readouterr().err.split())
+    assert shown.count("a will be retried: no colour") == 1
+    assert shown.count("no colour") == 1
+    assert "c will be retried: no picture" in shown
 
 
 FULL = "out/a: the disk is full; free some space; the job tries again in 30 s"

@@ -124,7 +124,7 @@ def test_a_refused_parameter_is_named_by_its_flag(farm: Farm, fake: Fake) -> Non
 def test_submit_waits_for_the_end(farm: Farm, fake: Fake) -> None:
     done = farm("submit", "invert", "photos/", "-o", "out/job/", "--wait")
     assert done.code == 0
-    assert done.results.endswith("completed; 3 of 3 done\n")
+    assert done.results.endswith("completed; did 3 of 3 units\n")
 
 
 def test_without_a_service_submit_says_how_to_start_one(farm: Farm) -> None:
@@ -167,7 +167,7 @@ def test_watch_says_which_frames_failed_and_what_to_do(farm: Farm, fake: Fake) -
     done = farm("job", job, "watch")
     assert done.results.splitlines() == [
         "b failed: photos/b.png: is damaged",
-        f"{job} completed with failures; 3 of 3 done, 1 failed",
+        f"{job} completed with failures; did 3 of 3 units, 1 failed",
     ]
     assert f"farm job {job} retry" in done.errors
     shown = farm("job", job).results
@@ -190,7 +190,7 @@ def test_watch_says_once_that_a_job_is_cancelled(farm: Farm, fake: Fake) -> None
     ending.start()
     done = farm("job", job, "watch")
     ending.join()
-    assert (done.code, done.results) == (3, f"{job} cancelled; 0 of 3 done\n")
+    assert (done.code, done.results) == (3, f"{job} cancelled; did 0 of 3 units\n")
 
 
 def test_watch_says_why_a_job_waits_and_that_the_farm_does_not_answer(
@@ -221,7 +221,7 @@ def test_watch_prints_events_as_json(farm: Farm, fake: Fake) -> None:
 
 def test_jobs_and_workers_are_listed(farm: Farm, fake: Fake) -> None:
     job = submitted(farm)
-    assert f"{job}\tinvert\tcompleted\t3/3" in farm("jobs").results
+    assert f"{job}\tinvert\tcompleted\t3 of 3 units\t" in farm("jobs").results
     assert [row["id"] for row in json.loads(farm("jobs", "--json").results)] == [job]
     assert farm("jobs", "--state", "failed").results.count("\n") == 1
     assert farm("jobs").results.rstrip().endswith("\tphotos/ -> out/job/")
@@ -346,7 +346,7 @@ def stored(farm: Farm, tmp_path: Path) -> str:
 
 
 def test_the_jobs_of_this_machine_are_listed(farm: Farm, stored: str) -> None:
-    assert f"{stored}\tinvert\tcompleted\t1/2, 1 failed" in farm("jobs").results
+    assert f"{stored}\tinvert\tcompleted\t1 of 2 units, 1 failed\t" in farm("jobs").results
     assert json.loads(farm("jobs", "--json", "--state", "running").results) == []
     assert (
         "unknown state 'runing'; did you mean running?" in farm("jobs", "--state", "runing").errors

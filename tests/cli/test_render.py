@@ -112,6 +112,22 @@ def test_a_failed_frame_is_listed_and_the_others_are_rendered(farm: Farm, tmp_pa
     assert "Traceback" not in done.stderr
 
 
+def test_a_plugin_that_fails_at_every_frame_is_told_once_with_how_many_it_stopped(
+    farm: Farm, tmp_path: Path
+) -> None:
+    whites = [f"blank:{width}x8:#ffffff" for width in range(8, 13)]
+    done = farm("dim", *whites, "-o", "out/", "--broken")
+    assert done.returncode == Exit.FAILED
+    first, *lines = [line for line in done.stderr.splitlines() if "too bright" in line]
+    assert "will be retried: " in first
+    assert len(lines) == 1
+    assert lines[0].startswith("the job failed: its first 3 frames failed alike: ")
+    assert lines[0].endswith("5 of 5 units not finished")
+    assert "failed: blank" not in done.stderr
+    assert done.stdout == "rendered 0, 5 failed; no file was written\n"
+    assert not (tmp_path / "out").exists()
+
+
 NOTE = "sound track 1 is left out: .gif cannot store sound"
 
 

@@ -22,10 +22,12 @@ from farm.model.events import (
     WorkerChanged,
     one_by_one,
 )
+from farm.model.film import FilmFormat
 from farm.model.job import Job, JobSpec
 from farm.model.messages import Failure, Figures, Reason, UnitProgress
 from farm.model.transfers import Transfers
 from farm.model.unit import Unit, UnitState
+from farm.model.work import Join
 
 S = UnitState
 
@@ -58,6 +60,32 @@ def test_failed_and_cancelled_frames_are_listed_by_name() -> None:
     )
     assert counts.failed == {"a": "no picture", "b": "it needs a, which failed"}
     assert (counts.ended, counts.done) == (3, 1)
+
+
+def failed(name: str, reason: str) -> UnitChanged:
+    return UnitChanged(unit(name), S.QUARANTINED, 3, reason)
+
+
+def test_what_many_frames_failed_for_is_one_line_that_names_some_and_counts_the_rest() -> None:
+    counts = tally(*(failed(name, "no picture") for name in "abcdefg"), failed("h", "no colour"))
+    assert [*counts.failure_lines()] == [
+        "failed: a, b, c, d, e and 2 more: no picture",
+        "failed: h: no colour",
+    ]
+
+
+def test_what_the_reason_of_a_failed_job_says_is_not_said_of_its_frames_again() -> None:
+    given_up = UnitsCancelled("j1", (unit("c"), unit("d")), (0, 0), "not tried", "policy")
+    counts = tally(failed("a", "no picture"), failed("b", "no colour"), given_up)
+    assert [*counts.failure_lines("its first frame failed: no picture; 4 of 4 units")] == [
+        "failed: b: no colour"
+    ]
+
+
+def test_parts_of_a_film_that_fail_with_its_frames_are_not_counted_as_frames() -> None:
+    part = Unit("j1", "part", "", "part.mp4", work=Join((), FilmFormat("h264")), is_working=True)
+    counts = tally(failed("a", "no picture"), UnitChanged(part, S.CANCELLED, 0, "depends on a"))
+    assert (counts.ended, len(counts.failed_frames), len(counts.failed)) == (1, 1, 2)
 
 
 def test_a_failed_frame_that_is_tried_again_is_no_longer_listed() -> None:

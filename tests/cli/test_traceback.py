@@ -71,6 +71,26 @@ def test_an_error_is_one_line_and_its_traceback_is_shown_on_request(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "is_said"),
+    [
+        (["dream", "blank:32x32", "-o", "out.png", "--dry-run"], True),
+        (["serve", "--port", "0", "--ledger", "sqlite:///own/broken.py"], True),
+        (["jobs"], False),
+    ],
+)
+def test_a_plugin_that_did_not_load_is_said_by_commands_that_render_or_serve(
+    farm: Farm, plugins: Path, words: list[str], *, is_said: bool
+) -> None:
+    done = farm("--plugins-dir", plugins, *words)
+    line = (
+        "not loaded: plugin half: ZeroDivisionError: division by zero (half.py, line 2); "
+        "see `farm plugins`"
+    )
+    assert (line in done.stderr.splitlines()) is is_said
+
+
+@pytest.mark.slow
 def test_the_traceback_of_a_plugin_that_did_not_load_is_shown_on_request(
     farm: Farm, plugins: Path
 ) -> None:

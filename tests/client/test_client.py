@@ -3,6 +3,8 @@
 import hashlib
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
@@ -10,7 +12,8 @@ import pytest
 
 from farm.client import Client, Event, sending
 from farm.client.watching import parse
-from farm.errors import BadInput, BadOutput, Conflict, ServerUnavailable, UserError
+from farm.errors import BadInput, BadOutput, Conflict, ServerFailed, ServerUnavailable, UserError
+from farm.service.serving import listen, serving
 
 from .fake_service import Fake, served
 
@@ -68,17 +71,40 @@ def test_no_service_at_the_address_is_said_at_once() -> None:
         list(client.jobs())
 
 
-def test_something_else_at_the_address_is_said() -> None:
+@contextmanager
+def answering(status: int) -> Iterator[Client]:
+    """Yield a client of a server that answers everything with a page for people."""
+
     async def app(scope, receive, send) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": b"<html>hello</html>"})
 
-    from farm.service.serving import listen, serving
+    with (
+        listen("127.0.0.1", 0) as listener,
+        serving(app, listener),
+        Client(f"http://127.0.0.1:{listener.getsockname()[1]}") as client,
+    ):
+        yield client
 
-    with listen("127.0.0.1", 0) as listener, serving(app, listener, lambda: None):
-        client = Client(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        with client, pytest.raises(ServerUnavailable, match="something else"):
-            client.roots()
+
+@pytest.mark.parametrize("status", [200, 404, 502])
+def test_something_else_at_the_address_is_said(status: int) -> None:
+    with answering(status) as client, pytest.raises(ServerUnavailable, match="something else"):
+        client.roots()
+
+
+def test_an_error_without_details_is_told_from_no_answer() -> None:
+    with answering(500) as client, pytest.raises(ServerFailed) as failed:
+        client.roots()
+    assert "answers with an error, status 500: internal server error; its log" in str(failed.value)
+
+
+def test_what_a_farm_cannot_do_at_present_is_said_in_its_own_words(fake: Pair) -> None:
+    service, client = fake
+    service.down = 1
+    with pytest.raises(ServerFailed, match="status 503: the ledger is locked; its log") as failed:
+        client._connection.get("/api/events", job="none")
+    assert failed.value.status == 503
 
 
 # Lost answers

@@ -74,7 +74,7 @@ def test_a_failing_unit_is_quarantined_and_the_others_continue(
     farm = make_farm({"a": ["die", "die", "die"], "b": [failed(Reason.MEMORY), "succeed"]})
     farm.controller.add(spec)
     job = farm.run()
-    assert (job.state, job.reason) == (JobState.COMPLETED_WITH_FAILURES, "1 of 3 failed")
+    assert (job.state, job.reason) == (JobState.COMPLETED_WITH_FAILURES, "1 of 3 units failed")
     assert states(ledger, job) == {"a": S.QUARANTINED, "b": S.SUCCEEDED, "c": S.SUCCEEDED}
     quarantined = ledger.units(job.id)[0]
     assert quarantined.reason.startswith("killed 3 workers; last failure: ")
@@ -246,7 +246,7 @@ def test_a_change_is_stored_then_acted_on_then_reported(
     controller = Controller(registry, executor, ledger, clock=clock, observers=[observer])
     controller.add(spec)
     (job,) = controller.run()
-    assert job.reason == "1 of 3 failed"
+    assert job.reason == "1 of 3 units failed"
     changes = [event for event in observer.events if isinstance(event, UnitChanged)]
     assert [e.state for e in changes if e.unit.name == "a"] == [
         *(S.LEASED, S.RUNNING, S.RETRY_WAIT, S.READY),
@@ -469,7 +469,7 @@ def test_a_quarantined_unit_is_retried_when_the_job_is_resumed(
 ) -> None:
     farm = make_farm({"a": ["die", "die", "die"]})
     farm.controller.add(spec)
-    assert farm.run().reason == "1 of 3 failed"
+    assert farm.run().reason == "1 of 3 units failed"
     again, job = resumed(make_farm, spec)
     assert again == ["a"]
     assert (job.state, job.reason) == (JobState.COMPLETED, "")
@@ -555,7 +555,7 @@ def test_spent_tries_count_in_the_next_farm(
     farm.controller.run(lambda: len(ledger.units(job.id)[0].failures) == 4)
     again = make_farm({"a": [failed(Reason.STORAGE)] * 9})
     again.controller.recover()
-    assert again.run().reason == "1 of 3 failed"
+    assert again.run().reason == "1 of 3 units failed"
     assert names(again.executor).count("a") == Policy().tries[Reason.STORAGE] - 4
 
 

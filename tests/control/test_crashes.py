@@ -306,7 +306,7 @@ def test_a_frame_that_kills_five_farms_in_a_row_is_quarantined(
         quarantined = next(r for r in ledger.units(job.id) if r.unit.name == "a")
     assert quarantined.state is UnitState.QUARANTINED
     assert quarantined.reason.startswith("5 farms in a row died while they ran this unit; ")
-    assert (job.state, job.reason) == (JobState.COMPLETED_WITH_FAILURES, "1 of 3 failed")
+    assert (job.state, job.reason) == (JobState.COMPLETED_WITH_FAILURES, "1 of 3 units failed")
 
 
 def test_a_resumed_job_starts_with_frames_that_killed_no_farm(farms: Farms) -> None:

@@ -118,7 +118,7 @@ def test_a_unit_that_is_tried_again_has_all_its_tries_also_after_a_kill(
     tries = Policy().tries[Reason.PLUGIN_ERROR]
     farm = make_farm({"a": [*[wrong] * tries, "hang"]})
     job = ended(farm, spec)
-    assert job.reason == "1 of 3 failed"
+    assert job.reason == "1 of 3 units failed"
     ask(farm, job)
     farm.controller.serve(lambda: farm.log.states("a")[-1] is S.RUNNING)
     after = make_farm({"a": [wrong] * 3 * tries})

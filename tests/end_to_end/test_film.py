@@ -190,6 +190,7 @@ def test_a_strict_film_is_not_written_if_a_frame_fails(tint: Command) -> None:
     assert done.returncode == 1
     assert not (tint.folder / "out.mp4").exists()
     assert "clip/part0001: depends on clip/000008, which was quarantined" in done.stderr
+    assert done.stdout.endswith(", 1 failed; no file was written\n")
 
 
 def test_every_second_frame_of_a_range_becomes_a_lossless_film(tint: Command) -> None:

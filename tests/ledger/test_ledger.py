@@ -55,6 +55,13 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "ledger.db"
 
 
+def test_only_the_unfinished_jobs_are_read_that_have_a_text_in_their_spec(ledger: Ledger) -> None:
+    for name, output in (("one", "/a_b/c.png"), ("other", "/axb/c.png"), ("ended", "/a_b/d.png")):
+        ledger.add(job(name, output=output), restored("a", job=name))
+    ledger.record([JobChanged(replace(job("ended"), state=JobState.CANCELLED))], 2.0)
+    assert [found.id for found in ledger.unfinished("/a_b/")] == ["one"]
+
+
 def test_a_job_is_read_back_unchanged(ledger: Ledger) -> None:
     plan = Plan(tile=256, seed=2**63 - 1, threads=3, precision="float64")
     params = {"layer": "4c", "layers": ["é", 1, None], "amount": 0.1}

@@ -216,7 +216,7 @@ def test_a_fatal_failure_is_not_retried(bench: Bench) -> None:
     bench.fail("w1", failed(is_fatal=True))
     bench.succeed("w1")
     assert bench.states("a") == [S.LEASED, S.QUARANTINED]
-    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "1 of 2 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "1 of 2 units failed")
 
 
 def test_a_storage_failure_is_retried_after_a_delay(bench: Bench) -> None:
@@ -250,7 +250,7 @@ def test_a_unit_that_kills_three_workers_is_quarantined_and_the_others_continue(
         bench.succeed("w3")
     assert bench.last("a").reason == "killed 3 workers; last failure: worker w2 died: killed"
     assert bench.last("b").state is S.SUCCEEDED
-    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "1 of 2 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "1 of 2 units failed")
 
 
 def test_a_worker_lost_before_the_unit_started_spends_the_larger_budget(bench: Bench) -> None:
@@ -497,7 +497,7 @@ def test_a_failed_unit_cancels_the_units_that_depend_on_it_and_is_named_in_the_r
     assert bench.last("mux").reason == "depends on a, which was quarantined"
     assert bench.last("sheet").reason == "depends on mux, which was cancelled"
     bench.succeed("w1")
-    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "3 of 4 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "3 of 4 units failed")
 
 
 def test_a_need_outside_the_job_is_a_bug(bench: Bench) -> None:
@@ -638,7 +638,7 @@ def test_a_job_that_keeps_going_runs_all_its_units(bench: Bench) -> None:
     for _ in range(29):
         bench.fail("w1", failed(is_fatal=True))
     bench.succeed("w1")
-    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "29 of 30 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "29 of 30 units failed")
 
 
 def test_refused_inputs_are_no_part_of_the_share(bench: Bench) -> None:
@@ -647,7 +647,7 @@ def test_refused_inputs_are_no_part_of_the_share(bench: Bench) -> None:
     for _ in range(29):
         bench.fail("w1", failed(Reason.USER_ERROR, is_fatal=True))
     bench.succeed("w1")
-    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "29 of 30 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "29 of 30 units failed")
 
 
 def test_units_that_finish_films_are_no_part_of_the_share(bench: Bench) -> None:
@@ -657,7 +657,7 @@ def test_units_that_finish_films_are_no_part_of_the_share(bench: Bench) -> None:
     for _ in range(30):
         bench.fail("w1", failed(is_fatal=True))
     bench.succeed("w1")
-    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "30 of 31 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "30 of 31 units failed")
 
 
 # Jobs that wait
@@ -729,7 +729,7 @@ def test_a_try_that_fails_for_another_reason_is_followed_by_another_try(bench: B
     assert bench.units_of("w1") == ["b"]
     assert bench.job()[0] is JobState.PAUSED
     bench.succeed("w1")
-    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "1 of 2 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "1 of 2 units failed")
 
 
 def test_a_unit_that_was_already_running_may_show_that_the_disk_has_space_again(
@@ -1047,7 +1047,7 @@ def test_a_unit_that_was_running_when_five_farms_in_a_row_died_is_quarantined(be
     )
     assert bench.last("a").failure
     assert bench.last("a").failure.reason is Reason.CRASH
-    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "1 of 2 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "1 of 2 units failed")
 
 
 def test_a_skipped_unit_counts_as_done(bench: Bench) -> None:

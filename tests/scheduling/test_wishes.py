@@ -65,7 +65,7 @@ def test_failed_units_are_tried_again_with_all_their_tries(bench: Bench) -> None
     while bench.held:
         bench.succeed(next(iter(bench.held)))
     assert bench.last("a").state is S.SUCCEEDED
-    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "1 of 3 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "1 of 3 units failed")
 
 
 def test_a_job_says_since_when_it_is_in_its_state(bench: Bench) -> None:
@@ -143,7 +143,7 @@ def test_a_retry_that_fails_cancels_the_others_again(bench: Bench) -> None:
     bench.succeed("w1")
     fail_for_good(bench)
     assert bench.last("film").state is S.CANCELLED
-    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "2 of 3 failed")
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "2 of 3 units failed")
 
 
 def test_a_unit_that_could_start_without_a_failed_one_waits_for_its_retry(bench: Bench) -> None:

@@ -206,7 +206,7 @@ def test_a_job_is_paused_continued_and_cancelled(serve: Serve) -> None:
 def test_failed_frames_of_a_job_that_has_ended_are_tried_again(serve: Serve) -> None:
     with serve({"a": [Failure(Reason.USER_ERROR, "it is damaged", is_fatal=True)]}) as served:
         job = served.finished()
-        assert (job["state"], job["reason"]) == ("completed_with_failures", "1 of 3 failed")
+        assert (job["state"], job["reason"]) == ("completed_with_failures", "1 of 3 units failed")
         answer = served.client.post(f"/api/jobs/{job['id']}/retry", json={})
         assert answer.status_code == 200
         done = served.wait(job["id"], has_ended)

@@ -150,7 +150,13 @@ def test_parameters_over_time_and_loops_are_on_the_form(served: Served, browse: 
         page = watched.page
         page.get_by_text("More settings").click()
         page.get_by_text("How the farm runs it").click()
-        expect(page.get_by_label("Over time")).to_have_value("")
+        over_time = page.get_by_label("Over time")
+        expect(over_time).to_have_value("")
+        expect(over_time).to_have_attribute("rows", "3")
+        over_time.fill("\n".join(f"{second} step=1" for second in range(5)))
+        expect(over_time).to_have_attribute("rows", "5")
+        over_time.fill("0 step=1")
+        expect(over_time).to_have_attribute("rows", "3")
         expect(page.get_by_label("Loop")).not_to_be_checked()
 
 

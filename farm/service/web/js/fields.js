@@ -84,14 +84,25 @@ function choices(values, chosen) {
 
 function list(kind, value, schema) {
   const isNumeric = kind.prefixItems || ["integer", "number"].includes(kind.items?.type);
-  const control = isNumeric ? h("input", { type: "text", value: value.join(" "), placeholder: "numbers" }) : h("textarea", { rows: Math.max(1, value.length), value: value.join("\n"), placeholder: "one a line" });
+  const control = isNumeric ? h("input", { type: "text", value: value.join(" "), placeholder: "numbers" }) : lines(value, schema.rows ?? 1);
   const read = () => {
-    const lines = control.value.split(isNumeric ? /[\s,]+/ : /\n/).map((line) => line.trim()).filter(Boolean);
-    if (!lines.length) return schema.default === null ? null : [];
-    return isNumeric ? lines.map((line) => (Number.isNaN(Number(line)) ? line : Number(line))) : lines;
+    const words = control.value.split(isNumeric ? /[\s,]+/ : /\n/).map((word) => word.trim()).filter(Boolean);
+    if (!words.length) return schema.default === null ? null : [];
+    return isNumeric ? words.map((word) => (Number.isNaN(Number(word)) ? word : Number(word))) : words;
   };
-  const add = (location) => (control.value = [...control.value.split("\n").filter(Boolean), location].join("\n"));
+  const add = (location) => {
+    control.value = [...control.value.split("\n").filter(Boolean), location].join("\n");
+    control.dispatchEvent(new Event("input", { bubbles: true }));
+  };
   return [control, read, chooser(schema, add)];
+}
+
+/** Return a field of several lines that is as high as its text, and at least so many rows. */
+function lines(value, least) {
+  const fit = () => (control.rows = Math.max(least, control.value.split("\n").length));
+  const control = h("textarea", { value: value.join("\n"), placeholder: "one a line", oninput: fit });
+  fit();
+  return control;
 }
 
 function text(value, schema) {
