@@ -142,7 +142,6 @@ def test_shipped_weights_can_be_trained_further() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_wider_blocks_start_with_the_scores_of_narrower_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +179,7 @@ def test_averaged_weights_get_statistics_of_their_own_but_kept_blocks_do_not() -
     torch.testing.assert_close(first.bn.running_mean, seen[0].mean((0, 2, 3)), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_balancing_changes_blocks_but_no_score() -> None:
     generator = torch.Generator().manual_seed(6)
     pictures = torch.randint(0, 256, (4, 3, 64, 64), generator=generator, dtype=torch.uint8)
