@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["SHA256", "WEIGHTS", "starter_spec"]
 
 WEIGHTS: Final = Path(__file__).with_name("starter.safetensors")
-SHA256: Final = "7491ad378aca1d05727b7795237eb29055d04021fbf41d0c78379061afb3ca1e"
+SHA256: Final = "db02a127784bf6122f42fa6117866c9cd1c0be3fb5f09d93a16d85ac87592369"
 
 
 def starter_spec() -> NetworkSpec:

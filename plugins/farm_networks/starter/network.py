@@ -1,4 +1,6 @@
-"""The starter network: a GoogLeNet with torchvision's layer names at three eighths of its width.
+"""The starter network: a GoogLeNet with torchvision's layer names, narrower.
+
+Blocks are at about three eighths of its width up to inception4c, and at five eighths from 4d on.
 
 Defines the architecture and folds batch norm into the convolutions; contains no training or file code.
 Source: Szegedy et al., "Going deeper with convolutions", 2015, arXiv:1409.4842, table 1.
@@ -38,10 +40,10 @@ BLOCKS: Final = {
     "inception4a": Widths(64, 32, 80, 16, 16, 32),
     "inception4b": Widths(64, 48, 80, 16, 32, 32),
     "inception4c": Widths(48, 48, 96, 16, 32, 32),
-    "inception4d": Widths(48, 48, 96, 16, 32, 32),
-    "inception4e": Widths(96, 64, 112, 16, 48, 48),
-    "inception5a": Widths(96, 64, 112, 16, 48, 48),
-    "inception5b": Widths(144, 64, 144, 16, 48, 48),
+    "inception4d": Widths(72, 88, 176, 24, 40, 40),
+    "inception4e": Widths(160, 96, 200, 24, 80, 80),
+    "inception5a": Widths(160, 96, 200, 24, 80, 80),
+    "inception5b": Widths(240, 120, 240, 32, 80, 80),
 }
 
 
