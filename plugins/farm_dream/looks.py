@@ -9,7 +9,8 @@ DREAMS: Final[Mapping[str, Mapping[str, Any]]] = {
     "strokes": {"layers": ("conv3",), "octaves": 4, "iterations": 8},
     "whorls": {"layers": ("inception3b",), "octaves": 4, "iterations": 10},
     "eyes": {"layers": ("inception4c",), "octaves": 4, "iterations": 10},
-    "arcades": {"layers": ("inception5b",), "octaves": 4, "iterations": 10},
+    "palaces": {"layers": ("inception4e",), "octaves": 4, "iterations": 10},
+    "cars": {"layers": ("inception5a",), "octaves": 4, "iterations": 10},
     "birds": {"classes": ("goose", "stork", "penguin"), "octaves": 3, "iterations": 16},
 }
 """By name, as fields of DreamParams; for the network that comes with the farm."""
