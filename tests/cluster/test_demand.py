@@ -13,9 +13,6 @@ from typing import Any
 import psutil
 import pytest
 
-from farm.host.executor import ExecutorOptions
-from farm_cluster.demand import Demand
-
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 TOKEN = "0" * 64
@@ -76,13 +73,6 @@ SCRIPT = dedent("""
     print("wanted", pool._demand._requested)
     pool.close()
 """)
-
-
-def test_a_cluster_without_an_autoscaler_has_no_limit() -> None:
-    demand = Demand(ExecutorOptions())
-    demand.want(2)
-    demand.want(0)
-    assert demand.limit is None
 
 
 @pytest.fixture
