@@ -86,7 +86,8 @@ class LineDisplay:
     """Prints a line to standard error for each frame that is rendered or will be retried.
 
     After QUIET_SECONDS without a line, it prints the progress of a frame. Failed frames are listed
-    when the job ends. What many frames are retried for is printed once. clock: in seconds. names_targets: False if the files are only working files.
+    when the job ends. What many frames are retried for is printed once. clock: in seconds.
+    names_targets: False if the files are only working files.
     """
 
     def __init__(

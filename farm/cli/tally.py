@@ -17,8 +17,10 @@ class Tally:
     """Counts of one job; an observer of the controller.
 
     total, done, skipped: units that render. share: frames that the user sees per such unit, which is
-    less than 1 where segments of a coherent film overlap, or a film loops. pixels, tiles: of done frames. failed: reason by unit name. failed_frames: names of those that
-    render. untried: names of those that the farm gave up together. written: files that are there and not only working files. tracebacks: by reason. running: progress 0..1 by name of a unit in progress.
+    less than 1 where segments of a coherent film overlap, or a film loops. pixels, tiles: of done
+    frames. written: files that are there and not only working files. failed: reason by unit name.
+    failed_frames: names of those that render. untried: names of those that the farm gave up together.
+    tracebacks: by reason. running: progress 0..1 by name of a unit in progress.
     """
 
     total: int = 0

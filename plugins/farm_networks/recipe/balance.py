@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from farm_networks.recipe.data import draw_plain, normalise, sample_whole
 from farm_networks.recipe.teacher import FeatureExtractor
-from farm_networks.starter.network import BLOCKS, StarterGoogLeNet
+from farm_networks.starter.network import BLOCKS, READERS, WRITERS, StarterGoogLeNet
 
 Layer = nn.Conv2d | nn.Linear
 
@@ -96,9 +96,8 @@ def _rescale(
     network: StarterGoogLeNet, block: str, readers: Sequence[Layer], scale: Tensor
 ) -> None:
     w = BLOCKS[block]
-    branches = ("branch1", "branch2.1", "branch3.1", "branch4.1")
     parts = torch.split(scale, [w.branch1, w.branch2, w.branch3, w.branch4])
-    for branch, part in zip(branches, parts, strict=True):
+    for branch, part in zip(WRITERS, parts, strict=True):
         writer = _layer(network, f"{block}.{branch}.conv")
         writer.weight *= part.view(-1, 1, 1, 1)
         assert writer.bias is not None
@@ -110,8 +109,7 @@ def _rescale(
 def _readers(network: StarterGoogLeNet) -> Iterator[tuple[str, list[Layer]]]:
     """Yield each block and the layers that read its output."""
     for name, following in pairwise(BLOCKS):
-        branches = ("branch1", "branch2.0", "branch3.0", "branch4.1")
-        yield name, [_layer(network, f"{following}.{b}.conv") for b in branches]
+        yield name, [_layer(network, f"{following}.{b}.conv") for b in READERS]
     yield list(BLOCKS)[-1], [network.fc]
 
 

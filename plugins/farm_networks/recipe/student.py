@@ -35,8 +35,7 @@ class Student(nn.Module):
 
     def keep(self, block: str) -> None:
         """Leave the layers up to a block, and that block, as they are."""
-        names, modules = zip(*self.network.named_children(), strict=True)
-        self._kept = list(modules[: names.index(block) + 1])
+        self._kept = _up_to(block, self.network)
         for module in self._kept:
             module.requires_grad_(requires_grad=False)
 
@@ -76,6 +75,12 @@ class Student(nn.Module):
         return torch.stack(ratios).mean()
 
 
+def _up_to(block: str, network: StarterGoogLeNet) -> list[nn.Module]:
+    """Return the layers up to a block, and that block."""
+    names, modules = zip(*network.named_children(), strict=True)
+    return list(modules[: names.index(block) + 1])
+
+
 def _divergence(own: Tensor, target: Tensor) -> Tensor:
     own, target = own.float().log_softmax(1), target.log_softmax(1)
     return F.kl_div(own, target, reduction="batchmean", log_target=True)
@@ -94,11 +99,8 @@ def measure_norms(
     The statistics of averaged weights are not the average of statistics: where weights turn fast,
     their average is shorter. pictures: [count, 3, ...] in 0..255.
     """
-    names, children = zip(*network.named_children(), strict=True)
-    first = names.index(kept) + 1 if kept else 0
-    norms = [
-        m for child in children[first:] for m in child.modules() if isinstance(m, nn.BatchNorm2d)
-    ]
+    same = {m for layer in (_up_to(kept, network) if kept else ()) for m in layer.modules()}
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m not in same]
     network.eval()
     for norm in norms:
         norm.reset_running_stats()

@@ -3,17 +3,19 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from farm_networks.starter.network import BLOCKS, BasicConv2d, StarterGoogLeNet, fold
-
-_READERS: Final = ("branch1", "branch2.0", "branch3.0", "branch4.1")
-_WRITERS: Final = ("branch1", "branch2.1", "branch3.1", "branch4.1")
-"""The convolutions of a block that read its input, and those that write its output."""
+from farm_networks.starter.network import (
+    BLOCKS,
+    READERS,
+    WRITERS,
+    BasicConv2d,
+    StarterGoogLeNet,
+    fold,
+)
 
 
 @torch.no_grad()
@@ -61,7 +63,7 @@ def _inputs(wide: Mapping[str, Tensor], narrow: Mapping[str, Tensor]) -> dict[st
     before: Tensor | None = None
     for block in BLOCKS:
         if before is not None:
-            read |= {f"{block}.{reader}.conv.weight": before for reader in _READERS}
+            read |= {f"{block}.{reader}.conv.weight": before for reader in READERS}
         before = _positions(block, wide, narrow)
     assert before is not None
     return read | {"fc.weight": before}
@@ -70,7 +72,7 @@ def _inputs(wide: Mapping[str, Tensor], narrow: Mapping[str, Tensor]) -> dict[st
 def _positions(block: str, wide: Mapping[str, Tensor], narrow: Mapping[str, Tensor]) -> Tensor:
     """Return where the file's channels of a block are among those of the wider one."""
     parts, start = [], 0
-    for branch in _WRITERS:
+    for branch in WRITERS:
         name = f"{block}.{branch}.conv.bias"
         parts.append(start + torch.arange(len(narrow[name])))
         start += len(wide[name])

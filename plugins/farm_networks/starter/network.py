@@ -46,6 +46,10 @@ BLOCKS: Final = {
     "inception5b": Widths(240, 120, 240, 32, 80, 80),
 }
 
+READERS: Final = ("branch1", "branch2.0", "branch3.0", "branch4.1")
+WRITERS: Final = ("branch1", "branch2.1", "branch3.1", "branch4.1")
+"""The convolutions of a block that read its input, and those that write its output, in order."""
+
 
 class BasicConv2d(nn.Module):
     """Convolution, batch norm and ReLU; if folded, convolution with bias and ReLU."""
