@@ -109,7 +109,7 @@ def test_the_tests_of_the_guide_pass(folder: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.syspath_prepend(str(folder / "plugins"))
     tests = runpy.run_path(str(folder / "test_vignette.py"))
     names = [name for name in tests if name.startswith("test_")]
-    assert len(names) == 2
+    assert len(names) == 3
     for name in names:
         tests[name]()
 

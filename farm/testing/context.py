@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from farm import storage
 from farm.errors import BadInput, Cancelled
 from farm.host.registry import Registry
 from farm.model.job import Plan
@@ -53,13 +54,25 @@ class Networks:
         return self._given[name] if name in self._given else self._registry.network(name)
 
 
+def read_picture(source: str) -> "Tensor":
+    """Return a picture as an effect gets it: [1, 3, height, width] in 0..1. Raises BadInput."""
+    import torch
+
+    from farm.media import read_still
+    from farm.media.blank import is_blank
+
+    if not is_blank(source) and not storage.exists(source):
+        raise BadInput(source, "no such file; check the name, or give FakeContext the picture")
+    return torch.from_numpy(read_still(source).pixels).permute(2, 0, 1)[None]
+
+
 class FakeContext:
     """A context for one frame on the CPU. It implements farm.Context.
 
     networks: to find by name, besides those of the plugins that are installed or in FARM_PLUGINS_DIR.
-    pictures: what read returns, by source. picture_sets: what pictures returns, by source, and for
-    part "val", by SOURCE/val. stop_at: progress of at least this fraction raises
-    Cancelled. number, seconds, previous: the frame's place in a film.
+    pictures: what read returns, by path; it reads others from their files. picture_sets: what
+    pictures returns, by source, and for part "val", by SOURCE/val. stop_at: progress of at least this
+    fraction raises Cancelled. number, seconds, previous: the frame's place in a film.
     reported: every (done, note) passed to progress, in order.
     """
 
@@ -77,7 +90,7 @@ class FakeContext:
     ) -> None:
         self._seed = seed
         self._networks = networks if isinstance(networks, Networks) else Networks(networks)
-        self._pictures = dict(pictures or {})
+        self._pictures = {storage.absolute(at): each for at, each in (pictures or {}).items()}
         self._picture_sets = dict(picture_sets or {})
         self._stop_at = stop_at
         self.number, self.seconds, self.previous = number, seconds, previous
@@ -130,9 +143,8 @@ class FakeContext:
         return self._frame.apply(module, image, until)
 
     def read(self, source: str) -> "Tensor":
-        if source not in self._pictures:
-            raise BadInput(source, "FakeContext has no such picture; add it to pictures")
-        return self._pictures[source]
+        given = self._pictures.get(storage.absolute(source))
+        return read_picture(source) if given is None else given
 
     def pictures(self, source: str, part: Part = "train") -> PictureSet:
         name = source if part == "train" else f"{source}/{part}"

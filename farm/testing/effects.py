@@ -2,10 +2,11 @@
 
 import json
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from farm.errors import Cancelled, PluginError
+from farm.host.named_files import NAMES_MASK, named_files
 from farm.host.schedule import at_start
 from farm.host.schedule_stages import stages
 from farm.host.task import Effect, TaskParams
@@ -22,13 +23,17 @@ __all__ = ["check_effect"]
 SIZES: Final = ((48, 64), (37, 53))
 """Heights and widths of the test pictures; the second has odd sides."""
 
+LONG_SIDE: Final = 64
+"""Of the test picture that has the shape of a mask."""
+
 
 def check_effect(
     effect: type[Effect],
     params: TaskParams | None = None,
     *,
     networks: Iterable[NetworkSpec] = (),
-    sizes: Sequence[tuple[int, int]] = SIZES,
+    pictures: "Mapping[str, Tensor] | None" = None,
+    sizes: Sequence[tuple[int, int]] | None = None,
 ) -> None:
     """Assert what the farm relies on.
 
@@ -39,18 +44,21 @@ def check_effect(
     raises Cancelled. Raises AssertionError that names what failed.
 
     params: the defaults, unless given. networks: that are not installed, for an effect that uses
-    them. sizes: heights and widths of the pictures, for a network that needs larger ones.
+    them. pictures: that parameters name and that are no files, by path: [1, 3, height, width] in 0..1.
+    sizes: heights and widths of the pictures to render, for a network that needs larger ones; else
+    they are small, and of the shape of the mask if there is one.
     """
     fault = task_fault(effect)
     assert not fault, fault
     params = validate_params(effect, {}) if params is None else params
     _check_params(effect, params)
-    checked = _Checked(effect, params, Networks(networks))
+    checked = _Checked(effect, params, Networks(networks), pictures or {})
     for stage in stages(params):
         task = effect(stage)
         task.check(checked.context())
         notes = task.notes(checked.context())
         assert all(isinstance(note, str) for note in notes), "notes are texts"
+    sizes = sizes or checked.sizes()
     for height, width in sizes:
         image = _picture(height, width)
         checked.check_pixels(image)
@@ -70,10 +78,26 @@ def _check_params(effect: type[Effect], params: TaskParams) -> None:
 
 
 class _Checked:
-    """An effect, its parameters, and the networks that its contexts share."""
+    """An effect, its parameters, and the networks and pictures that its contexts share."""
 
-    def __init__(self, effect: type[Effect], params: TaskParams, networks: Networks) -> None:
-        self._effect, self._params, self._networks = effect, params, networks
+    def __init__(
+        self,
+        effect: type[Effect],
+        params: TaskParams,
+        networks: Networks,
+        pictures: "Mapping[str, Tensor]",
+    ) -> None:
+        self._effect, self._params = effect, params
+        self._networks, self._pictures = networks, pictures
+
+    def sizes(self) -> Sequence[tuple[int, int]]:
+        """Return sizes of pictures that the farm would accept: a mask has the shape of the picture."""
+        mask = next(named_files(self._params, NAMES_MASK), None)
+        if mask is None:
+            return SIZES
+        height, width = self.context().read(mask).shape[2:]
+        scale = LONG_SIDE / max(height, width)
+        return [(max(1, round(height * scale)), max(1, round(width * scale)))]
 
     def task(self) -> Effect:
         """Return the effect, as for the first frame if its parameters change over time."""
@@ -88,7 +112,12 @@ class _Checked:
         stop_at: float | None = None,
     ) -> FakeContext:
         return FakeContext(
-            seed=seed, number=number, previous=previous, stop_at=stop_at, networks=self._networks
+            seed=seed,
+            number=number,
+            previous=previous,
+            stop_at=stop_at,
+            networks=self._networks,
+            pictures=self._pictures,
         )
 
     def render(self, image: "Tensor", context: FakeContext) -> "Tensor":

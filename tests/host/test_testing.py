@@ -8,18 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from farm import (
+    BadInput,
     Cancelled,
     Effect,
     Field,
+    MaskPath,
     NetworkParams,
     NetworkSpec,
     TaskParams,
     UnknownName,
     Weights,
 )
+from farm.engine.masks import fit_mask, read_mask
 from farm.engine.objectives import Energy
 from farm.engine.training import seeded
 from farm.testing import FakeContext, check_effect
@@ -51,6 +55,31 @@ class Grain(Effect):
 def test_a_correct_effect_passes() -> None:
     check_effect(Grain)
     check_effect(Grain, Grain.Params(amount=0.9))
+
+
+class Masked(Effect):
+    """Keeps what a mask shows."""
+
+    name = "masked"
+
+    class Params(TaskParams):
+        mask: MaskPath | None = Field(None, description="Keep what is white in this picture.")
+
+    def render(self, image: Any, context: Any) -> Any:
+        mask = read_mask(self.params.mask, context.read(self.params.mask))
+        return image * fit_mask(self.params.mask, mask, *image.shape[2:])
+
+
+def test_an_effect_is_checked_with_the_file_that_a_parameter_names(tmp_path: Path) -> None:
+    """The pictures to render have the shape of the mask, as the farm's have."""
+    Image.effect_noise((300, 90), 90).save(tmp_path / "mask.png")
+    check_effect(Masked, Masked.Params(mask=str(tmp_path / "mask.png")))
+    with pytest.raises(BadInput, match=r"mask.jpg: no such file"):
+        check_effect(Masked, Masked.Params(mask=str(tmp_path / "mask.jpg")))
+
+
+def test_an_effect_is_checked_with_a_picture_that_is_no_file() -> None:
+    check_effect(Masked, Masked.Params(mask="m.png"), pictures={"m.png": torch.ones(1, 3, 4, 6)})
 
 
 def rendering_with(render: Any) -> type[Effect]:
@@ -190,10 +219,9 @@ def test_fake_context_reads_the_pictures_it_is_given() -> None:
     picture = torch.ones(1, 3, 2, 2)
     context = FakeContext(pictures={"mask.png": picture}, seed=3)
     assert context.read("mask.png") is picture
+    assert context.read(str(Path("mask.png").absolute())) is picture
     assert context.mean(picture) == 1
     assert context.generator().initial_seed() == context.seed == 3
-    with pytest.raises(
-        Exception, match=r"other.png: FakeContext has no such picture; add it to pictures"
-    ):
+    with pytest.raises(BadInput, match=r"other.png: no such file; check the name, or give"):
         context.read("other.png")
     assert context.network("starter").name == "starter"
