@@ -46,6 +46,14 @@ def test_an_empty_farm_leads_a_newcomer_to_the_form(served: Served, browse: Brow
         expect(watched.page.get_by_role("heading", name="New job")).to_be_focused()
 
 
+def test_a_farm_with_jobs_leads_to_the_same_form(served: Served, browse: Browse) -> None:
+    served.finished()
+    with browse(served) as watched:
+        watched.page.get_by_role("link", name="New job").click()
+        expect(watched.page.get_by_role("heading", name="New job")).to_be_focused()
+        expect(watched.page.get_by_label("Task")).to_have_value("dream")
+
+
 def test_a_picture_is_uploaded_previewed_and_submitted(
     served: Served, browse: Browse, tmp_path: Path
 ) -> None:
@@ -205,6 +213,22 @@ def test_a_job_is_cancelled_after_a_question(serve: Serve, browse: Browse) -> No
             page.get_by_role("button", name="Cancel").click()
             page.get_by_role("button", name="Cancel the job").click()
             expect(page.locator(".job-head .badge")).to_have_text("cancelled")
+
+
+def test_a_cancelled_job_is_continued_and_keeps_what_is_done(serve: Serve, browse: Browse) -> None:
+    with serve({"b": ["hang"]}) as served:
+        job = served.submit().json()["id"]
+        with browse(served, f"/jobs/{job}") as watched:
+            page = watched.page
+            tile(page, "a", "done")
+            page.get_by_role("button", name="Cancel").click()
+            page.get_by_role("button", name="Cancel the job").click()
+            expect(page.locator(".job-head .badge")).to_have_text("cancelled")
+            served.executor.script = scripted({})
+            served.executor.orders.clear()
+            page.get_by_role("button", name="Continue").click()
+            expect(page.locator(".job-head .badge")).to_have_text("completed")
+        assert [order.unit.name for order in served.executor.orders] == ["b", "c"]
 
 
 def test_a_button_that_is_pressed_while_the_job_changes_still_works(

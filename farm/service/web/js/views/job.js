@@ -85,11 +85,12 @@ function controls(job, head) {
   const change = async (body) => head.dispatchEvent(new CustomEvent("changed", { detail: await send("PATCH", jobPath(job.id), body) }));
   const act = (name, label, run, props = {}) => doing(label, run, { "data-act": name, ...props });
   const retry = async () => head.dispatchEvent(new CustomEvent("changed", { detail: await send("POST", jobPath(job.id, "/retry"), {}) }));
+  const canContinue = job.state === "cancelled" && job.counts.cancelled > 0;
   return [
     !ended && job.wanted === "run" && act("pause", "Pause", () => change({ wanted: "pause" })),
     !ended && job.wanted === "pause" && act("resume", "Resume", () => change({ wanted: "run" }), { class: "primary" }),
     !ended && job.wanted !== "cancel" && act("cancel", "Cancel", () => cancel(job, change), { class: "danger" }),
-    job.failed > 0 && act("retry", "Retry what failed", retry),
+    canContinue ? act("retry", "Continue", retry, { class: "primary" }) : job.failed > 0 && act("retry", "Retry what failed", retry),
     job.done > 0 && !isSingle(job) && act("download", "Download zip", () => download(jobPath(job.id, "/results.zip"), `${job.id}.zip`)),
     !job.preview && h("a", { class: "button", "data-act": "again", href: `#/new?again=${encodeURIComponent(job.id)}` }, "Run again…"),
     !ended && priority(job, change),
