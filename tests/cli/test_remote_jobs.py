@@ -346,7 +346,7 @@ def stored(farm: Farm, tmp_path: Path) -> str:
 
 
 def test_the_jobs_of_this_machine_are_listed(farm: Farm, stored: str) -> None:
-    assert f"{stored}\tinvert\tcompleted\t1 of 2 units, 1 failed\t" in farm("jobs").results
+    assert f"{stored}\tinvert\tcompleted\t1 of 2 frames, 1 failed\t" in farm("jobs").results
     assert json.loads(farm("jobs", "--json", "--state", "running").results) == []
     assert (
         "unknown state 'runing'; did you mean running?" in farm("jobs", "--state", "runing").errors

@@ -408,6 +408,16 @@ def test_parameters_over_time_and_loops_are_part_of_a_job(serve: Serve) -> None:
         assert (spec["params"]["at"], spec["film"]["is_loop"]) == (at, True)
 
 
+def test_a_film_is_counted_in_frames_beside_its_units(serve: Serve) -> None:
+    with serve() as served:
+        job = served.finished(inputs=["blank:64x64"], task="zoom", frames="8", output="out/a.mp4")
+        assert (job["frames"], job["done"]) == (10, 10)
+        seen = {"frames": 8, "done": 8, "failed": 0, "counts": {"succeeded": 8}}
+        assert job["seen"] == seen
+        (listed,) = served.client.get("/api/jobs").json()["jobs"]
+        assert listed["seen"] == seen
+
+
 def test_a_job_starts_after_another_whose_files_it_reads(serve: Serve) -> None:
     with serve() as served:
         first = served.submit(output="out/first/").json()["id"]
