@@ -1,6 +1,5 @@
 """``farm jobs`` and ``farm workers``: what a farm has, or what this machine ran."""
 
-import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -23,8 +22,8 @@ from farm.cli.sheet_folder import forget_abandoned
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
 from farm.model.job import JobState
+from farm.model.sent_files import sent_name
 
-_SENT: Final = re.compile("(?:.*/)?uploads/[0-9a-f]{64}/")
 _COLUMNS: Final = ("job", "task", "state", "done", "created", "name")
 _WORKER_COLUMNS: Final = ("worker", "kind", "node", "device", "state", "unit", "done")
 
@@ -89,14 +88,9 @@ def _row(job: Mapping[str, Any]) -> dict[str, object]:
 
 def _way(spec: Mapping[str, Any]) -> str:
     """Return what a job reads and writes, for one that nobody has named."""
-    first, *others = map(short_input, spec.get("inputs") or [""])
+    first, *others = map(sent_name, spec.get("inputs") or [""])
     more = f" and {len(others)} more" if others else ""
     return f"{first}{more} -> {spec.get('output', '')}"
-
-
-def short_input(location: str) -> str:
-    """Return an input as people call it: the name of a file that was sent, without its digest."""
-    return _SENT.sub("", location)
 
 
 def date(at: float) -> str:

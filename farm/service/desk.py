@@ -32,6 +32,7 @@ from farm.media.blank import is_blank
 from farm.model.history import UnitRecord
 from farm.model.job import Job, JobSpec, JobState, Wanted, in_words
 from farm.model.seen import JobCounts
+from farm.model.sent_files import UPLOADS
 from farm.model.unit import UnitState
 from farm.model.work import Blend, Render
 from farm.planning.short import is_short
@@ -75,7 +76,7 @@ class Desk:
     ) -> None:
         self.registry, self.ledger, self.board, self.roots = registry, farm.ledger, board, roots
         self._controller = farm.controller
-        self.pictures, self.uploads = Pictures(), Uploads(folder / "uploads")
+        self.pictures, self.uploads = Pictures(), Uploads(folder / UPLOADS)
         self.previews = Previews(folder / "previews", registry, farm.ledger)
         self.feed = Feed(self._stored_events, farm.ledger.last_event, self._shown_job)
         self._presets = {name: presets_of(task) for name, task in registry.tasks.items()}

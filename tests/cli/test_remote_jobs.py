@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from tempfile import mkdtemp
 from threading import Event, Thread
 from typing import Any
 
@@ -418,9 +419,12 @@ def test_a_job_of_this_machine_is_shown_with_the_command_that_runs_it(
 
 
 def test_what_a_killed_comparison_has_left_is_forgotten(farm: Farm, tmp_path: Path) -> None:
-    places = {"sheet": "/tmp/farm-sheet-ab3_x9yz/0.png", "mine": "/tmp/farm-sheet/0.png"}  # noqa: S108
+    temporary = Path(mkdtemp(prefix="farm-sheet-"))
+    elsewhere = tmp_path / temporary.name
+    elsewhere.mkdir()
+    places = {"sheet": temporary, "copy": elsewhere, "mine": tmp_path / "farm-sheet-of-mine"}
     jobs = [
-        Job(name, JobSpec(task="invert", inputs=("in",), output=place), 1.0)
+        Job(name, JobSpec(task="invert", inputs=("in",), output=str(place / "0.png")), 1.0)
         for name, place in places.items()
     ]
     living = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
@@ -428,10 +432,12 @@ def test_what_a_killed_comparison_has_left_is_forgotten(farm: Farm, tmp_path: Pa
     for job in jobs:
         living.add(job, [RestoredUnit(Unit(job.id, "a", "in", "out"), UnitState.READY)])
     assert "sheet\t" in farm("jobs").results
+    assert temporary.exists()
     living.leave(time.time())
     listed = farm("jobs").results
     assert ("sheet\t" in listed, "mine\t" in listed) == (False, True)
     assert [job.id for job in living.jobs()] == ["mine"]
+    assert (temporary.exists(), elsewhere.exists()) == (False, True)
     living.close()
 
 
