@@ -439,8 +439,8 @@ class Desk:
         known = counts or self.ledger.counts_of([job.id]).get(job.id) or JobCounts()
         running = self.board.running(job.id)
         is_preview = self.previews.has(job.spec.output)
-        pace = self.board.seconds_left
-        return views.job(job, known, running, pace, self.roots, is_preview=is_preview)
+        pace, notes = self.board.seconds_left, self.board.notes(job.id)
+        return views.job(job, known, running, pace, self.roots, notes=notes, is_preview=is_preview)
 
     @staticmethod
     def _answer(answer: "Future[T]") -> T:

@@ -97,6 +97,7 @@ def job(
     seconds_left: Callable[[str, int], float | None],
     roots: Roots,
     *,
+    notes: Sequence[str] = (),
     is_preview: bool = False,
 ) -> wire.JobView:
     """Return a job. running: units that workers hold."""
@@ -124,6 +125,7 @@ def job(
         done=done,
         failed=failed,
         seen=wire.SeenView(**seen.as_dict()) if seen else None,
+        notes=[roots.hidden(note) for note in notes],
         progress=min(1.0, worked / total) if total else 0.0,
         eta=seconds_left(current.id, total - ended) if is_running else None,
         spec=shown_spec(current.spec, roots),

@@ -185,7 +185,8 @@ class JobView(_Answer):
     A unit is a frame or a picture, but also a part of a film, the film itself, and each further
     rendering of a frame in a coherent film, so a film has more units than frames. progress: 0..1, of
     units. eta: seconds left, if that can be told. seen: how many frames it has; none while it is planned, if it
-    trains, or if it is from before they were counted.
+    trains, or if it is from before they were counted. notes: what planning said of it, such as which inputs were
+    left out; for some time.
     """
 
     id: str
@@ -204,6 +205,7 @@ class JobView(_Answer):
     done: int
     failed: int
     seen: SeenView | None
+    notes: list[str]
     progress: float
     eta: float | None
     spec: dict[str, Any]

@@ -418,6 +418,15 @@ def test_a_film_is_counted_in_frames_beside_its_units(serve: Serve) -> None:
         assert listed["seen"] == seen
 
 
+def test_a_job_says_what_was_left_out_of_its_inputs(served: Served) -> None:
+    (served.folder / "in" / "inner").mkdir()
+    shutil.copy(served.folder / "in" / "a.png", served.folder / "in" / "inner")
+    job = served.finished()
+    note = "1 picture or film in subfolders was left out; to take all, give 'photos/**'"
+    assert job["notes"] == [note]
+    assert served.finished(inputs=["photos/a.png"], output="out/a.png")["notes"] == []
+
+
 def test_a_job_starts_after_another_whose_files_it_reads(serve: Serve) -> None:
     with serve() as served:
         first = served.submit(output="out/first/").json()["id"]
