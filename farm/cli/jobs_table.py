@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
 from farm.cli.local_jobs import (
+    INTERRUPTED_STATE,
     amount_done,
     described_jobs,
     is_before_all_jobs,
@@ -21,8 +22,11 @@ from farm.cli.root import registry_of
 from farm.cli.sheet_folder import forget_abandoned
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
-from farm.model.job import JobState
+from farm.model.job import Job, JobState
 from farm.model.sent_files import sent_name
+
+if TYPE_CHECKING:
+    from farm.ledger import Ledger
 
 _COLUMNS: Final = ("job", "task", "state", "done", "created", "name")
 _WORKER_COLUMNS: Final = ("worker", "kind", "node", "device", "state", "unit", "done")
@@ -33,7 +37,8 @@ _WORKER_COLUMNS: Final = ("worker", "kind", "node", "device", "state", "unit", "
     "--state",
     metavar="STATE",
     help=f"Only jobs in this state: {', '.join(JobState)}. A job has failed as a whole; one of which "
-    "some frames failed is completed_with_failures.",
+    "some frames failed is completed_with_failures. In this machine's ledger, one whose farm is dead "
+    "is interrupted.",
 )
 @click.option("--task", metavar="TASK", help="Only jobs of this task.")
 @click.option(
@@ -52,13 +57,13 @@ def jobs(
     is_json: bool,
 ) -> None:
     """List jobs, newest first: those of a farm, or else those in this machine's ledger."""
-    wanted = job_state(state)
     if server_of(server):
+        wanted = job_state(state)
         with client_of(server) as client:
             handles = client.jobs(state=wanted, task=task, limit=limit)
             rows = [handle.status.model_dump() for handle in handles]
     else:
-        rows = [] if is_before_all_jobs() else _stored(limit, wanted, task)
+        rows = [] if is_before_all_jobs() else _stored(limit, state, task)
         if task and not rows:
             registry_of(context).task(task)  # raises UnknownName
     if is_json:
@@ -69,10 +74,19 @@ def jobs(
         echo("no jobs yet", err=True)
 
 
-def _stored(limit: int, state: JobState | None, task: str | None) -> list[dict[str, Any]]:
+def _stored(limit: int, state: str | None, task: str | None) -> list[dict[str, Any]]:
     with opened_ledger() as ledger:
         forget_abandoned(ledger)
-        return described_jobs(ledger, ledger.jobs(limit=limit, state=state, task=task))
+        return described_jobs(ledger, _jobs_in(ledger, limit, state, task))
+
+
+def _jobs_in(ledger: "Ledger", limit: int, state: str | None, task: str | None) -> list[Job]:
+    """Return the newest jobs whose state is shown in this word, if one is given. Raises UnknownName."""
+    if state == INTERRUPTED_STATE:
+        return ledger.abandoned_jobs(time.time(), limit, task)
+    if (wanted := job_state(state, INTERRUPTED_STATE)) is not None:
+        return ledger.tended_jobs(time.time(), limit, wanted, task)
+    return ledger.jobs(limit=limit, task=task)
 
 
 def _row(job: Mapping[str, Any]) -> dict[str, object]:

@@ -3,14 +3,18 @@
 import re
 import time
 from contextlib import closing
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from farm.cli.inspect import AS_JSON
+from farm.cli.local_jobs import INTERRUPTED_STATE
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
 from farm.settings import Settings
+
+if TYPE_CHECKING:
+    from farm.ledger import Ledger
 
 DAY: Final = 86_400.0
 UNITS: Final = {"h": DAY / 24, "d": DAY, "w": 7 * DAY}
@@ -39,7 +43,7 @@ def info(*, is_json: bool) -> None:
     from farm.ledger.tables import HEAD
 
     with closing(Ledger.open_existing(Settings().ledger_url)) as ledger:
-        service, jobs = ledger.holder(time.time()), ledger.job_totals()
+        service, jobs = ledger.holder(time.time()), _totals(ledger)
         facts = {"address": ledger.address, "revision": HEAD, "bytes": ledger.size()}
     facts |= {"jobs": jobs, "service": str(service.process) if service else None}
     if is_json:
@@ -48,6 +52,13 @@ def info(*, is_json: bool) -> None:
     counts = [f"{count:,} {state}" for state, count in sorted(jobs.items())]
     shown = facts | {"jobs": counts or "none", "service": facts["service"] or "none"}
     show_table(({"field": f, "value": v} for f, v in shown.items()), ("field", "value"))
+
+
+def _totals(ledger: "Ledger") -> dict[str, int]:
+    """Return the number of jobs in each state, as lists of jobs show it."""
+    abandoned = ledger.abandoned_totals(time.time())
+    totals = {str(state): count for state, count in (ledger.job_totals() - abandoned).items()}
+    return totals | ({INTERRUPTED_STATE: abandoned.total()} if abandoned else {})
 
 
 @ledger.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from farm.errors import LedgerUnavailable, UnknownName
 from farm.model.events import Notice
-from farm.model.job import RESUMED, Job, JobSpec, JobState
+from farm.model.job import REPLACED, RESUMED, Job, JobSpec, JobState
 from farm.model.seen import JobCounts
 from farm.model.unit import UnitState
 from farm.settings import Settings
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from farm.ledger import Ledger
 
 
+INTERRUPTED_STATE: Final = "interrupted"
+"""What lists call the state of a job that has not ended and whose farm is dead."""
+
 INTERRUPTED: Final = "the farm that ran it is gone; run it again with --resume to go on"
 """Why a job does not go on that has not ended and whose farm is dead."""
 
@@ -23,9 +26,9 @@ INTERRUPTED: Final = "the farm that ran it is gone; run it again with --resume t
 def state_word(job: Mapping[str, Any]) -> str:
     """Return the state of a job for people: in one word, or as which job it goes on. job: as described."""
     if job.get("interrupted"):
-        return "interrupted"
+        return INTERRUPTED_STATE
     reason = str(job.get("reason") or "")
-    return reason if reason.startswith(f"{RESUMED} ") else str(job["state"])
+    return reason if reason.startswith((f"{RESUMED} ", f"{REPLACED} ")) else str(job["state"])
 
 
 def amount_done(job: Mapping[str, Any]) -> str:
@@ -86,14 +89,14 @@ def stored_tracebacks(job: str) -> list[str]:
         return list(dict.fromkeys(f.failure.traceback for f in failures if f.failure.traceback))
 
 
-def job_state(word: str | None) -> JobState | None:
-    """Return the state with this name. Raises UnknownName."""
+def job_state(word: str | None, *others: str) -> JobState | None:
+    """Return the state with this name. others: words that the caller takes, too. Raises UnknownName."""
     if word is None:
         return None
     try:
         return JobState(word)
     except ValueError:
-        raise UnknownName("state", word, list(JobState)) from None
+        raise UnknownName("state", word, [*JobState, *others]) from None
 
 
 def described_jobs(ledger: "Ledger", jobs: Sequence[Job]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ first has done.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -18,7 +19,7 @@ from farm.ledger.held_job import HeldJob, from_json
 from farm.ledger.tables import farms, jobs, units
 from farm.ledger.upsert import upsert
 from farm.model.events import UnitEvent
-from farm.model.job import UNFINISHED, JobState
+from farm.model.job import REPLACED, UNFINISHED, Job, JobState
 from farm.model.unit import HELD, Role, UnitState
 from farm.process import SILENT_SECONDS, FarmProcess
 
@@ -203,9 +204,24 @@ def abandoned(connection: Connection, names: Collection[str], now: float) -> set
     open_jobs = jobs.c.id.in_(list(names)), jobs.c.state.in_(UNFINISHED)
     owned = select(jobs.c.id, jobs.c.owner).where(*open_jobs)
     rows = connection.execute(owned).all()
-    owners = select(farms).where(farms.c.id.in_({row.owner for row in rows}))
-    living = {row.id for row in connection.execute(owners) if is_living(row, now)}
-    return {row.id for row in rows if row.owner not in living}
+    alive = living(connection, now) if rows else set()
+    return {row.id for row in rows if row.owner not in alive}
+
+
+def living(connection: Connection, now: float) -> set[str]:
+    """Return the farms that live. now: Unix seconds."""
+    rows = connection.execute(select(farms).where(farms.c.ended.is_(None)))
+    return {row.id for row in rows if is_living(row, now)}
+
+
+def cancel_replaced(connection: Connection, farm: FarmProcess, job: Job, now: float) -> None:
+    """Cancel older jobs of the same output that no farm works on, as this one has completed."""
+    older = jobs.c.created < job.created, jobs.c.state.in_(UNFINISHED)
+    same = jobs.c.task == job.spec.task, jobs.c.output == job.spec.output
+    names = connection.scalars(select(jobs.c.id).where(*same, *older)).all()
+    for name in sorted(abandoned(connection, names, now)) if names else ():
+        with suppress(JobHeld):  # another farm has taken it meanwhile
+            cancel(connection, farm, name, now, f"{REPLACED} {job.id}")
 
 
 def process_from(row: Any) -> FarmProcess:

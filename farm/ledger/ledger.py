@@ -225,6 +225,8 @@ class Ledger:
             holding.fence(connection, self.process, batch.by_job, held)
             update_units(connection, batch.units, held, now)
             update_jobs(connection, batch.jobs, now)
+            for completed in (job for job in batch.jobs if job.state is JobState.COMPLETED):
+                holding.cancel_replaced(connection, self.process, completed, now)
             self._costs.add(connection, batch.units, now)
         for job, own in batch.by_job.items():
             held[job].apply(own)
@@ -296,11 +298,34 @@ class Ledger:
         """Return a page of jobs, newest first: those created before another one, of this state and task."""
         return self._jobs(pages.jobs_page(after, limit, state, task))
 
+    def tended_jobs(
+        self, now: float, limit: int, state: JobState, task: str | None = None
+    ) -> list[Job]:
+        """Return the newest jobs of a state without those that have not ended though their farm is dead."""
+        page = pages.jobs_page(None, limit, state, task)
+        return self._jobs(page.where(~pages.is_abandoned(self._living(now))))
+
+    def abandoned_jobs(self, now: float, limit: int, task: str | None = None) -> list[Job]:
+        """Return the newest jobs that have not ended though their farm is dead. now: Unix seconds."""
+        page = pages.jobs_page(None, limit, None, task)
+        return self._jobs(page.where(pages.is_abandoned(self._living(now))))
+
     def job_totals(self) -> Counter[JobState]:
         """Return the number of jobs in each state."""
         query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
         with self._read() as connection:
             return Counter({JobState(state): count for state, count in connection.execute(query)})
+
+    def abandoned_totals(self, now: float) -> Counter[JobState]:
+        """Return how many of the jobs in each state have not ended though their farm is dead."""
+        is_abandoned = pages.is_abandoned(self._living(now))
+        query = select(jobs.c.state, func.count()).where(is_abandoned).group_by(jobs.c.state)
+        with self._read() as connection:
+            return Counter({JobState(state): count for state, count in connection.execute(query)})
+
+    def _living(self, now: float) -> set[str]:
+        with self._read() as connection:
+            return holding.living(connection, now)
 
     def unfinished(self, text: str = "") -> list[Job]:
         """Return every job that has not ended, oldest first. text: only those with it in their spec."""

@@ -1,15 +1,15 @@
 """Queries that return a page: the rows that follow a given one, found by an index and never counted off."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, select, tuple_
 
 from farm.ledger.reading import JOBS, failure_from, story_line_from, unit_record_from
 from farm.ledger.tables import failures, jobs, story, tracebacks, units
 from farm.model.history import StoryLine, UnitFailure, UnitRecord
-from farm.model.job import Job, JobState
+from farm.model.job import UNFINISHED, Job, JobState
 from farm.model.unit import UnitState
 
 PAGE: Final = 100
@@ -32,6 +32,12 @@ def jobs_page(
     if after:
         query = query.where(tuple_(jobs.c.created, jobs.c.id) < (after.created, after.id))
     return query
+
+
+def is_abandoned(living: Collection[str]) -> ColumnElement[bool]:
+    """Return the condition that a job has not ended though its farm is dead. living: the farms that live."""
+    is_owned = jobs.c.owner.is_not(None) & jobs.c.owner.in_(list(living))
+    return jobs.c.state.in_(UNFINISHED) & ~is_owned
 
 
 def units_page(

@@ -5,6 +5,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
 from threading import Event, Thread
@@ -393,8 +394,14 @@ def test_a_job_whose_farm_is_dead_is_interrupted(farm: Farm, tmp_path: Path) -> 
         assert (
             "reason\tthe farm that ran it is gone; run it again with --resume to go on\n" in shown
         )
+        assert farm("jobs", "--state", "interrupted").results.count("\tinterrupted\t") == 2
+        assert farm("jobs", "--state", "running").results.count("\n") == 1
+        assert "jobs\t2 interrupted\n" in farm("ledger", "info").results
         ledger.beat(time.time())
         assert "interrupted" not in farm("jobs").results
+        assert farm("jobs", "--state", "interrupted").results.count("\n") == 1
+        assert farm("jobs", "--state", "running").results.count("\trunning\t") == 2
+        assert "jobs\t2 running\n" in farm("ledger", "info").results
         known = json.loads(farm("jobs", "--json").results)
         assert [(job["state"], job["interrupted"]) for job in known] == [("running", False)] * 2
 
@@ -409,6 +416,24 @@ def test_an_interrupted_job_is_listed_with_the_one_that_resumed_it(
         ledger.replace(before, after, [], 2.0)
         assert "first\tinvert\tresumed as next\t" in farm("jobs").results
         assert farm("job", "first").results.count("resumed as next\n") == 1
+
+
+def test_an_interrupted_job_is_listed_with_the_one_that_wrote_its_output_later(
+    farm: Farm, tmp_path: Path
+) -> None:
+    spec = JobSpec(task="invert", inputs=("in",), output="out/")
+    elsewhere = spec.model_copy(update={"output": "elsewhere/"})
+    old = time.time() - 3600
+    with closing(Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
+        ledger.add(Job("first", spec, old, JobState.RUNNING), [])
+        ledger.add(Job("other", elsewhere, old, JobState.RUNNING), [])
+    with closing(Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
+        after = Job("next", spec, time.time(), JobState.RUNNING)
+        ledger.add(after, [])
+        ledger.record([JobChanged(replace(after, state=JobState.COMPLETED))], time.time())
+    listed = farm("jobs").results
+    assert "first\tinvert\treplaced by next\t" in listed
+    assert "other\tinvert\tinterrupted\t" in listed
 
 
 def test_a_job_of_this_machine_is_shown_with_the_command_that_runs_it(
