@@ -1,6 +1,6 @@
 """Run one job: show its progress, and report how it ends."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -142,11 +142,15 @@ def _trained(job: Job, tally: Tally) -> str:
 def _rendered(job: Job, tally: Tally, *, is_run: bool) -> str:
     """Return the closing line of any other job."""
     skipped = f", skipped {tally.seen(tally.skipped)} already finished" if tally.skipped else ""
-    count = tally.seen(len(tally.failed_frames))
-    failed = f", {count} failed" if count else ""
+    failed = _counted(tally, tally.failed_frames - tally.untried, "failed")
+    untried = _counted(tally, tally.failed_frames & tally.untried, "not tried")
     verb = "trained" if is_run else "rendered"
     output = f"output: {job.spec.output}" if tally.written or is_run else "no file was written"
-    return f"{verb} {tally.seen(tally.done)}{skipped}{failed}; {output}"
+    return f"{verb} {tally.seen(tally.done)}{skipped}{failed}{untried}; {output}"
+
+
+def _counted(tally: Tally, frames: Collection[str], what: str) -> str:
+    return f", {tally.seen(len(frames))} {what}" if frames else ""
 
 
 def _report_interrupted(interrupted: Interrupted, running: Running) -> Exit:

@@ -18,7 +18,7 @@ class Tally:
     total, done, skipped: units that render. share: frames that the user sees per such unit, which is
     less than 1 where segments of a coherent film overlap, or a film loops. pixels, tiles: of done
     frames. written: files that are there and not only working files. failed: reason by unit name.
-    failed_frames: names of those that render. untried: names of those that the farm gave up together.
+    failed_frames: names of those that render. untried: names of those that were cancelled, and did not fail themselves.
     tracebacks: by reason. running: progress 0..1 by name of a unit in progress.
     """
 
@@ -46,7 +46,6 @@ class Tally:
             case UnitsCancelled():
                 for change in event.changes():
                     self._change(change)
-                    self.untried.add(change.unit.name)
             case _:
                 pass
 
@@ -110,6 +109,8 @@ class Tally:
                 self.failed[name] = event.reason
                 if event.unit.role is Role.RENDER:
                     self.failed_frames.add(name)
+                if event.state is UnitState.CANCELLED:
+                    self.untried.add(name)
                 if event.failure and event.failure.traceback:
                     self.tracebacks.setdefault(event.reason, event.failure.traceback)
             case _:

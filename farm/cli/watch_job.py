@@ -48,7 +48,7 @@ class _Story:
     """What has been told of a job, so that nothing is said twice."""
 
     def __init__(self) -> None:
-        self._reason, self._is_away = "", False
+        self._reason, self._is_away, self._has_begun = "", False, False
         self._failed = set[str]()
 
     def lines(self, event: "Event") -> Iterator[str]:
@@ -72,6 +72,9 @@ class _Story:
             yield _unit_line(name, str(state), data.get("reason"))
 
     def _of_job(self, data: Mapping[str, Any]) -> Iterator[str]:
+        if not self._has_begun and (data.get("done") or data.get("failed")):
+            yield f"{amount_done(data)} already"
+        self._has_begun = True
         reason = str(data.get("reason") or "")
         if reason and reason != self._reason:
             yield f"{data['state']}: {reason}"

@@ -153,12 +153,19 @@ class ScheduledJob:
         if self.job.wanted is Wanted.CANCEL:
             return JobState.CANCELLED, "cancelled"
         if self.given_up:
-            return JobState.FAILED, f"{self.given_up}; {failed} of {total} units not finished"
+            return JobState.FAILED, f"{self.given_up}; {self._left_over()}"
         if failed == total:
             return JobState.FAILED, "nothing was finished"
         if failed:
             return JobState.COMPLETED_WITH_FAILURES, f"{failed} of {total} units failed"
         return JobState.COMPLETED, ""
+
+    def _left_over(self) -> str:
+        """Return in words what is missing from a job that the farm gave up."""
+        total, failed, others = len(self.entries), self.counts[S.QUARANTINED], self.counts[S.CANCELLED]
+        if not failed:
+            return f"{others} of {total} units not finished"
+        return f"{failed} of {total} units failed{f', {others} not tried' if others else ''}"
 
     def _unfinished_state(self) -> tuple[JobState, str]:
         if self.job.wanted is Wanted.PAUSE and not self.held:

@@ -122,9 +122,9 @@ def test_a_plugin_that_fails_at_every_frame_is_told_once_with_how_many_it_stoppe
     assert "will be retried: " in first
     assert len(lines) == 1
     assert lines[0].startswith("the job failed: its first 3 frames failed alike: ")
-    assert lines[0].endswith("5 of 5 units not finished")
+    assert lines[0].endswith("; 3 of 5 units failed, 2 not tried")
     assert "failed: blank" not in done.stderr
-    assert done.stdout == "rendered 0, 5 failed; no file was written\n"
+    assert done.stdout == "rendered 0, 3 failed, 2 not tried; no file was written\n"
     assert not (tmp_path / "out").exists()
 
 
