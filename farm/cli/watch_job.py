@@ -73,7 +73,7 @@ class _Story:
 
     def _of_job(self, data: Mapping[str, Any]) -> Iterator[str]:
         if not self._has_begun and (data.get("done") or data.get("failed")):
-            yield f"{amount_done(data)} already"
+            yield f"did {amount_done(data)} already"
         self._has_begun = True
         reason = str(data.get("reason") or "")
         if reason and reason != self._reason:

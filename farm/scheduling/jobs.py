@@ -162,8 +162,8 @@ class ScheduledJob:
 
     def _left_over(self) -> str:
         """Return in words what is missing from a job that the farm gave up."""
-        total, failed, others = len(self.entries), self.counts[S.QUARANTINED], self.counts[S.CANCELLED]
-        if not failed:
+        total, others = len(self.entries), self.counts[S.CANCELLED]
+        if not (failed := self.counts[S.QUARANTINED]):
             return f"{others} of {total} units not finished"
         return f"{failed} of {total} units failed{f', {others} not tried' if others else ''}"
 

@@ -218,7 +218,31 @@ def test_watch_says_why_a_job_waits_and_that_the_farm_does_not_answer(
     lines = farm("job", job, "watch").results.splitlines()
     ending.join()
     assert lines[0].startswith("the farm does not answer (the ledger is locked); trying again")
-    assert lines[1:3] == ["the farm answers again", "running: all workers are busy"]
+    assert lines[1:4] == [
+        "the farm answers again",
+        "did 2 of 3 units already",
+        "running: all workers are busy",
+    ]
+
+
+def test_watch_says_what_was_done_before_it_came(farm: Farm, fake: Fake) -> None:
+    fake.hanging = ["c"]
+    job = submitted(farm)
+
+    def finish() -> None:
+        while fake.looks < 2:  # of the command: whether there is such a job, and how it is
+            Event().wait(0.01)
+        fake.finish(job)
+
+    ending = Thread(target=finish)
+    ending.start()
+    lines = farm("job", job, "watch").results.splitlines()
+    ending.join()
+    assert lines == [
+        "did 2 of 3 units already",
+        "c succeeded",
+        f"{job} completed; did 3 of 3 units",
+    ]
 
 
 def test_watch_prints_events_as_json(farm: Farm, fake: Fake) -> None:
