@@ -1,11 +1,12 @@
 """``farm submit TASK``: give a job to a farm instead of running it here."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import click
 
+from farm import storage
 from farm.cli.exits import Exit
 from farm.cli.options import describe_refusal, options_of
 from farm.cli.remote import client_of
@@ -16,6 +17,7 @@ from farm.cli.table import show_json
 from farm.cli.task_command import INPUT, TaskCommand, common_options, film_of
 from farm.errors import BadParameter, UserError
 from farm.host.task import Run, Task
+from farm.model.sent_files import is_sent
 
 _HERE: Final = ("address", "metrics_port", "live", "preview")
 """Options of a task's command that only count on this machine."""
@@ -98,7 +100,8 @@ def submit_job(context: click.Context, task: type[Task], values: Mapping[str, An
         except BadParameter as error:
             refusal = describe_refusal(task.Params, error)
             raise UserError(f"{refusal}; see `{context.command_path} --help`") from None
-        for note in job.status.notes:
+        renamed = _renamed(values["inputs"], job.status.spec.get("inputs", ()))
+        for note in (*job.status.notes, *renamed):
             echo(f"note: {note}", err=True)
         if not values.get("wait"):
             if is_json:
@@ -110,6 +113,18 @@ def submit_job(context: click.Context, task: type[Task], values: Mapping[str, An
 
         echo(job.id, err=is_json)
         return watch_job(job, is_json=is_json)
+
+
+def _renamed(given: Sequence[str], stored: Sequence[str]) -> Iterator[str]:
+    """Yield a line for each file that was sent and whose result does not have its name, which others have too."""
+    sent = {there: here for here, there in zip(given, stored, strict=False) if is_sent(there)}
+    if len({storage.name(there).casefold() for there in sent}) == len(sent):
+        return
+    from farm.planning.inputs import unique_names
+
+    for (there, here), name in zip(sent.items(), unique_names([*sent]), strict=True):
+        if not storage.name(there).startswith(name):
+            yield f"{here} is rendered as {name}"
 
 
 def _show_costs(found: Mapping[str, Any], *, is_json: bool) -> Exit:

@@ -21,7 +21,7 @@ from farm.model.events import Notice
 from farm.model.sent_files import digest_last, is_digest
 from farm.planning.finding import Found, find
 
-__all__ = ["Source", "check_named", "found_files", "list_inputs"]
+__all__ = ["Source", "check_named", "found_files", "list_inputs", "unique_names"]
 
 Notify = Callable[[Notice], None]
 
@@ -63,7 +63,7 @@ def list_inputs(inputs: Sequence[str], notify: Notify = lambda _: None) -> list[
         numbers |= zip(found.files, found.numbers, strict=False)
     kept = _reached_once(keys)
     urls = [url for url in natural_order(keys, keys.__getitem__) if url in kept]
-    names = _unique_names(urls)
+    names = unique_names(urls)
     return [Source(name, url, numbers.get(url)) for name, url in zip(names, urls, strict=True)]
 
 
@@ -74,7 +74,7 @@ def found_files(inputs: Iterable[str]) -> set[str]:
 
 def check_named(files: Iterable[str]) -> None:
     """Raise BadInput, as list_inputs does, for files of which two would get the same name."""
-    _unique_names(sorted(_reached_once(files)))
+    unique_names(sorted(_reached_once(files)))
 
 
 def natural_order(urls: Iterable[str], key: Callable[[str], str] | None = None) -> list[str]:
@@ -119,7 +119,7 @@ def _reached_once(urls: Iterable[str]) -> set[str]:
     return set(kept.values())
 
 
-def _unique_names(urls: Sequence[str]) -> list[str]:
+def unique_names(urls: Sequence[str]) -> list[str]:
     """Return a name for each path, as short as it can be and still be unique."""
     names = [_shortest_name(url) for url in urls]
     candidates: dict[int, Iterator[str]] = {}

@@ -1,5 +1,6 @@
 """farm submit, jobs, job and workers ask a service, and without one look into the ledger."""
 
+import hashlib
 import json
 import shlex
 import time
@@ -223,6 +224,20 @@ def test_watch_says_why_a_job_waits_and_that_the_farm_does_not_answer(
         "did 2 of 3 units already",
         "running: all workers are busy",
     ]
+
+
+def test_submit_says_which_result_is_whose_if_files_that_are_sent_have_one_name(
+    farm: Farm, fake: Fake, tmp_path: Path
+) -> None:
+    files = [tmp_path / name for name in ("n1/x.jpg", "n2/x.jpg", "n2/y.jpg")]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(str(file))
+    done = farm("submit", "invert", *files, "-o", "out/job/")
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest()[:8] for file in files]
+    lines = [f"note: {file} is rendered as {d}_x" for file, d in zip(files, digests, strict=True)]
+    assert done.errors.splitlines() == lines[:2]
+    assert farm("submit", "invert", *files[1:], "-o", "out/job/").errors == ""
 
 
 def test_watch_says_what_was_done_before_it_came(farm: Farm, fake: Fake) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.errors import BadInput
-from farm.planning.inputs import Source, _unique_names, list_inputs, natural_order
+from farm.planning.inputs import Source, list_inputs, natural_order, unique_names
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ PARTS = st.text("ab_", min_size=1, max_size=3)
 def test_names_are_unique(files: list[tuple[str, str, str]]) -> None:
     paths = [f"/{folder}/{stem}.{suffix}" for folder, stem, suffix in files]
     try:
-        unique = _unique_names(paths)
+        unique = unique_names(paths)
     except BadInput as refusal:
         assert "rename one" in refusal.reason  # noqa: PT017 - a_b/c and a/b_c have the same longest name
     else:
@@ -139,7 +139,7 @@ def test_paths_with_the_same_longest_name_are_refused() -> None:
     with pytest.raises(
         BadInput, match=r"/a_b/c.png: its .* name as that of /a/b_c.png; rename one"
     ):
-        _unique_names(paths)
+        unique_names(paths)
 
 
 def test_files_in_folders_of_their_digests_are_in_the_order_of_their_own_names(
