@@ -90,7 +90,7 @@ def watching(target: int, folder: Path) -> Iterator[Prometheus]:
         def has_scraped() -> bool:
             assert process.poll() is None
             try:
-                return bool(server.values("count_over_time(up[1m]) > 2"))
+                return bool(server.values("count_over_time(farm_build_info[1m]) > 2"))
             except URLError:
                 return False
 

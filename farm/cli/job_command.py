@@ -12,15 +12,15 @@ from farm.cli.again import command_line
 from farm.cli.exits import Exit
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
-from farm.cli.jobs_table import date, short_input
+from farm.cli.jobs_table import date
 from farm.cli.local_jobs import (
+    amount_done,
     described_jobs,
     is_outside,
     opened_ledger,
     own_spec,
     state_word,
     stored_tracebacks,
-    units_done,
 )
 from farm.cli.remote import SERVER, client_of, server_of
 from farm.cli.root import registry_of, shows_traceback
@@ -28,6 +28,7 @@ from farm.cli.streams import echo, echo_traceback, write
 from farm.cli.table import show_json, show_table
 from farm.errors import UserError
 from farm.model.job import MOST_URGENT, JobSpec, in_words
+from farm.model.sent_files import sent_name
 from farm.model.unit import UnitState
 
 if TYPE_CHECKING:
@@ -123,14 +124,14 @@ def _facts(known: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
     if known["reason"] not in {"", state_word(known)}:
         yield "reason", known["reason"]
     yield "created", date(known["created"])
-    yield "done", units_done(known["done"], known["frames"], known["failed"])
+    yield "done", amount_done(known)
     for failure in known["failures"]:
         yield "failed", f"{failure['unit']}: {failure['reason'] or 'see the log'}"
     if known["failures"]:
         job = known["id"]
         yield "next", f"farm job {job} log (every attempt), farm job {job} retry (try again)"
     yield "task", known["task"]
-    yield "inputs", [short_input(location) for location in spec.get("inputs", ())]
+    yield "inputs", [sent_name(location) for location in spec.get("inputs", ())]
     yield "output", spec.get("output")
     for name, value in spec.get("params", {}).items():
         if value not in (None, [], {}, ""):

@@ -1,6 +1,5 @@
 """``farm jobs`` and ``farm workers``: what a farm has, or what this machine ran."""
 
-import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -10,12 +9,12 @@ import click
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
 from farm.cli.local_jobs import (
+    amount_done,
     described_jobs,
     is_before_all_jobs,
     job_state,
     opened_ledger,
     state_word,
-    units_done,
 )
 from farm.cli.remote import SERVER, client_of, server_of
 from farm.cli.root import registry_of
@@ -23,8 +22,8 @@ from farm.cli.sheet_folder import forget_abandoned
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
 from farm.model.job import JobState
+from farm.model.sent_files import sent_name
 
-_SENT: Final = re.compile("(?:.*/)?uploads/[0-9a-f]{64}/")
 _COLUMNS: Final = ("job", "task", "state", "done", "created", "name")
 _WORKER_COLUMNS: Final = ("worker", "kind", "node", "device", "state", "unit", "done")
 
@@ -81,7 +80,7 @@ def _row(job: Mapping[str, Any]) -> dict[str, object]:
         "job": job["id"],
         "task": job["task"],
         "state": state_word(job),
-        "done": units_done(job["done"], job["frames"], job["failed"]),
+        "done": amount_done(job),
         "created": date(job["created"]),
         "name": job["spec"].get("name") or _way(job["spec"]),
     }
@@ -89,14 +88,9 @@ def _row(job: Mapping[str, Any]) -> dict[str, object]:
 
 def _way(spec: Mapping[str, Any]) -> str:
     """Return what a job reads and writes, for one that nobody has named."""
-    first, *others = map(short_input, spec.get("inputs") or [""])
+    first, *others = map(sent_name, spec.get("inputs") or [""])
     more = f" and {len(others)} more" if others else ""
     return f"{first}{more} -> {spec.get('output', '')}"
-
-
-def short_input(location: str) -> str:
-    """Return an input as people call it: the name of a file that was sent, without its digest."""
-    return _SENT.sub("", location)
 
 
 def date(at: float) -> str:

@@ -20,7 +20,6 @@ from pydantic.fields import FieldInfo
 
 from farm.errors import BadParameter, UserError
 from farm.host.flags import flag_of, negated
-from farm.host.keyframes import joined
 from farm.host.over_time import TimedParams, changing
 from farm.host.task import Task, TaskParams
 from farm.host.vetting import EFFECT_FLAGS, FLAGS, validate_params
@@ -80,13 +79,6 @@ def with_values_left_out(task: type[Task], words: Sequence[str]) -> list[str]:
         if not _accepts(task, name, following):
             given[place] = f"{word}={value}"
     return given
-
-
-def with_keyframes_joined(task: type[Task], words: Sequence[str]) -> list[str]:
-    """Return a command's words, in which ``--at 10 step=2 layer=conv3`` has one value instead of three."""
-    if not issubclass(task.Params, TimedParams):
-        return [*words]
-    return [*joined(words, flag_of("at", task.Params.model_fields["at"]))]
 
 
 def _accepts(task: type[Task], name: str, word: str) -> bool:

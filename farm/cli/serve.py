@@ -20,6 +20,7 @@ from farm.cli.signals import signals
 from farm.cli.streams import echo
 from farm.errors import BadParameter, UserError
 from farm.model.events import Notice
+from farm.model.sent_files import UPLOADS
 from farm.settings import Settings
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def serve(
 
     settings = Settings(FARM_LEDGER=ledger) if ledger else Settings()
     folder = state_folder(settings.ledger_path)
-    uploads = folder / "uploads"
+    uploads = folder / UPLOADS
     uploads.mkdir(parents=True, exist_ok=True, mode=0o700)
     plugins_dir = plugins_dir_of(context)
     running = Running(
@@ -116,9 +117,9 @@ def serve(
     )
     with ExitStack() as stack:
         rules = _rules(host, token_file or folder / "tokens.json", folder, stack)
-        if any(text.startswith("uploads=") for text in given):
+        if any(text.startswith(f"{UPLOADS}=") for text in given):
             raise BadParameter("root", "the farm keeps uploads under this name; choose another one")
-        roots = Roots.parse([*given, f"uploads={uploads}"])
+        roots = Roots.parse([*given, f"{UPLOADS}={uploads}"])
         service = ServiceSettings(settings.ledger_url, folder, roots, rules, keep)
         created = list(missing_ledger(settings))
         say_what_is_broken(context)

@@ -36,7 +36,7 @@ from farm.model.events import (
     UnitsCancelled,
     WorkerChanged,
 )
-from farm.model.job import Job
+from farm.model.job import Job, JobState
 from farm.model.messages import Reason
 from farm.model.transfers import Transfers
 from farm.model.unit import Unit, UnitState
@@ -58,6 +58,26 @@ MOST_TASKS: Final = 100
 
 MOST_SCHEMES: Final = 20
 """Storage schemes that have labels of their own."""
+
+STAGES: Final = ("queue", "load", "compute", "write")
+"""Stages of a unit, as workers report them, and the wait before them."""
+
+_ENDS: Final = tuple((state,) for state in UnitState if state.is_final)
+_REASONS: Final = tuple((reason,) for reason in Reason)
+
+_FIRST: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = MappingProxyType(
+    {
+        "farm_units_total": (*_ENDS, ("retried",)),
+        "farm_frames_total": _ENDS,
+        "farm_tiles_total": ((),),
+        "farm_pixels_total": ((),),
+        "farm_overlap_pixels_total": ((),),
+        "farm_unit_retries_total": _REASONS,
+        "farm_unit_failures_total": _REASONS,
+        "farm_jobs_finished_total": tuple((state,) for state in JobState if state.is_final),
+    }
+)
+"""The labels, after task and plugin, under which each task has a series from the start."""
 
 _NO_PLUGINS: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -95,19 +115,22 @@ class Metrics:
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
-        """Show counters of errors before the first one, since Prometheus sees only increases."""
-        states = [state for state in UnitState if state.is_final]
+        """Show what will be counted before anything is, since Prometheus sees only increases."""
         for task in sorted({self._task_label(name) for name in self._plugins} - {OTHER}):
-            labels = task, self._plugins[task]
-            for outcome in (*states, "retried"):
-                self._count("farm_units_total", *labels, outcome, amount=0)
-            for reason in Reason:
-                self._count("farm_unit_retries_total", *labels, reason, amount=0)
-                self._count("farm_unit_failures_total", *labels, reason, amount=0)
+            self._begin_task(task, self._plugins[task])
         for kind in KINDS:
             self._count("farm_worker_deaths_total", kind, amount=0)
         for scheme in self._schemes:
             self._count_transfers((Transfers(scheme, "read"), Transfers(scheme, "write")))
+
+    def _begin_task(self, *labels: str) -> None:
+        for name, values in _FIRST.items():
+            for value in values:
+                self._count(name, *labels, *value, amount=0)
+        for stage in STAGES:
+            self._duration.labels(*labels, stage)
+        self._gang_wait.labels(*labels)
+        self._training.begin(*labels)
 
     def _histogram(self, name: str, buckets: tuple[float, ...]) -> Histogram:
         spec = METRICS[name]

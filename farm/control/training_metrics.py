@@ -36,6 +36,11 @@ class TrainingMetrics:
         self._names: defaultdict[str, set[str]] = defaultdict(set)
         self._taken: dict[str, tuple[str, int]] = {}
 
+    def begin(self, task: str, plugin: str) -> None:
+        """Show the counters of a task before its first step."""
+        self._steps.labels(task, plugin)
+        self._pictures.labels(task, plugin)
+
     def count(self, event: Progressed, task: str, plugin: str) -> None:
         """Count the steps since the last report of the same attempt."""
         figures = event.progress.training

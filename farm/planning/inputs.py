@@ -18,14 +18,13 @@ from farm.errors import BadInput
 from farm.media.blank import is_blank
 from farm.media.sequence import NumberedPath
 from farm.model.events import Notice
+from farm.model.sent_files import digest_last, is_digest
 from farm.planning.finding import Found, find
 
 __all__ = ["Source", "check_named", "found_files", "list_inputs"]
 
 Notify = Callable[[Notice], None]
 
-_DIGEST: Final = re.compile("[0-9a-f]{64}")
-_OF_DIGEST: Final = re.compile("([0-9a-f]{64})/([^/]+)$")
 _SHOWN: Final = 8
 """Digits of a digest in the name of an input."""
 
@@ -95,7 +94,7 @@ def _sort_keys(given: str, found: Found) -> Sequence[str]:
     """
     pattern = NumberedPath.parse(storage.absolute(given))
     if not found.numbers or found.numbers[0] >= 0 or not pattern:
-        return [_OF_DIGEST.sub(r"\2/\1", url) for url in found.files]
+        return [digest_last(url) for url in found.files]
     lowest = found.numbers[0]
     return [f"{pattern.before}{number - lowest}{pattern.after}" for number in found.numbers]
 
@@ -165,6 +164,6 @@ def _longer_names(url: str) -> Iterator[str]:
     stem, name, prefix = _shortest_name(url), storage.name(url), ""
     yield name
     for folder in filter(None, map(storage.name, storage.parents(url))):
-        folder = folder[:_SHOWN] if _DIGEST.fullmatch(folder) else folder  # noqa: PLW2901
+        folder = folder[:_SHOWN] if is_digest(folder) else folder  # noqa: PLW2901
         prefix = f"{folder}_{prefix}"
         yield from (prefix + stem, prefix + name)

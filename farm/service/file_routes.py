@@ -8,6 +8,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from farm.model.sent_files import UPLOADS
 from farm.service import wire
 from farm.service.routes import After, JobId, Limit, Number, Text, desk_of, holder_of
 from farm.service.uploads import Piece
@@ -144,7 +145,7 @@ async def upload(
     uploads = desk_of(request).uploads
     size, is_whole = await uploads.add(sha256, name, piece, _content(request))
     _tell(response, size, 200 if is_whole else 308)
-    return wire.Uploaded(path=f"uploads/{sha256}/{name}")
+    return wire.Uploaded(path=f"{UPLOADS}/{sha256}/{name}")
 
 
 async def _content(request: Request) -> AsyncIterator[bytes]:

@@ -1,7 +1,6 @@
 """Turns requests for jobs into specs. Whatever a request names is in a root, or is refused."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
 from farm.model.frame_range import FrameRange
 from farm.model.job import JobSpec
+from farm.model.sent_files import UPLOADS, is_sent
 from farm.planning.film_needs import is_endless, with_least_coherence
 from farm.planning.inputs import check_named, found_files
 from farm.service.roots import Roots
@@ -27,7 +27,6 @@ MOST_STARS: Final = 2
 """Parts ``**`` of a glob; each multiplies the time that it takes."""
 MOST_NAMED: Final = 1000
 """Most inputs whose outputs are named before a submission is answered."""
-_SENT: Final = re.compile("uploads/[0-9a-f]{64}(/|$)")
 
 
 def spec_of(request: JobRequest, registry: Registry, roots: Roots, holder: str = "") -> JobSpec:
@@ -162,12 +161,12 @@ def _input(text: str, roots: Roots) -> str:
 
 def _output(text: str, roots: Roots) -> str:
     """Return where a job writes. What clients have sent stays what its digest says."""
-    if _SENT.match(text):
+    if is_sent(text):
         raise OutsideRoots(
             text[:80], "a file that was sent is never replaced; choose another output"
         )
     if not roots.has(text):
-        names = ", ".join(name for name in roots.names if name != "uploads")
+        names = ", ".join(name for name in roots.names if name != UPLOADS)
         reason = f"no root has this name; outputs lie below a root of the service ({names})"
         raise OutsideRoots(text[:80], f"{reason}: give ROOT/path, then fetch it")
     return roots.resolve(text)

@@ -15,6 +15,7 @@ from farm import storage
 from farm.errors import BadParameter, NotFound, OutsideRoots
 from farm.media.film import is_film_name
 from farm.media.still_formats import is_readable
+from farm.model.sent_files import without_digests
 
 __all__ = ["NAME", "Place", "Roots"]
 
@@ -22,9 +23,6 @@ NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _CONTROL: Final = re.compile("[\0-\x1f\x7f\ud800-\udfff]")
 _FOLDERS: Final = re.compile(r"(?<![\w./:-])/(?!api/)(?:[^\s/'\",;:]+/)+")
 """The folders of an absolute path in a text."""
-
-_SENT: Final = re.compile("uploads/[0-9a-f]{64}/")
-"""The folder of a file that a client has sent."""
 
 _LONGEST: Final = 2000
 _ELSEWHERE: Final = "-"
@@ -130,7 +128,7 @@ class Roots:
         """
         for name, base in sorted(self._locations.items(), key=lambda item: -len(item[1])):
             text = text.replace(f"{base.rstrip('/')}/", f"{name}/")
-        return _FOLDERS.sub("", _SENT.sub("", text))
+        return _FOLDERS.sub("", without_digests(text))
 
     def listed(self, under: str) -> Iterator[Place]:
         """Yield what is directly in a folder of a root, in no order. Raises OutsideRoots, NotFound."""

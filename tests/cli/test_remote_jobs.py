@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from tempfile import mkdtemp
 from threading import Event, Thread
 from typing import Any
 
@@ -74,6 +75,12 @@ def test_submit_prints_the_id_of_the_job(farm: Farm, fake: Fake) -> None:
     assert submitted(farm, "--submit-once", "nightly") == job
     assert fake.jobs[job]["spec"]["params"] == {"amount": "0.5"}
     assert fake.jobs[job]["priority"] == 80
+
+
+def test_submit_prints_what_was_left_out_of_the_inputs(farm: Farm, fake: Fake) -> None:
+    fake.ends = {"notes": ["2 pictures or films in subfolders were left out"]}
+    done = farm("submit", "invert", "photos/", "-o", "out/job/")
+    assert done.errors == "note: 2 pictures or films in subfolders were left out\n"
 
 
 def test_a_job_may_start_after_others(farm: Farm, fake: Fake) -> None:
@@ -346,7 +353,7 @@ def stored(farm: Farm, tmp_path: Path) -> str:
 
 
 def test_the_jobs_of_this_machine_are_listed(farm: Farm, stored: str) -> None:
-    assert f"{stored}\tinvert\tcompleted\t1 of 2 units, 1 failed\t" in farm("jobs").results
+    assert f"{stored}\tinvert\tcompleted\t1 of 2 frames, 1 failed\t" in farm("jobs").results
     assert json.loads(farm("jobs", "--json", "--state", "running").results) == []
     assert (
         "unknown state 'runing'; did you mean running?" in farm("jobs", "--state", "runing").errors
@@ -418,9 +425,12 @@ def test_a_job_of_this_machine_is_shown_with_the_command_that_runs_it(
 
 
 def test_what_a_killed_comparison_has_left_is_forgotten(farm: Farm, tmp_path: Path) -> None:
-    places = {"sheet": "/tmp/farm-sheet-ab3_x9yz/0.png", "mine": "/tmp/farm-sheet/0.png"}  # noqa: S108
+    temporary = Path(mkdtemp(prefix="farm-sheet-"))
+    elsewhere = tmp_path / temporary.name
+    elsewhere.mkdir()
+    places = {"sheet": temporary, "copy": elsewhere, "mine": tmp_path / "farm-sheet-of-mine"}
     jobs = [
-        Job(name, JobSpec(task="invert", inputs=("in",), output=place), 1.0)
+        Job(name, JobSpec(task="invert", inputs=("in",), output=str(place / "0.png")), 1.0)
         for name, place in places.items()
     ]
     living = Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")
@@ -428,10 +438,12 @@ def test_what_a_killed_comparison_has_left_is_forgotten(farm: Farm, tmp_path: Pa
     for job in jobs:
         living.add(job, [RestoredUnit(Unit(job.id, "a", "in", "out"), UnitState.READY)])
     assert "sheet\t" in farm("jobs").results
+    assert temporary.exists()
     living.leave(time.time())
     listed = farm("jobs").results
     assert ("sheet\t" in listed, "mine\t" in listed) == (False, True)
     assert [job.id for job in living.jobs()] == ["mine"]
+    assert (temporary.exists(), elsewhere.exists()) == (False, True)
     living.close()
 
 

@@ -440,6 +440,21 @@ def test_errors_have_series_before_the_first_one() -> None:
     assert value("farm_storage_errors_total", {"scheme": "s3", "direction": "read"}) == 0
 
 
+def test_the_first_unit_of_a_task_is_an_increase_of_every_counter_that_it_moves(
+    watched: Watched, spec: JobSpec
+) -> None:
+    before = scrape(watched.port).values
+    after = watched.run(spec).values
+    moved = [
+        (sample, labels)
+        for (sample, labels), value in after.items()
+        if value and re.match("farm_(units|frames|unit|tiles|pixels|overlap|jobs_fin)", sample)
+    ]
+    assert len(moved) > 7
+    for series in moved:
+        assert before.get(series) == 0, series
+
+
 # Storage and the ledger
 
 MOVED = (
@@ -571,12 +586,11 @@ def test_tasks_beyond_the_first_hundred_share_a_label(spec: JobSpec) -> None:
         job = Job(str(number), spec.model_copy(update={"task": name}), 0.0)
         metrics.on_event(JobChanged(job))
         metrics.on_event(JobChanged(replace(job, state=JobState.FAILED)))
-    totals = {
-        sample.labels["task"]: sample.value
-        for family in metrics.registry.collect()
-        for sample in family.samples
-        if sample.name == "farm_jobs_finished_total"
-    }
+    totals: Counter[str] = Counter()
+    for family in metrics.registry.collect():
+        for sample in family.samples:
+            if sample.name == "farm_jobs_finished_total":
+                totals[sample.labels["task"]] += int(sample.value)
     assert len(totals) == MOST_TASKS + 1
     assert totals["other"] == len(offered) - MOST_TASKS
 
