@@ -148,7 +148,7 @@ class Renderer:
     ) -> "tuple[Frame | None, str]":
         """Return the frame that tells how strong those up to it are, and the digest of its file, if one does."""
         is_held = effect.continues_previous and effect.keeps_strength
-        if work.ahead is None or not is_held or order.film.coherence != "flow":
+        if not is_held or order.film.coherence != "flow" or not (work.ahead and work.ahead.source):
             return None, ""
         try:
             frame, digest = self._source.read(work.ahead.source, work.ahead.moment, files)
