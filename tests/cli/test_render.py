@@ -152,7 +152,7 @@ def test_what_a_film_loses_is_printed_once_before_rendering(farm: Farm, tmp_path
     assert lines[:2] == [f"reading {source}", f"{source}: {NOTE}"]
     assert all(line.startswith("[") for line in lines[3:])  # after that of the new ledger
     printed = events(farm("dim", "clip.mp4", "-o", "again.gif", "--frames", "2", "--json").stdout)
-    notice = {"event": "note", "url": str(source), "note": NOTE}
+    notice = {"event": "note", "url": str(source), "note": NOTE, "job": ""}
     assert next(e for e in printed if e["event"] not in {"reading", "worker"}) == notice
     assert printed.count(notice) == 1
 
