@@ -56,7 +56,7 @@ def _submit_command(task: type[Task]) -> click.Command:
         help=help_text,
         epilog=epilog,
     )
-    command.own, command.task = own, task
+    command.own, command.task, command.is_submitted = own, task, True
     return command
 
 

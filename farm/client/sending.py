@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Final
 
 from farm import storage
 from farm.client.connection import TRIES, Connection, quoted
-from farm.errors import BadInput, Conflict, NotFound
+from farm.errors import BadInput, Conflict, NotFound, UserError
 
 PIECE_BYTES: Final = 8 * 2**20
 """Most bytes of one request, so that a connection that breaks costs little."""
@@ -74,7 +74,9 @@ class LocalFiles:
         self._sent: dict[str, str] = {}
 
     def input(self, text: str) -> str:
-        """Return where the service finds an input. Raises BadInput if it cannot be uploaded."""
+        """Return where the service finds an input. Raises UserError if it cannot be uploaded."""
+        if not text:
+            raise UserError("an input is empty; give ROOT/path, or a file of this machine")
         if text.startswith("blank:") or self._is_there(text):
             return text
         if Path(text).is_file():

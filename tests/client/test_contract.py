@@ -80,6 +80,12 @@ def test_an_unknown_task_and_a_place_outside_the_roots_are_refused(client: Clien
         client.submit("copy", "photos/", "elsewhere/job/")
 
 
+def test_an_empty_input_does_not_stand_for_the_current_folder(client: Client) -> None:
+    for inputs in ("", ["photos/a.png", ""]):
+        with pytest.raises(UserError, match="an input is empty; give ROOT/path"):
+            client.submit("copy", inputs, "out/job/")
+
+
 def test_a_job_is_paused_goes_on_and_is_cancelled(services: Services) -> None:
     with services(["a"]) as place, place.client() as client:
         job = client.submit("copy", "photos/", "out/job/")

@@ -1,0 +1,74 @@
+"""How commands answer what a newcomer types."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from farm.cli.options import with_values_left_out
+
+from .conftest import Command
+
+QUICK = ("--iterations", "1", "--octaves", "1", "--layer", "conv3", "--threads", "1")
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> str:
+    coarse = np.random.default_rng(4).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    picture = Image.fromarray(coarse).resize((96, 64), Image.Resampling.BICUBIC)
+    picture.save(tmp_path / "photo.png")
+    return "photo.png"
+
+
+# A variable that is not set
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("dream", "", "-o", "out/"), "INPUT is empty; give a path or URL"),
+        (("dream", "photo.png", "", "-o", "out/"), "INPUT is empty"),
+        (("dream", "photo.png", "-o", ""), "--output is empty"),
+        (("dream", "photo.png", "-o", "a.png", "--like", ""), "--like is empty"),
+        (("dream", "photo.png", "-o", "a.png", "--preset", ""), "unknown preset ''"),
+        (("dream", "photo.png", "-o", "a.png", "--guide", ""), "--guide: give the path of a file"),
+        (("dream", "photo.png", "-o", "a.png", "--mask", ""), "--mask: give the path of a file"),
+        (("style", "photo.png", "-o", "a.png", "--fast", ""), "--fast: give dots, eddies"),
+        (("style", "photo.png", "-o", "a.png", "--style", "photo.png", "--start", ""), "--start: "),
+        (("submit", "dream", "", "-o", "out/"), "INPUT is empty"),
+        (("submit", "dream", "photo.png", "-o", ""), "--output is empty"),
+        (("compare", "", "-o", "sheet.png"), "INPUT is empty"),
+        (("compare", "photo.png", "-o", ""), "--output is empty"),
+        (("flicker", "", "photo.png"), "SOURCE is empty"),
+        (("prepare", "", "-o", "set"), "SRC is empty"),
+        (("sample", "", "-o", "grid.png"), "RUN[@STEP] is empty"),
+    ],
+)
+def test_an_empty_word_does_not_stand_for_the_current_folder(
+    command: Command, photo: str, tmp_path: Path, words: tuple[str, ...], says: str
+) -> None:
+    done = command(*words)
+    assert done.code == 2
+    assert says in done.errors
+    assert [path.name for path in tmp_path.iterdir()] == [photo]
+
+
+# A name with a slip
+
+
+def test_a_word_after_fast_that_is_no_file_is_a_misspelt_network(
+    command: Command, photo: str
+) -> None:
+    done = command("style", photo, "-o", "a.png", "--fast", "inkk")
+    assert done.code == 2
+    assert "--fast: no trained style network 'inkk'; did you mean ink?" in done.errors
+
+
+def test_a_folder_after_fast_is_an_input(command: Command, tmp_path: Path) -> None:
+    from farm_style.task import Style
+
+    (tmp_path / "photos").mkdir()
+    assert with_values_left_out(Style, ["--fast", "photos"]) == ["--fast=eddies", "photos"]
+    at_the_farm = with_values_left_out(Style, ["--fast", "films"], is_remote=True)
+    assert at_the_farm == ["--fast=eddies", "films"]
