@@ -1,10 +1,11 @@
 """Finds the units of a job that are finished, from the ledger's records of equal jobs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from farm.model.history import UnitRecord
 from farm.model.unit import Unit
+from farm.model.work import Render
 
 IsUnchanged = Callable[[str, str], bool]
 """Returns whether the file at a path still has this SHA-256."""
@@ -38,6 +39,11 @@ def finished_units(
         if is_used_up or is_unchanged(unit.target, completed[unit.name]):
             finished.add(unit.name)
     return finished
+
+
+def frames_of(units: Iterable[Unit]) -> set[tuple[str, int | None]]:
+    """Return the source and number of each frame that units render, however often they do."""
+    return {(unit.source, unit.frame) for unit in units if isinstance(unit.work, Render)}
 
 
 def _completed_digests(
