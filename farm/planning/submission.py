@@ -193,7 +193,8 @@ class Planner:
         least, endless = least_coherence(task), is_endless(task)
         before = {url: look_at(url) for source in sources if may_be_film(url := source.url)}
         footage = read_footage(spec, sources, self._notify, least=least, is_endless=endless)
-        for notice in notices_of_times(self._schedule(spec), spec.frames, footage.sequences):
+        params = validate_params(task, spec.params)
+        for notice in notices_of_times(params, spec.frames, footage.sequences):
             self._notify(notice)
         origins = (sequence.origin for sequence in footage.sequences if sequence.origin)
         return footage, self._contents.of_films(origins, before)

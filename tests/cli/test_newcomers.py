@@ -72,3 +72,24 @@ def test_a_folder_after_fast_is_an_input(command: Command, tmp_path: Path) -> No
     assert with_values_left_out(Style, ["--fast", "photos"]) == ["--fast=eddies", "photos"]
     at_the_farm = with_values_left_out(Style, ["--fast", "films"], is_remote=True)
     assert at_the_farm == ["--fast=eddies", "films"]
+
+
+# What is asked for and never comes
+
+
+@pytest.mark.parametrize(
+    ("at", "note"),
+    [
+        (("0=tabby", "5=pizza"), "it ends after 0.24 s: what `at` says of 5 is not reached"),
+        (("f6=tabby", "f7=pizza"), "it ends after 6 frames: what `at` says of f7 is not reached"),
+        (("0=tabby", "f6=pizza"), ""),
+    ],
+)
+def test_a_class_that_comes_after_the_end_of_a_zoom_is_said(
+    command: Command, photo: str, at: tuple[str, ...], note: str
+) -> None:
+    words = [word for text in at for word in ("--at", text)]
+    done = command("zoom", photo, "-o", "z.gif", "--frames", "6", "--dry-run", *words)
+    assert done.code == 0, done.errors
+    assert note in done.errors
+    assert done.errors.count("is not reached") == bool(note)
