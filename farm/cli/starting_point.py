@@ -36,7 +36,7 @@ def params_of(task: type[Task], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of a command, ready for validation. values: of its options, with defaults."""
     given = values_of(task.Params, values)
     if values.get("preset") is not None:
-        return {**preset_params(task, values["preset"]), **given}
+        return dict(preset_params(task, values["preset"], given))
     if not values.get("like"):
         return given
     liked = _liked(task, values["like"], given) | given

@@ -1,5 +1,6 @@
 """How commands answer what a newcomer types."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +94,45 @@ def test_a_class_that_comes_after_the_end_of_a_zoom_is_said(
     assert done.code == 0, done.errors
     assert note in done.errors
     assert done.errors.count("is not reached") == bool(note)
+
+
+# Presets of one's own
+
+
+def findings(command: Command) -> list[str]:
+    rows = json.loads(command("doctor", "--json").results)
+    return [row["found"] for row in rows if (row["check"], row["state"]) == ("presets", "problem")]
+
+
+def test_a_file_of_presets_that_is_not_there_is_said(
+    command: Command, photo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FARM_PRESETS", "nope.toml")
+    done = command("dream", photo, "-o", "a.png", "--preset", "mist")
+    assert done.code == 2
+    assert "unknown preset 'mist'; choose one of strokes" in done.errors
+    assert f"FARM_PRESETS names {tmp_path / 'nope.toml'}, which is no file" in done.errors
+    assert findings(command) == [f"{tmp_path / 'nope.toml'}: no such file"]
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [("stp = 2", "stp: dream has no such parameter"), ("step = -1", "step: should be greater")],
+)
+def test_a_wrong_parameter_of_a_preset_is_said_with_its_file(
+    command: Command, photo: str, monkeypatch: pytest.MonkeyPatch, text: str, refusal: str
+) -> None:
+    file = Path("mine.toml").absolute()
+    file.write_text(f"[dream.mist]\n{text}\n[zoom.well]\noctaves = 2\n")
+    monkeypatch.setenv("FARM_PRESETS", str(file))
+    done = command("dream", photo, "-o", "a.png", "--preset", "mist")
+    assert done.code == 2
+    assert f"preset 'mist' in {file}: " in done.errors
+    assert refusal in done.errors
+    (found,) = findings(command)
+    assert found.startswith(f"[dream.mist]: {refusal}")
+
+
+def test_what_overrides_a_preset_is_refused_by_its_flag(command: Command, photo: str) -> None:
+    done = command("dream", photo, "-o", "a.png", "--preset", "strokes", "--step", "-1")
+    assert done.errors.startswith("--step: should be greater than 0")
