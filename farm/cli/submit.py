@@ -109,13 +109,13 @@ def submit_job(context: click.Context, task: type[Task], values: Mapping[str, An
 
 
 def _show_costs(found: Mapping[str, Any], *, is_json: bool) -> Exit:
-    from farm.cli.dry_run import costs
+    from farm.cli.dry_run import amount, costs
 
     if is_json:
         show_json(found)
         return Exit.DONE
     units = "1 unit" if found["units"] == 1 else f"{found['units']} units"
-    echo(f"would do {units}, {found['pixels'] / 1e6:.1f} megapixels")
+    echo(f"would do {units}, {amount(found['pixels'])}")
     for line in costs(found):
         echo(line)
     return Exit.DONE

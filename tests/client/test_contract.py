@@ -78,6 +78,8 @@ def test_an_unknown_task_and_a_place_outside_the_roots_are_refused(client: Clien
         client.submit("cpoy", "photos/", "out/job/")
     with pytest.raises(UserError, match="no root has this name"):
         client.submit("copy", "photos/", "elsewhere/job/")
+    with pytest.raises(UserError, match=r"'/tmp/job\.png': no root has this name"):
+        client.submit("copy", "photos/", "/tmp/job.png")  # noqa: S108 - refused
 
 
 def test_an_empty_input_does_not_stand_for_the_current_folder(client: Client) -> None:
