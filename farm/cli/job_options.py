@@ -90,7 +90,7 @@ def _output_options() -> list[click.Parameter]:
             type=picture_size,
             metavar="SIZE",
             help="Bring pictures and frames to this size first: 1280x720, 1080p (rows), 50%, or "
-            "long=1024 (the longer side).",
+            "long=1024 (the longer side). Only WIDTHxHEIGHT changes their proportions.",
         ),
         click.Option(
             ["--preview"],

@@ -1,6 +1,7 @@
 """How commands answer what a newcomer types."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ from PIL import Image
 
 from farm.cli.options import with_values_left_out
 
+from ..clips import clip  # noqa: TID252 - shared between rooms
 from .conftest import Command
+
+__all__ = ["clip"]
 
 QUICK = ("--iterations", "1", "--octaves", "1", "--layer", "conv3", "--threads", "1")
 
@@ -136,3 +140,31 @@ def test_a_wrong_parameter_of_a_preset_is_said_with_its_file(
 def test_what_overrides_a_preset_is_refused_by_its_flag(command: Command, photo: str) -> None:
     done = command("dream", photo, "-o", "a.png", "--preset", "strokes", "--step", "-1")
     assert done.errors.startswith("--step: should be greater than 0")
+
+
+# Sizes
+
+
+@pytest.mark.parametrize(
+    ("inputs", "size", "count"),
+    [
+        (("photo.png", "other.png"), "60x60", 1),
+        (("photo.png", "other.png"), "48x32", 0),
+        (("photo.png",), "50%", 0),
+        (("blank:20x10",), "60x60", 0),
+    ],
+)
+def test_a_size_that_squeezes_pictures_is_said_once(
+    command: Command, photo: str, inputs: tuple[str, ...], size: str, count: int
+) -> None:
+    Path("other.png").write_bytes(Path(photo).read_bytes())
+    done = command("dream", *inputs, "-o", "out/", "--size", size, "--dry-run", *QUICK)
+    assert done.code == 0, done.errors
+    assert done.errors.count("squeezes or stretches it, as it is 96x64; long=60 keeps") == count
+    assert done.errors.count("squeezes or") == count
+
+
+def test_a_size_that_squeezes_a_film_is_said(command: Command, clip: Callable[..., str]) -> None:
+    clip("clip.mp4", times=range(2))
+    done = command("dream", "clip.mp4", "-o", "o.mp4", "--size", "60x90", "--dry-run", *QUICK)
+    assert done.errors.count("`size` 60x90 squeezes or stretches it") == 1
