@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from farm.execution.spinning import spin_briefly
 from farm.host.executor import Executor
 from farm.model.job import Plan
 from farm.model.messages import Message, Order, WorkerJoined, WorkerLost
@@ -22,6 +23,8 @@ from farm.storage import add_schemes, files_below, input_path, open_whole
 from .fake_storage import farm_storage
 
 LEASES = count(1)
+
+spin_briefly()  # the processes of a test run share the cores
 
 settings.register_profile("farm", deadline=None)  # a busy machine is not a failure
 settings.load_profile("farm")

@@ -23,6 +23,7 @@ from farm.cli.root import registry_of
 from farm.cli.signals import signals
 from farm.cli.streams import OutputLost, echo, echo_traceback, prepare_streams
 from farm.errors import FarmError, UnknownName, UserError
+from farm.execution.spinning import spin_briefly
 
 __all__ = ["main"]
 
@@ -146,6 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = sys.argv[1:] if arguments is None else [*arguments]
     prepare_streams(is_json=_wants_json(words))
     signals.handle()
+    spin_briefly()
     code: object = Exit.FAILED
     try:
         code = _run(words)

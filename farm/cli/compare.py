@@ -8,7 +8,7 @@ import click
 
 from farm.cli.exits import Exit
 from farm.cli.location import Location, check_named
-from farm.cli.root import registry_of
+from farm.cli.root import registry_of, say_what_is_broken
 from farm.cli.streams import echo
 from farm.errors import UserError
 
@@ -45,7 +45,9 @@ def compare(
     from farm.planning.inputs import list_inputs
 
     registry = registry_of(context)
-    source, grid = _parsed(_without_value(task_command(registry.task(task))), words)
+    own = task_command(registry.task(task))
+    say_what_is_broken(context)
+    source, grid = _parsed(_without_value(own), words)
     check_sheet(output, [each.url for each in list_inputs([source])])
     varied = [flag for flag, values in grid.items() if len(values) > 1]
     combinations = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]

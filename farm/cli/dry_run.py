@@ -11,12 +11,12 @@ from farm.cli.display import duration
 from farm.cli.exits import Exit
 from farm.cli.streams import echo
 from farm.cli.table import show_json
-from farm.cli.tally import share_seen
 from farm.execution.contexts import check_context
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import Notice, ReadProgress
 from farm.model.job import JobSpec
+from farm.model.seen import share_seen
 from farm.model.work import Join, Render, Train
 from farm.planning.checking import task_check
 from farm.planning.estimating import estimate

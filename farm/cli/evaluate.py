@@ -7,7 +7,7 @@ import click
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
 from farm.cli.location import Location
-from farm.cli.root import registry_of
+from farm.cli.root import registry_of, say_what_is_broken
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
 from farm.errors import BadInput, BadOutput, UserError
@@ -85,6 +85,7 @@ def evaluate(  # noqa: PLR0917 - the options of the command
     from farm.cli.run_checkpoint import find_all, find_one
 
     _check_output(output)
+    say_what_is_broken(context)
     registry = registry_of(context)
     found = find_all(registry, run) if every_checkpoint else [find_one(registry, run)]
     evaluator = Evaluator(found[-1], data, count, seed, inception)

@@ -14,13 +14,13 @@ from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
 from farm.cli.jobs_table import date
 from farm.cli.local_jobs import (
+    amount_done,
     described_jobs,
     is_outside,
     opened_ledger,
     own_spec,
     state_word,
     stored_tracebacks,
-    units_done,
 )
 from farm.cli.remote import SERVER, client_of, server_of
 from farm.cli.root import registry_of, shows_traceback
@@ -124,7 +124,7 @@ def _facts(known: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
     if known["reason"] not in {"", state_word(known)}:
         yield "reason", known["reason"]
     yield "created", date(known["created"])
-    yield "done", units_done(known["done"], known["frames"], known["failed"])
+    yield "done", amount_done(known)
     for failure in known["failures"]:
         yield "failed", f"{failure['unit']}: {failure['reason'] or 'see the log'}"
     if known["failures"]:

@@ -9,12 +9,12 @@ import click
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
 from farm.cli.local_jobs import (
+    amount_done,
     described_jobs,
     is_before_all_jobs,
     job_state,
     opened_ledger,
     state_word,
-    units_done,
 )
 from farm.cli.remote import SERVER, client_of, server_of
 from farm.cli.root import registry_of
@@ -80,7 +80,7 @@ def _row(job: Mapping[str, Any]) -> dict[str, object]:
         "job": job["id"],
         "task": job["task"],
         "state": state_word(job),
-        "done": units_done(job["done"], job["frames"], job["failed"]),
+        "done": amount_done(job),
         "created": date(job["created"]),
         "name": job["spec"].get("name") or _way(job["spec"]),
     }

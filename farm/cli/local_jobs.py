@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from farm.errors import LedgerUnavailable, UnknownName
 from farm.model.events import Notice
 from farm.model.job import RESUMED, Job, JobSpec, JobState
+from farm.model.seen import JobCounts
 from farm.model.unit import UnitState
 from farm.settings import Settings
 
@@ -27,10 +28,16 @@ def state_word(job: Mapping[str, Any]) -> str:
     return reason if reason.startswith(f"{RESUMED} ") else str(job["state"])
 
 
-def units_done(done: int, total: int, failed: int) -> str:
-    """Return how many units of a job are done and have failed. They are more than its frames in films."""
+def amount_done(job: Mapping[str, Any]) -> str:
+    """Return how many frames of a job are done and have failed; units if it has no frames. job: as described.
+
+    What failed may be no frame, but a step such as the film itself.
+    """
+    seen = job.get("seen")
+    amount, noun = (seen, "frame") if seen else (job, "unit")
+    total, failed = amount["frames"], amount["failed"] or job["failed"]
     failures = f", {failed:,} failed" if failed else ""
-    return f"{done:,} of {total:,} unit{'' if total == 1 else 's'}{failures}"
+    return f"{amount['done']:,} of {total:,} {noun}{'' if total == 1 else 's'}{failures}"
 
 
 @contextmanager
@@ -93,13 +100,16 @@ def described_jobs(ledger: "Ledger", jobs: Sequence[Job]) -> list[dict[str, Any]
     """Return what a service would say of jobs, and which of them no farm works on any longer."""
     names = [job.id for job in jobs]
     counts, abandoned = ledger.counts_of(names), ledger.abandoned(names, time.time())
+    nothing = JobCounts()
     return [
-        described(job, counts.get(job.id, {}), is_interrupted=job.id in abandoned) for job in jobs
+        described(job, counts.get(job.id, nothing), is_interrupted=job.id in abandoned)
+        for job in jobs
     ]
 
 
-def described(job: Job, counts: Mapping[UnitState, int], *, is_interrupted: bool) -> dict[str, Any]:
-    """Return what a service would say of a job. counts: of its units."""
+def described(job: Job, known: JobCounts, *, is_interrupted: bool) -> dict[str, Any]:
+    """Return what a service would say of a job."""
+    counts, seen = known.units, known.seen
     return {
         "id": job.id,
         "task": job.spec.task,
@@ -114,6 +124,7 @@ def described(job: Job, counts: Mapping[UnitState, int], *, is_interrupted: bool
         "frames": sum(counts.values()),
         "done": sum(count for state, count in counts.items() if state.is_done),
         "failed": counts.get(UnitState.QUARANTINED, 0),
+        "seen": seen.as_dict() if seen else None,
         "spec": job.spec.model_dump(mode="json", exclude={"files", "films"}),
         "device": job.device,
     }

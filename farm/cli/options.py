@@ -21,7 +21,6 @@ from pydantic.fields import FieldInfo
 
 from farm.errors import BadParameter, UserError
 from farm.host.flags import flag_of, negated
-from farm.host.keyframes import joined
 from farm.host.over_time import TimedParams, changing
 from farm.host.task import Task, TaskParams
 from farm.host.vetting import EFFECT_FLAGS, FLAGS, validate_params
@@ -85,13 +84,6 @@ def with_values_left_out(
         if not is_word and not _accepts(task, name, following):
             given[place] = f"{word}={value}"
     return given
-
-
-def with_keyframes_joined(task: type[Task], words: Sequence[str]) -> list[str]:
-    """Return a command's words, in which ``--at 10 step=2 layer=conv3`` has one value instead of three."""
-    if not issubclass(task.Params, TimedParams):
-        return [*words]
-    return [*joined(words, flag_of("at", task.Params.model_fields["at"]))]
 
 
 def _is_no_path(word: str) -> bool:

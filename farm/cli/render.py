@@ -14,13 +14,14 @@ from farm.cli.local_jobs import missing_ledger
 from farm.cli.running import Running
 from farm.cli.signals import Interrupted, signals
 from farm.cli.streams import OutputLost, echo, echo_traceback
-from farm.cli.tally import Tally, share_seen
+from farm.cli.tally import Tally
 from farm.control.announcing import Observer
 from farm.control.controller import Controller
 from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.ledger import Ledger
 from farm.model.job import COMPLETED, Job, JobSpec, JobState
+from farm.model.seen import share_seen
 from farm.model.unit import Unit
 from farm.planning.film_outputs import film_outputs
 from farm.settings import Settings

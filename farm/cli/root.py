@@ -1,6 +1,7 @@
 """The plugin registry of a command, loaded when first needed."""
 
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -8,6 +9,9 @@ from farm.cli.streams import echo
 from farm.errors import UserError
 from farm.host.registry import Registry
 from farm.settings import Settings
+
+_SAID: Final = "farm.broken"
+"""Key in a context's meta: what is broken has been said."""
 
 
 def plugins_dir_of(context: click.Context) -> Path | None:
@@ -34,6 +38,9 @@ def registry_of(context: click.Context) -> Registry:
 
 
 def say_what_is_broken(context: click.Context) -> None:
-    """Print a line to standard error for each plugin that did not load, and whose tasks are missing."""
+    """Print a line to standard error for each plugin that did not load, once per command."""
+    if context.meta.get(_SAID):
+        return
+    context.meta[_SAID] = True
     for plugin in registry_of(context).broken:
         echo(f"not loaded: plugin {plugin.name}: {plugin.reason}; see `farm plugins`", err=True)

@@ -11,7 +11,7 @@ from farm import storage
 from farm.cli.job_options import Whole, frame_rate
 from farm.cli.location import Location
 from farm.cli.progress import Report, progress
-from farm.cli.root import registry_of
+from farm.cli.root import registry_of, say_what_is_broken
 from farm.cli.streams import echo
 from farm.cli.table import show_json
 from farm.errors import BadOutput, UserError
@@ -91,6 +91,7 @@ def sample(  # noqa: PLR0917 - the options of the command
 
     is_film = is_film_target(output)
     _check(output, interpolate, frames or rate, is_film=is_film)
+    say_what_is_broken(context)
     found = find_one(registry_of(context), run)
     found.check_output(_first_file(output))
     if is_film:

@@ -1,5 +1,6 @@
 """``farm submit TASK``: give a job to a farm instead of running it here."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -92,10 +93,13 @@ def submit_job(context: click.Context, task: type[Task], values: Mapping[str, An
         try:
             if values["dry_run"]:
                 return _show_costs(client.estimate(*asked, **params), is_json=is_json)
-            job = client.submit(*asked, **params)
+            with warnings.catch_warnings(action="ignore"):
+                job = client.submit(*asked, **params)
         except BadParameter as error:
             refusal = describe_refusal(task.Params, error)
             raise UserError(f"{refusal}; see `{context.command_path} --help`") from None
+        for note in job.status.notes:
+            echo(f"note: {note}", err=True)
         if not values.get("wait"):
             if is_json:
                 show_json(job.status.model_dump())

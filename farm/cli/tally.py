@@ -1,12 +1,11 @@
 """Counts of a job for the displays, kept from the controller's events. Reads no clock."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from farm.model.events import News, Progressed, UnitChanged, UnitsCancelled
-from farm.model.unit import Role, Unit, UnitState
-from farm.model.work import Blend, Encode, Render
+from farm.model.unit import Role, UnitState
 
 MOST_NAMED: Final = 5
 """The most units that failed for the same reason and are named."""
@@ -115,20 +114,3 @@ class Tally:
                     self.tracebacks.setdefault(event.reason, event.failure.traceback)
             case _:
                 pass
-
-
-def share_seen(units: Iterable[Unit]) -> float:
-    """Return how many frames are shown for each that is rendered: segments overlap, and loops close."""
-    rendered = shown = 0
-    for unit in units:
-        match unit.work:
-            case Render():
-                rendered += 1
-                shown += not unit.is_working
-            case Encode():
-                shown += len(unit.work.pictures)
-            case Blend():
-                shown += 1
-            case _:
-                pass
-    return shown / rendered if rendered else 1.0

@@ -8,13 +8,9 @@ from typing import Any, Final
 import click
 
 from farm.cli.job_options import effect_options, run_options
+from farm.cli.keyframe_words import with_keyframes_joined
 from farm.cli.named_params import preset_option
-from farm.cli.options import (
-    describe_refusal,
-    options_of,
-    with_keyframes_joined,
-    with_values_left_out,
-)
+from farm.cli.options import describe_refusal, options_of, with_values_left_out
 from farm.cli.root import plugins_dir_of, registry_of, say_what_is_broken, shows_traceback
 from farm.cli.running import Running
 from farm.cli.starting_point import params_of, with_defaults
@@ -46,7 +42,9 @@ class TaskCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         is_remote = self.is_submitted or "--server" in args
         words = with_values_left_out(self.task, args, is_remote=is_remote)
-        return super().parse_args(ctx, with_keyframes_joined(self.task, words))
+        if not ctx.resilient_parsing:  # a shell completes what need not be right yet
+            words = with_keyframes_joined(self.task, words)
+        return super().parse_args(ctx, words)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         common = [param for param in self.get_params(ctx) if param not in self.own]

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from farm.cli.exits import Exit
-from farm.cli.local_jobs import units_done
+from farm.cli.local_jobs import amount_done
 from farm.cli.signals import Interrupted
 from farm.cli.streams import echo, write
 from farm.client.job_status import ENDED
@@ -100,5 +100,4 @@ def _unit_line(name: str, state: str, reason: object) -> str:
 
 def _closing(job: "JobStatus") -> str:
     reason = f": {job.reason}" if job.reason not in {"", job.state} else ""
-    done = units_done(job.done, job.frames, job.failed)
-    return f"{job.id} {in_words(job.state)}{reason}; did {done}"
+    return f"{job.id} {in_words(job.state)}{reason}; did {amount_done(job.model_dump())}"

@@ -1,6 +1,7 @@
 """A client of a farm's service: submit jobs and look at what there is."""
 
 import secrets
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -68,9 +69,14 @@ class Client:
         else the farm takes in a request, such as frames, film, plan, priority and token:
         ``{"plan": {"size": "long=640", "seed": 7}}``. The same token gives the same job, however
         often it is submitted. params: the task's own; files that they name are uploaded too.
+
+        Warns of each thing that the farm has to say of the inputs, such as subfolders that it leaves out.
         """
         request = self._request(task, inputs, output, options, params)
-        return self._handle(self._connection.send("POST", "/api/jobs", request))
+        job = self._handle(self._connection.send("POST", "/api/jobs", request))
+        for note in job.status.notes:
+            warnings.warn(note, stacklevel=2)
+        return job
 
     def estimate(
         self,

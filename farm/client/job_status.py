@@ -15,7 +15,9 @@ class JobStatus(BaseModel):
 
     frames, done, failed, running: numbers of units; a film has more of them than frames, as its parts
     and the film itself are units too. counts: of units in each state. progress: 0 to 1. created, since: Unix seconds. eta:
-    seconds left, if the service can tell. spec: the request, with locations ROOT/path.
+    seconds left, if the service can tell. seen: frames, done, failed and counts of the frames that a
+    person sees; None if the job has none, or they have not been counted. notes: what the user should know of its
+    inputs. spec: the request, with locations ROOT/path.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -34,6 +36,8 @@ class JobStatus(BaseModel):
     progress: float = 0.0
     eta: float | None = None
     counts: dict[str, int] = Field(default_factory=dict)
+    seen: dict[str, Any] | None = None
+    notes: tuple[str, ...] = ()
     spec: dict[str, Any] = Field(default_factory=dict)
 
     @property

@@ -285,7 +285,7 @@ class Submissions:
         self._inbox.post(partial(self._note, name, event))
 
     def _note(self, name: str, event: ReadProgress | Notice) -> None:
-        self._announce(event)
+        self._announce(replace(event, job=name) if isinstance(event, Notice) else event)
         coming = self._coming.get(name)
         if coming and isinstance(event, ReadProgress):
             reason = _progress(event)

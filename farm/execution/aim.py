@@ -1,7 +1,8 @@
-"""The strength that the frames of a coherent film go towards while parameters change.
+"""The strength that the frames of a coherent film go towards.
 
-Some frames are rendered once more, as they would be without a previous frame, with the parameters of a frame
-further on. The frames up to there change in even steps to what that yields.
+How strong an effect is depends on what is in the picture, and on parameters that change. So some frames are
+also rendered as they would be without a previous frame, before their turn, and the frames up to there change
+in even steps to what that yields.
 """
 
 from collections.abc import Mapping

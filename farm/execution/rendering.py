@@ -68,11 +68,12 @@ class Renderer:
                 frame = _at_size(frame, work, order.plan)
             before = self._before(order, work, frame, files)
             previous = before.previous(self._device, order.plan) if before else None
+            later, later_digest = self._later(order, work, task, files)
         context = self._make_context(
             order, work, previous, files, report=report, is_cancelled=is_cancelled, world=world
         )
         with timed(seconds, "compute"), plugin_errors(order.task, self._device):
-            aim = self._aim(order, work, task, frame, context, before=before)
+            aim = self._aim(order, work, task, later, context, before=before)
             rendered = self._render(order, task, frame, context, before)
             named = named_params(task, params, context)
         if is_cancelled():
@@ -95,6 +96,7 @@ class Renderer:
             tiles=context.tiles,
             source_sha256=digest,
             target_sha256=target_sha256,
+            ahead_sha256=later_digest,
             target_bytes=size_of(order.unit.target) if stays else 0,
             target_pixels=pixels if stays else 0,
         )
@@ -141,12 +143,25 @@ class Renderer:
             aim=Aim.of_record(read_record(work.before.target)),
         )
 
+    def _later(
+        self, order: Order, work: Render, effect: Effect, files: KnownFiles
+    ) -> "tuple[Frame | None, str]":
+        """Return the frame that tells how strong those up to it are, and the digest of its file, if one does."""
+        is_held = effect.continues_previous and effect.keeps_strength
+        if not is_held or order.film.coherence != "flow" or not (work.ahead and work.ahead.source):
+            return None, ""
+        try:
+            frame, digest = self._source.read(work.ahead.source, work.ahead.moment, files)
+        except BadInput:  # the unit of that frame fails with it
+            return None, ""
+        return _at_size(frame, work, order.plan), digest
+
     def _aim(
         self,
         order: Order,
         work: Render,
         effect: Effect,
-        frame: "Frame",
+        later: "Frame | None",
         context: "FrameContext",
         *,
         before: "FrameBefore | None",
@@ -154,15 +169,14 @@ class Renderer:
         """Return the strength that the frames after this one go towards; None if they keep that of this one."""
         from farm.media.strength import strength_of
 
+        if work.ahead is None or later is None:
+            return before.aim.rest if before and before.aim else None
         schedule = Schedule.of(effect.params)
-        is_held = effect.continues_previous and effect.keeps_strength
-        if schedule and work.ahead and is_held and order.film.coherence == "flow":
-            later = schedule.at(work.ahead.seconds, work.ahead.number)
-            if later != schedule.at(context.seconds, context.number):
-                with context.afresh():
-                    alone = self._pixels(order, type(effect)(later), frame, context)
-                return Aim(strength_of(alone, frame.pixels), work.ahead.frames)
-        return before.aim.rest if before and before.aim else None
+        if schedule:
+            effect = type(effect)(schedule.at(work.ahead.seconds, work.ahead.number))
+        with context.afresh():
+            alone = self._pixels(order, effect, later, context)
+        return Aim(strength_of(alone, later.pixels), work.ahead.frames)
 
     def _render(
         self,

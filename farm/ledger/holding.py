@@ -10,16 +10,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, or_, select, update
 
 from farm.errors import Conflict, JobEnded, JobHeld, JobTakenOver
 from farm.ledger.compiled import CompiledStatement
-from farm.ledger.held_job import HeldJob, as_json, from_json
+from farm.ledger.held_job import HeldJob, from_json
 from farm.ledger.tables import farms, jobs, units
 from farm.ledger.upsert import upsert
 from farm.model.events import UnitEvent
 from farm.model.job import UNFINISHED, JobState
-from farm.model.unit import HELD, UnitState
+from farm.model.unit import HELD, Role, UnitState
 from farm.process import SILENT_SECONDS, FarmProcess
 
 _FENCE = CompiledStatement(
@@ -29,8 +29,15 @@ _FENCE = CompiledStatement(
         jobs.c.owner == bindparam("of_owner"),
         jobs.c.epoch == bindparam("of_epoch"),
     )
-    .values(counts=bindparam("new_counts"), writes=bindparam("new_writes"))
+    .values(
+        counts=bindparam("new_counts"),
+        steps=bindparam("new_steps"),
+        writes=bindparam("new_writes"),
+    )
 )
+_RENDERING = [f'"kind":"{kind}"' for kind in ("render", "train")]
+"""What is in the work of the units that render or train, and in no text there, whose quotes are escaped."""
+_IS_STEP = (~or_(*map(units.c.work.contains, _RENDERING))).label("is_step")
 _OWNER = (
     select(jobs.c.owner, jobs.c.epoch, jobs.c.state, jobs.c.writes, jobs.c.counts)
     .where(jobs.c.id == bindparam("of_job"))
@@ -78,8 +85,8 @@ def fence(
             "of_job": job,
             "of_owner": farm.id,
             "of_epoch": held[job].epoch,
-            "new_counts": as_json(held[job].count_after(own)),
             "new_writes": held[job].writes + 1,
+            **{f"new_{name}": value for name, value in held[job].columns(own).items()},
         }
         for job, own in sorted(changes.items())  # two farms lock jobs in one order
     ]
@@ -138,10 +145,14 @@ def _own(connection: Connection, farm: FarmProcess, job: str, row: Any, now: flo
     enter(connection, farm, now)
     if row.owner != farm.id:
         _let_go(connection, job, _farm(connection, row.owner))
-    query = select(units.c.name, units.c.state).where(units.c.job == job).order_by(units.c.number)
-    states = ((unit.name, UnitState(unit.state)) for unit in connection.execute(query))
-    held = HeldJob.of(row.epoch + 1, row.writes, states)
-    owned = {"owner": farm.id, "epoch": held.epoch, "counts": as_json(held.counts)}
+    columns = units.c.name, units.c.state, _IS_STEP
+    query = select(*columns).where(units.c.job == job).order_by(units.c.number)
+    known = (
+        (unit.name, UnitState(unit.state), Role.FINISH if unit.is_step else Role.RENDER)
+        for unit in connection.execute(query)
+    )
+    held = HeldJob.of(row.epoch + 1, row.writes, known)
+    owned = {"owner": farm.id, "epoch": held.epoch, **held.columns()}
     connection.execute(update(jobs).where(jobs.c.id == job).values(owned))
     return held
 

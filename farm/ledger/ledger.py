@@ -20,11 +20,11 @@ from farm.errors import FarmBug, LedgerHeld, LedgerUnavailable
 from farm.ledger import cost_book, earlier, forgetting, holding, pages
 from farm.ledger import service as services
 from farm.ledger.cost_book import CostBook
-from farm.ledger.held_job import HeldJob, as_json, from_json
+from farm.ledger.held_job import HeldJob, from_json
 from farm.ledger.job_ids import whole_id
 from farm.ledger.opening import address_of, check_exists, open_engine, reading, size_of
 from farm.ledger.pages import PAGE
-from farm.ledger.reading import JOBS, job_from
+from farm.ledger.reading import JOBS, counts_from, job_from
 from farm.ledger.row_counts import rows_of
 from farm.ledger.service import Service
 from farm.ledger.tables import jobs, specs, story
@@ -34,6 +34,7 @@ from farm.model.costs import Cost, CostKind
 from farm.model.events import JobChanged, UnitEvent
 from farm.model.history import RestoredUnit, StoryLine, UnitFailure, UnitRecord
 from farm.model.job import RESUMED, UNFINISHED, Job, JobState
+from farm.model.seen import JobCounts
 from farm.model.unit import UnitState
 from farm.process import FarmProcess, this_process
 
@@ -175,12 +176,11 @@ class Ledger:
         held = self._of(job.id)
         with self._write() as connection:
             row = holding.own_row(connection, self.process, job.id, held.epoch)
-            states = ((restored.unit.name, restored.state) for restored in units)
-            planned = HeldJob.of(held.epoch, row.writes, states)
+            planned = HeldJob.of_planned(held.epoch, row.writes, units)
             if row.state == JobState.PLANNING:
                 if replaces:
                     self._cancel(connection, replaces, job, now)
-                plan_job(connection, job, units, counts=as_json(planned.counts))
+                plan_job(connection, job, units, **planned.columns())
         self._held[job.id] = planned
         if replaces:
             self._held.pop(replaces.id, None)
@@ -254,9 +254,9 @@ class Ledger:
         *,
         is_resumed: bool,
     ) -> HeldJob:
-        held = HeldJob.of(1, 0, ((restored.unit.name, restored.state) for restored in units))
+        held = HeldJob.of_planned(1, 0, units)
         holding.enter(connection, self.process, now)
-        owned = {"owner": self.process.id, "epoch": held.epoch, "counts": as_json(held.counts)}
+        owned = {"owner": self.process.id, "epoch": held.epoch, **held.columns()}
         if not insert_job(connection, job, units, is_resumed=is_resumed, **owned):
             holding.check_own(connection, self.process, job.id)
         return held
@@ -334,11 +334,12 @@ class Ledger:
         with self._read() as connection:
             return from_json(connection.scalar(select(jobs.c.counts).where(jobs.c.id == job)))
 
-    def counts_of(self, names: Collection[str]) -> dict[str, Counter[UnitState]]:
-        """Return the number of units in each state, for each of these jobs."""
-        query = select(jobs.c.id, jobs.c.counts).where(jobs.c.id.in_(list(names)))
+    def counts_of(self, names: Collection[str]) -> dict[str, JobCounts]:
+        """Return the number of units in each state, and that of frames, for each of these jobs."""
+        columns = jobs.c.id, jobs.c.counts, jobs.c.steps, jobs.c.frames
+        query = select(*columns).where(jobs.c.id.in_(list(names)))
         with self._read() as connection:
-            return {row.id: from_json(row.counts) for row in connection.execute(query)}
+            return {row.id: counts_from(row) for row in connection.execute(query)}
 
     def abandoned(self, names: Collection[str], now: float) -> set[str]:
         """Return those of these jobs that have not ended though their farm is dead. now: Unix seconds."""

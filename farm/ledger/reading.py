@@ -5,10 +5,12 @@ from typing import Any, Final
 
 from sqlalchemy import select
 
+from farm.ledger.held_job import from_json
 from farm.ledger.tables import jobs, specs
 from farm.model.history import StoryLine, UnitFailure, UnitRecord
 from farm.model.job import Job, JobSpec, JobState, Wanted
 from farm.model.messages import Failure, Figures, Reason
+from farm.model.seen import JobCounts, Seen
 from farm.model.unit import Unit, UnitState
 from farm.model.work import WORK
 
@@ -31,6 +33,13 @@ def job_from(row: Any) -> Job:
         row.device,
         row.since,
     )
+
+
+def counts_from(row: Any) -> JobCounts:
+    """Return the counts of a job in its row."""
+    units = from_json(row.counts)
+    rendered = units - from_json(row.steps)
+    return JobCounts(units, None if row.frames is None else Seen.of(row.frames, rendered))
 
 
 def unit_record_from(row: Any) -> UnitRecord:

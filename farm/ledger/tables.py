@@ -18,7 +18,7 @@ from sqlalchemy import (
     false,
 )
 
-HEAD: Final = "0008"
+HEAD: Final = "0009"
 """The revision these tables are at: the newest one in migrations/versions."""
 
 metadata = MetaData()
@@ -60,6 +60,8 @@ jobs = Table(
     Column("ended", Float, index=True),
     Column("priority", Integer),
     Column("since", Float, nullable=False, server_default="0"),
+    Column("frames", Integer),
+    Column("steps", Text, nullable=False, server_default="{}"),
     Index("ix_jobs_key", "key", "created"),
     Index("ix_jobs_task_output", "task", "output", "created"),
     Index("ix_jobs_created", "created", "id"),
@@ -72,7 +74,8 @@ jobs = Table(
 this key are known to have finished is in this job's units too, or will be once it is planned. counts: of units by state, as JSON. owner: the farm that may
 change the job. epoch: how many farms have owned it. writes: how often its owners have recorded
 changes. ended: Unix seconds. priority: instead of the spec's, if a farm has set it.
-since: Unix seconds at which it entered its state."""
+since: Unix seconds at which it entered its state. frames: that a person sees; empty if it has none, or is
+from before they were counted. steps: of counts, the units that render no frame."""
 
 specs = Table(
     "specs",

@@ -20,6 +20,7 @@ from farm.model.events import JobChanged, UnitAdvanced, UnitChanged, UnitEvent, 
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobState
 from farm.model.messages import Figures
+from farm.model.seen import frames_seen
 from farm.model.work import WORK
 
 T = TypeVar("T")
@@ -61,13 +62,18 @@ _ADVANCE: Final = (
 
 
 def insert_job(
-    connection: Connection, job: Job, units: Iterable[RestoredUnit], **owned: object
+    connection: Connection, job: Job, units: Sequence[RestoredUnit], **owned: object
 ) -> bool:
     """Insert a job and its units, unless a job of this name is there; return whether it is new.
 
     owned: values of the columns that only the ledger knows.
     """
-    row = {"id": job.id, "created": job.created, **_planned_row(job), **_job_row(job), **owned}
+    row = {
+        "id": job.id,
+        "created": job.created,
+        **_planned_row(job, units),
+        **_job_row(job),
+    } | owned
     insertion = upsert(connection, tables.jobs).execution_options(preserve_rowcount=True)
     if connection.execute(insertion, row).rowcount == 0:
         return False
@@ -78,23 +84,24 @@ def insert_job(
 
 
 def plan_job(
-    connection: Connection, job: Job, units: Iterable[RestoredUnit], **owned: object
+    connection: Connection, job: Job, units: Sequence[RestoredUnit], **owned: object
 ) -> None:
     """Write what has been planned of a job that is there, and insert its units. owned: see insert_job."""
-    row = {"of_job": job.id, **_planned_row(job), **_job_row(job), **owned}
+    row = {"of_job": job.id, **_planned_row(job, units), **_job_row(job), **owned}
     connection.execute(_UPDATE_JOB, row)
     spec = {"of_job": job.id, "spec": job.spec.model_dump_json()}
     connection.execute(_UPDATE_SPEC, spec)
     _insert_units(connection, units)
 
 
-def _planned_row(job: Job) -> dict[str, object]:
+def _planned_row(job: Job, units: Iterable[RestoredUnit]) -> dict[str, object]:
     """Return the columns that planning may change. A job that is not planned is found by no key."""
     is_planned, spec = job.state is not JobState.PLANNING, job.spec
     return {
         "key": spec.key if is_planned else "",
         "task": spec.task,
         "output": spec.output if is_planned else "",
+        "frames": frames_seen(restored.unit for restored in units) or None,
     }
 
 

@@ -173,10 +173,14 @@ class ReadProgress:
 
 @dataclass(frozen=True)
 class Notice:
-    """Not stored: something about an input, an output or the ledger that the user should know."""
+    """Not stored: something about an input, an output or the ledger that the user should know.
+
+    job: that is planned by a thread; empty for any other.
+    """
 
     url: str
     note: str
+    job: str = ""
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,17 @@ class Before:
 
 @dataclass(frozen=True)
 class Ahead:
-    """A later frame of the same segment, some frames further on. number, seconds: as those of Render."""
+    """A later frame of the same segment, some frames further on.
+
+    number, seconds, moment: as those of Render. source: its film or picture; empty in ledgers of farms that did
+    not look at it.
+    """
 
     number: int
     seconds: float
     frames: int
+    source: str = ""
+    moment: Moment | None = None
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,8 @@ class Render:
     moment: the frame of the source film; None for a still. seed: tells the frame's seed from those of
     the others in its film; empty for the plan's own seed, as for stills. number: of the frame in its film, from 0. seconds: when
     the frame is shown in its film. depth: bits per channel to write; None for the source's. before: the frame
-    this one continues; None starts afresh. ahead: the frame up to which this one tells how strong frames are, where
-    parameters change; None leaves that to an earlier one. shape: height and width that the source is brought to; None
+    this one continues; None starts afresh. ahead: the frame up to which this one tells how strong frames are;
+    None leaves that to an earlier one. shape: height and width that the source is brought to; None
     for what the plan's size says. refusal: why planning refused the source; the attempt
     fails with it.
     """

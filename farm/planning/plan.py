@@ -231,7 +231,7 @@ def _ahead(sequence: FrameSequence, indices: range, index: int) -> Ahead | None:
     if (index - indices[0]) % LOOK_AHEAD or not count:
         return None
     frame = sequence.frames[index + count]
-    return Ahead(frame.number - 1, frame.seconds, count)
+    return Ahead(frame.number - 1, frame.seconds, count, frame.source, frame.moment)
 
 
 def _coherent_frame(

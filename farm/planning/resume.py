@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from farm.model.history import UnitRecord
+from farm.model.messages import Figures
 from farm.model.unit import Unit
 from farm.model.work import Render
 
@@ -57,6 +58,14 @@ def _completed_digests(
         if record is None or record.figures is None or not is_same_work(record.unit, unit):
             continue
         is_fresh = unit.source in targets or is_unchanged(unit.source, record.figures.source_sha256)
+        is_fresh &= _looked_at_the_same(unit, record.figures, is_unchanged)
         if is_fresh and completed.keys() >= set(unit.needs):
             completed[unit.name] = record.figures.target_sha256
     return completed
+
+
+def _looked_at_the_same(unit: Unit, figures: Figures, is_unchanged: IsUnchanged) -> bool:
+    """Return whether the file with the later frame that a unit looked at is unchanged, if it did."""
+    if not isinstance(unit.work, Render) or not unit.work.ahead or not figures.ahead_sha256:
+        return True
+    return is_unchanged(unit.work.ahead.source, figures.ahead_sha256)

@@ -11,11 +11,14 @@ from threading import Lock
 from typing import Final
 
 from farm.control.clock import Clock
-from farm.model.events import JobChanged, News, Progressed, UnitChanged, WorkerChanged
+from farm.model.events import JobChanged, News, Notice, Progressed, UnitChanged, WorkerChanged
 from farm.model.messages import WorkerJoined
 from farm.model.unit import HELD, UnitState
 
 __all__ = ["Board", "MinuteTotal", "RunningUnit", "WorkerNow"]
+
+NOTED: Final = 1000
+"""Jobs whose notes are kept."""
 
 MINUTES: Final = 60
 MINUTE: Final = 60.0
@@ -70,6 +73,7 @@ class Board:
         self._workers: dict[str, WorkerNow] = {}
         self._running: dict[tuple[str, str], RunningUnit] = {}
         self._pace: dict[str, _JobPace] = {}
+        self._notes: dict[str, list[str]] = {}
         self._minutes: deque[MinuteTotal] = deque(maxlen=MINUTES)
 
     def watch(self, joined: Callable[[], list[WorkerJoined]]) -> None:
@@ -90,6 +94,10 @@ class Board:
                         self._running[key] = replace(
                             running, done=progress.done, note=progress.note
                         )
+                case Notice(_, note, job) if job:
+                    self._notes.setdefault(job, []).append(note)
+                    if len(self._notes) > NOTED:
+                        del self._notes[next(iter(self._notes))]
                 case JobChanged(job) if job.state.is_final:
                     self._pace.pop(job.id, None)
                 case _:
@@ -144,6 +152,11 @@ class Board:
         """Return the units of a job that workers hold, by name."""
         with self._lock:
             return {unit.name: unit for unit in self._running.values() if unit.job == job}
+
+    def notes(self, job: str) -> list[str]:
+        """Return what planning said of a job, if this farm planned it not too long ago."""
+        with self._lock:
+            return list(self._notes.get(job, ()))
 
     def held(self) -> dict[str, RunningUnit]:
         """Return the units that workers hold, by the worker that reports on each."""

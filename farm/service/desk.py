@@ -4,7 +4,7 @@ Any thread may ask. Changes go to the controller's loop; answers come from the l
 board, so that no question waits for the loop.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoAnswer
 from contextlib import contextmanager, suppress
@@ -31,6 +31,7 @@ from farm.host.task import Run
 from farm.media.blank import is_blank
 from farm.model.history import UnitRecord
 from farm.model.job import Job, JobSpec, JobState, Wanted, in_words
+from farm.model.seen import JobCounts
 from farm.model.sent_files import UPLOADS
 from farm.model.unit import UnitState
 from farm.model.work import Blend, Render
@@ -202,7 +203,7 @@ class Desk:
         counts = self.ledger.counts_of([job.id for job in page[:limit]])
         return wire.JobsPage(
             jobs=[
-                self._view(self._current(job), counts.get(job.id, {}))
+                self._view(self._current(job), counts.get(job.id))
                 for job in page[:limit]
                 if not self.previews.has(job.spec.output) and owner in {None, job.spec.owner}
             ],
@@ -434,12 +435,12 @@ class Desk:
         task = self.registry.tasks.get(job.spec.task)
         return task is not None and issubclass(task, Run)
 
-    def _view(self, job: Job, counts: Mapping[UnitState, int] | None = None) -> wire.JobView:
-        known = self.ledger.counts(job.id) if counts is None else counts
+    def _view(self, job: Job, counts: JobCounts | None = None) -> wire.JobView:
+        known = counts or self.ledger.counts_of([job.id]).get(job.id) or JobCounts()
         running = self.board.running(job.id)
         is_preview = self.previews.has(job.spec.output)
-        pace = self.board.seconds_left
-        return views.job(job, known, running, pace, self.roots, is_preview=is_preview)
+        pace, notes = self.board.seconds_left, self.board.notes(job.id)
+        return views.job(job, known, running, pace, self.roots, notes=notes, is_preview=is_preview)
 
     @staticmethod
     def _answer(answer: "Future[T]") -> T:

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from farm.host.task import Run, Task
 from farm.model.history import StoryLine, UnitRecord
 from farm.model.job import Job, JobState
+from farm.model.seen import JobCounts
 from farm.model.unit import UnitState
 from farm.planning.film_needs import is_endless
 from farm.service import wire
@@ -91,14 +92,16 @@ def task(
 
 def job(
     current: Job,
-    counts: Mapping[UnitState, int],
+    known: JobCounts,
     running: Mapping[str, RunningUnit],
     seconds_left: Callable[[str, int], float | None],
     roots: Roots,
     *,
+    notes: Sequence[str] = (),
     is_preview: bool = False,
 ) -> wire.JobView:
-    """Return a job. counts: of its units. running: those that workers hold."""
+    """Return a job. running: units that workers hold."""
+    counts, seen = known.units, known.seen
     total = sum(counts.values())
     done = sum(n for state, n in counts.items() if state.is_done)
     failed = counts.get(UnitState.QUARANTINED, 0)
@@ -121,6 +124,8 @@ def job(
         frames=total,
         done=done,
         failed=failed,
+        seen=wire.SeenView(**seen.as_dict()) if seen else None,
+        notes=[roots.hidden(note) for note in notes],
         progress=min(1.0, worked / total) if total else 0.0,
         eta=seconds_left(current.id, total - ended) if is_running else None,
         spec=shown_spec(current.spec, roots),

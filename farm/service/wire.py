@@ -26,6 +26,7 @@ __all__ = [
     "Result",
     "Results",
     "Retry",
+    "SeenView",
     "StoryView",
     "TaskView",
     "Tasks",
@@ -169,12 +170,23 @@ class Refusal(_Answer):
     error: Fault
 
 
+class SeenView(_Answer):
+    """Frames that a person sees. counts: of them by state; rounded, where segments of a film overlap."""
+
+    frames: int
+    done: int
+    failed: int
+    counts: dict[str, int]
+
+
 class JobView(_Answer):
     """A job. frames, done, failed, and the numbers in counts, are of units.
 
     A unit is a frame or a picture, but also a part of a film, the film itself, and each further
     rendering of a frame in a coherent film, so a film has more units than frames. progress: 0..1, of
-    units. eta: seconds left, if that can be told.
+    units. eta: seconds left, if that can be told. seen: how many frames it has; none while it is planned, if it
+    trains, or if it is from before they were counted. notes: what planning said of it, such as which inputs were
+    left out; for some time.
     """
 
     id: str
@@ -192,6 +204,8 @@ class JobView(_Answer):
     frames: int
     done: int
     failed: int
+    seen: SeenView | None
+    notes: list[str]
     progress: float
     eta: float | None
     spec: dict[str, Any]

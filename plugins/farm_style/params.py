@@ -209,6 +209,11 @@ class StyleParams(TimedParams, NetworkParams):
             )
         if self.fast is not None and self.strength != 1:
             raise ValueError("`strength` is for `styles`: a trained network has its own; omit it")
+        if self.fast is not None and self.at:
+            raise ValueError(
+                "`fast` has one look, in which `at` changes nothing; for looks that cross-fade, give "
+                "several `styles`, and change their `mix` with `at`"
+            )
         if self.fast is None and not self.style_weight:
             raise ValueError("`style_weight` 0 changes nothing; give a value above 0")
         return self

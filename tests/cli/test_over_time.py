@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from farm.cli import group
 from farm.media import read_record, read_still
 from farm.model.job import JobSpec
 
@@ -169,6 +170,44 @@ def test_what_cannot_change_is_refused_before_anything_is_rendered(
     assert message in done.errors
     assert not list(Path().glob("o.*"))
     assert film
+
+
+ONE_EACH = "no such file or folder; of several names, each is a NAME=VALUE:"
+WITH_COMMA = "no such file or folder; a pair of numbers has a comma and no space:"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("dream --at 0 layer=conv2 conv3", f"conv3: {ONE_EACH} layer=conv2 layer=conv3"),
+        ("dream --at=0 layer=conv2, conv3", f"conv3: {ONE_EACH} layer=conv2 layer=conv3"),
+        ("style --at 0 mix=a.jpg b.jpg", f"b.jpg: {ONE_EACH} mix=a.jpg mix=b.jpg"),
+        ("dream --at f1 neuron=0.5 0.25", f"0.25: {WITH_COMMA} neuron=0.5,0.25"),
+        ("zoom --at f1 shift=2 -1", f"-1: {WITH_COMMA} shift=2,-1"),
+        ("dream --at 0 step=2 conv3", "conv3: no such file or folder; check the name"),
+        ("dream --at 0 layer=conv2 clpi.mp4", "clpi.mp4: no such file or folder; check the name"),
+        ("dream --at 0 layer=conv2 clpi_%d.png", "clpi_%d.png: this sequence contains no pictures"),
+        ("dream --at 0 layer=conv2 conv1", "unknown layer of starter 'conv9'"),
+    ],
+)
+def test_a_missing_input_that_may_be_a_value_of_a_keyframe_is_refused_with_its_form(
+    command: Command, film: str, words: str, message: str
+) -> None:
+    Path(film).rename("conv1")
+    done = command(*words.split(), "-o", "o.mp4", "--at", "4", "layer=conv9")
+    assert done.code == 2
+    assert message in done.errors
+
+
+def test_a_shell_completes_a_keyframe_that_is_not_right_yet(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_FARM_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "farm dream --at 0 layer=conv2 conv3 --lay")
+    monkeypatch.setenv("COMP_CWORD", "6")
+    with pytest.raises(SystemExit):
+        group.main(prog_name="farm")
+    assert "--layer" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,12 @@ def test_submit_prints_the_id_of_the_job(farm: Farm, fake: Fake) -> None:
     assert fake.jobs[job]["priority"] == 80
 
 
+def test_submit_prints_what_was_left_out_of_the_inputs(farm: Farm, fake: Fake) -> None:
+    fake.ends = {"notes": ["2 pictures or films in subfolders were left out"]}
+    done = farm("submit", "invert", "photos/", "-o", "out/job/")
+    assert done.errors == "note: 2 pictures or films in subfolders were left out\n"
+
+
 def test_a_job_may_start_after_others(farm: Farm, fake: Fake) -> None:
     first = submitted(farm)
     last = submitted(farm, "--after", first)
@@ -347,7 +353,7 @@ def stored(farm: Farm, tmp_path: Path) -> str:
 
 
 def test_the_jobs_of_this_machine_are_listed(farm: Farm, stored: str) -> None:
-    assert f"{stored}\tinvert\tcompleted\t1 of 2 units, 1 failed\t" in farm("jobs").results
+    assert f"{stored}\tinvert\tcompleted\t1 of 2 frames, 1 failed\t" in farm("jobs").results
     assert json.loads(farm("jobs", "--json", "--state", "running").results) == []
     assert (
         "unknown state 'runing'; did you mean running?" in farm("jobs", "--state", "runing").errors

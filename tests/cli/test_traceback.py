@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 from textwrap import dedent
 
+import click
 import pytest
 
+from farm.cli import group
 from farm.cli.exits import Exit
+from farm.cli.root import say_what_is_broken
 
 from ..distributions import HEAD, Farm  # noqa: TID252 - shared between rooms
 
@@ -30,6 +33,10 @@ BROKEN = HEAD + dedent('''
         return [Broken]
     ''')
 LINE = "KeyError: 'colour' (broken.py, line 4)"
+HALF = (
+    "not loaded: plugin half: ZeroDivisionError: division by zero (half.py, line 2); "
+    "see `farm plugins`"
+)
 
 
 @pytest.fixture
@@ -76,6 +83,9 @@ def test_an_error_is_one_line_and_its_traceback_is_shown_on_request(
     [
         (["dream", "blank:32x32", "-o", "out.png", "--dry-run"], True),
         (["serve", "--port", "0", "--ledger", "sqlite:///own/broken.py"], True),
+        (["compare", "blank:32x32", "-o", "sheet.png", "--layer", "conv1,conv1000"], True),
+        (["sample", "run", "-o", "grid.png"], True),
+        (["evaluate", "run", "--data", "photos"], True),
         (["jobs"], False),
     ],
 )
@@ -83,11 +93,19 @@ def test_a_plugin_that_did_not_load_is_said_by_commands_that_render_or_serve(
     farm: Farm, plugins: Path, words: list[str], *, is_said: bool
 ) -> None:
     done = farm("--plugins-dir", plugins, *words)
-    line = (
-        "not loaded: plugin half: ZeroDivisionError: division by zero (half.py, line 2); "
-        "see `farm plugins`"
-    )
-    assert (line in done.stderr.splitlines()) is is_said
+    assert (HALF in done.stderr.splitlines()) is is_said
+    if done.returncode:
+        assert done.stderr.splitlines()[-1].startswith("farm: ")
+
+
+def test_a_plugin_that_did_not_load_is_said_once_by_a_command_that_runs_others(
+    plugins: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with group.make_context("farm", ["--plugins-dir", str(plugins), "demo"]) as root:
+        for name in ("dream", "dream"):
+            with click.Context(click.Command(name), parent=root) as context:
+                say_what_is_broken(context)
+    assert capsys.readouterr().err.splitlines().count(HALF) == 1
 
 
 @pytest.mark.slow

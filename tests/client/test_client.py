@@ -117,6 +117,15 @@ def test_a_job_is_submitted_once_though_the_answer_is_lost(fake: Pair) -> None:
     assert list(service.jobs) == [job.id]
 
 
+def test_what_a_farm_says_of_inputs_is_a_warning(fake: Pair) -> None:
+    service, client = fake
+    service.ends = {"notes": ["2 pictures or films in subfolders were left out"]}
+    with pytest.warns(UserWarning, match="2 pictures or films in subfolders") as warned:
+        client.submit("copy", "photos/", "out/job/")
+    (warning,) = warned
+    assert warning.filename == __file__
+
+
 def test_a_request_whose_answer_is_always_lost_fails(fake: Pair) -> None:
     service, client = fake
     service.lost = 100

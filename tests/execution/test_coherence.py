@@ -1,5 +1,6 @@
 """A frame of a coherent film follows the one before it, and is changed as strongly."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from farm import Context, Effect, OverTime, TimedParams
+from farm import Context, Effect, OverTime, TaskParams, TimedParams
 from farm.errors import DeviceMemory
 from farm.execution.coherence import FrameBefore
 from farm.execution.contexts import ContextFactory
@@ -117,21 +118,83 @@ class Fading(Effect):
         return image + self.params.amount * grain
 
 
+class Following(Effect):
+    """Adds grain that is drawn once and carried on, as strong as the picture is bright."""
+
+    name = "following"
+    Params = TaskParams
+    continues_previous = keeps_strength = True
+
+    def render(self, image: Any, context: Context) -> Any:
+        if context.previous:
+            return image + context.previous.image - context.previous.source
+        grain = torch.randn(image.shape, generator=context.generator())
+        return image + 0.1 * image.mean() * grain
+
+
+def coherent_strengths(
+    effect: Effect, stills: Sequence[str], folder: Path, missing: Collection[str] = ()
+) -> list[float]:
+    """Render a coherent film of these stills and return the strength of each frame but those of the missing stills."""
+    film = FilmOptions(coherence="flow")
+    frames = [FilmFrame(still, n + 1, n, 1, n / 25) for n, still in enumerate(stills)]
+    clip = FrameSequence("clip", frames, str(folder / "%05d.png"), str(folder))
+    renderer, strengths, lacking = Renderer(ContextFactory(Registry(), "cpu")), [], set[str]()
+    for unit in plan_units("job", Footage(sequences=[clip]), film):
+        if not isinstance(unit.work, Render):
+            continue
+        if unit.source in missing:
+            lacking.add(unit.name)
+            continue
+        order = Order(
+            unit,
+            1,
+            "token",
+            effect.name,
+            {},
+            Plan(),
+            film=film,
+            missing=tuple(lacking.intersection(unit.needs)),
+        )
+        renderer.run(
+            order, unit.work, effect, {}, report=lambda *_: None, is_cancelled=lambda: False
+        )
+        pixels = read_still(unit.target).pixels
+        strengths.append(sum(strength_of(pixels, read_still(unit.source).pixels)))
+    return strengths
+
+
+def brightening(folder: Path, count: int = 17) -> list[str]:
+    """Write pictures that become twice as bright."""
+    stills = [str(folder / f"source{n}.png") for n in range(count)]
+    for still, light in zip(stills, np.linspace(0.7, 1.4, count, dtype=np.float32), strict=True):
+        write_still(still, Frame(light * source(), depth=16), {})
+    return stills
+
+
+def test_a_coherent_film_is_as_strong_as_its_single_frames_when_the_scene_changes(
+    tmp_path: Path,
+) -> None:
+    strengths = coherent_strengths(Following(TaskParams()), brightening(tmp_path), tmp_path)
+    wanted = strengths[0] * np.linspace(1, 2, 17)
+    assert strengths == pytest.approx(list(wanted), rel=0.05)
+
+
+def test_a_later_frame_that_cannot_be_read_leaves_those_before_it_as_strong_as_they_are(
+    tmp_path: Path,
+) -> None:
+    stills = brightening(tmp_path)
+    Path(stills[8]).write_bytes(b"no picture")
+    strengths = coherent_strengths(Following(TaskParams()), stills, tmp_path, missing=stills[8:9])
+    assert strengths[:8] == pytest.approx([strengths[0]] * 8, rel=0.05)
+
+
 def test_a_coherent_film_becomes_as_strong_as_parameters_that_change_over_time_ask_for(
     tmp_path: Path,
 ) -> None:
-    still, film = str(tmp_path / "still.png"), FilmOptions(coherence="flow")
+    still = str(tmp_path / "still.png")
     write_still(still, Frame(source(), depth=16), {})
-    frames = [FilmFrame(still, n + 1, n, 1, n / 25) for n in range(27)]
-    clip = FrameSequence("clip", frames, str(tmp_path / "%05d.png"), str(tmp_path))
     effect = Fading(Fading.Params(at=("f1 amount=0.02", "f17 amount=0.06")))
-    renderer, strengths = Renderer(ContextFactory(Registry(), "cpu")), []
-    for unit in plan_units("job", Footage(sequences=[clip]), film):
-        if isinstance(unit.work, Render):
-            order = Order(unit, 1, "token", "fading", {}, Plan(), film=film)
-            renderer.run(
-                order, unit.work, effect, {}, report=lambda *_: None, is_cancelled=lambda: False
-            )
-            strengths.append(sum(strength_of(read_still(unit.target).pixels, source())))
+    strengths = coherent_strengths(effect, [still] * 27, tmp_path)
     wanted = strengths[0] * np.interp(range(27), [0, 16], [1, 3])
     assert strengths == pytest.approx(list(wanted), rel=0.05)

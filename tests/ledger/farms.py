@@ -11,6 +11,7 @@ from farm.model.events import UnitChanged
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobSpec
 from farm.model.messages import Figures
+from farm.model.seen import JobCounts, Seen
 from farm.model.unit import Unit, UnitState
 from farm.process import SILENT_SECONDS
 
@@ -59,4 +60,5 @@ def assert_counts_are_right(ledger: Ledger) -> None:
     """Check that the counts of every job are those of its units."""
     for found in ledger.jobs(limit=10_000):
         states = Counter(record.state for record in ledger.units(found.id))
-        assert ledger.counts(found.id) == states, found.id
+        seen = Seen(states.total(), states) if states else None
+        assert ledger.counts_of([found.id]) == {found.id: JobCounts(states, seen)}

@@ -24,6 +24,7 @@ from farm.model.events import UnitChanged
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobSpec, JobState
 from farm.model.messages import Figures
+from farm.model.seen import JobCounts
 from farm.model.unit import Unit, UnitState
 
 from ..postgres_server import PostgresServer  # noqa: TID252 - shared between rooms
@@ -159,7 +160,7 @@ def test_a_job_of_an_old_ledger_can_be_taken_and_ended(old: str) -> None:
         ledger.take("job", 2.0)
         done = UnitChanged(ledger.units("job")[1].unit, UnitState.SUCCEEDED, 1)
         ledger.record([done], 3.0)
-        assert ledger.counts("job") == {UnitState.SUCCEEDED: 2}
+        assert ledger.counts_of(["job"]) == {"job": JobCounts({UnitState.SUCCEEDED: 2})}
 
 
 def assert_opens_at_head(url: str) -> None:

@@ -119,6 +119,7 @@ def test_what_is_read_and_written_does_not_grow_with_the_ledger(large: Ledger) -
         lambda: large.story("job", after=UNITS // 2, limit=100),
         lambda: large.failures("job"),
         lambda: large.counts("job"),
+        lambda: large.counts_of(["job", "past7"]),
         lambda: large.job("job"),
         lambda: large.latest("copy", "out/"),
         lambda: large.find(SPEC.key),

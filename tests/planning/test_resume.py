@@ -123,3 +123,18 @@ def test_a_unit_with_other_work_is_not_finished() -> None:
     other = replace(record.unit, needs=record.unit.needs[:-1])
     disk.records[target] = replace(record, unit=other)
     assert disk.unfinished() == {THIRD, "clip/film"}
+
+
+def test_a_frame_that_looked_at_a_later_one_is_rendered_again_if_that_one_changed() -> None:
+    frames = [FilmFrame(f"{n}.png", n, n, 1, n / 25) for n in range(1, 21)]
+    sequence = FrameSequence("clip", frames, "%05d.png", ".farm")
+    disk = Disk(plan_units("now", Footage(sequences=(sequence,)), FilmOptions(coherence="flow")))
+    first = disk.units[0]
+    record = disk.records[first.target]
+    assert record.figures
+    looked = replace(record.figures, ahead_sha256="as it was")
+    disk.records[first.target] = replace(record, figures=looked)
+    disk.files["9.png"] = "as it was"
+    assert first.name not in disk.unfinished()
+    disk.files["9.png"] = "another picture"
+    assert first.name in disk.unfinished()

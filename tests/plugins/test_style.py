@@ -267,6 +267,10 @@ def test_bfloat16_gives_a_valid_picture(stylise: Stylise, scene: Scene, stripes:
             {"styles": [], "fast": "starry"},
             "no trained style network 'starry'; give .*eddies.*, or the folder of a finished",
         ),
+        (
+            {"styles": [], "fast": "eddies", "at": ["2 fast=ink"]},
+            "`fast` has one look, in which `at` changes nothing; for looks that cross-fade, give",
+        ),
         ({"style_weight": 0}, "`style_weight` 0 changes nothing; give a value above 0"),
     ],
 )

@@ -1,7 +1,9 @@
 """The board knows what each worker does, whatever jobs and units are called."""
 
+import pytest
+
 from farm.control.clock import FakeClock
-from farm.model.events import UnitChanged, WorkerChanged
+from farm.model.events import Notice, UnitChanged, WorkerChanged
 from farm.model.messages import WorkerJoined
 from farm.model.unit import Unit, UnitState
 from farm.service.board import Board
@@ -21,6 +23,15 @@ def test_units_of_two_jobs_may_have_one_name() -> None:
         "w2": "second",
     }
     assert board.running("first")["a"].worker == "w1"
+
+
+def test_notes_are_kept_of_the_latest_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("farm.service.board.NOTED", 2)
+    board = Board(FakeClock())
+    for job in ("a", "b", "c"):
+        board.on_event(Notice("in", "left out", job))
+    board.on_event(Notice("in", "of no job"))
+    assert [board.notes(job) for job in ("a", "b", "c", "")] == [[], ["left out"], ["left out"], []]
 
 
 def test_what_a_worker_said_is_asked_for_once() -> None:

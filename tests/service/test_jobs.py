@@ -411,6 +411,25 @@ def test_parameters_over_time_and_loops_are_part_of_a_job(serve: Serve) -> None:
         assert (spec["params"]["at"], spec["film"]["is_loop"]) == (at, True)
 
 
+def test_a_film_is_counted_in_frames_beside_its_units(serve: Serve) -> None:
+    with serve() as served:
+        job = served.finished(inputs=["blank:64x64"], task="zoom", frames="8", output="out/a.mp4")
+        assert (job["frames"], job["done"]) == (10, 10)
+        seen = {"frames": 8, "done": 8, "failed": 0, "counts": {"succeeded": 8}}
+        assert job["seen"] == seen
+        (listed,) = served.client.get("/api/jobs").json()["jobs"]
+        assert listed["seen"] == seen
+
+
+def test_a_job_says_what_was_left_out_of_its_inputs(served: Served) -> None:
+    (served.folder / "in" / "inner").mkdir()
+    shutil.copy(served.folder / "in" / "a.png", served.folder / "in" / "inner")
+    job = served.finished()
+    note = "1 picture or film in subfolders was left out; to take all, give 'photos/**'"
+    assert job["notes"] == [note]
+    assert served.finished(inputs=["photos/a.png"], output="out/a.png")["notes"] == []
+
+
 def test_a_job_starts_after_another_whose_files_it_reads(serve: Serve) -> None:
     with serve() as served:
         first = served.submit(output="out/first/").json()["id"]

@@ -558,7 +558,7 @@ def test_the_farms_jobs_and_workers_are_live(serve: Serve, browse: Browse) -> No
         page = watched.page
         expect(page.get_by_text("No jobs yet")).to_be_visible()
         served.submit(name="clouds")
-        expect(page.get_by_role("link", name="clouds")).to_contain_text("1 of 3 units")
+        expect(page.get_by_role("link", name="clouds")).to_contain_text("1 of 3 frames")
         expect(page.get_by_role("heading", name="The farm is active")).to_be_visible()
         page.get_by_role("link", name="Workers").first.click()
         expect(page.get_by_role("row", name="fake-1")).to_contain_text("busy")

@@ -74,6 +74,10 @@ export function pixels(n) {
 /** Whether a job makes one picture, as far as is known. */
 export const isSingle = (job) => job.frames === 1 && !isFilm(job.spec.output);
 
+/** What to count of a job: the frames that a person sees, or else its units. */
+export const seen = (job) => job.seen ?? job;
+export const noun = (job) => (job.seen ? "frame" : "unit");
+
 /** Return what people call a job: its name, or what it reads and writes. */
 export function title({ spec }) {
   if (spec.name) return spec.name;

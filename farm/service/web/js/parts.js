@@ -1,7 +1,7 @@
 /** Small pieces that several views show. */
 
 import { download, hasToken } from "./api.js";
-import { SEGMENTS, ago, count, duration, many, stateWord } from "./format.js";
+import { SEGMENTS, ago, count, duration, many, noun, seen, stateWord } from "./format.js";
 import { fill, h } from "./h.js";
 
 /** Say something to those who do not see the screen. */
@@ -55,10 +55,10 @@ export function problem(error, again) {
 
 export const badge = (job) => h("span", { class: "badge", "data-state": job.state }, stateWord(job));
 
-/** Return a bar with a segment for each state of a job's units. */
+/** Return a bar with a segment for each state of a job's frames. */
 export function bar(job) {
-  const total = job.frames || 1;
-  const parts = segments(job.counts);
+  const parts = segments(seen(job).counts);
+  const total = seen(job).frames || 1;
   const text = parts.map(([, word, n]) => `${count(n)} ${word}`).join(", ") || "no units yet";
   return h(
     "div",
@@ -68,11 +68,11 @@ export function bar(job) {
 }
 
 /** Return what the segments of a job's bar mean. */
-export function legend(counts) {
+export function legend(job) {
   return h(
     "ul",
     { class: "legend" },
-    segments(counts).map(([name, word, n]) => h("li", {}, h("i", { class: name }), `${count(n)} ${word}`)),
+    segments(seen(job).counts).map(([name, word, n]) => h("li", {}, h("i", { class: name }), `${count(n)} ${word}`)),
   );
 }
 
@@ -83,8 +83,9 @@ function segments(counts) {
 /** Return in words how far a job is. */
 export function progressText(job) {
   if (!job.frames) return "";
-  const parts = [`${count(job.done)} of ${many(job.frames, "unit")}`];
-  if (job.failed) parts.push(`${count(job.failed)} failed`);
+  const { done, frames, failed } = seen(job);
+  const parts = [`${count(done)} of ${many(frames, noun(job))}`];
+  if (failed || job.failed) parts.push(`${count(failed || job.failed)} failed`);
   if (job.eta != null) parts.push(`${duration(job.eta)} left`);
   return parts.join(" · ");
 }

@@ -2,7 +2,7 @@
 
 import { get } from "../api.js";
 import { throughput } from "../chart.js";
-import { count, jobWord, many, title } from "../format.js";
+import { count, jobWord, many, noun, seen, title } from "../format.js";
 import { fill, h } from "../h.js";
 import { calmly, follow, still } from "../live.js";
 import { alertOf, announce, badge, bar, origin, progressText } from "../parts.js";
@@ -136,7 +136,7 @@ function welcome() {
 function tell(jobs, states) {
   for (const job of jobs) {
     const before = states.get(job.id);
-    if (before && before !== job.state) announce(`${title(job)}: ${jobWord(job.state)}, ${many(job.done, "unit")} done`);
+    if (before && before !== job.state) announce(`${title(job)}: ${jobWord(job.state)}, ${many(seen(job).done, noun(job))} done`);
     states.set(job.id, job.state);
   }
 }

@@ -74,7 +74,7 @@ function renderHead(head, job) {
     h("p", { class: "origin" }, origin(job), " · ", h("span", { title: moment(job.since) }, since(job)), job.spec.name !== job.id && ` · ${job.id}`),
     job.reason && h("p", { class: job.state === "failed" ? "error" : "why" }, job.reason),
     bar(job),
-    h("div", { class: "titled" }, legend(job.counts), h("span", { class: "far" }, progressText(job))),
+    h("div", { class: "titled" }, legend(job), h("span", { class: "far" }, progressText(job))),
     h("div", { class: "actions" }, controls(job, head)),
   );
   if (focused) head.querySelector(`[data-act="${focused}"]`)?.focus();
