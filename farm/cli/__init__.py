@@ -18,6 +18,7 @@ from typing import Final, NoReturn
 import click
 
 from farm.cli.exits import EXPECTED, Exit, exit_code, one_line
+from farm.cli.location import Location
 from farm.cli.root import registry_of
 from farm.cli.signals import signals
 from farm.cli.streams import OutputLost, echo, echo_traceback, prepare_streams
@@ -122,7 +123,7 @@ class FarmGroup(click.Group):
 )
 @click.option(
     "--plugins-dir",
-    type=click.Path(path_type=Path),
+    type=Location(),
     is_eager=True,
     metavar="FOLDER",
     help="Also load every .py file in this folder as a plugin.",
@@ -130,7 +131,7 @@ class FarmGroup(click.Group):
 @click.option("--traceback", is_flag=True, help="With each error, show every call that led to it.")
 @click.version_option(package_name="neural-render-farm", prog_name="farm")
 @click.pass_context
-def group(context: click.Context, plugins_dir: Path | None, *, traceback: bool) -> None:  # noqa: ARG001 - read in root
+def group(context: click.Context, plugins_dir: str | None, *, traceback: bool) -> None:  # noqa: ARG001 - read in root
     """Render neural effects on pictures and films, on this machine or a cluster."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

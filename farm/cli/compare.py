@@ -7,6 +7,7 @@ from typing import Final
 import click
 
 from farm.cli.exits import Exit
+from farm.cli.location import Location, check_named
 from farm.cli.root import registry_of, say_what_is_broken
 from farm.cli.streams import echo
 from farm.errors import UserError
@@ -21,6 +22,7 @@ Grid = dict[str, list[str]]
 @click.option(
     "-o",
     "--output",
+    type=Location(),
     required=True,
     help="The sheet, such as sheet.png. It replaces an earlier one.",
 )
@@ -92,6 +94,7 @@ def _parsed(without_value: Container[str], words: Sequence[str]) -> tuple[str, G
         raise UserError(
             f"give one picture to compare, not {len(inputs)}; see `farm compare --help`"
         )
+    check_named(inputs[0], "INPUT")
     return inputs[0], grid
 
 

@@ -18,6 +18,8 @@ import click
 from farm.cli.exits import Exit
 from farm.cli.root import registry_of
 from farm.cli.table import show_json, show_table
+from farm.errors import BadInput
+from farm.host.presets import missing_file, own_presets, preset_fault
 from farm.host.registry import Registry
 from farm.settings import Settings, available_cores
 
@@ -182,9 +184,31 @@ def _plugins(registry: Registry) -> Iterator[Finding]:
             yield Finding("plugin", "ok", found)
 
 
-def _presets(_: Registry) -> Iterator[Finding]:
+def _presets(registry: Registry) -> Iterator[Finding]:
     path = Settings().presets_path
-    yield Finding("presets", "ok", str(path) if path.is_file() else f"none in {path}")
+    if missing_file():
+        advice = "create it, or let FARM_PRESETS name another file"
+        yield Finding("presets", "problem", f"{path}: no such file", advice)
+        return
+    try:
+        faults = [*_faults_of_presets(registry)]
+    except BadInput as error:
+        yield Finding("presets", "problem", str(error), f"correct {path}")
+        return
+    for fault in faults:
+        yield Finding("presets", "problem", fault, f"correct {path}")
+    if not faults:
+        yield Finding("presets", "ok", str(path) if path.is_file() else f"none in {path}")
+
+
+def _faults_of_presets(registry: Registry) -> Iterator[str]:
+    for name, presets in own_presets().items():
+        if name not in registry.tasks:
+            yield f"[{name}]: there is no such task"
+            continue
+        for preset, values in presets.items():
+            if fault := preset_fault(registry.tasks[name], values, {}):
+                yield f"[{name}.{preset}]: {fault}"
 
 
 def _ledger(_: Registry) -> Iterator[Finding]:

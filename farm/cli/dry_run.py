@@ -23,7 +23,7 @@ from farm.planning.estimating import estimate
 from farm.planning.submission import Planner, Submission
 from farm.settings import Settings
 
-__all__ = ["costs", "dry_run"]
+__all__ = ["amount", "costs", "dry_run"]
 
 
 def dry_run(
@@ -66,7 +66,7 @@ def _made(submission: Submission, pixels: int) -> str:
     films = sum(isinstance(unit.work, Join) for unit in left)
     joined = f" for {films} film{'s' if films > 1 else ''}" if films else ""
     plural = "s" if frames != 1 else ""
-    return f"would render {frames} frame{plural}{joined}, {pixels / 1e6:.1f} megapixels"
+    return f"would render {frames} frame{plural}{joined}, {amount(pixels)}"
 
 
 def costs(found: Mapping[str, Any]) -> Iterator[str]:
@@ -79,6 +79,11 @@ def costs(found: Mapping[str, Any]) -> Iterator[str]:
     if found["bytes"] is not None:
         yield f"disk: about {_bytes(found['bytes'])}"
     yield from found["notes"]
+
+
+def amount(pixels: int) -> str:
+    """Return a number of pixels in words; below a tenth of a megapixel, as it is."""
+    return f"{pixels / 1e6:.1f} megapixels" if pixels >= 1e5 else f"{pixels:,} pixels"
 
 
 def _bytes(count: int) -> str:

@@ -6,6 +6,7 @@ import click
 
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
+from farm.cli.location import Location
 from farm.cli.root import registry_of, say_what_is_broken
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
@@ -19,9 +20,10 @@ _COUNT: Final = 1000
 
 
 @click.command()
-@click.argument("run", metavar="RUN[@STEP]")
+@click.argument("run", type=Location(), metavar="RUN[@STEP]")
 @click.option(
     "--data",
+    type=Location(),
     required=True,
     metavar="DATASET",
     help="What the run was trained on: a prepared dataset, a folder of pictures, or a zip.",
@@ -49,7 +51,10 @@ _COUNT: Final = 1000
     "those that torch.hub downloads once]",
 )
 @click.option(
-    "-o", "--output", help="Write a picture of samples beside the data they resemble most."
+    "-o",
+    "--output",
+    type=Location(),
+    help="Write a picture of samples beside the data they resemble most.",
 )
 @click.option(
     "--every-checkpoint", is_flag=True, help="Measure all checkpoints that the run has kept."

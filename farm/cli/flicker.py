@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from farm.cli.location import Location
 from farm.cli.streams import echo
 from farm.cli.table import show_json
 from farm.errors import BadInput
@@ -19,10 +20,11 @@ to it has no meaning."""
 
 
 @click.command()
-@click.argument("source")
-@click.argument("rendered")
+@click.argument("source", type=Location())
+@click.argument("rendered", type=Location())
 @click.option(
     "--against",
+    type=Location(),
     metavar="FILM",
     help="Compare with another rendering of the same frames, such as one without --coherence.",
 )

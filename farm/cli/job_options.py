@@ -6,6 +6,7 @@ from typing import Any, Final, get_args
 import click
 from pydantic import ValidationError
 
+from farm.cli.location import Location
 from farm.host.blame import reworded
 from farm.model.film import Quality
 from farm.model.job import AUTO_TILE, MOST_URGENT, Plan, Precision
@@ -32,7 +33,9 @@ def effect_options() -> list[click.Parameter]:
 
 def run_options() -> list[click.Parameter]:
     """Return the options of every run's command."""
-    output = click.Option(["-o", "--output"], required=True, help="Folder for the run's files.")
+    output = click.Option(
+        ["-o", "--output"], type=Location(), required=True, help="Folder for the run's files."
+    )
     return [output, *_common_options()]
 
 
@@ -65,12 +68,14 @@ def _output_options() -> list[click.Parameter]:
     return [
         click.Option(
             ["-o", "--output"],
+            type=Location(),
             required=True,
             help="Picture, film, numbered pictures such as frame_%05d.png, or a folder (a name "
             "that ends with / or has no suffix).",
         ),
         click.Option(
             ["--like"],
+            type=Location(),
             metavar="FILE",
             help="Start from the parameters, network, seed, size, tile and precision of this finished "
             "picture or film; flags override them.",
@@ -85,7 +90,7 @@ def _output_options() -> list[click.Parameter]:
             type=picture_size,
             metavar="SIZE",
             help="Bring pictures and frames to this size first: 1280x720, 1080p (rows), 50%, or "
-            "long=1024 (the longer side).",
+            "long=1024 (the longer side). Only WIDTHxHEIGHT changes their proportions.",
         ),
         click.Option(
             ["--preview"],
@@ -173,7 +178,9 @@ def _sample_options() -> list[click.Parameter]:
 
 
 def _common_options() -> list[click.Parameter]:
-    inputs = click.Argument(["inputs"], nargs=-1, required=True, metavar="INPUT...")
+    inputs = click.Argument(
+        ["inputs"], type=Location(), nargs=-1, required=True, metavar="INPUT..."
+    )
     return [inputs, *_plan_options(), *_execution_options()]
 
 

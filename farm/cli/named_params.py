@@ -5,9 +5,11 @@ from typing import Any
 
 import click
 
-from farm.errors import UnknownName
-from farm.host.presets import presets_of
+from farm.cli.options import describe_refusal
+from farm.errors import UnknownName, UserError
+from farm.host.presets import missing_file, own_presets, preset_fault, presets_of
 from farm.host.task import Effect, Task
+from farm.settings import Settings
 
 __all__ = ["preset_option", "preset_params"]
 
@@ -23,9 +25,19 @@ def preset_option(task: type[Effect]) -> click.Option:
     )
 
 
-def preset_params(task: type[Task], name: str) -> Mapping[str, Any]:
-    """Return the parameters of a preset. Raises UnknownName, and BadInput as presets_of does."""
+def preset_params(task: type[Task], name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the parameters of a preset, and those that are given in place of some.
+
+    Raises UnknownName, UserError for a parameter of the preset that the task refuses, and BadInput as
+    presets_of does.
+    """
     known = presets_of(task)
     if name not in known:
-        raise UnknownName("preset", name, known)
-    return known[name]
+        missing = missing_file()
+        hint = f"FARM_PRESETS names {missing}, which is no file" if missing else ""
+        raise UnknownName("preset", name, known, hint)
+    if fault := preset_fault(task, known[name], given):
+        is_own = name in own_presets().get(task.name, {})
+        where = f" in {Settings().presets_path}" if is_own else ""
+        raise UserError(f"preset {name!r}{where}: {describe_refusal(task.Params, fault)}")
+    return {**known[name], **given}

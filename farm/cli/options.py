@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
@@ -61,10 +62,13 @@ def values_of(params: type[TaskParams], options: Mapping[str, Any]) -> dict[str,
     return values
 
 
-def with_values_left_out(task: type[Task], words: Sequence[str]) -> list[str]:
+def with_values_left_out(
+    task: type[Task], words: Sequence[str], *, is_remote: bool = False
+) -> list[str]:
     """Return a command's words, with the value of each flag that may omit it and does.
 
-    Such a flag takes the next word only if the task accepts it: ``--fast photo.jpg`` names an input.
+    Such a flag takes the next word if the task accepts it, or if it can be no input: ``--fast photo.jpg``
+    names an input. is_remote: inputs are those of a farm, where a plain word may be a folder.
     """
     omittable = {
         flag_of(name, field): (name, value)
@@ -76,9 +80,15 @@ def with_values_left_out(task: type[Task], words: Sequence[str]) -> list[str]:
         if word not in omittable or following.startswith("-"):
             continue
         name, value = omittable[word]
-        if not _accepts(task, name, following):
+        is_word = not is_remote and _is_no_path(following)
+        if not is_word and not _accepts(task, name, following):
             given[place] = f"{word}={value}"
     return given
+
+
+def _is_no_path(word: str) -> bool:
+    """Return whether a word is empty, or is plain and names nothing here."""
+    return not word or (word.isidentifier() and not Path(word).exists())
 
 
 def _accepts(task: type[Task], name: str, word: str) -> bool:

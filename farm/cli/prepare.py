@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import click
 
+from farm.cli.location import Location
 from farm.cli.progress import progress
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
@@ -29,9 +30,15 @@ def _sides(
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True, metavar="SRC...")
+@click.argument("sources", type=Location(), nargs=-1, required=True, metavar="SRC...")
 @click.option(
-    "-o", "--output", "dataset", required=True, metavar="DATASET", help="Folder to write."
+    "-o",
+    "--output",
+    "dataset",
+    type=Location(),
+    required=True,
+    metavar="DATASET",
+    help="Folder to write.",
 )
 @click.option(
     "--size",

@@ -6,6 +6,7 @@ from typing import Final
 import click
 
 from farm.cli.streams import echo
+from farm.errors import UserError
 from farm.host.registry import Registry
 from farm.settings import Settings
 
@@ -14,9 +15,13 @@ _SAID: Final = "farm.broken"
 
 
 def plugins_dir_of(context: click.Context) -> Path | None:
-    """Return the folder from --plugins-dir, or else from FARM_PLUGINS_DIR."""
-    option: Path | None = context.find_root().params.get("plugins_dir")
-    return option or Settings().plugins_dir
+    """Return the folder from --plugins-dir, or else from FARM_PLUGINS_DIR. Raises UserError if it is none."""
+    option: str | None = context.find_root().params.get("plugins_dir")
+    folder = Path(option) if option else Settings().plugins_dir
+    if folder and not folder.is_dir():
+        name = "--plugins-dir" if option else "FARM_PLUGINS_DIR"
+        raise UserError(f"{name} {folder}: no such folder; check the name")
+    return folder
 
 
 def shows_traceback(context: click.Context) -> bool:

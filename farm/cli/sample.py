@@ -9,6 +9,7 @@ import click
 
 from farm import storage
 from farm.cli.job_options import Whole, frame_rate
+from farm.cli.location import Location
 from farm.cli.progress import Report, progress
 from farm.cli.root import registry_of, say_what_is_broken
 from farm.cli.streams import echo
@@ -29,10 +30,11 @@ _MAX_COUNT: Final = 1_000_000
 
 
 @click.command()
-@click.argument("run", metavar="RUN[@STEP]")
+@click.argument("run", type=Location(), metavar="RUN[@STEP]")
 @click.option(
     "-o",
     "--output",
+    type=Location(),
     required=True,
     help="A grid (grid.png), single pictures (folder/), or a film that loops (film.mp4, film.gif).",
 )

@@ -8,6 +8,7 @@ import click
 
 from farm import storage
 from farm.cli.again import command_line
+from farm.cli.location import Location
 from farm.cli.recorded import record_of, recorded_spec
 from farm.cli.root import registry_of
 from farm.cli.table import show_json, show_table
@@ -15,7 +16,7 @@ from farm.host.registry import Registry
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", type=Location())
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def show(context: click.Context, file: str, *, is_json: bool) -> None:

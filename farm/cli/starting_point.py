@@ -35,8 +35,8 @@ class Liked:
 def params_of(task: type[Task], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters of a command, ready for validation. values: of its options, with defaults."""
     given = values_of(task.Params, values)
-    if values.get("preset"):
-        return {**preset_params(task, values["preset"]), **given}
+    if values.get("preset") is not None:
+        return dict(preset_params(task, values["preset"], given))
     if not values.get("like"):
         return given
     liked = _liked(task, values["like"], given) | given
@@ -72,7 +72,7 @@ def with_defaults(context: click.Context, values: dict[str, Any]) -> dict[str, A
     """
     if not values.get("like"):
         return values
-    if values["preset"]:
+    if values["preset"] is not None:
         raise UserError("--like and --preset exclude each other; leave one of them out")
     liked = Liked(values["like"], record_of(values["like"]))
     plan = liked.record.get("plan", {})

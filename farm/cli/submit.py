@@ -59,7 +59,7 @@ def _submit_command(task: type[Task]) -> click.Command:
         help=help_text,
         epilog=epilog,
     )
-    command.own, command.task = own, task
+    command.own, command.task, command.is_submitted = own, task, True
     return command
 
 
@@ -128,13 +128,13 @@ def _renamed(given: Sequence[str], stored: Sequence[str]) -> Iterator[str]:
 
 
 def _show_costs(found: Mapping[str, Any], *, is_json: bool) -> Exit:
-    from farm.cli.dry_run import costs
+    from farm.cli.dry_run import amount, costs
 
     if is_json:
         show_json(found)
         return Exit.DONE
     units = "1 unit" if found["units"] == 1 else f"{found['units']} units"
-    echo(f"would do {units}, {found['pixels'] / 1e6:.1f} megapixels")
+    echo(f"would do {units}, {amount(found['pixels'])}")
     for line in costs(found):
         echo(line)
     return Exit.DONE

@@ -30,13 +30,18 @@ INPUT: Final = (
 
 
 class TaskCommand(click.Command):
-    """A command that lists the task's own options before the common ones in its help."""
+    """A command that lists the task's own options before the common ones in its help.
+
+    is_submitted: the job always goes to a farm.
+    """
 
     own: Sequence[click.Option] = ()
+    is_submitted = False
     task: type[Task]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        words = with_values_left_out(self.task, args)
+        is_remote = self.is_submitted or "--server" in args
+        words = with_values_left_out(self.task, args, is_remote=is_remote)
         if not ctx.resilient_parsing:  # a shell completes what need not be right yet
             words = with_keyframes_joined(self.task, words)
         return super().parse_args(ctx, words)

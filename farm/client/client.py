@@ -109,7 +109,7 @@ class Client:
             **(options or {}),
             "task": task,
             "inputs": [files.input(str(each)) for each in given],
-            "output": output,
+            "output": files.output(output),
             "params": files.params(params),
         }
 

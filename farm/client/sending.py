@@ -8,7 +8,8 @@ from typing import Any, BinaryIO, Final
 
 from farm import storage
 from farm.client.connection import TRIES, Connection, quoted
-from farm.errors import BadInput, Conflict, NotFound
+from farm.errors import BadInput, Conflict, NotFound, OutsideRoots, UserError
+from farm.model.sent_files import UPLOADS
 
 PIECE_BYTES: Final = 8 * 2**20
 """Most bytes of one request, so that a connection that breaks costs little."""
@@ -74,7 +75,9 @@ class LocalFiles:
         self._sent: dict[str, str] = {}
 
     def input(self, text: str) -> str:
-        """Return where the service finds an input. Raises BadInput if it cannot be uploaded."""
+        """Return where the service finds an input. Raises UserError if it cannot be uploaded."""
+        if not text:
+            raise UserError("an input is empty; give ROOT/path, or a file of this machine")
         if text.startswith("blank:") or self._is_there(text):
             return text
         if Path(text).is_file():
@@ -84,6 +87,14 @@ class LocalFiles:
         if Path(text).is_dir():
             reason = f"is a folder; give its files, or a folder below a root of the farm: {listed}"
         raise BadInput(text, reason)
+
+    def output(self, text: str) -> str:
+        """Return an output that is below a root of the service. Raises OutsideRoots."""
+        if text and text.partition("/")[0] not in self._roots:
+            names = ", ".join(sorted(self._roots - {UPLOADS})) or "(none)"
+            reason = f"no root has this name; outputs lie below a root of the farm ({names})"
+            raise OutsideRoots(text, f"{reason}: give ROOT/path, then fetch it")
+        return text
 
     def params(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return parameters with the upload in place of each file of this machine."""

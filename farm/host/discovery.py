@@ -139,7 +139,7 @@ def files_in(folder: Path | None) -> Iterator[Candidate]:
     if folder is None:
         return
     if not folder.is_dir():
-        raise UserError(f"--plugins-dir {folder}: no such folder")
+        raise UserError(f"{folder}: no such folder of plugins")
     for path in sorted(folder.glob("*.py")):
         if not path.name.startswith("_"):
             yield Candidate(Plugin(path.stem, "", str(path)), partial(_import_file, path))

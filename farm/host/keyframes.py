@@ -9,7 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Keyframe", "is_keyframe", "joined", "parse_keyframe", "parse_time", "weighted"]
+__all__ = [
+    "Keyframe",
+    "is_keyframe",
+    "joined",
+    "parse_keyframe",
+    "parse_time",
+    "time_in",
+    "weighted",
+]
 
 _TIME: Final = re.compile(r"(f?)(\d{1,9}(?:\.\d{1,20})?)")
 _VALUE: Final = re.compile(r"([A-Za-z][\w-]*)=(.+)", re.DOTALL)
@@ -67,6 +75,11 @@ def parse_time(text: str) -> tuple[float, bool] | None:
 def is_keyframe(text: str) -> bool:
     """Return whether a text starts as a keyframe does: with a time that stands alone."""
     return _TIME.fullmatch(_parted(text)[0]) is not None
+
+
+def time_in(text: str) -> tuple[float, bool] | None:
+    """Return the time that a keyframe, or a text such as f120=pizza, begins with, as parse_time does."""
+    return parse_time(_parted(text)[0].partition("=")[0])
 
 
 def _parted(text: str) -> tuple[str, str]:

@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from farm.errors import BadInput
+from farm.errors import BadInput, BadParameter
 from farm.host.task import Effect, Task
+from farm.host.vetting import validate_params
 from farm.settings import Settings
 
-__all__ = ["presets_of"]
+__all__ = ["missing_file", "own_presets", "preset_fault", "presets_of"]
+
+Presets = dict[str, Mapping[str, Any]]
 
 
 def presets_of(task: type[Task]) -> Mapping[str, Mapping[str, Any]]:
@@ -17,10 +20,12 @@ def presets_of(task: type[Task]) -> Mapping[str, Mapping[str, Any]]:
 
     Raises BadInput for a file that is no table of presets.
     """
-    return dict(task.presets if issubclass(task, Effect) else {}) | _own(task.name)
+    shipped = dict(task.presets if issubclass(task, Effect) else {})
+    return shipped | own_presets().get(task.name, {})
 
 
-def _own(task: str) -> dict[str, Mapping[str, Any]]:
+def own_presets() -> Mapping[str, Presets]:
+    """Return the user's own presets of each task. Raises BadInput as presets_of does."""
     path = Settings().presets_path
     try:
         content = tomllib.loads(path.read_text())
@@ -28,10 +33,31 @@ def _own(task: str) -> dict[str, Mapping[str, Any]]:
         return {}
     except (OSError, ValueError) as error:
         raise BadInput(str(path), f"cannot be read as presets: {error}") from error
-    return _tables(path, _tables(path, content).get(task, {}))
+    return {task: _tables(path, presets) for task, presets in _tables(path, content).items()}
 
 
-def _tables(path: Path, content: object) -> dict[str, Mapping[str, Any]]:
+def missing_file() -> Path | None:
+    """Return the file that FARM_PRESETS names if it is not there."""
+    settings = Settings()
+    path = settings.presets_path
+    return path if settings.presets and not path.is_file() else None
+
+
+def preset_fault(
+    task: type[Task], preset: Mapping[str, Any], given: Mapping[str, Any]
+) -> BadParameter | None:
+    """Return why a task refuses a parameter of a preset; None if it does not.
+
+    given: what overrides the preset. What they lack together is not the preset's fault.
+    """
+    try:
+        validate_params(task, {**preset, **given})
+    except BadParameter as error:
+        return error if error.name in preset and error.name not in given else None
+    return None
+
+
+def _tables(path: Path, content: object) -> dict[str, Any]:
     if isinstance(content, dict) and all(isinstance(one, dict) for one in content.values()):
         return content
     raise BadInput(str(path), "a preset is a table such as [dream.mine], with parameters in it")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, partial
 from itertools import pairwise
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Self
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -30,9 +30,6 @@ from farm.host.over_time import (
 from farm.host.task import TaskParams
 
 __all__ = ["Schedule", "at_start"]
-
-_ROUNDING: Final = 0.01
-"""Seconds by which the end of a film may lie before the one that its rate gives: files round times."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +83,6 @@ class Schedule:
     def at(self, seconds: float, number: int) -> TimedParams:
         """Return the parameters of a frame. number: of the frame in its film, from 0."""
         return self._params(number + 1 if self.is_by_frame else seconds)
-
-    def not_reached(self, seconds: float, frames: int) -> list[str]:
-        """Return the times of keyframes that come after the end of a film, as they are written."""
-        end = frames if self.is_by_frame else seconds + _ROUNDING
-        times = sorted({time for track in self.tracks.values() for time in track.times})
-        return [f"{'f' if self.is_by_frame else ''}{time:g}" for time in times if time > end]
 
     def _params(self, time: float) -> TimedParams:
         values = {name: track.at(time) for name, track in self.tracks.items()}

@@ -44,6 +44,8 @@ class TaskParams(BaseModel):
 
 
 def _absolute(path: str) -> str:
+    if not path:
+        raise ValueError("give the path of a file or folder")
     return path if "://" in path else str(Path(path).expanduser().absolute())
 
 

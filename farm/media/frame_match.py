@@ -1,7 +1,7 @@
 """Finds the frames of a source that a film was rendered from, by its record and its times."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
 from itertools import islice
@@ -17,6 +17,11 @@ __all__ = ["matching_frames"]
 _CHECKED: Final = 200
 """Frames whose times are compared, spread evenly."""
 
+_LOOPS: Final = (
+    "it loops, so its first frames are blends that have no frame of the source to be compared with; "
+    "render it without --loop, and measure that"
+)
+
 
 def matching_frames(source: Film, rendered: Film) -> range:
     """Return the indices of the source's frames that a film was rendered from, evenly spaced.
@@ -27,7 +32,11 @@ def matching_frames(source: Film, rendered: Film) -> range:
     expected, count = len(source.times), len(rendered.times)
     if count == expected:
         return range(count)
-    recorded = _recorded(rendered.url, expected)
+    film = (read_film_record(rendered.url) or {}).get("film")
+    film = film if isinstance(film, dict) else {}
+    if film.get("is_loop"):
+        raise BadInput(rendered.url, _LOOPS)
+    recorded = _recorded(film, expected)
     starts = range(expected - count + 1) if recorded is None else recorded[:1]
     matches = list(islice(_matches(source, rendered, starts), 2))
     if len(matches) == 1:
@@ -37,12 +46,10 @@ def matching_frames(source: Film, rendered: Film) -> range:
     raise BadInput(rendered.url, f"{reason}; give the film it was rendered from ({why})")
 
 
-def _recorded(url: str, expected: int) -> range | None:
-    """Return the frames that a film's record states; None if it states none of the expected."""
-    film = (read_film_record(url) or {}).get("film")
-    text = film.get("frames") if isinstance(film, dict) else None
+def _recorded(film: Mapping[str, object], expected: int) -> range | None:
+    """Return the frames that the record of a film states; None if it states none of the expected."""
     with suppress(BadParameter):
-        return FrameRange.parse(str(text)).within(expected)
+        return FrameRange.parse(str(film.get("frames"))).within(expected)
     return None
 
 

@@ -5,10 +5,13 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator
 
-__all__ = ["MAX_PIXELS", "Size", "sized"]
+__all__ = ["MAX_PIXELS", "Size", "distortion", "sized"]
 
 MAX_PIXELS: Final = 2**28
 """Pixels of the largest picture that is read or rendered: 268 megapixels, 3.2 GB once decoded."""
+
+_SAME_SHAPE: Final = 0.02
+"""Difference between aspect ratios that nobody sees."""
 
 _LARGEST: Final = 100_000
 _EXAMPLES: Final = "give 1280x720, 1080p (rows), 50% or long=1024 (the longer side)"
@@ -50,3 +53,13 @@ def sized(size: str | None, height: int, width: int) -> tuple[int, int]:
     else:
         scale = float(match["percent"]) / 100
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def distortion(size: str | None, height: int, width: int) -> str:
+    """Return what to know of a size that changes the proportions of a picture; empty if it does not."""
+    new_height, new_width = sized(size, height, width)
+    is_explicit = size is not None and "x" in size
+    if not is_explicit or abs(new_width * height / (new_height * width) - 1) <= _SAME_SHAPE:
+        return ""
+    longer = max(new_height, new_width)
+    return f"`size` {size} squeezes or stretches it, as it is {width}x{height}; long={longer} keeps its shape"

@@ -10,7 +10,7 @@ from farm.model.events import Notice, ReadProgress
 from farm.model.film import Film, FilmFormat
 from farm.model.frame_range import FrameRange, chosen_frames
 from farm.model.job import JobSpec
-from farm.model.picture_size import sized
+from farm.model.picture_size import distortion, sized
 from farm.planning.inputs import Source
 from farm.planning.outputs import is_film_target
 from farm.planning.plan import FilmFrame, FrameSequence, Length, loop_frames
@@ -56,6 +56,8 @@ def read_film_footage(spec: JobSpec, source: Source, target: str, notify: Notify
             Notice(source.url, f"its pixels are not square; it is rendered as it is shown, {shown}")
         )
         film = replace(film, width=round(film.width * film.aspect), aspect=Fraction(1))
+    if note := distortion(spec.plan.size, film.height, film.width):
+        notify(Notice(source.url, note))
     height, width = sized(spec.plan.size, film.height, film.width)
     check_pixels(height, width)
     film = replace(film, height=height, width=width)

@@ -26,7 +26,12 @@ from farm.planning.outputs import (
     is_rendered_by_frame,
     targets_for,
 )
-from farm.planning.picture_footage import check_still, note_older_pictures, picture_footage
+from farm.planning.picture_footage import (
+    check_still,
+    note_distortion,
+    note_older_pictures,
+    picture_footage,
+)
 from farm.planning.plan import Footage, FrameSequence, Length, loop_frames
 
 Notify = Callable[[ReadProgress | Notice], None]
@@ -65,7 +70,7 @@ def read_footage(
     for target in targets_for(films, spec.output, many):
         check_film_options(spec, target)
     others = [source for source in sources if source.url not in are_films]
-    stills, too_large = _stills(spec, others, many)
+    stills, too_large = _stills(spec, others, notify, many)
     sequences, unreadable = _films(spec, films, notify, many)
     return Footage(stills, sequences, [*too_large, *unreadable])
 
@@ -73,11 +78,14 @@ def read_footage(
 def _stills(
     spec: JobSpec,
     sources: Sequence[Source],
+    notify: Notify,
     many: bool,  # noqa: FBT001 - as target_for
 ) -> tuple[list[Still], list[Refused]]:
     """Return the stills, and those that are too large for their format or to render."""
     stills: list[Still] = []
     refused: list[Refused] = []
+    for notice in note_distortion(sources, spec.plan.size):
+        notify(notice)
     for source, target in zip(sources, targets_for(sources, spec.output, many), strict=True):
         try:
             check_still(source, target, spec.plan.size)

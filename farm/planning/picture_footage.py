@@ -2,22 +2,30 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from farm import storage
 from farm.errors import BadInput, FarmError
 from farm.media import WRITABLE, check_side, is_sequence, still_size
+from farm.media.blank import is_blank
 from farm.media.resample import check_pixels
 from farm.media.sequence import NumberedPath
 from farm.model.events import Notice
 from farm.model.film import FilmFormat
 from farm.model.job import JobSpec
-from farm.model.picture_size import sized
+from farm.model.picture_size import distortion, sized
 from farm.planning.inputs import Source
 from farm.planning.plan import FilmFrame, FrameSequence, picture_path
 from farm.planning.working_folder import working_folder
 
-__all__ = ["check_still", "note_older_pictures", "picture_footage", "still_shape"]
+__all__ = [
+    "check_still",
+    "note_distortion",
+    "note_older_pictures",
+    "picture_footage",
+    "still_shape",
+]
 
 Notify = Callable[[Notice], None]
 
@@ -36,6 +44,8 @@ def picture_footage(
     Raises BadInput if the pictures of a film differ in size, BadOutput if the output cannot be
     written at this size, BadParameter for an unsupported choice, or if they would become too large.
     """
+    for notice in note_distortion(sources, spec.plan.size):
+        notify(notice)
     rate = spec.film.frame_rate
     frames = [
         FilmFrame(source.url, number, index, 1, float((number - 1) / rate), label=label)
@@ -121,6 +131,18 @@ def check_still(source: Source, target: str, size: str | None = None) -> None:
         return
     if found := still_shape(source.url, size):
         check_side(target, *found)
+
+
+def note_distortion(sources: Iterable[Source], size: str | None) -> Iterator[Notice]:
+    """Yield a notice for the first picture whose proportions a size changes."""
+    if size is None:
+        return
+    for url in dict.fromkeys(source.url for source in sources if not is_blank(source.url)):
+        with suppress(FarmError):
+            width, height = still_size(url)
+            if note := distortion(size, height, width):
+                yield Notice(url, note)
+                return
 
 
 def note_older_pictures(sequence: FrameSequence) -> Iterator[str]:

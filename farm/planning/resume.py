@@ -1,6 +1,6 @@
 """Finds the units of a job that are finished, from the ledger's records of equal jobs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from farm.model.history import UnitRecord
@@ -40,6 +40,11 @@ def finished_units(
         if is_used_up or is_unchanged(unit.target, completed[unit.name]):
             finished.add(unit.name)
     return finished
+
+
+def frames_of(units: Iterable[Unit]) -> set[tuple[str, int | None]]:
+    """Return the source and number of each frame that units render, however often they do."""
+    return {(unit.source, unit.frame) for unit in units if isinstance(unit.work, Render)}
 
 
 def _completed_digests(

@@ -6,7 +6,7 @@ Stores nothing and schedules nothing, so it may be called from any thread.
 import hashlib
 import secrets
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol
@@ -21,7 +21,7 @@ from farm.media.film import may_be_film
 from farm.model.events import Notice, ReadProgress
 from farm.model.frame_range import FrameRange
 from farm.model.history import RestoredUnit, UnitRecord
-from farm.model.job import Job, JobSpec, changes
+from farm.model.job import COMPLETED, Job, JobSpec, changes
 from farm.model.messages import Figures
 from farm.model.unit import Unit, UnitState
 from farm.planning.checking import Check, Needs, check_files, task_needs, unchecked
@@ -34,7 +34,7 @@ from farm.planning.misfits import without_misfits
 from farm.planning.outputs import Inputs, check_output, check_run_folder, film_targets
 from farm.planning.plan import Footage, plan_run, plan_units
 from farm.planning.recordable import check_names
-from farm.planning.resume import finished_units, is_same_work
+from farm.planning.resume import finished_units, frames_of, is_same_work
 from farm.planning.sharing import is_shared
 from farm.planning.times import check_schedule, notices_of_times
 from farm.storage import look_at
@@ -114,6 +114,8 @@ class Planner:
         for folder in {storage.parent(unit.target) for unit in units}:
             storage.remove_leftovers(folder)
         if not resume:
+            for note in self._note_on_unfinished(job.spec, units):
+                self._notify(Notice(spec.output, note))
             return Submission(job, tuple(_new(unit) for unit in units))
         return self._resume(job, units, earlier)
 
@@ -191,7 +193,8 @@ class Planner:
         least, endless = least_coherence(task), is_endless(task)
         before = {url: look_at(url) for source in sources if may_be_film(url := source.url)}
         footage = read_footage(spec, sources, self._notify, least=least, is_endless=endless)
-        for notice in notices_of_times(self._schedule(spec), spec.frames, footage.sequences):
+        params = validate_params(task, spec.params)
+        for notice in notices_of_times(params, spec.frames, footage.sequences):
             self._notify(notice)
         origins = (sequence.origin for sequence in footage.sequences if sequence.origin)
         return footage, self._contents.of_films(origins, before)
@@ -219,6 +222,18 @@ class Planner:
         kept = {records[unit.target].unit.job for unit in units if unit.name in finished}
         return Submission(replace(job, device=self._device_of(kept)), tuple(restored), latest)
 
+    def _note_on_unfinished(self, spec: JobSpec, units: Sequence[Unit]) -> Iterator[str]:
+        """Yield a note if an equal job has not ended well and has frames that could be kept."""
+        earlier = self._history.find(spec.key)
+        if earlier is None or earlier.state in COMPLETED or earlier.spec.films != spec.films:
+            return
+        records = self._history.finished(spec.key, [unit.target for unit in units])
+        finished = finished_units(units, records, cache(_is_there))
+        done = frames_of(unit for unit in units if unit.name in finished)
+        if done:
+            count = f"{len(done)} of {len(frames_of(units))} frames"
+            yield f"{count} that job {earlier.id} finished are rendered anew; --resume would keep them"
+
     def _device_of(self, jobs: Collection[str]) -> str:
         """Return the device of the latest of these jobs that has one."""
         found = [job for name in jobs if (job := self._history.job(name))]
@@ -242,6 +257,11 @@ class Planner:
 def _listed(inputs: Sequence[str]) -> list[str]:
     """Return the inputs of a run that are no folders; what is in a folder is for the run to say."""
     return [path for path in inputs if is_blank(path) or not storage.is_folder(path)]
+
+
+def _is_there(path: str, sha256: str) -> bool:
+    """Return whether a file with a digest is there; a source that is no file has none."""
+    return _is_file(path) == bool(sha256)
 
 
 def _is_file(source: str) -> bool:

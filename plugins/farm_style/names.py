@@ -1,5 +1,6 @@
 """Names of files that training and rendering share, and of the trained style networks."""
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -26,8 +27,10 @@ def find(name: str) -> str:
     for path in (SHIPPED / f"{name}.safetensors", Path(name), Path(name) / RESULT):
         if path.suffix == ".safetensors" and path.is_file():
             return str(path)
+    close = get_close_matches(name, shipped(), n=1)
+    meant = f"did you mean {close[0]}? Or " if close else ""
     raise BadParameter(
         "fast",
-        f"no trained style network {name!r}; give {', '.join(shipped())}, a .safetensors file, or "
+        f"no trained style network {name!r}; {meant}give {', '.join(shipped())}, a .safetensors file, or "
         "the folder of a finished `farm train-style` run",
     )

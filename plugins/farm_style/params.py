@@ -62,6 +62,8 @@ def _is_share(text: str) -> str:
 
 
 def _is_trained(text: str) -> str:
+    if not text:
+        raise ValueError(f"give {', '.join(shipped())}, or the path of a file or folder")
     if text in shipped():
         return text
     if Path(text).expanduser().exists():
@@ -72,6 +74,8 @@ def _is_trained(text: str) -> str:
 
 
 def _is_start(text: str) -> str:
+    if not text:
+        raise ValueError("give content, noise, or the path of a picture")
     return text if text in ("content", "noise") else _PATH.validate_python(text)
 
 

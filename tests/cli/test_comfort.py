@@ -126,7 +126,7 @@ def test_a_dry_run_renders_nothing_and_knows_the_time_after_a_first_job(
     assert known["seconds"] is not None
     assert not Path("next.png").exists()
     said = command("dream", photo, "-o", "next.png", "--dry-run", *SHALLOW).results
-    assert said.startswith("would render 1 frame, 0.0 megapixels\ntime: about ")
+    assert said.startswith("would render 1 frame, 6,144 pixels\ntime: about ")
 
 
 def test_a_dry_run_is_refused_as_the_job_would_be(command: Command, photo: str) -> None:

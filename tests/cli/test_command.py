@@ -202,8 +202,10 @@ def test_a_wrong_request_prints_one_line_and_exits_with_2(
 @pytest.mark.slow
 def test_a_missing_plugins_folder_is_a_wrong_request(farm: Farm) -> None:
     done = farm("--plugins-dir", "nowhere", "plugins")
-    assert done.stderr == "farm: --plugins-dir nowhere: no such folder\n"
+    assert done.stderr == "farm: --plugins-dir nowhere: no such folder; check the name\n"
     assert done.returncode == Exit.WRONG_REQUEST
+    named = farm("plugins", FARM_PLUGINS_DIR="nowhere")
+    assert named.stderr == "farm: FARM_PLUGINS_DIR nowhere: no such folder; check the name\n"
 
 
 @pytest.mark.slow

@@ -145,3 +145,11 @@ def test_what_cannot_loop_is_refused(command: Command, words: str, message: str)
     done = command("--plugins-dir", "plugins", *words.split())
     assert done.code == 2
     assert message in done.errors
+
+
+def test_a_film_that_loops_is_not_measured_and_the_reason_is_said(command: Command) -> None:
+    render(command, "keep", "clip.mp4", "-o", "o.mkv", "--loop", *LOSSLESS)
+    done = command("flicker", "clip.mp4", "o.mkv")
+    assert done.code == 2
+    assert "o.mkv: it loops, so its first frames are blends" in done.errors
+    assert "render it without --loop" in done.errors

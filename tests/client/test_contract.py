@@ -78,6 +78,14 @@ def test_an_unknown_task_and_a_place_outside_the_roots_are_refused(client: Clien
         client.submit("cpoy", "photos/", "out/job/")
     with pytest.raises(UserError, match="no root has this name"):
         client.submit("copy", "photos/", "elsewhere/job/")
+    with pytest.raises(UserError, match=r"'/tmp/job\.png': no root has this name"):
+        client.submit("copy", "photos/", "/tmp/job.png")  # noqa: S108 - refused
+
+
+def test_an_empty_input_does_not_stand_for_the_current_folder(client: Client) -> None:
+    for inputs in ("", ["photos/a.png", ""]):
+        with pytest.raises(UserError, match="an input is empty; give ROOT/path"):
+            client.submit("copy", inputs, "out/job/")
 
 
 def test_a_job_is_paused_goes_on_and_is_cancelled(services: Services) -> None:

@@ -373,6 +373,25 @@ def test_overwriting_renders_every_frame_again(make_farm: MakeFarm, spec: JobSpe
     assert sorted(names(farm.executor)) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("lost", [[], ["a", "b"]])
+def test_a_notice_says_which_finished_frames_are_rendered_anew(
+    make_farm: MakeFarm, spec: JobSpec, tmp_path: Path, lost: list[str]
+) -> None:
+    spec = spec.model_copy(update={"overwrite": True})
+    stopped = make_farm({"c": ["hang"]})
+    before = stopped.controller.add(spec)
+    stopped.controller.run(lambda: stopped.log.states("b")[-1:] == [S.SUCCEEDED])
+    for name in lost:
+        (tmp_path / "out" / f"{name}.png").unlink()
+    farm = make_farm()
+    farm.controller.add(spec)
+    notes = [event.note for event in farm.log.events if isinstance(event, Notice)]
+    note = (
+        f"2 of 3 frames that job {before.id} finished are rendered anew; --resume would keep them"
+    )
+    assert notes == ([] if lost else [note])
+
+
 def test_a_frame_with_a_missing_output_is_rendered_again(
     make_farm: MakeFarm, spec: JobSpec, tmp_path: Path
 ) -> None:

@@ -40,8 +40,14 @@ def open_pictures(source: str, part: Part = "train", files: KnownFiles | None = 
         layout = arrange(store.names, part)
     if part == "train" and not layout.names:
         kind = "folder" if path.is_dir() else "zip"
-        raise BadInput(source, f"this {kind} contains no pictures")
+        raise BadInput(source, f"this {kind} contains no pictures{_advice(path)}")
     return _Pictures(source, path, part, layout, store, files)
+
+
+def _advice(folder: Path) -> str:
+    """Return what to give instead of a folder without pictures, if there is a zip in it."""
+    zips = sorted(folder.glob("*.zip")) if folder.is_dir() else []
+    return f"; give the zip in it, {zips[0]}" if zips else ""
 
 
 def open_store(path: Path) -> Folder | Archive:

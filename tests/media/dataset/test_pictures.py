@@ -172,6 +172,12 @@ def test_what_is_no_set_of_pictures_is_refused(tmp_path: Path) -> None:
             open_pictures(str(tmp_path / name))
 
 
+def test_of_a_folder_that_has_only_a_zip_the_zip_is_named(tmp_path: Path) -> None:
+    zipped(tmp_path / "cats.zip", {"a.png": png(1)})
+    with pytest.raises(BadInput, match=rf"no pictures; give the zip in it, {tmp_path}/cats\.zip$"):
+        open_pictures(str(tmp_path))
+
+
 @pytest.mark.parametrize("kind", ["folder", "deflated"])
 def test_a_picture_that_has_changed_since_the_job_was_submitted_ends_it(
     tmp_path: Path, kind: str

@@ -1,0 +1,170 @@
+"""How commands answer what a newcomer types."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from farm.cli.options import with_values_left_out
+
+from ..clips import clip  # noqa: TID252 - shared between rooms
+from .conftest import Command
+
+__all__ = ["clip"]
+
+QUICK = ("--iterations", "1", "--octaves", "1", "--layer", "conv3", "--threads", "1")
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> str:
+    coarse = np.random.default_rng(4).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    picture = Image.fromarray(coarse).resize((96, 64), Image.Resampling.BICUBIC)
+    picture.save(tmp_path / "photo.png")
+    return "photo.png"
+
+
+# A variable that is not set
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("dream", "", "-o", "out/"), "INPUT is empty; give a path or URL"),
+        (("dream", "photo.png", "", "-o", "out/"), "INPUT is empty"),
+        (("dream", "photo.png", "-o", ""), "--output is empty"),
+        (("dream", "photo.png", "-o", "a.png", "--like", ""), "--like is empty"),
+        (("dream", "photo.png", "-o", "a.png", "--preset", ""), "unknown preset ''"),
+        (("dream", "photo.png", "-o", "a.png", "--guide", ""), "--guide: give the path of a file"),
+        (("dream", "photo.png", "-o", "a.png", "--mask", ""), "--mask: give the path of a file"),
+        (("style", "photo.png", "-o", "a.png", "--fast", ""), "--fast: give dots, eddies"),
+        (("style", "photo.png", "-o", "a.png", "--style", "photo.png", "--start", ""), "--start: "),
+        (("submit", "dream", "", "-o", "out/"), "INPUT is empty"),
+        (("submit", "dream", "photo.png", "-o", ""), "--output is empty"),
+        (("compare", "", "-o", "sheet.png"), "INPUT is empty"),
+        (("compare", "photo.png", "-o", ""), "--output is empty"),
+        (("flicker", "", "photo.png"), "SOURCE is empty"),
+        (("prepare", "", "-o", "set"), "SRC is empty"),
+        (("sample", "", "-o", "grid.png"), "RUN[@STEP] is empty"),
+    ],
+)
+def test_an_empty_word_does_not_stand_for_the_current_folder(
+    command: Command, photo: str, tmp_path: Path, words: tuple[str, ...], says: str
+) -> None:
+    done = command(*words)
+    assert done.code == 2
+    assert says in done.errors
+    assert [path.name for path in tmp_path.iterdir()] == [photo]
+
+
+# A name with a slip
+
+
+def test_a_word_after_fast_that_is_no_file_is_a_misspelt_network(
+    command: Command, photo: str
+) -> None:
+    done = command("style", photo, "-o", "a.png", "--fast", "inkk")
+    assert done.code == 2
+    assert "--fast: no trained style network 'inkk'; did you mean ink?" in done.errors
+
+
+def test_a_folder_after_fast_is_an_input(command: Command, tmp_path: Path) -> None:
+    from farm_style.task import Style
+
+    (tmp_path / "photos").mkdir()
+    assert with_values_left_out(Style, ["--fast", "photos"]) == ["--fast=eddies", "photos"]
+    at_the_farm = with_values_left_out(Style, ["--fast", "films"], is_remote=True)
+    assert at_the_farm == ["--fast=eddies", "films"]
+
+
+# What is asked for and never comes
+
+
+@pytest.mark.parametrize(
+    ("at", "note"),
+    [
+        (("0=tabby", "5=pizza"), "it ends after 0.24 s: what `at` says of 5 is not reached"),
+        (("f6=tabby", "f7=pizza"), "it ends after 6 frames: what `at` says of f7 is not reached"),
+        (("0=tabby", "f6=pizza"), ""),
+    ],
+)
+def test_a_class_that_comes_after_the_end_of_a_zoom_is_said(
+    command: Command, photo: str, at: tuple[str, ...], note: str
+) -> None:
+    words = [word for text in at for word in ("--at", text)]
+    done = command("zoom", photo, "-o", "z.gif", "--frames", "6", "--dry-run", *words)
+    assert done.code == 0, done.errors
+    assert note in done.errors
+    assert done.errors.count("is not reached") == bool(note)
+
+
+# Presets of one's own
+
+
+def findings(command: Command) -> list[str]:
+    rows = json.loads(command("doctor", "--json").results)
+    return [row["found"] for row in rows if (row["check"], row["state"]) == ("presets", "problem")]
+
+
+def test_a_file_of_presets_that_is_not_there_is_said(
+    command: Command, photo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FARM_PRESETS", "nope.toml")
+    done = command("dream", photo, "-o", "a.png", "--preset", "mist")
+    assert done.code == 2
+    assert "unknown preset 'mist'; choose one of strokes" in done.errors
+    assert f"FARM_PRESETS names {tmp_path / 'nope.toml'}, which is no file" in done.errors
+    assert findings(command) == [f"{tmp_path / 'nope.toml'}: no such file"]
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [("stp = 2", "stp: dream has no such parameter"), ("step = -1", "step: should be greater")],
+)
+def test_a_wrong_parameter_of_a_preset_is_said_with_its_file(
+    command: Command, photo: str, monkeypatch: pytest.MonkeyPatch, text: str, refusal: str
+) -> None:
+    file = Path("mine.toml").absolute()
+    file.write_text(f"[dream.mist]\n{text}\n[zoom.well]\noctaves = 2\n")
+    monkeypatch.setenv("FARM_PRESETS", str(file))
+    done = command("dream", photo, "-o", "a.png", "--preset", "mist")
+    assert done.code == 2
+    assert f"preset 'mist' in {file}: " in done.errors
+    assert refusal in done.errors
+    (found,) = findings(command)
+    assert found.startswith(f"[dream.mist]: {refusal}")
+
+
+def test_what_overrides_a_preset_is_refused_by_its_flag(command: Command, photo: str) -> None:
+    done = command("dream", photo, "-o", "a.png", "--preset", "strokes", "--step", "-1")
+    assert done.errors.startswith("--step: should be greater than 0")
+
+
+# Sizes
+
+
+@pytest.mark.parametrize(
+    ("inputs", "size", "count"),
+    [
+        (("photo.png", "other.png"), "60x60", 1),
+        (("photo.png", "other.png"), "48x32", 0),
+        (("photo.png",), "50%", 0),
+        (("blank:20x10",), "60x60", 0),
+    ],
+)
+def test_a_size_that_squeezes_pictures_is_said_once(
+    command: Command, photo: str, inputs: tuple[str, ...], size: str, count: int
+) -> None:
+    Path("other.png").write_bytes(Path(photo).read_bytes())
+    done = command("dream", *inputs, "-o", "out/", "--size", size, "--dry-run", *QUICK)
+    assert done.code == 0, done.errors
+    assert done.errors.count("squeezes or stretches it, as it is 96x64; long=60 keeps") == count
+    assert done.errors.count("squeezes or") == count
+
+
+def test_a_size_that_squeezes_a_film_is_said(command: Command, clip: Callable[..., str]) -> None:
+    clip("clip.mp4", times=range(2))
+    done = command("dream", "clip.mp4", "-o", "o.mp4", "--size", "60x90", "--dry-run", *QUICK)
+    assert done.errors.count("`size` 60x90 squeezes or stretches it") == 1
