@@ -215,11 +215,10 @@ def living(connection: Connection, now: float) -> set[str]:
 
 
 def cancel_replaced(connection: Connection, farm: FarmProcess, job: Job, now: float) -> None:
-    """Cancel older jobs of the same output that no farm works on, as this one has completed."""
-    older = jobs.c.created < job.created, jobs.c.state.in_(UNFINISHED)
-    same = jobs.c.task == job.spec.task, jobs.c.output == job.spec.output
+    """Cancel older jobs that no farm works on and that write the same files, as this one has completed."""
+    older = jobs.c.key == job.spec.key, jobs.c.created < job.created, jobs.c.state.in_(UNFINISHED)
     is_own = jobs.c.owner.is_not(None) & (jobs.c.owner == farm.id)
-    names = connection.scalars(select(jobs.c.id).where(*same, *older, ~is_own)).all()
+    names = connection.scalars(select(jobs.c.id).where(*older, ~is_own)).all()
     for name in sorted(abandoned(connection, names, now)) if names else ():
         with suppress(JobHeld):  # another farm has taken it meanwhile
             cancel(connection, farm, name, now, f"{REPLACED} {job.id}")

@@ -457,15 +457,15 @@ def test_an_interrupted_job_is_listed_with_the_one_that_resumed_it(
         assert farm("job", "first").results.count("resumed as next\n") == 1
 
 
-def test_an_interrupted_job_is_listed_with_the_one_that_wrote_its_output_later(
+def test_an_interrupted_job_is_listed_with_the_one_that_wrote_its_files_later(
     farm: Farm, tmp_path: Path
 ) -> None:
     spec = JobSpec(task="invert", inputs=("in",), output="out/")
-    elsewhere = spec.model_copy(update={"output": "elsewhere/"})
+    beside = spec.model_copy(update={"inputs": ("others",)})  # into the same folder
     old = time.time() - 3600
     with closing(Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
         ledger.add(Job("first", spec, old, JobState.RUNNING), [])
-        ledger.add(Job("other", elsewhere, old, JobState.RUNNING), [])
+        ledger.add(Job("other", beside, old, JobState.RUNNING), [])
     with closing(Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}")) as ledger:
         after = Job("next", spec, time.time(), JobState.RUNNING)
         ledger.add(after, [])
