@@ -260,8 +260,11 @@ def _listed(inputs: Sequence[str]) -> list[str]:
 
 
 def _is_there(path: str, sha256: str) -> bool:
-    """Return whether a file with a digest is there; a source that is no file has none."""
-    return _is_file(path) == bool(sha256)
+    """Return whether a file with a digest is there; a source that is no file has none.
+
+    A remote file is believed to be there: to ask for each would take long, only for a note.
+    """
+    return storage.is_remote(path) or _is_file(path) == bool(sha256)
 
 
 def _is_file(source: str) -> bool:
