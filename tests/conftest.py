@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -149,6 +150,16 @@ class Bench:
 def bench_of() -> type[Bench]:
     """Wait for an executor's first workers: ``bench_of(executor, workers)``."""
     return Bench
+
+
+@pytest.fixture(autouse=True)
+def ray_comes_with_its_token(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the test that imports Ray before its token is set: no cluster could start in this process."""
+    is_allowed = "ray" in sys.modules or request.node.get_closest_marker("ray") is not None
+    yield
+    assert is_allowed or "ray" not in sys.modules, (
+        "mark a test that imports Ray with pytest.mark.ray"
+    )
 
 
 @pytest.fixture(scope="session")

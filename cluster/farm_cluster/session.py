@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from farm.errors import UserError
 from farm.execution.heap import HEAP_ENVIRONMENT
-from farm.execution.spinning import SPIN_ENVIRONMENT
+from farm.execution.spinning import spin_environment
 from farm.host.executor import ExecutorOptions
 from farm.settings import Settings
 from farm.storage import remove_folder
@@ -30,7 +30,6 @@ _QUIET: Final = {
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
 }
-_COMPUTING: Final = HEAP_ENVIRONMENT | SPIN_ENVIRONMENT
 _UNUSED: Final = ("start_monitor", "start_log_monitor", "start_api_server")
 """Processes of Ray that a private cluster does without: nobody reads what they serve."""
 
@@ -47,7 +46,7 @@ def prepare_environment(address: str | None) -> None:
     A private cluster gets its own token, so that Ray writes nothing to the home folder. An
     existing cluster uses the token from Ray's own settings.
     """
-    inherited = _QUIET if address else _QUIET | _COMPUTING
+    inherited = _QUIET if address else _QUIET | HEAP_ENVIRONMENT | spin_environment()
     for name, value in inherited.items():
         os.environ.setdefault(name, value)
     has_token = bool({"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys())
@@ -65,7 +64,8 @@ def worker_environment(address: str | None) -> dict[str, str]:
     blocked = ",".join(sorted(Settings().block_plugins))
     if address is None:
         return {}
-    return _COMPUTING | ({"FARM_BLOCK_PLUGINS": blocked} if blocked else {})
+    named = {"FARM_BLOCK_PLUGINS": blocked} if blocked else {}
+    return HEAP_ENVIRONMENT | spin_environment() | named
 
 
 def do_nothing() -> None:

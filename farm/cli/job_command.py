@@ -125,6 +125,8 @@ def _facts(known: Mapping[str, Any]) -> Iterable[tuple[str, object]]:
         yield "reason", known["reason"]
     yield "created", date(known["created"])
     yield "done", amount_done(known)
+    for note in known.get("notes", ()):
+        yield "note", note
     for failure in known["failures"]:
         yield "failed", f"{failure['unit']}: {failure['reason'] or 'see the log'}"
     if known["failures"]:

@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Final
 
 from farm.errors import BadInput
@@ -29,9 +28,10 @@ def with_keyframes_joined(task: type[Task], words: Sequence[str]) -> list[str]:
         return [*words]
     flag = flag_of("at", task.Params.model_fields["at"])
     given = [*joined(words, flag)]
-    for word, following in pairwise(given):
+    for before, word, following in zip(["", *given], given, given[1:], strict=False):
+        is_value = before == flag or word.startswith(f"{flag}=")
         keyframe = word.removeprefix(f"{flag}=")
-        if is_keyframe(keyframe) and not os.path.lexists(following):
+        if is_value and is_keyframe(keyframe) and not os.path.lexists(following):
             _check_is_no_value(task.Params, keyframe, following)
     return given
 
@@ -40,7 +40,10 @@ def _check_is_no_value(params: type[TimedParams], keyframe: str, word: str) -> N
     """Raise BadInput if the last parameter of a keyframe could have this word as its next value."""
     from farm.media.film import is_film_name
 
-    name, _, value = shlex.split(keyframe)[-1].partition("=")
+    try:
+        name, _, value = shlex.split(keyframe)[-1].partition("=")
+    except ValueError:  # a quote is not closed; the parameter says so
+        return
     fields = changing(params)
     flags = {flag_of(key, field).removeprefix("--"): field for key, field in fields.items()}
     field = (fields | flags).get(name)

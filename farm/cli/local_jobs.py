@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from farm.errors import LedgerUnavailable, UnknownName
 from farm.model.events import Notice
-from farm.model.job import REPLACED, RESUMED, Job, JobSpec, JobState
+from farm.model.job import RESUMED, Job, JobSpec, JobState
 from farm.model.seen import JobCounts
 from farm.model.unit import UnitState
 from farm.settings import Settings
@@ -19,16 +19,19 @@ if TYPE_CHECKING:
 INTERRUPTED_STATE: Final = "interrupted"
 """What lists call the state of a job that has not ended and whose farm is dead."""
 
+REPLACED: Final = "replaced by"
+"""Begins what lists say of such a job if a later one has written the same files, and ends with that one's id."""
+
 INTERRUPTED: Final = "the farm that ran it is gone; run it again with --resume to go on"
 """Why a job does not go on that has not ended and whose farm is dead."""
 
 
 def state_word(job: Mapping[str, Any]) -> str:
     """Return the state of a job for people: in one word, or as which job it goes on. job: as described."""
-    if job.get("interrupted"):
-        return INTERRUPTED_STATE
     reason = str(job.get("reason") or "")
-    return reason if reason.startswith((f"{RESUMED} ", f"{REPLACED} ")) else str(job["state"])
+    if reason.startswith((f"{RESUMED} ", f"{REPLACED} ")):
+        return reason
+    return INTERRUPTED_STATE if job.get("interrupted") else str(job["state"])
 
 
 def amount_done(job: Mapping[str, Any]) -> str:
@@ -103,22 +106,27 @@ def described_jobs(ledger: "Ledger", jobs: Sequence[Job]) -> list[dict[str, Any]
     """Return what a service would say of jobs, and which of them no farm works on any longer."""
     names = [job.id for job in jobs]
     counts, abandoned = ledger.counts_of(names), ledger.abandoned(names, time.time())
+    whys = {job.id: _interruption(ledger, job) for job in jobs if job.id in abandoned}
     nothing = JobCounts()
-    return [
-        described(job, counts.get(job.id, nothing), is_interrupted=job.id in abandoned)
-        for job in jobs
-    ]
+    return [described(job, counts.get(job.id, nothing), whys.get(job.id, "")) for job in jobs]
 
 
-def described(job: Job, known: JobCounts, *, is_interrupted: bool) -> dict[str, Any]:
-    """Return what a service would say of a job."""
+def _interruption(ledger: "Ledger", job: Job) -> str:
+    """Return why a job whose farm is dead does not go on."""
+    latest = ledger.find(job.spec.key)
+    is_done = latest and latest.id != job.id and latest.state is JobState.COMPLETED
+    return f"{REPLACED} {latest.id}" if latest and is_done else INTERRUPTED
+
+
+def described(job: Job, known: JobCounts, interruption: str) -> dict[str, Any]:
+    """Return what a service would say of a job. interruption: why it does not go on, if its farm is dead."""
     counts, seen = known.units, known.seen
     return {
         "id": job.id,
         "task": job.spec.task,
         "state": str(job.state),
-        "interrupted": is_interrupted,
-        "reason": INTERRUPTED if is_interrupted else job.reason,
+        "interrupted": bool(interruption),
+        "reason": interruption or job.reason,
         "wanted": str(job.wanted),
         "priority": job.spec.priority,
         "created": job.created,

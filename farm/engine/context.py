@@ -119,13 +119,14 @@ class FrameContext:
         return torch.Generator().manual_seed(self._seed)
 
     @contextmanager
-    def afresh(self) -> Iterator[None]:
-        """Render without a previous frame."""
-        previous, self.previous = self.previous, None
+    def afresh(self, number: int, seconds: float) -> Iterator[None]:
+        """Render another frame of the film, at its own time and without a previous one."""
+        own = self.number, self.seconds, self.previous
+        self.number, self.seconds, self.previous = number, seconds, None
         try:
             yield
         finally:
-            self.previous = previous
+            self.number, self.seconds, self.previous = own
 
     def progress(self, done: float, note: str = "") -> None:
         if self._is_cancelled():

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from farm import storage
 from farm.errors import BadInput, Cancelled, PluginError
 from farm.execution.aim import Aim
 from farm.execution.contexts import ContextFactory
@@ -145,15 +146,20 @@ class Renderer:
 
     def _later(
         self, order: Order, work: Render, effect: Effect, files: KnownFiles
-    ) -> "tuple[Frame | None, str]":
-        """Return the frame that tells how strong those up to it are, and the digest of its file, if one does."""
+    ) -> "tuple[Frame | None, str | None]":
+        """Return the frame that tells how strong those up to it are, and the digest of its file, if one does.
+
+        A file that cannot be read has a digest and no frame; the unit of that frame fails with it.
+        """
         is_held = effect.continues_previous and effect.keeps_strength
         if not is_held or order.film.coherence != "flow" or not (work.ahead and work.ahead.source):
-            return None, ""
-        try:
-            frame, digest = self._source.read(work.ahead.source, work.ahead.moment, files)
-        except BadInput:  # the unit of that frame fails with it
-            return None, ""
+            return None, None
+        source = work.ahead.source
+        with storage_errors(source):
+            try:
+                frame, digest = self._source.read(source, work.ahead.moment, files)
+            except BadInput:
+                return None, files.digest(source) if storage.is_file(source) else ""
         return _at_size(frame, work, order.plan), digest
 
     def _aim(
@@ -174,7 +180,7 @@ class Renderer:
         schedule = Schedule.of(effect.params)
         if schedule:
             effect = type(effect)(schedule.at(work.ahead.seconds, work.ahead.number))
-        with context.afresh():
+        with context.afresh(work.ahead.number, work.ahead.seconds):
             alone = self._pixels(order, effect, later, context)
         return Aim(strength_of(alone, later.pixels), work.ahead.frames)
 

@@ -8,14 +8,20 @@ one thread: by default it waits some ten milliseconds before it sleeps, at every
 import os
 from typing import Final
 
-__all__ = ["SPIN_ENVIRONMENT", "spin_briefly"]
+__all__ = ["spin_briefly", "spin_environment"]
 
-SPIN_ENVIRONMENT: Final = {"GOMP_SPINCOUNT": "10000"}
+_COUNT: Final = "10000"
 """A few tenths of a millisecond: on a machine with nothing else to do, frames take as long as before."""
+
+_VARIABLES: Final = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+
+
+def spin_environment() -> dict[str, str]:
+    """Return how the processes of a farm wait: briefly, unless the user's environment says how."""
+    given = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+    return given or {"GOMP_SPINCOUNT": _COUNT}
 
 
 def spin_briefly() -> None:
-    """Wait briefly, unless the user's environment says how to wait. Call this before torch is imported."""
-    if "OMP_WAIT_POLICY" not in os.environ:
-        for name, value in SPIN_ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
+    """Wait so in this process. Call this before torch is imported."""
+    os.environ.update(spin_environment())

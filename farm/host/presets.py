@@ -21,19 +21,31 @@ def presets_of(task: type[Task]) -> Mapping[str, Mapping[str, Any]]:
     Raises BadInput for a file that is no table of presets.
     """
     shipped = dict(task.presets if issubclass(task, Effect) else {})
-    return shipped | own_presets().get(task.name, {})
+    return shipped | _own(task.name, _content())
 
 
 def own_presets() -> Mapping[str, Presets]:
     """Return the user's own presets of each task. Raises BadInput as presets_of does."""
+    content = _content()
+    return {task: _own(task, content) for task in content}
+
+
+def _content() -> Mapping[str, object]:
     path = Settings().presets_path
     try:
-        content = tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise BadInput(str(path), f"cannot be read as presets: {error}") from error
-    return {task: _tables(path, presets) for task, presets in _tables(path, content).items()}
+
+
+def _own(task: str, content: Mapping[str, object]) -> Presets:
+    presets = content.get(task, {})
+    if isinstance(presets, dict) and all(isinstance(one, dict) for one in presets.values()):
+        return presets
+    example = f"a preset is a table such as [{task}.mine], with parameters in it"
+    raise BadInput(str(Settings().presets_path), f"{example}, and {task} has something else")
 
 
 def missing_file() -> Path | None:
@@ -55,9 +67,3 @@ def preset_fault(
     except BadParameter as error:
         return error if error.name in preset and error.name not in given else None
     return None
-
-
-def _tables(path: Path, content: object) -> dict[str, Any]:
-    if isinstance(content, dict) and all(isinstance(one, dict) for one in content.values()):
-        return content
-    raise BadInput(str(path), "a preset is a table such as [dream.mine], with parameters in it")

@@ -159,9 +159,8 @@ class Effect(Task):
         """Whether the effect changes every frame of a shot about equally, on average.
 
         If so, and if it continues the previous frame, the farm scales what it has changed, coarse and fine
-        detail apart, to what it had changed there. Carrying changes from frame to frame would weaken them. While
-        parameters change over time, it renders every eighth frame once more, without context.previous, to find
-        what strength they lead to.
+        detail apart: carrying changes from frame to frame would weaken them. How strong they should be is
+        known from one frame in eight, which is also rendered without context.previous, before its turn.
         """
         return False
 

@@ -7,7 +7,6 @@ first has done.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -19,7 +18,7 @@ from farm.ledger.held_job import HeldJob, from_json
 from farm.ledger.tables import farms, jobs, units
 from farm.ledger.upsert import upsert
 from farm.model.events import UnitEvent
-from farm.model.job import REPLACED, UNFINISHED, Job, JobState
+from farm.model.job import UNFINISHED, JobState
 from farm.model.unit import HELD, Role, UnitState
 from farm.process import SILENT_SECONDS, FarmProcess
 
@@ -37,7 +36,7 @@ _FENCE = CompiledStatement(
     )
 )
 _RENDERING = [f'"kind":"{kind}"' for kind in ("render", "train")]
-"""What is in the work of the units that render or train, and in no text there, whose quotes are escaped."""
+"""In the JSON of the work of units that render or train. No text in it has this, since its quotes are escaped."""
 _IS_STEP = (~or_(*map(units.c.work.contains, _RENDERING))).label("is_step")
 _OWNER = (
     select(jobs.c.owner, jobs.c.epoch, jobs.c.state, jobs.c.writes, jobs.c.counts)
@@ -204,24 +203,16 @@ def abandoned(connection: Connection, names: Collection[str], now: float) -> set
     open_jobs = jobs.c.id.in_(list(names)), jobs.c.state.in_(UNFINISHED)
     owned = select(jobs.c.id, jobs.c.owner).where(*open_jobs)
     rows = connection.execute(owned).all()
-    alive = living(connection, now) if rows else set()
+    owners = select(farms).where(farms.c.id.in_({row.owner for row in rows}))
+    alive = {row.id for row in connection.execute(owners) if is_living(row, now)}
     return {row.id for row in rows if row.owner not in alive}
 
 
 def living(connection: Connection, now: float) -> set[str]:
     """Return the farms that live. now: Unix seconds."""
-    rows = connection.execute(select(farms).where(farms.c.ended.is_(None)))
+    shows_life = farms.c.ended.is_(None), farms.c.heartbeat > now - SILENT_SECONDS
+    rows = connection.execute(select(farms).where(*shows_life))
     return {row.id for row in rows if is_living(row, now)}
-
-
-def cancel_replaced(connection: Connection, farm: FarmProcess, job: Job, now: float) -> None:
-    """Cancel older jobs that no farm works on and that write the same files, as this one has completed."""
-    older = jobs.c.key == job.spec.key, jobs.c.created < job.created, jobs.c.state.in_(UNFINISHED)
-    is_own = jobs.c.owner.is_not(None) & (jobs.c.owner == farm.id)
-    names = connection.scalars(select(jobs.c.id).where(*older, ~is_own)).all()
-    for name in sorted(abandoned(connection, names, now)) if names else ():
-        with suppress(JobHeld):  # another farm has taken it meanwhile
-            cancel(connection, farm, name, now, f"{REPLACED} {job.id}")
 
 
 def process_from(row: Any) -> FarmProcess:

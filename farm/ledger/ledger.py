@@ -225,8 +225,6 @@ class Ledger:
             holding.fence(connection, self.process, batch.by_job, held)
             update_units(connection, batch.units, held, now)
             update_jobs(connection, batch.jobs, now)
-            for completed in (job for job in batch.jobs if job.state is JobState.COMPLETED):
-                holding.cancel_replaced(connection, self.process, completed, now)
             self._costs.add(connection, batch.units, now)
         for job, own in batch.by_job.items():
             held[job].apply(own)

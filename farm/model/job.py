@@ -19,9 +19,6 @@ MOST_URGENT: Final = 100
 RESUMED: Final = "resumed as"
 """Begins the reason of a job that another one has taken over, and ends with that one's id."""
 
-REPLACED: Final = "replaced by"
-"""Begins the reason of a job whose farm died before a later one wrote its output, and ends with that one's id."""
-
 Precision = Literal["float32", "float64", "bfloat16"]
 
 AUTO_TILE = 1024

@@ -63,7 +63,8 @@ class Figures:
 
     seconds: by stage (load, compute, write). pixels: of the output. overlap_pixels: computed
     more than once because tiles overlap. tiles: passes over a tile. source_sha256, target_sha256:
-    digests of the files. ahead_sha256: that of the file with the later frame that the unit looked at, if it did. target_bytes, target_pixels: of the file that was written, if it stays; all
+    digests of the files. ahead_sha256: that of the file with the later frame that the unit looked at, empty if
+    there was none; None if it did not look. target_bytes, target_pixels: of the file that was written, if it stays; all
     its frames count.
     """
 
@@ -73,7 +74,7 @@ class Figures:
     tiles: int = 0
     source_sha256: str = ""
     target_sha256: str = ""
-    ahead_sha256: str = ""
+    ahead_sha256: str | None = None
     target_bytes: int = 0
     target_pixels: int = 0
 

@@ -27,7 +27,10 @@ class Seen:
 
     @property
     def done(self) -> int:
-        return min(self.frames, sum(n for state, n in self.counts.items() if state.is_done))
+        """How many are done, and less than all as long as some are left."""
+        is_one_left = any(count and not state.is_done for state, count in self.counts.items())
+        done = sum(count for state, count in self.counts.items() if state.is_done)
+        return min(self.frames - is_one_left, done)
 
     @property
     def failed(self) -> int:

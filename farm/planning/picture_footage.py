@@ -135,7 +135,7 @@ def check_still(source: Source, target: str, size: str | None = None) -> None:
 
 def note_distortion(sources: Iterable[Source], size: str | None) -> Iterator[Notice]:
     """Yield a notice for the first picture whose proportions a size changes."""
-    if size is None:
+    if size is None or "x" not in size:  # any other size keeps proportions
         return
     for url in dict.fromkeys(source.url for source in sources if not is_blank(source.url)):
         with suppress(FarmError):

@@ -66,6 +66,7 @@ def _completed_digests(
 
 def _looked_at_the_same(unit: Unit, figures: Figures, is_unchanged: IsUnchanged) -> bool:
     """Return whether the file with the later frame that a unit looked at is unchanged, if it did."""
-    if not isinstance(unit.work, Render) or not unit.work.ahead or not figures.ahead_sha256:
+    ahead = unit.work.ahead if isinstance(unit.work, Render) else None
+    if ahead is None or figures.ahead_sha256 is None:
         return True
-    return is_unchanged(unit.work.ahead.source, figures.ahead_sha256)
+    return is_unchanged(ahead.source, figures.ahead_sha256)

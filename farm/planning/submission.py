@@ -232,7 +232,7 @@ class Planner:
         done = frames_of(unit for unit in units if unit.name in finished)
         if done:
             count = f"{len(done)} of {len(frames_of(units))} frames"
-            yield f"{count} that job {earlier.id} finished are rendered anew; --resume would keep them"
+            yield f"{count} that job {earlier.id} finished are rendered anew; --resume would keep those that are still the same"
 
     def _device_of(self, jobs: Collection[str]) -> str:
         """Return the device of the latest of these jobs that has one."""
@@ -260,7 +260,7 @@ def _listed(inputs: Sequence[str]) -> list[str]:
 
 
 def _is_there(path: str, sha256: str) -> bool:
-    """Return whether a file with a digest is there; a source that is no file has none.
+    """Return whether a file with a digest is there, whatever is in it now; a source that is no file has none.
 
     A remote file is believed to be there: to ask for each would take long, only for a note.
     """

@@ -20,6 +20,9 @@ __all__ = ["Board", "MinuteTotal", "RunningUnit", "WorkerNow"]
 NOTED: Final = 1000
 """Jobs whose notes are kept."""
 
+MOST_NOTES: Final = 20
+"""Notes of a job that are kept; a folder may have one for each of its films."""
+
 MINUTES: Final = 60
 MINUTE: Final = 60.0
 
@@ -73,7 +76,7 @@ class Board:
         self._workers: dict[str, WorkerNow] = {}
         self._running: dict[tuple[str, str], RunningUnit] = {}
         self._pace: dict[str, _JobPace] = {}
-        self._notes: dict[str, list[str]] = {}
+        self._notes: dict[str, list[Notice]] = {}
         self._minutes: deque[MinuteTotal] = deque(maxlen=MINUTES)
 
     def watch(self, joined: Callable[[], list[WorkerJoined]]) -> None:
@@ -94,8 +97,10 @@ class Board:
                         self._running[key] = replace(
                             running, done=progress.done, note=progress.note
                         )
-                case Notice(_, note, job) if job:
-                    self._notes.setdefault(job, []).append(note)
+                case Notice(_, _, job) if job:
+                    notes = self._notes.setdefault(job, [])
+                    if len(notes) < MOST_NOTES:
+                        notes.append(event)
                     if len(self._notes) > NOTED:
                         del self._notes[next(iter(self._notes))]
                 case JobChanged(job) if job.state.is_final:
@@ -153,7 +158,7 @@ class Board:
         with self._lock:
             return {unit.name: unit for unit in self._running.values() if unit.job == job}
 
-    def notes(self, job: str) -> list[str]:
+    def notes(self, job: str) -> list[Notice]:
         """Return what planning said of a job, if this farm planned it not too long ago."""
         with self._lock:
             return list(self._notes.get(job, ()))

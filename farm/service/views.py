@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from farm.host.task import Run, Task
+from farm.model.events import Notice
 from farm.model.history import StoryLine, UnitRecord
 from farm.model.job import Job, JobState
 from farm.model.seen import JobCounts
@@ -97,7 +98,7 @@ def job(
     seconds_left: Callable[[str, int], float | None],
     roots: Roots,
     *,
-    notes: Sequence[str] = (),
+    notes: Sequence[Notice] = (),
     is_preview: bool = False,
 ) -> wire.JobView:
     """Return a job. running: units that workers hold."""
@@ -125,7 +126,7 @@ def job(
         done=done,
         failed=failed,
         seen=wire.SeenView(**seen.as_dict()) if seen else None,
-        notes=[roots.hidden(note) for note in notes],
+        notes=[roots.hidden(f"{roots.shown(each.url)}: {each.note}") for each in notes],
         progress=min(1.0, worked / total) if total else 0.0,
         eta=seconds_left(current.id, total - ended) if is_running else None,
         spec=shown_spec(current.spec, roots),

@@ -182,6 +182,8 @@ def test_users_have_presets_of_their_own(
     record = read_record("d.png")
     assert record is not None
     assert record["params"]["layers"] == ["conv2"]
+    table.write_text(table.read_text() + "[style]\nstrength = 0.5\n")  # no preset
+    assert command("dream", photo, "-o", "f.png", "--preset", "mist").code == 0
     table.write_text("dream = 3")
     done = command("dream", photo, "-o", "e.png", "--preset", "mist")
     assert done.code == 2

@@ -1,6 +1,7 @@
 """Parameters over time by the command: what a film shows, what is refused, and what a record says of it."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -197,6 +198,23 @@ def test_a_missing_input_that_may_be_a_value_of_a_keyframe_is_refused_with_its_f
     done = command(*words.split(), "-o", "o.mp4", "--at", "4", "layer=conv9")
     assert done.code == 2
     assert message in done.errors
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("2 o'clock.jpg", "-o", "o.png"),
+        ("clip.mp4", "-o", "3 o'clock.mp4", "--layer", "conv9"),
+        ("clip.mp4", "-o", "o.mp4", "--at", "0 layer='conv2"),
+    ],
+)
+def test_a_quote_that_is_not_closed_is_no_error_of_the_farm(
+    command: Command, film: str, words: Sequence[str]
+) -> None:
+    done = command("dream", *words)
+    assert done.code == 2
+    assert done.errors.count("\n") == 1
+    assert film
 
 
 def test_a_shell_completes_a_keyframe_that_is_not_right_yet(

@@ -83,6 +83,8 @@ def test_submit_prints_what_was_left_out_of_the_inputs(farm: Farm, fake: Fake) -
     fake.ends = {"notes": ["2 pictures or films in subfolders were left out"]}
     done = farm("submit", "invert", "photos/", "-o", "out/job/")
     assert done.errors == "note: 2 pictures or films in subfolders were left out\n"
+    shown = farm("job", done.results.strip()).results
+    assert "note\t2 pictures or films in subfolders were left out\n" in shown
 
 
 def test_a_job_may_start_after_others(farm: Farm, fake: Fake) -> None:

@@ -387,7 +387,8 @@ def test_a_notice_says_which_finished_frames_are_rendered_anew(
     farm.controller.add(spec)
     notes = [event.note for event in farm.log.events if isinstance(event, Notice)]
     note = (
-        f"2 of 3 frames that job {before.id} finished are rendered anew; --resume would keep them"
+        f"2 of 3 frames that job {before.id} finished are rendered anew; "
+        "--resume would keep those that are still the same"
     )
     assert notes == ([] if lost else [note])
 

@@ -1,6 +1,8 @@
 """A frame of a coherent film follows the one before it, and is changed as strongly."""
 
-from collections.abc import Collection, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from farm.host.registry import Registry
 from farm.media import Frame, read_still, write_still
 from farm.media.strength import strength_of
 from farm.model.job import FilmOptions, Plan
-from farm.model.messages import Order
+from farm.model.messages import Figures, Order
 from farm.model.unit import Unit
 from farm.model.work import Before, Render
 from farm.planning.plan import FilmFrame, Footage, FrameSequence, plan_units
@@ -132,36 +134,61 @@ class Following(Effect):
         return image + 0.1 * image.mean() * grain
 
 
-def coherent_strengths(
+class Rising(Following):
+    """Adds grain that is drawn once and carried on, the stronger the later."""
+
+    name = "rising"
+
+    def render(self, image: Any, context: Context) -> Any:
+        if context.previous:
+            return image + context.previous.image - context.previous.source
+        grain = torch.randn(image.shape, generator=context.generator())
+        return image + 0.03 * (1 + context.seconds * 25 / 16 + context.number / 16) / 2 * grain
+
+
+def orders(
     effect: Effect, stills: Sequence[str], folder: Path, missing: Collection[str] = ()
-) -> list[float]:
-    """Render a coherent film of these stills and return the strength of each frame but those of the missing stills."""
-    film = FilmOptions(coherence="flow")
+) -> Iterator[Order]:
+    """Yield the orders of a coherent film of these stills, without those of the missing ones."""
     frames = [FilmFrame(still, n + 1, n, 1, n / 25) for n, still in enumerate(stills)]
     clip = FrameSequence("clip", frames, str(folder / "%05d.png"), str(folder))
-    renderer, strengths, lacking = Renderer(ContextFactory(Registry(), "cpu")), [], set[str]()
+    film, lacking = FilmOptions(coherence="flow"), set[str]()
     for unit in plan_units("job", Footage(sequences=[clip]), film):
         if not isinstance(unit.work, Render):
             continue
         if unit.source in missing:
             lacking.add(unit.name)
             continue
-        order = Order(
-            unit,
-            1,
-            "token",
-            effect.name,
-            {},
-            Plan(),
-            film=film,
-            missing=tuple(lacking.intersection(unit.needs)),
+        gone = tuple(lacking.intersection(unit.needs))
+        yield Order(unit, 1, "token", effect.name, {}, Plan(), film=film, missing=gone)
+
+
+def rendered(effect: Effect, orders: Iterable[Order]) -> Iterator[tuple[Unit, Figures]]:
+    renderer = Renderer(ContextFactory(Registry(), "cpu"))
+    for order in orders:
+        assert isinstance(order.unit.work, Render)
+        yield (
+            order.unit,
+            renderer.run(
+                order,
+                order.unit.work,
+                effect,
+                {},
+                report=lambda *_: None,
+                is_cancelled=lambda: False,
+            ),
         )
-        renderer.run(
-            order, unit.work, effect, {}, report=lambda *_: None, is_cancelled=lambda: False
-        )
-        pixels = read_still(unit.target).pixels
-        strengths.append(sum(strength_of(pixels, read_still(unit.source).pixels)))
-    return strengths
+
+
+def coherent_strengths(
+    effect: Effect, stills: Sequence[str], folder: Path, missing: Collection[str] = ()
+) -> list[float]:
+    """Render a coherent film of these stills and return the strength of each frame but those of the missing stills."""
+    units = (unit for unit, _ in rendered(effect, orders(effect, stills, folder, missing)))
+    return [
+        sum(strength_of(read_still(unit.target).pixels, read_still(unit.source).pixels))
+        for unit in units
+    ]
 
 
 def brightening(folder: Path, count: int = 17) -> list[str]:
@@ -178,6 +205,35 @@ def test_a_coherent_film_is_as_strong_as_its_single_frames_when_the_scene_change
     strengths = coherent_strengths(Following(TaskParams()), brightening(tmp_path), tmp_path)
     wanted = strengths[0] * np.linspace(1, 2, 17)
     assert strengths == pytest.approx(list(wanted), rel=0.05)
+
+
+def test_a_coherent_film_is_as_strong_as_its_single_frames_when_the_effect_looks_at_the_time(
+    tmp_path: Path,
+) -> None:
+    still = str(tmp_path / "still.png")
+    write_still(still, Frame(source(), depth=16), {})
+    strengths = coherent_strengths(Rising(TaskParams()), [still] * 17, tmp_path)
+    wanted = strengths[0] * np.linspace(1, 3, 17)
+    assert strengths == pytest.approx(list(wanted), rel=0.05)
+
+
+def test_a_frame_tells_which_file_it_looked_at_also_if_that_could_not_be_read(
+    tmp_path: Path,
+) -> None:
+    stills, effect = brightening(tmp_path), Following(TaskParams())
+
+    def looked_at() -> list[str | None]:
+        first = islice(orders(effect, stills, tmp_path), 2)
+        return [figures.ahead_sha256 for _, figures in rendered(effect, first)]
+
+    def digest() -> str:
+        return hashlib.sha256(Path(stills[8]).read_bytes()).hexdigest()
+
+    assert looked_at() == [digest(), None]
+    Path(stills[8]).write_bytes(b"no picture")
+    assert looked_at() == [digest(), None]
+    Path(stills[8]).unlink()
+    assert looked_at() == ["", None]
 
 
 def test_a_later_frame_that_cannot_be_read_leaves_those_before_it_as_strong_as_they_are(

@@ -83,13 +83,16 @@ def test_a_command_respects_the_number_that_its_user_has_set(farm_command: tuple
     assert spent(*farm_command, GOMP_SPINCOUNT="300000") > BRIEF
 
 
-def test_a_command_respects_the_policy_that_its_user_has_set(
+def test_commands_and_workers_respect_the_policy_that_their_user_has_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
     spin_briefly()
     assert "GOMP_SPINCOUNT" not in os.environ
+    environment = worker_environment("cluster")
+    assert environment["OMP_WAIT_POLICY"] == "active"
+    assert "GOMP_SPINCOUNT" not in environment
 
 
 def test_those_of_a_worker_on_a_cluster_give_it_away() -> None:

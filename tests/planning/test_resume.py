@@ -138,3 +138,5 @@ def test_a_frame_that_looked_at_a_later_one_is_rendered_again_if_that_one_change
     assert first.name not in disk.unfinished()
     disk.files["9.png"] = "another picture"
     assert first.name in disk.unfinished()
+    disk.records[first.target] = replace(record, figures=replace(looked, ahead_sha256=""))
+    assert first.name in disk.unfinished()

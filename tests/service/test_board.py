@@ -6,7 +6,7 @@ from farm.control.clock import FakeClock
 from farm.model.events import Notice, UnitChanged, WorkerChanged
 from farm.model.messages import WorkerJoined
 from farm.model.unit import Unit, UnitState
-from farm.service.board import Board
+from farm.service.board import MOST_NOTES, Board
 
 
 def leased(job: str, unit: str, worker: str) -> UnitChanged:
@@ -31,7 +31,19 @@ def test_notes_are_kept_of_the_latest_jobs(monkeypatch: pytest.MonkeyPatch) -> N
     for job in ("a", "b", "c"):
         board.on_event(Notice("in", "left out", job))
     board.on_event(Notice("in", "of no job"))
-    assert [board.notes(job) for job in ("a", "b", "c", "")] == [[], ["left out"], ["left out"], []]
+    assert [board.notes(job) for job in ("a", "b", "c", "")] == [
+        [],
+        [Notice("in", "left out", "b")],
+        [Notice("in", "left out", "c")],
+        [],
+    ]
+
+
+def test_a_job_has_a_few_notes_however_many_inputs_it_has() -> None:
+    board = Board(FakeClock())
+    for number in range(MOST_NOTES + 9):
+        board.on_event(Notice(f"{number}.mp4", "squeezed", "a"))
+    assert [notice.url for notice in board.notes("a")] == [f"{n}.mp4" for n in range(MOST_NOTES)]
 
 
 def test_what_a_worker_said_is_asked_for_once() -> None:

@@ -425,7 +425,7 @@ def test_a_job_says_what_was_left_out_of_its_inputs(served: Served) -> None:
     (served.folder / "in" / "inner").mkdir()
     shutil.copy(served.folder / "in" / "a.png", served.folder / "in" / "inner")
     job = served.finished()
-    note = "1 picture or film in subfolders was left out; to take all, give 'photos/**'"
+    note = "photos: 1 picture or film in subfolders was left out; to take all, give 'photos/**'"
     assert job["notes"] == [note]
     assert served.finished(inputs=["photos/a.png"], output="out/a.png")["notes"] == []
 

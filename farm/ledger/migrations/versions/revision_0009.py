@@ -8,6 +8,6 @@ down_revision = "0008"
 
 
 def upgrade() -> None:
-    """Add the columns. Jobs that are there are still counted in units: to tell them apart, all are to be read."""
+    """Add the columns. Jobs that are there are still counted in units: to count frames, all their units would have to be read."""
     op.add_column("jobs", sa.Column("frames", sa.Integer))
     op.add_column("jobs", sa.Column("steps", sa.Text, nullable=False, server_default="{}"))
