@@ -205,7 +205,7 @@ def test_a_missing_input_that_may_be_a_value_of_a_keyframe_is_refused_with_its_f
     [
         ("2 o'clock.jpg", "-o", "o.png"),
         ("clip.mp4", "-o", "3 o'clock.mp4", "--layer", "conv9"),
-        ("clip.mp4", "-o", "o.mp4", "--at", "0 layer='conv2"),
+        ("-o", "o.mp4", "--at", "0 layer='conv2", "nowhere"),
     ],
 )
 def test_a_quote_that_is_not_closed_is_no_error_of_the_farm(
