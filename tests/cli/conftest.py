@@ -11,8 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from farm.cli import _run
 from farm.cli.exits import EXPECTED, exit_code, one_line
@@ -96,3 +98,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(trained: Path, tmp_path: Path) -> Path:
     """A run of four steps in tmp_path/run."""
     return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> str:
+    coarse = np.random.default_rng(4).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    picture = Image.fromarray(coarse).resize((96, 64), Image.Resampling.BICUBIC)
+    picture.save(tmp_path / "photo.png")
+    return "photo.png"

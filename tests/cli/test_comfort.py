@@ -28,14 +28,6 @@ SHALLOW = (*QUICK, "--layer", "conv3")
 MakeClip = Callable[..., str]
 
 
-@pytest.fixture
-def photo(tmp_path: Path) -> str:
-    coarse = np.random.default_rng(4).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    picture = Image.fromarray(coarse).resize((96, 64), Image.Resampling.BICUBIC)
-    picture.save(tmp_path / "photo.png")
-    return "photo.png"
-
-
 def size_of(file: str) -> tuple[int, int]:
     with Image.open(file) as image:
         return image.size

@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from farm.cli import doctor
 from farm.cli.options import with_values_left_out
@@ -17,14 +15,6 @@ from .conftest import Command
 __all__ = ["clip"]
 
 QUICK = ("--iterations", "1", "--octaves", "1", "--layer", "conv3", "--threads", "1")
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> str:
-    coarse = np.random.default_rng(4).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    picture = Image.fromarray(coarse).resize((96, 64), Image.Resampling.BICUBIC)
-    picture.save(tmp_path / "photo.png")
-    return "photo.png"
 
 
 # A variable that is not set

@@ -204,12 +204,8 @@ def test_watch_says_once_that_a_job_is_cancelled(farm: Farm, fake: Fake) -> None
     assert (done.code, done.results) == (3, f"{job} cancelled; did 0 of 3 units\n")
 
 
-def test_watch_says_why_a_job_waits_and_that_the_farm_does_not_answer(
-    farm: Farm, fake: Fake
-) -> None:
-    fake.hanging, fake.down = ["a"], 4
-    job = submitted(farm)
-    fake.jobs[job]["reason"] = "all workers are busy"
+def watched_to_its_end(farm: Farm, fake: Fake, job: str) -> list[str]:
+    """Return what watch prints of a job that ends only once it is watched."""
 
     def finish() -> None:
         while fake.looks < 2:  # of the command: whether there is such a job, and how it is
@@ -218,8 +214,18 @@ def test_watch_says_why_a_job_waits_and_that_the_farm_does_not_answer(
 
     ending = Thread(target=finish)
     ending.start()
-    lines = farm("job", job, "watch").results.splitlines()
+    lines: list[str] = farm("job", job, "watch").results.splitlines()
     ending.join()
+    return lines
+
+
+def test_watch_says_why_a_job_waits_and_that_the_farm_does_not_answer(
+    farm: Farm, fake: Fake
+) -> None:
+    fake.hanging, fake.down = ["a"], 4
+    job = submitted(farm)
+    fake.jobs[job]["reason"] = "all workers are busy"
+    lines = watched_to_its_end(farm, fake, job)
     assert lines[0].startswith("the farm does not answer (the ledger is locked); trying again")
     assert lines[1:4] == [
         "the farm answers again",
@@ -245,16 +251,7 @@ def test_submit_says_which_result_is_whose_if_files_that_are_sent_have_one_name(
 def test_watch_says_what_was_done_before_it_came(farm: Farm, fake: Fake) -> None:
     fake.hanging = ["c"]
     job = submitted(farm)
-
-    def finish() -> None:
-        while fake.looks < 2:  # of the command: whether there is such a job, and how it is
-            Event().wait(0.01)
-        fake.finish(job)
-
-    ending = Thread(target=finish)
-    ending.start()
-    lines = farm("job", job, "watch").results.splitlines()
-    ending.join()
+    lines = watched_to_its_end(farm, fake, job)
     assert lines == [
         "did 2 of 3 units already",
         "c succeeded",
