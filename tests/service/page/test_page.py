@@ -34,6 +34,13 @@ def picture(path: Path) -> Path:
     return path
 
 
+def cancel(page: Page) -> None:
+    """Cancel the job whose page it is, and wait until that is so."""
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel the job").click()
+    expect(page.locator(".job-head .badge")).to_have_text("cancelled")
+
+
 def tile(page: Page, name: str, state: str) -> None:
     """Wait for a unit in this state, by the words that a screen reader says."""
     expect(page.get_by_role("button", name=f"{name}: {state}", exact=True)).to_be_visible()
@@ -210,9 +217,7 @@ def test_a_job_is_cancelled_after_a_question(serve: Serve, browse: Browse) -> No
             page.get_by_role("button", name="Keep it").click()
             expect(page.get_by_role("dialog")).to_have_count(0)
             assert served.job(job)["wanted"] == "run"
-            page.get_by_role("button", name="Cancel").click()
-            page.get_by_role("button", name="Cancel the job").click()
-            expect(page.locator(".job-head .badge")).to_have_text("cancelled")
+            cancel(page)
 
 
 def test_a_cancelled_job_is_continued_and_keeps_what_is_done(serve: Serve, browse: Browse) -> None:
@@ -221,9 +226,7 @@ def test_a_cancelled_job_is_continued_and_keeps_what_is_done(serve: Serve, brows
         with browse(served, f"/jobs/{job}") as watched:
             page = watched.page
             tile(page, "a", "done")
-            page.get_by_role("button", name="Cancel").click()
-            page.get_by_role("button", name="Cancel the job").click()
-            expect(page.locator(".job-head .badge")).to_have_text("cancelled")
+            cancel(page)
             served.executor.script = scripted({})
             served.executor.orders.clear()
             page.get_by_role("button", name="Continue").click()
