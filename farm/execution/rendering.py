@@ -177,11 +177,8 @@ class Renderer:
 
         if work.ahead is None or later is None:
             return before.aim.rest if before and before.aim else None
-        schedule = Schedule.of(effect.params)
-        if schedule:
-            effect = type(effect)(schedule.at(work.ahead.seconds, work.ahead.number))
         with context.afresh(work.ahead.number, work.ahead.seconds):
-            alone = self._pixels(order, effect, later, context)
+            alone = self._pixels(order, _at_time(effect, context), later, context)
         return Aim(strength_of(alone, later.pixels), work.ahead.frames)
 
     def _render(
@@ -192,9 +189,7 @@ class Renderer:
         context: "FrameContext",
         before: "FrameBefore | None",
     ) -> "Frame":
-        schedule = Schedule.of(effect.params)
-        if schedule:
-            effect = type(effect)(schedule.at(context.seconds, context.number))
+        effect = _at_time(effect, context)
         pixels = self._pixels(order, effect, frame, context)
         if before:
             pixels = before.lead_to(pixels, effect)
@@ -213,6 +208,12 @@ class Renderer:
         with result_errors(effect):
             unchanged.check(order.task)
             return to_array(check_rendered(order.task, result))
+
+
+def _at_time(effect: Effect, context: "FrameContext") -> Effect:
+    """Return the effect with the parameters that it has at the frame's time."""
+    schedule = Schedule.of(effect.params)
+    return type(effect)(schedule.at(context.seconds, context.number)) if schedule else effect
 
 
 def _at_size(frame: "Frame", work: Render, plan: Plan) -> "Frame":
