@@ -27,7 +27,8 @@
     │       ├── OutputStorageFailed   nothing can be written there: it is full or gone
     │       └── OutputReplaced        somebody else has written the output meanwhile
     ├── ServerUnavailable       no farm answers at this address
-    │   └── ServerFailed        a farm answers, with an error of its own
+    │   ├── ServerFailed        a farm answers, with an error of its own
+    │   └── ServerSilent        a farm takes a request and does not answer
     ├── Cancelled               the user stopped the work
     ├── JobTakenOver            another farm has taken the job over
     └── FarmBug                 the farm broke one of its own rules
@@ -328,6 +329,23 @@ class ServerFailed(ServerUnavailable):
             f"the farm at {self.server} answers with an error, status {self.status}: {self.reason}; "
             "its log, what `farm serve` prints, may say more"
         )
+
+
+class ServerSilent(ServerUnavailable):
+    """A farm takes a request and does not answer: ``ServerSilent(server, seconds, hint)``.
+
+    seconds: how long it was waited for. hint: what may have become of the request, and the next step.
+    """
+
+    def __init__(
+        self, server: str, seconds: float, hint: str = "it may be busy; ask again later"
+    ) -> None:
+        super().__init__(server, f"no answer for {seconds:g} s")
+        self.args = server, seconds, hint
+        self.seconds, self.hint = seconds, hint
+
+    def __str__(self) -> str:
+        return f"the farm at {self.server} has not answered for {self.seconds:g} s; {self.hint}"
 
 
 class Cancelled(FarmError):

@@ -43,6 +43,7 @@ SAMPLES: dict[str, tuple[object, ...]] = {
     "OutputReplaced": ("out.png", "another worker has written it meanwhile"),
     "ServerUnavailable": ("http://127.0.0.1:8420", "connection refused"),
     "ServerFailed": ("http://127.0.0.1:8420", 500, "internal server error"),
+    "ServerSilent": ("http://127.0.0.1:8420", 30.0, "ask again later"),
     "Cancelled": (),
     "JobTakenOver": ("dream-1", "process 4242 on render2"),
     "FarmBug": ("a unit was lost", ("ready", "leased to ray-1")),

@@ -11,7 +11,7 @@ from farm.client.connection import Connection, quoted
 from farm.client.job_handle import JobHandle
 from farm.client.job_status import JobStatus
 from farm.client.sending import LocalFiles, send_file
-from farm.errors import UserError
+from farm.errors import ServerSilent, UserError
 from farm.settings import Settings
 
 PAGE: Final = 200
@@ -21,8 +21,8 @@ class Client:
     """Asks a farm for work: ``Client("http://render:8420").submit("dream", "a.jpg", "photos/b.png")``.
 
     server, token: FARM_SERVER and FARM_TOKEN if they are not given. Every method raises UserError
-    if the farm refuses, ServerUnavailable if none answers, and its subclass ServerFailed if the farm
-    answers with an error of its own.
+    if the farm refuses, ServerUnavailable if none answers, and its subclasses ServerFailed if the farm
+    answers with an error of its own, and ServerSilent if it takes a request and does not answer.
     """
 
     def __init__(self, server: str | None = None, token: str | None = None) -> None:
@@ -70,13 +70,27 @@ class Client:
         ``{"plan": {"size": "long=640", "seed": 7}}``. The same token gives the same job, however
         often it is submitted. params: the task's own; files that they name are uploaded too.
 
+        A farm that does not answer is asked once more for the same job. If it stays silent, it may take
+        the job all the same, and ServerSilent names the token that leads to it.
+
         Warns of each thing that the farm has to say of the inputs, such as subfolders that it leaves out.
         """
         request = self._request(task, inputs, output, options, params)
-        job = self._handle(self._connection.send("POST", "/api/jobs", request))
+        job = self._handle(self._submitted(request))
         for note in job.status.notes:
             warnings.warn(note, stacklevel=2)
         return job
+
+    def _submitted(self, request: Mapping[str, Any]) -> Any:
+        """Send a submission, a second time if the farm does not answer, and return the answer."""
+        try:
+            return self._connection.send("POST", "/api/jobs", request)
+        except ServerSilent as first:
+            try:
+                return self._connection.send("POST", "/api/jobs", request)
+            except ServerSilent as error:
+                seconds = first.seconds + error.seconds
+                raise ServerSilent(self.server, seconds, _may_be_taken(request)) from None
 
     def estimate(
         self,
@@ -154,3 +168,11 @@ class Client:
 
     def _handle(self, answer: dict[str, Any]) -> JobHandle:
         return JobHandle(self._connection, JobStatus.model_validate(answer))
+
+
+def _may_be_taken(request: Mapping[str, Any]) -> str:
+    """Return what a farm may have done with a submission that it did not answer, and what to do."""
+    return (
+        "it may take the job all the same: look for it with `farm jobs`, or submit it again with "
+        f"--submit-once {request['token']}, or options={{'token': ...}}, which gives no second job"
+    )

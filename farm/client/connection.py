@@ -14,6 +14,7 @@ from farm.errors import (
     FarmError,
     NotFound,
     ServerFailed,
+    ServerSilent,
     ServerUnavailable,
     TooLarge,
     UserError,
@@ -22,7 +23,10 @@ from farm.errors import (
 TRIES: Final = 3
 """How often a request is sent whose answer is lost. Each may be repeated without harm."""
 
-SECONDS: Final = httpx.Timeout(30.0, connect=5.0)
+SECONDS: Final = 30.0
+"""How long an answer is waited for."""
+
+CONNECT_SECONDS: Final = 5.0
 
 _GATEWAY: Final = frozenset({502, 503, 504})
 """What a proxy says of a farm that it cannot reach, in words of its own."""
@@ -46,7 +50,8 @@ class Connection:
         if not (token.isascii() and (token.isprintable() or not token)):
             raise UserError("FARM_TOKEN contains characters that no token has; copy it again")
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(base_url=self.server, headers=headers, timeout=SECONDS)
+        timeout = httpx.Timeout(SECONDS, connect=CONNECT_SECONDS)
+        self._http = httpx.Client(base_url=self.server, headers=headers, timeout=timeout)
 
     def close(self) -> None:
         self._http.close()
@@ -63,8 +68,8 @@ class Connection:
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send a request, again if its answer is lost; return the answer if it is no refusal.
 
-        Raises UserError for a refusal, by kind, ServerFailed for an error of the farm, and
-        ServerUnavailable.
+        Raises UserError for a refusal, by kind, ServerFailed for an error of the farm, ServerSilent
+        if it takes the request and does not answer, and ServerUnavailable.
         """
         for left in reversed(range(TRIES)):
             try:
@@ -124,6 +129,10 @@ class Connection:
         return f"{self.server} asks for a token; set FARM_TOKEN to yours"
 
     def _unavailable(self, error: httpx.TransportError) -> ServerUnavailable:
+        if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
+            limits = error.request.extensions["timeout"]
+            limit = limits["read" if isinstance(error, httpx.ReadTimeout) else "write"]
+            return ServerSilent(self.server, limit)
         reason = " ".join(str(error).split()) or type(error).__name__
         return ServerUnavailable(self.server, reason)
 

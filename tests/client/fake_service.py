@@ -53,14 +53,15 @@ class Fake:
     """What a fake service knows, and how it misbehaves.
 
     hanging: names of units that never end. token: that it asks for. lost: how many answers to
-    changes are lost after they were carried out. cut: after how many events a stream breaks. down:
+    changes are lost after they were carried out. silent: how many submissions are carried out and not
+    answered, until end. cut: after how many events a stream breaks. down:
     how many requests for events it refuses. looks: how often it was asked for a job. paths: of results,
     in place of the true ones. ends: what it says of every job, in place of the truth.
     """
 
     def __init__(self, hanging: Sequence[str] = (), token: str = "") -> None:
         self.hanging, self.token = hanging, token
-        self.lost, self.down, self.looks = 0, 0, 0
+        self.lost, self.silent, self.down, self.looks = 0, 0, 0, 0
         self.cut: int | None = None
         self.paths: list[str] | None = None
         self.ends: Json = {}
@@ -149,6 +150,10 @@ class Fake:
         is_new = key not in self.jobs
         if is_new:
             self._add(key, body)
+        if self.silent:
+            self.silent -= 1
+            while not self.is_over:  # noqa: ASYNC110 - another thread ends it
+                await asyncio.sleep(0.005)
         return self._unless_lost(JSONResponse(self.jobs[key], 201 if is_new else 200))
 
     def _add(self, job: str, body: Json) -> None:

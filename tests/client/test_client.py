@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +11,17 @@ from threading import Thread
 
 import pytest
 
-from farm.client import Client, Event, sending
+from farm.client import Client, Event, connection, sending
 from farm.client.watching import parse
-from farm.errors import BadInput, BadOutput, Conflict, ServerFailed, ServerUnavailable, UserError
+from farm.errors import (
+    BadInput,
+    BadOutput,
+    Conflict,
+    ServerFailed,
+    ServerSilent,
+    ServerUnavailable,
+    UserError,
+)
 from farm.service.serving import listen, serving
 
 from .fake_service import Fake, served
@@ -115,6 +124,35 @@ def test_a_job_is_submitted_once_though_the_answer_is_lost(fake: Pair) -> None:
     service.lost = 2
     job = client.submit("copy", "photos/", "out/job/")
     assert list(service.jobs) == [job.id]
+
+
+def test_a_farm_that_does_not_answer_a_submission_is_asked_again_for_the_same_job(
+    fake: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, _ = fake
+    service.silent = 1
+    monkeypatch.setattr(connection, "SECONDS", 1.0)
+    with Client(fake[1].server) as client:
+        job = client.submit("copy", "photos/", "out/job/")
+    assert list(service.jobs) == [job.id]
+    assert service.silent == 0
+
+
+def test_a_submission_without_an_answer_may_be_taken_and_the_error_leads_to_its_job(
+    fake: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, patient = fake
+    service.silent = 100
+    monkeypatch.setattr(connection, "SECONDS", 0.5)
+    with Client(patient.server) as client, pytest.raises(ServerSilent) as silent:
+        client.submit("copy", "photos/", "out/job/")
+    said = str(silent.value)
+    assert "has not answered for 1 s; it may take the job all the same: look for it with" in said
+    token = re.search(r"--submit-once ([0-9a-f]{32}),", said)
+    assert token
+    service.silent = 0
+    again = patient.submit("copy", "photos/", "out/job/", options={"token": token[1]})
+    assert list(service.jobs) == [again.id]
 
 
 def test_what_a_farm_says_of_inputs_is_a_warning(fake: Pair) -> None:
