@@ -510,6 +510,9 @@ def test_a_run_shows_its_curves_and_its_latest_pictures(served: Served, browse: 
         expect(page.get_by_role("img", name="generator: generator 1.7")).to_be_visible()
         expect(page.locator(".pictures figcaption")).to_have_text(["step 2", "step 1"])
         expect(page.get_by_alt_text("Pictures at step 2")).to_have_js_property("naturalWidth", 64)
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download zip").click()
+        assert "log.jsonl" in ZipFile(download.value.path()).namelist()
 
 
 def test_a_job_is_run_again_with_its_settings_and_replaces_files_only_if_told_to(

@@ -21,7 +21,7 @@ export async function jobView(main, id, name) {
   const tab = name || (isRun ? "run" : hasEnded(job.state) && isFilm(job.spec.output) ? "film" : "frames");
   const [head, body, places] = [h("section", { class: "job-head" }), h("section", { class: "tab" }), h("div")];
   fill(main, head, places, body);
-  renderHead(head, shown);
+  renderHead(head, shown, isRun);
   fill(places, tabs(job, tab, isRun));
   let open = await opened(tab, body, job);
 
@@ -29,7 +29,7 @@ export async function jobView(main, id, name) {
     if (current.state !== shown.state) announce(`${title(current)}: ${jobWord(current.state)}`);
     const isPlanned = !shown.frames && isSingle(current);
     shown = current;
-    still().then(() => renderHead(head, shown));
+    still().then(() => renderHead(head, shown, isRun));
     if (isPlanned) {
       open.end?.();
       fill(places, tabs(current, tab, isRun));
@@ -65,7 +65,7 @@ function tabs(job, current, isRun) {
 }
 
 /** Show the head anew, without taking the focus from a button that stays. */
-function renderHead(head, job) {
+function renderHead(head, job, isRun) {
   const focused = head.contains(document.activeElement) ? document.activeElement.dataset.act : null;
   if (focused === "priority") return;
   fill(
@@ -75,12 +75,12 @@ function renderHead(head, job) {
     job.reason && h("p", { class: job.state === "failed" ? "error" : "why" }, job.reason),
     bar(job),
     h("div", { class: "titled" }, legend(job), h("span", { class: "far" }, progressText(job))),
-    h("div", { class: "actions" }, controls(job, head)),
+    h("div", { class: "actions" }, controls(job, head, isRun)),
   );
   if (focused) head.querySelector(`[data-act="${focused}"]`)?.focus();
 }
 
-function controls(job, head) {
+function controls(job, head, isRun) {
   const ended = hasEnded(job.state);
   const change = async (body) => head.dispatchEvent(new CustomEvent("changed", { detail: await send("PATCH", jobPath(job.id), body) }));
   const act = (name, label, run, props = {}) => doing(label, run, { "data-act": name, ...props });
@@ -91,7 +91,7 @@ function controls(job, head) {
     !ended && job.wanted === "pause" && act("resume", "Resume", () => change({ wanted: "run" }), { class: "primary" }),
     !ended && job.wanted !== "cancel" && act("cancel", "Cancel", () => cancel(job, change), { class: "danger" }),
     canContinue ? act("retry", "Continue", retry, { class: "primary" }) : job.failed > 0 && act("retry", "Retry what failed", retry),
-    job.done > 0 && !isSingle(job) && act("download", "Download zip", () => download(jobPath(job.id, "/results.zip"), `${job.id}.zip`)),
+    job.done > 0 && (isRun || !isSingle(job)) && act("download", "Download zip", () => download(jobPath(job.id, "/results.zip"), `${job.id}.zip`)),
     !job.preview && h("a", { class: "button", "data-act": "again", href: `#/new?again=${encodeURIComponent(job.id)}` }, "Run again…"),
     !ended && priority(job, change),
     ended && act("forget", "Forget", () => forget(job)),
