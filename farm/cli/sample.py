@@ -71,6 +71,11 @@ _MAX_COUNT: Final = 1_000_000
     metavar="NUMBER",
     help=f"Frames per second of a film.  [default: {DEFAULT_RATE}]",
 )
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace outputs that exist. Without it, the command is refused.",
+)
 @click.option("--json", "is_json", is_flag=True, help="Print the record as JSON.")
 @click.pass_context
 def sample(  # noqa: PLR0917 - the options of the command
@@ -83,10 +88,12 @@ def sample(  # noqa: PLR0917 - the options of the command
     frames: int | None,
     rate: Fraction | None,
     *,
+    overwrite: bool,
     is_json: bool,
 ) -> None:
     """Draw pictures from a run, at its newest checkpoint or at the one after STEP."""
     from farm.cli.run_checkpoint import find_one
+    from farm.planning.existing import check_free
     from farm.planning.outputs import is_film_target
 
     is_film = is_film_target(output)
@@ -94,6 +101,8 @@ def sample(  # noqa: PLR0917 - the options of the command
     say_what_is_broken(context)
     found = find_one(registry_of(context), run)
     found.check_output(_first_file(output))
+    if not overwrite:
+        check_free(_files(output, _number_drawn(count or _COUNT, interpolate)), "add --overwrite to replace it")
     if is_film:
         drawing = _walk(found, count or _STOPS, frames, seed)
         _write_film(output, drawing, rate or DEFAULT_RATE)
@@ -111,7 +120,15 @@ def _is_folder(output: str) -> bool:
 
 
 def _first_file(output: str) -> str:
-    return storage.join(output, "0001.png") if _is_folder(output) else output
+    return _files(output, 1)[0]
+
+
+def _files(output: str, count: int) -> list[str]:
+    """Return the files to write. count: of pictures."""
+    if not _is_folder(output):
+        return [output]
+    digits = max(4, len(str(count)))
+    return [storage.join(output, f"{number:0{digits}}.png") for number in range(1, count + 1)]
 
 
 @dataclass(frozen=True)
@@ -154,6 +171,11 @@ def _walk(found: "Checkpoint", stops: int, frames: int | None, seed: int) -> _Dr
     return _Drawing(sampler, latents, found.record(seed, frames=len(latents), stops=stops))
 
 
+def _number_drawn(count: int, interpolate: int | None) -> int:
+    """Return how many pictures are drawn: with rows, only whole ones."""
+    return max(1, count // interpolate) * interpolate if interpolate else count
+
+
 def _pictures(found: "Checkpoint", count: int, interpolate: int | None, seed: int) -> _Drawing:
     from farm.engine.training.sampling import interpolation
 
@@ -161,7 +183,7 @@ def _pictures(found: "Checkpoint", count: int, interpolate: int | None, seed: in
     if not interpolate:
         latents = sampler.latents(count, seed)
         return _Drawing(sampler, latents, found.record(seed, pictures=count))
-    rows = max(1, count // interpolate)
+    rows = _number_drawn(count, interpolate) // interpolate
     latents = interpolation(sampler, rows, interpolate, seed)
     return _Drawing(sampler, latents, found.record(seed, pictures=len(latents), rows=rows))
 
@@ -190,9 +212,8 @@ def _write_singly(folder: str, drawing: _Drawing, report: Report) -> None:
     from farm.media import write_still
 
     count = len(drawing.latents)
-    digits = max(4, len(str(count)))
-    for number, frame in enumerate(drawing.frames(report), 1):
-        path = storage.join(folder, f"{number:0{digits}}.png")
+    paths = _files(folder, count)
+    for number, (path, frame) in enumerate(zip(paths, drawing.frames(report), strict=True), 1):
         write_still(path, frame, drawing.record | {"number": number})
     names = (storage.name(entry.url) for entry in storage.entries(folder))
     older = sorted(name for name in names if name.endswith(".png") and _number(name) > count)

@@ -39,7 +39,7 @@ def train(  # noqa: PLR0917 - an order and what runs it
         full_disk_errors(order.unit.target),
     ):
         if context.world.rank == 0:
-            _describe(folder.path, task, params, context)
+            _describe(folder.path, task, params, context, order.plan.seed)
             folder.push()
         try:
             task.train(work.inputs, folder.path, context)
@@ -65,8 +65,13 @@ def _forget(folder: Path) -> None:
         remove_file(folder / FACTS)
 
 
-def _describe(folder: Path, task: Run, params: Mapping[str, object], context: Context) -> None:
-    """Write down what the run in a folder was started with, unless it resumes from a checkpoint."""
+def _describe(
+    folder: Path, task: Run, params: Mapping[str, object], context: Context, seed: int
+) -> None:
+    """Write down what the run in a folder was started with, unless it resumes from a checkpoint.
+
+    seed: as the user gave it; the run's own is derived from it.
+    """
     import farm
     from farm.engine.training.runs import FACTS, checkpoints
 
@@ -74,6 +79,6 @@ def _describe(folder: Path, task: Run, params: Mapping[str, object], context: Co
     if path.exists() and checkpoints(folder):
         return
     named = digested_params(task, params, context)
-    facts = {"task": task.name, "params": named, "farm": farm.__version__}
+    facts = {"task": task.name, "params": named, "seed": seed, "farm": farm.__version__}
     with open_whole(path) as file:
         file.write(json.dumps(facts, indent=1).encode())

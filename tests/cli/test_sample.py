@@ -127,9 +127,27 @@ def test_outputs_contain_a_record_of_the_checkpoint(
     assert film["drawn"] == {"frames": 4, "stops": 8}
 
 
+@pytest.mark.parametrize(
+    ("output", "file"), [("a.png", "a.png"), ("a.gif", "a.gif"), ("out/", "out/0002.png")]
+)
+def test_files_are_replaced_only_if_that_is_asked_for(
+    command: Command, run: Path, output: str, file: str
+) -> None:
+    words = "sample", run, "-o", output, "--count", 2
+    taken = run.parent / file
+    taken.parent.mkdir(exist_ok=True)
+    taken.write_bytes(b"mine")
+    refused = command(*words)
+    assert refused.code == 2
+    assert refused.errors.endswith(f"{file}: it exists; add --overwrite to replace it\n")
+    assert (taken.read_bytes(), [*taken.parent.glob("0001.png")]) == (b"mine", [])
+    assert command(*words, "--overwrite").code == 0
+    assert taken.read_bytes() != b"mine"
+
+
 def test_older_pictures_in_the_folder_stay_and_are_named(command: Command, run: Path) -> None:
     command("sample", run, "-o", "out/", "--count", 3)
-    done = command("sample", run, "-o", "out/", "--count", 2)
+    done = command("sample", run, "-o", "out/", "--count", 2, "--overwrite")
     assert done.errors == "out also contains 1 older pictures, such as 0003.png\n"
     assert (run.parent / "out" / "0003.png").exists()
 

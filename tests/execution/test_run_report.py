@@ -197,7 +197,7 @@ def hostile(tmp_path: Path) -> Page:
         {"step": 2, HOSTILE: 0.5, "_hidden": 1.0, "猫": 2.0},
     ]
     (folder / LOG).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    (folder / "run.json").write_text(json.dumps({"task": HOSTILE, "params": {}}))
+    (folder / "run.json").write_text(json.dumps({"task": HOSTILE, "params": {}, "seed": 1234567}))
     decision = {"step": 1, "factor": 0.2, "reason": f"the loss rose {HOSTILE}"}
     state = TrainState({}, {}, 5, {HOSTILE: HOSTILE}, step=2)
     state.memory["rate"] = {"decisions": [decision]}
@@ -211,6 +211,10 @@ def test_texts_from_outside_stay_text(hostile: Page) -> None:
     assert hostile.text.count(HOSTILE) >= 5
     assert "<b>run" in hostile.text
     assert "<b>&" in hostile.text
+
+
+def test_a_page_shows_the_seed_that_was_given(hostile: Page) -> None:
+    assert re.search(r"seed\s*1234567\b", hostile.text)
 
 
 def test_a_page_shows_decisions_and_warnings(hostile: Page) -> None:

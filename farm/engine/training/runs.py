@@ -28,11 +28,12 @@ class RunFacts:
     """What a run was started with.
 
     task: its name. params: the task's, as JSON values; one that names a file is the file's name
-    without its folder.
+    without its folder. seed: as the user gave it; None if an earlier version started the run.
     """
 
     task: str
     params: Mapping[str, Any]
+    seed: int | None = None
 
 
 def read_run(run: str | Path) -> RunFacts:
@@ -43,7 +44,8 @@ def read_run(run: str | Path) -> RunFacts:
     try:
         content = json.loads(_text(path))
         params = {name: _with_names(value) for name, value in content["params"].items()}
-        return RunFacts(str(content["task"]), params)
+        seed = content.get("seed")
+        return RunFacts(str(content["task"]), params, None if seed is None else int(seed))
     except (FileNotFoundError, NotADirectoryError):
         raise BadInput(str(run), _why_no_run(run)) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from farm.engine.training.checkpoint import TrainState
     from farm.engine.training.contract import TrainingOptions
+    from farm.engine.training.runs import RunFacts
     from farm.model.messages import TrainingFigures
 
 _SHOWN_DECISIONS: Final = 50
@@ -61,9 +62,11 @@ def write_page(  # noqa: PLR0917 - the parts of the page
     """
     from markupsafe import Markup
 
+    facts = _facts(options.folder)
     content = _template().render(
         name=options.folder.absolute().name,
-        task=_task(options.folder),
+        task=facts.task if facts else "",
+        seed=facts.seed if facts else None,
         options=options,
         state=state,
         is_running=state.step < options.steps and not is_stopped,
@@ -94,13 +97,13 @@ def _template() -> "Template":
     return environment.from_string(files(__package__).joinpath("run_page.html").read_text("utf-8"))
 
 
-def _task(folder: Path) -> str:
+def _facts(folder: Path) -> "RunFacts | None":
     from farm.engine.training.runs import read_run
 
     try:
-        return read_run(folder).task
+        return read_run(folder)
     except BadInput:
-        return ""
+        return None
 
 
 def _speed(

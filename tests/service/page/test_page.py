@@ -461,6 +461,15 @@ def test_every_view_fits_a_phone(served: Served, browse: Browse, scheme: str) ->
             assert watched.page.evaluate("document.documentElement.scrollWidth") <= 360, view
 
 
+def test_a_choice_beside_a_field_can_be_read_on_a_phone(served: Served, browse: Browse) -> None:
+    with browse(served, "/new?task=copy", **PHONE) as watched:
+        choice = watched.page.get_by_label("What exists there")
+        watched.page.locator("h1").wait_for()
+        shown = choice.evaluate("e => e.getBoundingClientRect().width")
+        choice.evaluate("e => { e.style.flex = 'none'; e.style.alignSelf = 'start'; }")
+        assert shown >= choice.evaluate("e => e.getBoundingClientRect().width")
+
+
 PARTS = ("frames", "film", "log", "settings")
 
 
