@@ -102,7 +102,10 @@ def sample(  # noqa: PLR0917 - the options of the command
     found = find_one(registry_of(context), run)
     found.check_output(_first_file(output))
     if not overwrite:
-        check_free(_files(output, _number_drawn(count or _COUNT, interpolate)), "add --overwrite to replace it")
+        check_free(
+            _files(output, _number_drawn(count or _COUNT, interpolate)),
+            "add --overwrite to replace it",
+        )
     if is_film:
         drawing = _walk(found, count or _STOPS, frames, seed)
         _write_film(output, drawing, rate or DEFAULT_RATE)

@@ -254,12 +254,13 @@ class Controller:
 
         A job that no worker of this farm can run is left as it is, paused with the reason.
         Workers from an earlier call are reused, with their networks loaded. Raises WorkerError, once the
-        jobs have failed, if there are no workers and none can join, unless the policy is to wait.
+        jobs have failed, if there are no workers and none can join, unless the policy is to wait; and
+        UserError, once they have failed too, if the workers cannot be started.
         """
         self._inbox.empty()
         while not self._is_done:
             if not self.scheduler.is_done:
-                self._start_workers()  # until is_stopped is asked, a signal interrupts it
+                self._start_or_fail()  # until is_stopped is asked, a signal interrupts it
             if is_stopped():
                 break
             self._step()
@@ -452,6 +453,14 @@ class Controller:
             self._is_started = True
             with beating(self._show_life):
                 self._executor.start()
+
+    def _start_or_fail(self) -> None:
+        """Start the workers. If that is refused, the jobs have failed, with the reason."""
+        try:
+            self._start_workers()
+        except UserError as error:
+            self._decisions.handle(NoWorkers(str(error)))
+            raise
 
     def _step(self) -> None:
         self._beat()

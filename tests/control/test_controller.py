@@ -283,6 +283,29 @@ def refused(
     return caught
 
 
+class RefusedExecutor(FakeExecutor):
+    """Cannot be started."""
+
+    def start(self) -> None:
+        raise UserError("no cluster answers")
+
+
+def test_a_job_whose_workers_cannot_be_started_has_failed_with_the_reason(
+    registry: Registry, ledger: Ledger, spec: JobSpec
+) -> None:
+    clock = FakeClock()
+    controller = Controller(
+        registry, RefusedExecutor(scripted({}), workers=1, clock=clock), ledger, clock=clock
+    )
+    job = controller.add(spec)
+    with pytest.raises(UserError, match="no cluster answers"):
+        controller.run()
+    stored = ledger.job(job.id)
+    assert stored
+    assert stored.state is JobState.FAILED
+    assert stored.reason.startswith("no cluster answers; 3 of 3 units")
+
+
 def test_a_refused_parameter_is_named(
     make_farm: MakeFarm, ledger: Ledger, spec: JobSpec, tmp_path: Path
 ) -> None:
