@@ -111,7 +111,8 @@ class Scheduler:
         scheduled = self._state.jobs.get(job)
         ended = scheduled.job if scheduled else self._state.ended.get(job)
         if ended is None:
-            raise UnknownName("job", job, (*self._state.jobs, *self._state.ended))
+            known = (*self._state.jobs, *self._state.ended)
+            raise UnknownName("job", job, known, "`farm jobs` lists them all")
         return ended
 
     def units(self, job: str) -> Sequence[UnitEntry]:
