@@ -21,6 +21,7 @@ from farm.engine.measures.inception import (
 from farm.engine.measures.neighbours import Nearest
 from farm.engine.measures.sheet import sheet
 from farm.engine.measures.similarity import scales
+from farm.engine.training import read_facts
 from farm.engine.training.sampling import draw
 from farm.errors import BadInput, WeightsMissing
 from farm.media import Frame, write_still
@@ -30,6 +31,9 @@ FILE: Final = "evaluation.json"
 
 _SAME: Final = ("checkpoint", "data", "pictures", "seed", "inception")
 """Entries of the file that are equal in these are of the same measurement."""
+
+_DIGEST: Final = "sha256 of the pictures"
+"""The fact of a run by which it knows the pictures that it was trained on."""
 
 _PAIRS: Final = 32
 
@@ -76,6 +80,8 @@ class Evaluator:
         self._seed, self._data = seed, data
         self._inception, self._missing = _load(inception, str(context.device))
         self._pictures = context.pictures(data)
+        trained_on = read_facts(first.path).get(_DIGEST)
+        self._is_other = trained_on not in {None, self._pictures.digest}
         sampler = first.sampler()
         height, width = next(draw(sampler, sampler.latents(1, seed))).shape[2:]
         self._size = height, width
@@ -125,6 +131,8 @@ class Evaluator:
         ]
         if self._is_short:
             notes[0] += ", which is all that the data has"
+        if self._is_other:
+            notes.append(f"{self._data}: is not what the run was trained on")
         if self._reference.unreadable:
             number, example = (
                 len(self._reference.unreadable),

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from farm.engine.training import TrainState
 from farm.media import read_record
 
 from .conftest import Command
@@ -120,10 +121,23 @@ def test_the_sheet_shows_a_copied_picture_beside_its_original(
     assert (record["step"], record["data"]["name"]) == (4, "data")
 
 
+def test_other_pictures_than_those_of_the_run_are_said_to_be(
+    command: Command, run: Path, data: Path
+) -> None:
+    words = ("evaluate", run, "--data", data, "--count", 4)
+    note = "is not what the run was trained on"
+    assert note not in command(*words).errors
+    facts = {"sha256 of the pictures": "0" * 64}
+    modules = {"generator": command.blots.make_generator()}
+    TrainState(modules, {}, 0, facts, step=5).save(
+        run / "checkpoints" / "step-00000005.safetensors"
+    )
+    assert f"{data}: {note}\n" in command(*words).errors
+
+
 def test_a_run_that_draws_the_same_picture_always_has_only_duplicates(
     command: Command, run: Path, data: Path
 ) -> None:
-    from farm.engine.training import TrainState
 
     generator = command.blots.make_generator()
     with torch.no_grad():

@@ -47,7 +47,7 @@ def test_the_priority_of_an_ended_job_stays_and_that_of_an_unknown_one_is_refuse
     bench.join("w1")
     bench.succeed("w1")
     assert bench.send(PriorityChanged("job", 90)) == []
-    with pytest.raises(UnknownName, match="unknown job 'jab'.* `farm jobs` lists them all$"):
+    with pytest.raises(UnknownName, match=r"unknown job 'jab'.* `farm jobs` lists them all$"):
         bench.send(PriorityChanged("jab", 90))
 
 
