@@ -3,9 +3,6 @@
 import pytest
 
 from farm.host.executor import ExecutorOptions
-
-pytest.importorskip("ray")
-
 from farm_cluster.demand import Demand
 from farm_cluster.member import Member
 from farm_cluster.slots import Slot
