@@ -19,6 +19,6 @@ def test_idle_workers_of_a_fixed_cluster_stay(monkeypatch: pytest.MonkeyPatch) -
     demand.begin("cpu")
     members = [idle(0), idle(1)]
     assert demand.surplus(members) == []
-    demand.want(2)
-    demand.want(0)
+    for workers in (2, 0, 0):
+        demand.want(workers)
     assert demand.surplus(members) == []
