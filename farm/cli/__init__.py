@@ -18,6 +18,7 @@ from typing import Final, NoReturn
 import click
 
 from farm.cli.exits import EXPECTED, Exit, exit_code, one_line
+from farm.cli.given_once import check_given_once
 from farm.cli.location import Location
 from farm.cli.root import registry_of
 from farm.cli.signals import signals
@@ -77,6 +78,7 @@ class FarmGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with _add_context(lambda: ctx):
+            check_given_once(self, ctx, args)
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from farm.cli.given_once import Command
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
 from farm.cli.location import Location
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _COUNT: Final = 1000
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=Location(), metavar="RUN[@STEP]")
 @click.option(
     "--data",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from farm.cli.given_once import Command
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
 from farm.cli.local_jobs import (
@@ -32,7 +33,7 @@ _COLUMNS: Final = ("job", "task", "state", "done", "created", "name")
 _WORKER_COLUMNS: Final = ("worker", "kind", "node", "device", "state", "unit", "done")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--state",
     metavar="STATE",
@@ -112,7 +113,7 @@ def date(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
-@click.command()
+@click.command(cls=Command)
 @SERVER
 @AS_JSON
 def workers(*, server: str | None, is_json: bool) -> None:

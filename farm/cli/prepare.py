@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import click
 
+from farm.cli.given_once import Command
 from farm.cli.location import Location
 from farm.cli.progress import progress
 from farm.cli.streams import echo
@@ -29,7 +30,7 @@ def _sides(
     return height, width
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("sources", type=Location(), nargs=-1, required=True, metavar="SRC...")
 @click.option(
     "-o",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from farm import storage
+from farm.cli.given_once import Command
 from farm.cli.job_options import Whole, frame_rate
 from farm.cli.location import Location
 from farm.cli.progress import Report, progress
@@ -29,7 +30,7 @@ _FRAMES_PER_STOP: Final = 30
 _MAX_COUNT: Final = 1_000_000
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=Location(), metavar="RUN[@STEP]")
 @click.option(
     "-o",

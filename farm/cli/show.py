@@ -8,6 +8,7 @@ import click
 
 from farm import storage
 from farm.cli.again import command_line
+from farm.cli.given_once import Command
 from farm.cli.location import Location
 from farm.cli.recorded import record_of, recorded_spec
 from farm.cli.root import registry_of
@@ -15,7 +16,7 @@ from farm.cli.table import show_json, show_table
 from farm.host.registry import Registry
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=Location())
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 @click.pass_context

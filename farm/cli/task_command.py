@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from farm.cli.given_once import Command
 from farm.cli.job_options import effect_options, run_options
 from farm.cli.keyframe_words import with_keyframes_joined
 from farm.cli.named_params import preset_option
@@ -29,7 +30,7 @@ INPUT: Final = (
 )
 
 
-class TaskCommand(click.Command):
+class TaskCommand(Command):
     """A command that lists the task's own options before the common ones in its help.
 
     is_submitted: the job always goes to a farm.

@@ -1,6 +1,7 @@
 """A client and a service that breaks."""
 
 import hashlib
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -12,7 +13,15 @@ import pytest
 
 from farm.client import Client, Event, sending
 from farm.client.watching import parse
-from farm.errors import BadInput, BadOutput, Conflict, ServerFailed, ServerUnavailable, UserError
+from farm.errors import (
+    BadInput,
+    BadOutput,
+    Conflict,
+    OutsideRoots,
+    ServerFailed,
+    ServerUnavailable,
+    UserError,
+)
 from farm.service.serving import listen, serving
 
 from .fake_service import Fake, served
@@ -117,13 +126,24 @@ def test_a_job_is_submitted_once_though_the_answer_is_lost(fake: Pair) -> None:
     assert list(service.jobs) == [job.id]
 
 
-def test_what_a_farm_says_of_inputs_is_a_warning(fake: Pair) -> None:
+def test_what_a_farm_says_of_inputs_is_logged_and_kept_with_the_job(
+    fake: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
     service, client = fake
-    service.ends = {"notes": ["2 pictures or films in subfolders were left out"]}
-    with pytest.warns(UserWarning, match="2 pictures or films in subfolders") as warned:
-        client.submit("copy", "photos/", "out/job/")
-    (warning,) = warned
-    assert warning.filename == __file__
+    note = "2 pictures or films in subfolders were left out"
+    service.ends = {"notes": [note]}
+    job = client.submit("copy", "photos/", "out/job/")  # raises nothing though warnings are errors
+    assert job.id in service.jobs
+    assert job.status.notes == (note,)
+    assert caplog.record_tuples == [("farm.client", logging.WARNING, note)]
+
+
+def test_nothing_is_sent_for_an_output_outside_the_roots(fake: Pair, picture: Path) -> None:
+    service, client = fake
+    says = r"below a root of the farm \(out, photos\): give ROOT/path, then fetch it"
+    with pytest.raises(OutsideRoots, match=says):
+        client.submit("copy", picture, "elsewhere/job/")
+    assert service.uploads == {}
 
 
 def test_a_request_whose_answer_is_always_lost_fails(fake: Pair) -> None:
