@@ -36,10 +36,7 @@ QUICK: Final = {
     "evaluate": "--count 4",
     "submit": "--size long=48 --iterations 1 --octaves 1 --wait",
 }
-"""What makes a line quick, in place of the same flags in it."""
-
-_SWITCHES: Final = ("--overwrite", "--wait")
-"""Those of them that take no value."""
+"""What makes a line quick. A flag that is given again counts."""
 
 
 def need_of(line: str) -> str:
@@ -69,12 +66,7 @@ def command_of(words: list[str]) -> str:
 def quick_words(line: str) -> list[str]:
     """Return the words of a line, and those that make it quick."""
     words = shlex.split(line)
-    quick = shlex.split(QUICK.get(command_of(words), ""))
-    for flag in quick:
-        if flag.startswith("--") and flag in words:
-            place = words.index(flag)
-            del words[place : place + (1 if flag in _SWITCHES else 2)]
-    return [*words, *quick]
+    return [*words, *shlex.split(QUICK.get(command_of(words), ""))]
 
 
 def farm(

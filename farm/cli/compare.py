@@ -7,8 +7,8 @@ from typing import Final
 import click
 
 from farm.cli.exits import Exit
-from farm.cli.given_once import Command
 from farm.cli.location import Location, check_named
+from farm.cli.repeated import Command
 from farm.cli.root import registry_of, say_what_is_broken
 from farm.cli.streams import echo
 from farm.errors import UserError

@@ -6,7 +6,7 @@ from typing import Final
 import click
 
 from farm.cli.exits import Exit
-from farm.cli.given_once import Command
+from farm.cli.repeated import Command
 from farm.cli.root import registry_of
 from farm.cli.streams import echo
 from farm.cli.task_command import COMMAND, task_command

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import click
 
 from farm.cli.exits import Exit
-from farm.cli.given_once import Command
+from farm.cli.repeated import Command
 from farm.cli.root import registry_of
 from farm.cli.table import show_json, show_table
 from farm.errors import BadInput

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from farm.cli.given_once import Command
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
 from farm.cli.location import Location
+from farm.cli.repeated import Command
 from farm.cli.root import registry_of, say_what_is_broken
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from farm.cli.given_once import Command
 from farm.cli.location import Location
+from farm.cli.repeated import Command
 from farm.cli.streams import echo
 from farm.cli.table import show_json
 from farm.errors import BadInput

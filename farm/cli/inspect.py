@@ -2,7 +2,7 @@
 
 import click
 
-from farm.cli.given_once import Command
+from farm.cli.repeated import Command
 from farm.cli.root import registry_of, shows_traceback
 from farm.cli.streams import echo_traceback
 from farm.cli.table import show_json, show_table

@@ -10,7 +10,6 @@ import click
 
 from farm.cli.again import command_line
 from farm.cli.exits import Exit
-from farm.cli.given_once import CommandGroup
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
 from farm.cli.jobs_table import date
@@ -25,6 +24,7 @@ from farm.cli.local_jobs import (
 )
 from farm.cli.location import LocalPath, check_named
 from farm.cli.remote import SERVER, client_of, server_of
+from farm.cli.repeated import CommandGroup
 from farm.cli.root import registry_of, shows_traceback
 from farm.cli.streams import echo, echo_traceback, write
 from farm.cli.table import show_json, show_table

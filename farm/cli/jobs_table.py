@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from farm.cli.given_once import Command
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
 from farm.cli.local_jobs import (
@@ -19,6 +18,7 @@ from farm.cli.local_jobs import (
     state_word,
 )
 from farm.cli.remote import SERVER, client_of, server_of
+from farm.cli.repeated import Command
 from farm.cli.root import registry_of
 from farm.cli.sheet_folder import forget_abandoned
 from farm.cli.streams import echo

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from farm.cli.given_once import CommandGroup
 from farm.cli.inspect import AS_JSON
 from farm.cli.local_jobs import INTERRUPTED_STATE
+from farm.cli.repeated import CommandGroup
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
 from farm.settings import Settings

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import click
 
-from farm.cli.given_once import Command
 from farm.cli.location import Location
 from farm.cli.progress import progress
+from farm.cli.repeated import Command
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
 

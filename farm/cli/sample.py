@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from farm import storage
-from farm.cli.given_once import Command
 from farm.cli.job_options import Whole, frame_rate
 from farm.cli.location import Location
 from farm.cli.progress import Report, progress
+from farm.cli.repeated import Command
 from farm.cli.root import registry_of, say_what_is_broken
 from farm.cli.streams import echo
 from farm.cli.table import show_json

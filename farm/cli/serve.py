@@ -11,11 +11,11 @@ import click
 
 from farm.cli.display import remark
 from farm.cli.exits import Exit
-from farm.cli.given_once import Command
 from farm.cli.job_options import Whole
 from farm.cli.ledger import age_seconds
 from farm.cli.local_jobs import missing_ledger
 from farm.cli.location import LocalPath, Location
+from farm.cli.repeated import Command
 from farm.cli.root import plugins_dir_of, registry_of, say_what_is_broken
 from farm.cli.running import Running
 from farm.cli.signals import signals

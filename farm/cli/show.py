@@ -8,9 +8,9 @@ import click
 
 from farm import storage
 from farm.cli.again import command_line
-from farm.cli.given_once import Command
 from farm.cli.location import Location
 from farm.cli.recorded import record_of, recorded_spec
+from farm.cli.repeated import Command
 from farm.cli.root import registry_of
 from farm.cli.table import show_json, show_table
 from farm.host.registry import Registry

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from farm.cli.given_once import CommandGroup
 from farm.cli.inspect import AS_JSON
 from farm.cli.jobs_table import date
 from farm.cli.location import LocalPath
+from farm.cli.repeated import CommandGroup
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
 from farm.settings import Settings

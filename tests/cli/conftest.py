@@ -50,9 +50,8 @@ class Command:
         self.blots = _module(DRAWING / "blots.py")
 
     def __call__(self, *words: object) -> Done:
-        folder = () if "--plugins-dir" in words else ("--plugins-dir", str(DRAWING))
         try:
-            code: Any = _run([*folder, *map(str, words)])
+            code: Any = _run(["--plugins-dir", str(DRAWING), *map(str, words)])
             error = ""
         except EXPECTED as expected:
             code, error = exit_code(expected), f"{one_line(expected)}\n"

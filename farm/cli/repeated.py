@@ -1,20 +1,20 @@
-"""Commands that refuse an option which takes one value, and is given several different ones."""
+"""Commands that say of an option which takes one value, and is given several, that the last one counts."""
 
 from collections.abc import Sequence
 from typing import TypeGuard
 
 import click
 
-from farm.errors import UserError
+from farm.cli.streams import echo
 
-__all__ = ["Command", "CommandGroup", "check_given_once"]
+__all__ = ["Command", "CommandGroup", "say_what_is_repeated"]
 
 
 class Command(click.Command):
-    """A command of the farm. Of different values for an option that takes one, click would keep the last."""
+    """A command of the farm. Of several values for an option that takes one, click keeps the last in silence."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        check_given_once(self, ctx, args)
+        say_what_is_repeated(self, ctx, args)
         return super().parse_args(ctx, args)
 
 
@@ -24,8 +24,10 @@ class CommandGroup(click.Group):
     command_class = Command
 
 
-def check_given_once(command: click.Command, context: click.Context, words: Sequence[str]) -> None:
-    """Raise UserError if the words give an option several values, and it takes one. The same value twice is one."""
+def say_what_is_repeated(
+    command: click.Command, context: click.Context, words: Sequence[str]
+) -> None:
+    """Tell the user which options of one value the words give different ones."""
     if context.resilient_parsing:  # a shell completes what need not be right yet
         return
     parser = command.make_parser(context)
@@ -34,11 +36,11 @@ def check_given_once(command: click.Command, context: click.Context, words: Sequ
         parser.add_option(option, option.opts, option.name, action="append", nargs=option.nargs)
     given, _, _ = parser.parse_args([*words])
     for option in options:
-        values = list(dict.fromkeys(_word(value, option) for value in given.get(option.name, ())))
-        if len(values) > 1:
+        values = [_word(value, option) for value in given.get(option.name, ())]
+        if len(set(values)) > 1:
             times = "twice" if len(values) == 2 else f"{len(values)} times"
-            listed = ", ".join(values)
-            raise UserError(f"{option.opts[-1]} is given {times} ({listed}); give it once")
+            listed = f"{', '.join(values)}); the last one, {values[-1]}, counts"
+            echo(f"{option.opts[-1]} is given {times} ({listed}", err=True)
 
 
 def _takes_one_value(param: click.Parameter) -> TypeGuard[click.Option]:
