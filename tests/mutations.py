@@ -11,6 +11,7 @@ farm: to load torch and pytest's plugins takes longer than most of the tests.
 import os
 import sys
 import tomllib
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -132,7 +133,12 @@ def run_tests(folder: Path, output: Path, tests: tuple[str, ...]) -> int:
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     os.environ["FARM_TEST_DATA"] = str(folder / "none")
     os.chdir(folder)
-    return pytest.main([*PYTEST, *LOADED_BEFORE, f"--timeout={TEST_SECONDS}", *tests])
+    code: int = FAILED
+    try:
+        code = pytest.main([*PYTEST, *LOADED_BEFORE, f"--timeout={TEST_SECONDS}", *tests])
+    except* pytest.PytestUnraisableExceptionWarning:  # raised after the last test: a failure, too
+        traceback.print_exc()
+    return code
 
 
 def _write(path: Path, text: str) -> None:
