@@ -11,7 +11,9 @@ import numpy as np
 from farm.errors import BadInput
 from farm.media.film import FilmReader, read_film
 from farm.media.flow import Pixels, motion
+from farm.media.frame import Frame
 from farm.media.frame_match import matching_frames
+from farm.media.resample import resample
 from farm.media.shots import ShotFinder, cuts_among
 from farm.media.still_reader import read_still
 from farm.model.film import Film, Moment
@@ -127,8 +129,8 @@ def _compare_pair(
     source: Sequence[FrameLocation],
     rendered: Sequence[FrameLocation],
 ) -> FrameFigures:
-    previous, current = (_read(reader, location) for location in source)
-    before, after = (_read(reader, location) for location in rendered)
+    before, after = (_read(reader, location).pixels for location in rendered)
+    previous, current = (_as_rendered(_read(reader, location), after.shape) for location in source)
     of_source, of_rendered = _flicker((previous, current), (before, after))
     return FrameFigures(
         number,
@@ -159,9 +161,15 @@ def _difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one - other).mean())
 
 
-def _read(reader: FilmReader, location: FrameLocation) -> Pixels:
+def _read(reader: FilmReader, location: FrameLocation) -> Frame:
     url, moment = location
-    return (reader.read(url, moment) if moment else read_still(url)).pixels
+    return reader.read(url, moment) if moment else read_still(url)
+
+
+def _as_rendered(source: Frame, shape: tuple[int, ...]) -> Pixels:
+    """Return a frame of the source at the size it was rendered at: what has no texture moves otherwise at another."""
+    height, width = shape[:2]
+    return (resample(source, height, width) if height < source.pixels.shape[0] else source).pixels
 
 
 def _scaled(frame: Pixels, shape: tuple[int, ...]) -> Pixels:

@@ -2,7 +2,8 @@
 
 Averaging two renderings of one frame, and carrying one from frame to frame, weaken what the effect
 added: details that do not coincide cancel out. Scaling each band of frequencies of the change makes
-up for that, and leaves the source as it is.
+up for that, and leaves the source as it is. Equal bands can still add up to another strength, because they
+overlap differently, so the whole change is scaled as well.
 """
 
 from itertools import pairwise
@@ -17,7 +18,7 @@ __all__ = ["Strength", "cross_fade", "hold", "strength_of"]
 Pixels = Float32[np.ndarray, "height width 3"]
 
 Strength = tuple[float, ...]
-"""Mean absolute change, 0..1, in each band of frequencies, finest first."""
+"""Mean absolute change, 0..1: in each band of frequencies, finest first, and then of the whole."""
 
 _BANDS: Final = 4
 """The last one holds all frequencies that the others do not."""
@@ -31,7 +32,8 @@ _MOST: Final = 2.0
 
 def strength_of(rendered: Pixels, source: Pixels) -> Strength:
     """Return how strongly a picture differs from its source, which may have another size."""
-    return tuple(_mean(band) for band in _split(rendered - _resized(source, rendered)))
+    change = rendered - _resized(source, rendered)
+    return tuple(_mean(part) for part in (*_split(change), change))
 
 
 def cross_fade(one: Pixels, other: Pixels, share: float, source: Pixels) -> Pixels:
@@ -46,19 +48,17 @@ def cross_fade(one: Pixels, other: Pixels, share: float, source: Pixels) -> Pixe
 
 def hold(rendered: Pixels, source: Pixels, strength: Strength) -> Pixels:
     """Return the picture with its differences from the source scaled to this strength, in 0..1."""
-    source = _resized(source, rendered)
+    source, (*in_bands, whole) = _resized(source, rendered), strength
     for _ in range(_PASSES):
         bands = _split(rendered - source)
-        scaled = [
-            band * _factor(wanted, _mean(band))
-            for band, wanted in zip(bands, strength, strict=True)
-        ]
-        rendered = (source + _merged(scaled)).clip(0, 1)
+        change = _merged([_scaled(band, to) for band, to in zip(bands, in_bands, strict=True)])
+        rendered = (source + _scaled(change, whole)).clip(0, 1)
     return rendered
 
 
-def _factor(wanted: float, found: float) -> float:
-    return min(_MOST, max(1 / _MOST, wanted / found)) if found else 1.0
+def _scaled(change: Pixels, wanted: float) -> Pixels:
+    found = _mean(change)
+    return change * np.float32(min(_MOST, max(1 / _MOST, wanted / found)) if found else 1)
 
 
 def _mean(band: Pixels) -> float:

@@ -186,7 +186,7 @@ def coherent_strengths(
     """Render a coherent film of these stills and return the strength of each frame but those of the missing stills."""
     units = (unit for unit, _ in rendered(effect, orders(effect, stills, folder, missing)))
     return [
-        sum(strength_of(read_still(unit.target).pixels, read_still(unit.source).pixels))
+        strength_of(read_still(unit.target).pixels, read_still(unit.source).pixels)[-1]
         for unit in units
     ]
 

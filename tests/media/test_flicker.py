@@ -12,6 +12,7 @@ from farm.media import Frame
 from farm.media.film import choose_format, encode_part, join_parts, read_film
 from farm.media.flicker import measure_flicker
 from farm.media.frame_match import matching_frames
+from farm.media.resample import resample
 
 from .test_flow import texture
 
@@ -69,6 +70,15 @@ def test_more_noise_gives_more_flicker(source: str, tmp_path: Path) -> None:
 def test_films_of_different_sizes_can_be_compared(source: str, tmp_path: Path) -> None:
     halved = write(tmp_path / "half.mkv", [f[::2, ::2] for f in pan()])
     assert measure_flicker(source, halved).rendered < 0.03
+
+
+def test_a_smaller_film_is_compared_with_the_source_at_the_size_it_was_rendered_at(
+    source: str, tmp_path: Path
+) -> None:
+    smaller = [resample(Frame(frame.astype(np.float32)), 60, 80).pixels for frame in pan()]
+    figures = measure_flicker(source, write(tmp_path / "smaller.mkv", smaller))
+    assert figures.strength < 0.5 / 255
+    assert figures.rendered == pytest.approx(figures.source, rel=0.05)
 
 
 def test_a_cut_does_not_count_as_flicker(tmp_path: Path) -> None:

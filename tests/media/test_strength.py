@@ -29,6 +29,14 @@ def test_a_blurred_change_gets_its_strength_back_in_every_band() -> None:
     assert strength_of(held, source()) == pytest.approx(wanted, rel=0.1)
 
 
+def test_the_whole_change_is_held_where_its_bands_overlap_otherwise() -> None:
+    where = cv2.GaussianBlur(np.random.default_rng(4).normal(size=(90, 120)), (0, 0), 6) > 0
+    in_places = source() + where[..., None].astype(np.float32) * (changed(3) - source())
+    wanted = strength_of(in_places, source())
+    held = hold(changed(2), source(), wanted)
+    assert strength_of(held, source())[-1] == pytest.approx(wanted[-1], rel=0.02)
+
+
 def test_clipped_pixels_are_made_up_for() -> None:
     bright, wanted = 0.7 + 0.5 * source(), strength_of(changed(2), source())
     clipped = (bright + changed(2) - source()).clip(0, 1)
@@ -39,7 +47,7 @@ def test_clipped_pixels_are_made_up_for() -> None:
 
 
 def test_an_unchanged_picture_stays_as_it_is() -> None:
-    assert np.array_equal(hold(source(), source(), (0.1, 0.1, 0.1, 0.1)), source())
+    assert np.array_equal(hold(source(), source(), (0.1, 0.1, 0.1, 0.1, 0.1)), source())
 
 
 def test_the_middle_of_a_cross_fade_is_as_strong_as_its_ends() -> None:
@@ -70,6 +78,6 @@ def test_a_strength_does_not_depend_on_threads() -> None:
     threads, pictures = cv2.getNumThreads(), []
     for number in (1, 4):
         cv2.setNumThreads(number)
-        pictures.append(hold(changed(2), source(), (0.05, 0.04, 0.03, 0.06)))
+        pictures.append(hold(changed(2), source(), (0.05, 0.04, 0.03, 0.06, 0.08)))
     cv2.setNumThreads(threads)
     assert np.array_equal(*pictures)
