@@ -10,14 +10,14 @@ demo: $(VENV)/.ok
 	$(BIN)/farm demo
 
 # With --hypothesis-profile ci, property tests draw the same examples each time; alone, new ones.
-PYTEST = $(BIN)/python -m pytest --durations 10 $(EXAMPLES)
+PYTEST = $(BIN)/python -m pytest --durations 10 --numprocesses 2 --dist loadgroup $(EXAMPLES)
 
 test: $(VENV)/.ok
-	$(PYTEST) --numprocesses 2 --dist loadgroup -m "not proof"
+	$(PYTEST) -m "not proof"
 
 test-all: EXAMPLES := --hypothesis-profile ci
-test-all: test
-	$(PYTEST) -m proof
+test-all: $(VENV)/.ok
+	$(PYTEST)
 	$(BIN)/python tests/mutations.py
 
 MINUTES ?= 10

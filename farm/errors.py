@@ -24,8 +24,8 @@
     │   ├── WorkerDied          the process or its node is gone
     │   ├── DeviceMemory        the device ran out of memory
     │   └── StorageFailed       a file could not be read or written
-    │       ├── OutputStorageFailed   nothing can be written there: it is full or gone
-    │       └── OutputReplaced        somebody else has written the output meanwhile
+    │       ├── StorageUnavailable   the storage is full or gone, whatever the file
+    │       └── OutputReplaced       somebody else has written the output meanwhile
     ├── ServerUnavailable       no farm answers at this address
     │   ├── ServerFailed        a farm answers, with an error of its own
     │   └── ServerSilent        a farm takes a request and does not answer
@@ -288,10 +288,10 @@ class StorageFailed(WorkerError):
         return f"{self.url}: {self.reason}"
 
 
-class OutputStorageFailed(StorageFailed):
-    """The storage of an output is full or gone: ``OutputStorageFailed(url, reason)``.
+class StorageUnavailable(StorageFailed):
+    """A storage is full, or does not answer: ``StorageUnavailable(url, reason)``.
 
-    No other file can be written there until this is fixed, or passes.
+    No other file can be written there, or read, until this is fixed or passes. Jobs wait for that.
     """
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from farm import hookimpl
-from farm.errors import BadOutput, InputChanged, OutputReplaced, OutputStorageFailed
+from farm.errors import BadOutput, InputChanged, OutputReplaced, StorageUnavailable
 from farm.storage import ABSENT, Entry, Scheme, SchemeFactory, Stat
 
 SUFFIX = ".object"
@@ -76,7 +76,7 @@ class FolderStorage(Scheme):
         if ".refuse" in path.parts:
             raise BadOutput(url, "the storage denies access; check the keys")
         if ".full" in path.parts:
-            raise OutputStorageFailed(url, "the quota is used up; free some space")
+            raise StorageUnavailable(url, "the quota is used up; free some space")
         stat = Stat(len(content), secrets.token_hex(8), time.time(), sha256)
         with _locked(path):
             found = self.stat(url)

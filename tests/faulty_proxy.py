@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 BUSY = b"<Error><Code>SlowDown</Code></Error>"
+BROKEN = b"<Error><Code>InternalError</Code></Error>"
 EXPIRED = b"<Error><Code>ExpiredToken</Code></Error>"
 
 
@@ -29,6 +30,11 @@ Fault = Callable[["Handler", Callable[[], Answer]], None]
 def busy(handler: "Handler", _carry_out: Callable[[], Answer]) -> None:
     """Say that the server is busy, which carries nothing out."""
     handler.answer(Answer(503, [("Content-Type", "application/xml")], BUSY))
+
+
+def broken(handler: "Handler", _carry_out: Callable[[], Answer]) -> None:
+    """Say that something went wrong with this request."""
+    handler.answer(Answer(500, [("Content-Type", "application/xml")], BROKEN))
 
 
 def expired(handler: "Handler", _carry_out: Callable[[], Answer]) -> None:

@@ -3,16 +3,21 @@
 A mutation replaces the text of one guard in a copy of the tree, and only the tests named beside it
 run there, without real test data. It is killed if they fail. A mutation that survives means that
 nobody would notice if the guard were lost. NAME: a mutation's name, or a part of it.
+
+Each runs in a process of its own, forked from one that has loaded the libraries and no module of the
+farm: to load torch and pytest's plugins takes longer than most of the tests.
 """
 
 import os
-import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from queue import SimpleQueue
 from shutil import copy, copytree, ignore_patterns
@@ -22,13 +27,34 @@ from time import monotonic
 ROOT = Path(__file__).parents[1]
 TABLE = Path(__file__).with_suffix(".toml")
 COPIED = ("farm", "plugins", "cluster", "deploy", "docs", "tests")
-LANES = 2
-"""Mutations tried at the same time, each in a copy of its own."""
+LANES = 3
+"""Mutations tried at the same time, each in a copy of its own: some broken guards let a test wait."""
 
-PYTEST = ("-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist")
+PRELOADED = (
+    *("pytest", "anyio.pytest_plugin", "hypothesis", "platformdirs", "schemathesis.pytest.plugin"),
+    *(
+        "beartype",
+        "jaxtyping",
+        "torch",
+        "torchvision",
+        "safetensors.torch",
+        "PIL.Image",
+        "av",
+        "cv2",
+    ),
+    *("boto3", "fastapi", "httpx", "natsort", "prometheus_client", "pydantic_settings", "rich"),
+    *("sqlalchemy.dialects.sqlite", "uvicorn"),
+)
+"""Libraries that start no thread when they are loaded. Not Ray: it reads its token then."""
+
+PYTEST = ("-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist")
+LOADED_BEFORE = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+"""Let pytest's plugins be loaded before pytest looks for them."""
 TEST_SECONDS = 60
-PASSED, FAILED = 0, 1
-"""Exit codes of pytest."""
+PROCESSES = get_context("forkserver")
+
+PASSED, FAILED, DIED = 0, 1, -1
+"""Exit codes of pytest, and what stands for that of a process that ended without one."""
 
 
 @dataclass(frozen=True)
@@ -76,22 +102,43 @@ class Tree:
         finally:
             _write(path, before)
 
-    def test(self, *tests: str) -> "subprocess.CompletedProcess[str]":
-        paths = (self.folder, self.folder / "plugins", self.folder / "cluster")
-        environment = {
-            "PYTHONPATH": os.pathsep.join(map(str, paths)),
-            "FARM_TEST_DATA": str(self.folder / "none"),
-        }
-        return subprocess.run(
-            [sys.executable, *PYTEST, f"--timeout={TEST_SECONDS}", *tests],
-            cwd=self.folder,
-            env=os.environ | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="backslashreplace",
-            check=False,
-        )
+    def test(self, *tests: str) -> "Outcome":
+        """Run tests in a new process."""
+        output = self.folder.with_name("output.txt")
+        try:
+            with ProcessPoolExecutor(1, PROCESSES) as process:
+                code = process.submit(run_tests, self.folder, output, tests).result()
+        except BrokenProcessPool:
+            code = DIED
+        return Outcome(code, output.read_text(errors="backslashreplace"))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How tests ended. code: pytest's exit code, or DIED. output: what was printed."""
+
+    code: int
+    output: str
+
+
+def run_tests(folder: Path, output: Path, tests: tuple[str, ...]) -> int:
+    """Run tests of a tree in this process, which prints to a file from now on; return pytest's exit code."""
+    import pytest
+
+    with output.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    paths = [str(folder), str(folder / "plugins"), str(folder / "cluster")]
+    sys.path[:1] = paths  # in place of this script's folder
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    os.environ["FARM_TEST_DATA"] = str(folder / "none")
+    os.chdir(folder)
+    code: int = FAILED
+    try:
+        code = pytest.main([*PYTEST, *LOADED_BEFORE, f"--timeout={TEST_SECONDS}", *tests])
+    except* pytest.PytestUnraisableExceptionWarning:  # raised after the last test: a failure, too
+        traceback.print_exc()
+    return code
 
 
 def _write(path: Path, text: str) -> None:
@@ -101,49 +148,67 @@ def _write(path: Path, text: str) -> None:
         compiled.unlink()
 
 
-def try_out(mutation: Mutation, trees: "SimpleQueue[Tree]") -> str:
+class Lanes:
+    """Trees that tests run in at the same time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._free: SimpleQueue[Tree] = SimpleQueue()
+        for lane in range(LANES):
+            self._free.put(Tree(folder / str(lane)))
+
+    @contextmanager
+    def tree(self) -> Iterator[Tree]:
+        """Yield a tree in which no other tests run within the block."""
+        tree = self._free.get()
+        try:
+            yield tree
+        finally:
+            self._free.put(tree)
+
+
+def try_out(mutation: Mutation, lanes: Lanes) -> str:
     """Return why a mutation counts as not killed; empty if it is."""
     found = (ROOT / mutation.file).read_text().count(mutation.guard)
     if found != 1:
         return f"its guard occurs {found} times in {mutation.file}, not once"
-    tree = trees.get()
-    try:
+    with lanes.tree() as tree, tree.mutated(mutation):
         began = monotonic()
-        with tree.mutated(mutation):
-            done = tree.test(*mutation.tests)
+        done = tree.test(*mutation.tests)
         seconds = monotonic() - began
-    finally:
-        trees.put(tree)
-    if done.returncode == FAILED:
-        print(f"killed    {mutation.name} ({seconds:.0f} s)", flush=True)
+    if done.code == FAILED:
+        print(f"killed    {mutation.name} ({seconds:.1f} s)", flush=True)
         return ""
-    if done.returncode == PASSED:
+    if done.code == PASSED:
         return f"it survives {' '.join(mutation.tests)}"
-    return f"the tests could not run:\n{done.stdout}"
+    return f"the tests could not run ({done.code}):\n{done.output}"
 
 
-def check_unchanged(mutations: list[Mutation], tree: Tree) -> str:
+def check_unchanged(mutations: Sequence[Mutation], lanes: Lanes) -> str:
     """Return the output of the tests if they fail in the tree as it is, else an empty string."""
-    done = tree.test(*dict.fromkeys(test for mutation in mutations for test in mutation.tests))
-    return "" if done.returncode == PASSED else done.stdout
+    tests = dict.fromkeys(test for mutation in mutations for test in mutation.tests)
+    with lanes.tree() as tree:
+        done = tree.test(*tests)
+    return "" if done.code == PASSED else done.output
 
 
 def main(names: list[str]) -> int:
     """Try the mutations whose names contain one of these; all if there are none."""
+    from farm.execution.spinning import spin_briefly  # the processes import the tree's
+
     chosen = [m for m in read_table() if not names or any(name in m.name for name in names)]
     if not chosen:
         print(f"no mutation is named {' or '.join(names)}; see {TABLE}")
         return 2
-    trees: SimpleQueue[Tree] = SimpleQueue()
+    spin_briefly()  # before torch is loaded
+    PROCESSES.set_forkserver_preload(list(PRELOADED))
     with TemporaryDirectory(prefix="farm-mutations-") as folder, ThreadPoolExecutor(LANES) as pool:
-        for lane in range(LANES):
-            trees.put(Tree(Path(folder) / str(lane)))
-        first = trees.get()
-        if failed := check_unchanged(chosen, first):
-            print(f"the tests fail without any mutation:\n{failed}")
+        lanes = Lanes(Path(folder))
+        parts = [part for lane in range(LANES) if (part := chosen[lane::LANES])]
+        failed = [*filter(None, pool.map(lambda part: check_unchanged(part, lanes), parts))]
+        if failed:
+            print("the tests fail without any mutation:", *failed, sep="\n")
             return 1
-        trees.put(first)
-        faults = list(pool.map(lambda mutation: try_out(mutation, trees), chosen))
+        faults = list(pool.map(lambda mutation: try_out(mutation, lanes), chosen))
     for mutation, fault in zip(chosen, faults, strict=True):
         if fault:
             print(f"NOT KILLED {mutation.name}: {fault}")

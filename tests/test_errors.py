@@ -39,7 +39,7 @@ SAMPLES: dict[str, tuple[object, ...]] = {
     "WorkerDied": ("ray-1", "killed by signal 9"),
     "DeviceMemory": ("cuda:0", "2 GiB wanted"),
     "StorageFailed": ("out.png", "connection timed out"),
-    "OutputStorageFailed": ("out.png", "the disk is full; free some space"),
+    "StorageUnavailable": ("out.png", "the disk is full; free some space"),
     "OutputReplaced": ("out.png", "another worker has written it meanwhile"),
     "ServerUnavailable": ("http://127.0.0.1:8420", "connection refused"),
     "ServerFailed": ("http://127.0.0.1:8420", 500, "internal server error"),

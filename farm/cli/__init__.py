@@ -19,6 +19,7 @@ import click
 
 from farm.cli.exits import EXPECTED, Exit, exit_code, one_line
 from farm.cli.location import Location
+from farm.cli.repeated import say_what_is_repeated
 from farm.cli.root import registry_of
 from farm.cli.signals import signals
 from farm.cli.streams import OutputLost, echo, echo_traceback, prepare_streams
@@ -77,6 +78,7 @@ class FarmGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         with _add_context(lambda: ctx):
+            say_what_is_repeated(self, ctx, args)
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:

@@ -8,6 +8,7 @@ import click
 
 from farm.cli.exits import Exit
 from farm.cli.location import Location, check_named
+from farm.cli.repeated import Command
 from farm.cli.root import registry_of, say_what_is_broken
 from farm.cli.streams import echo
 from farm.errors import UserError
@@ -17,7 +18,7 @@ _MOST: Final = 100
 Grid = dict[str, list[str]]
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(cls=Command, context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="INPUT [OPTIONS]")
 @click.option(
     "-o",
@@ -89,7 +90,10 @@ def _parsed(without_value: Container[str], words: Sequence[str]) -> tuple[str, G
         flag, has_value, value = word.partition("=")
         if not has_value and rest and flag not in without_value:
             value = rest.pop(0)
-        grid[flag] = value.split(",")
+        values = value.split(",")
+        if grid.setdefault(flag, values) != values:
+            together = ",".join((*grid[flag], *values))
+            raise UserError(f"{flag} is given twice; give it once: {flag} {together}")
     if len(inputs) != 1:
         raise UserError(
             f"give one picture to compare, not {len(inputs)}; see `farm compare --help`"

@@ -6,6 +6,7 @@ from typing import Final
 import click
 
 from farm.cli.exits import Exit
+from farm.cli.repeated import Command
 from farm.cli.root import registry_of
 from farm.cli.streams import echo
 from farm.cli.task_command import COMMAND, task_command
@@ -16,7 +17,7 @@ LAYERS: Final = ("inception3b", "inception4c", "inception4e")
 """From shallow to deep: textures first, then objects."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.pass_context
 def demo(context: click.Context) -> int:
     """Draw a sky, dream it, and list the pictures."""

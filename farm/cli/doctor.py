@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import click
 
 from farm.cli.exits import Exit
+from farm.cli.repeated import Command
 from farm.cli.root import registry_of
 from farm.cli.table import show_json, show_table
 from farm.errors import BadInput
@@ -45,7 +46,7 @@ class Finding:
 Check = Callable[[Registry], Iterator[Finding]]
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def doctor(context: click.Context, *, is_json: bool) -> int:
@@ -213,9 +214,13 @@ def _faults_of_presets(registry: Registry) -> Iterator[str]:
 
 def _ledger(_: Registry) -> Iterator[Finding]:
     from farm.ledger import Ledger
+    from farm.ledger.sqlite_version import ADVICE, sqlite_fault
 
     settings = Settings()
     location = str(settings.ledger_path or "the database in FARM_LEDGER")
+    if settings.ledger_path and (fault := sqlite_fault()):
+        yield Finding("ledger", "problem", f"{location}: {fault}", ADVICE)
+        return
     try:
         Ledger.open(settings.ledger_url).close()
     except Exception as error:  # noqa: BLE001 - a database driver may raise anything

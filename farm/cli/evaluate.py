@@ -7,6 +7,7 @@ import click
 from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
 from farm.cli.location import Location
+from farm.cli.repeated import Command
 from farm.cli.root import registry_of, say_what_is_broken
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _COUNT: Final = 1000
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=Location(), metavar="RUN[@STEP]")
 @click.option(
     "--data",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from farm.cli.location import Location
+from farm.cli.repeated import Command
 from farm.cli.streams import echo
 from farm.cli.table import show_json
 from farm.errors import BadInput
@@ -19,7 +20,7 @@ _STEADY: Final = 1e-3
 to it has no meaning."""
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("source", type=Location())
 @click.argument("rendered", type=Location())
 @click.option(

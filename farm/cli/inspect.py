@@ -2,6 +2,7 @@
 
 import click
 
+from farm.cli.repeated import Command
 from farm.cli.root import registry_of, shows_traceback
 from farm.cli.streams import echo_traceback
 from farm.cli.table import show_json, show_table
@@ -10,7 +11,7 @@ from farm.errors import BadParameter
 AS_JSON = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 
 
-@click.command()
+@click.command(cls=Command)
 @AS_JSON
 @click.pass_context
 def plugins(context: click.Context, *, is_json: bool) -> None:
@@ -27,7 +28,7 @@ def plugins(context: click.Context, *, is_json: bool) -> None:
                     echo_traceback(f"\nplugin {plugin.name}: {plugin.traceback}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", required=False)
 @click.option("--classes", "is_classes", is_flag=True, help="List the classes of NAME instead.")
 @AS_JSON

@@ -22,7 +22,9 @@ from farm.cli.local_jobs import (
     state_word,
     stored_tracebacks,
 )
+from farm.cli.location import LocalPath, check_named
 from farm.cli.remote import SERVER, client_of, server_of
+from farm.cli.repeated import CommandGroup
 from farm.cli.root import registry_of, shows_traceback
 from farm.cli.streams import echo, echo_traceback, write
 from farm.cli.table import show_json, show_table
@@ -32,7 +34,7 @@ from farm.model.sent_files import sent_name
 from farm.model.unit import UnitState
 
 if TYPE_CHECKING:
-    from farm.client import JobHandle, JobStatus
+    from farm.client import Fetched, JobHandle, JobStatus
 
 _FAILURES: Final = 5
 """Units that failed and are shown with a job."""
@@ -43,6 +45,7 @@ _LOG: Final = ("at", "unit", "state", "attempt", "worker", "reason")
 def _checked_id(context: click.Context, _: click.Parameter, value: str) -> str:
     """Return the id of a job. Raises UsageError for the name of an action, whose job was left out."""
     assert isinstance(context.command, click.Group)
+    check_named(value, "ID", "the id of a job, which `farm jobs` lists")
     if value in context.command.commands:
         raise click.UsageError(
             f"the job is missing: give farm job ID {value}; `farm jobs` lists their ids"
@@ -50,7 +53,7 @@ def _checked_id(context: click.Context, _: click.Parameter, value: str) -> str:
     return value
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @click.argument("job_id", metavar="ID", callback=_checked_id)
 @click.pass_context
 def job(context: click.Context, *, job_id: str) -> None:
@@ -283,7 +286,7 @@ def _stored_log() -> list[dict[str, Any]]:
     "-o",
     "--output",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(is_folder=True),
     default=".",
     help="Folder of this machine.  [default: the current one]",
 )
@@ -303,15 +306,25 @@ def fetch(*, folder: Path, overwrite: bool, server: str | None, is_json: bool) -
             raise UserError(
                 f"job {handle.id} wrote to the farm's own machine, outside its roots: {place}"
             )
-        paths = handle.fetch(folder, overwrite=overwrite)
-    if not paths:
+        results = list(handle.fetch_each(folder, overwrite=overwrite))
+    if not results:
         raise UserError(
             f"job {handle.id} has no results to fetch: it is {in_words(handle.status.state)}"
         )
     if is_json:
-        show_json([str(path) for path in paths])
+        show_json([str(result.path) for result in results])
     else:
-        echo(f"fetched {len(paths):,} file{'' if len(paths) == 1 else 's'} into {folder}")
+        echo(_fetched(results, folder))
+
+
+def _fetched(results: Sequence["Fetched"], folder: Path) -> str:
+    kept = sum(result.was_there for result in results)
+    new = len(results) - kept
+    if not new:
+        files = "the file is" if kept == 1 else f"all {kept:,} files are"
+        return f"nothing to fetch: {files} in {folder} already"
+    rest = f"; {kept:,} {'was' if kept == 1 else 'were'} there already" if kept else ""
+    return f"fetched {new:,} file{'' if new == 1 else 's'} into {folder}{rest}"
 
 
 def _ask(

@@ -6,7 +6,7 @@ from typing import Any, Final, get_args
 import click
 from pydantic import ValidationError
 
-from farm.cli.location import Location
+from farm.cli.location import FARM_URL, Location
 from farm.host.blame import reworded
 from farm.model.film import Quality
 from farm.model.job import AUTO_TILE, MOST_URGENT, Plan, Precision
@@ -219,9 +219,14 @@ def _execution_options() -> list[click.Parameter]:
             help="Use a pool of this many workers, at most 4 threads per core of this machine, or as "
             "many as the cluster has room for. They share a run, and a single large still.",
         ),
-        click.Option(["--address"], help="Use the Ray cluster at this address."),
+        click.Option(
+            ["--address"],
+            type=Location("the address of a Ray cluster, such as 10.0.0.1:6379"),
+            help="Use the Ray cluster at this address.",
+        ),
         click.Option(
             ["--server"],
+            type=Location(FARM_URL),
             metavar="URL",
             help="Give the job to the farm at this address, as `farm submit` does.",
         ),

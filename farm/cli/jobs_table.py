@@ -18,6 +18,7 @@ from farm.cli.local_jobs import (
     state_word,
 )
 from farm.cli.remote import SERVER, client_of, server_of
+from farm.cli.repeated import Command
 from farm.cli.root import registry_of
 from farm.cli.sheet_folder import forget_abandoned
 from farm.cli.streams import echo
@@ -32,7 +33,7 @@ _COLUMNS: Final = ("job", "task", "state", "done", "created", "name")
 _WORKER_COLUMNS: Final = ("worker", "kind", "node", "device", "state", "unit", "done")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--state",
     metavar="STATE",
@@ -112,7 +113,7 @@ def date(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
-@click.command()
+@click.command(cls=Command)
 @SERVER
 @AS_JSON
 def workers(*, server: str | None, is_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from farm.errors import BadInput
 from farm.host.flags import flag_of
-from farm.host.keyframes import is_keyframe, joined
+from farm.host.keyframes import is_keyframe, joined, one_each
 from farm.host.over_time import TimedParams, blend_of, changing, mixture, numbers
 from farm.host.task import Task
 
@@ -49,8 +49,7 @@ def _check_is_no_value(params: type[TimedParams], keyframe: str, word: str) -> N
     field = (fields | flags).get(name)
     blend, value = blend_of(field) if field else None, value.rstrip(",")
     if blend is mixture and _NAME.fullmatch(word) and not is_film_name(word):
-        pairs = shlex.join((f"{name}={value}", f"{name}={word}"))
-        form = f"of several names, each is a NAME=VALUE: {pairs}"
+        form = one_each(name, (value, word))
     elif blend is numbers and _NUMBER.fullmatch(word):
         form = f"a pair of numbers has a comma and no space: {name}={value},{word}"
     else:

@@ -9,6 +9,7 @@ import click
 
 from farm.cli.inspect import AS_JSON
 from farm.cli.local_jobs import INTERRUPTED_STATE
+from farm.cli.repeated import CommandGroup
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
 from farm.settings import Settings
@@ -30,7 +31,7 @@ def age_seconds(_context: click.Context, _option: click.Parameter, age: str) -> 
     return int(match[1]) * UNITS[match[2]]
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def ledger() -> None:
     """Show the ledger of jobs, and remove old jobs from it."""
 

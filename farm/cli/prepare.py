@@ -8,6 +8,7 @@ import click
 
 from farm.cli.location import Location
 from farm.cli.progress import progress
+from farm.cli.repeated import Command
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
 
@@ -29,7 +30,7 @@ def _sides(
     return height, width
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("sources", type=Location(), nargs=-1, required=True, metavar="SRC...")
 @click.option(
     "-o",

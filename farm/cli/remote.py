@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from farm.cli.location import FARM_URL, Location
 from farm.errors import UserError
 from farm.settings import Settings
 
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from farm.client import Client
 
 SERVER = click.option(
-    "--server", metavar="URL", help="Farm to ask, in place of the one that FARM_SERVER names."
+    "--server",
+    type=Location(FARM_URL),
+    metavar="URL",
+    help="Farm to ask, in place of the one that FARM_SERVER names.",
 )
 
 

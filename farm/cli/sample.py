@@ -11,6 +11,7 @@ from farm import storage
 from farm.cli.job_options import Whole, frame_rate
 from farm.cli.location import Location
 from farm.cli.progress import Report, progress
+from farm.cli.repeated import Command
 from farm.cli.root import registry_of, say_what_is_broken
 from farm.cli.streams import echo
 from farm.cli.table import show_json
@@ -29,7 +30,7 @@ _FRAMES_PER_STOP: Final = 30
 _MAX_COUNT: Final = 1_000_000
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=Location(), metavar="RUN[@STEP]")
 @click.option(
     "-o",

@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from farm.cli.repeated import Command
 from farm.cli.root import registry_of
 from farm.cli.streams import echo
 from farm.errors import BadOutput, UserError
@@ -32,7 +33,7 @@ def farm_tasks():
 '''
 
 
-@click.command("new-plugin")
+@click.command("new-plugin", cls=Command)
 @click.argument("name")
 @click.pass_context
 def new_plugin(context: click.Context, name: str) -> None:

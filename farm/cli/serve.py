@@ -14,6 +14,8 @@ from farm.cli.exits import Exit
 from farm.cli.job_options import Whole
 from farm.cli.ledger import age_seconds
 from farm.cli.local_jobs import missing_ledger
+from farm.cli.location import LocalPath, Location
+from farm.cli.repeated import Command
 from farm.cli.root import plugins_dir_of, registry_of, say_what_is_broken
 from farm.cli.running import Running
 from farm.cli.signals import signals
@@ -34,8 +36,13 @@ SWITCH_SECONDS: Final = 0.001
 """How long a thread computes while others wait. With Python's 0.005, an answer waits for planning often."""
 
 
-@click.command()
-@click.option("--address", metavar="ADDRESS", help="Ray cluster to run on, such as 10.0.0.1:6379.")
+@click.command(cls=Command)
+@click.option(
+    "--address",
+    type=Location("the address of a Ray cluster, such as 10.0.0.1:6379"),
+    metavar="ADDRESS",
+    help="Ray cluster to run on, such as 10.0.0.1:6379.",
+)
 @click.option(
     "--workers",
     type=Whole(1),
@@ -58,9 +65,19 @@ SWITCH_SECONDS: Final = 0.001
     help="Folder or URL that jobs may read and write. Repeat for more. The farm keeps what clients "
     "send in the root uploads.",
 )
-@click.option("--ledger", metavar="URL", help="Ledger of jobs, in place of FARM_LEDGER.")
 @click.option(
-    "--host", default="127.0.0.1", metavar="HOST", help="Address to listen on.", show_default=True
+    "--ledger",
+    type=Location("a file or a database URL"),
+    metavar="URL",
+    help="Ledger of jobs, in place of FARM_LEDGER.",
+)
+@click.option(
+    "--host",
+    type=Location("an address of this machine, such as 127.0.0.1"),
+    default="127.0.0.1",
+    metavar="HOST",
+    help="Address to listen on.",
+    show_default=True,
 )
 @click.option(
     "--port",
@@ -72,7 +89,7 @@ SWITCH_SECONDS: Final = 0.001
 )
 @click.option(
     "--token-file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(is_folder=False),
     metavar="FILE",
     help="Tokens of those who may ask; see `farm token`.  [default: beside the ledger]",
 )

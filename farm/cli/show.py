@@ -10,12 +10,13 @@ from farm import storage
 from farm.cli.again import command_line
 from farm.cli.location import Location
 from farm.cli.recorded import record_of, recorded_spec
+from farm.cli.repeated import Command
 from farm.cli.root import registry_of
 from farm.cli.table import show_json, show_table
 from farm.host.registry import Registry
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=Location())
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 @click.pass_context

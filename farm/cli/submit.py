@@ -1,6 +1,6 @@
 """``farm submit TASK``: give a job to a farm instead of running it here."""
 
-import warnings
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -8,6 +8,7 @@ import click
 
 from farm import storage
 from farm.cli.exits import Exit
+from farm.cli.location import Location
 from farm.cli.options import describe_refusal, options_of
 from farm.cli.remote import client_of
 from farm.cli.root import registry_of
@@ -68,6 +69,7 @@ def _options() -> list[click.Parameter]:
         click.Option(["--name"], metavar="TEXT", help="What lists of jobs call it."),
         click.Option(
             ["--submit-once"],
+            type=Location("a text that names this submission"),
             metavar="TEXT",
             help="Submit only once: the same text gives the same job, however often it is given.",
         ),
@@ -89,14 +91,14 @@ def submit_job(context: click.Context, task: type[Task], values: Mapping[str, An
             flag = f"--{name.replace('_', '-')}"
             raise UserError(f"{flag} counts only without --server; leave one of them out")
     is_json = values["json"]
+    logging.getLogger("farm.client").addHandler(logging.NullHandler())  # notes are printed below
     with client_of(values["server"]) as client:
         asked = task.name, values["inputs"], values["output"], _request(task, values)
         params = params_of(task, values)
         try:
             if values["dry_run"]:
                 return _show_costs(client.estimate(*asked, **params), is_json=is_json)
-            with warnings.catch_warnings(action="ignore"):
-                job = client.submit(*asked, **params)
+            job = client.submit(*asked, **params)
         except BadParameter as error:
             refusal = describe_refusal(task.Params, error)
             raise UserError(f"{refusal}; see `{context.command_path} --help`") from None

@@ -11,6 +11,7 @@ from farm.cli.job_options import effect_options, run_options
 from farm.cli.keyframe_words import with_keyframes_joined
 from farm.cli.named_params import preset_option
 from farm.cli.options import describe_refusal, options_of, with_values_left_out
+from farm.cli.repeated import Command
 from farm.cli.root import plugins_dir_of, registry_of, say_what_is_broken, shows_traceback
 from farm.cli.running import Running
 from farm.cli.starting_point import params_of, with_defaults
@@ -29,7 +30,7 @@ INPUT: Final = (
 )
 
 
-class TaskCommand(click.Command):
+class TaskCommand(Command):
     """A command that lists the task's own options before the common ones in its help.
 
     is_submitted: the job always goes to a farm.

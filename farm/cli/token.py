@@ -7,6 +7,8 @@ import click
 
 from farm.cli.inspect import AS_JSON
 from farm.cli.jobs_table import date
+from farm.cli.location import LocalPath
+from farm.cli.repeated import CommandGroup
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
 from farm.settings import Settings
@@ -19,13 +21,13 @@ _COLUMNS: Final = ("id", "name", "created")
 TOKEN_FILE = click.option(
     "--token-file",
     "file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(is_folder=False),
     metavar="FILE",
     help="Tokens of the service, in place of those beside the ledger.",
 )
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def token() -> None:
     """Give tokens to those who may ask `farm serve`, and take them back."""
 

@@ -4,8 +4,9 @@ Knows the service only by its HTTP interface. Importing this imports httpx, but 
 """
 
 from farm.client.client import Client
+from farm.client.fetching import Fetched
 from farm.client.job_handle import JobHandle
 from farm.client.job_status import JobStatus
 from farm.client.watching import Event
 
-__all__ = ["Client", "Event", "JobHandle", "JobStatus"]
+__all__ = ["Client", "Event", "Fetched", "JobHandle", "JobStatus"]

@@ -1,7 +1,7 @@
 """A client of a farm's service: submit jobs and look at what there is."""
 
+import logging
 import secrets
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,8 @@ from farm.errors import ServerSilent, UserError
 from farm.settings import Settings
 
 PAGE: Final = 200
+
+_log = logging.getLogger("farm.client")
 
 
 class Client:
@@ -73,12 +75,13 @@ class Client:
         A farm that does not answer is asked once more for the same job. If it stays silent, it may take
         the job all the same, and ServerSilent names the token that leads to it.
 
-        Warns of each thing that the farm has to say of the inputs, such as subfolders that it leaves out.
+        What the farm has to say of the inputs, such as subfolders that it leaves out, is in the job's
+        status.notes, and is logged by the logger farm.client, which Python prints to standard error.
         """
         request = self._request(task, inputs, output, options, params)
         job = self._handle(self._submitted(request))
         for note in job.status.notes:
-            warnings.warn(note, stacklevel=2)
+            _log.warning("%s", note)
         return job
 
     def _submitted(self, request: Mapping[str, Any]) -> Any:
@@ -122,8 +125,8 @@ class Client:
             "token": secrets.token_hex(16),
             **(options or {}),
             "task": task,
+            "output": files.output(output),  # first, so that nothing is sent if it is refused
             "inputs": [files.input(str(each)) for each in given],
-            "output": files.output(output),
             "params": files.params(params),
         }
 

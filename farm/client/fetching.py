@@ -17,10 +17,18 @@ from farm.errors import BadOutput
 _PIECE: Final = 2**20
 
 
+@dataclass(frozen=True)
+class Fetched:
+    """A result in a folder of this machine. was_there: it was there already, and is kept."""
+
+    path: Path
+    was_there: bool
+
+
 def fetch_results(
     connection: Connection, job: JobStatus, folder: Path, *, overwrite: bool
-) -> Iterator[Path]:
-    """Download each result into a folder and yield its path; one that is there already is kept.
+) -> Iterator[Fetched]:
+    """Download each result into a folder and yield it; one that is there already is kept.
 
     Raises BadOutput if one cannot be written, or if its name leads out of the folder; and before
     anything is written, if one would replace a file with other contents, unless overwrite.
@@ -28,11 +36,12 @@ def fetch_results(
     results = list(_results(connection, job, folder))
     kept = set[Path]() if overwrite else _kept(results)
     for result in results:
-        if result.target not in kept:
+        was_there = result.target in kept
+        if not was_there:
             with result.content() as answer, storage.open_whole(result.target) as file:
                 for piece in answer.iter_bytes(_PIECE):
                     file.write(piece)
-        yield result.target
+        yield Fetched(result.target, was_there)
 
 
 @dataclass(frozen=True)

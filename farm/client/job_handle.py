@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.client.connection import Connection
-from farm.client.fetching import fetch_results
+from farm.client.fetching import Fetched, fetch_results
 from farm.client.job_status import JobStatus
 from farm.client.watching import Event, watch
 
@@ -48,8 +48,12 @@ class JobHandle:
         overwrite: replace files with other contents; otherwise these raise BadOutput before
         anything is written.
         """
+        return [result.path for result in self.fetch_each(folder, overwrite=overwrite)]
+
+    def fetch_each(self, folder: str | Path = ".", *, overwrite: bool = False) -> Iterator[Fetched]:
+        """Download as fetch does, and yield each result once it is there, with whether it was before."""
         job = self.refresh()
-        return list(fetch_results(self._connection, job, Path(folder), overwrite=overwrite))
+        yield from fetch_results(self._connection, job, Path(folder), overwrite=overwrite)
 
     def pause(self) -> JobStatus:
         """Start no more units; those that run are finished."""

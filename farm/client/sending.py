@@ -8,8 +8,8 @@ from typing import Any, BinaryIO, Final
 
 from farm import storage
 from farm.client.connection import TRIES, Connection, quoted
-from farm.errors import BadInput, Conflict, NotFound, OutsideRoots, UserError
-from farm.model.sent_files import UPLOADS
+from farm.errors import BadInput, Conflict, NotFound, UserError
+from farm.model.root_names import check_below_root
 
 PIECE_BYTES: Final = 8 * 2**20
 """Most bytes of one request, so that a connection that breaks costs little."""
@@ -90,10 +90,8 @@ class LocalFiles:
 
     def output(self, text: str) -> str:
         """Return an output that is below a root of the service. Raises OutsideRoots."""
-        if text and text.partition("/")[0] not in self._roots:
-            names = ", ".join(sorted(self._roots - {UPLOADS})) or "(none)"
-            reason = f"no root has this name; outputs lie below a root of the farm ({names})"
-            raise OutsideRoots(text, f"{reason}: give ROOT/path, then fetch it")
+        if text:
+            check_below_root(text, self._roots)
         return text
 
     def params(self, values: Mapping[str, Any]) -> dict[str, Any]:

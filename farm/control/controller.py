@@ -55,6 +55,7 @@ from farm.model.events import (
 from farm.model.history import RestoredUnit
 from farm.model.job import MOST_URGENT, Job, JobSpec, JobState, Wanted
 from farm.model.messages import (
+    Message,
     NoWorkers,
     UnitCancelled,
     UnitFailed,
@@ -474,14 +475,21 @@ class Controller:
         for message in messages:
             if isinstance(message, NoWorkers | WorkerJoined):
                 self._lack = message.reason if isinstance(message, NoWorkers) else ""
+        may_judge = self._attention.listen(self._clock.time())
+        try:
+            self._announce_transfers(messages)
+        finally:  # what workers said counts, even if an observer ends the loop
+            self._decisions.handle(*messages, *([Tick()] if may_judge else []))
+        self._tell_demand()
+
+    def _announce_transfers(self, messages: Sequence[Message]) -> None:
+        """Tell what workers have read and written for units that have ended."""
+        for message in messages:
             if (
                 isinstance(message, UnitSucceeded | UnitFailed | UnitCancelled)
                 and message.transfers
             ):
                 self._announce(FilesMoved(message.transfers))
-        may_judge = self._attention.listen(self._clock.time())
-        self._decisions.handle(*messages, *([Tick()] if may_judge else []))
-        self._tell_demand()
 
     def _tell_demand(self) -> None:
         """Tell the executor how many workers the jobs could use, if that has changed."""

@@ -98,6 +98,7 @@ class FrameContext:
         self.world = world
         self._files, self._follow = files or KnownFiles(), follow
         self._done, self._note = 0.0, ""
+        self._span = 0.0, 1.0
         self._seed = _seed_of(plan.seed, frame)
         self.tiles = 0
         self.overlap_pixels = 0
@@ -120,19 +121,25 @@ class FrameContext:
 
     @contextmanager
     def afresh(self, number: int, seconds: float) -> Iterator[None]:
-        """Render another frame of the film, at its own time and without a previous one."""
+        """Render another frame of the film, at its own time and without a previous one.
+
+        That is the first half of the progress; the frame itself is the second.
+        """
         own = self.number, self.seconds, self.previous
         self.number, self.seconds, self.previous = number, seconds, None
+        self._span = 0.0, 0.5
         try:
             yield
         finally:
             self.number, self.seconds, self.previous = own
+            self._done, self._span = 0.0, (0.5, 1.0)
 
     def progress(self, done: float, note: str = "") -> None:
         if self._is_cancelled():
             raise Cancelled
         self._done, self._note = done, note
-        self._report(done, note, self.tiles)
+        start, end = self._span
+        self._report(start + (end - start) * done, note, self.tiles)
 
     def network(self, name: str, weights: str | None = None) -> Network:
         network = self._networks.get(name, weights, self._plan.precision, self._files)

@@ -12,9 +12,9 @@ from farm.errors import (
     FarmBug,
     FarmError,
     OrderRefused,
-    OutputStorageFailed,
     PluginError,
     StorageFailed,
+    StorageUnavailable,
     UserError,
     WorkerDied,
 )
@@ -50,7 +50,7 @@ _REASONS: Final[tuple[tuple[type[Exception], Reason], ...]] = (
 )
 
 _HOLDS: Final[tuple[tuple[type[Exception], Hold], ...]] = (
-    (OutputStorageFailed, Hold.STORAGE),
+    (StorageUnavailable, Hold.STORAGE),
     (OrderRefused, Hold.RESTART),
 )
 """Errors that every unit of the job would meet, unlike one in reading the unit's own source."""

@@ -28,7 +28,7 @@ class RunFolder:
     """The folder of a run on this machine.
 
     push: writes to the run's own folder what has changed here; raises BadOutput, OutputReplaced,
-    OutputStorageFailed and StorageFailed. It does nothing where this is the run's own folder.
+    StorageUnavailable and StorageFailed. It does nothing where this is the run's own folder.
     """
 
     def __init__(self, path: Path, push: Callable[[], None] = lambda: None) -> None:

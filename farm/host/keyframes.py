@@ -13,6 +13,7 @@ __all__ = [
     "Keyframe",
     "is_keyframe",
     "joined",
+    "one_each",
     "parse_keyframe",
     "parse_time",
     "time_in",
@@ -115,6 +116,12 @@ def _with_values(time: str, left: list[str]) -> str:
     while left and _VALUE.fullmatch(left[-1]):
         keyframe.append(left.pop())
     return shlex.join(keyframe)
+
+
+def one_each(name: str, values: Sequence[str]) -> str:
+    """Return how a keyframe gives one parameter several names."""
+    pairs = shlex.join(f"{name}={value}" for value in values)
+    return f"of several names, each is a NAME=VALUE: {pairs}"
 
 
 def weighted(text: str) -> tuple[str, float]:

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 
 from farm.host.blame import reworded
 from farm.host.flags import flag_of
-from farm.host.keyframes import Keyframe, is_keyframe, parse_keyframe
+from farm.host.keyframes import Keyframe, is_keyframe, one_each, parse_keyframe
 from farm.host.over_time import (
     Blend,
     TimedParams,
@@ -157,7 +157,7 @@ class _Reader:
     """Reads the values of one parameter. Raises ValueError for a name that no parameter has, or that cannot change."""
 
     def __init__(self, params: type[TimedParams], name: str) -> None:
-        self.key = _field_named(params, name)
+        self.key, self._name = _field_named(params, name), name
         field = params.model_fields[self.key]
         kind: Any = Annotated[field.annotation, *field.metadata]
         self._adapter, self._blend = TypeAdapter(kind), blend_of(field)
@@ -175,6 +175,9 @@ class _Reader:
         try:
             return self._adapter.validate_python(raw)
         except ValidationError as error:
+            if self._blend is mixture and any("," in text for text in texts):
+                form = one_each(self._name, ",".join(texts).replace(",", " ").split())
+                raise ValueError(f"at {time}: {form}") from None
             reason = f"{_reason(error)}, not {' '.join(texts)!r}"
             raise ValueError(f"at {time}: `{self.key}` {reason}") from None
 

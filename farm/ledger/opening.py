@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from farm.errors import UserError
 from farm.ledger.migrating import is_current, migrate
 from farm.ledger.postgres import lock_schema, postgres_engine
+from farm.ledger.sqlite_version import ADVICE, sqlite_fault
 from farm.ledger.trouble import first_line
 
 READS: Final = "farm_reads"
@@ -41,6 +42,8 @@ def open_engine(url: str) -> Engine:
 
     Raises UserError, in one line and without the password, if that is impossible.
     """
+    if url.startswith("sqlite") and (fault := sqlite_fault()):
+        raise UserError(f"{fault}; {ADVICE}")
     try:
         with ExitStack() as stack:
             engine = _connectable(url)

@@ -27,7 +27,7 @@ class Reason(StrEnum):
 class Hold(StrEnum):
     """What a job waits for when a failure would be the same for each of its units."""
 
-    STORAGE = "storage"  # the storage of the outputs, which is full or does not answer
+    STORAGE = "storage"  # a storage that is full or does not answer
     RESTART = "restart"  # another farm, with a plugin that can run the job's task
 
 

@@ -12,7 +12,8 @@ from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
 from farm.model.frame_range import FrameRange
 from farm.model.job import JobSpec
-from farm.model.sent_files import UPLOADS, is_sent
+from farm.model.root_names import check_below_root
+from farm.model.sent_files import is_sent
 from farm.planning.film_needs import is_endless, with_least_coherence
 from farm.planning.inputs import check_named, found_files
 from farm.service.roots import Roots
@@ -165,10 +166,7 @@ def _output(text: str, roots: Roots) -> str:
         raise OutsideRoots(
             text[:80], "a file that was sent is never replaced; choose another output"
         )
-    if not roots.has(text):
-        names = ", ".join(name for name in roots.names if name != UPLOADS)
-        reason = f"no root has this name; outputs lie below a root of the service ({names})"
-        raise OutsideRoots(text[:80], f"{reason}: give ROOT/path, then fetch it")
+    check_below_root(text, roots.names)
     return roots.resolve(text)
 
 

@@ -51,10 +51,10 @@ class TokenFile:
         except FileNotFoundError:
             self._seen, self._tokens = None, []
             return []
+        if status.st_mode & _PRIVATE:
+            raise BadInput(str(self.path), "others can read it; run `chmod 600` on it")
         seen = status.st_mtime_ns, status.st_size, status.st_ino
         if seen != self._seen:
-            if status.st_mode & _PRIVATE:
-                raise BadInput(str(self.path), "others can read it; run `chmod 600` on it")
             self._tokens, self._seen = self._read(), seen
         return self._tokens
 

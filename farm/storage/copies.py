@@ -58,7 +58,7 @@ class Copies:
     def copy(self, url: str, seen: Stat, scheme: Scheme) -> Path:
         """Return the copy of a file in the version that was seen; fetch it if it is not here.
 
-        Raises InputChanged if the version is gone, StorageFailed, OutputStorageFailed.
+        Raises InputChanged if the version is gone, StorageFailed, StorageUnavailable.
         """
         entry = self._entry(url, seen.version)
         copy = entry / _local_name(url)

@@ -114,7 +114,7 @@ def open_whole(url: str | Path) -> Iterator[BinaryIO]:
     """Open a file for writing that appears under its name only when complete.
 
     The file has a local name. Creates missing parent folders. Within fenced, it replaces only what
-    the attempt knows. Raises BadOutput if it cannot be written, OutputStorageFailed if nothing can
+    the attempt knows. Raises BadOutput if it cannot be written, StorageUnavailable if nothing can
     be written there, OutputReplaced, and StorageFailed on other errors.
     """
     expected = expected_at(str(url))

@@ -18,8 +18,8 @@ from farm.errors import (
     BadOutput,
     FarmError,
     OutputReplaced,
-    OutputStorageFailed,
     StorageFailed,
+    StorageUnavailable,
 )
 from farm.storage.scheme import ABSENT
 from farm.storage.urls import is_utf8, scheme_name, shown
@@ -121,7 +121,7 @@ def open_whole(path: Path, expected: str | None = None) -> Iterator[BinaryIO]:
     locked, so that remove_leftovers can recognise those of killed processes. expected: the version
     that may be replaced, ABSENT for none, or None for whatever is there.
 
-    Raises BadOutput if the path cannot be written, OutputStorageFailed if nothing can be written
+    Raises BadOutput if the path cannot be written, StorageUnavailable if nothing can be written
     there, OutputReplaced if something else is there, and StorageFailed on other I/O errors.
     """
     hidden = path.with_name(f".farm-{secrets.token_hex(8)}.part")
@@ -198,7 +198,7 @@ def write_error(path: str, error: OSError) -> FarmError:
     """Return the farm error for an error of the system that occurred while a path was written."""
     reason = error.strerror or str(error)
     if trouble := _TROUBLE.get(error.errno or 0):
-        return OutputStorageFailed(path, f"{trouble} ({reason.lower()})")
+        return StorageUnavailable(path, f"{trouble} ({reason.lower()})")
     if error.errno in {errno.EEXIST, errno.ENOTDIR}:
         reason = "a parent folder is a file"
     if error.errno in _USER_ERRORS:

@@ -35,7 +35,7 @@ class Mirror:
         """Fetch the files that the local folder lacks or has otherwise.
 
         wanted: says for a name relative to the folder whether to fetch it. Raises BadInput,
-        InputChanged, StorageFailed, OutputStorageFailed.
+        InputChanged, StorageFailed, StorageUnavailable.
         """
         for file in self._scheme.files_below(self._url):
             name = file.url.removeprefix(self._url)
@@ -59,7 +59,7 @@ class Mirror:
         """Write the files that changed since the last push, and remove those that are gone here.
 
         order: of a relative name; files with a higher one are written later and removed earlier,
-        because they depend on the others. Files that are being written are left out. Raises BadOutput, OutputReplaced, OutputStorageFailed and
+        because they depend on the others. Files that are being written are left out. Raises BadOutput, OutputReplaced, StorageUnavailable and
         StorageFailed; a later push goes on where this one ended.
         """
         if not self._is_known:

@@ -9,13 +9,15 @@ from urllib.parse import urlsplit
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionError,  # noqa: A004 - not Python's, which boto3 does not raise
+    HTTPClientError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
     SSLError,
 )
 
-from farm.errors import BadInput, BadOutput, FarmError, OutputStorageFailed, StorageFailed
+from farm.errors import BadInput, BadOutput, FarmError, StorageFailed, StorageUnavailable
 
 __all__ = ["code_of", "is_absent", "s3_error", "status_of", "translated_s3_errors"]
 
@@ -66,6 +68,9 @@ _FULL: Final = frozenset(
 )
 _EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _TRANSIENT: Final = frozenset({"RequestTimeout", "SlowDown", "TooManyRequests", "BadDigest"})
+_BUSY: Final = frozenset({429, 503})
+"""Statuses that say so of the whole server."""
+
 _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 
 
@@ -92,7 +97,8 @@ def s3_error(url: str, error: Exception, *, is_output: bool) -> FarmError:
     if refusal:
         is_bucket = isinstance(error, ClientError) and code_of(error) == "NoSuchBucket"
         return (BadOutput if is_output else BadInput)(_bucket(url) if is_bucket else url, refusal)
-    return (OutputStorageFailed if is_output else StorageFailed)(url, _trouble(error))
+    is_everywhere = is_output or _is_everywhere(error)
+    return (StorageUnavailable if is_everywhere else StorageFailed)(url, _trouble(error))
 
 
 def _refusal(error: Exception) -> str:
@@ -106,6 +112,13 @@ def _refusal(error: Exception) -> str:
         other = f"the storage refuses the request ({code}, HTTP {status}); check the URL"
         return {403: _DENIED, 301: _REGION}.get(status, other)
     return next((reason for kind, reason in _MISTAKES.items() if isinstance(error, kind)), "")
+
+
+def _is_everywhere(error: Exception) -> bool:
+    """Return whether any other object would meet this error in reading as well."""
+    if isinstance(error, ClientError):
+        return code_of(error) in _EXPIRED or status_of(error) in _BUSY
+    return isinstance(error, ConnectionError | HTTPClientError)
 
 
 def _trouble(error: Exception) -> str:

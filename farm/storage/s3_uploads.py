@@ -52,7 +52,7 @@ class Upload:
         self._writer = secrets.token_hex(8)
 
     def put(self, source: Path, sha256: str) -> Stat:
-        """Write a local file. Raises OutputReplaced, BadOutput, OutputStorageFailed."""
+        """Write a local file. Raises OutputReplaced, BadOutput, StorageUnavailable."""
         size = source.stat().st_size
         metadata = {_WRITER: self._writer} | ({_SHA256: sha256} if sha256 else {})
         write = self._put_whole if size <= WHOLE_BYTES else self._put_in_parts

@@ -2,7 +2,8 @@
 
 Every kind passes the same suite of tests. URLs reach a scheme checked, and those of folders end
 with a slash. Errors are BadInput or BadOutput where the request is wrong, StorageFailed where a
-later try may succeed, and OutputStorageFailed where nothing can be written for now.
+later try may succeed, and StorageUnavailable where that holds for all files: the storage is full,
+busy or gone. A job waits for that, and no unit of it fails.
 """
 
 import hashlib

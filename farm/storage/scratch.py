@@ -17,7 +17,7 @@ __all__ = ["scratch_folder"]
 def scratch_folder(name: str) -> Iterator[Path]:
     """Yield an empty folder of this name beside the copies of remote files; finally remove it.
 
-    Those that dead processes left are removed first. Raises OutputStorageFailed and StorageFailed.
+    Those that dead processes left are removed first. Raises StorageUnavailable and StorageFailed.
     """
     parent = Settings().cache_folder / "scratch"
     own = parent / secrets.token_hex(8)

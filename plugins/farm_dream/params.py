@@ -27,6 +27,8 @@ def _is_layer(value: str) -> str:
     name, sign, _ = weighted(value)[0].partition("=")
     if not name:
         raise ValueError("give NAME or NAME=WEIGHT")
+    if "," in value:
+        raise ValueError(f"give the names of several layers one by one, not {value!r}")
     if sign:
         raise ValueError(f"the weight in {value!r} is not a number; give, for example, NAME=0.5")
     return _is_class(value)

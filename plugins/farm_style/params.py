@@ -37,6 +37,8 @@ def _is_layer(text: str) -> str:
     name, _ = split_weight(text)
     if not name or "=" in name:
         raise ValueError(f"give NAME or NAME=WEIGHT, not {text!r}")
+    if "," in name:
+        raise ValueError(f"give the names of several layers one by one, not {text!r}")
     return text
 
 

@@ -1,6 +1,7 @@
 """farm doctor finds problems, says how to fix them, and survives checks that raise."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +37,18 @@ def test_doctor_reports_a_ledger_that_cannot_be_written(farm: Farm) -> None:
     rows = [row for row in json.loads(done.stdout) if row["check"] == "ledger"]
     assert [row["state"] for row in rows] == ["problem"]
     assert "FARM_LEDGER" in rows[0]["advice"]
+
+
+def test_doctor_says_that_sqlite_is_too_old_for_a_ledger_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FARM_LEDGER", str(tmp_path / "ledger.db"))
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.30.1")
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 30, 1))
+    (finding,) = doctor._ledger(Registry())
+    assert finding.state == "problem"
+    assert "needs SQLite 3.31 or newer, and this Python has 3.30.1" in finding.found
+    assert "PostgreSQL" in finding.advice
 
 
 def test_a_check_that_raises_is_a_finding() -> None:

@@ -1,12 +1,15 @@
 """How commands answer what a newcomer types."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import click
 import pytest
 
-from farm.cli import doctor
+from farm.cli import doctor, group
 from farm.cli.options import with_values_left_out
+from farm.errors import UserError
 from farm.host.registry import Registry
 
 from ..clips import clip  # noqa: TID252 - shared between rooms
@@ -39,6 +42,8 @@ QUICK = ("--iterations", "1", "--octaves", "1", "--layer", "conv3", "--threads",
         (("flicker", "", "photo.png"), "SOURCE is empty"),
         (("prepare", "", "-o", "set"), "SRC is empty"),
         (("sample", "", "-o", "grid.png"), "RUN[@STEP] is empty"),
+        (("job", "some", "fetch", "-o", ""), "--output is empty; give a path of this machine"),
+        (("token", "list", "--token-file", ""), "--token-file is empty"),
     ],
 )
 def test_an_empty_word_does_not_stand_for_the_current_folder(
@@ -48,6 +53,93 @@ def test_an_empty_word_does_not_stand_for_the_current_folder(
     assert done.code == 2
     assert says in done.errors
     assert [path.name for path in tmp_path.iterdir()] == [photo]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("submit", "dream", "photo.png", "-o", "out/", "--server", ""), "give the URL of a farm"),
+        (("dream", "photo.png", "-o", "a.png", "--server", ""), "--server is empty"),
+        (("jobs", "--server", ""), "--server is empty"),
+        (("workers", "--server", ""), "--server is empty"),
+        (("job", "some", "cancel", "--server", ""), "--server is empty"),
+        (("dream", "photo.png", "-o", "a.png", "--address", ""), "the address of a Ray cluster"),
+        (("serve", "--address", ""), "--address is empty"),
+        (("serve", "--ledger", ""), "--ledger is empty; give a file or a database URL"),
+        (("serve", "--host", ""), "--host is empty; give an address of this machine"),
+        (("serve", "--token-file", ""), "--token-file is empty"),
+        (("submit", "dream", "a.png", "-o", "b/", "--submit-once", ""), "--submit-once is empty"),
+        (("job", "", "log"), "ID is empty; give the id of a job"),
+    ],
+)
+def test_an_empty_word_stands_for_no_farm_and_no_job(
+    command: Command, photo: str, tmp_path: Path, words: tuple[str, ...], says: str
+) -> None:
+    done = command(*words)
+    assert done.code == 2
+    assert says in done.errors
+    assert [path.name for path in tmp_path.iterdir()] == [photo]
+
+
+# An option that is given twice
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("style --fast dots --fast ink", "--fast is given twice (dots, ink); the last one, ink"),
+        ("style --fast --fast ink", "--fast is given twice (eddies, ink); the last one, ink"),
+        ("dream --seed 1 --seed=2", "--seed is given twice (1, 2); the last one, 2, counts"),
+        ("dream -ob.png --output c.png", "--output is given 3 times (a.png, b.png, c.png)"),
+        ("zoom --shift 1 2 --shift 3 4", "--shift is given twice (1 2, 3 4)"),
+    ],
+)
+def test_of_several_values_for_an_option_of_one_the_command_says_that_the_last_counts(
+    command: Command, photo: str, words: str, says: str
+) -> None:
+    task, *options = words.split()
+    done = command(task, photo, "-o", "a.png", "--dry-run", *options)
+    assert says in done.errors
+
+
+def test_values_to_compare_are_given_at_once(command: Command, photo: str) -> None:
+    words = "--task style --fast dots --fast ink"
+    done = command("compare", photo, "-o", "a.png", *words.split())
+    assert done.code == 2
+    assert "--fast is given twice; give it once: --fast dots,ink" in done.errors
+
+
+def test_the_same_value_twice_is_one_and_a_preset_gives_none(command: Command, photo: str) -> None:
+    words = ("dream", photo, "-o", "a.png", "--dry-run", "--preset", "eyes")
+    done = command(*words, "--layer", "conv3", "--seed", "1", "--seed=1")
+    assert done.code == 0
+    assert "is given" not in done.errors
+
+
+def all_commands(parent: click.Group, context: click.Context) -> Iterator[click.Command]:
+    for name in parent.list_commands(context):
+        found = parent.get_command(context, name)
+        if isinstance(found, click.Group):
+            yield from all_commands(found, click.Context(found, context, name))
+        elif found:
+            yield found
+
+
+def test_no_command_takes_the_last_of_several_values_in_silence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root, tried = click.Context(group, info_name="farm"), set[str]()
+    for command in all_commands(group, root):
+        for option in command.params:
+            if isinstance(option, click.Option) and not (option.is_flag or option.multiple):
+                flag = option.opts[-1]
+                more = option.nargs - 1
+                words = [f"{flag}=a", *["a"] * more, f"{flag}=b", *["b"] * more]
+                with suppress(click.ClickException, UserError):  # a is no value of most options
+                    command.make_context(command.name, words, parent=root)
+                assert f"{flag} is given twice" in capsys.readouterr().err
+                tried.add(flag)
+    assert {"--seed", "--fast", "--server", "--count", "--token-file", "--keep"} <= tried
 
 
 # A name with a slip

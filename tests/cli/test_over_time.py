@@ -200,6 +200,21 @@ def test_a_missing_input_that_may_be_a_value_of_a_keyframe_is_refused_with_its_f
     assert message in done.errors
 
 
+def test_layers_with_a_comma_are_refused_with_a_form_that_works(
+    command: Command, film: str
+) -> None:
+    words = ("dream", film, "-o", "o.mp4", "--dry-run")
+    done = command(*words, "--layer", "conv2,conv3")
+    says = "--layer: give the names of several layers one by one, not 'conv2,conv3'"
+    assert (done.code, says in done.errors) == (2, True)
+    done = command(*words, "--at", "0", "layer=conv2=0.5,conv3")
+    assert (done.code, "--at: at 0: of several names, each is a" in done.errors) == (2, True)
+    form = done.errors.partition("NAME=VALUE: ")[2].partition(";")[0]
+    assert form == "layer=conv2=0.5 layer=conv3"
+    done = command(*words, "--at", "0", *form.split())
+    assert done.code == 0, done.errors
+
+
 @pytest.mark.parametrize(
     "words",
     [

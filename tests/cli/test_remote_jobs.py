@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -79,7 +80,10 @@ def test_submit_prints_the_id_of_the_job(farm: Farm, fake: Fake) -> None:
     assert fake.jobs[job]["priority"] == 80
 
 
-def test_submit_prints_what_was_left_out_of_the_inputs(farm: Farm, fake: Fake) -> None:
+def test_submit_prints_what_was_left_out_of_the_inputs_once(
+    farm: Farm, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in the command
     fake.ends = {"notes": ["2 pictures or films in subfolders were left out"]}
     done = farm("submit", "invert", "photos/", "-o", "out/job/")
     assert done.errors == "note: 2 pictures or films in subfolders were left out\n"
@@ -333,6 +337,15 @@ def test_results_are_fetched(farm: Farm, fake: Fake, tmp_path: Path) -> None:
         "b.png",
         "c.png",
     ]
+
+
+def test_a_fetch_says_what_was_there_already(farm: Farm, fake: Fake, tmp_path: Path) -> None:
+    words = ("job", submitted(farm), "fetch", "-o", "here")
+    assert farm(*words).results == "fetched 3 files into here\n"
+    assert farm(*words).results == "nothing to fetch: all 3 files are in here already\n"
+    (tmp_path / "here" / "b.png").unlink()
+    assert farm(*words).results == "fetched 1 file into here; 2 were there already\n"
+    assert farm(*words, "--overwrite").results == "fetched 3 files into here\n"
 
 
 def test_a_fetch_replaces_no_file_of_the_user(farm: Farm, fake: Fake, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A client and a service that breaks."""
 
 import hashlib
+import logging
 import os
 import re
 import socket
@@ -17,6 +18,7 @@ from farm.errors import (
     BadInput,
     BadOutput,
     Conflict,
+    OutsideRoots,
     ServerFailed,
     ServerSilent,
     ServerUnavailable,
@@ -155,13 +157,24 @@ def test_a_submission_without_an_answer_may_be_taken_and_the_error_leads_to_its_
     assert list(service.jobs) == [again.id]
 
 
-def test_what_a_farm_says_of_inputs_is_a_warning(fake: Pair) -> None:
+def test_what_a_farm_says_of_inputs_is_logged_and_kept_with_the_job(
+    fake: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
     service, client = fake
-    service.ends = {"notes": ["2 pictures or films in subfolders were left out"]}
-    with pytest.warns(UserWarning, match="2 pictures or films in subfolders") as warned:
-        client.submit("copy", "photos/", "out/job/")
-    (warning,) = warned
-    assert warning.filename == __file__
+    note = "2 pictures or films in subfolders were left out"
+    service.ends = {"notes": [note]}
+    job = client.submit("copy", "photos/", "out/job/")  # raises nothing though warnings are errors
+    assert job.id in service.jobs
+    assert job.status.notes == (note,)
+    assert caplog.record_tuples == [("farm.client", logging.WARNING, note)]
+
+
+def test_nothing_is_sent_for_an_output_outside_the_roots(fake: Pair, picture: Path) -> None:
+    service, client = fake
+    says = r"below a root of the farm \(out, photos\): give ROOT/path, then fetch it"
+    with pytest.raises(OutsideRoots, match=says):
+        client.submit("copy", picture, "elsewhere/job/")
+    assert service.uploads == {}
 
 
 def test_a_request_whose_answer_is_always_lost_fails(fake: Pair) -> None:

@@ -489,6 +489,25 @@ def test_what_workers_moved_is_counted_whether_or_not_their_units_succeed(
     assert value("farm_storage_errors_total", of_s3 | {"direction": "write"}) == 4
 
 
+class Leaver:
+    """An observer that leaves when files have been moved, as a reader of the events may."""
+
+    def on_event(self, event: News) -> None:
+        if isinstance(event, FilesMoved):
+            raise BrokenPipeError
+
+
+def test_what_a_worker_has_done_counts_though_an_observer_leaves(
+    registry: Registry, ledger: Ledger, spec: JobSpec
+) -> None:
+    executor = Mover(scripted({}))
+    controller = Controller(registry, executor, ledger, clock=executor.clock, observers=[Leaver()])
+    job = controller.add(spec)
+    with pytest.raises(BrokenPipeError):
+        controller.run()
+    assert [record.state for record in ledger.units(job.id)].count(UnitState.SUCCEEDED) == 1
+
+
 def test_what_the_farm_itself_writes_is_counted_at_the_next_scrape(
     watched: Watched, tmp_path: Path
 ) -> None:

@@ -93,25 +93,33 @@ WAIT_SECONDS: Final = 240
 ORPHAN_SECONDS: Final = 180
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+def _reserved() -> socket.socket:
+    """Return a socket on a free port, which only a server may take that asks for it by number."""
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    return holder
 
 
 @dataclass
 class Service:
     """``farm serve`` on a folder with the roots in and out.
 
-    words: further options. errors: what it has printed to stderr, once it has ended.
+    words: further options. holder: keeps its port. errors: what it has printed to stderr, once it has
+    ended.
     """
 
     folder: Path
     ledger: str
     words: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
-    port: int = field(default_factory=_free_port)
+    holder: socket.socket = field(default_factory=_reserved)
+    port: int = field(init=False)
     process: "subprocess.Popen[str] | None" = None
     errors: str = ""
+
+    def __post_init__(self) -> None:
+        self.port = self.holder.getsockname()[1]
 
     @property
     def url(self) -> str:
@@ -154,9 +162,11 @@ class Service:
         return self.wait()
 
     def kill(self) -> None:
+        """End the service for good."""
         if self.process:
             self.process.kill()
             self.wait()
+        self.holder.close()
 
     @property
     def mark(self) -> str:

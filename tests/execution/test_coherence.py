@@ -217,6 +217,37 @@ def test_a_coherent_film_is_as_strong_as_its_single_frames_when_the_effect_looks
     assert strengths == pytest.approx(list(wanted), rel=0.05)
 
 
+class Reporting(Following):
+    """As following, and tells how far it is: at once, after a tile and at the end."""
+
+    name = "reporting"
+
+    def render(self, image: Any, context: Context) -> Any:
+        context.progress(0.2)
+        context.apply(torch.nn.Identity(), image, until=0.6)
+        context.progress(1.0)
+        return super().render(image, context)
+
+
+def test_the_progress_of_a_frame_that_looks_ahead_goes_from_0_to_1_once(tmp_path: Path) -> None:
+    effect, reported = Reporting(TaskParams()), list[float]()
+    (order,) = islice(orders(effect, brightening(tmp_path), tmp_path), 1)
+    work = order.unit.work
+    assert isinstance(work, Render)
+    assert work.ahead
+    Renderer(ContextFactory(Registry(), "cpu")).run(
+        order,
+        work,
+        effect,
+        {},
+        report=lambda done, *_: reported.append(done),
+        is_cancelled=lambda: False,
+    )
+    assert reported == sorted(reported)
+    assert {0.1, 0.5, 0.6, 1.0} <= set(reported)
+    assert reported[-1] == 1.0
+
+
 def test_a_frame_tells_which_file_it_looked_at_also_if_that_could_not_be_read(
     tmp_path: Path,
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from farm import storage
-from farm.errors import Cancelled, OutputReplaced, OutputStorageFailed
+from farm.errors import Cancelled, OutputReplaced, StorageUnavailable
 from farm.execution.run_folder import open_run_folder
 from farm.execution.worker import Worker
 from farm.host.registry import Registry
@@ -38,7 +38,7 @@ class Recorder(FolderStorage):
 
     def put(self, url: str, source: Path, sha256: str, *, expected: str | None = None) -> Stat:
         if not self.room:
-            raise OutputStorageFailed(url, "the quota is used up; free some space")
+            raise StorageUnavailable(url, "the quota is used up; free some space")
         self.room -= 1
         stat = super().put(url, source, sha256, expected=expected)
         self.written.append(storage.name(url))
@@ -149,7 +149,7 @@ def test_a_storage_that_is_full_ends_the_attempt_and_the_next_one_goes_on(
     wanted = folder_storage.get(f"straight/{RESULT}")
     recorder.room = room
     location = f"{folder_storage.root}/run"
-    with pytest.raises(OutputStorageFailed, match="quota is used up"):
+    with pytest.raises(StorageUnavailable, match="quota is used up"):
         run(worker, order(location))
     recorder.room = 1000
     run(worker, order(location))

@@ -22,7 +22,7 @@ from farm.engine.training.loop import train
 from farm.engine.training.run_log import LOG
 from farm.engine.training.runs import CHECKPOINTS, PAGE
 from farm.engine.world import World
-from farm.errors import Cancelled, OutputStorageFailed
+from farm.errors import Cancelled, StorageUnavailable
 from farm.execution.run_report import RunReport
 from farm.execution.run_report.report import CURVES
 from farm.execution.run_report.run_curves import arrange, draw
@@ -351,7 +351,7 @@ def test_a_full_disk_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return open("/dev/full", "wb") if is_full else open(path, mode, opener=opener)  # noqa: PTH123 - it takes an opener
 
     monkeypatch.setattr("farm.storage.local.open", open_full, raising=False)
-    with pytest.raises(OutputStorageFailed, match=r"losses\.csv: the disk is full"):
+    with pytest.raises(StorageUnavailable, match=r"losses\.csv: the disk is full"):
         follow(tmp_path)
 
 

@@ -22,9 +22,9 @@ from farm.errors import (
     FarmError,
     InputChanged,
     OrderRefused,
-    OutputStorageFailed,
     PluginError,
     StorageFailed,
+    StorageUnavailable,
     WorkerDied,
 )
 from farm.execution.failures import classify, output_errors, storage_errors
@@ -281,7 +281,7 @@ def test_progress_is_reported(worker: Worker, order: Order, tmp_path: Path) -> N
         (PluginError("dream", "broke"), Reason.PLUGIN_ERROR, False),
         (DeviceMemory("cuda:0", "2 GiB"), Reason.MEMORY, False),
         (StorageFailed("a.png", "timed out"), Reason.STORAGE, False),
-        (OutputStorageFailed("a.png", "the disk is full"), Reason.STORAGE, False),
+        (StorageUnavailable("a.png", "the disk is full"), Reason.STORAGE, False),
         (OrderRefused("dream", "no plugin offers it"), Reason.USER_ERROR, True),
         (WorkerDied("ray-1", "killed"), Reason.WORKER_DIED, False),
         (FarmError("strange"), Reason.BUG, False),

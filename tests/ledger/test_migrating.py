@@ -1,6 +1,7 @@
 """Ledgers of older farms are brought to the head revision; those of newer farms are refused."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -267,6 +268,47 @@ assert "alembic" not in sys.modules
 def test_creating_and_opening_a_ledger_do_not_import_alembic(ledger_url: str) -> None:
     for _ in range(2):
         subprocess.run([sys.executable, "-c", OPEN, ledger_url], check=True)
+
+
+# An SQLite that is too old
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    """Let Python say that it has this version of SQLite."""
+    monkeypatch.setattr(sqlite3, "sqlite_version", version)
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", tuple(map(int, version.split("."))))
+
+
+def test_an_sqlite_that_is_too_old_is_refused_with_what_to_do(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, "3.30.1")
+    assert refusal(sqlite_url) == (
+        "a ledger in a file needs SQLite 3.31 or newer, and this Python has 3.30.1; use a Python with a "
+        "newer one, or let FARM_LEDGER name a database of PostgreSQL"
+    )
+
+
+def test_an_old_ledger_on_an_sqlite_that_cannot_migrate_it_is_refused_and_left_unchanged(
+    old: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, "3.34.1")
+    if old.startswith("postgresql"):
+        assert_opens_at_head(old)
+        return
+    before = dump(old)
+    says = "that needs SQLite 3.35 or newer, and this Python has 3.34.1; it is unchanged;"
+    assert says in refusal(old)
+    assert dump(old) == before
+
+
+def test_a_new_ledger_needs_no_sqlite_that_can_migrate_old_ones(
+    sqlite_url: str, spec: JobSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, "3.31.1")
+    with closing(Ledger.open(sqlite_url)) as ledger:
+        ledger.add(Job("job", spec, 1.0), [RestoredUnit(UNIT, UnitState.READY)])
+    assert_opens_at_head(sqlite_url)
 
 
 # The schema

@@ -91,8 +91,11 @@ def test_a_service_that_others_reach_stays_closed_when_its_last_token_is_gone(se
 
 
 def test_a_file_of_tokens_that_others_can_read_opens_nothing(closed: Served) -> None:
+    assert closed.client.get("/api/farm").status_code == 200
     closed.tokens.path.chmod(0o644)
     assert closed.client.get("/api/farm").status_code == 503
+    closed.tokens.path.chmod(0o600)
+    assert closed.client.get("/api/farm").status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_a_run_reads_no_picture_that_a_link_leads_to(
 def test_an_output_beside_the_roots_is_refused_with_where_outputs_lie(served: Served) -> None:
     answer = served.submit(inputs=["photos/a.png"], output="/elsewhere/x.png")
     assert answer.status_code == 403
-    where = "outputs lie below a root of the service (out, photos): give ROOT/path, then fetch it"
+    where = "outputs lie below a root of the farm (out, photos): give ROOT/path, then fetch it"
     assert where in answer.json()["error"]["message"]
 
 

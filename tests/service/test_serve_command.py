@@ -102,7 +102,7 @@ def test_a_service_stops_in_order_and_goes_on_when_it_starts_again(
 @pytest.mark.slow
 def test_a_service_that_was_killed_goes_on(environment: dict[str, str], tmp_path: Path) -> None:
     with serving(environment, tmp_path / "photos") as (base, process):
-        job = job_of(base, 1000)
+        job = job_of(base, 300)
         wait_until(base, job, "running")
         process.kill()
         process.wait()

@@ -11,7 +11,7 @@ from threading import Event
 
 import pytest
 
-from farm.errors import BadInput, BadOutput, OutputStorageFailed, StorageFailed
+from farm.errors import BadInput, BadOutput, StorageFailed, StorageUnavailable
 from farm.storage import Scheme, Stat, add_schemes, copy_locks, input_path, local_folder, open_whole
 from farm.storage.copies import Copies, local_copies
 
@@ -225,7 +225,7 @@ def test_a_full_disk_of_copies_pauses_the_job(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(watched, "fetch", fill)
-    with pytest.raises(OutputStorageFailed, match="the disk is full; free some space"):
+    with pytest.raises(StorageUnavailable, match="the disk is full; free some space"):
         input_path(url)
 
 

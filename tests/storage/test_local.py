@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.errors import BadInput, BadOutput, OutputStorageFailed, StorageFailed
+from farm.errors import BadInput, BadOutput, StorageFailed, StorageUnavailable
 from farm.storage import (
     input_path,
     open_whole,
@@ -148,7 +148,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_leaves_no_partial_file(small_disk: Path) -> None:
     write(small_disk / "fits", bytes(1000))
-    with pytest.raises(OutputStorageFailed, match="large: the disk is full; free some space"):
+    with pytest.raises(StorageUnavailable, match="large: the disk is full; free some space"):
         write(small_disk / "large", bytes(200_000))
     assert [path.name for path in small_disk.iterdir()] == ["fits"]
 
@@ -156,13 +156,13 @@ def test_a_full_disk_leaves_no_partial_file(small_disk: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "error", "advice"),
     [
-        (errno.ENOSPC, OutputStorageFailed, "the disk is full; free some space"),
-        (errno.EDQUOT, OutputStorageFailed, "the disk quota is used up; free some space"),
-        (errno.EROFS, OutputStorageFailed, "the disk has become read-only"),
-        (errno.EIO, OutputStorageFailed, "the disk reports errors; check it"),
-        (errno.ESTALE, OutputStorageFailed, "does not answer; check that it is mounted"),
-        (errno.ENOTCONN, OutputStorageFailed, "does not answer; check that it is mounted"),
-        (errno.ETIMEDOUT, OutputStorageFailed, "does not answer; check that it is mounted"),
+        (errno.ENOSPC, StorageUnavailable, "the disk is full; free some space"),
+        (errno.EDQUOT, StorageUnavailable, "the disk quota is used up; free some space"),
+        (errno.EROFS, StorageUnavailable, "the disk has become read-only"),
+        (errno.EIO, StorageUnavailable, "the disk reports errors; check it"),
+        (errno.ESTALE, StorageUnavailable, "does not answer; check that it is mounted"),
+        (errno.ENOTCONN, StorageUnavailable, "does not answer; check that it is mounted"),
+        (errno.ETIMEDOUT, StorageUnavailable, "does not answer; check that it is mounted"),
         (errno.EFBIG, StorageFailed, "while writing; no partial file remains"),
         (errno.EACCES, BadOutput, "permission denied; choose another path with -o"),
     ],

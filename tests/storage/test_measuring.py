@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from farm.errors import BadInput, OutputReplaced, OutputStorageFailed, StorageFailed
+from farm.errors import BadInput, OutputReplaced, StorageFailed, StorageUnavailable
 from farm.model.transfers import Transfers
 from farm.storage import input_path, join, open_whole, take_transfers
 from farm.storage import measuring as module
@@ -61,14 +61,14 @@ def test_a_remote_file_is_read_once_for_its_copy(
 def test_a_storage_that_is_full_counts_an_error(remote: Storage) -> None:
     if not remote.root.startswith("folder://"):
         pytest.skip("only the fake can be filled at once")
-    with pytest.raises(OutputStorageFailed):
+    with pytest.raises(StorageUnavailable):
         write(join(remote.root, ".full/a.bin"), b"12345")
     assert counts(take_transfers()) == {("folder", "write"): (1, 0, 1)}
 
 
 def test_a_disk_that_is_full_counts_an_error(tmp_path_factory: pytest.TempPathFactory) -> None:
     target = tmp_path_factory.mktemp("out") / "a.bin"
-    with pytest.raises(OutputStorageFailed), open_whole(target):
+    with pytest.raises(StorageUnavailable), open_whole(target):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert counts(take_transfers()) == {("file", "write"): (1, 0, 1)}
 

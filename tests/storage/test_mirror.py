@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.errors import OutputReplaced, OutputStorageFailed
+from farm.errors import OutputReplaced, StorageUnavailable
 from farm.storage import Mirror, Stat, add_schemes, input_path, is_file, open_whole
 from farm.storage.door import files_below
 
@@ -104,7 +104,7 @@ class Full(FolderStorage):
 
     def put(self, url: str, source: Path, sha256: str, *, expected: str | None = None) -> Stat:
         if not self.room:
-            raise OutputStorageFailed(url, "the quota is used up; free some space")
+            raise StorageUnavailable(url, "the quota is used up; free some space")
         self.room -= 1
         return super().put(url, source, sha256, expected=expected)
 
@@ -114,7 +114,7 @@ def test_a_push_that_failed_is_gone_on_with(tmp_path: Path) -> None:
     add_schemes({"folder": lambda: storage})
     fill(tmp_path / "run", log="1", page="p")
     mirror = Mirror(url, tmp_path / "run")
-    with pytest.raises(OutputStorageFailed):
+    with pytest.raises(StorageUnavailable):
         mirror.push()
     assert remote_names(url) == ["log"]
     storage.room = 1

@@ -14,8 +14,8 @@ from farm.errors import (
     FarmError,
     InputChanged,
     OutputReplaced,
-    OutputStorageFailed,
     StorageFailed,
+    StorageUnavailable,
     UserError,
 )
 from farm.storage import ABSENT, Stat, fenced, input_path, open_whole, s3_uploads
@@ -24,8 +24,10 @@ from farm.storage.s3 import S3
 
 from ..faulty_proxy import (  # noqa: TID252 - shared between rooms
     Answer,
+    Fault,
     Handler,
     Proxy,
+    broken,
     busy,
     cut,
     expired,
@@ -83,26 +85,46 @@ def test_a_server_that_stays_busy_pauses_the_writer_and_nothing_is_written(
     bucket: Storage, proxy: Proxy, tmp_path: Path
 ) -> None:
     proxy.fail("PUT", *[busy] * 5)
-    with pytest.raises(OutputStorageFailed, match=r"overloaded or out of order \(SlowDown"):
+    with pytest.raises(StorageUnavailable, match=r"overloaded or out of order \(SlowDown"):
         put(bucket, CONTENT, tmp_path)
     assert bucket.scheme.stat(bucket.url("a")) is None
 
 
-def test_a_server_that_stays_busy_fails_the_reader_for_now(
+@pytest.mark.parametrize(
+    ("method", "fault"), [("GET", busy), ("GET", expired), ("GET", refuse), ("HEAD", refuse)]
+)
+def test_a_server_that_is_busy_or_gone_pauses_the_reader(
+    bucket: Storage, proxy: Proxy, tmp_path: Path, method: str, fault: Fault
+) -> None:
+    put(bucket, CONTENT, tmp_path)
+    proxy.fail(method, *[fault] * 40)
+    with pytest.raises(StorageUnavailable):
+        input_path(bucket.url("a"))
+
+
+def test_a_server_that_is_gone_as_an_attempt_begins_pauses_the_writer(
+    bucket: Storage, proxy: Proxy
+) -> None:
+    proxy.fail("HEAD", *[refuse] * 40)
+    with pytest.raises(StorageUnavailable, match="does not answer"), fenced(bucket.url("a")):
+        pass
+
+
+def test_an_object_that_cannot_be_read_fails_without_a_pause_for_the_others(
     bucket: Storage, proxy: Proxy, tmp_path: Path
 ) -> None:
     put(bucket, CONTENT, tmp_path)
-    proxy.fail("GET", *[busy] * 5)
-    with pytest.raises(StorageFailed, match="overloaded") as caught:
+    proxy.fail("GET", *[broken] * 40)
+    with pytest.raises(StorageFailed, match=r"out of order \(InternalError, HTTP 500\)") as caught:
         input_path(bucket.url("a"))
-    assert not isinstance(caught.value, OutputStorageFailed)
+    assert not isinstance(caught.value, StorageUnavailable)
 
 
 def test_keys_that_have_expired_pause_the_writer_until_they_are_renewed(
     bucket: Storage, proxy: Proxy, tmp_path: Path
 ) -> None:
     proxy.fail("PUT", expired)
-    with pytest.raises(OutputStorageFailed, match="keys have expired; renew them"):
+    with pytest.raises(StorageUnavailable, match="keys have expired; renew them"):
         put(bucket, CONTENT, tmp_path)
     put(bucket, CONTENT, tmp_path)
     proxy.fail("GET", *[expired] * 5)
@@ -204,7 +226,7 @@ def test_a_large_object_that_fails_leaves_nothing(
     bucket: Storage, proxy: Proxy, tmp_path: Path
 ) -> None:
     proxy.fail("PUT", *[busy] * 20)
-    with pytest.raises(OutputStorageFailed):
+    with pytest.raises(StorageUnavailable):
         put(bucket, LARGE, tmp_path)
     assert bucket.scheme.stat(bucket.url("a")) is None
     assert uploads(bucket) == []
@@ -297,7 +319,7 @@ def test_where_nothing_listens_the_line_says_what_to_check(
         scheme.stat("s3://bucket/a")
     with pytest.raises(BadOutput, match=advice):
         scheme.check_output("s3://bucket/a")
-    with pytest.raises(OutputStorageFailed, match=advice):
+    with pytest.raises(StorageUnavailable, match=advice):
         put(Storage(scheme, "s3://bucket"), CONTENT, tmp_path)
 
 
@@ -346,7 +368,7 @@ def test_a_quota_that_is_used_up_pauses_the_writer_until_there_is_room(
     scope = ("--quota-scope=bucket", f"--bucket={name}")
     ceph.administer("quota", "set", *scope, "--max-size=1048576")
     ceph.administer("quota", "enable", *scope)
-    with pytest.raises(OutputStorageFailed, match=r"a quota is used up \(QuotaExceeded\)") as error:
+    with pytest.raises(StorageUnavailable, match=r"a quota is used up \(QuotaExceeded\)") as error:
         put(bucket, CONTENT, tmp_path)
     assert isinstance(error.value, FarmError)
     assert bucket.scheme.stat(bucket.url("a")) is None

@@ -35,7 +35,7 @@ from farm.errors import (
     BadParameter,
     Cancelled,
     FarmError,
-    OutputStorageFailed,
+    StorageUnavailable,
     UserError,
 )
 from farm.model.messages import TrainingFigures
@@ -89,7 +89,7 @@ def test_a_log_on_a_full_disk_is_an_error_of_storage(
 
     own_open: Any = Path.open
     monkeypatch.setattr(Path, "open", open_full)
-    with pytest.raises(OutputStorageFailed, match=r"log\.jsonl: the disk is full"):
+    with pytest.raises(StorageUnavailable, match=r"log\.jsonl: the disk is full"):
         run(tmp_path, STEPS)
     monkeypatch.undo()
     assert run(tmp_path, STEPS).digest() == run(tmp_path / "other", STEPS).digest()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from farm.errors import BadInput, BadOutput, OutputStorageFailed, UserError
+from farm.errors import BadInput, BadOutput, StorageUnavailable, UserError
 from farm.media.dataset import Options, open_pictures, prepare
 
 from .samples import fill, jpeg, png, zipped
@@ -260,7 +260,7 @@ def test_a_full_disk_leaves_a_preparation_that_goes_on(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputStorageFailed, match="the disk is full"):
+    with pytest.raises(StorageUnavailable, match="the disk is full"):
         prepare([source], str(tmp_path / "set"), SMALL)
     monkeypatch.setattr(os, "fsync", sync)
     prepare([source], str(tmp_path / "set"), SMALL)

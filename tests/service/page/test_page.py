@@ -372,6 +372,24 @@ def test_names_from_outside_stay_text(served: Served, browse: Browse, pictures: 
         assert page.locator("img[src=x]").count() == 0
 
 
+def test_the_page_says_what_was_left_out_of_a_jobs_inputs(
+    served: Served, browse: Browse, pictures: Path
+) -> None:
+    folder = pictures / HOSTILE / "inner"
+    folder.mkdir(parents=True)
+    picture(folder / "deep.png")
+    picture(folder.parent / "a.png")
+    job = served.finished(inputs=[f"photos/{HOSTILE}/"])
+    (note,) = job["notes"]
+    assert HOSTILE in note
+    with browse(served, f"/jobs/{job['id']}") as watched:
+        expect(watched.page.get_by_role("list", name="Notes")).to_have_text(note)
+        plain = served.finished(inputs=["photos/b.png"], output="out/b.png")["id"]
+        watched.open(f"/jobs/{plain}")
+        expect(watched.page.locator(".job-head .badge")).to_have_text("completed")
+        expect(watched.page.get_by_role("list", name="Notes")).to_have_count(0)
+
+
 def test_the_page_can_write_no_markup_even_by_mistake(served: Served, browse: Browse) -> None:
     with browse(served) as watched:
         refused = watched.page.evaluate(

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 import sqlalchemy as sa
 from alembic import op
 
+from farm.ledger.sqlite_version import check_can_drop_column
+
 revision = "0002"
 down_revision = "0001"
 
 
 def upgrade() -> None:
     """Add the columns and tables, and fill them from the jobs that are there."""
+    check_can_drop_column(op.get_bind())
     _add_columns_to_jobs()
     _create_farms()
     _change_units()

@@ -3,12 +3,15 @@
 import sqlalchemy as sa
 from alembic import op
 
+from farm.ledger.sqlite_version import check_can_drop_column
+
 revision = "0007"
 down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Create the table and move the specs into it. SQLite 3.35 is the first that can drop a column."""
+    """Create the table and move the specs into it."""
+    check_can_drop_column(op.get_bind())
     specs = op.create_table(
         "specs",
         sa.Column("job", sa.String(64), sa.ForeignKey("jobs.id"), primary_key=True),

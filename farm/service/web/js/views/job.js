@@ -73,6 +73,7 @@ function renderHead(head, job, isRun) {
     h("div", { class: "titled" }, h("h1", {}, title(job)), badge(job), job.wanted !== "run" && !hasEnded(job.state) && h("span", { class: "hint" }, `wanted: ${job.wanted}`)),
     h("p", { class: "origin" }, origin(job), " · ", h("span", { title: moment(job.since) }, since(job)), job.spec.name !== job.id && ` · ${job.id}`),
     job.reason && h("p", { class: job.state === "failed" ? "error" : "why" }, job.reason),
+    job.notes.length > 0 && h("ul", { class: "notes hint", "aria-label": "Notes" }, job.notes.map((note) => h("li", {}, note))),
     bar(job),
     h("div", { class: "titled" }, legend(job), h("span", { class: "far" }, progressText(job))),
     h("div", { class: "actions" }, controls(job, head, isRun)),
