@@ -86,10 +86,10 @@ class Attempts:
         """Count a failure. If workers share the unit, none of them is blocked: any may be at fault."""
         job, lead = lease.job, lease.lead
         self._state.free(lease, now)
+        lease.entry.tried_on |= {worker.name for worker in lease.workers}
         if failure.hold and not job.is_ending:
             self._hold(job, lease.entry, failure, now, lead.name)
             return
-        lease.entry.tried_on |= {worker.name for worker in lease.workers}
         if not failure.is_fatal and not lease.is_shared:
             self._state.block(job, lead, now)
         self._fail(job, lease.entry, failure, now, lead.name)
