@@ -10,14 +10,14 @@ demo: $(VENV)/.ok
 	$(BIN)/farm demo
 
 # With --hypothesis-profile ci, property tests draw the same examples each time; alone, new ones.
-PYTEST = $(BIN)/python -m pytest --durations 10 --numprocesses 2 --dist loadgroup $(EXAMPLES)
+PYTEST = $(BIN)/python -m pytest --durations 10 $(EXAMPLES)
 
 test: $(VENV)/.ok
-	$(PYTEST) -m "not proof"
+	$(PYTEST) --numprocesses 2 --dist loadgroup -m "not proof"
 
 test-all: EXAMPLES := --hypothesis-profile ci
-test-all: $(VENV)/.ok
-	$(PYTEST)
+test-all: test
+	$(PYTEST) -m proof
 	$(BIN)/python tests/mutations.py
 
 MINUTES ?= 10
