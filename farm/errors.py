@@ -345,7 +345,7 @@ class ServerSilent(ServerUnavailable):
         self.seconds, self.hint = seconds, hint
 
     def __str__(self) -> str:
-        return f"the farm at {self.server} has not answered for {self.seconds:g} s; {self.hint}"
+        return f"the farm at {self.server} has not answered for {self.seconds:.0f} s; {self.hint}"
 
 
 class Cancelled(FarmError):

@@ -152,6 +152,12 @@ def bench_of() -> type[Bench]:
     return Bench
 
 
+def pytest_collection_finish() -> None:
+    """Refuse tests whose modules import Ray: it reads its token then, which is set later."""
+    if "ray" in sys.modules:
+        raise pytest.UsageError("a module of tests imports Ray; import it in the test, marked ray")
+
+
 @pytest.fixture(autouse=True)
 def ray_comes_with_its_token(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail the test that imports Ray before its token is set: no cluster could start in this process."""

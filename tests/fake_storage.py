@@ -3,7 +3,7 @@
 Also a plugin file: link it into a plugins folder, and every process of a farm knows the scheme. What
 a file is, its content, size, digest and version, is in one record that is renamed into place, under a
 lock, so that any number of processes may use it. A folder named ``.refuse`` refuses everything, one
-named ``.full`` is full.
+named ``.full`` is full, and what is in one named ``.away`` can be written and listed, but not read.
 """
 
 import fcntl
@@ -62,6 +62,8 @@ class FolderStorage(Scheme):
                     yield Entry(url, is_folder=False, size=stat.size, version=stat.version)
 
     def fetch(self, url: str, seen: Stat, target: Path) -> None:
+        if ".away" in _path(url).parts:
+            raise StorageUnavailable(url, "the storage does not answer; check the network")
         try:
             with _path(url).open("rb") as file, target.open("ab") as copy:
                 if json.loads(file.readline())["version"] != seen.version:

@@ -105,6 +105,7 @@ class Tree:
     def test(self, *tests: str) -> "Outcome":
         """Run tests in a new process."""
         output = self.folder.with_name("output.txt")
+        output.write_bytes(b"")
         try:
             with ProcessPoolExecutor(1, PROCESSES) as process:
                 code = process.submit(run_tests, self.folder, output, tests).result()

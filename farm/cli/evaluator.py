@@ -81,7 +81,7 @@ class Evaluator:
         self._inception, self._missing = _load(inception, str(context.device))
         self._pictures = context.pictures(data)
         trained_on = read_facts(first.path).get(_DIGEST)
-        self._is_other = trained_on not in {None, self._pictures.digest}
+        self._is_other = trained_on is not None and trained_on != self._pictures.digest
         sampler = first.sampler()
         height, width = next(draw(sampler, sampler.latents(1, seed))).shape[2:]
         self._size = height, width

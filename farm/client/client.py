@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,7 @@ from farm.client.connection import Connection, quoted
 from farm.client.job_handle import JobHandle
 from farm.client.job_status import JobStatus
 from farm.client.sending import LocalFiles, send_file
-from farm.errors import ServerSilent, UserError
+from farm.errors import ServerSilent, ServerUnavailable, UserError
 from farm.settings import Settings
 
 PAGE: Final = 200
@@ -91,9 +92,9 @@ class Client:
         except ServerSilent as first:
             try:
                 return self._connection.send("POST", "/api/jobs", request)
-            except ServerSilent as error:
-                seconds = first.seconds + error.seconds
-                raise ServerSilent(self.server, seconds, _may_be_taken(request)) from None
+            except ServerUnavailable as error:
+                seconds = first.seconds + getattr(error, "seconds", 0)
+                raise ServerSilent(self.server, seconds, _may_be_taken(request)) from error
 
     def estimate(
         self,
@@ -176,6 +177,7 @@ class Client:
 def _may_be_taken(request: Mapping[str, Any]) -> str:
     """Return what a farm may have done with a submission that it did not answer, and what to do."""
     return (
-        "it may take the job all the same: look for it with `farm jobs`, or submit it again with "
-        f"--submit-once {request['token']}, or options={{'token': ...}}, which gives no second job"
+        "it may take the job all the same: look for it with `farm jobs`, or submit it again by `farm "
+        f"submit --submit-once {shlex.quote(request['token'])}`, or options={{'token': ...}}, which "
+        "gives no second job"
     )

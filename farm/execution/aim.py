@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Aim", "without_aim"]
 
-_KEY: Final = "aim"
+_KEY: Final = "aims at"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,14 @@ Reads each film once, from the first frame to the last. Decides no schedule.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from farm.errors import BadInput, BadOutput, BadParameter, StorageFailed, UserError
+from farm.errors import (
+    BadInput,
+    BadOutput,
+    BadParameter,
+    StorageFailed,
+    StorageUnavailable,
+    UserError,
+)
 from farm.media import is_film, is_sequence
 from farm.model.events import Notice, ReadProgress
 from farm.model.film import Coherence
@@ -113,6 +120,8 @@ def _films(
         tell = _numbered(notify, number, len(sources))
         try:
             sequences.append(read_film_footage(spec, source, target, tell))
+        except StorageUnavailable:
+            raise
         except (UserError, StorageFailed) as error:
             if not many:
                 raise

@@ -1,10 +1,13 @@
 """What the end of an attempt means for its unit, its job and its worker."""
 
+from typing import Final
+
 from farm.model.events import UnitAdvanced
 from farm.model.job import Wanted
 from farm.model.messages import (
     Failure,
     Figures,
+    Hold,
     Reason,
     UnitCancelled,
     UnitFailed,
@@ -19,6 +22,9 @@ from farm.scheduling.units import Lane, UnitEntry
 from farm.scheduling.workers import Lease, Worker
 
 S = UnitState
+
+_MOST_HELD_ALONE: Final = 5
+"""How often a unit waits for a storage that other units use meanwhile. After that, it fails."""
 
 
 class Attempts:
@@ -87,7 +93,8 @@ class Attempts:
         job, lead = lease.job, lease.lead
         self._state.free(lease, now)
         lease.entry.tried_on |= {worker.name for worker in lease.workers}
-        if failure.hold and not job.is_ending:
+        is_held = failure.hold and not job.is_ending
+        if is_held and not _is_its_own(job, lease.entry, failure):
             self._hold(job, lease.entry, failure, now, lead.name)
             return
         if not failure.is_fatal and not lease.is_shared:
@@ -181,6 +188,17 @@ class Attempts:
         why = f"{failed}; fix the cause and use --resume, or add --keep-going to render the others"
         reason = f"the job failed: {failed}; with --keep-going, the others are rendered"
         self._state.give_up(job, why, reason, now)
+
+
+def _is_its_own(job: ScheduledJob, entry: UnitEntry, failure: Failure) -> bool:
+    """Return whether a unit keeps meeting a storage that is gone while other units use it."""
+    if failure.hold is not Hold.STORAGE:
+        return False
+    succeeded = job.counts[S.SUCCEEDED]
+    if entry.held_after < 0:
+        entry.held_after = succeeded
+    entry.held_alone += entry.held_after < succeeded
+    return entry.held_alone > _MOST_HELD_ALONE
 
 
 def _quarantine_reason(failure: Failure, failures: int) -> str:

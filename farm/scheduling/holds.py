@@ -12,8 +12,9 @@ class JobHold:
     """A job waits because all its units would fail in the same way.
 
     A hold for storage ends with the first success: when it is due, one unit of the job, the probe,
-    is tried. A hold until a restart never ends in this farm. reason: what the user reads. due: Unix
-    seconds of the next try; None for never. failures: tries so far.
+    is tried; another one than cause, which met the trouble last, if there is any. A hold until a restart
+    never ends in this farm. reason: what the user reads. due: Unix seconds of the next try; None for
+    never. failures: tries so far.
     """
 
     kind: Hold
@@ -22,6 +23,7 @@ class JobHold:
     failures: int = 1
     is_due: bool = False
     probe: UnitEntry | None = None
+    cause: UnitEntry | None = None
 
     @property
     def may_start(self) -> bool:
@@ -43,4 +45,4 @@ def hold_after(
     failures = current.failures + 1 if current else 1
     delay = policy.hold_delay(failures)
     reason = f"{failure.message}; the job tries again in {delay:.0f} s"
-    return JobHold(Hold.STORAGE, reason, now + delay, failures)
+    return JobHold(Hold.STORAGE, reason, now + delay, failures, cause=entry)

@@ -260,7 +260,10 @@ class Placement:
 
         near_job, stretch = worker.near
         near = stretch if near_job == name and lane is Lane.RENDER else -1
-        entry = job.take_ready(lane, near, accept)
+        entry = None
+        if job.hold and (cause := job.hold.cause):
+            entry = job.take_ready(lane, near, lambda one: one is not cause and accept(one))
+        entry = entry or job.take_ready(lane, near, accept)
         return ((worker,), job, entry) if entry else None
 
     def _have_all_tried(

@@ -60,7 +60,9 @@ class UnitEntry:
     units that have not ended, while it is blocked. tried_on: workers it failed on. holders: number
     of workers that hold it. runs_alone: it may have killed farms, so no other unit of its job runs
     beside it. stretch: index of the stretch of a film that it is in; -1 for none. furthest_step: that a run had reached when a worker died.
-    retried_from: as in RestoredUnit. history: its changes of state since it last ended.
+    retried_from: as in RestoredUnit. held_after: how many units of its job had succeeded when it first met a
+    storage that is full or gone; -1 if it never did. held_alone: how often it met one after others had
+    succeeded since. history: its changes of state since it last ended.
     """
 
     unit: Unit
@@ -78,6 +80,8 @@ class UnitEntry:
     stretch: int = -1
     furthest_step: int = 0
     retried_from: int = 0
+    held_after: int = -1
+    held_alone: int = 0
     history: list[tuple[float, UnitState, UnitState, str, str]] = field(default_factory=list)
 
     @property

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from farm.errors import BadInput, BadOutput, InputChanged, StorageFailed
+from farm.errors import BadInput, BadOutput, InputChanged, StorageFailed, StorageUnavailable
 from farm.storage import local
 from farm.storage.copies import local_copies
 from farm.storage.fences import expected_at, fence, written
@@ -162,6 +162,8 @@ def _version(url: str) -> str:
         stat = _output_scheme(url).stat(absolute(url))
     except BadInput as error:
         raise BadOutput(error.source, error.reason) from error
+    except StorageFailed as error:
+        raise StorageUnavailable(error.url, error.reason) from error
     return stat.version if stat else ABSENT
 
 

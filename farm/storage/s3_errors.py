@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionClosedError,
     ConnectionError,  # noqa: A004 - not Python's, which boto3 does not raise
-    HTTPClientError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
+    ReadTimeoutError,
     SSLError,
 )
 
@@ -68,8 +69,10 @@ _FULL: Final = frozenset(
 )
 _EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _TRANSIENT: Final = frozenset({"RequestTimeout", "SlowDown", "TooManyRequests", "BadDigest"})
-_BUSY: Final = frozenset({429, 503})
-"""Statuses that say so of the whole server."""
+_BUSY: Final = frozenset({429, 502, 503, 504})
+"""Statuses that tell of a whole server, or of a proxy that does not reach it."""
+
+_THROTTLED: Final = frozenset({"SlowDown", "TooManyRequests"})
 
 _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 
@@ -117,8 +120,8 @@ def _refusal(error: Exception) -> str:
 def _is_everywhere(error: Exception) -> bool:
     """Return whether any other object would meet this error in reading as well."""
     if isinstance(error, ClientError):
-        return code_of(error) in _EXPIRED or status_of(error) in _BUSY
-    return isinstance(error, ConnectionError | HTTPClientError)
+        return code_of(error) in _EXPIRED | _THROTTLED or status_of(error) in _BUSY
+    return isinstance(error, ConnectionError | ConnectionClosedError | ReadTimeoutError)
 
 
 def _trouble(error: Exception) -> str:
@@ -128,7 +131,7 @@ def _trouble(error: Exception) -> str:
         return f"the storage does not answer ({kind}); check the network and FARM_S3_ENDPOINT"
     code, status = code_of(error), status_of(error)
     if code in _EXPIRED:
-        return "the keys have expired; renew them"
+        return "the keys have expired; renew them, or start again with new ones and --resume"
     if code in _FULL or status == 507:
         return f"the storage is full, or a quota is used up ({code}); free some space"
     return f"the storage is overloaded or out of order ({code}, HTTP {status}); check it, or wait"

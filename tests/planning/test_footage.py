@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from farm.errors import BadInput, BadOutput, BadParameter
+from farm.errors import BadInput, BadOutput, BadParameter, StorageUnavailable
 from farm.media import Frame
 from farm.media.film import encode_part, join_parts
 from farm.model.events import Notice, ReadProgress
@@ -113,6 +113,17 @@ def test_a_refused_film_gives_no_notice(clip: Make, tmp_path: Path) -> None:
     with pytest.raises(BadParameter, match="starts at 90, but there are only 30 frames"):
         read_footage(spec, list_inputs(inputs), events.append, is_endless=False)
     assert not any(isinstance(event, Notice) for event in events)
+
+
+def test_films_are_not_refused_while_their_storage_is_gone(
+    folder_storage: Any, clip: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = clip("a.mp4")
+    away = folder_storage.put(".away/b.mp4", Path(here).read_bytes())
+    monkeypatch.setenv("FARM_CACHE", str(tmp_path / "empty"))
+    spec = JobSpec(task="dim", inputs=(here, away), output=f"{tmp_path}/out/")
+    with pytest.raises(StorageUnavailable, match="does not answer"):
+        read_footage(spec, list_inputs(spec.inputs), lambda _: None, is_endless=False)
 
 
 def draw(folder: Path, *names: str, height: int = 64, width: int = 96) -> None:

@@ -713,6 +713,36 @@ def test_another_worker_tries_next_for_one_machine_alone_may_be_cut_off(bench: B
     assert bench.units_of("w2") == ["a"]
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_unit_that_alone_meets_a_storage_that_is_gone_is_set_aside_in_the_end(
+    bench: Bench, workers: int
+) -> None:
+    bench.submit("job", *"abcdefgh")
+    bench.join(*(f"w{number}" for number in range(workers)))
+    for _ in range(100):
+        for worker in list(bench.held):
+            if bench.units_of(worker) == ["a"]:
+                bench.fail(worker, FULL)
+            else:
+                bench.succeed(worker)
+        if not bench.held:
+            wait(bench, 300)
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "1 of 8 units failed")
+
+
+def test_while_a_storage_is_gone_no_unit_is_set_aside_however_often_it_is_tried(
+    bench: Bench,
+) -> None:
+    bench.submit("job", *"abc")
+    bench.join("w1", "w2")
+    for _ in range(40):
+        for worker in list(bench.held):
+            bench.fail(worker, FULL)
+        wait(bench, 300)
+    assert bench.job()[0] is JobState.PAUSED
+    assert {state for unit in "abc" for state in bench.states(unit)} <= {S.READY, S.LEASED}
+
+
 def test_the_time_between_tries_doubles_and_no_unit_ever_pays(bench: Bench) -> None:
     bench.submit("job", "a", "b")
     bench.join("w1")
@@ -734,8 +764,9 @@ def test_a_try_that_fails_for_another_reason_is_followed_by_another_try(bench: B
     bench.join("w1")
     bench.fail("w1", FULL)
     wait(bench, 30)
-    bench.fail("w1", failed(is_fatal=True))
     assert bench.units_of("w1") == ["b"]
+    bench.fail("w1", failed(is_fatal=True))
+    assert bench.units_of("w1") == ["a"]
     assert bench.job()[0] is JobState.PAUSED
     bench.succeed("w1")
     assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "1 of 2 units failed")

@@ -315,7 +315,7 @@ def test_where_nothing_listens_the_line_says_what_to_check(
 ) -> None:
     scheme = use("http://127.0.0.1:1", monkeypatch)
     advice = "check the network and FARM_S3_ENDPOINT"
-    with pytest.raises(StorageFailed, match=advice):
+    with pytest.raises(StorageUnavailable, match=advice):
         scheme.stat("s3://bucket/a")
     with pytest.raises(BadOutput, match=advice):
         scheme.check_output("s3://bucket/a")
