@@ -156,7 +156,7 @@ GONE = replace(failed(Reason.USER_ERROR), message="no plugin offers it", hold=Ho
 def test_a_job_waits_while_the_disk_is_full_and_then_renders_everything(
     make_farm: MakeFarm, spec: JobSpec, ledger: Ledger
 ) -> None:
-    farm = make_farm({"a": [FULL] * 5})
+    farm = make_farm({"a": [FULL] * 3, "b": [FULL] * 2})
     job = farm.controller.add(spec)
     began = farm.clock.time()
     assert farm.run().state is JobState.COMPLETED

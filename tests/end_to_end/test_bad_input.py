@@ -147,7 +147,9 @@ def test_a_wrong_request_changes_nothing(command: Command, case: str) -> None:
     (command.folder / "empty").mkdir()
     wrong, reason = WRONG[case]
     quick = DREAM if "--class" in wrong else QUICK  # which names a layer
-    assert_refused(command, ("dream", "one.png", "-o", "out.png", *quick, *wrong), reason)
+    options = zip(*[iter(("-o", "out.png", *quick))] * 2, strict=True)
+    right = [word for option in options if option[0] not in wrong for word in option]
+    assert_refused(command, ("dream", "one.png", *right, *wrong), reason)
 
 
 @pytest.fixture
