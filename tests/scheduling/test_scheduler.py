@@ -696,10 +696,11 @@ def test_a_job_that_waits_for_storage_tries_one_unit_and_goes_on_when_it_succeed
     wait(bench, 29)
     assert bench.held == {}
     wait(bench, 1)
-    (probing,) = bench.held
+    assert [order.unit.name for order in bench.held.values()] == ["b"]
     assert bench.job()[0] is JobState.PAUSED
+    (probing,) = bench.held
     bench.succeed(probing)
-    assert len(bench.held) == 2
+    assert sorted(order.unit.name for order in bench.held.values()) == ["a", "c"]
     assert bench.job() == (JobState.RUNNING, "")
 
 
