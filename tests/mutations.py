@@ -32,16 +32,8 @@ LANES = 3
 
 PRELOADED = (
     *("pytest", "anyio.pytest_plugin", "hypothesis", "platformdirs", "schemathesis.pytest.plugin"),
-    *(
-        "beartype",
-        "jaxtyping",
-        "torch",
-        "torchvision",
-        "safetensors.torch",
-        "PIL.Image",
-        "av",
-        "cv2",
-    ),
+    *("beartype", "jaxtyping", "torch", "torchvision", "safetensors.torch"),
+    *("PIL.Image", "av", "cv2"),
     *("boto3", "fastapi", "httpx", "natsort", "prometheus_client", "pydantic_settings", "rich"),
     *("sqlalchemy.dialects.sqlite", "uvicorn"),
 )

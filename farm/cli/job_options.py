@@ -6,7 +6,7 @@ from typing import Any, Final, get_args
 import click
 from pydantic import ValidationError
 
-from farm.cli.location import FARM_URL, Location
+from farm.cli.location import FARM_URL, RAY_ADDRESS, Location
 from farm.host.blame import reworded
 from farm.model.film import Quality
 from farm.model.job import AUTO_TILE, MOST_URGENT, Plan, Precision
@@ -221,7 +221,7 @@ def _execution_options() -> list[click.Parameter]:
         ),
         click.Option(
             ["--address"],
-            type=Location("the address of a Ray cluster, such as 10.0.0.1:6379"),
+            type=Location(RAY_ADDRESS),
             help="Use the Ray cluster at this address.",
         ),
         click.Option(

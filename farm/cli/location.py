@@ -11,10 +11,11 @@ import click
 
 from farm.errors import UserError
 
-__all__ = ["FARM_URL", "LocalPath", "Location", "check_named"]
+__all__ = ["FARM_URL", "RAY_ADDRESS", "LocalPath", "Location", "check_named"]
 
 _PLACE: Final = "a path or URL, or . for the current folder"
 FARM_URL: Final = "the URL of a farm, such as http://127.0.0.1:8420"
+RAY_ADDRESS: Final = "the address of a Ray cluster, such as 10.0.0.1:6379"
 
 
 class Location(click.ParamType[str]):

@@ -14,7 +14,7 @@ from farm.cli.exits import Exit
 from farm.cli.job_options import Whole
 from farm.cli.ledger import age_seconds
 from farm.cli.local_jobs import missing_ledger
-from farm.cli.location import LocalPath, Location
+from farm.cli.location import RAY_ADDRESS, LocalPath, Location
 from farm.cli.repeated import Command
 from farm.cli.root import plugins_dir_of, registry_of, say_what_is_broken
 from farm.cli.running import Running
@@ -39,7 +39,7 @@ SWITCH_SECONDS: Final = 0.001
 @click.command(cls=Command)
 @click.option(
     "--address",
-    type=Location("the address of a Ray cluster, such as 10.0.0.1:6379"),
+    type=Location(RAY_ADDRESS),
     metavar="ADDRESS",
     help="Ray cluster to run on, such as 10.0.0.1:6379.",
 )

@@ -93,7 +93,8 @@ class Client:
             try:
                 return self._connection.send("POST", "/api/jobs", request)
             except ServerUnavailable as error:
-                seconds = first.seconds + getattr(error, "seconds", 0)
+                again = error.seconds if isinstance(error, ServerSilent) else 0
+                seconds = first.seconds + again
                 raise ServerSilent(self.server, seconds, _may_be_taken(request)) from error
 
     def estimate(

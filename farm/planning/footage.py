@@ -120,10 +120,8 @@ def _films(
         tell = _numbered(notify, number, len(sources))
         try:
             sequences.append(read_film_footage(spec, source, target, tell))
-        except StorageUnavailable:
-            raise
         except (UserError, StorageFailed) as error:
-            if not many:
+            if not many or isinstance(error, StorageUnavailable):
                 raise
             reason = getattr(error, "reason", str(error))
             refused.append((source.name, source.url, target, reason))

@@ -68,11 +68,10 @@ _FULL: Final = frozenset(
     }
 )
 _EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
-_TRANSIENT: Final = frozenset({"RequestTimeout", "SlowDown", "TooManyRequests", "BadDigest"})
+_THROTTLED: Final = frozenset({"SlowDown", "TooManyRequests"})
+_TRANSIENT: Final = _THROTTLED | {"RequestTimeout", "BadDigest"}
 _BUSY: Final = frozenset({429, 502, 503, 504})
 """Statuses that tell of a whole server, or of a proxy that does not reach it."""
-
-_THROTTLED: Final = frozenset({"SlowDown", "TooManyRequests"})
 
 _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 

@@ -138,7 +138,6 @@ def test_other_pictures_than_those_of_the_run_are_said_to_be(
 def test_a_run_that_draws_the_same_picture_always_has_only_duplicates(
     command: Command, run: Path, data: Path
 ) -> None:
-
     generator = command.blots.make_generator()
     with torch.no_grad():
         next(generator.parameters()).zero_()

@@ -13,7 +13,7 @@ from farm.errors import UserError
 from farm.host.registry import Registry
 
 from ..clips import clip  # noqa: TID252 - shared between rooms
-from .conftest import Command
+from .conftest import Command, Done
 
 __all__ = ["clip"]
 
@@ -49,10 +49,14 @@ QUICK = ("--iterations", "1", "--octaves", "1", "--layer", "conv3", "--threads",
 def test_an_empty_word_does_not_stand_for_the_current_folder(
     command: Command, photo: str, tmp_path: Path, words: tuple[str, ...], says: str
 ) -> None:
-    done = command(*words)
+    assert_refused(command(*words), says, tmp_path, photo)
+
+
+def assert_refused(done: Done, says: str, folder: Path, photo: str) -> None:
+    """Assert that a command was refused with these words, and wrote nothing beside the photo."""
     assert done.code == 2
     assert says in done.errors
-    assert [path.name for path in tmp_path.iterdir()] == [photo]
+    assert [path.name for path in folder.iterdir()] == [photo]
 
 
 @pytest.mark.parametrize(
@@ -75,10 +79,7 @@ def test_an_empty_word_does_not_stand_for_the_current_folder(
 def test_an_empty_word_stands_for_no_farm_and_no_job(
     command: Command, photo: str, tmp_path: Path, words: tuple[str, ...], says: str
 ) -> None:
-    done = command(*words)
-    assert done.code == 2
-    assert says in done.errors
-    assert [path.name for path in tmp_path.iterdir()] == [photo]
+    assert_refused(command(*words), says, tmp_path, photo)
 
 
 # An option that is given twice

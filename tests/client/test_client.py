@@ -128,26 +128,31 @@ def test_a_job_is_submitted_once_though_the_answer_is_lost(fake: Pair) -> None:
     assert list(service.jobs) == [job.id]
 
 
+@pytest.fixture
+def impatient(fake: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """A client that waits for an answer for three seconds only."""
+    monkeypatch.setattr(connection, "SECONDS", 3.0)
+    with Client(fake[1].server) as client:
+        yield client
+
+
 def test_a_farm_that_does_not_answer_a_submission_is_asked_again_for_the_same_job(
-    fake: Pair, monkeypatch: pytest.MonkeyPatch
+    fake: Pair, impatient: Client
 ) -> None:
     service, _ = fake
     service.silent = 1
-    monkeypatch.setattr(connection, "SECONDS", 3.0)
-    with Client(fake[1].server) as client:
-        job = client.submit("copy", "photos/", "out/job/")
+    job = impatient.submit("copy", "photos/", "out/job/")
     assert list(service.jobs) == [job.id]
     assert service.silent == 0
 
 
 def test_a_submission_without_an_answer_may_be_taken_and_the_error_leads_to_its_job(
-    fake: Pair, monkeypatch: pytest.MonkeyPatch
+    fake: Pair, impatient: Client
 ) -> None:
     service, patient = fake
     service.silent = 100
-    monkeypatch.setattr(connection, "SECONDS", 3.0)
-    with Client(patient.server) as client, pytest.raises(ServerSilent) as silent:
-        client.submit("copy", "photos/", "out/job/")
+    with pytest.raises(ServerSilent) as silent:
+        impatient.submit("copy", "photos/", "out/job/")
     said = str(silent.value)
     assert "has not answered for 6 s; it may take the job all the same: look for it with" in said
     token = re.search(r"--submit-once ([0-9a-f]{32})`,", said)
