@@ -16,6 +16,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from farm.engine.training.rows import row_generator, shuffled_index
+from farm.engine.training.stages import DATA, stage
 from farm.errors import BadInput, Cancelled
 from farm.model.specs import PictureSet
 
@@ -81,7 +82,8 @@ class Feed:
         for key in wanted:
             if key not in self._coming:
                 self._coming[key] = self._pool.submit(self._load, *key)
-        return self._coming.pop(wanted[0]).result()
+        with stage(DATA):
+            return self._coming.pop(wanted[0]).result()
 
     @property
     def warning(self) -> str:

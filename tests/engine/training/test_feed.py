@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from farm.engine.training.feed import Feed
+from farm.engine.training.stages import DATA, measured
 from farm.errors import BadInput, InputChanged
 
 COUNT = 10
@@ -72,6 +73,12 @@ def test_a_batch_depends_on_seed_step_and_row_alone() -> None:
     with Feed(Numbered(), 7, 4, noisy) as one, Feed(Numbered(), 7, 4, noisy) as two:
         shared = (one.batch(2, range(2)).pictures, two.batch(2, range(2, 4)).pictures)
     assert torch.equal(torch.cat(shared), straight[2])
+
+
+def test_waiting_for_pictures_is_a_stage_of_the_step() -> None:
+    with Feed(Numbered(), 0, 5, plain) as feed, measured() as seconds:
+        feed.batch(0, range(5))
+    assert seconds[DATA] > 0
 
 
 def test_another_seed_means_another_order_and_other_random_numbers() -> None:
