@@ -120,18 +120,20 @@ class FrameContext:
         return torch.Generator().manual_seed(self._seed)
 
     @contextmanager
-    def afresh(self, number: int, seconds: float) -> Iterator[None]:
-        """Render another frame of the film, at its own time and without a previous one.
+    def afresh(self, number: int, seconds: float, frame: str) -> Iterator[None]:
+        """Render another frame of the film by itself: at its own time, without a previous one.
 
+        frame: tells its random choices from those of other frames, as for the context.
         That is the first half of the progress; the frame itself is the second.
         """
-        own = self.number, self.seconds, self.previous
+        own = self.number, self.seconds, self.previous, self._seed
         self.number, self.seconds, self.previous = number, seconds, None
+        self._seed = _seed_of(self._plan.seed, frame)
         self._span = 0.0, 0.5
         try:
             yield
         finally:
-            self.number, self.seconds, self.previous = own
+            self.number, self.seconds, self.previous, self._seed = own
             self._done, self._span = 0.0, (0.5, 1.0)
 
     def progress(self, done: float, note: str = "") -> None:

@@ -177,7 +177,7 @@ class Renderer:
 
         if work.ahead is None or later is None:
             return before.aim.rest if before and before.aim else None
-        with context.afresh(work.ahead.number, work.ahead.seconds):
+        with context.afresh(work.ahead.number, work.ahead.seconds, work.ahead.seed):
             alone = self._pixels(order, _at_time(effect, context), later, context)
         return Aim(strength_of(alone, later.pixels), work.ahead.frames)
 

@@ -22,7 +22,7 @@ class Ahead:
     """A later frame of the same segment, some frames further on.
 
     number, seconds, moment: as those of Render. source: its film or picture; empty in ledgers of farms that did
-    not look at it.
+    not look at it. seed: of that frame by itself; empty, as in older ledgers, for the plan's own.
     """
 
     number: int
@@ -30,6 +30,7 @@ class Ahead:
     frames: int
     source: str = ""
     moment: Moment | None = None
+    seed: str = ""
 
 
 @dataclass(frozen=True)

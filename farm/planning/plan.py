@@ -150,7 +150,7 @@ def _separate_frames(
     for frame in sequence.frames:
         work = Render(
             frame.moment,
-            str(frame.number),
+            _seed(frame),
             frame.number - 1,
             frame.seconds,
             depth=depth,
@@ -190,7 +190,7 @@ def _endless_frames(job: str, sequence: FrameSequence) -> Iterator[Unit]:
             previous.target if previous else frame.source,
             f"{sequence.folder}/{frame.number:06d}.tif",
             (previous.name,) if previous else (),
-            Render(None, str(frame.number), frame.number - 1, frame.seconds, depth=16),
+            Render(None, _seed(frame), frame.number - 1, frame.seconds, depth=16),
             is_working=True,
         )
         yield previous
@@ -231,7 +231,14 @@ def _ahead(sequence: FrameSequence, indices: range, index: int) -> Ahead | None:
     if (index - indices[0]) % LOOK_AHEAD or not count:
         return None
     frame = sequence.frames[index + count]
-    return Ahead(frame.number - 1, frame.seconds, count, frame.source, frame.moment)
+    return Ahead(
+        frame.number - 1, frame.seconds, count, frame.source, frame.moment, seed=_seed(frame)
+    )
+
+
+def _seed(frame: FilmFrame) -> str:
+    """Return what tells the seed of a frame by itself from those of the others in its film."""
+    return str(frame.number)
 
 
 def _coherent_frame(

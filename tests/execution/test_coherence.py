@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -147,12 +147,16 @@ class Rising(Following):
 
 
 def orders(
-    effect: Effect, stills: Sequence[str], folder: Path, missing: Collection[str] = ()
+    effect: Effect,
+    stills: Sequence[str],
+    folder: Path,
+    missing: Collection[str] = (),
+    coherence: Literal["none", "flow"] = "flow",
 ) -> Iterator[Order]:
-    """Yield the orders of a coherent film of these stills, without those of the missing ones."""
+    """Yield the orders of a film of these stills, without those of the missing ones."""
     frames = [FilmFrame(still, n + 1, n, 1, n / 25) for n, still in enumerate(stills)]
     clip = FrameSequence("clip", frames, str(folder / "%05d.png"), str(folder))
-    film, lacking = FilmOptions(coherence="flow"), set[str]()
+    film, lacking = FilmOptions(coherence=coherence), set[str]()
     for unit in plan_units("job", Footage(sequences=[clip]), film):
         if not isinstance(unit.work, Render):
             continue
@@ -184,7 +188,11 @@ def coherent_strengths(
     effect: Effect, stills: Sequence[str], folder: Path, missing: Collection[str] = ()
 ) -> list[float]:
     """Render a coherent film of these stills and return the strength of each frame but those of the missing stills."""
-    units = (unit for unit, _ in rendered(effect, orders(effect, stills, folder, missing)))
+    return strengths_of(effect, orders(effect, stills, folder, missing))
+
+
+def strengths_of(effect: Effect, orders: Iterable[Order]) -> list[float]:
+    units = (unit for unit, _ in rendered(effect, orders))
     return [
         strength_of(read_still(unit.target).pixels, read_still(unit.source).pixels)[-1]
         for unit in units
@@ -215,6 +223,37 @@ def test_a_coherent_film_is_as_strong_as_its_single_frames_when_the_effect_looks
     strengths = coherent_strengths(Rising(TaskParams()), [still] * 17, tmp_path)
     wanted = strengths[0] * np.linspace(1, 3, 17)
     assert strengths == pytest.approx(list(wanted), rel=0.05)
+
+
+class Chancy(Following):
+    """Adds grain that is drawn once and carried on, as strong as chance has it."""
+
+    name = "chancy"
+
+    def render(self, image: Any, context: Context) -> Any:
+        if context.previous:
+            return image + context.previous.image - context.previous.source
+        generator = context.generator()
+        amount = 0.02 + 0.08 * torch.rand(1, generator=generator)
+        return image + amount * torch.randn(image.shape, generator=generator)
+
+
+def test_every_eighth_frame_is_as_strong_as_by_itself_with_its_own_seed(tmp_path: Path) -> None:
+    still = str(tmp_path / "still.png")
+    write_still(still, Frame(source(), depth=16), {})
+    effect = Chancy(TaskParams())
+    coherent = coherent_strengths(effect, [still] * 17, tmp_path / "coherent")
+    alone = strengths_of(effect, orders(effect, [still] * 17, tmp_path / "alone", coherence="none"))
+    assert coherent[8::8] == pytest.approx(alone[8::8], rel=0.01)
+    assert max(alone) > 1.5 * min(alone)
+
+
+def test_a_frame_that_looked_ahead_keeps_its_own_seed(tmp_path: Path) -> None:
+    still = str(tmp_path / "still.png")
+    write_still(still, Frame(source(), depth=16), {})
+    effect = Chancy(TaskParams())
+    first = strengths_of(effect, islice(orders(effect, [still] * 9, tmp_path / "first"), 1))
+    assert first == strengths_of(effect, orders(effect, [still], tmp_path / "only"))
 
 
 class Reporting(Following):
