@@ -12,6 +12,7 @@ from farm.cli.exits import Exit
 from farm.cli.streams import echo
 from farm.cli.table import show_json
 from farm.execution.contexts import check_context
+from farm.execution.resuming import check_resumed
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import Notice, ReadProgress
@@ -40,7 +41,10 @@ def dry_run(
             echo(f"{event.url}: {event.note}", err=True)
 
     with closing(Ledger.open(_ledger_url())) as ledger:
-        submission = Planner(registry, ledger, notify, check).plan(spec, time.time(), resume=resume)
+        planner = Planner(
+            registry, ledger, notify, check, check_resumed=partial(check_resumed, registry)
+        )
+        submission = planner.plan(spec, time.time(), resume=resume)
         found = estimate(submission, ledger, workers=workers)
     if is_json:
         show_json(asdict(found))

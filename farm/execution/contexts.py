@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 class ContextFactory:
-    """Creates contexts on one device, which share its networks."""
+    """Creates contexts on one device, which share its networks. digests: of files that they read."""
 
-    def __init__(self, registry: Registry, device: str) -> None:
+    def __init__(self, registry: Registry, device: str, digests: FileDigests | None = None) -> None:
         import_engine()
         from farm.engine.networks import NetworkCache
 
         self.device = device
         self._networks = NetworkCache(registry.network, device)
-        self._digests = FileDigests()
+        self._digests = digests or FileDigests()
 
     def known_files(self, expected: Mapping[str, str]) -> KnownFiles:
         """Return the files of an order. expected: their digests."""

@@ -76,9 +76,14 @@ def test_a_run_on_other_pictures_is_not_continued(command: Command, words: RunIn
     before = checkpoints(command.folder / "run")
     draw(command.folder / "pictures" / "more.png", 40, 48, 9)
     done = command.run(*words("run", "--steps", 9, "--resume"))
-    assert done.returncode == 1
+    assert done.returncode == 2, "before any work"
     assert re.search(r"belongs to another run: pictures was .*choose another folder", done.stderr)
     assert checkpoints(command.folder / "run") == before
+    assert len(command.run("jobs", "--json").stdout.splitlines()) == 1, "nothing is stored"
+    (command.folder / "pictures" / "more.png").unlink()
+    done = command.run(*words("run", "--steps", 9, "--resume"))
+    assert done.returncode == 0, done.stderr
+    assert "decides" not in done.stderr, "it is compared with its checkpoint, not with a job"
 
 
 def test_a_truncated_picture_is_named_and_the_run_goes_on(command: Command, words: RunIn) -> None:

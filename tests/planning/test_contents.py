@@ -174,8 +174,8 @@ def test_what_has_changed_since_an_earlier_run_is_said(
     (notice,) = (event for event in events if isinstance(event, Notice))
     assert notice == Notice(
         str(tmp_path / "run"),
-        "the earlier run in this folder differs: steps changed from 100 to 200; photos changed: "
-        "photos has different content; `train-style` decides whether it can be continued",
+        "the last job in this folder differs: steps changed from 100 to 200; photos changed: "
+        "photos has different content",
     )
 
 

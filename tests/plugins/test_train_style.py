@@ -246,10 +246,10 @@ def test_a_network_of_another_size_cannot_be_started_from(
 
 
 def test_several_style_pictures_are_refused(
-    tmp_path: Path, style_picture: str, photos: str, make_context: MakeContext
+    style_picture: str, photos: str, make_context: MakeContext
 ) -> None:
     with pytest.raises(BadInput, match="2 style pictures given; give only one"):
-        make_run(photos).train((style_picture, style_picture), tmp_path / "run", make_context())
+        make_run(photos).check_inputs((style_picture, style_picture), make_context())
 
 
 def test_a_network_without_default_layers_is_refused(photos: str) -> None:
