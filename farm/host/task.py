@@ -189,6 +189,13 @@ class Run(Task):
         Called once per job, in the submitting process, after check.
         """
 
+    def notes_on_inputs(self, inputs: tuple[str, ...], context: Context) -> Iterable[str]:  # noqa: ARG002 - as notes
+        """Return what the user should know of the inputs before work starts, as notes does.
+
+        Called after check_inputs, where that is called.
+        """
+        return ()
+
     def facts(self, inputs: tuple[str, ...], context: Context) -> "Facts":  # noqa: ARG002 - as above
         """Return what must not change when a run is resumed, as far as it is known before work starts.
 

@@ -1,5 +1,6 @@
 """The run behind `farm dcgan`."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,11 @@ class Dcgan(Run):
                 f"{len(inputs)} sets of pictures given; give one, such as a folder or a zip",
             )
         context.pictures(inputs[0])
+
+    def notes_on_inputs(self, inputs: tuple[str, ...], context: Context) -> Iterable[str]:
+        from farm.engine.training import notes_on_few
+
+        return notes_on_few(context.pictures(inputs[0]), self.params.recipe().batch)
 
     def facts(self, inputs: tuple[str, ...], context: Context) -> dict[str, Any]:
         from farm_dcgan.train import facts_of

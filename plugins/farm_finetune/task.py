@@ -1,5 +1,6 @@
 """The run behind `farm finetune`."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ class Finetune(Run):
                 f"{len(inputs)} sets of pictures given; give one, such as a folder or a zip",
             )
         categorised(context, inputs[0])
+
+    def notes_on_inputs(self, inputs: tuple[str, ...], context: Context) -> Iterable[str]:
+        from farm.engine.training import notes_on_few
+
+        return notes_on_few(context.pictures(inputs[0]), self.params.batch)
 
     def facts(self, inputs: tuple[str, ...], context: Context) -> dict[str, Any]:
         from farm_finetune.train import facts_of

@@ -6,6 +6,7 @@ Differs: distances are relative to the norm of the targets, so that weights suit
 have many scales; the learning rate warms up and follows a cosine.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -94,6 +95,11 @@ class TrainStyle(Run):
         context.pictures(self.params.photos)
         if self.params.start:
             _read_start(self.params, context)
+
+    def notes(self, context: Context) -> Iterable[str]:
+        from farm.engine.training import notes_on_few
+
+        return notes_on_few(context.pictures(self.params.photos), self.params.batch)
 
     def check_inputs(self, inputs: tuple[str, ...], context: Context) -> None:  # noqa: ARG002 - of a Run
         if len(inputs) != 1:

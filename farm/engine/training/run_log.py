@@ -11,7 +11,13 @@ from PIL import Image
 
 from farm.engine.training.checkpoint import TrainState
 from farm.engine.training.contract import Observation, Picture, TrainingOptions
-from farm.engine.training.runs import CHECKPOINTS, checkpoint_path, checkpoints
+from farm.engine.training.runs import (
+    CHECKPOINTS,
+    SKIPPED,
+    checkpoint_path,
+    checkpoints,
+    skipped_pictures,
+)
 from farm.engine.world import World
 from farm.errors import BadInput, StorageFailed, UserError
 from farm.storage import open_whole, remove_file, remove_leftovers, write_error
@@ -156,6 +162,15 @@ class RunLog:
         with write_errors(self._log):
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
+
+    def list_skipped(self, found: Mapping[str, str]) -> None:
+        """Add pictures to the list of those that could not be read. found: why, by name."""
+        if not self._writes:
+            return
+        listed = skipped_pictures(self._options.folder)
+        if found.keys() - listed:
+            content = json.dumps({**found, **listed}, indent=1, sort_keys=True, ensure_ascii=False)
+            write_whole(self._options.folder / SKIPPED, f"{content}\n".encode("utf-8", "replace"))
 
     def save(self, state: TrainState, observation: Observation, keep: int | None) -> None:
         """Write a checkpoint and its pictures; remove the oldest ones, and those of later steps.

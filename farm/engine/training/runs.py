@@ -16,11 +16,14 @@ from farm.errors import BadInput
 CHECKPOINTS: Final = "checkpoints"
 FACTS: Final = "run.json"
 PAGE: Final = "index.html"
+SKIPPED: Final = "skipped.json"
+"""Why pictures were skipped, by name; only if some could not be read."""
 
 _CHECKPOINT: Final = re.compile(r"step-(\d{8,})\.safetensors")
 _LISTED: Final = 8
 _LARGEST: Final = 2**20
 """Bytes of the largest description to read."""
+_LARGEST_LIST: Final = 2**28
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,33 @@ def read_run(run: str | Path) -> RunFacts:
         raise BadInput(str(path), f"does not describe a run ({reason})") from error
 
 
-def _text(path: str) -> bytes:
+def skipped_pictures(run: str | Path) -> dict[str, str]:
+    """Return why a run skipped pictures, by name; none if the list is missing or damaged."""
+    path = storage.join(run, SKIPPED)
+    if not storage.is_file(path):
+        return {}
+    try:
+        content = json.loads(_text(path, _LARGEST_LIST))
+        return {str(name): str(reason) for name, reason in content.items()}
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return {}
+
+
+def describe_skipped(run: str | Path) -> str:
+    """Return how many pictures a run skipped and where they are listed; empty if there are none."""
+    count = len(skipped_pictures(run))
+    if not count:
+        return ""
+    which = f"{count} pictures" if count > 1 else "1 picture"
+    return f"skipped {which} that cannot be read; see {storage.join(run, SKIPPED)}"
+
+
+def _text(path: str, largest: int = _LARGEST) -> bytes:
     """Return what a file contains. Raises OSError, and ValueError if it is too large."""
     with storage.input_path(path).open("rb") as file:
-        text = file.read(_LARGEST + 1)
-    if len(text) > _LARGEST:
-        raise ValueError(f"it has more than {_LARGEST:,} bytes")
+        text = file.read(largest + 1)
+    if len(text) > largest:
+        raise ValueError(f"it has more than {largest:,} bytes")
     return text
 
 
