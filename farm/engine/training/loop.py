@@ -126,6 +126,8 @@ class _Training:
         self._detector, self._supervisor, self._observe = detector, supervisor, observe
         self._watcher = watcher if world.rank == 0 else None
         self._skipped = skipped
+        self._all_skipped, self._listed = 0.0, 0.0
+        """Pictures that the workers have skipped, taken together, and how many of them are listed."""
         self._speed, self._taken = Speed(), 0
         self._began = state.step
         self._saved = state.step or None
@@ -191,6 +193,9 @@ class _Training:
 
     def _list_skipped(self) -> None:
         """Bring the list of skipped pictures up to date with what every worker knows."""
+        if self._all_skipped <= self._listed:
+            return
+        self._listed = self._all_skipped
         own = json.dumps(self._skipped())
         for rank in range(self._world.size):
             self._log.list_skipped(json.loads(self._world.broadcast_text(own, rank)))
@@ -253,16 +258,18 @@ class _Training:
         """Add up losses, figures and what the detector measures over all workers."""
         named = {**result.losses, **result.figures}
         values = [torch.stack([value.detach().double() for value in named.values()])]
+        values.append(values[0].new_tensor([len(self._skipped())]))
         if self._detector and result.pictures is not None:
             measured = self._detector.measure(result.pictures).double().sum(0)
             values.append(measured.to(values[0].device) / self._options.batch)
         flat = torch.cat(values)
         with stage(EXCHANGE):
             self._world.all_reduce(flat)
-        sums = dict(zip(named, flat.tolist(), strict=False))
+        numbers = flat.tolist()
+        sums, self._all_skipped = dict(zip(named, numbers, strict=False)), numbers[len(named)]
         losses = {name: sums[name] for name in result.losses}
         figures = {name: sums[name] for name in result.figures}
-        detected, fault = self._detect(losses, flat[len(named) :])
+        detected, fault = self._detect(losses, flat[len(named) + 1 :])
         warning = _joined(fault, result.warning, self._log.fallback)
         return _Outcome(losses, {**figures, **detected}, warning, result.rate)
 

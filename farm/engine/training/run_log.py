@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any
 
 from PIL import Image
 
@@ -13,6 +13,7 @@ from farm.engine.training.checkpoint import TrainState
 from farm.engine.training.contract import Observation, Picture, TrainingOptions
 from farm.engine.training.runs import (
     CHECKPOINTS,
+    LOG,
     SKIPPED,
     checkpoint_path,
     checkpoints,
@@ -21,14 +22,6 @@ from farm.engine.training.runs import (
 from farm.engine.world import World
 from farm.errors import BadInput, StorageFailed, UserError
 from farm.storage import open_whole, remove_file, remove_leftovers, write_error
-
-LOG: Final = "log.jsonl"
-"""One JSON object per step: its number, losses and figures.
-
-It also has the warning, if that differs from the one of the step before; empty if there is none
-any longer. A decision of the supervisor is with the step after which it was taken, or with the first
-one after going back.
-"""
 
 
 class RunLog:

@@ -27,9 +27,9 @@ from farm.engine.training import (
 )
 from farm.engine.training.contract import StepRecord
 from farm.engine.training.loop import train
-from farm.engine.training.run_log import LOG
 from farm.engine.training.runs import (
     CHECKPOINTS,
+    LOG,
     SKIPPED,
     checkpoints,
     describe_skipped,

@@ -267,4 +267,4 @@ def test_what_preparing_a_dataset_left_out_is_known_at_once(tmp_path: Path) -> N
     )
     prepare([source], str(tmp_path / "prepared"), Options(), lambda *_: None)
     open_pictures(str(tmp_path / "prepared"), skipped=skipped)
-    assert [*skipped] == [f"{source}/2.png"]
+    assert [*skipped] == ["set/2.png"]
