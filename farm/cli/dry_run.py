@@ -52,7 +52,15 @@ def dry_run(
     echo(_made(submission, found.pixels))
     for line in costs(asdict(found)):
         echo(line)
+    if found.seconds is not None and _measures_flicker(submission):
+        echo("at the end, the flicker is measured, which is not part of the time")
     return Exit.DONE
+
+
+def _measures_flicker(submission: Submission) -> bool:
+    """Return whether the command measures films once they are written, for up to a minute or so each."""
+    is_coherent = submission.job.spec.film.coherence != "none"
+    return is_coherent and any(isinstance(one.unit.work, Join) for one in submission.units)
 
 
 def _ledger_url() -> str:
