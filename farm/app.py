@@ -16,6 +16,7 @@ from farm.control.controller import Controller
 from farm.errors import BadParameter, FarmError, PluginError, UnknownName, UserError
 from farm.execution.contexts import check_context, command_context
 from farm.execution.own_thread import in_own_thread
+from farm.execution.resuming import check_resumed
 from farm.host.context import Context
 from farm.host.executor import Executor, ExecutorOptions
 from farm.host.registry import Registry
@@ -165,7 +166,13 @@ def _join(
         return check_task(spec)
 
     controller = Controller(
-        registry, executor, ledger, observers=observers, check=check, policy=policy
+        registry,
+        executor,
+        ledger,
+        observers=observers,
+        check=check,
+        check_resumed=in_own_thread(partial(check_resumed, registry)),
+        policy=policy,
     )
     stack.callback(controller.close)
     return Farm(controller, ledger)

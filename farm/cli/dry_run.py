@@ -12,6 +12,7 @@ from farm.cli.exits import Exit
 from farm.cli.streams import echo
 from farm.cli.table import show_json
 from farm.execution.contexts import check_context
+from farm.execution.resuming import check_resumed
 from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import Notice, ReadProgress
@@ -40,7 +41,10 @@ def dry_run(
             echo(f"{event.url}: {event.note}", err=True)
 
     with closing(Ledger.open(_ledger_url())) as ledger:
-        submission = Planner(registry, ledger, notify, check).plan(spec, time.time(), resume=resume)
+        planner = Planner(
+            registry, ledger, notify, check, check_resumed=partial(check_resumed, registry)
+        )
+        submission = planner.plan(spec, time.time(), resume=resume)
         found = estimate(submission, ledger, workers=workers)
     if is_json:
         show_json(asdict(found))
@@ -48,7 +52,15 @@ def dry_run(
     echo(_made(submission, found.pixels))
     for line in costs(asdict(found)):
         echo(line)
+    if found.seconds is not None and _measures_flicker(submission):
+        echo("at the end, the flicker is measured, which is not part of the time")
     return Exit.DONE
+
+
+def _measures_flicker(submission: Submission) -> bool:
+    """Return whether the command measures films once they are written, for up to a minute or so each."""
+    is_coherent = submission.job.spec.film.coherence != "none"
+    return is_coherent and any(isinstance(one.unit.work, Join) for one in submission.units)
 
 
 def _ledger_url() -> str:

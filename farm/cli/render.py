@@ -130,13 +130,14 @@ def _report_end(job: Job, tally: Tally, running: Running, *, is_run: bool) -> Ex
 
 def _trained(job: Job, tally: Tally) -> str:
     """Return the closing line of a run that is finished, with the page to look at."""
-    from farm.engine.training.runs import PAGE
+    from farm.engine.training.runs import PAGE, describe_skipped
 
     folder = storage.absolute(job.spec.output)
     page = storage.join(folder, PAGE)
     verb = "trained" if tally.done else "already trained:"
     look = f"; look at {page}" if storage.is_file(page) else ""
-    return f"{verb} {folder}{look}"
+    skipped = describe_skipped(folder)
+    return f"{verb} {folder}{look}" + (f"; {skipped}" if skipped else "")
 
 
 def _rendered(job: Job, tally: Tally, *, is_run: bool) -> str:

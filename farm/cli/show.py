@@ -1,4 +1,4 @@
-"""``farm show FILE``: how a file was rendered, and the command that renders it again."""
+"""``farm show FILE`` or ``RUN``: how it was made, and the command that makes it again or goes on."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -12,18 +12,25 @@ from farm.cli.location import Location
 from farm.cli.recorded import record_of, recorded_spec
 from farm.cli.repeated import Command
 from farm.cli.root import registry_of
+from farm.cli.run_facts import run_facts
 from farm.cli.table import show_json, show_table
 from farm.host.registry import Registry
 
 
 @click.command(cls=Command)
-@click.argument("file", type=Location())
+@click.argument("file", metavar="FILE|RUN", type=Location())
 @click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def show(context: click.Context, file: str, *, is_json: bool) -> None:
-    """Show how FILE was rendered, and the command that renders it again."""
-    record = record_of(file)
-    facts = dict(_facts(file, record, registry_of(context)))
+    """Show how FILE was rendered, and the command that renders it again.
+
+    Of the folder of a RUN, show what it trains, how far it is, and the command that continues it.
+    """
+    if storage.is_folder(file):
+        record, facts = run_facts(file, registry_of(context))
+    else:
+        record = record_of(file)
+        facts = dict(_facts(file, record, registry_of(context)))
     if is_json:
         show_json(facts | record)
     else:

@@ -84,7 +84,7 @@ class Controller:
     """Runs jobs on an executor.
 
     Any thread may call submit, want, set_priority, retry, job and planning; the others are for the
-    thread that runs the loop. check: of the task itself.
+    thread that runs the loop. check: of the task itself. check_resumed: as of Planner.
     """
 
     def __init__(
@@ -96,6 +96,7 @@ class Controller:
         clock: Clock | None = None,
         observers: Sequence[Observer] = (),
         check: Check = unchecked,
+        check_resumed: Callable[[JobSpec], None] = lambda _spec: None,
         policy: Policy = Policy(),  # noqa: B008 - frozen
     ) -> None:
         self._executor, self._ledger, self._clock = executor, ledger, clock or SystemClock()
@@ -113,7 +114,7 @@ class Controller:
             announce=self._announce,
             show_life=self._show_life,
         )
-        make_planner = partial(Planner, registry, ledger, check=check)
+        make_planner = partial(Planner, registry, ledger, check=check, check_resumed=check_resumed)
         self._planner = make_planner(self._announce, claim=self._claim)
         self._submissions = Submissions(
             partial(make_planner, claim=self._claim_coming),

@@ -1,7 +1,7 @@
 """The context passed to a frame's render: the engine, bound to one frame of one job."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
@@ -67,8 +67,8 @@ class FrameContext:
 
     frame: what tells its random choices from those of other frames of one plan; empty for the plan's
     own seed. files: of the job,
-    with the content they had when it was submitted; read checks those it reads itself. follow: returns what
-    follows a run in a folder. After the render,
+    with the content they had when it was submitted; read checks those it reads itself. skipped: why pictures
+    of a set could not be read, by name. follow: returns what follows a run in a folder. After the render,
     tiles and overlap_pixels are the number of tile passes and of pixels computed more than once;
     networks_used maps each network's name to its weights' digest.
     """
@@ -87,6 +87,7 @@ class FrameContext:
         is_cancelled: Callable[[], bool],
         read: Callable[[str], np.ndarray],
         pictures: Callable[[str, Part], PictureSet] | None = None,
+        skipped: Mapping[str, str] | None = None,
         world: World = ALONE,
         files: KnownFiles | None = None,
         follow: "Callable[[TrainingOptions], Watcher] | None" = None,
@@ -94,6 +95,7 @@ class FrameContext:
         self._device, self._plan, self._networks = device, plan, networks
         self._report, self._is_cancelled, self._read = report, is_cancelled, read
         self._pictures = pictures
+        self._skipped = {} if skipped is None else skipped
         self.number, self.seconds, self.previous = number, seconds, previous
         self.world = world
         self._files, self._follow = files or KnownFiles(), follow
@@ -222,6 +224,7 @@ class FrameContext:
             observe=observe or Observation,
             report=self._report_step,
             watcher=self._follow(options) if self._follow else None,
+            skipped=lambda: dict(self._skipped),
         )
 
     def mean(self, values: Tensor) -> float:

@@ -55,12 +55,12 @@ class World:
             )
         return range(self.rank, batch, self.size)
 
-    def broadcast_text(self, text: str) -> str:
-        """Return the first worker's text on every worker; it must not be empty."""
+    def broadcast_text(self, text: str, rank: int = 0) -> str:
+        """Return one worker's text on every worker; it must not be empty."""
         own = None
-        if self.rank == 0:
+        if self.rank == rank:
             own = {"text": torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)}
-        return bytes(self.broadcast(own, 0)["text"].tolist()).decode()
+        return bytes(self.broadcast(own, rank)["text"].tolist()).decode()
 
     def copy_file(self, source: Path, target: Path) -> None:
         """Copy a file of the first worker to a path on every other one. Raises OSError.

@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 class ContextFactory:
-    """Creates contexts on one device, which share its networks."""
+    """Creates contexts on one device, which share its networks. digests: of files that they read."""
 
-    def __init__(self, registry: Registry, device: str) -> None:
+    def __init__(self, registry: Registry, device: str, digests: FileDigests | None = None) -> None:
         import_engine()
         from farm.engine.networks import NetworkCache
 
         self.device = device
         self._networks = NetworkCache(registry.network, device)
-        self._digests = FileDigests()
+        self._digests = digests or FileDigests()
 
     def known_files(self, expected: Mapping[str, str]) -> KnownFiles:
         """Return the files of an order. expected: their digests."""
@@ -59,7 +59,7 @@ class ContextFactory:
         from farm.engine.context import FrameContext
         from farm.engine.world import ALONE
 
-        files = files or self.known_files({})
+        files, skipped = files or self.known_files({}), dict[str, str]()
         return FrameContext(
             device=self.device,
             plan=plan,
@@ -71,7 +71,8 @@ class ContextFactory:
             report=report,
             is_cancelled=is_cancelled,
             read=_make_read(files),
-            pictures=_make_pictures(files),
+            pictures=_make_pictures(files, skipped),
+            skipped=skipped,
             world=world or ALONE,
             files=files,
             follow=follow,
@@ -126,13 +127,16 @@ def _make_read(files: KnownFiles) -> "Callable[[str], np.ndarray]":
     return read
 
 
-def _make_pictures(files: KnownFiles) -> Callable[[str, Part], PictureSet]:
-    """Return a function that opens a part of a set of pictures, for Context.pictures."""
+def _make_pictures(files: KnownFiles, skipped: dict[str, str]) -> Callable[[str, Part], PictureSet]:
+    """Return a function that opens a part of a set of pictures, for Context.pictures.
+
+    skipped: as of open_pictures.
+    """
 
     def pictures(source: str, part: Part) -> PictureSet:
         from farm.media.dataset import open_pictures
 
         with storage_errors(source):
-            return open_pictures(source, part, files)
+            return open_pictures(source, part, files, skipped)
 
     return pictures

@@ -1,7 +1,7 @@
 """Carries out an order to train."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def train(  # noqa: PLR0917 - an order and what runs it
         full_disk_errors(order.unit.target),
     ):
         if context.world.rank == 0:
-            _describe(folder.path, task, params, context, order.plan.seed)
+            _describe(folder.path, task, params, context, order.plan.seed, work.inputs)
             folder.push()
         try:
             task.train(work.inputs, folder.path, context)
@@ -65,8 +65,13 @@ def _forget(folder: Path) -> None:
         remove_file(folder / FACTS)
 
 
-def _describe(
-    folder: Path, task: Run, params: Mapping[str, object], context: Context, seed: int
+def _describe(  # noqa: PLR0917 - what is written
+    folder: Path,
+    task: Run,
+    params: Mapping[str, object],
+    context: Context,
+    seed: int,
+    inputs: Sequence[str],
 ) -> None:
     """Write down what the run in a folder was started with, unless it resumes from a checkpoint.
 
@@ -79,6 +84,12 @@ def _describe(
     if path.exists() and checkpoints(folder):
         return
     named = digested_params(task, params, context)
-    facts = {"task": task.name, "params": named, "seed": seed, "farm": farm.__version__}
+    facts = {
+        "task": task.name,
+        "inputs": [name(text.rstrip("/")) for text in inputs],
+        "params": named,
+        "seed": seed,
+        "farm": farm.__version__,
+    }
     with open_whole(path) as file:
         file.write(json.dumps(facts, indent=1).encode())

@@ -20,6 +20,8 @@ from farm.model.specs import Sampler
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from farm.engine.training.checkpoint import Facts
+
 __all__ = [
     "Effect",
     "Field",
@@ -186,6 +188,23 @@ class Run(Task):
 
         Called once per job, in the submitting process, after check.
         """
+
+    def notes_on_inputs(self, inputs: tuple[str, ...], context: Context) -> Iterable[str]:  # noqa: ARG002 - as notes
+        """Return what the user should know of the inputs before work starts, as notes does.
+
+        Called after check_inputs, where that is called.
+        """
+        return ()
+
+    def facts(self, inputs: tuple[str, ...], context: Context) -> "Facts":  # noqa: ARG002 - as above
+        """Return what must not change when a run is resumed, as far as it is known before work starts.
+
+        Pass it on as facts of the TrainState, with any that only training finds. Called in the
+        submitting process before a job resumes a run: one that differs from the newest checkpoint's is
+        refused, by the fact's name, before work starts. The default, none, leaves that to the training.
+        A fact named like a parameter is shown as its flag; None is that of a fact that is left out.
+        """
+        return {}
 
     @abstractmethod
     def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:

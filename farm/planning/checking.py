@@ -82,7 +82,9 @@ def task_check(registry: Registry, make_context: Callable[[JobSpec], Context]) -
             if isinstance(task, Run):
                 task.check_inputs(spec.inputs, context)
         with _plugin_errors(spec.task, "notes"):
-            notes = (str(note) for each in tasks for note in each.notes(context))
+            notes = [str(note) for each in tasks for note in each.notes(context)]
+            if isinstance(task, Run):
+                notes += map(str, task.notes_on_inputs(spec.inputs, context))
             return tuple(dict.fromkeys(notes))
 
     return check
@@ -91,7 +93,10 @@ def task_check(registry: Registry, make_context: Callable[[JobSpec], Context]) -
 def _checks(task: type[Task]) -> bool:
     """Return whether a task has a check or notes of its own."""
     has_own = task.check is not Task.check or task.notes is not Task.notes
-    return has_own or (issubclass(task, Run) and task.check_inputs is not Run.check_inputs)
+    if not issubclass(task, Run):
+        return has_own
+    has_own |= task.notes_on_inputs is not Run.notes_on_inputs
+    return has_own or task.check_inputs is not Run.check_inputs
 
 
 def _task_of(registry: Registry, spec: JobSpec) -> Task:

@@ -74,7 +74,8 @@ class Planner:
     """Plans jobs.
 
     notify: receives how much of a film has been read, and what the user should know before work
-    starts. check: of the task itself. claim: called with the job and its units before anything on disk
+    starts. check: of the task itself. check_resumed: raises UserError for a run that is not continued by
+    the job, which has the digests of its files. claim: called with the job and its units before anything on disk
     is changed; raises BadOutput if another job writes the same files.
     """
 
@@ -85,8 +86,11 @@ class Planner:
         notify: Notify,
         check: Check = unchecked,
         claim: Callable[[str, Sequence[Unit]], None] = lambda _job, _units: None,
+        *,
+        check_resumed: Callable[[JobSpec], None] = lambda _spec: None,
     ) -> None:
         self._registry, self._history = registry, history
+        self._check_resumed = check_resumed
         self._notify, self._check_task, self._claim = notify, check, claim
         self._contents = Contents(registry, notify)
 
@@ -108,6 +112,8 @@ class Planner:
         self._claim(job.id, units)
         earlier = self._history.latest(spec.task, spec.output) if resume else None
         is_run = issubclass(self._registry.task(spec.task), Run)  # whose folder tells by itself
+        if resume and is_run:
+            self._check_resumed(job.spec)
         if not spec.overwrite and not (resume and (is_run or earlier)):
             targets = (unit.target for unit in units if not unit.is_working)
             check_free(targets, NOT_BEGUN if resume else ADVICE)
@@ -246,11 +252,12 @@ class Planner:
 
     def _explain_restart(self, earlier: JobSpec, spec: JobSpec) -> None:
         """Report how an earlier job with the same output differs, so that none of it is skipped."""
-        reasons = "; ".join(changes(earlier, spec))
+        task, reasons = self._registry.task(spec.task), "; ".join(changes(earlier, spec))
         note = f"nothing can be reused: {reasons}; every frame will be rendered"
-        if issubclass(self._registry.task(spec.task), Run):
-            decides = f"`{spec.task}` decides whether it can be continued"
-            note = f"the earlier run in this folder differs: {reasons}; {decides}"
+        if issubclass(task, Run):
+            note = f"the last job in this folder differs: {reasons}"
+            if task.facts is Run.facts:  # or else its checkpoint has been compared
+                note += f"; `{spec.task}` decides whether its run can be continued"
         self._notify(Notice(spec.output, note))
 
 

@@ -56,9 +56,13 @@ def look_at(path: Path | str) -> Look | None:
 
 
 class FileDigests:
-    """SHA-256 of files and folders. Remembers the digest of a file until it looks different."""
+    """SHA-256 of files and folders. Remembers the digest of a file until it looks different.
 
-    def __init__(self) -> None:
+    taken: digests by path, taken a moment ago, which are not taken again.
+    """
+
+    def __init__(self, taken: Mapping[str, str] | None = None) -> None:
+        self._taken = taken or {}
         self._known: OrderedDict[Path | str, tuple[Look | None, str]] = OrderedDict()
 
     def sha256(self, path: str, report: Callable[[float], None] = lambda _done: None) -> str:
@@ -70,6 +74,8 @@ class FileDigests:
 
         Raises BadInput if there is neither, StorageFailed if the storage fails.
         """
+        if path in self._taken:
+            return self._taken[path]
         if is_remote(path):
             return self._remote(absolute(path), report)
         found = input_path(path)

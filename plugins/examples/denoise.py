@@ -11,6 +11,9 @@ class Denoise(Run):
     class Params(TaskParams):
         steps: int = Field(300, ge=1, description="Steps to train.")
 
+    def facts(self, inputs, context):
+        return {"pictures": context.pictures(inputs[0]).digest}
+
     def train(self, inputs, folder, context):
         import torch
 
@@ -20,7 +23,7 @@ class Denoise(Run):
         with t.seeded(seed):
             net = torch.nn.Conv2d(3, 3, 5, padding=2).to(context.device)
         adam = torch.optim.Adam(net.parameters())
-        state = t.TrainState({"net": net}, {"net": adam}, seed, {"pictures": pictures.digest})
+        state = t.TrainState({"net": net}, {"net": adam}, seed, self.facts(inputs, context))
 
         def step(state, rows):
             clean = feed.batch(state.step, rows).pictures

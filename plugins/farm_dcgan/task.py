@@ -1,7 +1,8 @@
 """The run behind `farm dcgan`."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from farm import BadInput, Context, Run, Sampler
 from farm_dcgan.params import DcganParams
@@ -24,6 +25,17 @@ class Dcgan(Run):
                 f"{len(inputs)} sets of pictures given; give one, such as a folder or a zip",
             )
         context.pictures(inputs[0])
+
+    def notes_on_inputs(self, inputs: tuple[str, ...], context: Context) -> Iterable[str]:
+        from farm.engine.training import notes_on_few
+
+        return notes_on_few(context.pictures(inputs[0]), self.params.recipe().batch)
+
+    def facts(self, inputs: tuple[str, ...], context: Context) -> dict[str, Any]:
+        from farm_dcgan.train import facts_of
+
+        recipe = self.params.recipe()
+        return facts_of(self.params.preset, recipe, context.pictures(inputs[0]))
 
     def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:
         from farm_dcgan.train import train

@@ -1,6 +1,8 @@
 """The run behind `farm finetune`."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from farm import BadInput, Context, Run
 from farm_finetune.params import FinetuneParams
@@ -33,6 +35,17 @@ class Finetune(Run):
                 f"{len(inputs)} sets of pictures given; give one, such as a folder or a zip",
             )
         categorised(context, inputs[0])
+
+    def notes_on_inputs(self, inputs: tuple[str, ...], context: Context) -> Iterable[str]:
+        from farm.engine.training import notes_on_few
+
+        return notes_on_few(context.pictures(inputs[0]), self.params.batch)
+
+    def facts(self, inputs: tuple[str, ...], context: Context) -> dict[str, Any]:
+        from farm_finetune.train import facts_of
+
+        network = context.network(self.params.network, self.params.weights)
+        return facts_of(self.params, network, context.pictures(inputs[0]))
 
     def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:
         from farm_finetune.train import train

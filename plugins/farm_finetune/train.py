@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from farm import BadInput, Context, PictureSet
+from farm.engine.networks import Network
 from farm.engine.training import Feed, Observation, StepResult, TrainingOptions, TrainState
 from farm.engine.training.supervisor import RateSupervisor, rate_factor
 from farm_finetune.accuracy import confusion_of
@@ -76,6 +77,23 @@ def categorised(context: Context, source: str) -> PictureSet:
     return pictures
 
 
+def facts_of(params: FinetuneParams, network: Network, pictures: PictureSet) -> dict[str, Any]:
+    """Return what must stay the same when a run is resumed. network: that was given, as it came."""
+    facts = params.model_dump(
+        mode="json",
+        exclude={"network", "weights", "every", "kept", "steps", "keep", "reinit", "freeze"},
+    )
+    facts |= {name: ",".join(getattr(params, name)) for name in ("keep", "reinit", "freeze")}
+    facts |= {
+        "network": origin_of(network.name),
+        "weights": network.digest,
+        "categories": json.dumps(list(pictures.categories), ensure_ascii=False),
+        "pictures": len(pictures),
+        "sha256 of the pictures": pictures.digest,
+    }
+    return facts | ({"steps": params.steps} if params.policy == "poly" else {})
+
+
 class Tuning:
     """One run: the network to train, the pictures, and a step."""
 
@@ -90,7 +108,7 @@ class Tuning:
         self._params, self._context, self._feed = params, context, feed
         self._pictures, self._held_out = pictures, held_out
         given = context.network(params.network, params.weights)
-        self._origin, self._given = origin_of(given.name), given
+        self._given = given
         self.network = context.module(params.network, params.weights)
         classes = len(pictures.categories)
         classifiers = replace_classifiers(self.network, given.name, classes)
@@ -128,21 +146,8 @@ class Tuning:
         optimizer = torch.optim.SGD(
             groups, params.rate, params.momentum, weight_decay=params.weight_decay
         )
-        facts = params.model_dump(
-            mode="json",
-            exclude={"network", "weights", "every", "kept", "steps", "keep", "reinit", "freeze"},
-        )
-        facts |= {name: ",".join(getattr(params, name)) for name in ("keep", "reinit", "freeze")}
-        facts |= {
-            "network": self._origin,
-            "weights": self._given.digest,
-            "categories": json.dumps(list(self._pictures.categories), ensure_ascii=False),
-            "pictures": len(self._pictures),
-            "sha256 of the pictures": self._pictures.digest,
-            "mean colour": self._mean_colour(),
-        }
-        if params.policy == "poly":
-            facts["steps"] = params.steps
+        facts = facts_of(params, self._given, self._pictures)
+        facts["mean colour"] = self._mean_colour()
         return TrainState({MODULE: self.network}, {MODULE: optimizer}, self._context.seed, facts)
 
     def supervisor(self) -> RateSupervisor | None:

@@ -6,8 +6,9 @@ Differs: distances are relative to the norm of the targets, so that weights suit
 have many scales; the learning rate warms up and follows a cosine.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field
 
@@ -95,12 +96,22 @@ class TrainStyle(Run):
         if self.params.start:
             _read_start(self.params, context)
 
+    def notes(self, context: Context) -> Iterable[str]:
+        from farm.engine.training import notes_on_few
+
+        return notes_on_few(context.pictures(self.params.photos), self.params.batch)
+
+    def check_inputs(self, inputs: tuple[str, ...], context: Context) -> None:  # noqa: ARG002 - of a Run
+        if len(inputs) != 1:
+            raise BadInput(inputs[-1], f"{len(inputs)} style pictures given; give only one")
+
+    def facts(self, inputs: tuple[str, ...], context: Context) -> dict[str, Any]:
+        return _facts(self.params, inputs[0], context)
+
     def train(self, inputs: tuple[str, ...], folder: Path, context: Context) -> None:
         from farm.engine.training import TrainingOptions
         from farm_style.weights import write_generator
 
-        if len(inputs) != 1:
-            raise BadInput(inputs[-1], f"{len(inputs)} style pictures given; give only one")
         training = _StyleTraining(inputs[0], self.params, context)
         state = training.state()
         options = TrainingOptions(folder, self.params.steps, self.params.batch, self.params.every)
@@ -156,17 +167,11 @@ class _StyleTraining:
 
         params = self._params
         optimizer = torch.optim.Adam(self.generator.parameters(), lr=params.rate)
-        facts = params.model_dump(mode="json", exclude=_NOT_FACTS)
-        facts |= {
-            "photos": len(self._photos),
-            "sha256 of the photographs": self._photos.digest,
-            "sha256 of the style picture": self._context.digest(self._picture),
-            "weights": self._network.digest,
-        }
-        if params.start:
-            facts["sha256 of the start"] = self._context.digest(str(find(params.start)))
         return TrainState(
-            {"generator": self.generator}, {"generator": optimizer}, self._context.seed, facts
+            {"generator": self.generator},
+            {"generator": optimizer},
+            self._context.seed,
+            _facts(params, self._picture, self._context),
         )
 
     def detector(self) -> "CollapseDetector":
@@ -243,6 +248,18 @@ class _StyleTraining:
         square = fractions(photo[top : top + length, left : left + length])
         sized = resize(square[None], side, side)[0]
         return sized.flip(2) if draw[3] < 0.5 else sized
+
+
+def _facts(params: TrainStyleParams, style: str, context: Context) -> dict[str, Any]:
+    """Return what must stay the same when a run is resumed. style: the picture."""
+    photos, start = context.pictures(params.photos), params.start
+    return params.model_dump(mode="json", exclude=_NOT_FACTS) | {
+        "photos": len(photos),
+        "sha256 of the photographs": photos.digest,
+        "sha256 of the style picture": context.digest(style),
+        "weights": context.network(params.network, params.weights).digest,
+        "sha256 of the start": context.digest(find(start)) if start else None,
+    }
 
 
 def _read_start(params: TrainStyleParams, context: Context) -> "Generator":

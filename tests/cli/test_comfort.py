@@ -121,6 +121,20 @@ def test_a_dry_run_renders_nothing_and_knows_the_time_after_a_first_job(
     assert said.startswith("would render 1 frame, 6,144 pixels\ntime: about ")
 
 
+def test_a_dry_run_says_that_measuring_the_flicker_comes_on_top(
+    command: Command, photo: str
+) -> None:
+    for number in range(2):
+        Path(f"{number}.png").write_bytes(Path(photo).read_bytes())
+    words = ("dream", "%d.png", "-o", "film.mkv", *SHALLOW)
+    assert command(*words).code == 0
+    told = "at the end, the flicker is measured, which is not part of the time"
+    coherent = command(*words, "--overwrite", "--dry-run", "--coherence", "flow").results
+    assert "time: about" in coherent
+    assert told in coherent.splitlines()
+    assert told not in command(*words, "--overwrite", "--dry-run").results
+
+
 def test_a_dry_run_is_refused_as_the_job_would_be(command: Command, photo: str) -> None:
     done = command("dream", photo, "-o", "d.png", "--dry-run", "--layer", "inception9z")
     assert done.code == 2

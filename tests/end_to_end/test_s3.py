@@ -144,6 +144,11 @@ def test_a_run_that_was_stopped_and_killed_is_the_same(bucket: Bucket, tmp_path:
     for run in ("s3://films/run", "run"):
         succeeded(command.run("sample", f"{run}@18", "-o", f"{run}.png", "--count", "4"))
     assert bucket.get("run.png") == (folder / "run.png").read_bytes()
+    remote, local = (
+        succeeded(command.run("show", run)).stdout for run in ("s3://films/run", "run")
+    )
+    assert "steps\t24\n" in remote
+    assert remote == local
 
 
 @pytest.mark.parametrize(

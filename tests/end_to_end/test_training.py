@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.engine.training.runs import checkpoints
+from farm.engine.training.runs import checkpoints, skipped_pictures
 
 from .conftest import Command, draw
 
@@ -76,18 +76,31 @@ def test_a_run_on_other_pictures_is_not_continued(command: Command, words: RunIn
     before = checkpoints(command.folder / "run")
     draw(command.folder / "pictures" / "more.png", 40, 48, 9)
     done = command.run(*words("run", "--steps", 9, "--resume"))
-    assert done.returncode == 1
+    assert done.returncode == 2, "before any work"
     assert re.search(r"belongs to another run: pictures was .*choose another folder", done.stderr)
     assert checkpoints(command.folder / "run") == before
+    assert len(json.loads(command.run("jobs", "--json").stdout)) == 1, "nothing is stored"
+    (command.folder / "pictures" / "more.png").unlink()
+    done = command.run(*words("run", "--steps", 9, "--resume"))
+    assert done.returncode == 0, done.stderr
+    assert "decides" not in done.stderr, "it is compared with its checkpoint, not with a job"
 
 
 def test_a_truncated_picture_is_named_and_the_run_goes_on(command: Command, words: RunIn) -> None:
     path = command.folder / "pictures" / "0.png"
     flags = words("run", "--steps", 8)
     path.write_bytes(path.read_bytes()[:200])
-    assert command.run(*flags).returncode == 0
+    done = command.run(*flags)
+    assert done.returncode == 0
     log = (command.folder / "run" / "log.jsonl").read_text()
     assert re.search(r"unreadable pictures skipped: 1, such as [^\"]*0\.png", log)
+    told = re.compile(
+        r"skipped 1 picture that cannot be read; see .*/run/skipped\.json$", re.MULTILINE
+    )
+    assert told.search(done.stdout)
+    assert [Path(name).name for name in skipped_pictures(command.folder / "run")] == ["0.png"]
+    assert told.search(command.run(*flags, "--resume").stdout), "also when nothing is left to do"
+    assert "skipped.json" in (command.folder / "run" / "index.html").read_text()
 
 
 def test_a_folder_without_pictures_is_named(command: Command, words: RunIn) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from farm.engine.training.run_log import LOG
+from farm.engine.training.runs import LOG
 from farm.execution.run_report.run_history import TABLE, RunHistory
 from farm.execution.run_report.series import POINTS, Series
 from farm.execution.run_report.warning_spans import WarningSpans

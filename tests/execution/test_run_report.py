@@ -19,8 +19,7 @@ from PIL import Image
 
 from farm.engine.training import Observation, TrainingOptions, TrainState, write_picture
 from farm.engine.training.loop import train
-from farm.engine.training.run_log import LOG
-from farm.engine.training.runs import CHECKPOINTS, PAGE
+from farm.engine.training.runs import CHECKPOINTS, LOG, PAGE
 from farm.engine.world import World
 from farm.errors import Cancelled, StorageUnavailable
 from farm.execution.run_report import RunReport

@@ -39,3 +39,26 @@ def test_a_task_checks_each_set_of_names_once(tmp_path: Path) -> None:
     spec = JobSpec(task="mix", params={"at": at}, inputs=("a.mp4",), output="b.mp4")
     check = task_check(registry, partial(check_context, registry))
     assert check(spec) == ("3 checks",)
+
+
+COUNT = '''
+from farm import Run, TaskParams, hookimpl
+
+class Count(Run):
+    """Count inputs."""
+    name, result = "count", "count.txt"
+    def notes_on_inputs(self, inputs, context):
+        return [f"{len(inputs)} inputs"]
+    def train(self, inputs, folder, context):
+        raise NotImplementedError
+
+@hookimpl
+def farm_tasks():
+    return [Count]
+'''
+
+
+def test_a_run_says_what_the_user_should_know_of_its_inputs(tmp_path: Path) -> None:
+    registry = registry_of(COUNT, tmp_path)
+    check = task_check(registry, partial(check_context, registry))
+    assert check(JobSpec(task="count", inputs=("a", "b"), output="run")) == ("2 inputs",)

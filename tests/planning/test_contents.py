@@ -174,9 +174,26 @@ def test_what_has_changed_since_an_earlier_run_is_said(
     (notice,) = (event for event in events if isinstance(event, Notice))
     assert notice == Notice(
         str(tmp_path / "run"),
-        "the earlier run in this folder differs: steps changed from 100 to 200; photos changed: "
-        "photos has different content; `train-style` decides whether it can be continued",
+        "the last job in this folder differs: steps changed from 100 to 200; photos changed: "
+        "photos has different content",
     )
+
+
+def test_a_run_that_is_to_be_resumed_is_checked_with_the_digests_of_its_files(
+    ledger: Ledger, guide: Path, photos: Path, tmp_path: Path
+) -> None:
+    checked = list[JobSpec]()
+    planner = Planner(Registry.load(), ledger, lambda _: None, check_resumed=checked.append)
+    spec = JobSpec(
+        task="train-style",
+        params={"photos": str(photos)},
+        inputs=(str(guide),),
+        output=str(tmp_path / "run"),
+    )
+    planner.plan(spec, 1.0)
+    assert checked == []
+    planner.plan(spec, 1.0, resume=True)
+    assert [spec.files[str(photos)] for spec in checked] == [FileDigests().sha256(str(photos))]
 
 
 def test_a_run_that_is_given_a_pattern_counts_each_file(photos: Path) -> None:

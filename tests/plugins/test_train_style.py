@@ -15,6 +15,8 @@ from torch import Tensor
 from farm import BadInput, BadParameter
 from farm.engine.context import FrameContext
 from farm.engine.networks import NetworkCache
+from farm.engine.training import read_facts
+from farm.engine.training.runs import find_checkpoint
 from farm.errors import Cancelled, InputChanged
 from farm.host.vetting import validate_params
 from farm.media import read_still
@@ -246,10 +248,10 @@ def test_a_network_of_another_size_cannot_be_started_from(
 
 
 def test_several_style_pictures_are_refused(
-    tmp_path: Path, style_picture: str, photos: str, make_context: MakeContext
+    style_picture: str, photos: str, make_context: MakeContext
 ) -> None:
     with pytest.raises(BadInput, match="2 style pictures given; give only one"):
-        make_run(photos).train((style_picture, style_picture), tmp_path / "run", make_context())
+        make_run(photos).check_inputs((style_picture, style_picture), make_context())
 
 
 def test_a_network_without_default_layers_is_refused(photos: str) -> None:
@@ -262,3 +264,14 @@ def test_a_network_without_default_layers_is_refused(photos: str) -> None:
         BadParameter, match="resnet18 has no default style layers; use starter or vgg19"
     ):
         targets.default_layers(network)
+
+
+def test_what_is_known_before_work_is_what_the_checkpoint_says(
+    tmp_path: Path, style_picture: str, photos: str, make_context: MakeContext
+) -> None:
+    (note,) = make_run(photos, batch=1000).notes(make_context())
+    assert "fewer than a batch of 1000" in note
+    run = make_run(photos, steps=1)
+    run.train((style_picture,), tmp_path / "run", make_context())
+    saved = read_facts(find_checkpoint(tmp_path / "run"))
+    assert saved == run.facts((style_picture,), make_context())

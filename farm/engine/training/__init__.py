@@ -14,7 +14,7 @@ from farm.engine.training.contract import (
     StepResult,
     TrainingOptions,
 )
-from farm.engine.training.feed import Batch, Feed
+from farm.engine.training.feed import Batch, Feed, notes_on_few
 from farm.engine.training.optimizing import optimizer_step
 from farm.engine.training.rates import Decision, Schedule, Supervisor
 from farm.engine.training.rows import row_generator, seeded, shuffled_index
@@ -39,6 +39,7 @@ __all__ = [
     "fractions",
     "frozen_running_statistics",
     "load_modules",
+    "notes_on_few",
     "optimizer_step",
     "read_facts",
     "row_generator",

@@ -160,9 +160,14 @@ def read_facts(path: Path) -> Facts:
 
     Raises BadInput.
     """
+    return read_origin(path)[0]
+
+
+def read_origin(path: Path) -> tuple[Facts, int]:
+    """Return the facts and the seed of the run that a checkpoint belongs to. Raises as read_facts."""
     with _open(path) as (_, header):
         facts: Facts = header["facts"]
-    return facts
+        return facts, header["seed"]
 
 
 def _entries(state: Mapping[int, Mapping[str, Any]]) -> Iterator[tuple[int, str, Any]]:
@@ -228,13 +233,13 @@ def _check_same_run(
         if current.get(key) != saved.get(key):
             raise BadInput(
                 str(path),
-                f"belongs to another run: {label}{key} was {_shown(saved.get(key))} and is now "
-                f"{_shown(current.get(key))}; choose another folder with -o, or use the same "
+                f"belongs to another run: {label}{key} was {shown(saved.get(key))} and is now "
+                f"{shown(current.get(key))}; choose another folder with -o, or use the same "
                 "parameters",
             )
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Return a fact for a message; of a digest, its beginning."""
     is_digest = isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)
     return f"{value[:12]}..." if isinstance(value, str) and is_digest else repr(value)

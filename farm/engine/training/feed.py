@@ -32,6 +32,16 @@ class Batch:
     labels: Int64[Tensor, " rows"]
 
 
+def notes_on_few(pictures: PictureSet, batch: int) -> tuple[str, ...]:
+    """Return what a user should know of a set that is smaller than a batch, for Run.notes_on_inputs."""
+    count = len(pictures)
+    if count >= batch:
+        return ()
+    given = f"{count} pictures are" if count > 1 else "1 picture is"
+    why = f"{given} fewer than a batch of {batch}, so every step repeats some"
+    return (f"{why}; add pictures, or give a smaller `batch`",)
+
+
 class Feed:
     """Decodes and prepares batches ahead of the step, in background threads. Use it in a with block.
 

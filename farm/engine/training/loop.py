@@ -7,6 +7,7 @@ Workers share the rows of each batch and add up their gradients. The first worke
 checkpoint and sends it to the others, which refuse to start from any other state.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -48,12 +49,14 @@ def train(
     observe: Observe = Observation,
     report: Report = lambda _done, _note, _figures: None,
     watcher: Watcher | None = None,
+    skipped: Callable[[], Mapping[str, str]] = dict,
 ) -> None:
     """Start the run in the folder, or resume it from its last checkpoint, and finish it.
 
     observe: called on the first worker at each checkpoint. supervisor: changes the rate; the step
     must then apply it. report: called after each step; raises Cancelled to stop the run, which
-    then writes a checkpoint. watcher: only used on the first worker.
+    then writes a checkpoint. watcher: only used on the first worker. skipped: returns why pictures could
+    not be read here so far, by name; the run's folder lists those of all workers.
 
     Writes checkpoints/step-N.safetensors with a picture step-N.NAME.png for each that observe
     returns, and one line per step to log.jsonl. Raises BadInput if the folder contains a different
@@ -76,6 +79,7 @@ def train(
         supervisor=supervisor,
         observe=observe,
         watcher=watcher,
+        skipped=skipped,
     )
     with log:
         training.keep_safe_step()
@@ -116,10 +120,14 @@ class _Training:
         supervisor: Supervisor | None,
         observe: Observe,
         watcher: Watcher | None,
+        skipped: Callable[[], Mapping[str, str]],
     ) -> None:
         self._state, self._options, self._world, self._log = state, options, world, log
         self._detector, self._supervisor, self._observe = detector, supervisor, observe
         self._watcher = watcher if world.rank == 0 else None
+        self._skipped = skipped
+        self._all_skipped, self._listed = 0.0, 0.0
+        """Pictures that the workers have skipped, taken together, and how many of them are listed."""
         self._speed, self._taken = Speed(), 0
         self._began = state.step
         self._saved = state.step or None
@@ -149,6 +157,7 @@ class _Training:
         if state.step % self._options.every == 0 or state.step == self._options.steps:
             observation = self._look()
             self._log.write(state.step, {**figures, **observation.figures}, outcome.warning)
+            self._list_skipped()
             self._save(observation)
         else:
             self._log.write(state.step, figures, outcome.warning)
@@ -182,8 +191,18 @@ class _Training:
         warning = f"; warning: {record.figures.warning}" if record.figures.warning else ""
         return f"step {step}: {loss}; {speed}{warning}"
 
+    def _list_skipped(self) -> None:
+        """Bring the list of skipped pictures up to date with what every worker knows."""
+        if self._all_skipped <= self._listed:
+            return
+        self._listed = self._all_skipped
+        own = json.dumps(self._skipped())
+        for rank in range(self._world.size):
+            self._log.list_skipped(json.loads(self._world.broadcast_text(own, rank)))
+
     def stop(self) -> None:
-        """Write a checkpoint of a run that was asked to stop."""
+        """Write a checkpoint of a run that was asked to stop, which other workers may not know yet."""
+        self._log.list_skipped(self._skipped())
         self.save()
         if self._watcher:
             self._watcher.on_stop(self._state)
@@ -239,16 +258,18 @@ class _Training:
         """Add up losses, figures and what the detector measures over all workers."""
         named = {**result.losses, **result.figures}
         values = [torch.stack([value.detach().double() for value in named.values()])]
+        values.append(values[0].new_tensor([len(self._skipped())]))
         if self._detector and result.pictures is not None:
             measured = self._detector.measure(result.pictures).double().sum(0)
             values.append(measured.to(values[0].device) / self._options.batch)
         flat = torch.cat(values)
         with stage(EXCHANGE):
             self._world.all_reduce(flat)
-        sums = dict(zip(named, flat.tolist(), strict=False))
+        numbers = flat.tolist()
+        sums, self._all_skipped = dict(zip(named, numbers, strict=False)), numbers[len(named)]
         losses = {name: sums[name] for name in result.losses}
         figures = {name: sums[name] for name in result.figures}
-        detected, fault = self._detect(losses, flat[len(named) :])
+        detected, fault = self._detect(losses, flat[len(named) + 1 :])
         warning = _joined(fault, result.warning, self._log.fallback)
         return _Outcome(losses, {**figures, **detected}, warning, result.rate)
 

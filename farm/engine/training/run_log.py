@@ -5,24 +5,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any
 
 from PIL import Image
 
 from farm.engine.training.checkpoint import TrainState
 from farm.engine.training.contract import Observation, Picture, TrainingOptions
-from farm.engine.training.runs import CHECKPOINTS, checkpoint_path, checkpoints
+from farm.engine.training.runs import (
+    CHECKPOINTS,
+    LOG,
+    SKIPPED,
+    checkpoint_path,
+    checkpoints,
+    skipped_pictures,
+)
 from farm.engine.world import World
 from farm.errors import BadInput, StorageFailed, UserError
 from farm.storage import open_whole, remove_file, remove_leftovers, write_error
-
-LOG: Final = "log.jsonl"
-"""One JSON object per step: its number, losses and figures.
-
-It also has the warning, if that differs from the one of the step before; empty if there is none
-any longer. A decision of the supervisor is with the step after which it was taken, or with the first
-one after going back.
-"""
 
 
 class RunLog:
@@ -156,6 +155,15 @@ class RunLog:
         with write_errors(self._log):
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
+
+    def list_skipped(self, found: Mapping[str, str]) -> None:
+        """Add pictures to the list of those that could not be read. found: why, by name."""
+        if not self._writes:
+            return
+        listed = skipped_pictures(self._options.folder)
+        if found.keys() - listed:
+            content = json.dumps({**found, **listed}, indent=1, sort_keys=True, ensure_ascii=False)
+            write_whole(self._options.folder / SKIPPED, f"{content}\n".encode("utf-8", "replace"))
 
     def save(self, state: TrainState, observation: Observation, keep: int | None) -> None:
         """Write a checkpoint and its pictures; remove the oldest ones, and those of later steps.

@@ -8,7 +8,7 @@ from pathlib import Path
 from shutil import copyfileobj
 from typing import Any, BinaryIO, Final
 
-from farm.engine.training.run_log import LOG
+from farm.engine.training.runs import LOG
 from farm.execution.run_report.series import Series
 from farm.execution.run_report.warning_spans import WarningSpans
 from farm.storage import open_whole

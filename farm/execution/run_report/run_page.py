@@ -62,6 +62,8 @@ def write_page(  # noqa: PLR0917 - the parts of the page
     """
     from markupsafe import Markup
 
+    from farm.engine.training.runs import SKIPPED, skipped_pictures
+
     facts = _facts(options.folder)
     content = _template().render(
         name=options.folder.absolute().name,
@@ -78,6 +80,8 @@ def write_page(  # noqa: PLR0917 - the parts of the page
         curves=Markup(curves),  # noqa: S704 - matplotlib escapes what it draws
         decisions=_decisions(state),
         warnings=list(history.warnings)[::-1],
+        skipped=len(skipped_pictures(options.folder)),
+        list_of_skipped=SKIPPED,
         table=TABLE,
     )
     with open_whole(path) as file:

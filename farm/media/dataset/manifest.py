@@ -4,13 +4,14 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from farm.media.dataset.layout import natural
 from farm.media.dataset.near_duplicates import Look, near_duplicates
 from farm.model.specs import Part
 
-__all__ = ["JOURNAL", "MANIFEST", "Options", "Outcome", "Target", "describe", "to_json"]
+__all__ = ["JOURNAL", "MANIFEST", "Options", "Outcome", "Target", "describe", "left_out", "to_json"]
 
 MANIFEST: Final = "manifest.json"
 
@@ -84,6 +85,15 @@ def describe(outcomes: Mapping[Target, Outcome], options: Options, request: str)
         ],
         "request": request,
     }
+
+
+def left_out(dataset: Path) -> dict[str, str]:
+    """Return why preparing a dataset left pictures out, by source; none if it is no prepared dataset."""
+    try:
+        entries = json.loads((dataset / MANIFEST).read_bytes())["unreadable"]
+        return {str(entry["source"]): str(entry["reason"]) for entry in entries}
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return {}
 
 
 def to_json(manifest: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from farm.media.bounds import decoding_errors
 from farm.media.dataset.archive import Archive
 from farm.media.dataset.folder import Folder
 from farm.media.dataset.layout import Layout, arrange
-from farm.media.dataset.manifest import JOURNAL, MANIFEST
+from farm.media.dataset.manifest import JOURNAL, MANIFEST, left_out
 from farm.media.dataset.picture_decoder import Decoder
 from farm.media.still_formats import MAX_PIXELS
 from farm.model.specs import Part, PictureSet
@@ -21,14 +21,20 @@ from farm.storage import KnownFiles, input_path, is_remote
 __all__ = ["open_pictures", "open_store"]
 
 
-def open_pictures(source: str, part: Part = "train", files: KnownFiles | None = None) -> PictureSet:
+def open_pictures(
+    source: str,
+    part: Part = "train",
+    files: KnownFiles | None = None,
+    skipped: dict[str, str] | None = None,
+) -> PictureSet:
     """Return the pictures of a part of a source, which are read and decoded one by one.
 
     source: path or URL of a prepared dataset; a folder, with pictures or a folder per category; either of these in
     train/, with or without a val/; or a zip of any of these. Hidden files are left out. Where there
     are no parts, every picture is part of "train" and "val" is empty.
 
-    files: of the job; what is read is compared with them.
+    files: of the job; what is read is compared with them. skipped: receives, by name, why a picture
+    cannot be read: at once for those that farm prepare left out, and for any other when it is read.
 
     Raises BadInput if there is no such source, it is neither a folder nor a zip, or there is
     nothing to train on; StorageFailed; InputChanged.
@@ -41,7 +47,9 @@ def open_pictures(source: str, part: Part = "train", files: KnownFiles | None = 
     if part == "train" and not layout.names:
         kind = "folder" if path.is_dir() else "zip"
         raise BadInput(source, f"this {kind} contains no pictures{_advice(path)}")
-    return _Pictures(source, path, part, layout, store, files)
+    skipped = {} if skipped is None else skipped
+    skipped.update(left_out(path))
+    return _Pictures(source, path, part, layout, store, files, skipped)
 
 
 def _advice(folder: Path) -> str:
@@ -77,11 +85,12 @@ class _Pictures:
         layout: Layout,
         store: Folder | Archive,
         files: KnownFiles,
+        skipped: dict[str, str],
     ) -> None:
         self.names, self.labels, self.categories = layout.names, layout.labels, layout.categories
         self._local = str(path) if is_remote(source) else source.rstrip("/")
         self._source, self._part, self._store, self._files = source, part, store, files
-        self._decoder = Decoder()
+        self._decoder, self._skipped = Decoder(), skipped
 
     def __len__(self) -> int:
         return len(self.names)
@@ -93,6 +102,13 @@ class _Pictures:
         return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
 
     def read(self, number: int) -> np.ndarray:
+        try:
+            return self._read(number)
+        except BadInput as error:
+            self._skipped[error.source] = error.reason
+            raise
+
+    def _read(self, number: int) -> np.ndarray:
         name = self.names[number]
         shown = f"{self._source.rstrip('/')}/{name}"
         with decoding_errors(shown, MAX_PIXELS):

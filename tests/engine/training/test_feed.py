@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from farm.engine.training.feed import Feed
+from farm.engine.training.feed import Feed, notes_on_few
 from farm.engine.training.stages import DATA, measured
 from farm.errors import BadInput, InputChanged
 
@@ -196,3 +196,13 @@ def test_the_global_random_generator_is_left_alone() -> None:
     with Feed(Numbered(), 0, 2, noisy) as feed:
         feed.batch(0, range(2))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_set_that_is_smaller_than_a_batch_is_noted() -> None:
+    assert notes_on_few(Numbered(3), 3) == ()
+    (note,) = notes_on_few(Numbered(3), 4)
+    assert note == (
+        "3 pictures are fewer than a batch of 4, so every step repeats some; add pictures, or give a "
+        "smaller `batch`"
+    )
+    assert notes_on_few(Numbered(1), 2)[0].startswith("1 picture is fewer than a batch of 2")

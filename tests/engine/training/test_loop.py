@@ -27,8 +27,14 @@ from farm.engine.training import (
 )
 from farm.engine.training.contract import StepRecord
 from farm.engine.training.loop import train
-from farm.engine.training.run_log import LOG
-from farm.engine.training.runs import CHECKPOINTS, checkpoints
+from farm.engine.training.runs import (
+    CHECKPOINTS,
+    LOG,
+    SKIPPED,
+    checkpoints,
+    describe_skipped,
+    skipped_pictures,
+)
 from farm.engine.world import ALONE, World
 from farm.errors import (
     BadInput,
@@ -505,3 +511,50 @@ def test_a_supervisor_ends_a_run_that_nothing_helps(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="stopped at step 1: the loss rises at every rate"):
         supervised(tmp_path, STEPS, supervisor=Hopeless())
+
+
+def test_the_pictures_that_any_worker_skipped_are_listed_and_stay_listed(tmp_path: Path) -> None:
+    states = [make_state(), make_state()]
+    options = TrainingOptions(tmp_path, 5, BATCH, every=5)
+
+    def program(world: World) -> None:
+        skipped = {f"{world.rank}.png": "damaged"}
+        world = replace(world, all_reduce=lambda _tensor: None)
+        train(
+            states[world.rank],
+            make_step(world),
+            options,
+            world=world,
+            skipped=lambda: skipped,
+        )
+
+    Threads(2).run(program)
+    assert skipped_pictures(tmp_path) == {"0.png": "damaged", "1.png": "damaged"}
+    run(tmp_path, 10)
+    assert len(skipped_pictures(tmp_path)) == 2
+    run(tmp_path, 15, skipped=lambda: {"1.png": "gone", "2.png": "damaged"})
+    assert [*skipped_pictures(tmp_path)] == ["0.png", "1.png", "2.png"]
+    assert describe_skipped(tmp_path) == (
+        f"skipped 3 pictures that cannot be read; see {tmp_path}/skipped.json"
+    )
+
+
+def test_pictures_that_a_stopped_run_skipped_are_listed(tmp_path: Path) -> None:
+    def stop(*_: object) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run(tmp_path, 5, report=stop, skipped=lambda: {"a.png": "damaged"})
+    assert skipped_pictures(tmp_path) == {"a.png": "damaged"}
+
+
+def test_a_run_that_skipped_nothing_has_no_list(tmp_path: Path) -> None:
+    run(tmp_path, 5)
+    assert not (tmp_path / SKIPPED).exists()
+    assert describe_skipped(tmp_path) == ""
+
+
+@pytest.mark.parametrize("content", ["[", "[1]", "null"])
+def test_a_damaged_list_of_skipped_pictures_counts_as_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / SKIPPED).write_text(content)
+    assert skipped_pictures(tmp_path) == {}

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from farm.errors import BadInput, InputChanged
 from farm.media import read_still
-from farm.media.dataset import open_pictures
+from farm.media.dataset import Options, open_pictures, prepare
 from farm.model.specs import PictureSet
 from farm.storage import FileDigests, KnownFiles
 
@@ -245,3 +245,26 @@ def test_pictures_at_a_url_that_have_changed_since_the_job_began_are_refused(
     assert np.array_equal(opened.read(0), levels(1)), "a picture changed under a run"
     with pytest.raises(InputChanged, match="has changed"):
         open_pictures(there, files=known)
+
+
+def test_what_cannot_be_read_is_collected_with_the_reason(tmp_path: Path) -> None:
+    source, skipped = (
+        fill(tmp_path / "set", {"1.png": png(1), "2.png": b"damaged"}),
+        dict[str, str](),
+    )
+    pictures = open_pictures(source, skipped=skipped)
+    assert skipped == {}, "nothing is read in advance"
+    pictures.read(0)
+    with pytest.raises(BadInput) as error:
+        pictures.read(1)
+    assert skipped == {f"{source}/2.png": error.value.reason}
+
+
+def test_what_preparing_a_dataset_left_out_is_known_at_once(tmp_path: Path) -> None:
+    source, skipped = (
+        fill(tmp_path / "set", {"1.png": png(1), "2.png": b"damaged"}),
+        dict[str, str](),
+    )
+    prepare([source], str(tmp_path / "prepared"), Options(), lambda *_: None)
+    open_pictures(str(tmp_path / "prepared"), skipped=skipped)
+    assert [*skipped] == ["set/2.png"]

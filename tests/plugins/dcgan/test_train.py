@@ -15,7 +15,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from farm import BadInput
-from farm.engine.training import StepResult, TrainState
+from farm.engine.training import StepResult, TrainState, read_facts
 from farm.engine.world import World
 from farm.errors import Cancelled
 from farm_dcgan.convnets import Generator
@@ -385,3 +385,18 @@ def test_a_discriminator_that_learns_far_too_fast_is_a_collapse(
 def test_a_discriminator_that_learns_nothing_is_a_collapse(make_training: MakeTraining) -> None:
     training = make_training(**LIVELY | {"discriminator_rate": 1e-30})
     assert "its pictures are all alike" in warning_after(training)
+
+
+def test_fewer_pictures_than_a_batch_are_noted(drawings: str, make_context: MakeContext) -> None:
+    context = make_context()
+    assert [*make_run(batch=24).notes_on_inputs((drawings,), context)] == []
+    (note,) = make_run(batch=25).notes_on_inputs((drawings,), context)
+    assert note.startswith("24 pictures are fewer than a batch of 25")
+
+
+def test_the_facts_that_are_known_before_work_are_those_of_the_checkpoint(
+    tmp_path: Path, drawings: str, make_context: MakeContext
+) -> None:
+    run = make_run(steps=1)
+    run.train((drawings,), tmp_path, make_context())
+    assert read_facts(checkpoint(tmp_path, 1)) == run.facts((drawings,), make_context())

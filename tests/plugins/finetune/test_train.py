@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from farm import BadInput, Cancelled, PictureSet, UnknownName
 from farm.engine.context import FrameContext
-from farm.engine.training import TrainingOptions, TrainState
+from farm.engine.training import TrainingOptions, TrainState, read_facts
 from farm.engine.training.feed import Feed
 from farm.engine.training.runs import find_checkpoint
 from farm_finetune.augmentation import augmented
@@ -236,3 +236,15 @@ def test_an_unknown_block_is_refused_before_the_run_starts(
 ) -> None:
     with pytest.raises(UnknownName, match="unknown block of tiny 'blok1'; did you mean block1"):
         make_run(**{flag: ["blok1"]}).check(make_context())
+
+
+def test_what_is_known_before_work_is_what_the_checkpoint_says(
+    tmp_path: Path, dataset: Path, make_context: MakeContext
+) -> None:
+    run, inputs = make_run(steps=1, batch=1000), (str(dataset),)
+    (note,) = run.notes_on_inputs(inputs, make_context())
+    assert "fewer than a batch of 1000" in note
+    run = make_run(steps=1)
+    run.train(inputs, tmp_path, make_context())
+    saved = read_facts(find_checkpoint(tmp_path))
+    assert saved == run.facts(inputs, make_context()) | {"mean colour": saved["mean colour"]}
