@@ -38,6 +38,7 @@ from farm.model.messages import (
 )
 from farm.model.unit import Unit, UnitState
 from farm.model.work import Join, Render, Work
+from farm.scheduling.policy import Policy
 
 from ..workbench import Bench, failed  # noqa: TID252 - shared between rooms
 
@@ -458,18 +459,22 @@ def test_a_worker_that_alone_cannot_reach_the_storage_is_set_aside_and_tried_aga
     assert bench.last("u0").state is S.SUCCEEDED
 
 
-def test_all_workers_of_a_node_that_cannot_reach_the_storage_are_set_aside(bench: Bench) -> None:
-    submit_many(bench, 300)
-    for name in ("bad1", "bad2", "bad3"):
-        bench.send(WorkerJoined(name, "cpu", node="cut-off"))
+@pytest.mark.parametrize(("node", "named"), [("cut-off", ["w1", "w2"]), ("well", [])])
+def test_what_several_workers_met_counts_against_them_if_they_are_all_of_one_node(
+    node: str, named: list[str]
+) -> None:
+    bench = Bench(Policy(blocklist_failures=1))
+    bench.submit("job", "a", "b")
     bench.send(WorkerJoined("good", "cpu", node="well"))
-    for _ in range(60):
-        for worker in list(bench.held):
-            if worker == "good":
-                bench.succeed(worker)
-            else:
-                bench.fail(worker, FULL)
-    assert list(bench.held) == ["good"]
+    for name in ("w1", "w2"):
+        bench.send(WorkerJoined(name, "cpu", node=node))
+        assert bench.units_of(name) == ["b"]
+        bench.fail(name, FULL)
+        wait(bench, 30)
+    bench.succeed("good")
+    bench.succeed("good")
+    notices = [i.note.split()[1] for i in bench.instructions if isinstance(i, Notice)]
+    assert notices == named
 
 
 def test_after_a_storage_was_gone_for_all_no_worker_is_set_aside(bench: Bench) -> None:
