@@ -852,6 +852,7 @@ def test_different_files_that_cannot_be_used_are_counted_apart(bench: Bench) -> 
         bench.fail("w1", replace(ALONE, alone=f"s3://b/{number}.png"))
         wait(bench, 300)
     assert bench.job()[0] is JobState.PAUSED
+    assert S.QUARANTINED not in {state for unit in "abc" for state in bench.states(unit)}
 
 
 def test_a_unit_that_the_user_retries_waits_for_its_storage_as_if_it_never_had(
