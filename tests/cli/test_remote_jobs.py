@@ -467,7 +467,7 @@ def test_a_farm_is_not_asked_for_interrupted_jobs(
     done = farm("jobs", "--state", "interrupted", *([] if is_set else ["--server", url]))
     assert (done.code, done.results) == (2, "")
     assert done.errors == (
-        "farm: a job is interrupted only in the ledger of this machine, and the farm at "
+        "a job is interrupted only in the ledger of this machine, and the farm at "
         "http://127.0.0.1:9 goes on with its own when it starts; leave --server out, and FARM_SERVER "
         "unset, to list them\n"
     )
