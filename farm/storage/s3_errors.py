@@ -142,14 +142,21 @@ def _is_everywhere(error: Exception) -> bool:
 def _trouble(error: Exception) -> str:
     """Return why the storage cannot carry out a request for now."""
     if not isinstance(error, ClientError):
-        kind = type(error).__name__
-        return f"the storage does not answer ({kind}); check the network and FARM_S3_ENDPOINT"
+        kind, asked = type(error).__name__, _endpoint(error)
+        check = f"check the network and FARM_S3_ENDPOINT{asked and f'; {asked} was asked'}"
+        return f"the storage does not answer ({kind}); {check}"
     code, status = code_of(error), status_of(error)
     if code in _EXPIRED:
         return "the keys have expired; renew them, or start again with new ones and --resume"
     if _is_full(error):
         return f"the storage is full, or a quota is used up ({code}); free some space"
     return f"the storage is overloaded or out of order ({code}, HTTP {status}); check it, or wait"
+
+
+def _endpoint(error: Exception) -> str:
+    """Return the host that was asked, and its port, for a message; nothing if the error has none."""
+    asked = str(getattr(error, "kwargs", {}).get("endpoint_url", ""))
+    return urlsplit(asked).netloc.rpartition("@")[2]
 
 
 def _bucket(url: str) -> str:
