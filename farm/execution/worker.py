@@ -13,7 +13,7 @@ from farm.execution.contexts import ContextFactory, import_engine
 from farm.execution.failures import classify, farm_call, output_errors, plugin_errors
 from farm.execution.finishing import Finisher
 from farm.execution.heap import freed_memory_is_given_back
-from farm.execution.outages import with_what_answers
+from farm.execution.lone_files import with_what_answers
 from farm.execution.rendering import Renderer
 from farm.execution.runner import IsCancelled, ReportProgress, Runner
 from farm.host.registry import Registry

@@ -100,9 +100,9 @@ class Attempts:
         """Count a failure. If workers share the unit, none of them is blocked: any may be at fault."""
         job, lead = lease.job, lease.lead
         self._state.free(lease, now)
-        lease.entry.tried_on |= {worker.name for worker in lease.workers}
         if failure.hold is Hold.STORAGE:
             cut_off.note_failure(lease)
+        lease.entry.tried_on |= {worker.name for worker in lease.workers}
         is_held = failure.hold and not job.is_ending
         if is_held and not _is_its_own(job, lease.entry, failure):
             self._hold(job, lease.entry, failure, now, lead.name)

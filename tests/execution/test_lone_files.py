@@ -4,7 +4,7 @@ from pathlib import Path
 
 from farm.errors import StorageFailed, StorageFull, StorageUnavailable
 from farm.execution.failures import classify
-from farm.execution.outages import with_what_answers
+from farm.execution.lone_files import with_what_answers
 
 
 def alone(error: StorageFailed, target: Path) -> str:
