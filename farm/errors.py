@@ -25,6 +25,7 @@
     │   ├── DeviceMemory        the device ran out of memory
     │   └── StorageFailed       a file could not be read or written
     │       ├── StorageUnavailable   the storage is full or gone, whatever the file
+    │       │   └── StorageFull      the storage is full
     │       └── OutputReplaced       somebody else has written the output meanwhile
     ├── ServerUnavailable       no farm answers at this address
     │   ├── ServerFailed        a farm answers, with an error of its own
@@ -293,6 +294,10 @@ class StorageUnavailable(StorageFailed):
 
     No other file can be written there, or read, until this is fixed or passes. Jobs wait for that.
     """
+
+
+class StorageFull(StorageUnavailable):
+    """A storage is full: ``StorageFull(url, reason)``. It can be read, and a small file may still fit."""
 
 
 class OutputReplaced(StorageFailed):

@@ -40,6 +40,7 @@ SAMPLES: dict[str, tuple[object, ...]] = {
     "DeviceMemory": ("cuda:0", "2 GiB wanted"),
     "StorageFailed": ("out.png", "connection timed out"),
     "StorageUnavailable": ("out.png", "the disk is full; free some space"),
+    "StorageFull": ("out.png", "the disk is full; free some space"),
     "OutputReplaced": ("out.png", "another worker has written it meanwhile"),
     "ServerUnavailable": ("http://127.0.0.1:8420", "connection refused"),
     "ServerFailed": ("http://127.0.0.1:8420", 500, "internal server error"),

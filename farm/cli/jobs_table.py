@@ -23,6 +23,7 @@ from farm.cli.root import registry_of
 from farm.cli.sheet_folder import forget_abandoned
 from farm.cli.streams import echo
 from farm.cli.table import show_json, show_table
+from farm.errors import UserError
 from farm.model.job import Job, JobState
 from farm.model.sent_files import sent_name
 
@@ -58,7 +59,12 @@ def jobs(
     is_json: bool,
 ) -> None:
     """List jobs, newest first: those of a farm, or else those in this machine's ledger."""
-    if server_of(server):
+    if asked := server_of(server):
+        if state == INTERRUPTED_STATE:
+            raise UserError(
+                f"a job is {INTERRUPTED_STATE} only in the ledger of this machine, and the farm at {asked} goes "
+                "on with its own when it starts; leave --server out, and FARM_SERVER unset, to list them"
+            )
         wanted = job_state(state)
         with client_of(server) as client:
             handles = client.jobs(state=wanted, task=task, limit=limit)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from farm.engine.one_core import on_one_core
 from farm.engine.tiles import Reach
 from farm.errors import BadParameter
 
@@ -28,12 +29,11 @@ def measure(extract: Extract) -> dict[str, tuple[Reach, Reach]]:
     extract: float32 function on the CPU from [1, 3, height, width] to features by layer.
     Raises BadParameter if a layer depends on the whole picture, so that tiles cannot be exact.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the strips are small, so more threads are slower
-    try:
-        rows, columns = (_measure_axis(extract, axis) for axis in (2, 3))
-    finally:
-        torch.set_num_threads(threads)
+
+    def measure_both() -> list[dict[str, Reach]]:
+        return [_measure_axis(extract, axis) for axis in (2, 3)]
+
+    rows, columns = on_one_core(measure_both)  # the strips are small, so more cores are slower
     return {layer: (rows[layer], columns[layer]) for layer in rows}
 
 

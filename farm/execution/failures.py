@@ -21,7 +21,7 @@ from farm.errors import (
 from farm.host.blame import describe, line_of, one_line, with_type
 from farm.host.task import Effect
 from farm.model.messages import Failure, Hold, Reason
-from farm.storage import write_error
+from farm.storage import read_trouble, write_error
 
 __all__ = [
     "classify",
@@ -97,7 +97,8 @@ def storage_errors(url: str) -> Iterator[None]:
     except MemoryError as error:
         raise DeviceMemory("this machine", url) from error
     except OSError as error:
-        raise StorageFailed(url, error.strerror or with_type(error)) from error
+        reason = error.strerror or with_type(error)
+        raise read_trouble(url, error) or StorageFailed(url, reason) from error
     except Exception as error:
         raise FarmBug(f"{url}: {with_type(error)}") from error
 

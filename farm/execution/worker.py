@@ -13,12 +13,13 @@ from farm.execution.contexts import ContextFactory, import_engine
 from farm.execution.failures import classify, farm_call, output_errors, plugin_errors
 from farm.execution.finishing import Finisher
 from farm.execution.heap import freed_memory_is_given_back
+from farm.execution.lone_files import with_what_answers
 from farm.execution.rendering import Renderer
 from farm.execution.runner import IsCancelled, ReportProgress, Runner
 from farm.host.registry import Registry
 from farm.host.task import Task
 from farm.host.vetting import validate_params
-from farm.model.messages import Figures, Order, UnitCancelled, UnitFailed, UnitSucceeded
+from farm.model.messages import Figures, Hold, Order, UnitCancelled, UnitFailed, UnitSucceeded
 from farm.model.work import Render, Train
 
 if TYPE_CHECKING:
@@ -148,5 +149,8 @@ def attempt(
     except Cancelled:
         return UnitCancelled(name, order.token, storage.take_transfers())
     except BaseException as error:  # noqa: BLE001 - every error is reported, or the job would hang
-        return UnitFailed(name, order.token, classify(error), storage.take_transfers())
+        failure = classify(error)
+        if failure.hold is Hold.STORAGE and not is_cancelled():
+            failure = with_what_answers(failure, error, order.unit.target)
+        return UnitFailed(name, order.token, failure, storage.take_transfers())
     return UnitSucceeded(name, order.token, figures, storage.take_transfers())

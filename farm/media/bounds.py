@@ -4,7 +4,6 @@ Checks sizes before memory is allocated, silences the decoders' warnings, and tu
 error into one line.
 """
 
-import errno
 import logging
 import re
 import stat
@@ -18,8 +17,8 @@ from warnings import catch_warnings, simplefilter
 import pyvips
 from PIL import Image, UnidentifiedImageError
 
-from farm.errors import BadInput, FarmError, StorageFailed
-from farm.storage import input_path
+from farm.errors import BadInput, FarmError
+from farm.storage import input_path, read_trouble
 
 __all__ = ["TooLarge", "decoding_errors", "one_line", "safe_decoding", "safe_decoding_of_bytes"]
 
@@ -30,8 +29,6 @@ pyvips.cache_set_max(0)  # the cache returns stale pixels after a file changes
 
 _BYTES_PER_PIXEL: Final = 16
 """Largest file that is read, in bytes per allowed pixel."""
-
-_TRANSIENT: Final = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT})
 
 
 class TooLarge(ValueError):
@@ -112,7 +109,7 @@ def decoding_errors(url: str, max_pixels: int) -> Iterator[None]:
 
 def _storage_error(url: str, error: OSError) -> FarmError:
     reason = (error.strerror or str(error)).lower()
-    return (StorageFailed if error.errno in _TRANSIENT else BadInput)(url, reason)
+    return read_trouble(url, error) or BadInput(url, reason)
 
 
 def one_line(error: Exception) -> str:

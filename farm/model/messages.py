@@ -105,7 +105,8 @@ class Failure:
 
     is_fatal: no further attempt can succeed, as for a refused input. hold: every unit of the job
     would fail like this one, so the job waits; None if only this unit is affected. is_mistake: the
-    plugin's code is wrong, so one more attempt is enough, in case the worker lacks something.
+    plugin's code is wrong, so one more attempt is enough, in case the worker lacks something. alone: the
+    one file that could not be used while its storage answered otherwise; empty if it did not, or nobody asked.
     """
 
     reason: Reason
@@ -114,6 +115,7 @@ class Failure:
     traceback: str = ""
     hold: Hold | None = None
     is_mistake: bool = False
+    alone: str = ""
 
 
 @dataclass(frozen=True)

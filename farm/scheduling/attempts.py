@@ -1,5 +1,6 @@
 """What the end of an attempt means for its unit, its job and its worker."""
 
+from dataclasses import replace
 from typing import Final
 
 from farm.model.events import UnitAdvanced
@@ -15,6 +16,7 @@ from farm.model.messages import (
     UnitSucceeded,
 )
 from farm.model.unit import UnitState
+from farm.scheduling import cut_off
 from farm.scheduling.holds import hold_after
 from farm.scheduling.jobs import ScheduledJob
 from farm.scheduling.state import SchedulerState
@@ -24,7 +26,12 @@ from farm.scheduling.workers import Lease, Worker
 S = UnitState
 
 _MOST_HELD_ALONE: Final = 5
-"""How often a unit waits for a storage that other units use meanwhile. After that, it fails."""
+"""How often a unit waits for a storage that other units use meanwhile, or a job for a file whose storage
+answers otherwise. After that, the unit fails."""
+
+_ITS_OWN: Final = (
+    "its storage serves other files; --resume, or `farm job ID retry` on a server, tries it again"
+)
 
 
 class Attempts:
@@ -83,6 +90,7 @@ class Attempts:
         job.plugin_faults.end()
         for worker in lease.workers:
             self._state.blocklist.clear(job.job.id, worker.name)
+        cut_off.note_success(self._state, lease, now)
         job.move(lease.entry, S.SUCCEEDED, now, worker=lease.lead.name, figures=figures)
         job.end_hold_for_storage()
         self._state.free(lease, now)
@@ -92,11 +100,16 @@ class Attempts:
         """Count a failure. If workers share the unit, none of them is blocked: any may be at fault."""
         job, lead = lease.job, lease.lead
         self._state.free(lease, now)
+        if failure.hold is Hold.STORAGE:
+            cut_off.note_failure(lease)
         lease.entry.tried_on |= {worker.name for worker in lease.workers}
         is_held = failure.hold and not job.is_ending
         if is_held and not _is_its_own(job, lease.entry, failure):
             self._hold(job, lease.entry, failure, now, lead.name)
             return
+        if is_held:
+            message = f"{failure.message}; {_ITS_OWN}"
+            failure = replace(failure, message=message, is_fatal=True)
         if not failure.is_fatal and not lease.is_shared:
             self._state.block(job, lead, now)
         self._fail(job, lease.entry, failure, now, lead.name)
@@ -191,9 +204,11 @@ class Attempts:
 
 
 def _is_its_own(job: ScheduledJob, entry: UnitEntry, failure: Failure) -> bool:
-    """Return whether a unit keeps meeting a storage that is gone while other units use it."""
+    """Return whether a unit keeps meeting a storage that is gone, although it serves others."""
     if failure.hold is not Hold.STORAGE:
         return False
+    if failure.alone and job.hold and job.hold.alone[failure.alone] >= _MOST_HELD_ALONE:
+        return True
     succeeded = job.counts[S.SUCCEEDED]
     if entry.held_after < 0:
         entry.held_after = succeeded

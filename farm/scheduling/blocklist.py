@@ -17,12 +17,15 @@ class Blocklist:
         self._until: dict[str, dict[str, float]] = {}
         self._jobs_of: dict[str, set[str]] = {}
 
-    def add_failure(self, job: str, worker: str, now: float) -> None:
+    def add_failure(self, job: str, worker: str, now: float) -> bool:
+        """Count a failure; return whether it is the first of those in a row that blocks the worker."""
         of_job = self._failures.setdefault(job, {})
         of_job[worker] = of_job.get(worker, 0) + 1
         self._jobs_of.setdefault(worker, set()).add(job)
         if self._policy.is_blocked(of_job[worker]):
             self._until.setdefault(job, {})[worker] = now + self._policy.forgive_seconds
+            return not self._policy.is_blocked(of_job[worker] - 1)
+        return False
 
     def clear(self, job: str, worker: str) -> None:
         """Reset a worker's count for one job, after a success."""

@@ -1,6 +1,7 @@
 """Why a job starts no units although its user wants it to run."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from farm.model.messages import Failure, Hold
 from farm.scheduling.policy import Policy
@@ -14,7 +15,7 @@ class JobHold:
     A hold for storage ends with the first success: when it is due, one unit of the job, the probe,
     is tried; another one than cause, which met the trouble last, if there is any. A hold until a restart
     never ends in this farm. reason: what the user reads. due: Unix seconds of the next try; None for
-    never. failures: tries so far.
+    never. failures: tries so far. alone: how many of these met each file whose storage answered otherwise.
     """
 
     kind: Hold
@@ -24,6 +25,7 @@ class JobHold:
     is_due: bool = False
     probe: UnitEntry | None = None
     cause: UnitEntry | None = None
+    alone: Counter[str] = field(default_factory=Counter)
 
     @property
     def may_start(self) -> bool:
@@ -45,4 +47,6 @@ def hold_after(
     failures = current.failures + 1 if current else 1
     delay = policy.hold_delay(failures)
     reason = f"{failure.message}; the job tries again in {delay:.0f} s"
-    return JobHold(Hold.STORAGE, reason, now + delay, failures, cause=entry)
+    alone = Counter([failure.alone] if failure.alone else [])
+    alone.update(current.alone if current else ())
+    return JobHold(Hold.STORAGE, reason, now + delay, failures, cause=entry, alone=alone)

@@ -340,7 +340,7 @@ class ScheduledJob:
 
     def first_shared(self) -> UnitEntry | None:
         """Return the ready unit that several workers share and that starts next."""
-        return self.queues.ready(Lane.SHARED).first()
+        return self.queues.ready(Lane.SHARED).first(self.hold.cause if self.hold else None)
 
     def ready(self, lane: Lane) -> Iterator[UnitEntry]:
         """Yield the units that may start next, as take_ready would, in no order."""

@@ -168,7 +168,8 @@ class Placement:
         gathering = self.gatherings.complete()
         if gathering is None or gathering.job is None:
             return None
-        entry = gathering.job.take_ready(Lane.SHARED, -1, lambda _: True)
+        first = gathering.job.first_shared()
+        entry = gathering.job.take_ready(Lane.SHARED, -1, lambda one: one is first)
         assert entry
         workers = tuple(gathering.group.aside.values())[: gathering.need]
         return workers, gathering.job, entry

@@ -101,11 +101,23 @@ class ReadyUnits:
         """Return whether any unit of a stretch is among them."""
         return bool(self._stretches[stretch].ready)
 
-    def first(self) -> UnitEntry | None:
-        """Return the unit that take would return, if it is in no stretch and may be accepted."""
-        if self._apart and (self._apart[0][0] == 0 or not (self._loose or self._in_stretches)):
-            return self._entries[self._apart[0][1]]
-        return self._entries[self._loose[0]] if self._loose and not self._in_stretches else None
+    def first(self, but: UnitEntry | None = None) -> UnitEntry | None:
+        """Return the unit that take would return, if it is in no stretch and may be accepted.
+
+        but: a unit that has failed, which is taken only if there is no other.
+        """
+        apart = min(self._first_apart(but), default=None)
+        if apart and (apart[0] == 0 or not (self._loose or self._in_stretches)):
+            return self._entries[apart[1]]
+        if self._loose and not self._in_stretches:
+            return self._entries[self._loose[0]]
+        return self.first() if but else None
+
+    def _first_apart(self, but: UnitEntry | None) -> list[tuple[int, int]]:
+        """Return the first unit of those kept apart, or those that may be so without one of them."""
+        if but and self._apart and self._apart[0][1] == but.number:
+            return self._apart[1:3]
+        return self._apart[:1]
 
     def hold(self, entry: UnitEntry) -> None:
         """Note that a worker holds a unit."""

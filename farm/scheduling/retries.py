@@ -21,6 +21,8 @@ def retry(job: ScheduledJob, wish: RetryWanted, now: float) -> None:
     chosen = [entry for entry in named if _is_meant(entry, wish)]
     again = _with_dependants(job, chosen, is_redo=wish.is_redo)
     again |= _with_needs(job, again, wish.gone)
+    if job.hold and again:
+        job.hold.alone.clear()
     names = {entry.unit.name for entry in again}
     blocked = [entry for entry in again if job.dependants.waits_for(entry, names)]
     for entry in sorted(again, key=lambda entry: entry.number):
@@ -90,6 +92,7 @@ def _begin_again(job: ScheduledJob, entry: UnitEntry, state: UnitState, now: flo
     job.dependants.find_again(entry)
     entry.tried_on, entry.crashes = frozenset(), min(entry.crashes, 1)
     entry.retried_from = entry.attempt + 1
+    entry.held_after, entry.held_alone, entry.cut_off = -1, 0, frozenset()
     job.move(entry, state, now, reason="tried again", by="user", crashes=entry.crashes)
     entry.failures = ()
 

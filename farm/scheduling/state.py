@@ -105,11 +105,15 @@ class SchedulerState:
             job.wake(now)
             self._note_change(job)
 
-    def block(self, job: ScheduledJob, worker: Worker, now: float) -> None:
-        """Count a failure of a worker, which may block it from the job until it is forgiven."""
-        self.blocklist.add_failure(job.job.id, worker.name, now)
+    def block(self, job: ScheduledJob, worker: Worker, now: float) -> bool:
+        """Count a failure of a worker, which may block it from the job until it is forgiven.
+
+        Returns whether it is the first of those in a row that does.
+        """
+        is_first = self.blocklist.add_failure(job.job.id, worker.name, now)
         if job.job.id not in self._forgiving:
             self._forgive(job, now)
+        return is_first
 
     def _forgive(self, job: ScheduledJob, now: float) -> None:
         """Let workers serve a job again from which they are no longer blocked."""

@@ -62,7 +62,7 @@ class UnitEntry:
     beside it. stretch: index of the stretch of a film that it is in; -1 for none. furthest_step: that a run had reached when a worker died.
     retried_from: as in RestoredUnit. held_after: how many units of its job had succeeded when it first met a
     storage that is full or gone; -1 if it never did. held_alone: how often it met one after others had
-    succeeded since. history: its changes of state since it last ended.
+    succeeded since. cut_off: workers on which it met one since it last succeeded. history: its changes of state since it last ended.
     """
 
     unit: Unit
@@ -82,6 +82,7 @@ class UnitEntry:
     retried_from: int = 0
     held_after: int = -1
     held_alone: int = 0
+    cut_off: frozenset[str] = frozenset()
     history: list[tuple[float, UnitState, UnitState, str, str]] = field(default_factory=list)
 
     @property

@@ -3,6 +3,7 @@
 from farm.storage.claims import EVERYTHING, Claim, claim
 from farm.storage.copies import local_copies
 from farm.storage.digests import FileDigests, KnownFiles, Look, look_at
+from farm.storage.disk_trouble import read_trouble
 from farm.storage.door import (
     check_output,
     entries,
@@ -22,9 +23,10 @@ from farm.storage.door import (
     size_of,
 )
 from farm.storage.globs import glob
-from farm.storage.local import NOT_UTF8, output_path, sha256_file, write_error
+from farm.storage.local import NOT_UTF8, UNREACHABLE, output_path, sha256_file, write_error
 from farm.storage.measuring import take_transfers
 from farm.storage.mirror import Mirror
+from farm.storage.outages import answers_otherwise
 from farm.storage.scheme import ABSENT, Entry, Scheme, SchemeFactory, Stat
 from farm.storage.schemes import BUILT_IN, add_schemes, known_schemes, scheme_of
 from farm.storage.scratch import scratch_folder
@@ -46,6 +48,7 @@ __all__ = [
     "BUILT_IN",
     "EVERYTHING",
     "NOT_UTF8",
+    "UNREACHABLE",
     "Claim",
     "Entry",
     "FileDigests",
@@ -57,6 +60,7 @@ __all__ = [
     "Stat",
     "absolute",
     "add_schemes",
+    "answers_otherwise",
     "check_output",
     "claim",
     "entries",
@@ -81,6 +85,7 @@ __all__ = [
     "output_path",
     "parent",
     "parents",
+    "read_trouble",
     "remove_file",
     "remove_files",
     "remove_folder",

@@ -20,6 +20,7 @@ from farm.errors import BadInput, InputChanged, StorageFailed
 from farm.storage.door import as_seen, exists, input_path, is_file, local_folder, seen
 from farm.storage.local import sha256_file
 from farm.storage.local_disk import translated_errors
+from farm.storage.mounts import note_disk
 from farm.storage.urls import absolute, is_remote, parents
 
 __all__ = ["FileDigests", "KnownFiles", "Look", "look_at"]
@@ -128,6 +129,8 @@ class FileDigests:
         if known and known[0] == look:
             return known
         digest = sha256_file(path)
+        if look:
+            note_disk(path, look[0])
         if look_at(path) != look:
             raise StorageFailed(str(path), "it changed while it was read")
         return look, digest

@@ -217,7 +217,7 @@ def make_folder(url: str | Path) -> None:
 
 
 def check_output(url: str) -> None:
-    """Raise BadOutput if nothing can be written beside a remote file. Nothing is left there."""
+    """Raise BadOutput, or StorageUnavailable, if nothing can be written beside a remote file."""
     if is_remote(url):
         _output_scheme(url).check_output(absolute(url))
 

@@ -19,6 +19,7 @@ from farm.errors import (
     FarmError,
     OutputReplaced,
     StorageFailed,
+    StorageFull,
     StorageUnavailable,
 )
 from farm.storage.scheme import ABSENT
@@ -26,6 +27,7 @@ from farm.storage.urls import is_utf8, scheme_name, shown
 
 __all__ = [
     "NOT_UTF8",
+    "UNREACHABLE",
     "create_locked",
     "local_input",
     "open_whole",
@@ -34,6 +36,7 @@ __all__ = [
     "remove_folder",
     "remove_leftovers",
     "sha256_file",
+    "trouble_of",
     "version_of",
     "write_error",
 ]
@@ -54,6 +57,19 @@ _USER_ERRORS = frozenset(
 )
 """Errors of the path that was asked for; any other may be transient."""
 
+UNREACHABLE = frozenset(
+    {
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENOTCONN,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+    }
+)
+"""Errors of a disk that is on another machine, or of what connects it."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
 _TROUBLE = MappingProxyType(
     {
         errno.ENOSPC: "the disk is full; free some space",
@@ -64,13 +80,7 @@ _TROUBLE = MappingProxyType(
             "the disk reports errors; check it",
         ),
         **dict.fromkeys(
-            (
-                errno.EHOSTDOWN,
-                errno.EHOSTUNREACH,
-                errno.ENOTCONN,
-                errno.ESTALE,
-                errno.ETIMEDOUT,
-            ),
+            UNREACHABLE,
             "the storage does not answer; check that it is mounted",
         ),
     }
@@ -197,13 +207,19 @@ def remove_folder(path: Path) -> None:
 def write_error(path: str, error: OSError) -> FarmError:
     """Return the farm error for an error of the system that occurred while a path was written."""
     reason = error.strerror or str(error)
-    if trouble := _TROUBLE.get(error.errno or 0):
-        return StorageUnavailable(path, f"{trouble} ({reason.lower()})")
+    if trouble := trouble_of(error):
+        return (StorageFull if error.errno in _FULL else StorageUnavailable)(path, trouble)
     if error.errno in {errno.EEXIST, errno.ENOTDIR}:
         reason = "a parent folder is a file"
     if error.errno in _USER_ERRORS:
         return BadOutput(path, f"{reason.lower()}; choose another path with -o")
     return StorageFailed(path, f"{reason.lower()} while writing; no partial file remains")
+
+
+def trouble_of(error: OSError) -> str:
+    """Return what is wrong with a whole disk, and what the user can do; nothing for other errors."""
+    trouble = _TROUBLE.get(error.errno or 0)
+    return f"{trouble} ({(error.strerror or str(error)).lower()})" if trouble else ""
 
 
 def sha256_file(path: Path) -> str:

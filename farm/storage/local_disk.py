@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from farm.errors import BadInput, BadOutput, InputChanged, StorageFailed
+from farm.storage.disk_trouble import read_trouble
 from farm.storage.local import open_whole, remove_folder, remove_leftovers, version_of
 from farm.storage.scheme import Entry, Scheme, Stat
 
@@ -77,10 +78,12 @@ class LocalDisk(Scheme):
 
 @contextmanager
 def translated_errors(path: str) -> Iterator[None]:
-    """Raise BadInput or StorageFailed for the errors of the system in the block."""
+    """Raise BadInput, StorageFailed or StorageUnavailable for the errors of the system in the block."""
     try:
         yield
     except OSError as error:
+        if trouble := read_trouble(path, error):
+            raise trouble from error
         reason = (error.strerror or str(error)).lower()
         is_wrong = isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError)
         raise (BadInput if is_wrong else StorageFailed)(path, reason) from error

@@ -18,7 +18,14 @@ from botocore.exceptions import (
     SSLError,
 )
 
-from farm.errors import BadInput, BadOutput, FarmError, StorageFailed, StorageUnavailable
+from farm.errors import (
+    BadInput,
+    BadOutput,
+    FarmError,
+    StorageFailed,
+    StorageFull,
+    StorageUnavailable,
+)
 
 __all__ = ["code_of", "is_absent", "s3_error", "status_of", "translated_s3_errors"]
 
@@ -67,6 +74,7 @@ _FULL: Final = frozenset(
         "XMinioStorageFull",
     }
 )
+_NO_ROOM: Final = 507
 _EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _THROTTLED: Final = frozenset({"SlowDown", "TooManyRequests"})
 _TRANSIENT: Final = _THROTTLED | {"RequestTimeout", "BadDigest"}
@@ -99,6 +107,8 @@ def s3_error(url: str, error: Exception, *, is_output: bool) -> FarmError:
     if refusal:
         is_bucket = isinstance(error, ClientError) and code_of(error) == "NoSuchBucket"
         return (BadOutput if is_output else BadInput)(_bucket(url) if is_bucket else url, refusal)
+    if is_output and _is_full(error):
+        return StorageFull(url, _trouble(error))
     is_everywhere = is_output or _is_everywhere(error)
     return (StorageUnavailable if is_everywhere else StorageFailed)(url, _trouble(error))
 
@@ -116,6 +126,12 @@ def _refusal(error: Exception) -> str:
     return next((reason for kind, reason in _MISTAKES.items() if isinstance(error, kind)), "")
 
 
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, ClientError) and (
+        code_of(error) in _FULL or status_of(error) == _NO_ROOM
+    )
+
+
 def _is_everywhere(error: Exception) -> bool:
     """Return whether any other object would meet this error in reading as well."""
     if isinstance(error, ClientError):
@@ -126,14 +142,21 @@ def _is_everywhere(error: Exception) -> bool:
 def _trouble(error: Exception) -> str:
     """Return why the storage cannot carry out a request for now."""
     if not isinstance(error, ClientError):
-        kind = type(error).__name__
-        return f"the storage does not answer ({kind}); check the network and FARM_S3_ENDPOINT"
+        kind, asked = type(error).__name__, _endpoint(error)
+        check = f"check the network and FARM_S3_ENDPOINT{asked and f'; {asked} was asked'}"
+        return f"the storage does not answer ({kind}); {check}"
     code, status = code_of(error), status_of(error)
     if code in _EXPIRED:
         return "the keys have expired; renew them, or start again with new ones and --resume"
-    if code in _FULL or status == 507:
+    if _is_full(error):
         return f"the storage is full, or a quota is used up ({code}); free some space"
     return f"the storage is overloaded or out of order ({code}, HTTP {status}); check it, or wait"
+
+
+def _endpoint(error: Exception) -> str:
+    """Return the host that was asked, and its port, for a message; nothing if the error has none."""
+    asked = str(getattr(error, "kwargs", {}).get("endpoint_url", ""))
+    return urlsplit(asked).netloc.rpartition("@")[2]
 
 
 def _bucket(url: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from farm.errors import BadInput, BadOutput, StorageFailed
+from farm.errors import BadInput, BadOutput, StorageFailed, StorageUnavailable
 from farm.storage.urls import as_folder, parent
 
 __all__ = ["ABSENT", "Entry", "Scheme", "SchemeFactory", "Stat"]
@@ -107,13 +107,18 @@ class Scheme(ABC):
         return
 
     def check_output(self, url: str) -> None:
-        """Raise BadOutput if files cannot be written beside this one. Writes one, and removes it."""
+        """Raise BadOutput if files cannot be written beside this one. Writes one, and removes it.
+
+        Raises StorageUnavailable if that is so for now only.
+        """
         probe = f"{as_folder(parent(url))}.farm-{secrets.token_hex(8)}.part"
         try:
             self.put_bytes(probe, b"", expected=ABSENT)
             self.remove(probe)
-        except (BadInput, BadOutput, StorageFailed) as error:
+        except (BadInput, BadOutput) as error:
             raise BadOutput(url, error.reason) from error
+        except StorageFailed as error:
+            raise StorageUnavailable(url, error.reason) from error
 
     def put_bytes(self, url: str, content: bytes, *, expected: str | None = None) -> Stat:
         """Write a small file, as put does."""

@@ -457,6 +457,22 @@ def test_a_job_whose_farm_is_dead_is_interrupted(farm: Farm, tmp_path: Path) -> 
         assert [(job["state"], job["interrupted"]) for job in known] == [("running", False)] * 2
 
 
+@pytest.mark.parametrize("is_set", [True, False])
+def test_a_farm_is_not_asked_for_interrupted_jobs(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch, *, is_set: bool
+) -> None:
+    url = "http://127.0.0.1:9"
+    if is_set:
+        monkeypatch.setenv("FARM_SERVER", url)
+    done = farm("jobs", "--state", "interrupted", *([] if is_set else ["--server", url]))
+    assert (done.code, done.results) == (2, "")
+    assert done.errors == (
+        "a job is interrupted only in the ledger of this machine, and the farm at "
+        "http://127.0.0.1:9 goes on with its own when it starts; leave --server out, and FARM_SERVER "
+        "unset, to list them\n"
+    )
+
+
 def test_an_interrupted_job_is_listed_with_the_one_that_resumed_it(
     farm: Farm, tmp_path: Path
 ) -> None:

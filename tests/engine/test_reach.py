@@ -1,8 +1,11 @@
 """Reach is measured on the network itself."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from farm.engine import reach
 from farm.engine.tiles import Reach
@@ -54,3 +57,36 @@ def test_the_number_of_threads_is_restored() -> None:
     torch.set_num_threads(1)
     reach.measure(lambda x: {"same": x})
     assert torch.get_num_threads() == 1
+
+
+@pytest.fixture
+def two_cores() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_other_threads_compute_on_all_cores_while_reach_is_measured() -> None:
+    seen: set[tuple[int, int]] = set()
+
+    def extract(picture: Tensor) -> dict[str, Tensor]:
+        with ThreadPoolExecutor(1) as other:
+            seen.add((torch.get_num_threads(), other.submit(torch.get_num_threads).result()))
+        return {"same": picture}
+
+    reach.measure(extract)
+    assert seen == {(1, 2)}
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_reach_is_measured_with_the_callers_gradients_and_errors_reach_the_caller() -> None:
+    def extract(_: Tensor) -> dict[str, Tensor]:
+        raise KeyError(f"{torch.is_inference_mode_enabled()}, {torch.is_grad_enabled()}")
+
+    with torch.inference_mode(), pytest.raises(KeyError, match="True, False"):
+        reach.measure(extract)
+    with torch.no_grad(), pytest.raises(KeyError, match="False, False"):
+        reach.measure(extract)

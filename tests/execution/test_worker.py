@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from farm.host.registry import Registry
 from farm.media import read_record
 from farm.model.job import Plan, weights_key
 from farm.model.messages import (
+    Failure,
     Figures,
     Hold,
     Order,
@@ -385,6 +387,7 @@ def test_a_full_disk_holds_the_job(
     assert isinstance(message, UnitFailed)
     assert [moved.errors for moved in message.transfers] == [1]
     assert (message.failure.reason, message.failure.hold) == (Reason.STORAGE, Hold.STORAGE)
+    assert message.failure.alone == ""
     assert message.failure.message.startswith(
         f"{order.unit.target}: the disk is full; free some space"
     )
@@ -412,6 +415,27 @@ def test_a_full_disk_that_a_run_meets_in_files_of_its_own_holds_the_job(
     assert isinstance(message, UnitFailed)
     assert message.failure.hold is hold
     assert named in message.failure.message
+
+
+def test_an_attempt_names_the_file_that_alone_cannot_be_read_of_a_storage(
+    worker: Worker, order: Order, folder_storage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = Path(order.unit.source).read_bytes()
+    url = folder_storage.put(".away/a.png", content)
+    monkeypatch.setenv("FARM_CACHE", f"{order.unit.target}.cache")
+    order = replace(order, unit=replace(order.unit, source=url))
+
+    def failure(*, is_cancelled: bool = False) -> Failure:
+        message = attempt(worker, "w", order, lambda *_: None, lambda: is_cancelled)
+        assert isinstance(message, UnitFailed)
+        assert message.failure.hold is Hold.STORAGE
+        return message.failure
+
+    folder_storage.put("b.png", content)
+    assert failure().alone == url
+    assert failure(is_cancelled=True).alone == ""
+    folder_storage.put(".away/b.png", content)
+    assert failure().alone == ""
 
 
 @pytest.mark.parametrize(("kind", "hold"), [(storage_errors, None), (output_errors, Hold.STORAGE)])

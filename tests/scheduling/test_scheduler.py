@@ -14,6 +14,7 @@ from farm.model.events import (
     KillWorker,
     Notice,
     Progressed,
+    RetryWanted,
     StaleReport,
     Stopping,
     Tick,
@@ -32,10 +33,12 @@ from farm.model.messages import (
     UnitProgress,
     UnitStarted,
     UnitSucceeded,
+    WorkerJoined,
     WorkerRefused,
 )
 from farm.model.unit import Unit, UnitState
 from farm.model.work import Join, Render, Work
+from farm.scheduling.policy import Policy
 
 from ..workbench import Bench, failed  # noqa: TID252 - shared between rooms
 
@@ -427,6 +430,68 @@ def test_a_worker_that_keeps_failing_a_job_is_blocked_from_it_until_forgiven(ben
     assert bench.held["bad"].unit.job == "job"
 
 
+def fail_if_cut_off(bench: Bench, *, cut_off: str) -> None:
+    for worker in list(bench.held):
+        if worker == cut_off and bench.held[worker].unit.job == "job":
+            bench.fail(worker, FULL)
+        else:
+            bench.succeed(worker)
+
+
+def test_a_worker_that_alone_cannot_reach_the_storage_is_set_aside_and_tried_again_later(
+    bench: Bench,
+) -> None:
+    submit_many(bench, 200)
+    bench.join("good", "bad", "other")
+    for _ in range(20):
+        fail_if_cut_off(bench, cut_off="bad")
+    assert sorted(bench.held) == ["good", "other"]
+    notices = [i.note for i in bench.instructions if isinstance(i, Notice)]
+    (note,) = notices
+    assert note == (
+        "worker bad cannot reach the storage, which others use; it gets no units of job job for 30 min; "
+        "check the network and disks of its node (local)"
+    )
+    wait(bench, 1800)
+    assert "bad" in bench.held
+    fail_if_cut_off(bench, cut_off="")
+    assert "bad" in bench.held
+    assert bench.last("u0").state is S.SUCCEEDED
+
+
+@pytest.mark.parametrize(("node", "named"), [("cut-off", ["w1", "w2"]), ("well", [])])
+def test_what_several_workers_met_counts_against_them_if_they_are_all_of_one_node(
+    node: str, named: list[str]
+) -> None:
+    bench = Bench(Policy(blocklist_failures=1))
+    bench.submit("job", "a", "b")
+    bench.send(WorkerJoined("good", "cpu", node="well"))
+    for name in ("w1", "w2"):
+        bench.send(WorkerJoined(name, "cpu", node=node))
+        assert bench.units_of(name) == ["b"]
+        bench.fail(name, FULL)
+        wait(bench, 30)
+    bench.succeed("good")
+    bench.succeed("good")
+    notices = [i.note.split()[1] for i in bench.instructions if isinstance(i, Notice)]
+    assert notices == named
+
+
+def test_after_a_storage_was_gone_for_all_no_worker_is_set_aside(bench: Bench) -> None:
+    submit_many(bench, 60)
+    bench.join("w1", "w2", "w3")
+    for _ in range(30):
+        for worker in list(bench.held):
+            bench.fail(worker, FULL)
+        wait(bench, 300)
+    bench.succeed(*bench.held)
+    for _ in range(10):
+        assert len(bench.held) == 3
+        bench.succeed("w1")
+        bench.succeed("w2")
+    assert not [i for i in bench.instructions if isinstance(i, Notice)]
+
+
 def test_a_success_resets_a_workers_failures(bench: Bench) -> None:
     bench.submit("job", *"abcdefghij")
     bench.join("good", "bad")
@@ -663,6 +728,12 @@ def test_units_that_finish_films_are_no_part_of_the_share(bench: Bench) -> None:
 # Jobs that wait
 
 FULL = Failure(Reason.STORAGE, "out/a: the disk is full; free some space", hold=Hold.STORAGE)
+ALONE = Failure(
+    Reason.STORAGE,
+    "s3://b/in.png: the storage does not answer",
+    hold=Hold.STORAGE,
+    alone="s3://b/in.png",
+)
 GONE = Failure(Reason.USER_ERROR, "no plugin offers it", is_fatal=True, hold=Hold.RESTART)
 
 
@@ -742,6 +813,84 @@ def test_while_a_storage_is_gone_no_unit_is_set_aside_however_often_it_is_tried(
         wait(bench, 300)
     assert bench.job()[0] is JobState.PAUSED
     assert {state for unit in "abc" for state in bench.states(unit)} <= {S.READY, S.LEASED}
+
+
+def test_a_file_that_alone_cannot_be_used_fails_its_unit_in_the_end_though_there_is_no_other(
+    bench: Bench,
+) -> None:
+    bench.submit("job", "a")
+    bench.join("w1")
+    for _ in range(5):
+        bench.fail("w1", ALONE)
+        assert bench.last("a").state is S.READY
+        wait(bench, 300)
+    bench.fail("w1", ALONE)
+    assert bench.job() == (JobState.FAILED, "nothing was finished")
+    assert bench.last("a").state is S.QUARANTINED
+    assert bench.last("a").reason == (
+        "s3://b/in.png: the storage does not answer; its storage serves other files; --resume, or "
+        "`farm job ID retry` on a server, tries it again"
+    )
+
+
+def test_frames_of_a_file_that_alone_cannot_be_used_do_not_each_wait_as_long(bench: Bench) -> None:
+    submit_many(bench, 30)
+    bench.join("w1", "w2")
+    since = bench.clock.time()
+    while not bench.job()[0].is_final:
+        for worker in list(bench.held):
+            bench.fail(worker, ALONE)
+        wait(bench, 60)
+    assert bench.job()[0] is JobState.FAILED
+    assert bench.clock.time() - since < 3600
+
+
+def test_different_files_that_cannot_be_used_are_counted_apart(bench: Bench) -> None:
+    bench.submit("job", *"abc")
+    bench.join("w1")
+    for number in range(6):
+        bench.fail("w1", replace(ALONE, alone=f"s3://b/{number}.png"))
+        wait(bench, 300)
+    assert bench.job()[0] is JobState.PAUSED
+    assert S.QUARANTINED not in {state for unit in "abc" for state in bench.states(unit)}
+
+
+def test_a_unit_that_the_user_retries_waits_for_its_storage_as_if_it_never_had(
+    bench: Bench,
+) -> None:
+    bench.submit("job", "a", "b")
+    bench.join("w1")
+    failures = {"a": ALONE, "b": FULL}
+    for _ in range(20):
+        bench.fail("w1", failures[bench.units_of("w1")[0]])
+        wait(bench, 300)
+    assert bench.last("a").state is S.QUARANTINED
+    bench.send(RetryWanted("job", ("a",)))
+    for _ in range(4):
+        bench.fail("w1", failures[bench.units_of("w1")[0]])
+        wait(bench, 300)
+    assert bench.last("a").state in {S.READY, S.LEASED}
+
+
+def test_a_shared_unit_that_meets_a_storage_that_is_gone_lets_another_try_next(
+    bench: Bench,
+) -> None:
+    bench.join("w1", "w2")
+    bench.submit_shared("job", 2, units=3)
+    bench.fail(bench.sharing["job0"][0], FULL)
+    wait(bench, 30)
+    assert bench.units_of(*bench.held) == ["job1"]
+    bench.succeed(*bench.held)
+    assert bench.job()[0] is JobState.RUNNING
+
+
+def test_a_shared_unit_without_another_is_tried_again(bench: Bench) -> None:
+    bench.join("w1", "w2")
+    bench.submit_shared("job", 2)
+    for _ in range(3):
+        bench.fail(*bench.held, FULL)
+        wait(bench, 300)
+    assert bench.units_of(*bench.held) == ["job0"]
 
 
 def test_the_time_between_tries_doubles_and_no_unit_ever_pays(bench: Bench) -> None:

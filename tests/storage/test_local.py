@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.errors import BadInput, BadOutput, StorageFailed, StorageUnavailable
+from farm.errors import BadInput, BadOutput, StorageFailed, StorageFull, StorageUnavailable
 from farm.storage import (
     input_path,
     open_whole,
@@ -156,8 +156,8 @@ def test_a_full_disk_leaves_no_partial_file(small_disk: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "error", "advice"),
     [
-        (errno.ENOSPC, StorageUnavailable, "the disk is full; free some space"),
-        (errno.EDQUOT, StorageUnavailable, "the disk quota is used up; free some space"),
+        (errno.ENOSPC, StorageFull, "the disk is full; free some space"),
+        (errno.EDQUOT, StorageFull, "the disk quota is used up; free some space"),
         (errno.EROFS, StorageUnavailable, "the disk has become read-only"),
         (errno.EIO, StorageUnavailable, "the disk reports errors; check it"),
         (errno.ESTALE, StorageUnavailable, "does not answer; check that it is mounted"),

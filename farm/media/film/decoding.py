@@ -1,6 +1,5 @@
 """Opens films from untrusted files and decodes as much of them as possible."""
 
-import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -18,9 +17,9 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from farm.errors import BadInput, FarmError, StorageFailed
+from farm.errors import BadInput, FarmError, StorageUnavailable
 from farm.media.bounds import one_line
-from farm.storage import input_path
+from farm.storage import UNREACHABLE, input_path, read_trouble
 
 __all__ = [
     "CLOCK_RESET",
@@ -45,11 +44,6 @@ _DEMUXERS: Final = "mov,matroska,gif,avi,mpeg,mpegts,asf,flv,ogg,mxf,mp3,wav,fla
 """Demuxers that may open a file; none of them follows links to other files or hosts."""
 
 Packets = Iterator["Packet[Any]"]
-
-_UNREACHABLE: Final = frozenset({errno.ESTALE, errno.ETIMEDOUT})
-"""Errors of the storage. EIO may be one too, but some demuxers report it for truncated files."""
-
-_TRANSIENT: Final = frozenset({errno.EIO, *_UNREACHABLE})
 
 
 @dataclass
@@ -158,8 +152,7 @@ def decode(film: OpenFilm, packets: Packets) -> Iterator[VideoFrame]:
         try:
             packet = next(packets, None)
         except FFmpegError as error:
-            if error.errno in _UNREACHABLE:
-                raise StorageFailed(film.url, str(error.strerror).lower()) from error
+            _check_storage(film.url, error)
             film.failures += 1
             packet = None
         frames = _decode(film, packet)
@@ -167,6 +160,13 @@ def decode(film: OpenFilm, packets: Packets) -> Iterator[VideoFrame]:
         yield from frames
         if packet is None:
             return
+
+
+def _check_storage(url: str, error: FFmpegError) -> None:
+    """Raise the farm error of a storage that fails; some demuxers report EIO for truncated files."""
+    trouble = read_trouble(url, OSError(error.errno, error.strerror))
+    if trouble and (error.errno in UNREACHABLE or isinstance(trouble, StorageUnavailable)):
+        raise trouble from error
 
 
 def _decode(film: OpenFilm, packet: "Packet[Any] | None") -> list[VideoFrame]:
@@ -190,7 +190,7 @@ def translated_errors(url: str) -> Iterator[None]:
         raise
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise (StorageFailed if error.errno in _TRANSIENT else BadInput)(url, reason) from error
+        raise read_trouble(url, error) or BadInput(url, reason) from error
     except MemoryError as error:
         raise BadInput(url, "not enough memory to decode it") from error
     except FFmpegError as error:

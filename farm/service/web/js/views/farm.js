@@ -97,7 +97,7 @@ function unreachable() {
 
 function side(farm, workers) {
   return [
-    h("section", {}, h("h2", {}, "The last hour"), farm.throughput.length ? throughput(farm.throughput) : h("p", { class: "quiet" }, "Nothing was rendered in the last hour.")),
+    h("section", {}, h("h2", {}, "The last hour"), farm.throughput.length ? throughput(farm.throughput) : h("p", { class: "quiet" }, "Nothing was rendered in the last hour, or since the farm started.")),
     h("section", {}, h("h2", {}, h("a", { href: "#/workers" }, "Workers")), workers.length ? workerRows(workers.slice(0, 12)) : h("p", { class: "quiet" }, "There is no worker yet.")),
   ];
 }
