@@ -163,10 +163,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         raise pytest.UsageError("a module of tests imports Ray; import it in the test, marked ray")
     if getattr(session.config.option, "loadgroup", False):  # in a process of pytest-xdist
         grouped = (item for item in session.items if item.get_closest_marker("xdist_group"))
-        if any("@" not in item.nodeid for item in grouped):
-            raise pytest.UsageError(
-                "pytest-xdist finds no groups in this pytest; run: make .venv/.ok"
-            )
+        is_found = all("@" in item.nodeid for item in grouped)
+        assert is_found, "pytest-xdist finds no groups in this pytest; run: make .venv/.ok"
 
 
 @pytest.fixture(autouse=True)
