@@ -10,14 +10,15 @@ demo: $(VENV)/.ok
 	$(BIN)/farm demo
 
 # With --hypothesis-profile ci, property tests draw the same examples each time; alone, new ones.
-PYTEST = $(BIN)/python -m pytest --durations 10 $(EXAMPLES)
+PYTEST = $(BIN)/python -m pytest --durations 10 --dist loadgroup $(EXAMPLES)
 
 test: $(VENV)/.ok
-	$(PYTEST) --numprocesses 2 --dist loadgroup -m "not proof"
+	$(PYTEST) --numprocesses 2 -m "not proof"
 
+# Proofs mostly wait for other processes, so more of them run than there are cores.
 test-all: EXAMPLES := --hypothesis-profile ci
-test-all: test
-	$(PYTEST) -m proof
+test-all: $(VENV)/.ok
+	$(PYTEST) --numprocesses 3
 	$(BIN)/python tests/mutations.py
 
 MINUTES ?= 10

@@ -25,6 +25,9 @@ from .fake_storage import farm_storage
 
 LEASES = count(1)
 
+GROUPS = {"ray_cluster": "ray", "ceph": "ceph"}
+"""Fixtures that start much, and the group of their tests: one process runs it, so they start once."""
+
 spin_briefly()  # the processes of a test run share the cores
 
 settings.register_profile("farm", deadline=None)  # a busy machine is not a failure
@@ -42,11 +45,12 @@ def pytest_configure() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process run all tests of the session's Ray cluster, so that it starts once."""
+    """Let one process run all tests of a fixture that starts much."""
     for item in items:
-        if "ray_cluster" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("ray"))
+        for fixture in GROUPS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(GROUPS[fixture]))
 
 
 @pytest.fixture(scope="session")
@@ -152,19 +156,24 @@ def bench_of() -> type[Bench]:
     return Bench
 
 
-def pytest_collection_finish() -> None:
-    """Refuse tests whose modules import Ray: it reads its token then, which is set later."""
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist gives out tests
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse tests whose modules import Ray, which reads its token then, and groups that are lost."""
     if "ray" in sys.modules:
         raise pytest.UsageError("a module of tests imports Ray; import it in the test, marked ray")
+    if getattr(session.config.option, "loadgroup", False):  # in a process of pytest-xdist
+        grouped = (item for item in session.items if item.get_closest_marker("xdist_group"))
+        is_found = all("@" in item.nodeid for item in grouped)
+        assert is_found, "pytest-xdist finds no groups in this pytest; run: make .venv/.ok"
 
 
 @pytest.fixture(autouse=True)
 def ray_comes_with_its_token(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail the test that imports Ray before its token is set: no cluster could start in this process."""
-    is_allowed = "ray" in sys.modules or request.node.get_closest_marker("ray") is not None
+    is_there = "ray" in sys.modules
     yield
-    assert is_allowed or "ray" not in sys.modules, (
-        "mark a test that imports Ray with pytest.mark.ray"
+    assert is_there or "ray" not in sys.modules or "ray_cluster" in request.fixturenames, (
+        "let a test that imports Ray use ray_cluster, which sets its token first"
     )
 
 

@@ -20,9 +20,8 @@ from farm_cluster.session import connect, prepare_environment
 
 
 @pytest.fixture
-def unconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+def unconnected(ray_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pretend that this process is not connected to a cluster."""
-    prepare_environment(None)
     import ray
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
@@ -39,6 +38,8 @@ def test_a_private_cluster_has_a_token_of_its_own(monkeypatch: pytest.MonkeyPatc
     assert tokens[0] != tokens[1]
 
 
+@pytest.mark.ray
+@pytest.mark.slow
 def test_a_dead_address_is_refused_at_once(unconnected: None) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -49,11 +50,15 @@ def test_a_dead_address_is_refused_at_once(unconnected: None) -> None:
         assert monotonic() - began < 5
 
 
+@pytest.mark.ray
+@pytest.mark.slow
 def test_an_unknown_host_is_refused(unconnected: None) -> None:
     with pytest.raises(UserError, match=r"answers at nowhere\.invalid:6379 \(.*ray start --head"):
         connect(ExecutorOptions(address="nowhere.invalid:6379"))
 
 
+@pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["auto", "ray://10.0.0.1:10001", "10.0.0.1", "host:99999"])
 def test_an_address_without_host_and_port_is_refused(unconnected: None, address: str) -> None:
     with pytest.raises(UserError, match=r"--address .*: give HOST:PORT, for example"):
@@ -170,6 +175,8 @@ def test_ctrl_c_works_while_a_private_cluster_starts(short_folder: str) -> None:
         assert not psutil.wait_procs(started, 30)[1]
 
 
+@pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.parametrize(("workers", "threads"), [(100_000, 1), (2, 100_000), (None, 100_000)])
 def test_more_workers_than_this_machine_can_hold_are_refused(
     unconnected: None, workers: int | None, threads: int

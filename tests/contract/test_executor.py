@@ -186,6 +186,7 @@ def test_closing_twice_is_safe(make: MakeExecutor) -> None:
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.xdist_group("ray")
 def test_every_executor_writes_the_same_bytes(
     request: pytest.FixtureRequest, effects: Path, make_order: MakeOrder, bench_of: BenchOf
 ) -> None:

@@ -121,6 +121,7 @@ def variables(server: Prometheus) -> dict[str, str]:
 @pytest.mark.proof
 @pytest.mark.slow
 @needs_prometheus
+@pytest.mark.xdist_group("dashboard")
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     "panel", PANELS, ids=[panel["title"].replace(" ", "-") for panel in PANELS]

@@ -20,6 +20,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.ray,
     needs_prometheus,
+    pytest.mark.xdist_group("real faults"),
     pytest.mark.timeout(600),
 ]
 

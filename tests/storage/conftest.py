@@ -23,7 +23,7 @@ from ..servers import (  # noqa: TID252 - shared between rooms
     moto_server,
 )
 
-SERVERS = ("moto", "ceph")
+SERVERS = ("moto", pytest.param("ceph", marks=pytest.mark.xdist_group("ceph")))
 REMOTE = ("folder", *SERVERS)
 
 
@@ -118,7 +118,7 @@ def remote(
 def make_remote(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Storage:
-    if request.param in SERVERS:
+    if request.param != "folder":
         return make_bucket(request.getfixturevalue(request.param), monkeypatch)
     add_schemes(farm_storage())
     root = f"folder://{tmp_path}/storage"
