@@ -11,7 +11,7 @@ from farm.scheduling.workers import Lease, Worker
 
 
 def note_failure(lease: Lease) -> None:
-    """Note that a unit met a storage that is gone. Of workers that share it, any may be cut off."""
+    """Note that a unit met a storage that gives nothing. Of workers that share it, any may be cut off."""
     if not lease.is_shared:
         lease.entry.cut_off |= {lease.lead.name}
 

@@ -845,6 +845,36 @@ def test_frames_of_a_file_that_alone_cannot_be_used_do_not_each_wait_as_long(ben
     assert bench.clock.time() - since < 3600
 
 
+def test_the_others_go_on_while_files_cannot_be_used_that_every_worker_met_first(
+    bench: Bench,
+) -> None:
+    submit_many(bench, 40)
+    bench.join("w1", "w2", "w3")
+    since = bench.clock.time()
+    while not bench.job()[0].is_final:
+        for worker in list(bench.held):
+            (unit,) = bench.units_of(worker)
+            if unit in {"u0", "u1", "u2"}:
+                bench.fail(worker, replace(ALONE, alone=f"s3://b/{unit}.png"))
+            else:
+                bench.succeed(worker)
+        wait(bench, 10)
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "3 of 40 units failed")
+    assert bench.clock.time() - since < 900
+
+
+def test_a_worker_that_met_a_file_which_alone_cannot_be_used_is_not_cut_off() -> None:
+    bench = Bench(Policy(blocklist_failures=1))
+    bench.submit("job", "a", "b")
+    bench.join("w1", "w2")
+    bench.fail("w1", ALONE)
+    bench.succeed("w2")
+    wait(bench, 300)
+    bench.succeed(*bench.held)
+    assert bench.job()[0] is JobState.COMPLETED
+    assert not [i for i in bench.instructions if isinstance(i, Notice)]
+
+
 def test_different_files_that_cannot_be_used_are_counted_apart(bench: Bench) -> None:
     bench.submit("job", *"abc")
     bench.join("w1")
