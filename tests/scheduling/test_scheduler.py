@@ -477,6 +477,21 @@ def test_what_several_workers_met_counts_against_them_if_they_are_all_of_one_nod
     assert notices == named
 
 
+def test_what_a_worker_met_that_has_left_still_speaks_for_the_others() -> None:
+    bench = Bench(Policy(blocklist_failures=1))
+    bench.submit("job", "a", "b")
+    bench.send(WorkerJoined("good", "cpu", node="well"))
+    for name in ("w1", "w2"):
+        bench.send(WorkerJoined(name, "cpu", node=f"node of {name}"))
+        bench.fail(name, FULL)
+        wait(bench, 30)
+    bench.lose("w2")
+    bench.succeed("good")
+    bench.succeed("good")
+    assert bench.job()[0] is JobState.COMPLETED
+    assert not [i for i in bench.instructions if isinstance(i, Notice)]
+
+
 def test_after_a_storage_was_gone_for_all_no_worker_is_set_aside(bench: Bench) -> None:
     submit_many(bench, 60)
     bench.join("w1", "w2", "w3")
