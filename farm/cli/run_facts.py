@@ -13,6 +13,7 @@ from farm.engine.training.runs import (
     read_description,
 )
 from farm.host.registry import Registry
+from farm.host.task import Run, Task
 from farm.model.job import JobSpec, Plan
 
 __all__ = ["run_facts"]
@@ -33,7 +34,7 @@ def _facts(run: str, start: RunFacts, registry: Registry) -> Iterator[tuple[str,
     if task and start.inputs:
         spec = JobSpec(
             task=start.task,
-            params=_going_on(start.params, made),
+            params=_going_on(start.params, made, is_finished=_is_finished(run, task)),
             inputs=start.inputs,
             output=storage.name(storage.absolute(run)),
             plan=Plan(seed=start.seed or 0),
@@ -46,7 +47,16 @@ def _facts(run: str, start: RunFacts, registry: Registry) -> Iterator[tuple[str,
         yield "skipped", skipped.removeprefix("skipped ")
 
 
-def _going_on(params: Any, made: int) -> dict[str, Any]:
-    """Return a run's parameters; of one that was continued for longer, not the steps it began with."""
-    steps = params.get("steps")
-    return {**params, "steps": made} if isinstance(steps, int) and made > steps else dict(params)
+def _is_finished(run: str, task: type[Task]) -> bool:
+    """Return whether a run has made all steps that it began with."""
+    return issubclass(task, Run) and storage.is_file(storage.join(run, task.result))
+
+
+def _going_on(params: Any, made: int, *, is_finished: bool) -> dict[str, Any]:
+    """Return a run's parameters; of one that was continued for longer, not the steps it began with.
+
+    These may be left to the task, which then gives none here.
+    """
+    steps = params.get("steps", made)
+    is_longer = is_finished if steps is None else isinstance(steps, int) and made > steps
+    return {**params, "steps": made} if is_longer else dict(params)

@@ -100,7 +100,7 @@ class Attempts:
         """Count a failure. If workers share the unit, none of them is blocked: any may be at fault."""
         job, lead = lease.job, lease.lead
         self._state.free(lease, now)
-        if failure.hold is Hold.STORAGE:
+        if failure.hold is Hold.STORAGE and not failure.alone:
             cut_off.note_failure(lease)
         lease.entry.tried_on |= {worker.name for worker in lease.workers}
         is_held = failure.hold and not job.is_ending

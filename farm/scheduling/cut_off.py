@@ -11,7 +11,7 @@ from farm.scheduling.workers import Lease, Worker
 
 
 def note_failure(lease: Lease) -> None:
-    """Note that a unit met a storage that is gone. Of workers that share it, any may be cut off."""
+    """Note that a unit met a storage that gives nothing. Of workers that share it, any may be cut off."""
     if not lease.is_shared:
         lease.entry.cut_off |= {lease.lead.name}
 
@@ -26,7 +26,8 @@ def note_success(state: SchedulerState, lease: Lease, now: float) -> None:
     met, entry.cut_off = entry.cut_off, frozenset()
     suspects = [worker for name in sorted(met) if (worker := state.workers.get(name))]
     nodes = {worker.joined.node for worker in suspects}
-    is_one_node = len(nodes) == 1 and lease.lead.joined.node not in nodes
+    are_all_here = len(suspects) == len(met)
+    is_one_node = are_all_here and len(nodes) == 1 and lease.lead.joined.node not in nodes
     if not (len(met) == 1 or is_one_node) or not met.isdisjoint(w.name for w in lease.workers):
         return
     for worker in suspects:

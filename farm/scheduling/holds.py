@@ -16,6 +16,7 @@ class JobHold:
     is tried; another one than cause, which met the trouble last, if there is any. A hold until a restart
     never ends in this farm. reason: what the user reads. due: Unix seconds of the next try; None for
     never. failures: tries so far. alone: how many of these met each file whose storage answered otherwise.
+    serves_others: it did for cause, so the probe is a unit that has met no trouble, if there is any.
     """
 
     kind: Hold
@@ -26,6 +27,7 @@ class JobHold:
     probe: UnitEntry | None = None
     cause: UnitEntry | None = None
     alone: Counter[str] = field(default_factory=Counter)
+    serves_others: bool = False
 
     @property
     def may_start(self) -> bool:
@@ -49,4 +51,12 @@ def hold_after(
     reason = f"{failure.message}; the job tries again in {delay:.0f} s"
     alone = Counter([failure.alone] if failure.alone else [])
     alone.update(current.alone if current else ())
-    return JobHold(Hold.STORAGE, reason, now + delay, failures, cause=entry, alone=alone)
+    return JobHold(
+        Hold.STORAGE,
+        reason,
+        now + delay,
+        failures,
+        cause=entry,
+        alone=alone,
+        serves_others=bool(failure.alone),
+    )

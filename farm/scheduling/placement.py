@@ -262,8 +262,10 @@ class Placement:
         near_job, stretch = worker.near
         near = stretch if near_job == name and lane is Lane.RENDER else -1
         entry = None
-        if job.hold and (cause := job.hold.cause):
-            entry = job.take_ready(lane, near, lambda one: one is not cause and accept(one))
+        if (hold := job.hold) and hold.serves_others:
+            entry = job.take_ready(lane, near, lambda one: one.held_after < 0 and accept(one))
+        if hold and not entry:
+            entry = job.take_ready(lane, near, lambda one: one is not hold.cause and accept(one))
         entry = entry or job.take_ready(lane, near, accept)
         return ((worker,), job, entry) if entry else None
 

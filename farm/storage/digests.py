@@ -129,8 +129,7 @@ class FileDigests:
         if known and known[0] == look:
             return known
         digest = sha256_file(path)
-        if look:
-            note_disk(path, look[0])
+        note_disk(path)
         if look_at(path) != look:
             raise StorageFailed(str(path), "it changed while it was read")
         return look, digest

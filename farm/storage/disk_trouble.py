@@ -43,12 +43,19 @@ def read_trouble(path: str, error: OSError) -> StorageFailed | None:
 
 
 def others_on_disk(path: str) -> bool | None:
-    """Return whether another file in the folder of this one can be read; None if there is none."""
+    """Return whether another file in the folder of this one can be read; None if there is none.
+
+    Files and folders that this process may not read tell nothing. path: also of a file in a zip.
+    """
     own = os.path.basename(path)  # noqa: PTH119 - a string
     try:
         with os.scandir(parent(path)) as found:
             others = (item.path for item in found if item.name != own and not is_own(item.path))
-            return any_is_read(map(_is_readable, islice(filter(os.path.isfile, others), TRIED)))
+            return any_is_read(map(_is_readable, islice(filter(_may_be_read, others), TRIED)))
+    except NotADirectoryError:  # a zip
+        return others_on_disk(parent(path))
+    except PermissionError:
+        return None
     except OSError:
         return False
 
@@ -58,6 +65,10 @@ def any_is_read(tried: Iterable[bool]) -> bool | None:
     results = iter(tried)
     first = next(results, None)
     return None if first is None else first or any(results)
+
+
+def _may_be_read(path: str) -> bool:
+    return os.path.isfile(path) and os.access(path, os.R_OK)  # noqa: PTH113 - a string
 
 
 def _is_readable(path: str) -> bool:

@@ -9,15 +9,16 @@ __all__ = ["is_unmounted", "note_disk"]
 _REMEMBERED: Final = 10_000
 """Most folders to remember."""
 
-_disks: Final[dict[str, int]] = {}
-"""The device of the files in a folder, by the folder's real path."""
+_disks: Final[dict[str, int | None]] = {}
+"""The device that a folder was on, by its real path. Its files may be on others: of layers, or mounted singly."""
 
 _lock: Final = Lock()
 
 
-def note_disk(path: str | os.PathLike[str], device: int) -> None:
-    """Note that a file is on a device, as os.stat names it."""
+def note_disk(path: str | os.PathLike[str]) -> None:
+    """Note which device the folder of a file is on, now that the file was read."""
     folder = _real_folder(path)
+    device = _device_at(folder)
     with _lock:
         _disks.pop(folder, None)
         _disks[folder] = device

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from farm.errors import StorageFailed
+from farm.errors import BadInput, StorageFailed
 from farm.storage.disk_trouble import TRIED, any_is_read, others_on_disk
 from farm.storage.local_disk import LocalDisk
 from farm.storage.scheme import Entry, Scheme, Stat
@@ -58,6 +58,6 @@ def _is_readable(scheme: Scheme, entry: Entry) -> bool:
         try:
             seen = Stat(entry.size, entry.version, 0.0)
             scheme.fetch(entry.url, seen, Path(folder, "content"))
-        except StorageFailed:
+        except (BadInput, StorageFailed):
             return False
     return True

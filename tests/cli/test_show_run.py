@@ -45,6 +45,18 @@ def test_its_command_continues_it_however_far_it_has_been_continued(
     go_on(command, fields)
 
 
+def test_its_command_has_the_steps_that_the_task_had_chosen_once_they_are_made(
+    command: Command, run: Path
+) -> None:
+    description = json.loads((run / FACTS).read_text())
+    description["params"]["steps"] = None
+    (run / FACTS).write_text(json.dumps(description))
+    (run / "checkpoints" / "step-00000006.safetensors").touch()
+    assert "--steps=6" in shown(command, run)["command"]
+    (run / command.blots.Blots.result).unlink()
+    assert "--steps" not in shown(command, run)["command"]
+
+
 def test_programs_get_the_same_as_json(command: Command, run: Path) -> None:
     found = json.loads(command("show", "run", "--json").results)
     assert found["last"]["step"] == found["steps"] == 4

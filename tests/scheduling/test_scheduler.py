@@ -477,6 +477,21 @@ def test_what_several_workers_met_counts_against_them_if_they_are_all_of_one_nod
     assert notices == named
 
 
+def test_what_a_worker_met_that_has_left_still_speaks_for_the_others() -> None:
+    bench = Bench(Policy(blocklist_failures=1))
+    bench.submit("job", "a", "b")
+    bench.send(WorkerJoined("good", "cpu", node="well"))
+    for name in ("w1", "w2"):
+        bench.send(WorkerJoined(name, "cpu", node=f"node of {name}"))
+        bench.fail(name, FULL)
+        wait(bench, 30)
+    bench.lose("w2")
+    bench.succeed("good")
+    bench.succeed("good")
+    assert bench.job()[0] is JobState.COMPLETED
+    assert not [i for i in bench.instructions if isinstance(i, Notice)]
+
+
 def test_after_a_storage_was_gone_for_all_no_worker_is_set_aside(bench: Bench) -> None:
     submit_many(bench, 60)
     bench.join("w1", "w2", "w3")
@@ -843,6 +858,36 @@ def test_frames_of_a_file_that_alone_cannot_be_used_do_not_each_wait_as_long(ben
         wait(bench, 60)
     assert bench.job()[0] is JobState.FAILED
     assert bench.clock.time() - since < 3600
+
+
+def test_the_others_go_on_while_files_cannot_be_used_that_every_worker_met_first(
+    bench: Bench,
+) -> None:
+    submit_many(bench, 40)
+    bench.join("w1", "w2", "w3", "w4")
+    since = bench.clock.time()
+    while not bench.job()[0].is_final:
+        for worker in list(bench.held):
+            (unit,) = bench.units_of(worker)
+            if unit in {"u0", "u1", "u2", "u3"}:
+                bench.fail(worker, replace(ALONE, alone=f"s3://b/{unit}.png"))
+            else:
+                bench.succeed(worker)
+        wait(bench, 10)
+    assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "4 of 40 units failed")
+    assert bench.clock.time() - since < 900
+
+
+def test_a_worker_that_met_a_file_which_alone_cannot_be_used_is_not_cut_off() -> None:
+    bench = Bench(Policy(blocklist_failures=1))
+    bench.submit("job", "a", "b")
+    bench.join("w1", "w2")
+    bench.fail("w1", ALONE)
+    bench.succeed("w2")
+    wait(bench, 300)
+    bench.succeed(*bench.held)
+    assert bench.job()[0] is JobState.COMPLETED
+    assert not [i for i in bench.instructions if isinstance(i, Notice)]
 
 
 def test_different_files_that_cannot_be_used_are_counted_apart(bench: Bench) -> None:

@@ -50,6 +50,12 @@ def for_one(name: str, fault: Fault) -> Fault:
     return answer
 
 
+def denied(handler: Handler, _carry_out: Callable[[], Answer]) -> None:
+    """Refuse an object to these keys."""
+    content = b"<Error><Code>AccessDenied</Code></Error>"
+    handler.answer(Answer(403, [("Content-Type", "application/xml")], content))
+
+
 @pytest.mark.parametrize("fault", [busy, refuse])
 def test_an_object_that_cannot_be_read_is_told_from_a_bucket_that_is_gone(
     bucket: Storage, proxy: Proxy, fault: Fault
@@ -63,6 +69,14 @@ def test_an_object_that_cannot_be_read_is_told_from_a_bucket_that_is_gone(
     proxy.faults.clear()
     proxy.fail("GET", *[fault] * 60)
     assert not answers_otherwise(url, is_output=False)
+
+
+def test_an_object_that_is_refused_is_no_sign_that_a_bucket_is_gone(
+    bucket: Storage, proxy: Proxy
+) -> None:
+    bucket.scheme.put_bytes(bucket.url("in/0.png"), b"short")
+    proxy.fail("GET", *[for_one("in/0.png", denied)] * 60)
+    assert answers_otherwise(bucket.url("in/a.png"), is_output=False)
 
 
 def test_an_object_that_is_alone_in_its_folder_is_compared_with_those_further_out(
@@ -118,6 +132,30 @@ def test_a_disk_with_errors_holds_its_readers_unless_another_file_can_be_read(
     assert type(read_trouble(str(disk / "a.png"), error)) is StorageFailed
 
 
+def test_a_damaged_part_of_a_zip_holds_no_job_if_a_file_beside_the_zip_can_be_read(
+    disk: Path, broken_disk: Path
+) -> None:
+    error = OSError(errno.EIO, os.strerror(errno.EIO))
+    (disk / "set.zip").write_bytes(b"content")
+    inside = str(disk / "set.zip" / "cats" / "1.png")
+    assert type(read_trouble(inside, error)) is StorageUnavailable
+    assert not answers_otherwise(inside, is_output=False)
+    (disk / "b.png").unlink()
+    (disk / "c.png").write_bytes(b"content")
+    assert type(read_trouble(inside, error)) is StorageFailed
+    assert answers_otherwise(inside, is_output=False)
+
+
+def test_files_that_may_not_be_read_do_not_make_a_disk_with_a_damaged_file_one_that_is_gone(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)  # root may read everything
+    error = OSError(errno.EIO, os.strerror(errno.EIO))
+    (disk / "b.png").unlink()
+    (disk / "b.png").symlink_to("/proc/self/mem")
+    assert type(read_trouble(str(disk / "a.png"), error)) is StorageFailed
+
+
 def test_other_errors_are_those_of_the_file(disk: Path) -> None:
     for number in (errno.EACCES, errno.ENOENT, errno.EISDIR):
         assert read_trouble(str(disk / "a.png"), OSError(number, os.strerror(number))) is None
@@ -162,6 +200,21 @@ def test_a_disk_that_is_no_longer_mounted_is_told_from_a_file_that_was_removed(
     subprocess.run(["umount", str(mounted.parent)], check=True)
     with pytest.raises(StorageUnavailable, match="its disk is no longer mounted; mount it again"):
         known.digest(str(path))
+
+
+def test_a_removed_file_that_was_mounted_by_itself_is_no_disk_that_was_unmounted(
+    disk: Path, mounted: Path
+) -> None:
+    (mounted / "a.png").write_bytes(b"content")
+    digests, path = FileDigests(), disk / "a.png"
+    subprocess.run(["mount", "--bind", str(mounted / "a.png"), str(path)], check=True)
+    try:
+        digests.sha256(str(path))
+    finally:
+        subprocess.run(["umount", str(path)], check=True)
+    path.unlink()
+    with pytest.raises(BadInput):
+        digests.sha256(str(path))
 
 
 def test_a_folder_that_was_removed_is_no_disk_that_was_unmounted(disk: Path) -> None:
