@@ -12,7 +12,6 @@ from farm.cli.location import Location
 from farm.cli.recorded import record_of, recorded_spec
 from farm.cli.repeated import Command
 from farm.cli.root import registry_of
-from farm.cli.run_facts import run_facts
 from farm.cli.table import show_json, show_table
 from farm.host.registry import Registry
 
@@ -27,6 +26,8 @@ def show(context: click.Context, file: str, *, is_json: bool) -> None:
     Of the folder of a RUN, show what it trains, how far it is, and the command that continues it.
     """
     if storage.is_folder(file):
+        from farm.cli.run_facts import run_facts
+
         record, facts = run_facts(file, registry_of(context))
     else:
         record = record_of(file)
