@@ -19,6 +19,7 @@ from farm.media import WRITABLE, read_record, read_still, write_still
 from farm.media.contact_sheet import contact_sheet
 from farm.model.events import News, Notice
 from farm.model.job import JobSpec, Wanted
+from farm.planning.film_footage import NO_SOUND
 from farm.planning.outputs import Inputs, check_output
 from farm.settings import Settings
 
@@ -92,7 +93,7 @@ def _forget(farm: Farm, jobs: Sequence[str]) -> None:
 
 
 class _OnceEach:
-    """Shows what several jobs say alike only once."""
+    """Shows what several jobs say alike only once, and nothing of sound, which no sheet has."""
 
     def __init__(self, display: Display) -> None:
         self._display = display
@@ -100,7 +101,7 @@ class _OnceEach:
 
     def on_event(self, event: News) -> None:
         if isinstance(event, Notice):
-            if event in self._said:
+            if event in self._said or event.note == NO_SOUND:
                 return
             self._said.add(event)
         self._display.on_event(event)

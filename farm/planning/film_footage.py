@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from typing import Final
 
 from farm.errors import BadParameter
 from farm.media import check_side, is_sequence
@@ -16,7 +17,17 @@ from farm.planning.outputs import is_film_target
 from farm.planning.plan import FilmFrame, FrameSequence, Length, loop_frames
 from farm.planning.working_folder import working_folder
 
-__all__ = ["check_film_options", "chosen_of", "end_of", "loop_of", "read_film_footage"]
+__all__ = [
+    "NO_SOUND",
+    "check_film_options",
+    "chosen_of",
+    "end_of",
+    "loop_of",
+    "read_film_footage",
+]
+
+NO_SOUND: Final = "sound is left out: pictures cannot contain it"
+"""What is said of a film of which pictures are made."""
 
 Notify = Callable[[ReadProgress | Notice], None]
 
@@ -149,7 +160,7 @@ def _notes(spec: JobSpec, film: Film, target: str, form: FilmFormat | None) -> I
         if spec.film.depth is None:
             yield from describe_depth_change(film, form)
     elif film.has_sound:
-        yield "sound is left out: pictures cannot contain it"
+        yield NO_SOUND
     yield from describe_lost_extras(film.url, target if form else None)
 
 

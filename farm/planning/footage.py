@@ -181,6 +181,9 @@ def _single_sequence(
     chosen = chosen_of(spec, len(sources), spec.output, notify)
     loop = loop_of(spec, len(chosen), spec.output, notify)
     sequence = picture_footage(spec, [sources[i] for i in chosen], [i + 1 for i in chosen], notify)
+    if len(chosen) == 1 and sequence.form and sequence.form.codec != "gif":
+        note = "one picture makes a film of one frame; for a picture, end the path with .png"
+        notify(Notice(spec.output, note))
     end = _length(spec, end_of(chosen, len(sources)))
     return replace(sequence, loop=loop, length=_length(spec, len(sources)), end=end)
 

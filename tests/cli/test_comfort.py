@@ -261,12 +261,13 @@ def test_compare_refuses_a_flag_that_the_effect_does_not_have(command: Command, 
 def test_a_preview_shows_frames_from_all_of_a_film_no_larger_than_they_are(
     command: Command, clip: MakeClip
 ) -> None:
-    clip("clip.mp4", times=range(16))
+    clip("clip.mp4", times=range(16), sound="aac")
     done = command("dream", "clip.mp4", "-o", "dream.mp4", "--preview", *SHALLOW)
     assert done.code == 0, done.errors
     assert not Path("dream.mp4").exists()
     assert size_of("dream-preview.png")[0] == 4 * (96 + 6) + 6
     assert "farm-" not in done.errors  # no name of a working file
+    assert "sound" not in done.errors  # dream.mp4 will have it
 
 
 def test_a_preview_shows_the_size_and_the_frames_that_were_asked_for(

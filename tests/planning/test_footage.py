@@ -195,9 +195,18 @@ def test_odd_sizes_that_are_padded_are_reported(
     (said,) = sequence_of(source, str(tmp_path / "b.mp4"))[1]
     assert said.startswith(note)
     assert sequence_of(source, str(tmp_path / "b.webm"))[1] == []
-    draw(tmp_path / "in", "1.png", height=height, width=width)
+    draw(tmp_path / "in", "1.png", "2.png", height=height, width=width)
     (said,) = footage_of(tmp_path / "in", output=str(tmp_path / "c.mp4"))[1]
     assert said.startswith(note)
+
+
+@pytest.mark.parametrize("names", [["1.png"], ["1.png", "2.png"]])
+def test_a_film_of_one_frame_is_reported(tmp_path: Path, names: list[str]) -> None:
+    draw(tmp_path / "in", *names)
+    note = "one picture makes a film of one frame; for a picture, end the path with .png"
+    expected = [note] if len(names) == 1 else []
+    assert footage_of(tmp_path / "in", output=str(tmp_path / "b.mp4"))[1] == expected
+    assert footage_of(tmp_path / "in", output=str(tmp_path / "b.gif"))[1] == []
 
 
 def test_pictures_of_several_sizes_are_refused_as_one_film(tmp_path: Path) -> None:
