@@ -81,7 +81,11 @@ def ceph_proxy(ceph: Server) -> Iterator[Proxy]:
 
 @pytest.fixture
 def proxy(server: Server, request: pytest.FixtureRequest) -> Proxy:
-    """A proxy before each S3 server, without faults and without requests."""
+    """A proxy before each S3 server, without faults and without requests.
+
+    A test connects to it anew, because a connection retries less after much has failed.
+    """
+    connected.cache_clear()
     name = "ceph_proxy" if server.admin else "moto_proxy"
     proxy: Proxy = request.getfixturevalue(name)
     proxy.faults.clear()
