@@ -190,7 +190,8 @@ class OutsideRoots(UserError):
         self.location, self.reason = location, reason
 
     def __str__(self) -> str:
-        return f"{self.location!r}: {self.reason}; a location on a farm is ROOT/path"
+        hint = "" if "ROOT/path" in self.reason else "; a location on a farm is ROOT/path"
+        return f"{self.location!r}: {self.reason}{hint}"
 
 
 class WrongOwner(UserError):

@@ -302,8 +302,7 @@ def test_a_refusal_names_the_field(served: Served, changes: dict[str, object], f
         ),
         (
             b'{"task": "copy", "inputs": ["a"], "output": "b", "film": {"sound": 1}}',
-            "there is no such field; choose one of "
-            + "coherence, codec, quality, depth, rate, is_strict, is_loop",
+            "there is no such field; choose one of coherence, codec, quality, depth, rate, is_strict, is_loop",
         ),
     ],
 )
