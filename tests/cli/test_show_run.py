@@ -70,6 +70,8 @@ def test_what_was_left_to_the_task_is_shown_as_its_checkpoint_has_it(
     assert fields["params.batch"] == "128"
     assert "params.slope" not in fields
     assert json.loads(command("show", "run", "--json").results)["params"]["batch"] is None
+    newest.write_bytes(b"damaged")
+    assert "params.batch" not in shown(command, run)
 
 
 @pytest.mark.slow
