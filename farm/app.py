@@ -197,7 +197,7 @@ def _missing_pool(registry: Registry) -> UserError:
         if plugin.name == POOL and plugin.reason:
             return UserError(
                 f"--workers and --address need plugin {POOL}, which is {plugin.state}: "
-                f"{plugin.reason}; see `farm plugins`"
+                f"{plugin.reason}; see `{registry.listing}`"
             )
     return UnknownName("executor", POOL, registry.executors)
 

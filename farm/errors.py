@@ -38,7 +38,7 @@ Errors cross process boundaries. Every field is a positional argument in ``args`
 formatted in ``__str__``, so that each error pickles.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Final
 
@@ -169,13 +169,17 @@ class UnknownName(UserError):
         self.kind, self.name, self.known, self.hint = kind, name, known, hint
 
     def __str__(self) -> str:
-        close = get_close_matches(self.name, self.known[:_COMPARED], n=3)
-        listed = ", ".join(self.known[:24]) + (", ..." if len(self.known) > 24 else "")
-        choice = (
-            f"did you mean {', '.join(close)}?" if close else f"choose one of {listed or '(none)'}"
-        )
-        hint = f"{' ' if close else '; '}{self.hint}" if self.hint else ""
+        choice = suggestion(self.name, self.known)
+        hint = f"{' ' if choice.endswith('?') else '; '}{self.hint}" if self.hint else ""
         return f"unknown {self.kind} {self.name!r}; {choice}{hint}"
+
+
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """Return what may be meant by a name that is not known: close matches, or else what there is."""
+    if close := get_close_matches(name, known[:_COMPARED], n=3):
+        return f"did you mean {', '.join(close)}?"
+    listed = ", ".join(known[:24]) + (", ..." if len(known) > 24 else "")
+    return f"choose one of {listed or '(none)'}"
 
 
 class OutsideRoots(UserError):
@@ -186,7 +190,8 @@ class OutsideRoots(UserError):
         self.location, self.reason = location, reason
 
     def __str__(self) -> str:
-        return f"{self.location!r}: {self.reason}; a location on a farm is ROOT/path"
+        hint = "" if "ROOT/path" in self.reason else "; a location on a farm is ROOT/path"
+        return f"{self.location!r}: {self.reason}{hint}"
 
 
 class WrongOwner(UserError):

@@ -112,10 +112,11 @@ class FarmGroup(click.Group):
                     formatter.write_dl(rows)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        failed = [plugin.name for plugin in registry_of(ctx).plugins if plugin.state == "failed"]
+        registry = registry_of(ctx)
+        failed = [plugin.name for plugin in registry.plugins if plugin.state == "failed"]
         if failed:
             formatter.write_paragraph()
-            formatter.write_text(f"Failed plugins: {', '.join(failed)}; see `farm plugins`.")
+            formatter.write_text(f"Failed plugins: {', '.join(failed)}; see `{registry.listing}`.")
 
 
 @click.group(

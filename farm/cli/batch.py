@@ -1,7 +1,8 @@
 """Renders several jobs, one after another in one farm, into a folder that is removed afterwards."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -13,12 +14,14 @@ from farm.cli.local_jobs import missing_ledger
 from farm.cli.sheet_folder import forget_abandoned
 from farm.cli.signals import signals
 from farm.cli.tally import Tally
+from farm.control.announcing import Observer
 from farm.errors import BadInput, BadOutput, UserError
 from farm.host.registry import Registry
 from farm.media import WRITABLE, read_record, read_still, write_still
 from farm.media.contact_sheet import contact_sheet
-from farm.model.events import News, Notice
+from farm.model.events import News, Notice, Progressed, UnitChanged
 from farm.model.job import JobSpec, Wanted
+from farm.model.unit import Unit
 from farm.planning.film_footage import NO_SOUND
 from farm.planning.outputs import Inputs, check_output
 from farm.settings import Settings
@@ -49,12 +52,14 @@ def _is_sheet(file: str) -> bool:
         return False
 
 
-def render_all(registry: Registry, specs: Sequence[JobSpec]) -> None:
+def render_all(registry: Registry, specs: Sequence[JobSpec], texts: Sequence[str] = ()) -> None:
     """Render jobs to their end, and leave them in no list. Raises UserError.
 
+    texts: tell the jobs apart, if they render the same file.
     It is raised before the first is rendered if one is refused, and if no frame could be rendered.
     """
     tally = Tally()
+    by_target = dict(zip((storage.absolute(spec.output) for spec in specs), texts, strict=False))
     with ExitStack() as stack:
         display = make_display(tally, is_json=False, names_targets=False)
         stack.callback(display.close)
@@ -63,7 +68,7 @@ def render_all(registry: Registry, specs: Sequence[JobSpec]) -> None:
             open_farm(
                 registry,
                 partial(make_executor, registry, None),
-                observers=[tally, _OnceEach(display)],
+                observers=[_ToldApart([tally, _OnceEach(display)], by_target)],
             )
         )
         forget_abandoned(farm.ledger)
@@ -90,6 +95,27 @@ def _forget(farm: Farm, jobs: Sequence[str]) -> None:
     farm.controller.run()
     for job in jobs:
         farm.ledger.forget_job(job)
+
+
+class _ToldApart:
+    """Adds to the name of each frame the text that tells its job apart. texts: by target."""
+
+    def __init__(self, observers: Sequence[Observer], texts: Mapping[str, str]) -> None:
+        self._observers, self._texts = observers, texts
+
+    def on_event(self, event: News) -> None:
+        match event:
+            case UnitChanged():
+                event = event._replace(unit=self._named(event.unit))
+            case Progressed():
+                event = replace(event, unit=self._named(event.unit))
+            case _:
+                pass
+        for observer in self._observers:
+            observer.on_event(event)
+
+    def _named(self, unit: Unit) -> Unit:
+        return replace(unit, name=f"{unit.name} {self._texts.get(unit.target, '')}".rstrip())
 
 
 class _OnceEach:

@@ -62,7 +62,8 @@ def compare(
             )
             for one, file in zip(combinations, files, strict=True)
         ]
-        render_all(registry, specs)
+        names = [" ".join(f"{flag[2:]}={one[flag]}" for flag in varied) for one in combinations]
+        render_all(registry, specs, names)
         texts = [" ".join(f"{flag[2:]} {one[flag]}" for flag in varied) for one in combinations]
         columns = len(grid[varied[-1]]) if varied else 1
         shown = write_sheet(output, list(zip(texts, files, strict=True)), columns)

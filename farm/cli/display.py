@@ -25,6 +25,7 @@ from farm.model.events import (
     one_by_one,
 )
 from farm.model.job import JobState
+from farm.model.messages import UnitProgress
 from farm.model.unit import UnitState
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ _NUMBER: Final = re.compile(r"\d[\d.]*")
 QUIET_SECONDS: Final = 30.0
 """Time without output after which LineDisplay prints progress."""
 
+CHECKPOINT_SECONDS: Final = 10.0
+"""Least time between the lines that LineDisplay prints at the checkpoints of a run."""
+
 
 class Display(Protocol):
     """Shows events as they happen; an observer of the controller."""
@@ -50,12 +54,14 @@ class Display(Protocol):
         """Restore the terminal."""
 
 
-def make_display(tally: Tally, *, is_json: bool, names_targets: bool = True) -> Display:
-    """Return the display for JSON, for a terminal or for a pipe."""
+def make_display(
+    tally: Tally, *, is_json: bool, names_targets: bool = True, is_run: bool = False
+) -> Display:
+    """Return the display for JSON, for a terminal or for a pipe. is_run: of a job that trains."""
     if is_json:
         return JsonDisplay()
     if sys.stderr.isatty():
-        return BarDisplay(tally)
+        return BarDisplay(tally, is_run=is_run)
     return LineDisplay(tally, names_targets=names_targets)
 
 
@@ -85,7 +91,8 @@ class JsonDisplay:
 class LineDisplay:
     """Prints a line to standard error for each frame that is rendered or will be retried.
 
-    After QUIET_SECONDS without a line, it prints the progress of a frame. Failed frames are listed
+    After QUIET_SECONDS without a line, it prints the progress of a frame. Of a run, it prints the first
+    step, the last one, and those with a checkpoint, unless there are too many. Failed frames are listed
     when the job ends. What many frames are retried for is printed once. clock: in seconds.
     names_targets: False if the files are only working files.
     """
@@ -123,11 +130,19 @@ class LineDisplay:
                 return self._unit(event)
             case Progressed() if warning := self._warnings.new(event):
                 return warning
-            case Progressed(unit, progress) if self._clock() - self._last >= QUIET_SECONDS:
+            case Progressed(unit, progress) if self._is_due(progress):
                 left = "" if progress.training else self._left()  # a run's note has its own
                 return f"{unit.name} {progress.done:.0%}  {progress.note}".rstrip() + left
             case _:
                 return ""
+
+    def _is_due(self, progress: UnitProgress) -> bool:
+        """Return whether it is time for a line about how far a frame or a run is."""
+        quiet, figures = self._clock() - self._last, progress.training
+        if figures is None or quiet >= QUIET_SECONDS:
+            return quiet >= QUIET_SECONDS
+        is_checkpoint = "checkpoint" in figures.seconds and quiet >= CHECKPOINT_SECONDS
+        return is_checkpoint or figures.taken == 1 or progress.done >= 1
 
     def _unit(self, event: UnitChanged) -> str:
         label = f"[{_count(self._tally)}] {event.unit.name}"
@@ -157,16 +172,17 @@ class LineDisplay:
 class BarDisplay:
     """Draws bars on standard error: one for the job, and one for each running frame.
 
-    A run has one bar, and below it a line for each part of its note: the step with its losses, the
-    speed, and a warning.
+    A run has one bar, which says that it is being prepared until its first step is reported; and below it
+    a line for each part of its note: the step with its losses, the speed, and a warning. is_run: of a job
+    that trains.
     """
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Tally, *, is_run: bool = False) -> None:
         from rich.console import Console
         from rich.live import Live
         from rich.progress import BarColumn, Progress, TextColumn
 
-        self._tally, self._began = tally, time.monotonic()
+        self._tally, self._began, self._is_run = tally, time.monotonic(), is_run
         self._pace = Pace(tally, time.monotonic)
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
@@ -175,7 +191,8 @@ class BarDisplay:
         )
         self._note, self._warnings, self._retries = "", _Warnings(), _Retries()
         self._live = Live(get_renderable=self._drawn, console=Console(stderr=True), transient=True)
-        self._all = self._progress.add_task("frames", status="starting", total=None)
+        what, status = ("training", "preparing") if is_run else ("frames", "starting")
+        self._all = self._progress.add_task(what, status=status, total=None)
         self._bars: dict[str, TaskID] = {}
         self._live.start()
 
@@ -222,10 +239,13 @@ class BarDisplay:
         status = plain(f"{done:.0%}  {event.progress.note}")
         if event.progress.training:
             status, self._note = f"{done:.0%}", plain(event.progress.note)
-            self._progress.update(self._all, visible=False)
         self._progress.update(self._bars[name], completed=done, status=status)
 
     def _show_all(self) -> None:
+        if self._is_run:
+            is_prepared = bool(self._bars or self._tally.ended)
+            self._progress.update(self._all, status="preparing", visible=not is_prepared)
+            return
         tally, elapsed = self._tally, time.monotonic() - self._began
         parts = [_count(tally), f"{tally.tiles_so_far} tiles"]
         if tally.pixels:

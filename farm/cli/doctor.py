@@ -169,7 +169,7 @@ def _pool(registry: Registry) -> Iterator[Finding]:
     if executors:
         yield Finding("pool", "ok", executors)
     else:
-        advice = "--workers and --address need plugin ray; see `farm plugins`"
+        advice = f"--workers and --address need plugin ray; see `{registry.listing}`"
         yield Finding("pool", "warning", "no executor", advice)
 
 

@@ -41,7 +41,8 @@ def render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
 def _render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
     tally = Tally()
     with ExitStack() as stack:
-        display = make_display(tally, is_json=running.is_json)
+        is_run = issubclass(registry.task(spec.task), Run)
+        display = make_display(tally, is_json=running.is_json, is_run=is_run)
         stack.callback(display.close)
         observers: list[Observer] = [tally, display]
         view = _open_live_view(running.live_port, stack)
@@ -61,7 +62,6 @@ def _render(registry: Registry, spec: JobSpec, running: Running) -> Exit:
         if spec.film.coherence != "none" or spec.film.is_loop:
             tally.share = share_seen(_units(farm, added))
         job = _run(farm.controller, display)
-        is_run = issubclass(registry.task(spec.task), Run)
         code = _report_end(job, tally, running, is_run=is_run)
         if job.state in COMPLETED and spec.film.coherence != "none":
             try:

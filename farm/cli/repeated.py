@@ -1,11 +1,16 @@
-"""Commands that say of an option which takes one value, and is given several, that the last one counts."""
+"""Commands that say of an option which takes one value, and is given several, that the last one counts.
+
+Groups of them refuse a name that they do not know as the farm does.
+"""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import TypeGuard
 
 import click
 
 from farm.cli.streams import echo
+from farm.errors import UnknownName
 
 __all__ = ["Command", "CommandGroup", "say_what_is_repeated"]
 
@@ -22,6 +27,14 @@ class CommandGroup(click.Group):
     """A group of such commands."""
 
     command_class = Command
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command. Raises UnknownName, with the nearest one."""
+        command = super().get_command(ctx, cmd_name)
+        if command is None and not ctx.resilient_parsing and not cmd_name.startswith("-"):
+            nearest = get_close_matches(cmd_name, self.commands, n=1)
+            raise UnknownName("command", cmd_name, nearest or self.commands)
+        return command
 
 
 def say_what_is_repeated(

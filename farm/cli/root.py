@@ -6,6 +6,7 @@ from typing import Final
 import click
 
 from farm.cli.streams import echo
+from farm.cli.text import one_word
 from farm.errors import UserError
 from farm.host.registry import Registry
 from farm.settings import Settings
@@ -33,8 +34,14 @@ def registry_of(context: click.Context) -> Registry:
     """Return the registry; it is loaded once per command."""
     root = context.find_root()
     if not isinstance(root.obj, Registry):
-        root.obj = Registry.load(plugins_dir_of(context))
+        root.obj = Registry.load(plugins_dir_of(context), _listing(context))
     return root.obj
+
+
+def _listing(context: click.Context) -> str:
+    """Return the command that lists the plugins of this one."""
+    option = context.find_root().params.get("plugins_dir")
+    return f"farm --plugins-dir {one_word(option)} plugins" if option else "farm plugins"
 
 
 def say_what_is_broken(context: click.Context) -> None:
@@ -42,5 +49,7 @@ def say_what_is_broken(context: click.Context) -> None:
     if context.meta.get(_SAID):
         return
     context.meta[_SAID] = True
-    for plugin in registry_of(context).broken:
-        echo(f"not loaded: plugin {plugin.name}: {plugin.reason}; see `farm plugins`", err=True)
+    registry = registry_of(context)
+    for plugin in registry.broken:
+        hint = f"see `{registry.listing}`"
+        echo(f"not loaded: plugin {plugin.name}: {plugin.reason}; {hint}", err=True)

@@ -26,16 +26,16 @@ def show(context: click.Context, file: str, *, is_json: bool) -> None:
     Of the folder of a RUN, show what it trains, how far it is, and the command that continues it.
     """
     if storage.is_folder(file):
-        from farm.cli.run_facts import run_facts
+        from farm.cli.run_facts import run_facts, run_in_words
 
-        record, facts = run_facts(file, registry_of(context))
+        found = (run_facts if is_json else run_in_words)(file, registry_of(context))
     else:
         record = record_of(file)
-        facts = dict(_facts(file, record, registry_of(context)))
+        found = dict(_facts(file, record, registry_of(context))) | record
     if is_json:
-        show_json(facts | record)
+        show_json(found)
     else:
-        show_table(_flat(facts | record), ("field", "value"))
+        show_table(_flat(found), ("field", "value"))
 
 
 def _facts(file: str, record: Mapping[str, Any], registry: Registry) -> Iterator[tuple[str, Any]]:
@@ -59,8 +59,9 @@ def _facts(file: str, record: Mapping[str, Any], registry: Registry) -> Iterator
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[dict[str, object]]:
+    """Yield a row for each value of a record that is not blank."""
     for name, value in record.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
-        else:
+        elif value not in (None, "", [], ()):
             yield {"field": prefix + name, "value": value}

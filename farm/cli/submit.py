@@ -24,6 +24,24 @@ _HERE: Final = ("address", "metrics_port", "live", "preview")
 """Options of a task's command that only count on this machine."""
 
 
+class _SubmitCommand(TaskCommand):
+    """A command whose job always goes to a farm."""
+
+    is_submitted = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            own = (option for option in common_options(self.task) if option.name in _HERE)
+            if not any(error.option_name in option.opts for option in own):
+                raise
+            raise UserError(
+                f"{error.option_name} is only for this machine's own commands, and not for a farm; leave it "
+                f"out, or use it here: farm {self.task.name} ... {error.option_name}"
+            ) from None
+
+
 class SubmitGroup(click.Group):
     """A command for each task."""
 
@@ -53,14 +71,14 @@ def _submit_command(task: type[Task]) -> click.Command:
     common = [option for option in common_options(task) if option.name not in _HERE]
     help_text = f"Submit a job of `farm {task.name}` to a farm, and print its id."
     epilog = None if issubclass(task, Run) else INPUT
-    command = TaskCommand(
+    command = _SubmitCommand(
         task.name,
         callback=callback,
         params=[*common, *_options(), *own],
         help=help_text,
         epilog=epilog,
     )
-    command.own, command.task, command.is_submitted = own, task, True
+    command.own, command.task = own, task
     return command
 
 

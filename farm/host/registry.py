@@ -111,9 +111,13 @@ class HookRelay:
 
 @final
 class Registry:
-    """The plugins of this process and what they offer. Create it with Registry.load()."""
+    """The plugins of this process and what they offer. Create it with Registry.load().
 
-    def __init__(self) -> None:
+    listing: the command that lists these plugins, which refusals name.
+    """
+
+    def __init__(self, listing: str = "farm plugins") -> None:
+        self.listing = listing
         self._plugins: dict[str, Plugin] = {}
         self._refused: list[Plugin] = []
         self._owners = dict.fromkeys((("storage", name) for name in BUILT_IN), "the farm")
@@ -124,12 +128,12 @@ class Registry:
         self.hook = HookRelay()
 
     @classmethod
-    def load(cls, plugins_dir: Path | None = None) -> "Registry":
+    def load(cls, plugins_dir: Path | None = None, listing: str = "farm plugins") -> "Registry":
         """Load every installed plugin and every file of plugins_dir.
 
         A broken plugin is listed as failed. Raises UserError if plugins_dir is not a folder.
         """
-        registry = cls()
+        registry = cls(listing)
         blocked = Settings().block_plugins
         for candidate in (*installed(), *files_in(plugins_dir)):
             registry._add(candidate, blocked)
@@ -167,7 +171,7 @@ class Registry:
         for plugin in self.plugins:
             if plugin.name == name and plugin.state != "loaded":
                 raise UserError(
-                    f"plugin {name} {plugin.state}: {plugin.reason}; see `farm plugins`"
+                    f"plugin {name} {plugin.state}: {plugin.reason}; see `{self.listing}`"
                 )
         raise self._unknown("task", name, self._tasks)
 
@@ -195,7 +199,7 @@ class Registry:
             if plugin.state != "loaded"
         ]
         listed = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
-        hint = f"not loaded: plugin {listed}; see `farm plugins`" if absent else ""
+        hint = f"not loaded: plugin {listed}; see `{self.listing}`" if absent else ""
         return UnknownName(kind, name, known, hint)
 
     def _add(self, candidate: Candidate, blocked: frozenset[str]) -> None:

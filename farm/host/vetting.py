@@ -197,6 +197,7 @@ def _bad_parameter(
     reason = reworded(message)
     if kind.endswith("_parsing"):
         reason = reason.partition(", unable to")[0]
-    if name not in task.Params.model_fields:
+    names_value = reason.startswith(("'", '"'))
+    if name not in task.Params.model_fields or names_value:
         return BadParameter(name, reason)
     return BadParameter(name, f"{reason}, not {value!r}")

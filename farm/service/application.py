@@ -1,6 +1,6 @@
 """The application: routes behind the guard, and every refusal as JSON of one form."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -9,11 +9,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
-from farm.errors import FarmError
+from farm.errors import FarmError, suggestion
 from farm.host.blame import reworded
 from farm.service import file_routes, routes
 from farm.service.desk import Desk
@@ -92,15 +93,36 @@ _SENTENCES: Final = {
 """What is wrong, by the type of the fault; others have a sentence of their own."""
 
 
-async def _on_invalid(_request: Request, error: Exception) -> JSONResponse:
-    """Name the first field that is wrong."""
+async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
+    """Name the first field that is wrong, and what is meant by one that there is not."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     place, *names = first["loc"]
     inner = ".".join(map(str, names))
     field = inner if place == "body" and inner else f"{place}.{inner}".rstrip(".")
     message = _SENTENCES.get(first["type"], "") or " ".join(reworded(first["msg"]).split())
+    if first["type"] == "extra_forbidden" and place == "body":
+        message += f"; {_meant(request.scope['route'].body_field.field_info.annotation, names)}"
     return _answer(400, Fault(code="bad_request", field=field[:200], message=message[:500]))
+
+
+def _meant(body: type[BaseModel], names: Sequence[Any]) -> str:
+    """Return what is meant by a field that there is not: one elsewhere in the body, or one beside it.
+
+    names: of the field, after those around it.
+    """
+    fields = dict(_fields(body))
+    around, name = ".".join(names[:-1]), str(names[-1])[:200]
+    elsewhere = [f"{inside}.{name}".lstrip(".") for inside in fields if name in fields[inside]]
+    return f"did you mean {elsewhere[0]}?" if elsewhere else suggestion(name, fields[around])
+
+
+def _fields(model: type[BaseModel], inside: str = "") -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the name of each object in a body, empty for the whole, and the names of its fields."""
+    yield inside, tuple(model.model_fields)
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _fields(field.annotation, f"{inside}.{name}".lstrip("."))
 
 
 _DETAILS: Final = {

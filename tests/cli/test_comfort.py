@@ -205,6 +205,8 @@ def test_compare_renders_each_combination_on_one_sheet(command: Command, photo: 
     words = ("--layer", "conv2,conv3", "--step", "1,3", "--size", "60x40", *QUICK)
     done = command("compare", photo, "-o", "sheet.png", *words)
     assert done.code == 0, done.errors
+    assert "[2/4] photo layer=conv2 step=3  " in done.errors
+    assert "[3/4] photo layer=conv3 step=1  " in done.errors
     sheet = read_still("sheet.png").pixels
     assert sheet.shape[1] == 2 * (60 + 6) + 6
     cells = [sheet[6:46, left : left + 60] for left in (6, 72)]

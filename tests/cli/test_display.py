@@ -10,7 +10,14 @@ from rich.console import Console
 
 from farm.cli.display import QUIET_SECONDS, BarDisplay, Display, JsonDisplay, LineDisplay
 from farm.cli.tally import Tally
-from farm.model.events import JobChanged, News, Progressed, UnitChanged, WorkerChanged
+from farm.model.events import (
+    JobChanged,
+    News,
+    Progressed,
+    ReadProgress,
+    UnitChanged,
+    WorkerChanged,
+)
 from farm.model.job import Job, JobSpec, JobState
 from farm.model.messages import TrainingFigures, UnitProgress
 from farm.model.unit import Unit, UnitState
@@ -99,7 +106,7 @@ TRAINED = Progressed(UNIT, UnitProgress("local-1", "token", 0.25, NOTE, training
 
 
 def test_each_part_of_a_runs_note_has_a_line_that_fits_a_narrow_terminal() -> None:
-    bars = BarDisplay(tally := Tally(total=1))
+    bars = BarDisplay(tally := Tally(total=1), is_run=True)
     tally.on_event(TRAINED)
     bars.on_event(TRAINED)
     console = Console(width=80, file=StringIO())
@@ -110,6 +117,39 @@ def test_each_part_of_a_runs_note_has_a_line_that_fits_a_narrow_terminal() -> No
     assert first.startswith("train ")
     assert first.endswith("25%")
     assert lines == NOTE.split("; ")
+
+
+def test_a_run_is_said_to_be_prepared_until_it_reports_a_step_or_has_to_start_again() -> None:
+    bars = BarDisplay(tally := Tally(total=1), is_run=True)
+    bars.on_event(ReadProgress("pictures", 0.5))
+    started = UnitChanged(UNIT, UnitState.RUNNING, 1)
+    retried = UnitChanged(UNIT, UnitState.RETRY_WAIT, 1, "lost")
+    shown = []
+    for event in (started, TRAINED, retried, UnitChanged(UNIT, UnitState.SUCCEEDED, 2)):
+        tally.on_event(event)
+        bars.on_event(event)
+        console = Console(width=80, file=StringIO())
+        console.print(bars._drawn())
+        assert isinstance(console.file, StringIO)
+        shown.append("preparing" in console.file.getvalue())
+        assert "frames" not in console.file.getvalue()
+    bars.close()
+    assert shown == [True, False, True, False]
+
+
+def test_a_run_has_lines_for_its_first_step_its_last_and_checkpoints_that_are_not_too_many(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    now = 0.0
+    display = LineDisplay(Tally(), lambda: now)
+    for step in range(1, 13):
+        now = 4.0 * step
+        seconds = {"compute": 3.0} if step % 2 else {"compute": 3.0, "checkpoint": 1.0}
+        figures = TrainingFigures(step, step, {"loss": 1.0}, seconds=seconds, taken=step)
+        progress = UnitProgress("local-1", "token", step / 12, f"step {step}", training=figures)
+        display.on_event(Progressed(UNIT, progress))
+    steps = [int(line.split()[-1]) for line in capsys.readouterr().err.splitlines()]
+    assert steps == [1, 4, 8, 12]
 
 
 def test_json_has_the_figures_of_a_run_as_numbers(capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,6 +82,28 @@ def test_an_empty_word_stands_for_no_farm_and_no_job(
     assert_refused(command(*words), says, tmp_path, photo)
 
 
+# A word that is almost right
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("job", "some", "rerty"), "unknown command 'rerty'; did you mean retry?\n"),
+        (("job", "some", "qqq"), "unknown command 'qqq'; choose one of show, watch, pause"),
+        (("job", "some", "--qqq"), "unknown option '--qqq'"),
+        (
+            ("submit", "dream", "photo.png", "-o", "out/a.png", "--preview"),
+            "or use it here: farm dream ... --preview",
+        ),
+        (("submit", "dream", "a.png", "-o", "b/", "--prevew"), "unknown option '--prevew'"),
+    ],
+)
+def test_what_a_command_does_not_know_is_refused_with_what_is_meant(
+    command: Command, photo: str, tmp_path: Path, words: tuple[str, ...], says: str
+) -> None:
+    assert_refused(command(*words), says, tmp_path, photo)
+
+
 # An option that is given twice
 
 

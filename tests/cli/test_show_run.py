@@ -6,8 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
+from safetensors.torch import save_file
 
-from farm.engine.training.runs import FACTS, LOG, SKIPPED
+from farm.engine.training.runs import FACTS, LOG, SKIPPED, last_step
 
 from .conftest import DRAWING, Command
 
@@ -18,31 +20,68 @@ def shown(command: Command, run: Path) -> dict[str, str]:
     return dict(line.split("\t") for line in done.results.splitlines())
 
 
-def go_on(command: Command, fields: dict[str, str], *more: str) -> None:
+def command_of(command: Command) -> str:
+    """Return the command that continues the run, as programs get it."""
+    return str(json.loads(command("show", "run", "--json").results)["command"])
+
+
+def go_on(command: Command, line: str, *more: str) -> None:
     shutil.copy(DRAWING / "blots.py", "blots.py")
-    name, *words = shlex.split(fields["command"].removeprefix("farm "))
+    name, *words = shlex.split(line.removeprefix("farm "))
     done = command(name, *words, "--threads", "1", *more)
     assert done.code == 0, done.errors
 
 
 def test_a_run_tells_what_it_trains_and_how_far_it_is(command: Command, run: Path) -> None:
     fields = shown(command, run)
-    assert fields["command"] == "farm blots --resume --output=run blots.py"
+    longer = "farm blots --steps=MORE --resume --output=run blots.py"
+    assert fields["command"] == f"to train longer, raise --steps: {longer}"
     assert (fields["task"], fields["inputs"], fields["params.rate"]) == ("blots", "blots.py", "0.5")
-    assert fields["steps"] == fields["last.step"] == "4"
-    assert 0 < float(fields["last.loss"]) < 10
+    assert (fields["steps"], fields["last.step"]) == ("4 of 4, finished", "4")
+    assert fields["last.loss"] == f"{last_step(run)['loss']:.4g}" != str(last_step(run)["loss"])
     assert "skipped" not in fields
+    assert "params.palettes" not in fields
+    go_on(command, longer.replace("MORE", "5"))
+    assert shown(command, run)["steps"] == "5"
+
+
+def test_a_run_that_was_stopped_tells_how_many_of_its_steps_are_made(
+    command: Command, run: Path
+) -> None:
+    (run / command.blots.Blots.result).unlink()
+    (run / "checkpoints" / "step-00000004.safetensors").unlink()
+    fields = shown(command, run)
+    assert fields["steps"] == "3 of 4"
+    assert fields["command"] == "farm blots --resume --output=run blots.py"
+
+
+def test_what_was_left_to_the_task_is_shown_as_its_checkpoint_has_it(
+    command: Command, run: Path
+) -> None:
+    description = json.loads((run / FACTS).read_text())
+    description["params"] |= {"batch": None, "slope": None}
+    (run / FACTS).write_text(json.dumps(description))
+    newest = run / "checkpoints" / "step-00000004.safetensors"
+    with safe_open(newest, "pt") as file:
+        header = json.loads(file.metadata()["farm-run"])
+    header["facts"] = {"batch": 128}
+    save_file({}, newest, {"farm-run": json.dumps(header)})
+    fields = shown(command, run)
+    assert fields["params.batch"] == "128"
+    assert "params.slope" not in fields
+    assert json.loads(command("show", "run", "--json").results)["params"]["batch"] is None
+    newest.write_bytes(b"damaged")
+    assert "params.batch" not in shown(command, run)
 
 
 @pytest.mark.slow
 def test_its_command_continues_it_however_far_it_has_been_continued(
     command: Command, run: Path
 ) -> None:
-    go_on(command, shown(command, run), "--steps", "6")
-    fields = shown(command, run)
-    assert fields["steps"] == "6"
-    assert fields["command"] == "farm blots --steps=6 --resume --output=run blots.py"
-    go_on(command, fields)
+    go_on(command, command_of(command), "--steps", "6")
+    assert shown(command, run)["steps"] == "6"
+    assert command_of(command) == "farm blots --steps=6 --resume --output=run blots.py"
+    go_on(command, command_of(command))
 
 
 def test_its_command_has_the_steps_that_the_task_had_chosen_once_they_are_made(
@@ -52,9 +91,11 @@ def test_its_command_has_the_steps_that_the_task_had_chosen_once_they_are_made(
     description["params"]["steps"] = None
     (run / FACTS).write_text(json.dumps(description))
     (run / "checkpoints" / "step-00000006.safetensors").touch()
-    assert "--steps=6" in shown(command, run)["command"]
+    assert "--steps=6" in command_of(command)
+    assert shown(command, run)["steps"] == "6, finished"
     (run / command.blots.Blots.result).unlink()
-    assert "--steps" not in shown(command, run)["command"]
+    assert "--steps" not in command_of(command)
+    assert shown(command, run)["steps"] == "6"
 
 
 def test_programs_get_the_same_as_json(command: Command, run: Path) -> None:
@@ -80,7 +121,7 @@ def test_a_run_without_steps_has_no_figures(command: Command, run: Path) -> None
     (run / LOG).unlink()
     shutil.rmtree(run / "checkpoints")
     fields = shown(command, run)
-    assert fields["steps"] == "0"
+    assert fields["steps"] == "0 of 4"
     assert not [name for name in fields if name.startswith("last")]
 
 

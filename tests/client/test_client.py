@@ -176,7 +176,7 @@ def test_what_a_farm_says_of_inputs_is_logged_and_kept_with_the_job(
 
 def test_nothing_is_sent_for_an_output_outside_the_roots(fake: Pair, picture: Path) -> None:
     service, client = fake
-    says = r"below a root of the farm \(out, photos\): give ROOT/path, then fetch it"
+    says = r"below a root of the farm \(out, photos\): give ROOT/path, then fetch it$"
     with pytest.raises(OutsideRoots, match=says):
         client.submit("copy", picture, "elsewhere/job/")
     assert service.uploads == {}

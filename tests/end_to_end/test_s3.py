@@ -147,7 +147,7 @@ def test_a_run_that_was_stopped_and_killed_is_the_same(bucket: Bucket, tmp_path:
     remote, local = (
         succeeded(command.run("show", run)).stdout for run in ("s3://films/run", "run")
     )
-    assert "steps\t24\n" in remote
+    assert "steps\t24 of 24, finished\n" in remote
     assert remote == local
 
 

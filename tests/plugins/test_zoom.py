@@ -92,8 +92,10 @@ def test_an_invalid_cue_is_refused(at: str) -> None:
 
 
 def test_a_cue_at_a_frame_that_no_film_has_is_refused() -> None:
-    with pytest.raises(BadParameter, match="'f0' is no frame; frames are counted from 1"):
-        validate_params(Zoom, {"at": ["f0=tabby"]})
+    says = "at: 'f0' is no frame; frames are counted from 1, such as f240$"
+    for text in ("f0=tabby", "f0 step=1 layer=conv3"):
+        with pytest.raises(BadParameter, match=says):
+            validate_params(Zoom, {"at": [text]})
 
 
 @pytest.mark.slow

@@ -288,7 +288,22 @@ def test_a_refusal_names_the_field(served: Served, changes: dict[str, object], f
         (b'{"task": "copy"', "it is no JSON, or was cut off"),
         (b'{"task": "copy", "output": "out/a.png"}', "it is needed"),
         (b'{"task": "copy", "inputs": [""], "output": "out/a.png"}', "it is empty"),
-        (b'{"task": "copy", "inputs": ["a"], "output": "b", "x": 1}', "there is no such field"),
+        (
+            b'{"task": "copy", "inputs": ["a"], "output": "b", "parameters": {}}',
+            "there is no such field; did you mean params, frames?",
+        ),
+        (
+            b'{"task": "copy", "inputs": ["a"], "output": "b", "film": {"frames": "1-9"}}',
+            "there is no such field; did you mean frames?",
+        ),
+        (
+            b'{"task": "copy", "inputs": ["a"], "output": "b", "coherence": "flow"}',
+            "there is no such field; did you mean film.coherence?",
+        ),
+        (
+            b'{"task": "copy", "inputs": ["a"], "output": "b", "film": {"sound": 1}}',
+            "there is no such field; choose one of coherence, codec, quality, depth, rate, is_strict, is_loop",
+        ),
     ],
 )
 def test_a_refusal_is_a_plain_sentence(served: Served, body: bytes, message: str) -> None:
