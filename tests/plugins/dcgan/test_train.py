@@ -383,7 +383,7 @@ def test_a_discriminator_that_learns_far_too_fast_is_a_collapse(
 
 
 def test_a_discriminator_that_learns_nothing_is_a_collapse(make_training: MakeTraining) -> None:
-    training = make_training(**LIVELY | {"discriminator_rate": 1e-30})
+    training = make_training(**LIVELY | {"augment": [], "discriminator_rate": 1e-30})
     assert "its pictures are all alike" in warning_after(training)
 
 
