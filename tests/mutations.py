@@ -28,7 +28,7 @@ from time import monotonic
 ROOT = Path(__file__).parents[1]
 TABLE = Path(__file__).with_suffix(".toml")
 COPIED = ("farm", "plugins", "cluster", "deploy", "docs", "tests")
-LANES = 4
+LANES = 3
 """Mutations tried at the same time, each in a copy of its own: some broken guards let a test wait."""
 
 PRELOADED = (
