@@ -183,15 +183,16 @@ def suggestion(name: str, known: Sequence[str]) -> str:
 
 
 class OutsideRoots(UserError):
-    """A location is in no root of the service: ``OutsideRoots(location, reason)``."""
+    """A location is in no root of the service: ``OutsideRoots(location, reason, advice)``."""
 
-    def __init__(self, location: str, reason: str) -> None:
-        super().__init__(location, reason)
-        self.location, self.reason = location, reason
+    def __init__(
+        self, location: str, reason: str, advice: str = "; a location on a farm is ROOT/path"
+    ) -> None:
+        super().__init__(location, reason, advice)
+        self.location, self.reason, self.advice = location, reason, advice
 
     def __str__(self) -> str:
-        hint = "" if "ROOT/path" in self.reason else "; a location on a farm is ROOT/path"
-        return f"{self.location!r}: {self.reason}{hint}"
+        return f"{self.location!r}: {self.reason}{self.advice}"
 
 
 class WrongOwner(UserError):

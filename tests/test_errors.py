@@ -26,7 +26,7 @@ SAMPLES: dict[str, tuple[object, ...]] = {
     "LedgerUnavailable": ("/home/me/ledger.db", "is locked"),
     "InputChanged": ("guide.jpg", "was removed"),
     "UnknownName": ("layer", "inception4z", ("conv1", "inception4c"), "not loaded: plugin x"),
-    "OutsideRoots": ("photos/../x.png", "a part of it begins with a dot"),
+    "OutsideRoots": ("photos/../x.png", "a part of it begins with a dot", "; give ROOT/path"),
     "WrongOwner": ("ada", "bob"),
     "NotFound": ("job dream-1 is not known",),
     "Busy": ("10,000 jobs wait already; try again later",),

@@ -62,13 +62,17 @@ def compare(
             )
             for one, file in zip(combinations, files, strict=True)
         ]
-        names = [" ".join(f"{flag[2:]}={one[flag]}" for flag in varied) for one in combinations]
-        render_all(registry, specs, names)
-        texts = [" ".join(f"{flag[2:]} {one[flag]}" for flag in varied) for one in combinations]
+        render_all(registry, specs, [_told(one, varied, "=") for one in combinations])
+        texts = [_told(one, varied, " ") for one in combinations]
         columns = len(grid[varied[-1]]) if varied else 1
         shown = write_sheet(output, list(zip(texts, files, strict=True)), columns)
     echo(f"compared {shown}; output: {output}")
     return Exit.DONE
+
+
+def _told(combination: Mapping[str, str], varied: Sequence[str], between: str) -> str:
+    """Return the values of a combination that tell it from others. between: a name and its value."""
+    return " ".join(f"{flag[2:]}{between}{combination[flag]}" for flag in varied)
 
 
 def _without_value(command: click.Command) -> set[str]:

@@ -224,7 +224,7 @@ class FrameContext:
             observe=observe or Observation,
             report=self._report_step,
             watcher=self._follow(options) if self._follow else None,
-            skipped=lambda: dict(self._skipped),
+            skipped=self._skipped,
         )
 
     def mean(self, values: Tensor) -> float:

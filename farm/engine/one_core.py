@@ -10,6 +10,12 @@ import torch
 T = TypeVar("T")
 
 
+def take_one_core() -> None:
+    """Let torch use one core in this thread, and in threads that start until the number is set again."""
+    torch.get_num_threads()  # torch adopts the process's number at the first call in a thread
+    torch.set_num_threads(1)
+
+
 def on_one_core(compute: Callable[[], T]) -> T:
     """Return what a function returns that runs in a thread of its own, where torch uses one core.
 
@@ -23,8 +29,7 @@ def on_one_core(compute: Callable[[], T]) -> T:
     is_set, is_restored, outcome = Event(), Event(), Future[T]()
 
     def run() -> None:
-        torch.get_num_threads()  # torch adopts the process's number at the first call in a thread
-        torch.set_num_threads(1)
+        take_one_core()
         is_set.set()
         is_restored.wait()
         try:

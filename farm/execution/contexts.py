@@ -3,6 +3,7 @@
 import gc
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -128,11 +129,12 @@ def _make_read(files: KnownFiles) -> "Callable[[str], np.ndarray]":
 
 
 def _make_pictures(files: KnownFiles, skipped: dict[str, str]) -> Callable[[str, Part], PictureSet]:
-    """Return a function that opens a part of a set of pictures, for Context.pictures.
+    """Return a function that opens a part of a set of pictures, once, for Context.pictures.
 
     skipped: as of open_pictures.
     """
 
+    @cache
     def pictures(source: str, part: Part) -> PictureSet:
         from farm.media.dataset import open_pictures
 

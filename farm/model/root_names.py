@@ -17,4 +17,4 @@ def check_below_root(output: str, roots: Collection[str]) -> None:
     if output.partition("/")[0] not in roots:
         names = ", ".join(name for name in sorted(roots) if name != UPLOADS) or "(none)"
         reason = f"no root has this name; outputs lie below a root of the farm ({names})"
-        raise OutsideRoots(output[:_LONGEST], f"{reason}: give ROOT/path, then fetch it")
+        raise OutsideRoots(output[:_LONGEST], reason, ": give ROOT/path, then fetch it")

@@ -24,6 +24,8 @@ def note_success(state: SchedulerState, lease: Lease, now: float) -> None:
     """
     entry, job = lease.entry, lease.job
     met, entry.cut_off = entry.cut_off, frozenset()
+    if not met:
+        return
     suspects = [worker for name in sorted(met) if (worker := state.workers.get(name))]
     nodes = {worker.joined.node for worker in suspects}
     are_all_here = len(suspects) == len(met)

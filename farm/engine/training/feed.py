@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from farm.engine.one_core import take_one_core
 from farm.engine.training.rows import row_generator, shuffled_index
 from farm.engine.training.stages import DATA, stage
 from farm.errors import BadInput, Cancelled
@@ -140,8 +141,7 @@ def _start_threads(pool: ThreadPoolExecutor, count: int) -> None:
     started = Barrier(count + 1)
 
     def start() -> None:
-        torch.get_num_threads()  # torch adopts the process's number at the first call in a thread
-        torch.set_num_threads(1)
+        take_one_core()
         started.wait()
 
     for _ in range(count):

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -49,14 +50,14 @@ def train(
     observe: Observe = Observation,
     report: Report = lambda _done, _note, _figures: None,
     watcher: Watcher | None = None,
-    skipped: Callable[[], Mapping[str, str]] = dict,
+    skipped: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Start the run in the folder, or resume it from its last checkpoint, and finish it.
 
     observe: called on the first worker at each checkpoint. supervisor: changes the rate; the step
     must then apply it. report: called after each step; raises Cancelled to stop the run, which
-    then writes a checkpoint. watcher: only used on the first worker. skipped: returns why pictures could
-    not be read here so far, by name; the run's folder lists those of all workers.
+    then writes a checkpoint. watcher: only used on the first worker. skipped: why pictures could
+    not be read here so far, by name, which grows meanwhile; the run's folder lists those of all workers.
 
     Writes checkpoints/step-N.safetensors with a picture step-N.NAME.png for each that observe
     returns, and one line per step to log.jsonl. Raises BadInput if the folder contains a different
@@ -120,7 +121,7 @@ class _Training:
         supervisor: Supervisor | None,
         observe: Observe,
         watcher: Watcher | None,
-        skipped: Callable[[], Mapping[str, str]],
+        skipped: Mapping[str, str],
     ) -> None:
         self._state, self._options, self._world, self._log = state, options, world, log
         self._detector, self._supervisor, self._observe = detector, supervisor, observe
@@ -196,13 +197,13 @@ class _Training:
         if self._all_skipped <= self._listed:
             return
         self._listed = self._all_skipped
-        own = json.dumps(self._skipped())
+        own = json.dumps(dict(self._skipped))  # the background adds to them
         for rank in range(self._world.size):
             self._log.list_skipped(json.loads(self._world.broadcast_text(own, rank)))
 
     def stop(self) -> None:
         """Write a checkpoint of a run that was asked to stop, which other workers may not know yet."""
-        self._log.list_skipped(self._skipped())
+        self._log.list_skipped(dict(self._skipped))
         self.save()
         if self._watcher:
             self._watcher.on_stop(self._state)
@@ -258,7 +259,7 @@ class _Training:
         """Add up losses, figures and what the detector measures over all workers."""
         named = {**result.losses, **result.figures}
         values = [torch.stack([value.detach().double() for value in named.values()])]
-        values.append(values[0].new_tensor([len(self._skipped())]))
+        values.append(values[0].new_tensor([len(self._skipped)]))
         if self._detector and result.pictures is not None:
             measured = self._detector.measure(result.pictures).double().sum(0)
             values.append(measured.to(values[0].device) / self._options.batch)

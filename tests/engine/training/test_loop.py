@@ -525,14 +525,14 @@ def test_the_pictures_that_any_worker_skipped_are_listed_and_stay_listed(tmp_pat
             make_step(world),
             options,
             world=world,
-            skipped=lambda: skipped,
+            skipped=skipped,
         )
 
     Threads(2).run(program)
     assert skipped_pictures(tmp_path) == {"0.png": "damaged", "1.png": "damaged"}
     run(tmp_path, 10)
     assert len(skipped_pictures(tmp_path)) == 2
-    run(tmp_path, 15, skipped=lambda: {"1.png": "gone", "2.png": "damaged"})
+    run(tmp_path, 15, skipped={"1.png": "gone", "2.png": "damaged"})
     assert [*skipped_pictures(tmp_path)] == ["0.png", "1.png", "2.png"]
     assert describe_skipped(tmp_path) == (
         f"skipped 3 pictures that cannot be read; see {tmp_path}/skipped.json"
@@ -544,7 +544,7 @@ def test_pictures_that_a_stopped_run_skipped_are_listed(tmp_path: Path) -> None:
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        run(tmp_path, 5, report=stop, skipped=lambda: {"a.png": "damaged"})
+        run(tmp_path, 5, report=stop, skipped={"a.png": "damaged"})
     assert skipped_pictures(tmp_path) == {"a.png": "damaged"}
 
 
