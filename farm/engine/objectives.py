@@ -8,6 +8,7 @@ otherwise the statistics of all tiles are summed first (see gradient).
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -184,5 +185,20 @@ class Target(LocalObjective):
         self._energies = {k: float(t.square().sum()) or 1.0 for k, t in targets.items()}
 
     def statistics(self, layer: str, features: Features, window: Window) -> Scalar:
-        distance = (features - window.crop(self._targets[layer])).square().sum()
-        return -self._weights[layer] * distance / (2 * self._energies[layer])
+        target = window.crop(self._targets[layer])
+        distance = _SumOfSquares.apply(features - target)
+        return -self._weights[layer] * distance / (2 * self._energies[layer])  # type: ignore[no-any-return]
+
+
+class _SumOfSquares(torch.autograd.Function):
+    """The sum of squares, with one product to differentiate it; torch's own needs three."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        ctx.save_for_backward(values)
+        return values.square().sum()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (values,) = ctx.saved_tensors
+        return values * (2 * gradient)  # type: ignore[no-any-return]

@@ -54,7 +54,7 @@ class Gram(Goal):
 
     @staticmethod
     def moments(rows: Rows, weights: Weights) -> Moments:
-        return _second_moments(rows, weights)
+        return _moments(rows, weights)[0]
 
     def distance(self, moments: Moments) -> Scalar:
         return (moments - self._moments).square().sum() / self._size
@@ -81,7 +81,8 @@ class Gaussian(Goal):
 
     @staticmethod
     def moments(rows: Rows, weights: Weights) -> Moments:
-        return torch.cat([_second_moments(rows, weights), (rows * weights).sum(0)[:, None]], 1)
+        second, first = _moments(rows, weights)
+        return torch.cat([second, first[:, None]], 1)
 
     def distance(self, moments: Moments) -> Scalar:
         mean, covariance = _gaussian(moments)
@@ -149,24 +150,27 @@ class StyleDistance(Objective):
         return self._weight_maps[number, layer]
 
 
-def _second_moments(rows: Rows, weights: Weights) -> Float[Tensor, "channels channels"]:
+def _moments(rows: Rows, weights: Weights) -> tuple[Tensor, Tensor]:
+    """Return the second moments, [channels, channels], and the first ones, [channels]."""
     if isinstance(weights, float):
-        return _Product.apply(rows) * weights  # type: ignore[no-any-return]
-    return (rows * weights).T @ rows
+        second, first = _Moments.apply(rows)
+        return second * weights, first * weights
+    weighted = rows * weights
+    return weighted.T @ rows, weighted.sum(0)
 
 
-class _Product(torch.autograd.Function):
-    """The product of a matrix's transpose and itself, with one product to differentiate it."""
+class _Moments(torch.autograd.Function):
+    """Sums of products and of values over rows, with one product to differentiate both."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(rows)
-        return rows.T @ rows
+        return rows.T @ rows, rows.sum(0)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, second: Tensor, first: Tensor) -> Tensor:
         (rows,) = ctx.saved_tensors
-        return rows @ (gradient + gradient.T)  # type: ignore[no-any-return]
+        return torch.addmm(first, rows, second + second.T)
 
 
 def _at_least_tiny(value: Tensor) -> Tensor:

@@ -84,30 +84,33 @@ def _loss(
 
     def loss(picture: Tensor) -> tuple[Tensor, Tensor]:
         value, gradient = context.gradient(picture.detach(), network, *objectives)
-        leaf = picture.detach().requires_grad_()
-        with torch.enable_grad():
-            smooth = tv * roughness(leaf)
-            smooth_gradient = torch.autograd.grad(smooth, leaf)[0]
-        total = smooth.detach().double() - value
+        rough, rough_gradient = roughness(picture.detach())
+        total = tv * rough.double() - value
         if not total.isfinite():
             raise BadParameter(
                 "step",
                 f"the loss became {float(total)}; use a smaller step, smaller weights or "
                 "--precision float32",
             )
-        return total * pixels, (smooth_gradient - gradient) * pixels
+        return total * pixels, rough_gradient.mul_(tv).sub_(gradient).mul_(pixels)
 
     return loss
 
 
-def roughness(picture: Tensor) -> Tensor:
-    """Return the mean squared difference of vertical neighbours plus that of horizontal ones.
+def roughness(picture: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean squared difference of vertical neighbours plus that of horizontal ones, and its gradient.
 
     Source: Mahendran & Vedaldi 2014, arXiv 1412.0035, equation 3 with beta 2.
     Differs: includes the last row and column; a mean, not a sum.
     """
-    down, right = picture.diff(dim=2), picture.diff(dim=3)
-    return down.square().mean() + right.square().mean()
+    total, gradient = picture.new_zeros(()), torch.zeros_like(picture)
+    for dim in (2, 3):
+        difference, count = picture.diff(dim=dim), picture.shape[dim] - 1
+        total += difference.square().mean()
+        difference *= 2 / difference.numel()
+        gradient.narrow(dim, 1, count).add_(difference)
+        gradient.narrow(dim, 0, count).sub_(difference)
+    return total, gradient
 
 
 def _start(content: Tensor, params: StyleParams, context: Context) -> Tensor:

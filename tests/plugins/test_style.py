@@ -18,6 +18,7 @@ from farm.host.vetting import validate_params
 from farm.model.job import Plan
 from farm_style.params import StyleParams
 from farm_style.task import Style
+from farm_style.transfer import roughness
 
 from ..seams import border_ratio  # noqa: TID252 - shared with the dream
 from .conftest import Scene
@@ -113,6 +114,17 @@ def test_a_hint_is_smoothed_less_and_a_bold_picture_as_usual(
         by_hand = stylise(image, reads, **steps, **weights)
         given = stylise(image, reads, **steps, strength=strength, tv=6.0)
         assert float((by_hand - given).abs().max()) < 1 / 255
+
+
+def test_roughness_has_the_gradient_of_its_value() -> None:
+    picture = torch.rand(1, 3, 33, 47, dtype=torch.float64)
+    value, gradient = roughness(picture)
+    leaf = picture.clone().requires_grad_()
+    down, right = leaf.diff(dim=2), leaf.diff(dim=3)
+    known = down.square().mean() + right.square().mean()
+    known.backward()
+    assert float(value) == pytest.approx(float(known.detach()))
+    torch.testing.assert_close(gradient, leaf.grad)
 
 
 def test_a_small_picture_gets_less_strength(
