@@ -72,7 +72,7 @@ def shrink(image: Tensor, pixels: int) -> Tensor:
 class FrozenNorm(nn.Module):
     """An instance norm that keeps the mean and variance of the first picture it processes."""
 
-    def __init__(self, norm: nn.InstanceNorm2d) -> None:
+    def __init__(self, norm: nn.GroupNorm) -> None:
         super().__init__()
         self._norm = norm
         self._affine: tuple[Tensor, Tensor] | None = None
@@ -91,7 +91,7 @@ def freeze(generator: Generator, picture: Tensor) -> Generator:
     """Return a copy of the generator with its norms frozen to the statistics of this picture."""
     frozen = copy.deepcopy(generator)
     for name, module in list(frozen.named_modules()):
-        if isinstance(module, nn.InstanceNorm2d):
+        if isinstance(module, nn.GroupNorm):
             parent, _, last = name.rpartition(".")
             setattr(frozen.get_submodule(parent), last, FrozenNorm(module))
     frozen(picture)

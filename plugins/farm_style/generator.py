@@ -62,7 +62,10 @@ class Generator(nn.Module):
 
 
 class _Layer(nn.Sequential):
-    """Convolution, instance norm, ReLU."""
+    """Convolution, instance norm, ReLU.
+
+    The norm has a channel per group: torch's InstanceNorm2d is the same, but copies its input.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
         super().__init__(
@@ -75,7 +78,7 @@ class _Layer(nn.Sequential):
                 padding_mode="reflect",
                 bias=False,
             ),
-            nn.InstanceNorm2d(outputs, affine=True),
+            nn.GroupNorm(outputs, outputs),
             nn.ReLU(inplace=True),
         )
 
