@@ -3,8 +3,9 @@
     python tests/benchmarks/table.py [--threads 2] [--rounds 3]
 
 Each figure is a ratio of two sides that ran in turn; 2 means that the farm is twice as fast. Peers are
-recipes written as plain loops (peers.py). The rows of the pool and of the control plane come from the
-programs that measure them. Leave the machine alone meanwhile.
+recipes written as plain loops (peers.py). Those in this process keep freed memory, as the farm's workers
+do. The rows of the pool and of the control plane come from the programs that measure them. Leave the
+machine alone meanwhile.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from style import make_context
 
 from farm.engine import objectives
 from farm.engine.networks import Network
+from farm.execution.heap import keep_freed_memory
 from farm.model.job import Plan
 from farm_networks.torchvision_models import torchvision_spec
 from farm_style.generator import Generator
@@ -174,6 +176,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    keep_freed_memory()
     torch.set_num_threads(options.threads)
     tables = (dream(options.rounds), gatys(options.rounds), fast(options.rounds))
     for rows in (*tables, commands(options.rounds, options.threads), others()):
