@@ -95,7 +95,7 @@ def _check_start(spec: JobSpec, made: Callable[[int], bool]) -> None:
 
 def _check_facts(kind: type[Task], facts: "Facts", checkpoint: _Checkpoint, output: str) -> None:
     """Compare facts with those of a checkpoint; of those that differ, the first is named."""
-    from farm.engine.training.checkpoint import shown
+    from farm.engine.training.checkpoint import other_run
 
     for name, value in facts.items():
         saved = checkpoint.facts.get(name)
@@ -103,18 +103,12 @@ def _check_facts(kind: type[Task], facts: "Facts", checkpoint: _Checkpoint, outp
             continue
         if name in kind.Params.model_fields:
             raise _refusal(name, saved, value, output)
-        raise BadInput(
-            checkpoint.location,
-            f"belongs to another run: {name} was {shown(saved)} and is now {shown(value)}; use the "
-            "same again to continue it, or choose another folder with -o",
-        )
+        raise other_run(checkpoint.location, name, saved, value)
 
 
 def _refusal(name: str, saved: object, given: object, output: str) -> BadParameter:
-    from farm.engine.training.checkpoint import shown
+    from farm.engine.training.checkpoint import SAME_AGAIN, shown
 
     return BadParameter(
-        name,
-        f"the run in {output} was begun with {shown(saved)}, not {shown(given)}; use that again to "
-        "continue it, or choose another folder with -o",
+        name, f"the run in {output} was begun with {shown(saved)}, not {shown(given)}; {SAME_AGAIN}"
     )

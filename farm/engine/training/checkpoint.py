@@ -38,6 +38,9 @@ _KINDS: Final = {
 }
 """What a header consists of."""
 
+SAME_AGAIN: Final = "use that again to continue it, or choose another folder with -o"
+"""What to do about a run that was begun with another value."""
+
 _NEXT_STEP: Final = "remove it to resume from the previous checkpoint"
 
 
@@ -231,12 +234,15 @@ def _check_same_run(
 ) -> None:
     for key in dict.fromkeys((*current, *saved)):
         if current.get(key) != saved.get(key):
-            raise BadInput(
-                str(path),
-                f"belongs to another run: {label}{key} was {shown(saved.get(key))} and is now "
-                f"{shown(current.get(key))}; choose another folder with -o, or use the same "
-                "parameters",
-            )
+            raise other_run(str(path), f"{label}{key}", saved.get(key), current.get(key))
+
+
+def other_run(checkpoint: str, name: str, saved: object, current: object) -> BadInput:
+    """Return the error of a checkpoint whose run had another value of what is named."""
+    return BadInput(
+        checkpoint,
+        f"belongs to another run: {name} was {shown(saved)} and is now {shown(current)}; {SAME_AGAIN}",
+    )
 
 
 def shown(value: object) -> str:

@@ -279,7 +279,7 @@ def stop_at(step: int) -> Callable[..., None]:
 def test_a_run_with_other_facts_is_not_resumed(tmp_path: Path) -> None:
     run(tmp_path, 5)
     with pytest.raises(
-        BadInput, match=r"belongs to another run: style was None and is now 'wave\.jpg'; choose"
+        BadInput, match=r"belongs to another run: style was None and is now 'wave\.jpg'; use that"
     ):
         train(make_state(style="wave.jpg"), make_step(), TrainingOptions(tmp_path, STEPS, BATCH))
 
