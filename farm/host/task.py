@@ -162,7 +162,7 @@ class Effect(Task):
 
         If so, and if it continues the previous frame, the farm scales what it has changed, coarse and fine
         detail apart: carrying changes from frame to frame would weaken them. How strong they should be is
-        known from one frame in eight, which is also rendered without context.previous, before its turn.
+        known from one frame in four, which is also rendered without context.previous, before its turn.
         """
         return False
 

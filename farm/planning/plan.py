@@ -17,7 +17,7 @@ SEGMENT: Final = 48
 OVERLAP: Final = 8
 """Frames over which one segment fades into the next. Both segments render them."""
 
-LOOK_AHEAD: Final = 8
+LOOK_AHEAD: Final = 4
 """Frames of a segment from one that tells how strong frames are to the next."""
 
 LOOP: Final = 24

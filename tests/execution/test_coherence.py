@@ -23,7 +23,7 @@ from farm.model.job import FilmOptions, Plan
 from farm.model.messages import Figures, Order
 from farm.model.unit import Unit
 from farm.model.work import Before, Render
-from farm.planning.plan import FilmFrame, Footage, FrameSequence, plan_units
+from farm.planning.plan import LOOK_AHEAD, FilmFrame, Footage, FrameSequence, plan_units
 
 
 class Grain(Effect):
@@ -238,13 +238,17 @@ class Chancy(Following):
         return image + amount * torch.randn(image.shape, generator=generator)
 
 
-def test_every_eighth_frame_is_as_strong_as_by_itself_with_its_own_seed(tmp_path: Path) -> None:
+def test_frames_that_were_looked_at_are_as_strong_as_by_itself_with_its_own_seed(
+    tmp_path: Path,
+) -> None:
     still = str(tmp_path / "still.png")
     write_still(still, Frame(source(), depth=16), {})
     effect = Chancy(TaskParams())
     coherent = coherent_strengths(effect, [still] * 17, tmp_path / "coherent")
     alone = strengths_of(effect, orders(effect, [still] * 17, tmp_path / "alone", coherence="none"))
-    assert coherent[8::8] == pytest.approx(alone[8::8], rel=0.01)
+    assert coherent[LOOK_AHEAD::LOOK_AHEAD] == pytest.approx(
+        alone[LOOK_AHEAD::LOOK_AHEAD], rel=0.01
+    )
     assert max(alone) > 1.5 * min(alone)
 
 
@@ -297,12 +301,12 @@ def test_a_frame_tells_which_file_it_looked_at_also_if_that_could_not_be_read(
         return [figures.ahead_sha256 for _, figures in rendered(effect, first)]
 
     def digest() -> str:
-        return hashlib.sha256(Path(stills[8]).read_bytes()).hexdigest()
+        return hashlib.sha256(Path(stills[LOOK_AHEAD]).read_bytes()).hexdigest()
 
     assert looked_at() == [digest(), None]
-    Path(stills[8]).write_bytes(b"no picture")
+    Path(stills[LOOK_AHEAD]).write_bytes(b"no picture")
     assert looked_at() == [digest(), None]
-    Path(stills[8]).unlink()
+    Path(stills[LOOK_AHEAD]).unlink()
     assert looked_at() == ["", None]
 
 
@@ -310,9 +314,12 @@ def test_a_later_frame_that_cannot_be_read_leaves_those_before_it_as_strong_as_t
     tmp_path: Path,
 ) -> None:
     stills = brightening(tmp_path)
-    Path(stills[8]).write_bytes(b"no picture")
-    strengths = coherent_strengths(Following(TaskParams()), stills, tmp_path, missing=stills[8:9])
-    assert strengths[:8] == pytest.approx([strengths[0]] * 8, rel=0.05)
+    Path(stills[LOOK_AHEAD]).write_bytes(b"no picture")
+    strengths = coherent_strengths(
+        Following(TaskParams()), stills, tmp_path, missing=[stills[LOOK_AHEAD]]
+    )
+    before = strengths[:LOOK_AHEAD]
+    assert before == pytest.approx([strengths[0]] * LOOK_AHEAD, rel=0.05)
 
 
 def test_a_coherent_film_becomes_as_strong_as_parameters_that_change_over_time_ask_for(

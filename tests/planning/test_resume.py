@@ -7,7 +7,7 @@ from farm.model.history import UnitRecord
 from farm.model.job import FilmOptions
 from farm.model.messages import Figures
 from farm.model.unit import Unit, UnitState
-from farm.planning.plan import FilmFrame, Footage, FrameSequence, plan_units
+from farm.planning.plan import LOOK_AHEAD, FilmFrame, Footage, FrameSequence, plan_units
 from farm.planning.resume import finished_units
 
 FRAMES = 250
@@ -132,11 +132,11 @@ def test_a_frame_that_looked_at_a_later_one_is_rendered_again_if_that_one_change
     first = disk.units[0]
     record = disk.records[first.target]
     assert record.figures
-    looked = replace(record.figures, ahead_sha256="as it was")
+    looked, later = replace(record.figures, ahead_sha256="as it was"), f"{1 + LOOK_AHEAD}.png"
     disk.records[first.target] = replace(record, figures=looked)
-    disk.files["9.png"] = "as it was"
+    disk.files[later] = "as it was"
     assert first.name not in disk.unfinished()
-    disk.files["9.png"] = "another picture"
+    disk.files[later] = "another picture"
     assert first.name in disk.unfinished()
     disk.records[first.target] = replace(record, figures=replace(looked, ahead_sha256=""))
     assert first.name in disk.unfinished()
