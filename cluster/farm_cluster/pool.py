@@ -231,7 +231,7 @@ class RayPool(Executor):
         """Start the workers that are missing, end those that are too many, and report the room."""
         self._demand.update()
         for member in self._demand.surplus(list(self._members.values())):
-            self._remove(member, "the farm needs fewer workers")
+            self._remove(member, "the farm needs fewer workers", is_surplus=True)
         taken: dict[Slot, WorkerKind] = {m.slot: m.kind for m in self._members.values()}
         limit = self._demand.limit
         for kind, slot in self._staffing.vacancies(nodes, taken, limit):
@@ -280,7 +280,7 @@ class RayPool(Executor):
                 del self._members[other.name]
                 other.end()
 
-    def _remove(self, member: Member, reason: str) -> None:
+    def _remove(self, member: Member, reason: str, *, is_surplus: bool = False) -> None:
         """Drop a worker that is gone, or end it. The others that share its attempt are freed."""
         del self._members[member.name]
         member.end()
@@ -288,7 +288,7 @@ class RayPool(Executor):
         if not member.has_joined:
             self._staffing.note_early_death(member.slot, reason)
             return
-        self._messages.append(WorkerLost(member.name, reason))
+        self._messages.append(WorkerLost(member.name, reason, is_surplus))
         if member.attempt is not None:
             self._attempts.release(member.attempt)
 

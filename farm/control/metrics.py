@@ -230,10 +230,11 @@ class Metrics:
             case "idle":
                 self._busy.end(event.worker)
                 self._up.begin(event.worker, event.kind)
-            case "gone":
+            case "gone" | "ended":
                 self._busy.end(event.worker)
                 self._up.end(event.worker)
-                self._count("farm_worker_deaths_total", event.kind)
+                if event.state == "gone":
+                    self._count("farm_worker_deaths_total", event.kind)
 
     def _count_transfers(self, transfers: tuple[Transfers, ...]) -> None:
         for moved in transfers:

@@ -77,7 +77,7 @@ METRICS = MappingProxyType(
             "Jobs that ended, by the state that they ended in.",
         ),
         "farm_stale_reports_total": MetricSpec(
-            "counter", (), "Reports dropped because their lease had expired."
+            "counter", (), "Reports dropped because their worker no longer held the unit."
         ),
         "farm_worker_busy_seconds_total": MetricSpec(
             "counter", ("kind",), "Seconds that workers held a unit, by kind: cpu, gpu, finish."
@@ -85,7 +85,7 @@ METRICS = MappingProxyType(
         "farm_worker_up_seconds_total": MetricSpec(
             "counter", ("kind",), "Seconds that workers were up, by kind: cpu, gpu, finish."
         ),
-        "farm_worker_deaths_total": MetricSpec("counter", ("kind",), "Workers lost."),
+        "farm_worker_deaths_total": MetricSpec("counter", ("kind",), "Workers that died, or were killed."),
         "farm_plugin_load_failures_total": MetricSpec(
             "counter", (), "Plugins that failed to load at start-up."
         ),

@@ -193,7 +193,7 @@ class Progressed:
 
 @dataclass(frozen=True)
 class WorkerChanged:
-    """Not stored: a worker is now idle, busy, gone or refused."""
+    """Not stored: a worker is now idle, busy, refused, gone, or ended because fewer are needed."""
 
     worker: str
     kind: WorkerKind
@@ -203,7 +203,7 @@ class WorkerChanged:
 
 @dataclass(frozen=True)
 class StaleReport:
-    """Not stored: a report under an expired lease was dropped."""
+    """Not stored: a report of a worker that no longer held the unit was dropped."""
 
     worker: str
     token: str

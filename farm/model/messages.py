@@ -168,10 +168,11 @@ class WorkerRefused:
 
 @dataclass(frozen=True)
 class WorkerLost:
-    """A worker is gone, along with whatever it was doing."""
+    """A worker is gone, along with whatever it was doing. is_surplus: fewer are needed, so it was ended."""
 
     worker: str
     reason: str
+    is_surplus: bool = False
 
 
 @dataclass(frozen=True)

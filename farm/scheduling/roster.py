@@ -83,7 +83,8 @@ class Roster:
         self._state.workers.remove(worker)
         self._state.blocklist.forget_worker(worker.name)
         self._state.placement.touch_workers()
-        self._state.emit(WorkerChanged(worker.name, worker.kind, "gone", event.reason))
+        state = "ended" if event.is_surplus else "gone"
+        self._state.emit(WorkerChanged(worker.name, worker.kind, state, event.reason))
         if worker.lease:
             self._attempts.take_back(worker, worker.lease, event.reason, now)
         self.check(now)

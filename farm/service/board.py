@@ -109,7 +109,7 @@ class Board:
                     pass
 
     def _note_worker(self, event: WorkerChanged) -> None:
-        if event.state == "gone":
+        if event.state in ("gone", "ended"):
             self._workers.pop(event.worker, None)
             return
         before, now = self._workers.get(event.worker), self._clock.time()

@@ -69,7 +69,7 @@ SCRIPT = dedent("""
     pool.want(2)
     print("joined", len(wait(WorkerJoined, 2)))
     pool.want(0)
-    print("lost", {message.reason for message in wait(WorkerLost, 2)})
+    print("lost", {(lost.reason, lost.is_surplus) for lost in wait(WorkerLost, 2)})
     print("wanted", pool._demand._requested)
     pool.close()
 """)
@@ -144,7 +144,7 @@ def test_a_cluster_grows_for_waiting_units_and_idle_workers_go(
     assert done.stdout.splitlines() == [
         "room 1",
         "joined 2",
-        "lost {'the farm needs fewer workers'}",
+        "lost {('the farm needs fewer workers', True)}",
         "wanted 0",
     ], done.stderr
 

@@ -398,6 +398,21 @@ def test_busy_time_is_part_of_up_time() -> None:
     assert seconds == [(0, 5), (10, 15), (10, 16), (12, 18), (12, 18)]
 
 
+@pytest.mark.parametrize(("state", "deaths"), [("gone", 1), ("ended", 0)])
+def test_a_worker_that_is_not_needed_does_not_count_as_dead(state: str, deaths: int) -> None:
+    clock = FakeClock()
+    metrics = Metrics(clock)
+    metrics.on_event(worker("idle"))
+    clock.advance(5)
+    metrics.on_event(worker(state))
+    clock.advance(99)
+    port, close = metrics.serve(0)
+    scraped = scrape(port)
+    close()
+    assert scraped.value("farm_worker_deaths_total", kind="gpu") == deaths
+    assert scraped.value("farm_worker_up_seconds_total", kind="gpu") == 5
+
+
 def test_no_counter_decreases_when_the_clock_is_set_back() -> None:
     clock = FakeClock()
     metrics = Metrics(clock)
