@@ -85,7 +85,9 @@ METRICS = MappingProxyType(
         "farm_worker_up_seconds_total": MetricSpec(
             "counter", ("kind",), "Seconds that workers were up, by kind: cpu, gpu, finish."
         ),
-        "farm_worker_deaths_total": MetricSpec("counter", ("kind",), "Workers that died, or were killed."),
+        "farm_worker_deaths_total": MetricSpec(
+            "counter", ("kind",), "Workers that died, or were killed."
+        ),
         "farm_plugin_load_failures_total": MetricSpec(
             "counter", (), "Plugins that failed to load at start-up."
         ),

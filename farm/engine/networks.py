@@ -137,10 +137,16 @@ class Extractor(nn.Module):
     def reach(self) -> Mapping[str, tuple[Reach, Reach]]:
         """Each layer's reach along rows and columns, measured once. Raises BadParameter."""
         with torch.inference_mode():
-            try:
+            with suppress(RuntimeError, TypeError):
                 return reach.measure(self._thin)
-            except (RuntimeError, TypeError):
+            try:
                 return reach.measure(self._on_cpu())
+            except (RuntimeError, AssertionError) as error:
+                raise BadParameter(
+                    "tile",
+                    f"{self.network} does not take pictures of every size down to layer "
+                    f"{self.layers[-1]}, so that tiles cannot be exact; use --tile none",
+                ) from error
 
     def _on_cpu(self) -> "Extractor":
         """Return a float32 copy on the CPU; weights on the meta device become zero."""

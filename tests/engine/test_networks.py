@@ -251,6 +251,25 @@ def test_a_picture_of_an_unsupported_size_prints_nothing(
     assert capfd.readouterr() == ("", "")
 
 
+class SevenHigh(nn.Module):
+    """Accepts only pictures whose height is a multiple of seven."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        rows = self.conv(image).unflatten(2, (image.shape[2] // 7, 7))
+        return rows.flatten(2, 3)  # type: ignore[no-any-return]
+
+
+def test_a_network_for_some_sizes_only_cannot_be_tiled() -> None:
+    extractor = network_of(nn.Sequential(SevenHigh())).extractor(("0",))
+    assert extractor.fits(14, 14)
+    with pytest.raises(BadParameter, match="tile: small does not take pictures of every size"):
+        _ = extractor.reach
+
+
 @pytest.mark.slow
 @pytest.mark.proof
 def test_a_dense_classifier_needs_at_least_its_training_size(

@@ -34,6 +34,7 @@ from farm.model.messages import (
     UnitStarted,
     UnitSucceeded,
     WorkerJoined,
+    WorkerLost,
     WorkerRefused,
 )
 from farm.model.unit import Unit, UnitState
@@ -1096,6 +1097,11 @@ def test_a_refused_worker_is_reported_and_named_when_no_other_comes(bench: Bench
     bench.submit("job", "a")
     refused = WorkerRefused("w1", "cpu", "it has torch 2.1, and the farm has torch 2.13")
     assert bench.send(refused) == [WorkerChanged("w1", "cpu", "refused", refused.reason)]
+    bench.send(Tick())
+    wait(bench, 300)
+    assert bench.last("a").reason == (
+        "no workers for 300 s; worker w1 was refused: it has torch 2.1, and the farm has torch 2.13"
+    )
 
 
 def test_a_worker_that_is_not_needed_ends_and_is_not_lost(bench: Bench) -> None:
@@ -1103,11 +1109,6 @@ def test_a_worker_that_is_not_needed_ends_and_is_not_lost(bench: Bench) -> None:
     assert bench.send(WorkerLost("w1", "killed")) == [WorkerChanged("w1", "cpu", "gone", "killed")]
     surplus = WorkerLost("w2", "too many", is_surplus=True)
     assert bench.send(surplus) == [WorkerChanged("w2", "cpu", "ended", "too many")]
-    bench.send(Tick())
-    wait(bench, 300)
-    assert bench.last("a").reason == (
-        "no workers for 300 s; worker w1 was refused: it has torch 2.1, and the farm has torch 2.13"
-    )
 
 
 # Jobs that have ended
