@@ -21,7 +21,8 @@ To add an effect, subclass Effect and return it from a farm_tasks hook:
 
 An effect's life: the class is checked when its plugin is loaded. Params are validated, and check is
 called, once per job, before any work. Each worker then makes one instance and calls render for
-one frame after the other, in any order, so keep nothing on self from frame to frame.
+one frame after the other, in any order, so keep nothing on self from frame to frame. Parameters that
+may change in a film are marked OverTime, in TimedParams; frames then have instances of their own.
 
 image is [1, 3, height, width], sRGB-encoded RGB in 0..1, on context.device. Return a new tensor, do not
 change this one. It may have another size; the frames of a film all have one size, so there it must

@@ -10,20 +10,20 @@ import socket
 import sys
 from typing import Final
 
-__all__ = ["NO_ANSWER", "REFUSED"]
+__all__ = ["REFUSED"]
 
 REFUSED: Final = 3
 """Exit status if nothing accepts a connection."""
-
-NO_ANSWER: Final = -signal.SIGALRM
-"""Exit status if what accepts the connection does not answer as Ray does."""
 
 _CONNECT_SECONDS: Final = 4
 _ANSWER_SECONDS: Final = 5
 
 
 def main(host: str, port: int) -> int:
-    """Print the versions as JSON and return 0, or print a reason and return another status."""
+    """Print the versions as JSON and return 0, or print a reason and return another status.
+
+    SIGALRM ends the process if what accepts the connection does not answer as Ray does.
+    """
     signal.alarm(2 * _CONNECT_SECONDS)
     try:
         socket.create_connection((host, port), _CONNECT_SECONDS).close()

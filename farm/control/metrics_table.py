@@ -166,7 +166,9 @@ METRICS = MappingProxyType(
             "Transactions that the database refused: it was locked, full or gone.",
         ),
         "farm_ledger_rows": MetricSpec(
-            "gauge", ("table",), "Rows of the ledger's tables, looked at every five minutes."
+            "gauge",
+            ("table",),
+            "Rows of the ledger's tables that grow with the jobs, looked at every five minutes.",
         ),
         "farm_ledger_bytes": MetricSpec(
             "gauge", (), "Bytes that the ledger's database takes, looked at every five minutes."

@@ -11,7 +11,6 @@ from farm_style.names import find, shipped
 Weight = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
 _PATH: TypeAdapter[str] = TypeAdapter(FilePath)
-_WEIGHT: TypeAdapter[float] = TypeAdapter(Weight)
 
 
 def split_weight(text: str) -> tuple[str, float]:

@@ -8,9 +8,7 @@ from PIL import Image, ImageOps
 from farm.media.dataset.manifest import Options
 from farm.media.dataset.picture_decoder import Levels
 
-__all__ = ["FITS", "encode", "fit"]
-
-FITS: Final = ("squeeze", "crop", "pad")
+__all__ = ["encode", "fit"]
 
 _METHOD: Final = Image.Resampling.LANCZOS
 
