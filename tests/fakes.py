@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from farm.control.clock import FakeClock
 from farm.errors import FarmBug
 from farm.host.executor import Executor
 from farm.model.messages import (
@@ -27,6 +26,8 @@ from farm.model.messages import (
 )
 from farm.model.unit import Unit
 from farm.storage import sha256_file
+
+from .fake_clock import FakeClock
 
 End = (
     Failure

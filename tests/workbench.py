@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from farm.control.clock import FakeClock
 from farm.control.controller import Controller
 from farm.host.registry import Registry
 from farm.ledger import Ledger
@@ -41,6 +40,7 @@ from farm.model.work import Train
 from farm.scheduling.policy import Policy
 from farm.scheduling.scheduler import Scheduler
 
+from .fake_clock import FakeClock
 from .fakes import (
     End,
     FakeExecutor,

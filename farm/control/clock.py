@@ -1,4 +1,4 @@
-"""The source of time: the system clock, or a fake one in tests."""
+"""The source of time."""
 
 import time
 from typing import Protocol
@@ -22,20 +22,3 @@ class SystemClock:
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
-
-
-class FakeClock:
-    """A clock that moves only when a test advances it. seconds: its initial time."""
-
-    def __init__(self, seconds: float = 1_000_000.0) -> None:
-        self._seconds = seconds
-
-    def time(self) -> float:
-        return self._seconds
-
-    def sleep(self, seconds: float) -> None:
-        self.advance(seconds)
-
-    def advance(self, seconds: float) -> None:
-        """Move the clock forward."""
-        self._seconds += seconds

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from farm.control.clock import FakeClock
 from farm.control.controller import Controller
 from farm.errors import BadInput, BadOutput, BadParameter, UnknownName, UserError
 from farm.host.registry import Registry
@@ -19,6 +18,7 @@ from farm.model.messages import Hold, Order, Reason
 from farm.model.unit import UnitState
 from farm.scheduling.policy import Policy
 
+from ..fake_clock import FakeClock  # noqa: TID252 - shared
 from ..fakes import FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
 from ..workbench import MakeFarm, failed  # noqa: TID252 - shared between rooms
 

@@ -9,7 +9,6 @@ from typing import Self
 
 import pytest
 
-from farm.control.clock import FakeClock
 from farm.control.controller import Controller
 from farm.host.registry import Registry
 from farm.ledger import Ledger
@@ -20,6 +19,7 @@ from farm.model.messages import Message, Order, TrainingFigures, UnitProgress
 from farm.model.unit import UnitState
 from farm.process import SILENT_SECONDS
 
+from ..fake_clock import FakeClock  # noqa: TID252 - shared
 from ..fakes import FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
 from ..workbench import kill  # noqa: TID252 - shared between rooms
 

@@ -17,7 +17,6 @@ from prometheus_client.openmetrics import parser as open_metrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from farm import storage
-from farm.control.clock import FakeClock
 from farm.control.controller import Controller
 from farm.control.metrics import DATABASE_BUCKETS, MOST_TASKS, UNIT_BUCKETS, Metrics
 from farm.control.metrics_table import METRICS
@@ -51,6 +50,7 @@ from farm.model.unit import Unit, UnitState
 from farm.model.work import Blend, Encode, Join, Picture, Render, Train
 from farm.process import SILENT_SECONDS
 
+from ..fake_clock import FakeClock  # noqa: TID252 - shared
 from ..fakes import FIGURES, End, FakeExecutor, scripted  # noqa: TID252 - shared
 from ..workbench import failed  # noqa: TID252 - shared between rooms
 

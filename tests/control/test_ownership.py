@@ -11,7 +11,6 @@ import pytest
 from sqlalchemy import select
 
 from farm.control.claimed_outputs import ClaimedOutputs
-from farm.control.clock import FakeClock
 from farm.control.controller import Controller
 from farm.control.heart import beating
 from farm.errors import BadOutput, UserError
@@ -26,6 +25,7 @@ from farm.model.unit import Unit, UnitState
 from farm.process import SILENT_SECONDS, this_process
 from farm.storage import Entry, add_schemes
 
+from ..fake_clock import FakeClock  # noqa: TID252 - shared
 from ..fake_storage import SCHEME, FolderStorage  # noqa: TID252 - shared between rooms
 from ..fakes import End, FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
 from ..workbench import Farm, Log, failed, kill  # noqa: TID252 - shared between rooms

@@ -13,7 +13,6 @@ from sqlalchemy import event
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from farm.control.claimed_outputs import ClaimedOutputs
-from farm.control.clock import FakeClock
 from farm.control.controller import ADD_SECONDS, Controller
 from farm.control.patience import LONGEST_PAUSE
 from farm.errors import LedgerUnavailable, UserError
@@ -25,6 +24,7 @@ from farm.model.job import JobSpec, JobState
 from farm.model.unit import Unit, UnitState
 from farm.process import BEAT_SECONDS, this_process
 
+from ..fake_clock import FakeClock  # noqa: TID252 - shared
 from ..fakes import FakeExecutor  # noqa: TID252 - shared with the contract suite
 from ..workbench import Farm, Log  # noqa: TID252 - shared between rooms
 

@@ -8,7 +8,6 @@ from threading import Event
 import pytest
 
 from farm.control import planning_threads
-from farm.control.clock import FakeClock
 from farm.control.controller import Controller
 from farm.control.planning_threads import PlanningThreads
 from farm.errors import BadParameter, Cancelled
@@ -20,6 +19,7 @@ from farm.model.job import Job, JobSpec, JobState, Wanted
 from farm.model.unit import Unit, UnitState
 from farm.planning.footage import _numbered
 
+from ..fake_clock import FakeClock  # noqa: TID252 - shared
 from ..fakes import FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
 from ..workbench import Farm, Log, MakeFarm, kill  # noqa: TID252 - shared between rooms
 

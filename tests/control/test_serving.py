@@ -7,7 +7,6 @@ from threading import Event, Thread
 
 import pytest
 
-from farm.control.clock import FakeClock
 from farm.control.controller import Controller
 from farm.errors import BadInput, BadOutput, BadParameter, UnknownName, UserError
 from farm.host.registry import Registry
@@ -17,6 +16,7 @@ from farm.model.job import Job, JobSpec, JobState, Wanted
 from farm.model.unit import UnitState
 from farm.planning.checking import Check
 
+from ..fake_clock import FakeClock  # noqa: TID252 - shared
 from ..fakes import FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
 from ..workbench import Farm, Log, MakeFarm  # noqa: TID252 - shared between rooms
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from farm.control.clock import FakeClock
 from farm.control.controller import Controller
 from farm.control.metrics import Metrics
 from farm.errors import BadParameter, WorkerError
@@ -18,6 +17,7 @@ from farm.model.messages import Reason
 from farm.model.unit import ALL_WORKERS, UnitState
 from farm.scheduling.policy import Policy
 
+from ..fake_clock import FakeClock  # noqa: TID252 - shared
 from ..fakes import FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
 from ..workbench import Farm, Log, MakeFarm, failed  # noqa: TID252 - shared between rooms
 

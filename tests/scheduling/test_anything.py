@@ -8,7 +8,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from farm.control.clock import FakeClock
 from farm.errors import Conflict
 from farm.model.events import (
     Assign,
@@ -48,6 +47,7 @@ from farm.model.work import Join, Render, Train
 from farm.scheduling.policy import Policy, is_same_device
 from farm.scheduling.scheduler import Scheduler
 
+from ..fake_clock import FakeClock  # noqa: TID252 - shared
 from ..workbench import submitted  # noqa: TID252 - shared between rooms
 
 JOIN = Join((), FilmFormat("h264"))

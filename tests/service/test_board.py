@@ -2,11 +2,12 @@
 
 import pytest
 
-from farm.control.clock import FakeClock
 from farm.model.events import Notice, UnitChanged, WorkerChanged
 from farm.model.messages import WorkerJoined
 from farm.model.unit import Unit, UnitState
 from farm.service.board import MOST_NOTES, Board
+
+from ..fake_clock import FakeClock  # noqa: TID252 - shared
 
 
 def leased(job: str, unit: str, worker: str) -> UnitChanged:

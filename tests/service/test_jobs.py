@@ -9,7 +9,6 @@ from typing import Final
 import pytest
 
 from farm.app import open_service
-from farm.control.clock import FakeClock
 from farm.host.registry import Registry
 from farm.model.job import Job, JobSpec, JobState
 from farm.model.messages import Failure, Reason
@@ -17,6 +16,7 @@ from farm.service.board import Board
 from farm.service.desk import Desk
 from farm.service.roots import Roots
 
+from ..fake_clock import FakeClock  # noqa: TID252 - shared
 from ..fakes import FakeExecutor, scripted  # noqa: TID252 - shared with the contract suite
 from .conftest import Serve, Served, has_ended
 
