@@ -45,7 +45,10 @@ def tile_side(text: str) -> int:
         return TILES[text]
     if not text.isdecimal() or int(text) == 0:
         raise click.BadParameter(f"{text!r} is not auto, none, or a number of pixels")
-    return int(text)
+    try:
+        return Plan(tile=int(text)).tile
+    except ValidationError as error:
+        raise click.BadParameter(reworded(error.errors()[0]["msg"])) from error
 
 
 def picture_size(text: str) -> str:

@@ -5,9 +5,9 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from farm.model.film import Coherence, Quality
 from farm.model.picture_size import Size
@@ -24,17 +24,29 @@ Precision = Literal["float32", "float64", "bfloat16"]
 AUTO_TILE = 1024
 """Tile side of ``--tile auto``, in pixels. Fixed, so that a plan never depends on the machine."""
 
+LEAST_TILE: Final = 32
+"""Smallest side of a tile, in pixels. What tiles see of their neighbours is computed again for each."""
+
+
+def _check_tile(side: int) -> int:
+    if 0 < side < LEAST_TILE:
+        raise ValueError(
+            f"{side} pixels are too few, since each tile also computes what it sees of its neighbours; "
+            f"use {LEAST_TILE} or more, auto or none (0 in a program)"
+        )
+    return side
+
 
 class Plan(BaseModel):
     """What the output's bytes depend on, apart from the task, its parameters and the inputs.
 
-    tile: side in pixels; 0 renders the whole picture at once. threads: per worker. size: that pictures
+    tile: side in pixels, LEAST_TILE or more; 0 renders the whole picture at once. threads: per worker. size: that pictures
     and frames are brought to before they are rendered; None for their own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tile: int = Field(AUTO_TILE, ge=0)
+    tile: Annotated[int, AfterValidator(_check_tile)] = Field(AUTO_TILE, ge=0)
     seed: int = Field(0, ge=0, lt=2**63)
     threads: int = Field(1, ge=1)
     precision: Precision = "float32"

@@ -159,6 +159,10 @@ WRONG = {
         ["tuned", "a.png", "-o", "b.png", "--tile", "0"],
         "'0' is not auto, none, or a number of pixels",
     ),
+    "tiny tile": (
+        ["tuned", "a.png", "-o", "b.png", "--tile", "31"],
+        "Invalid value for '--tile': 31 pixels are too few",
+    ),
     "threads": (
         ["tuned", "a.png", "-o", "b.png", "--threads", "0"],
         "Invalid value for '--threads': '0' is not allowed; give a whole number, 1 or more; see `farm tuned --help`",
