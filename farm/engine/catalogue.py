@@ -4,14 +4,12 @@ from collections.abc import Mapping
 
 import torch
 
-from farm.engine.networks import Extractor, Network
+from farm.engine.networks import PROBE_SIDE, Extractor, Network
 from farm.engine.weights import find_weights
 from farm.errors import BadParameter
 from farm.model.specs import NetworkSpec
 
 Row = dict[str, object]
-
-_PROBE_SIDE = 512
 
 
 def rows(specs: Mapping[str, NetworkSpec]) -> list[Row]:
@@ -42,7 +40,7 @@ def classes(spec: NetworkSpec) -> list[Row]:
 
 
 def _describe_layer(extractor: Extractor, name: str) -> Row:
-    shape = extractor.shapes(_PROBE_SIDE, _PROBE_SIDE)[name]
+    shape = extractor.shapes(PROBE_SIDE, PROBE_SIDE)[name]
     axes = extractor.reach[name]
     strides = dict.fromkeys(str(r.stride) for r in axes)
     spans = dict.fromkeys(f"{r.first:+d}..{r.last:+d}" for r in axes)

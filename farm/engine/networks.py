@@ -29,6 +29,11 @@ HEAD = "logits"
 EXTRACTORS: Final = 8
 """Cuts of one network to keep; a style transfer uses four."""
 
+PROBE_SIDE: Final = 224
+"""Side of a picture that shows how many channels a layer has. Some networks take no other."""
+
+_RESHAPING: Final = frozenset({"view", "reshape", "unflatten", torch.reshape, torch.unflatten})
+
 Sides = tuple[int, ...]
 
 
@@ -97,10 +102,11 @@ class Extractor(nn.Module):
         try:
             features = self._run_without_pictures(height, width)
         except (RuntimeError, AssertionError) as error:
+            size = "another size, such as 224x224" if self._reshapes else "a larger picture"
             raise BadParameter(
                 "layers",
                 f"{self.network} cannot process a picture of {width}x{height} down to layer "
-                f"{self.layers[-1]}; choose an earlier layer or a larger picture",
+                f"{self.layers[-1]}; choose an earlier layer or {size}",
             ) from error
         for layer, feature in features.items():
             if not isinstance(feature, Tensor) or feature.ndim != 4:
@@ -115,16 +121,22 @@ class Extractor(nn.Module):
     def _run_without_pictures(self, height: int, width: int) -> dict[str, Tensor]:
         """Return features that have a shape and no values.
 
-        Most networks tell their shapes from a batch of no pictures. Others, which reshape the batch
-        as well, run on the meta device; torch takes a second to import what it needs there.
+        Most networks tell their shapes from a batch of no pictures. Others, which reshape features,
+        run on the meta device: any shape would do for no pictures. torch takes a second to import what
+        it needs there.
         """
-        with suppress(RuntimeError, AssertionError):
-            features = self(torch.empty(0, 3, height, width, device=self.mean.device))
-            if all(isinstance(f, Tensor) and not len(f) for f in features.values()):
-                return features  # type: ignore[no-any-return]
+        if not self._reshapes:
+            with suppress(RuntimeError, AssertionError):
+                features = self(torch.empty(0, 3, height, width, device=self.mean.device))
+                if all(isinstance(f, Tensor) and not len(f) for f in features.values()):
+                    return features  # type: ignore[no-any-return]
         state = {name: value.to("meta") for name, value in self.state_dict().items()}
         picture = torch.empty(1, 3, height, width, device="meta")
         return torch.func.functional_call(self, state, (picture,))  # type: ignore[no-any-return]
+
+    @cached_property
+    def _reshapes(self) -> bool:
+        return any(node.target in _RESHAPING for node in self.body.graph.nodes)
 
     def fits(self, height: int, width: int) -> bool:
         """Return whether a picture of this size is large enough for all layers."""

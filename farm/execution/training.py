@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from farm.errors import FarmError, PluginError, StorageFailed
+from farm.errors import BadInput, FarmError, PluginError, StorageFailed
 from farm.execution.failures import full_disk_errors, plugin_errors
 from farm.execution.provenance import digested_params
 from farm.execution.run_folder import RunFolder
@@ -73,17 +73,20 @@ def _describe(  # noqa: PLR0917 - what is written
     seed: int,
     inputs: Sequence[str],
 ) -> None:
-    """Write down what the run in a folder was started with, unless it resumes from a checkpoint.
+    """Write down what the run in a folder was started with.
 
-    seed: as the user gave it; the run's own is derived from it.
+    If it resumes from a checkpoint, only the parameters that may change then are written anew, such
+    as its steps. seed: as the user gave it; the run's own is derived from it.
     """
     import farm
     from farm.engine.training.runs import FACTS, checkpoints
 
-    path = folder / FACTS
-    if path.exists() and checkpoints(folder):
+    path, named = folder / FACTS, digested_params(task, params, context)
+    if path.exists() and (made := checkpoints(folder)):
+        # of a damaged file, the training says what is wrong
+        with suppress(BadInput, ValueError, LookupError, TypeError):
+            _describe_anew(path, named, [*made.values()][-1])
         return
-    named = digested_params(task, params, context)
     facts = {
         "task": task.name,
         "inputs": [name(text.rstrip("/")) for text in inputs],
@@ -91,5 +94,18 @@ def _describe(  # noqa: PLR0917 - what is written
         "seed": seed,
         "farm": farm.__version__,
     }
+    _write(path, facts)
+
+
+def _describe_anew(path: Path, params: Mapping[str, object], checkpoint: Path) -> None:
+    """Write down the parameters with which a run goes on, apart from its facts, which stay."""
+    from farm.engine.training.checkpoint import read_facts
+
+    started, fixed = json.loads(path.read_bytes()), read_facts(checkpoint)
+    free = {name: value for name, value in params.items() if name not in fixed}
+    _write(path, {**started, "params": {**started["params"], **free}})
+
+
+def _write(path: Path, facts: Mapping[str, object]) -> None:
     with open_whole(path) as file:
         file.write(json.dumps(facts, indent=1).encode())

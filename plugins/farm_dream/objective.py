@@ -6,7 +6,7 @@ from typing import Final
 from farm import BadParameter, Context
 from farm.engine import objectives
 from farm.engine.masks import read_mask
-from farm.engine.networks import HEAD, Network
+from farm.engine.networks import HEAD, PROBE_SIDE, Network
 from farm_dream.params import DreamParams
 
 _NAMED: Final = 5
@@ -29,7 +29,7 @@ def check_objective(params: DreamParams, context: Context) -> None:
     extractor = network.extractor(objective_layers(params))
     for name in params.class_weights():
         network.class_shares(name)
-    for layer, shape in extractor.shapes(512, 512).items():
+    for layer, shape in extractor.shapes(PROBE_SIDE, PROBE_SIDE).items():
         for channel in params.channel_weights():
             if channel >= shape.channels:
                 raise BadParameter(

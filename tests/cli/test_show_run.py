@@ -42,7 +42,9 @@ def test_a_run_tells_what_it_trains_and_how_far_it_is(command: Command, run: Pat
     assert "skipped" not in fields
     assert "params.palettes" not in fields
     go_on(command, longer.replace("MORE", "5"))
-    assert shown(command, run)["steps"] == "5"
+    fields = shown(command, run)
+    assert (fields["steps"], fields["params.steps"]) == ("5 of 5, finished", "5")
+    assert fields["params.rate"] == "0.5"
 
 
 def test_a_run_that_was_stopped_tells_how_many_of_its_steps_are_made(
@@ -79,7 +81,7 @@ def test_its_command_continues_it_however_far_it_has_been_continued(
     command: Command, run: Path
 ) -> None:
     go_on(command, command_of(command), "--steps", "6")
-    assert shown(command, run)["steps"] == "6"
+    assert shown(command, run)["steps"] == "6 of 6, finished"
     assert command_of(command) == "farm blots --steps=6 --resume --output=run blots.py"
     go_on(command, command_of(command))
 

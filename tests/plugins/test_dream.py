@@ -180,14 +180,14 @@ def test_enhance_approaches_the_amplified_features(
 
 
 @pytest.mark.slow
-def test_enhance_changes_a_picture_equally_at_every_size(render: Render, scene: Scene) -> None:
+def test_enhance_changes_a_larger_picture_no_less(render: Render, scene: Scene) -> None:
     drawn = scene(384, 576)
     changes = []
     for size in ((128, 192), (256, 384), (384, 576)):
         image = resize(drawn, *size)
         enhanced = render(image, method="enhance", octaves=1, iterations=20)
         changes.append(255 * float((enhanced - image).abs().mean()))
-    assert changes == pytest.approx([changes[0]] * 3, rel=0.25)
+    assert all(0.9 < change / changes[0] < 1.4 for change in changes)
 
 
 @pytest.mark.slow
