@@ -188,7 +188,7 @@ class Registry:
                 return spec
         if refusals:
             raise refusals[0]
-        others = self.hook.ask("farm_network_names", lambda names: [*_flatten(names)])
+        others = self.hook.ask("farm_network_names", lambda names: [*chain.from_iterable(names)])
         raise self._unknown("network", name, dict.fromkeys((*self._networks, *chain(*others))))
 
     def _unknown(self, kind: str, name: str, known: Iterable[str]) -> UnknownName:
@@ -284,13 +284,13 @@ def _make_manager(name: str, plugin: object) -> pluggy.PluginManager:
 def _read_offer(manager: pluggy.PluginManager) -> _Offer:
     (name,) = (name for name, _ in manager.list_name_plugin())
     tasks: dict[str, type[Task]] = {}
-    for task in _flatten(manager.hook.farm_tasks()):
+    for task in _offered(name, "farm_tasks", manager.hook.farm_tasks()):
         fault = task_fault(task)
         if fault:
             raise PluginError(name, fault)
         _add_once(name, tasks, "task", task.name, task)
     networks: dict[str, NetworkSpec] = {}
-    for spec in _flatten(manager.hook.farm_networks()):
+    for spec in _offered(name, "farm_networks", manager.hook.farm_networks()):
         if not isinstance(spec, NetworkSpec):
             raise PluginError(name, f"farm_networks returned {spec!r}; it must return NetworkSpecs")
         _add_once(name, networks, "network", spec.name, spec)
@@ -314,9 +314,12 @@ def _check_network(name: str, answer: object) -> NetworkSpec | None:
     return answer
 
 
-def _flatten(results: list[Any]) -> Iterator[Any]:
+def _offered(plugin: str, hook: str, results: list[Any]) -> Iterator[Any]:
     """Yield the items of what a hook returned: one iterable, or none if it is not implemented."""
     for result in results:
+        if isinstance(result, type) or not isinstance(result, Iterable):
+            reason = f"{hook} returned {result!r}; it must return a list"
+            raise PluginError(plugin, reason)
         yield from result
 
 

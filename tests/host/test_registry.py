@@ -69,6 +69,7 @@ BROKEN = {
         "ZeroDivisionError",
     ),
     "instance": (FINE.replace("[Fake]", "[7]"), "7 is not a Task subclass"),
+    "no list": (FINE.replace("[Fake]", "Fake"), "farm_tasks returned <class"),
     "twice": (FINE.replace("[Fake]", "[Fake, Fake]"), "provides the task 'fine' twice"),
     "reserved": (effect("networks"), "'networks' is one of the farm's own commands"),
     "capitals": (
