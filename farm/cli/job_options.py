@@ -45,16 +45,18 @@ def tile_side(text: str) -> int:
         return TILES[text]
     if not text.isdecimal() or int(text) == 0:
         raise click.BadParameter(f"{text!r} is not auto, none, or a number of pixels")
-    try:
-        return Plan(tile=int(text)).tile
-    except ValidationError as error:
-        raise click.BadParameter(reworded(error.errors()[0]["msg"])) from error
+    return _plan(tile=int(text)).tile
 
 
 def picture_size(text: str) -> str:
     """Return a value of --size that is a size."""
+    return _plan(size=text).size or ""
+
+
+def _plan(**fields: Any) -> Plan:
+    """Return a plan with these fields. Raises BadParameter for a value that is not allowed."""
     try:
-        return Plan(size=text).size or ""
+        return Plan(**fields)
     except ValidationError as error:
         raise click.BadParameter(reworded(error.errors()[0]["msg"])) from error
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from farm.engine.networks import PROBE_SIDE, Extractor, Network
+from farm.engine.networks import Extractor, Network
 from farm.engine.weights import find_weights
 from farm.errors import BadParameter
 from farm.model.specs import NetworkSpec
@@ -40,13 +40,13 @@ def classes(spec: NetworkSpec) -> list[Row]:
 
 
 def _describe_layer(extractor: Extractor, name: str) -> Row:
-    shape = extractor.shapes(PROBE_SIDE, PROBE_SIDE)[name]
+    channels = extractor.channels[name]
     axes = extractor.reach[name]
     strides = dict.fromkeys(str(r.stride) for r in axes)
     spans = dict.fromkeys(f"{r.first:+d}..{r.last:+d}" for r in axes)
     return {
         "layer": name,
-        "channels": shape.channels,
+        "channels": channels,
         "stride": "x".join(strides),
         "reach": " x ".join(spans),
     }

@@ -107,8 +107,11 @@ def features(
     """Return the whole picture's features by layer, computed tile by tile."""
     layout = lay_out(extractor, image.shape[2], image.shape[3], tile)
     maps = {
-        layer: image.new_empty(1, s.channels, s.rows, s.columns).contiguous(
-            memory_format=torch.channels_last  # as the network's, or their difference is slow
+        layer: torch.empty(
+            (1, s.channels, s.rows, s.columns),
+            dtype=image.dtype,
+            device=image.device,
+            memory_format=torch.channels_last,  # as the network's, or their difference is slow
         )
         for layer, s in layout.shapes.items()
     }

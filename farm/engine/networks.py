@@ -29,8 +29,9 @@ HEAD = "logits"
 EXTRACTORS: Final = 8
 """Cuts of one network to keep; a style transfer uses four."""
 
-PROBE_SIDE: Final = 224
-"""Side of a picture that shows how many channels a layer has. Some networks take no other."""
+_USUAL_SIDE: Final = 512
+_ONLY_SIDE: Final = 224
+"""The only side of pictures that some networks take."""
 
 _RESHAPING: Final = frozenset({"view", "reshape", "unflatten", torch.reshape, torch.unflatten})
 
@@ -137,6 +138,16 @@ class Extractor(nn.Module):
     @cached_property
     def _reshapes(self) -> bool:
         return any(node.target in _RESHAPING for node in self.body.graph.nodes)
+
+    @cached_property
+    def channels(self) -> Mapping[str, int]:
+        """Each layer's number of channels. Raises BadParameter."""
+        with suppress(BadParameter):
+            return self._channels(_USUAL_SIDE)
+        return self._channels(_ONLY_SIDE)
+
+    def _channels(self, side: int) -> Mapping[str, int]:
+        return {layer: shape.channels for layer, shape in self.shapes(side, side).items()}
 
     def fits(self, height: int, width: int) -> bool:
         """Return whether a picture of this size is large enough for all layers."""

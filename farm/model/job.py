@@ -40,8 +40,9 @@ def _check_tile(side: int) -> int:
 class Plan(BaseModel):
     """What the output's bytes depend on, apart from the task, its parameters and the inputs.
 
-    tile: side in pixels, LEAST_TILE or more; 0 renders the whole picture at once. threads: per worker. size: that pictures
-    and frames are brought to before they are rendered; None for their own.
+    tile: side in pixels, LEAST_TILE or more; 0 renders the whole picture at once. threads: per
+    worker. size: that pictures and frames are brought to before they are rendered; None for their
+    own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

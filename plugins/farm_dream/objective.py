@@ -6,7 +6,7 @@ from typing import Final
 from farm import BadParameter, Context
 from farm.engine import objectives
 from farm.engine.masks import read_mask
-from farm.engine.networks import HEAD, PROBE_SIDE, Network
+from farm.engine.networks import HEAD, Network
 from farm_dream.params import DreamParams
 
 _NAMED: Final = 5
@@ -29,11 +29,11 @@ def check_objective(params: DreamParams, context: Context) -> None:
     extractor = network.extractor(objective_layers(params))
     for name in params.class_weights():
         network.class_shares(name)
-    for layer, shape in extractor.shapes(PROBE_SIDE, PROBE_SIDE).items():
+    for layer, count in extractor.channels.items():
         for channel in params.channel_weights():
-            if channel >= shape.channels:
+            if channel >= count:
                 raise BadParameter(
-                    "channels", f"{layer} has channels 0 to {shape.channels - 1}, not {channel}"
+                    "channels", f"{layer} has channels 0 to {count - 1}, not {channel}"
                 )
     if params.guide:
         context.read(params.guide)

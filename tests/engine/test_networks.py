@@ -264,6 +264,21 @@ class SevenHigh(nn.Module):
         return bands.flatten(2, 3)  # type: ignore[no-any-return]
 
 
+class OnlySide(nn.Module):
+    """Accepts only pictures of 224x224."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.conv(image).reshape(image.shape[0], 2, 224, 224)  # type: ignore[no-any-return]
+
+
+def test_the_channels_of_a_network_for_a_single_size_are_known() -> None:
+    assert network_of(nn.Sequential(OnlySide())).extractor(("0",)).channels == {"0": 2}
+
+
 def test_a_network_for_some_sizes_only_cannot_be_tiled() -> None:
     extractor = network_of(nn.Sequential(SevenHigh())).extractor(("0",))
     assert extractor.fits(14, 15)

@@ -238,7 +238,7 @@ class Chancy(Following):
         return image + amount * torch.randn(image.shape, generator=generator)
 
 
-def test_frames_that_were_looked_at_are_as_strong_as_by_itself_with_its_own_seed(
+def test_frames_that_were_looked_at_are_as_strong_as_by_themselves(
     tmp_path: Path,
 ) -> None:
     still = str(tmp_path / "still.png")
