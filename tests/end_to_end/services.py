@@ -91,6 +91,7 @@ REPORTS: Final = {"curves.png", "index.html"}
 
 WAIT_SECONDS: Final = 240
 ORPHAN_SECONDS: Final = 180
+DYING_SECONDS: Final = 10
 
 
 def _reserved() -> socket.socket:
@@ -147,6 +148,13 @@ class Service:
     @property
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    def has_died(self) -> bool:
+        """Return whether the process has ended, or does within seconds: its sockets close first."""
+        assert self.process
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(DYING_SECONDS)
+        return not self.is_running
 
     def wait(self) -> int:
         """Wait until the process has ended; return its exit code."""
@@ -245,7 +253,9 @@ def _submit_and_wait(service: Service, requests: Sequence[Request]) -> bool:
                 assert service.process
                 with suppress(subprocess.TimeoutExpired):
                     service.process.wait(0.1)
-        except ServerUnavailable:
+        except ServerUnavailable as error:
+            if not service.has_died():
+                raise AssertionError("the service lives, and does not serve") from error
             return False
     return True
 

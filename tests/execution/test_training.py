@@ -80,10 +80,11 @@ def test_a_run_that_ended_before_its_first_checkpoint_is_described_anew(order: O
     assert read_run(folder).params["width"] == 8
 
 
-def test_a_resumed_run_keeps_what_it_was_started_with(order: Order) -> None:
-    before = (run(order) / FACTS).read_bytes()
+def test_a_resumed_run_keeps_what_it_was_started_with_but_its_steps(order: Order) -> None:
+    before = json.loads((run(order) / FACTS).read_bytes())
     folder = run(replace(order, params={**order.params, "steps": 2}))
-    assert (folder / FACTS).read_bytes() == before
+    after = json.loads((folder / FACTS).read_bytes())
+    assert after == {**before, "params": {**before["params"], "steps": 2}}
 
 
 def test_a_run_that_failed_before_it_began_leaves_its_folder_empty(
