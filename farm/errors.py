@@ -42,7 +42,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Final
 
-_COMPARED: Final = 1000
+_COMPARED: Final = 5000
 """Names that are compared with one that is not known: a million take half a minute."""
 
 

@@ -110,6 +110,6 @@ def test_errors_that_no_user_can_fix_are_not_user_errors() -> None:
 
 
 def test_only_the_first_of_many_names_are_compared() -> None:
-    many = [*(f"clip-{number}" for number in range(1000)), "panorama-1"]
+    many = [*(f"clip-{number}" for number in range(5000)), "panorama-1"]
     assert "did you mean clip-7" in str(errors.UnknownName("unit", "clip-7", many))
     assert "did you mean" not in str(errors.UnknownName("unit", "panorama", many))

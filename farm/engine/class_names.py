@@ -20,6 +20,13 @@ def find_classes(name: str, classes: Sequence[str]) -> list[int]:
     return whole or _holding(rf"\b{word}\b", classes) or _holding(rf"\b{word}", classes)
 
 
+def everyday_words(classes: Sequence[str]) -> list[str]:
+    """Return each word of at least three letters in the names of classes, and then their whole names."""
+    names = [name for each in classes for name in each.split(", ")]
+    words = [word for name in names for word in re.findall(r"\w{3,}", name)]
+    return [*dict.fromkeys(word.casefold() for word in words), *dict.fromkeys(names)]
+
+
 def _holding(pattern: str, classes: Sequence[str]) -> list[int]:
     search = re.compile(pattern, re.IGNORECASE).search
     return [index for index, known in enumerate(classes) if search(known)]

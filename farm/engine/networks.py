@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 
 from farm.engine import cut, reach
 from farm.engine.cache import LoadedFiles, bytes_of
-from farm.engine.class_names import find_classes
+from farm.engine.class_names import everyday_words, find_classes
 from farm.engine.device import DTYPES
 from farm.engine.stem import use_fast_stems
 from farm.engine.tiles import Reach
@@ -230,8 +230,7 @@ class Network:
             if name.isdecimal():
                 reason = f"{self.name} has classes 0 to {len(self.classes) - 1}, not {name}; {hint}"
                 raise BadParameter("classes", reason)
-            known = dict.fromkeys(part for names in self.classes for part in names.split(", "))
-            raise UnknownName(f"class of {self.name}", name, known, hint)
+            raise UnknownName(f"class of {self.name}", name, everyday_words(self.classes), hint)
         return dict.fromkeys(found, 1 / len(found))
 
     def extractor(self, layers: Sequence[str]) -> Extractor:

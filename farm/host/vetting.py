@@ -5,18 +5,19 @@ Knows nothing about how plugins are loaded or about the command line.
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from types import FunctionType
 from typing import Final
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from farm.errors import BadParameter
-from farm.host.blame import reworded
+from farm.host.blame import line_of, reworded
 from farm.host.flags import flag_of, negated
 from farm.host.over_time import over_time_fault
 from farm.host.schedule_stages import stages
-from farm.host.task import Effect, Task, TaskParams
+from farm.host.task import Effect, Run, Task, TaskParams
 
 COMMANDS: Final = frozenset(
     {
@@ -103,7 +104,14 @@ def task_fault(task: object) -> str:
     """Return why the farm cannot offer this as a task, or an empty string if it can."""
     if not (isinstance(task, type) and issubclass(task, Task)):
         return f"{task!r} is not a Task subclass; farm_tasks must return classes, such as [Invert]"
-    faults = (_name_fault, _class_fault, over_time_fault, _flags_fault, _defaults_fault)
+    faults = (
+        _name_fault,
+        _class_fault,
+        _methods_fault,
+        over_time_fault,
+        _flags_fault,
+        _defaults_fault,
+    )
     return next((fault for find in faults if (fault := find(task))), "")
 
 
@@ -128,6 +136,36 @@ def _class_fault(task: type[Task]) -> str:
     if not (task.__doc__ or "").strip():
         return f"task {task.name!r} has no docstring; its first line is the help text"
     return ""
+
+
+def _methods_fault(task: type[Task]) -> str:
+    """Return the first method that cannot be called as the farm calls it."""
+    for name, called in _methods(task):
+        own = inspect.getattr_static(task, name)
+        arguments = [*inspect.signature(called).parameters]
+        if isinstance(own, FunctionType) and not _takes(own, len(arguments)):
+            return (
+                f"task {task.name!r}: the farm calls {name}({', '.join(arguments[1:])}), but it is "
+                f"defined as {name}{inspect.signature(own)} ({line_of(own)})"
+            )
+    return ""
+
+
+def _methods(task: type[Task]) -> Iterator[tuple[str, FunctionType]]:
+    """Yield the methods that tasks of this kind may define, as the farm defines them."""
+    for kind in (Task, Effect, Run):
+        if issubclass(task, kind):
+            methods = {n: m for n, m in vars(kind).items() if isinstance(m, FunctionType)}
+            yield from ((n, m) for n, m in methods.items() if not n.startswith("_"))
+
+
+def _takes(function: FunctionType, count: int) -> bool:
+    """Return whether a function can be called with so many arguments."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 def _flags_fault(task: type[Task]) -> str:

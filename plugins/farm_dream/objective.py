@@ -6,8 +6,9 @@ from typing import Final
 from farm import BadParameter, Context
 from farm.engine import objectives
 from farm.engine.masks import read_mask
-from farm.engine.networks import HEAD, Network
-from farm_dream.params import DreamParams
+from farm.engine.networks import HEAD, Extractor, Network
+from farm.errors import UnknownName
+from farm_dream.params import USUAL_LAYERS, DreamParams
 
 _NAMED: Final = 5
 """Classes to name of those that a word stands for."""
@@ -26,7 +27,7 @@ def check_objective(params: DreamParams, context: Context) -> None:
             "classes",
             f"{network.name} has no classifier that works at every size; choose another network",
         )
-    extractor = network.extractor(objective_layers(params))
+    extractor = _extractor(network, objective_layers(params))
     for name in params.class_weights():
         network.class_shares(name)
     for layer, count in extractor.channels.items():
@@ -39,6 +40,17 @@ def check_objective(params: DreamParams, context: Context) -> None:
         context.read(params.guide)
     if params.mask:
         read_mask(params.mask, context.read(params.mask))
+
+
+def _extractor(network: Network, layers: tuple[str, ...]) -> Extractor:
+    """Return the network cut at these layers. Raises UnknownName, and says so if it is the default."""
+    try:
+        return network.extractor(layers)
+    except UnknownName as error:
+        if layers != USUAL_LAYERS:
+            raise
+        hint = "it is the default layer, which only GoogLeNets have"
+        raise UnknownName(error.kind, error.name, error.known, hint) from None
 
 
 def class_notes(names: Iterable[str], network: Network) -> Iterator[str]:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from farm.engine.class_names import find_classes
+from farm.engine.class_names import everyday_words, find_classes
+from farm.errors import suggestion
 from farm.host.registry import Registry
 
 README = Path(__file__).parents[2] / "README.md"
@@ -32,6 +33,11 @@ CLASSES = ("tabby, tabby cat", "Persian cat", "catamaran", "plate rack", "plate"
 )
 def test_a_name_a_number_or_a_word_finds_its_classes(name: str, found: list[int]) -> None:
     assert find_classes(name, CLASSES) == found
+
+
+def test_a_misspelt_word_finds_the_word() -> None:
+    assert suggestion("catz", everyday_words(CLASSES)).startswith("did you mean cat?")
+    assert suggestion("perzian cat", everyday_words(CLASSES)).startswith("did you mean Persian cat")
 
 
 def test_the_readme_names_classes_that_exist() -> None:

@@ -78,6 +78,14 @@ BROKEN = {
     ),
     "nameless": (FINE.replace("name =", "nom ="), "has the invalid name None"),
     "abstract": (FINE.replace("def render", "def draw"), "'fine' is abstract; define render"),
+    "contextless": (
+        FINE.replace("render(self, image, context)", "render(self, image)"),
+        "calls render(image, context), but it is defined as render(self, image) (host_farm_broken.py, ",
+    ),
+    "wordy check": (
+        FINE.replace("    def render", "    def check(self, context, more): pass\n    def render"),
+        "the farm calls check(context), but it is defined as check(self, context, more)",
+    ),
     "undocumented": (FINE.replace('"""Keeps the picture."""', ""), "has no docstring"),
     "params": (
         FINE.replace("name = 'fine'", "name = 'fine'; Params = dict"),

@@ -1,20 +1,23 @@
 """The dream: tiles, masks, objectives and checks, with the starter network."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
-from farm import BadInput, BadParameter, Previous, UnknownName
+from farm import BadInput, BadParameter, NetworkSpec, Previous, UnknownName
 from farm.engine.context import to_array
 from farm.engine.networks import NetworkCache
 from farm.engine.pyramid import resize
 from farm.execution.coherence import FrameBefore
 from farm.model.job import Plan
+from farm.testing import FakeContext
 from farm_dream.params import DreamParams
 from farm_dream.task import Dream
 
@@ -209,6 +212,18 @@ def test_octaves_too_small_for_the_network_are_skipped(render: Render, scene: Sc
 def test_the_weights_of_a_channel_that_is_given_again_add_up() -> None:
     params = DreamParams(channels=("5", "3", "05=0.5"))
     assert params.channel_weights() == {5: 1.5, 3: 1}
+
+
+def test_a_network_without_the_default_layer_is_told_from_a_misspelling(tmp_path: Path) -> None:
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3))
+    save_file(module.state_dict(), tmp_path / "small.safetensors")
+    context = FakeContext(networks=[NetworkSpec("small", lambda: module)])
+    weights = str(tmp_path / "small.safetensors")
+    params = DreamParams(network="small", weights=weights)
+    with pytest.raises(UnknownName, match=r"choose one of 0; it is the default layer, which only"):
+        Dream(params).check(context)
+    with pytest.raises(UnknownName, match=r"choose one of 0$"):
+        Dream(params.model_copy(update={"layers": ("1",)})).check(context)
 
 
 def test_unknown_names_are_refused_before_rendering(render: Render, scene: Scene) -> None:
