@@ -310,11 +310,11 @@ class ScheduledJob:
         self.wanted -= sum(entry.wanted_workers(entry.state) for entry in waiting)
 
     def can_start(self, lane: Lane) -> bool:
-        """Return whether a unit of this lane may start now."""
+        """Return whether a unit of this lane may start now, for any thread."""
         ready = self.queues.ready(lane)
         if not ready or self.job.wanted is not Wanted.RUN or self._alone:
             return False
-        if self.hold and not self.hold.may_start:
+        if (hold := self.hold) and not hold.may_start:
             return False
         if lane is Lane.SHARED and not self.has_room:
             return False
@@ -339,8 +339,9 @@ class ScheduledJob:
         return self.queues.ready(Lane.RENDER).goes_on(stretch)
 
     def first_shared(self) -> UnitEntry | None:
-        """Return the ready unit that several workers share and that starts next."""
-        return self.queues.ready(Lane.SHARED).first(self.hold.cause if self.hold else None)
+        """Return the ready unit that several workers share and that starts next, for any thread."""
+        hold = self.hold
+        return self.queues.ready(Lane.SHARED).first(hold.cause if hold else None)
 
     def ready(self, lane: Lane) -> Iterator[UnitEntry]:
         """Yield the units that may start next, as take_ready would, in no order."""

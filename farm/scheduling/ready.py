@@ -102,22 +102,21 @@ class ReadyUnits:
         return bool(self._stretches[stretch].ready)
 
     def first(self, but: UnitEntry | None = None) -> UnitEntry | None:
-        """Return the unit that take would return, if it is in no stretch and may be accepted.
+        """Return the unit that take would return, if it is in no stretch and may be accepted. For any thread.
 
         but: a unit that has failed, which is taken only if there is no other.
         """
-        apart = min(self._first_apart(but), default=None)
-        if apart and (apart[0] == 0 or not (self._loose or self._in_stretches)):
+        apart, loose = min(self._first_apart(but), default=None), self._loose[:1]
+        if apart and (apart[0] == 0 or not (loose or self._in_stretches)):
             return self._entries[apart[1]]
-        if self._loose and not self._in_stretches:
-            return self._entries[self._loose[0]]
+        if loose and not self._in_stretches:
+            return self._entries[loose[0]]
         return self.first() if but else None
 
     def _first_apart(self, but: UnitEntry | None) -> list[tuple[int, int]]:
         """Return the first unit of those kept apart, or those that may be so without one of them."""
-        if but and self._apart and self._apart[0][1] == but.number:
-            return self._apart[1:3]
-        return self._apart[:1]
+        apart = self._apart[:3]
+        return apart[1:] if but and apart and apart[0][1] == but.number else apart[:1]
 
     def hold(self, entry: UnitEntry) -> None:
         """Note that a worker holds a unit."""

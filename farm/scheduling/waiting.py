@@ -14,7 +14,7 @@ PAUSED: Final = "paused by its user; resume it to go on"
 
 
 def waits_for(state: SchedulerState, job: ScheduledJob, now: float) -> str:
-    """Return why no worker holds a unit of a job; empty if one does, or if the job is ending.
+    """Return why no worker holds a unit of a job; empty if one does, or if the job is ending. For any thread.
 
     Also while workers hold some, if the user or the storage lets no more start.
     """
@@ -23,18 +23,18 @@ def waits_for(state: SchedulerState, job: ScheduledJob, now: float) -> str:
     if job.job.wanted is Wanted.PAUSE:
         first = f"; what {_count(job.held, 'worker')} began is finished first" if job.held else ""
         return f"{PAUSED}{first}"
-    if job.hold:
-        return job.hold.reason
+    if hold := job.hold:
+        return hold.reason
     if job.held:
         return ""
     return job.lack or _retry(job, now) or _workers(state, job)
 
 
 def _retry(job: ScheduledJob, now: float) -> str:
-    if job.counts[S.READY] or not (due := job.queues.next_due()):
+    waiting, due = job.counts[S.RETRY_WAIT], job.queues.next_due()
+    if job.counts[S.READY] or not waiting or not due:
         return ""
-    units = _count(job.counts[S.RETRY_WAIT], "unit")
-    return f"tries {units} again in {max(0.0, due - now):.0f} s"
+    return f"tries {_count(waiting, 'unit')} again in {max(0.0, due - now):.0f} s"
 
 
 def _workers(state: SchedulerState, job: ScheduledJob) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from .services import Request, Service, digests_of, faults_of, submit_and_wait
+from .services import Request, Service, digests_of, faults_of, work_off
 
 STILLS_AND_FILM: Final = (
     Request("stills", "negative", "in/stills/", "out/stills/"),
@@ -61,7 +61,7 @@ def undisturbed(folder: Path, sources: Path, requests: Sequence[Request]) -> dic
     alone = [replace(each, options=each.options | {"workers": 1}) for each in requests]
     with made(folder, sources) as service:
         service.start()
-        assert submit_and_wait(service, alone)
+        work_off(service, alone)
         assert service.stop() == 0
         assert [*faults_of(service, alone)] == []
         return digests_of(service.folder / "out")

@@ -169,6 +169,12 @@ class Service:
         self.process.send_signal(signal.SIGTERM)
         return self.wait()
 
+    def end(self) -> None:
+        """Kill the service, and wait until it is dead."""
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+
     def kill(self) -> None:
         """End the service for good."""
         if self.process:
@@ -235,7 +241,7 @@ def submit_and_wait(
 
     seconds: after which it is killed.
     """
-    killer = Timer(seconds, service.process.kill) if seconds and service.process else None
+    killer = Timer(seconds, service.end) if seconds else None
     if killer:
         killer.start()
     try:
@@ -243,6 +249,12 @@ def submit_and_wait(
     finally:
         if killer:
             killer.cancel()
+            killer.join()
+
+
+def work_off(service: Service, requests: Sequence[Request]) -> None:
+    """Submit jobs and wait until they have ended; the service must live."""
+    assert submit_and_wait(service, requests), f"it ended with {service.wait()}: {service.errors}"
 
 
 def _submit_and_wait(service: Service, requests: Sequence[Request]) -> bool:

@@ -14,7 +14,7 @@ from ..postgres_server import (  # noqa: TID252 - shared between rooms
 )
 from .conftest import draw
 from .mix import MIX, STILLS_AND_FILM, made, undisturbed
-from .services import digests_of, faults_of, submit_and_wait
+from .services import digests_of, faults_of, submit_and_wait, work_off
 
 __all__ = ["postgres"]
 
@@ -86,7 +86,7 @@ def test_a_service_that_is_killed_at_a_point_goes_on_as_if_nothing_had_been(
         if database:
             database.restart()
         service.start()
-        assert submit_and_wait(service, STILLS_AND_FILM)
+        work_off(service, STILLS_AND_FILM)
         assert service.stop() == 0
         assert [*faults_of(service, STILLS_AND_FILM)] == []
         assert digests_of(service.folder / "out") == quiet
@@ -116,7 +116,7 @@ def test_a_service_on_a_pool_that_is_killed_at_random_moments_loses_and_repeats_
                 database.restart()
         if not service.is_running:
             service.start()
-        assert submit_and_wait(service, MIX)
+        work_off(service, MIX)
         assert service.stop() == 0
         assert service.orphans() == []
         assert [*faults_of(service, MIX)] == []

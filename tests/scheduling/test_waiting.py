@@ -1,9 +1,12 @@
 """A job says in words why none of its units runs, and nothing while one does."""
 
 import sys
+from collections.abc import Callable, Mapping
 from itertools import count
 from types import FrameType
 from typing import Any
+
+import pytest
 
 from farm.model.events import WantedChanged
 from farm.model.film import FilmFormat
@@ -12,7 +15,6 @@ from farm.model.job import Wanted
 from farm.model.messages import Failure, Hold, Reason, Room, WorkerJoined
 from farm.model.unit import Unit, UnitState
 from farm.model.work import Join
-from farm.scheduling import workers
 from farm.scheduling.policy import Policy
 
 from ..workbench import Bench, failed  # noqa: TID252 - shared between rooms
@@ -101,26 +103,107 @@ def test_no_worker_has_the_device_that_the_job_began_on(bench: Bench) -> None:
     )
 
 
-def test_workers_may_join_while_another_thread_asks_what_a_job_waits_for(bench: Bench) -> None:
+def with_another_device(bench: Bench) -> None:
     unit = Unit("job", "a", "in", "out")
     bench.submit_restored("job", [RestoredUnit(unit, UnitState.READY)], device="cpu 0")
     bench.join("w1", device="cpu 1")
-    numbers = count(2)
 
-    def join(frame: FrameType, _event: str, _arg: object) -> Any:
-        if frame.f_code.co_filename == workers.__file__:
-            number = next(numbers)
-            bench.join(f"w{number}", device=f"cpu {number}")
-        return join
+
+def gathering(bench: Bench) -> None:
+    bench.join("w1", "w2", "w3")
+    bench.submit("other", "a")
+    bench.submit_shared("job", 3)
+
+
+def gathering_again(bench: Bench) -> None:
+    """Two runs that share the workers; the first has failed before."""
+    bench.join("w1", "w2", "w3")
+    bench.submit_shared("job", 3, units=2)
+    bench.fail("w1", failed(Reason.MEMORY))
+    bench.submit("other", "a", priority=90)
+    bench.succeed("w1")
+    bench.pass_time(60)
+
+
+def held(bench: Bench) -> None:
+    bench.submit("job", "a", "b")
+    bench.join("w1")
+    bench.fail("w1", Failure(Reason.STORAGE, "the disk is full", hold=Hold.STORAGE))
+
+
+def held_with_the_next_try_on_its_way(bench: Bench) -> None:
+    held(bench)
+    bench.pass_time(31)
+
+
+def waiting_for_a_retry(bench: Bench) -> None:
+    bench.submit("job", "a")
+    bench.join("w1")
+    bench.fail("w1", failed(Reason.MEMORY))
+
+
+Act = Callable[[Bench], object]
+
+MEANWHILE: Mapping[str, tuple[Act, Act]] = {
+    "workers join": (
+        with_another_device,
+        lambda bench: bench.join("w2", "w3", device="cpu 2"),
+    ),
+    "a run begins": (gathering, lambda bench: bench.succeed("w1")),
+    "a run begins anew": (gathering_again, lambda bench: bench.succeed("w1")),
+    "a run is cancelled": (
+        gathering,
+        lambda bench: bench.send(WantedChanged("job", Wanted.CANCEL)),
+    ),
+    "the disk has space": (
+        held_with_the_next_try_on_its_way,
+        lambda bench: bench.succeed("w1"),
+    ),
+    "a retry is due": (waiting_for_a_retry, lambda bench: bench.pass_time(60)),
+    "it ends": (waiting_for_a_retry, lambda bench: [bench.pass_time(60), bench.succeed("w1")]),
+}
+"""How a job waits, and what the loop may do while another thread asks why."""
+
+MIXED = {"is about to start", "the only worker is busy", "all 3 workers are busy"}
+"""Answers from before and after, mixed."""
+
+
+@pytest.mark.parametrize("case", MEANWHILE)
+def test_the_loop_may_go_on_while_another_thread_asks_what_a_job_waits_for(case: str) -> None:
+    wait, act = MEANWHILE[case]
+    for moment in count():
+        bench = Bench()
+        wait(bench)
+        bench.validates = False
+        before = why(bench)
+        answer, is_over = asked_while(bench, act, moment)
+        assert answer in {before, why(bench), *MIXED}
+        if is_over:
+            break
+    assert moment > 20
+
+
+def asked_while(bench: Bench, act: Act, moment: int) -> tuple[str, bool]:
+    """Ask, and act after this many steps of the interpreter; return the answer, and whether it had fewer."""
+    left = moment
+
+    def step(frame: FrameType, event: str, _arg: object) -> Any:
+        nonlocal left
+        frame.f_trace_opcodes = True
+        left -= event == "opcode"
+        if left < 0:
+            sys.settrace(None)
+            frame.f_trace = None
+            act(bench)
+        return step
 
     before = sys.gettrace()
-    sys.settrace(join)
+    sys.settrace(step)
     try:
-        reason = why(bench)
+        answer = why(bench)
     finally:
         sys.settrace(before)
-    assert reason.startswith("no worker has the device of its first frames, cpu 0; the farm has")
-    assert next(numbers) > 3
+    return answer, left >= 0
 
 
 def test_workers_that_finish_films_are_busy(bench: Bench) -> None:
