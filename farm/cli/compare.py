@@ -40,8 +40,8 @@ def compare(
     Options are those of the effect, with several values separated by commas:
     --layer inception3b,inception4c --step 1,2.
     """
-    from farm.cli.batch import check_sheet, render_all, write_sheet
     from farm.cli.sheet_folder import working_folder
+    from farm.cli.sheet_jobs import check_sheet, render_all, write_sheet
     from farm.cli.task_command import spec_of_words, task_command
     from farm.planning.inputs import list_inputs
 

@@ -17,7 +17,7 @@ from farm.host.registry import Registry
 from farm.ledger import Ledger
 from farm.model.events import Notice, ReadProgress
 from farm.model.job import JobSpec
-from farm.model.seen import share_seen
+from farm.model.job_counts import share_seen
 from farm.model.work import Join, Render, Train
 from farm.planning.checking import task_check
 from farm.planning.estimating import estimate

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
+from farm.cli.listings import AS_JSON
 from farm.cli.location import Location
 from farm.cli.repeated import Command
 from farm.cli.root import registry_of, say_what_is_broken

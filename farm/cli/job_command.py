@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from farm.cli.again import command_line
+from farm.cli.command_line import command_line
 from farm.cli.exits import Exit
-from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
 from farm.cli.jobs_table import date
+from farm.cli.listings import AS_JSON
 from farm.cli.local_jobs import (
     amount_done,
     described_jobs,

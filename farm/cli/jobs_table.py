@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from farm.cli.inspect import AS_JSON
 from farm.cli.job_options import Whole
+from farm.cli.listings import AS_JSON
 from farm.cli.local_jobs import (
     INTERRUPTED_STATE,
     amount_done,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from farm.cli.inspect import AS_JSON
+from farm.cli.listings import AS_JSON
 from farm.cli.local_jobs import INTERRUPTED_STATE
 from farm.cli.repeated import CommandGroup
 from farm.cli.streams import echo

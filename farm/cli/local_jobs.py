@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from farm.errors import LedgerUnavailable, UnknownName
 from farm.model.events import Notice
 from farm.model.job import RESUMED, Job, JobSpec, JobState
-from farm.model.seen import JobCounts
+from farm.model.job_counts import JobCounts
 from farm.model.unit import UnitState
 from farm.settings import Settings
 

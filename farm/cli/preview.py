@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Final
 
 from farm import storage
-from farm.cli.batch import check_sheet, render_all, write_sheet
 from farm.cli.exits import Exit
 from farm.cli.sheet_folder import working_folder
+from farm.cli.sheet_jobs import check_sheet, render_all, write_sheet
 from farm.cli.streams import echo
 from farm.errors import BadParameter
 from farm.host.registry import Registry

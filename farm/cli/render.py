@@ -21,7 +21,7 @@ from farm.host.registry import Registry
 from farm.host.task import Run
 from farm.ledger import Ledger
 from farm.model.job import COMPLETED, Job, JobSpec, JobState
-from farm.model.seen import share_seen
+from farm.model.job_counts import share_seen
 from farm.model.unit import Unit
 from farm.planning.film_outputs import film_outputs
 from farm.settings import Settings

@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from farm import storage
-from farm.cli.again import command_line
+from farm.cli.command_line import command_line
 from farm.engine.training.runs import (
     RunFacts,
     describe_skipped,

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from farm import storage
-from farm.cli.again import command_line
+from farm.cli.command_line import command_line
 from farm.cli.location import Location
 from farm.cli.recorded import record_of, recorded_spec
 from farm.cli.repeated import Command

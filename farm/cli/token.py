@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from farm.cli.inspect import AS_JSON
 from farm.cli.jobs_table import date
+from farm.cli.listings import AS_JSON
 from farm.cli.location import LocalPath
 from farm.cli.repeated import CommandGroup
 from farm.cli.streams import echo

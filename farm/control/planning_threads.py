@@ -11,7 +11,7 @@ from typing import Final
 from farm.control.turns import Place, Turns
 from farm.model.events import Notice, ReadProgress
 from farm.model.job import Job
-from farm.planning.short import is_short
+from farm.planning.short_jobs import is_short
 from farm.planning.submission import Notify, Planner, Submission
 
 __all__ = ["PlanningThreads"]

@@ -13,7 +13,7 @@ from farm.execution.contexts import ContextFactory, import_engine
 from farm.execution.failures import classify, farm_call, output_errors, plugin_errors
 from farm.execution.finishing import Finisher
 from farm.execution.heap import freed_memory_is_given_back
-from farm.execution.lone_files import with_what_answers
+from farm.execution.outage_scope import with_outage_scope
 from farm.execution.rendering import Renderer
 from farm.execution.runner import IsCancelled, ReportProgress, Runner
 from farm.host.registry import Registry
@@ -151,6 +151,6 @@ def attempt(
     except BaseException as error:  # noqa: BLE001 - every error is reported, or the job would hang
         failure = classify(error)
         if failure.hold is Hold.STORAGE and not is_cancelled():
-            failure = with_what_answers(failure, error, order.unit.target)
+            failure = with_outage_scope(failure, error, order.unit.target)
         return UnitFailed(name, order.token, failure, storage.take_transfers())
     return UnitSucceeded(name, order.token, figures, storage.take_transfers())

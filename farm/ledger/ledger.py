@@ -34,7 +34,7 @@ from farm.model.costs import Cost, CostKind
 from farm.model.events import JobChanged, UnitEvent
 from farm.model.history import RestoredUnit, StoryLine, UnitFailure, UnitRecord
 from farm.model.job import RESUMED, UNFINISHED, Job, JobState
-from farm.model.seen import JobCounts
+from farm.model.job_counts import JobCounts
 from farm.model.unit import UnitState
 from farm.process import FarmProcess, this_process
 

@@ -9,8 +9,8 @@ from farm.ledger.held_job import from_json
 from farm.ledger.tables import jobs, specs
 from farm.model.history import StoryLine, UnitFailure, UnitRecord
 from farm.model.job import Job, JobSpec, JobState, Wanted
+from farm.model.job_counts import JobCounts, Seen
 from farm.model.messages import Failure, Figures, Reason
-from farm.model.seen import JobCounts, Seen
 from farm.model.unit import Unit, UnitState
 from farm.model.work import WORK
 

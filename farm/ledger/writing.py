@@ -19,8 +19,8 @@ from farm.ledger.upsert import upsert
 from farm.model.events import JobChanged, UnitAdvanced, UnitChanged, UnitEvent, UnitsCancelled
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobState
+from farm.model.job_counts import frames_seen
 from farm.model.messages import Figures
-from farm.model.seen import frames_seen
 from farm.model.work import WORK
 
 T = TypeVar("T")

@@ -31,11 +31,11 @@ from farm.host.task import Run
 from farm.media.blank import is_blank
 from farm.model.history import UnitRecord
 from farm.model.job import Job, JobSpec, JobState, Wanted, in_words
-from farm.model.seen import JobCounts
+from farm.model.job_counts import JobCounts
 from farm.model.sent_files import UPLOADS
 from farm.model.unit import UnitState
 from farm.model.work import Blend, Render
-from farm.planning.short import is_short
+from farm.planning.short_jobs import is_short
 from farm.planning.submission import new_id
 from farm.service import views, wire
 from farm.service.board import Board

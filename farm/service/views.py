@@ -8,7 +8,7 @@ from farm.host.task import Run, Task
 from farm.model.events import Notice
 from farm.model.history import StoryLine, UnitRecord
 from farm.model.job import Job, JobState
-from farm.model.seen import JobCounts
+from farm.model.job_counts import JobCounts
 from farm.model.unit import UnitState
 from farm.planning.film_needs import is_endless
 from farm.service import wire

@@ -10,8 +10,8 @@ from farm.ledger import Ledger
 from farm.model.events import UnitChanged
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobSpec
+from farm.model.job_counts import JobCounts, Seen
 from farm.model.messages import Figures
-from farm.model.seen import JobCounts, Seen
 from farm.model.unit import Unit, UnitState
 from farm.process import SILENT_SECONDS
 

@@ -24,8 +24,8 @@ from farm.ledger.tables import HEAD, metadata
 from farm.model.events import UnitChanged
 from farm.model.history import RestoredUnit
 from farm.model.job import Job, JobSpec, JobState
+from farm.model.job_counts import JobCounts
 from farm.model.messages import Figures
-from farm.model.seen import JobCounts
 from farm.model.unit import Unit, UnitState
 
 from ..postgres_server import PostgresServer  # noqa: TID252 - shared between rooms

@@ -8,7 +8,7 @@ from farm.ledger import Ledger
 from farm.model.events import UnitChanged, UnitsCancelled
 from farm.model.film import FilmFormat
 from farm.model.history import RestoredUnit
-from farm.model.seen import JobCounts, Seen
+from farm.model.job_counts import JobCounts, Seen
 from farm.model.unit import Unit
 from farm.model.work import Encode, Join, Picture, Render, Train, Work
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from farm.cli.again import command_line
+from farm.cli.command_line import command_line
 from farm.cli.running import Running
 from farm.cli.task_command import _spec, task_command
 from farm.host.registry import Registry

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from farm.errors import StorageFailed, StorageFull, StorageUnavailable
 from farm.execution.failures import classify
-from farm.execution.lone_files import with_what_answers
+from farm.execution.outage_scope import with_outage_scope
 
 
 def alone(error: StorageFailed, target: Path) -> str:
-    return with_what_answers(classify(error), error, str(target)).alone
+    return with_outage_scope(classify(error), error, str(target)).alone
 
 
 def test_a_storage_that_is_full_is_not_asked(tmp_path: Path) -> None:

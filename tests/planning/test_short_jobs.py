@@ -3,7 +3,7 @@
 import pytest
 
 from farm.model.job import JobSpec
-from farm.planning.short import FEW, is_short
+from farm.planning.short_jobs import FEW, is_short
 
 
 def spec(*inputs: str, **params: object) -> JobSpec:

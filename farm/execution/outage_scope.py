@@ -6,10 +6,10 @@ from farm import storage
 from farm.errors import StorageFull, StorageUnavailable
 from farm.model.messages import Failure
 
-__all__ = ["with_what_answers"]
+__all__ = ["with_outage_scope"]
 
 
-def with_what_answers(failure: Failure, error: BaseException, target: str) -> Failure:
+def with_outage_scope(failure: Failure, error: BaseException, target: str) -> Failure:
     """Return a failure that names the file if its storage answers otherwise, which is asked for it.
 
     target: of the unit. Storage that is full has no room for any file, though it gives others.
