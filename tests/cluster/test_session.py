@@ -168,7 +168,7 @@ def test_ctrl_c_works_while_a_private_cluster_starts(short_folder: str) -> None:
     script = [sys.executable, "-c", CONNECT, ""]
     with subprocess.Popen(script, env=os.environ | {"RAY_TMPDIR": short_folder}) as connecting:
         process = psutil.Process(connecting.pid)
-        while not (started := process.children()):
+        while not any("gcs_server" in child.name() for child in (started := process.children())):
             assert connecting.poll() is None
         connecting.send_signal(signal.SIGINT)
         assert connecting.wait(60) == 130
