@@ -42,6 +42,9 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Final
 
+_ALIKE: Final = 0.65
+"""How much of two names must be the same: below that, words are named that nobody has meant."""
+
 _COMPARED: Final = 5000
 """Names that are compared with one that is not known: a million take half a minute."""
 
@@ -176,7 +179,7 @@ class UnknownName(UserError):
 
 def suggestion(name: str, known: Sequence[str]) -> str:
     """Return what may be meant by a name that is not known: close matches, or else what there is."""
-    if close := get_close_matches(name, known[:_COMPARED], n=3):
+    if close := get_close_matches(name, known[:_COMPARED], n=3, cutoff=_ALIKE):
         return f"did you mean {', '.join(close)}?"
     listed = ", ".join(known[:24]) + (", ..." if len(known) > 24 else "")
     return f"choose one of {listed or '(none)'}"

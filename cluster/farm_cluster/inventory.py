@@ -1,9 +1,7 @@
 """List what is installed in a process, to compare the processes of a cluster."""
 
 from collections.abc import Iterator
-from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Final
 
 import farm
@@ -43,10 +41,4 @@ def _packages() -> Iterator[str]:
 
 
 def _entry(plugin: Plugin) -> str:
-    return f"plugin {plugin.name} {plugin.version or _digest(plugin.source)} {plugin.state}"
-
-
-def _digest(source: str) -> str:
-    """Return a digest that identifies the version of a single-file plugin."""
-    path = Path(source)
-    return sha256(path.read_bytes()).hexdigest()[:12] if path.is_file() else "?"
+    return f"plugin {plugin.name} {plugin.edition} {plugin.state}"

@@ -1,6 +1,6 @@
 """``farm compare``: one picture rendered with each combination of some values, on one sheet."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Final
 
@@ -38,18 +38,23 @@ def compare(
     """Render INPUT with each combination of values, on one labelled sheet.
 
     Options are those of the effect, with several values separated by commas:
-    --layer inception3b,inception4c --step 1,2.
+    --layer inception3b,inception4c --step 1,2. One that takes several numbers is given once for each
+    value: --neuron 0.5 0.5 --neuron 0.2 0.8. Of a film, --frames names the frame.
     """
     from farm.cli.sheet_folder import working_folder
     from farm.cli.sheet_jobs import check_sheet, render_all, write_sheet
     from farm.cli.task_command import spec_of_words, task_command
+    from farm.media import is_film
     from farm.planning.inputs import list_inputs
 
     registry = registry_of(context)
     own = task_command(registry.task(task))
     say_what_is_broken(context)
-    source, grid = _parsed(_without_value(own), words)
+    sizes = _sizes(own)
+    source, grid = _parsed(sizes, words)
     check_sheet(output, [each.url for each in list_inputs([source])])
+    if is_film(source) and "--frames" not in grid:
+        raise UserError(f"{source} is a film; add the frame to compare, such as --frames 24")
     varied = [flag for flag, values in grid.items() if len(values) > 1]
     combinations = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
     if len(combinations) > _MOST:
@@ -58,7 +63,7 @@ def compare(
         files = [folder / f"{number}.png" for number in range(len(combinations))]
         specs = [
             spec_of_words(
-                context, task, [source, *_flags(one), f"--output={file}", f"--size={size}"]
+                context, task, [source, *_flags(one, sizes), f"--output={file}", f"--size={size}"]
             )
             for one, file in zip(combinations, files, strict=True)
         ]
@@ -75,15 +80,21 @@ def _told(combination: Mapping[str, str], varied: Sequence[str], between: str) -
     return " ".join(f"{flag[2:]}{between}{combination[flag]}" for flag in varied)
 
 
-def _without_value(command: click.Command) -> set[str]:
-    """Return the flags of a command that take no value."""
-    options = (option for option in command.params if isinstance(option, click.Option))
-    switches = (option for option in options if option.is_flag)
-    return {flag for switch in switches for flag in (*switch.opts, *switch.secondary_opts)}
+def _sizes(command: click.Command) -> dict[str, int]:
+    """Return how many words each flag of a command takes."""
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    return {
+        flag: 0 if option.is_flag else option.nargs
+        for option in options
+        for flag in (*option.opts, *option.secondary_opts)
+    }
 
 
-def _parsed(without_value: Container[str], words: Sequence[str]) -> tuple[str, Grid]:
-    """Return the input, and the values of each flag. A flag that takes no value has an empty one."""
+def _parsed(sizes: Mapping[str, int], words: Sequence[str]) -> tuple[str, Grid]:
+    """Return the input, and the values of each flag. A flag that takes no value has an empty one.
+
+    sizes: words that flags take. One that takes several can be given several times, once for each value.
+    """
     inputs: list[str] = []
     grid: Grid = {}
     rest = list(words)
@@ -93,7 +104,12 @@ def _parsed(without_value: Container[str], words: Sequence[str]) -> tuple[str, G
             inputs.append(word)
             continue
         flag, has_value, value = word.partition("=")
-        if not has_value and rest and flag not in without_value:
+        size = sizes.get(flag, 1)
+        if size > 1 and not has_value:
+            value, rest = " ".join(rest[:size]), rest[size:]
+            grid[flag] = list(dict.fromkeys((*grid.get(flag, ()), value)))
+            continue
+        if not has_value and rest and size:
             value = rest.pop(0)
         values = value.split(",")
         if grid.setdefault(flag, values) != values:
@@ -107,5 +123,12 @@ def _parsed(without_value: Container[str], words: Sequence[str]) -> tuple[str, G
     return inputs[0], grid
 
 
-def _flags(values: Mapping[str, str]) -> list[str]:
-    return [f"{flag}={value}" if value else flag for flag, value in values.items()]
+def _flags(values: Mapping[str, str], sizes: Mapping[str, int]) -> list[str]:
+    """Return the words of a combination."""
+    flags: list[str] = []
+    for flag, value in values.items():
+        if sizes.get(flag, 1) > 1:
+            flags += flag, *value.split()
+        else:
+            flags.append(f"{flag}={value}" if value else flag)
+    return flags

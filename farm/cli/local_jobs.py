@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from farm.errors import LedgerUnavailable, UnknownName
 from farm.model.events import Notice
-from farm.model.job import RESUMED, Job, JobSpec, JobState
+from farm.model.job import PLANNED, RESUMED, Job, JobSpec, JobState
 from farm.model.job_counts import JobCounts
 from farm.model.unit import UnitState
 from farm.settings import Settings
@@ -136,6 +136,6 @@ def described(job: Job, known: JobCounts, interruption: str) -> dict[str, Any]:
         "done": sum(count for state, count in counts.items() if state.is_done),
         "failed": counts.get(UnitState.QUARANTINED, 0),
         "seen": seen.as_dict() if seen else None,
-        "spec": job.spec.model_dump(mode="json", exclude={"files", "films"}),
+        "spec": job.spec.model_dump(mode="json", exclude=set(PLANNED)),
         "device": job.device,
     }

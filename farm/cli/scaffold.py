@@ -8,13 +8,13 @@ from typing import Final
 import click
 
 from farm.cli.repeated import Command
-from farm.cli.root import registry_of
+from farm.cli.root import plugins_dir_of, registry_of
 from farm.cli.streams import echo
 from farm.errors import BadOutput, UserError
 from farm.host.vetting import COMMANDS, NAME
 
 _FOLDER: Final = Path("plugins")
-"""A folder of its own, because every .py file in a plugins folder is loaded."""
+"""Where plugins go unless the user has named a folder: one of their own, as every .py file in it is loaded."""
 
 TEMPLATE: Final = '''\
 from farm import Effect, Field, TaskParams, hookimpl
@@ -37,7 +37,10 @@ def farm_tasks():
 @click.argument("name")
 @click.pass_context
 def new_plugin(context: click.Context, name: str) -> None:
-    """Write plugins/NAME.py, a working effect to start from: it inverts pictures."""
+    """Write NAME.py, a working effect to start from: it inverts pictures.
+
+    It goes into the folder of --plugins-dir or FARM_PLUGINS_DIR, or into plugins/.
+    """
     if not NAME.fullmatch(name):
         raise UserError(
             f"{name!r} is not a valid task name; use 1 to 32 lower-case letters, digits and dashes, "
@@ -45,12 +48,13 @@ def new_plugin(context: click.Context, name: str) -> None:
         )
     if name in COMMANDS or name in registry_of(context).tasks:
         raise UserError(f"`farm {name}` already exists; choose another name")
-    path = _FOLDER / f"{name.replace('-', '_')}.py"
+    folder = plugins_dir_of(context) or _FOLDER
+    path = folder / f"{name.replace('-', '_')}.py"
     title = name.title().replace("-", "")
     _write(path, TEMPLATE.format(name=name, title=title))
     echo(
         f"wrote {path}, a template that inverts the picture; "
-        f"try: farm --plugins-dir {_FOLDER} {name} PICTURE -o OUTPUT"
+        f"try: farm --plugins-dir {folder} {name} PICTURE -o OUTPUT"
     )
 
 

@@ -2,6 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from typing import Final
+
+_SHORTEST: Final = 3
+"""Letters of a word that may stand in the middle of another."""
 
 
 def find_classes(name: str, classes: Sequence[str]) -> list[int]:
@@ -9,7 +13,7 @@ def find_classes(name: str, classes: Sequence[str]) -> list[int]:
 
     classes: their names; one may have several, as in "tabby, tabby cat". A number or a whole name
     stands for one class. Any other word stands for every class that has it in its name, or else
-    for every class with a word that starts with it.
+    for every class with a word that starts with it, or else, from three letters on, that contains it.
     """
     if name.isdecimal() and int(name) < len(classes):
         return [int(name)]
@@ -17,14 +21,18 @@ def find_classes(name: str, classes: Sequence[str]) -> list[int]:
     if not word:
         return []
     whole = _holding(rf"(^|, ){word}(,|$)", classes)[:1]
-    return whole or _holding(rf"\b{word}\b", classes) or _holding(rf"\b{word}", classes)
+    found = whole or _holding(rf"\b{word}\b", classes) or _holding(rf"\b{word}", classes)
+    return found if found or len(word) < _SHORTEST else _holding(word, classes)
 
 
 def everyday_words(classes: Sequence[str]) -> list[str]:
-    """Return each word of at least three letters in the names of classes, and then their whole names."""
+    """Return the words of at least three letters in the names of classes, then whole names of several."""
     names = [name for each in classes for name in each.split(", ")]
     words = [word for name in names for word in re.findall(r"\w{3,}", name)]
-    return [*dict.fromkeys(word.casefold() for word in words), *dict.fromkeys(names)]
+    return [
+        *dict.fromkeys(word.casefold() for word in words),
+        *dict.fromkeys(n for n in names if " " in n),
+    ]
 
 
 def _holding(pattern: str, classes: Sequence[str]) -> list[int]:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from hashlib import sha256
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from types import ModuleType
@@ -38,6 +39,14 @@ class Plugin:
     state: State = "loaded"
     reason: str = ""
     traceback: str = field(default="", repr=False)
+
+    @property
+    def edition(self) -> str:
+        """Its version; of a file in the plugins folder, the beginning of its SHA-256."""
+        path = Path(self.source)
+        if self.version or not path.is_file():
+            return self.version or "?"
+        return sha256(path.read_bytes()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -132,7 +141,7 @@ def _hidden(candidate: Candidate, reason: str) -> Candidate:
 
 
 def files_in(folder: Path | None) -> Iterator[Candidate]:
-    """Yield the Python files of a folder, except those whose name starts with an underscore.
+    """Yield the Python files of a folder, but none that starts with an underscore, and no tests.
 
     Raises UserError if the folder does not exist.
     """
@@ -141,7 +150,7 @@ def files_in(folder: Path | None) -> Iterator[Candidate]:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of plugins")
     for path in sorted(folder.glob("*.py")):
-        if not path.name.startswith("_"):
+        if not path.name.startswith(("_", "test_")) and path.name != "conftest.py":
             yield Candidate(Plugin(path.stem, "", str(path)), partial(_import_file, path))
 
 

@@ -123,6 +123,7 @@ class Registry:
         self._owners = dict.fromkeys((("storage", name) for name in BUILT_IN), "the farm")
         self._clashing: set[str] = set()
         self._tasks: dict[str, type[Task]] = {}
+        self._editions: dict[str, str] = {}
         self._networks: dict[str, NetworkSpec] = {}
         self._executors: dict[str, ExecutorFactory] = {}
         self.hook = HookRelay()
@@ -174,6 +175,10 @@ class Registry:
                     f"plugin {name} {plugin.state}: {plugin.reason}; see `{self.listing}`"
                 )
         raise self._unknown("task", name, self._tasks)
+
+    def edition(self, task: str) -> str:
+        """Return the plugin that offers a task, with its version when it was loaded, as in ``glow 1.2``."""
+        return self._editions[task]
 
     def network(self, name: str) -> NetworkSpec:
         """Return a network by name: one that a plugin lists, or the first answer to farm_network.
@@ -246,6 +251,7 @@ class Registry:
                 raise _clash(owner, plugin, kind, name)
         self._owners.update(dict.fromkeys(names, plugin.source))
         self._tasks.update(offer.tasks)
+        self._editions |= dict.fromkeys(offer.tasks, f"{plugin.name} {plugin.edition}")
         self._networks.update(offer.networks)
         self._executors.update(offer.executors)
         add_schemes(offer.storage)

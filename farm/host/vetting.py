@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from types import FunctionType
-from typing import Final
+from typing import Final, get_args
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
@@ -18,6 +18,7 @@ from farm.host.flags import flag_of, negated
 from farm.host.over_time import over_time_fault
 from farm.host.schedule_stages import stages
 from farm.host.task import Effect, Run, Task, TaskParams
+from farm.model.film import Coherence
 
 COMMANDS: Final = frozenset(
     {
@@ -135,6 +136,22 @@ def _class_fault(task: type[Task]) -> str:
         return f"task {task.name!r}: Params must be a subclass of TaskParams, not {task.Params!r}"
     if not (task.__doc__ or "").strip():
         return f"task {task.name!r} has no docstring; its first line is the help text"
+    return _choices_fault(task)
+
+
+def _choices_fault(task: type[Task]) -> str:
+    """Return which part of the class itself has a value or a name that the farm does not know."""
+    for name, value in vars(task).items():
+        is_params = isinstance(value, type) and issubclass(value, TaskParams)
+        if is_params and task.Params is TaskParams and value is not TaskParams:
+            return f"task {task.name!r}: its parameters are in a class {name}; name it Params"
+    if not issubclass(task, Effect):
+        return ""
+    if task.coherence not in get_args(Coherence):
+        known = ", ".join(map(repr, get_args(Coherence)))
+        return f"task {task.name!r}: coherence is {task.coherence!r}; choose one of {known}"
+    if not isinstance(task.is_endless, bool):
+        return f"task {task.name!r}: is_endless is {task.is_endless!r}; set it to True or False"
     return ""
 
 
@@ -156,7 +173,7 @@ def _methods(task: type[Task]) -> Iterator[tuple[str, FunctionType]]:
     for kind in (Task, Effect, Run):
         if issubclass(task, kind):
             methods = {n: m for n, m in vars(kind).items() if isinstance(m, FunctionType)}
-            yield from ((n, m) for n, m in methods.items() if not n.startswith("_"))
+            yield from ((n, m) for n, m in methods.items() if n == "__init__" or n[0] != "_")
 
 
 def _takes(function: FunctionType, count: int) -> bool:

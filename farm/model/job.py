@@ -89,8 +89,8 @@ class JobSpec(BaseModel):
     must complete before this one starts. workers: that share a unit which several can share, a run
     or a single large still; 0 for as many as the farm has room for. files: SHA-256 of every file
     that the result depends on and that is no frame: those that parameters name, by path, a network's own weights, by
-    weights_key, and the inputs of a run. films: SHA-256 of every film among the inputs. Planning
-    fills both in.
+    weights_key, and the inputs of a run. films: SHA-256 of every film among the inputs. plugin: that
+    offers the task, with its version. Planning fills these three in.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -111,6 +111,7 @@ class JobSpec(BaseModel):
     workers: int = Field(1, ge=0)
     files: dict[str, str] = Field(default_factory=dict)
     films: dict[str, str] = Field(default_factory=dict)
+    plugin: str = ""
 
     @property
     def key(self) -> str:
@@ -139,7 +140,11 @@ _NOT_IN_KEY: Final = {
     "after",
     "workers",
     "films",
+    "plugin",
 }
+
+PLANNED: Final = frozenset({"files", "films", "plugin"})
+"""What planning adds to a spec, which no request has."""
 
 
 def weights_key(network: str) -> str:

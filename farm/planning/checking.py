@@ -57,8 +57,8 @@ def task_needs(registry: Registry, spec: JobSpec) -> Needs:
 
     Raises the UserError of the task, or PluginError if the task itself fails.
     """
+    task = _task_of(registry, spec)
     with _plugin_errors(spec.task, "files"):
-        task = _task_of(registry, spec)
         named = {str(text): str(path) for text, path in task.files().items()}
         masks = tuple(named_files(task.params, NAMES_MASK))
         return Needs(named, tuple(map(str, task.networks)), masks)
@@ -74,8 +74,8 @@ def task_check(registry: Registry, make_context: Callable[[JobSpec], Context]) -
     def check(spec: JobSpec) -> Sequence[str]:
         if not _checks(registry.task(spec.task)):
             return ()
+        task, context = _task_of(registry, spec), make_context(spec)
         with _plugin_errors(spec.task, "check"):
-            task, context = _task_of(registry, spec), make_context(spec)
             tasks = [type(task)(params) for params in differing(stages(task.params))]
             for each in tasks:
                 each.check(context)
@@ -101,7 +101,9 @@ def _checks(task: type[Task]) -> bool:
 
 def _task_of(registry: Registry, spec: JobSpec) -> Task:
     task = registry.task(spec.task)
-    return task(validate_params(task, spec.params))
+    params = validate_params(task, spec.params)
+    with _plugin_errors(spec.task, "__init__"):
+        return task(params)
 
 
 @contextmanager

@@ -188,7 +188,8 @@ class Planner:
             workers = spec.workers if may_share else 1
             units = plan_units(name, footage, spec.film, workers)
         digests = self._contents.of_files(files) | self._contents.of_networks(needs.networks)
-        spec = spec.model_copy(update={"files": digests, "films": films})
+        plugin = self._registry.edition(spec.task)
+        spec = spec.model_copy(update={"files": digests, "films": films, "plugin": plugin})
         return Job(name, spec, created, since=created), units
 
     def _read_footage(
@@ -226,6 +227,8 @@ class Planner:
             for unit in ordered
         )
         kept = {records[unit.target].unit.job for unit in units if unit.name in finished}
+        for note in self._note_on_other_plugins(job.spec, kept):
+            self._notify(Notice(job.spec.output, note))
         return Submission(replace(job, device=self._device_of(kept)), tuple(restored), latest)
 
     def _note_on_unfinished(self, spec: JobSpec, units: Sequence[Unit]) -> Iterator[str]:
@@ -239,6 +242,15 @@ class Planner:
         if done:
             count = f"{len(done)} of {len(frames_of(units))} frames"
             yield f"{count} that job {earlier.id} finished are rendered anew; --resume would keep those that are still the same"
+
+    def _note_on_other_plugins(self, spec: JobSpec, kept: Collection[str]) -> Iterator[str]:
+        """Yield a note if jobs whose frames are kept had another version of the plugin."""
+        earlier = [job.spec.plugin for name in kept if (job := self._history.job(name))]
+        if others := sorted({plugin for plugin in earlier if plugin} - {spec.plugin}):
+            yield (
+                f"finished frames are kept that plugin {', '.join(others)} rendered; it is {spec.plugin} "
+                "now; --overwrite in place of --resume renders all of them anew"
+            )
 
     def _device_of(self, jobs: Collection[str]) -> str:
         """Return the device of the latest of these jobs that has one."""

@@ -378,7 +378,8 @@ class ScheduledJob:
                     self.move(entry, S.READY, now)
 
     def _cancel_dependant(self, entry: UnitEntry, needed: UnitEntry, now: float) -> None:
-        reason = f"depends on {needed.unit.name}, which was {needed.state}"
+        how = "failed" if needed.state is S.QUARANTINED else "was cancelled"
+        reason = f"depends on {needed.unit.name}, which {how}"
         self._count(entry, entry.enter(S.CANCELLED, now, why=reason), S.CANCELLED, now)
         entry.waits_for = 0
         self._emit(UnitChanged(entry.unit, S.CANCELLED, entry.attempt, reason))

@@ -11,7 +11,7 @@ from farm.host.task import NetworkParams, Run, Task
 from farm.host.vetting import validate_params
 from farm.media.blank import is_blank
 from farm.model.frame_range import FrameRange
-from farm.model.job import JobSpec
+from farm.model.job import PLANNED, JobSpec
 from farm.model.root_names import check_below_root
 from farm.model.sent_files import is_sent
 from farm.planning.film_needs import is_endless, with_least_coherence
@@ -85,7 +85,7 @@ def asks_for(spec: JobSpec, planned: JobSpec, registry: Registry) -> bool:
 
 def _asked(spec: JobSpec, task: type[Task], registry: Registry) -> dict[str, Any]:
     """Return what a request asks for. The name of a run's network is left out: planning makes it exact."""
-    content = spec.model_dump(exclude={"film", "priority", "owner", "files", "films"})
+    content = spec.model_dump(exclude={"film", "priority", "owner", *PLANNED})
     params = _of_today(spec.params, task)
     if params.get("network") not in registry.networks:
         params.pop("network", None)
@@ -214,7 +214,7 @@ def _check_network(network: str, registry: Registry, roots: Roots) -> None:
 
 def shown_spec(spec: JobSpec, roots: Roots) -> dict[str, Any]:
     """Return a spec as its request was, with ROOT/path in place of absolute locations."""
-    content = spec.model_dump(mode="json", exclude={"files", "films"})
+    content = spec.model_dump(mode="json", exclude=set(PLANNED))
     content["params"] = shown_params(content["params"], roots)
     content["inputs"] = [text if is_blank(text) else roots.shown(text) for text in spec.inputs]
     content["output"] = roots.shown(spec.output)

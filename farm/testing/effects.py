@@ -3,6 +3,7 @@
 import json
 import pickle
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from farm.errors import Cancelled, PluginError
@@ -23,6 +24,9 @@ __all__ = ["check_effect"]
 SIZES: Final = ((48, 64), (37, 53))
 """Heights and widths of the test pictures; the second has odd sides."""
 
+OF_ONE: Final = {"file", "network", "note"}
+"""Names that an author may well use, though files, networks and notes are the farm's."""
+
 LONG_SIDE: Final = 64
 """Of the test picture that has the shape of a mask."""
 
@@ -37,10 +41,10 @@ def check_effect(
 ) -> None:
     """Assert what the farm relies on.
 
-    The farm accepts the class. Its parameters have descriptions and a schema, and survive JSON and
+    The farm accepts the class, and no name in it is nearly one of the contract's. Its parameters have descriptions and a schema, and survive JSON and
     pickle. check passes. render returns a picture of finite pixels, does not change its input, and
     gives the frames of a film one size, which need not be the source's. It depends on the picture, the
-    parameters and context.seed, and on no global random generator. It stops when context.progress
+    parameters and context.seed, and on no global random generator, nor on what was rendered before. It stops when context.progress
     raises Cancelled. Raises AssertionError that names what failed.
 
     params: the defaults, unless given. networks: that are not installed, for an effect that uses
@@ -50,6 +54,7 @@ def check_effect(
     """
     fault = task_fault(effect)
     assert not fault, fault
+    _check_names(effect)
     params = validate_params(effect, {}) if params is None else params
     _check_params(effect, params)
     checked = _Checked(effect, params, Networks(networks), pictures or {})
@@ -64,7 +69,20 @@ def check_effect(
         checked.check_pixels(image)
         checked.check_film(image)
         checked.check_seed(image)
+        checked.check_repeats(image)
     checked.check_stops(_picture(*sizes[0]))
+
+
+def _check_names(effect: type[Effect]) -> None:
+    """Assert that the class has no name that is probably a misspelt one of the farm's."""
+    known = {name for name in dir(Effect) if not name.startswith("_")}
+    own = {name for kind in effect.__mro__ if not issubclass(Effect, kind) for name in vars(kind)}
+    for name in sorted(own - known - OF_ONE):
+        close = get_close_matches(name, known, n=1, cutoff=0.8)
+        assert name.startswith("_") or not close, (
+            f"{effect.__name__}.{name} means nothing to the farm; did you mean {close[0]}? "
+            "If it is your own, give it another name"
+        )
 
 
 def _check_params(effect: type[Effect], params: TaskParams) -> None:
@@ -120,12 +138,15 @@ class _Checked:
             pictures=self._pictures,
         )
 
-    def render(self, image: "Tensor", context: FakeContext) -> "Tensor":
-        """Return what the farm would write. Asserts that it is a picture, as the farm does."""
+    def render(self, image: "Tensor", context: FakeContext, task: Effect | None = None) -> "Tensor":
+        """Return what the farm would write. Asserts that it is a picture, as the farm does.
+
+        task: the instance that renders; a new one unless given.
+        """
         from farm.engine.rendered import check_rendered
 
         try:
-            return check_rendered(self._effect.name, self.task().render(image, context))
+            return check_rendered(self._effect.name, (task or self.task()).render(image, context))
         except PluginError as error:
             raise AssertionError(f"render {error.reason}") from error
 
@@ -162,6 +183,16 @@ class _Checked:
         assert difference == 0, (
             f"the same seed gave different pixels, by up to {difference:g}; render may depend on the "
             "picture, the parameters and context.seed only"
+        )
+
+    def check_repeats(self, image: "Tensor") -> None:
+        """Render a frame twice with one instance, as a worker does that tries it again."""
+        task = self.task()
+        first = self.render(image.clone(), self.context(), task).clone()
+        second = self.render(image.clone(), self.context(), task)
+        assert first.equal(second), (
+            "render gave other pixels when the same instance rendered the same frame again; keep "
+            "nothing on self from frame to frame"
         )
 
     def check_stops(self, image: "Tensor") -> None:

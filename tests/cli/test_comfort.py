@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from farm.cli.compare import _parsed, _without_value
+from farm.cli.compare import _parsed, _sizes
 from farm.cli.display import LineDisplay
 from farm.cli.preview import _size, _spread
 from farm.cli.tally import Tally
@@ -249,9 +249,26 @@ def test_a_sheet_replaces_a_sheet_and_nothing_else(command: Command, photo: str)
 
 def test_a_switch_to_compare_takes_no_value() -> None:
     switch = click.Option(["--sharp/--no-sharp"])
-    flags = _without_value(click.Command("effect", params=[switch]))
+    sizes = _sizes(click.Command("effect", params=[switch]))
     words = ["a.png", "--no-sharp", "--step", "1,2"]
-    assert _parsed(flags, words) == ("a.png", {"--no-sharp": [""], "--step": ["1", "2"]})
+    assert _parsed(sizes, words) == ("a.png", {"--no-sharp": [""], "--step": ["1", "2"]})
+
+
+def test_compare_takes_options_with_several_numbers(command: Command, photo: str) -> None:
+    neurons = ("--neuron", "0.5", "0.5", "--neuron", "0.1", "0.9")
+    words = ("--channel", "1", *neurons, "--size", "60x40", *QUICK)
+    done = command("compare", photo, "-o", "sheet.png", *words)
+    assert done.code == 0, done.errors
+    assert "[2/2] photo neuron=0.1 0.9  " in done.errors
+
+
+def test_compare_asks_for_the_frame_of_a_film(command: Command, clip: MakeClip) -> None:
+    clip("clip.mp4", times=range(4))
+    done = command("compare", "clip.mp4", "-o", "sheet.png", "--step", "1,2", *SHALLOW)
+    assert done.code == 2
+    assert done.errors == ("clip.mp4 is a film; add the frame to compare, such as --frames 24\n")
+    words = ("--step", "1,2", "--frames", "3", "--size", "60x40", *SHALLOW)
+    assert command("compare", "clip.mp4", "-o", "sheet.png", *words).code == 0
 
 
 def test_compare_refuses_a_flag_that_the_effect_does_not_have(command: Command, photo: str) -> None:

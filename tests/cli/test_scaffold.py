@@ -29,6 +29,14 @@ def test_a_new_plugin_is_short_and_keeps_the_contract(farm: Farm, tmp_path: Path
 
 
 @pytest.mark.slow
+def test_a_new_plugin_goes_where_plugins_are_looked_for(farm: Farm, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    done = farm("--plugins-dir", "mine", "new-plugin", "glow")
+    assert done.stdout.startswith("wrote mine/glow.py, "), done.stderr
+    assert (tmp_path / "mine" / "glow.py").is_file()
+
+
+@pytest.mark.slow
 def test_new_plugin_never_overwrites_a_file(farm: Farm, tmp_path: Path) -> None:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "glow.py").write_text("precious")

@@ -189,7 +189,7 @@ def test_a_strict_film_is_not_written_if_a_frame_fails(tint: Command) -> None:
     done = tint.run("tint", "clip.mp4", "-o", "out.mp4", "--broken", "7", "--strict")
     assert done.returncode == 1
     assert not (tint.folder / "out.mp4").exists()
-    assert "clip/part0001: depends on clip/000008, which was quarantined" in done.stderr
+    assert "clip/part0001: depends on clip/000008, which failed" in done.stderr
     assert done.stdout.endswith(", 1 failed; no file was written\n")
 
 

@@ -27,6 +27,7 @@ CLASSES = ("tabby, tabby cat", "Persian cat", "catamaran", "plate rack", "plate"
         ("persian", [1]),
         ("rack", [3]),
         ("at", []),
+        ("maran", [2]),
         (" ", []),
         ("c.t", []),
     ],

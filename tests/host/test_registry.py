@@ -86,6 +86,22 @@ BROKEN = {
         FINE.replace("    def render", "    def check(self, context, more): pass\n    def render"),
         "the farm calls check(context), but it is defined as check(self, context, more)",
     ),
+    "parameterless": (
+        FINE.replace("def render", "class Parameters(TaskParams): pass\n    def render"),
+        "task 'fine': its parameters are in a class Parameters; name it Params",
+    ),
+    "incoherent": (
+        FINE.replace("name =", "coherence = 'flw'; name ="),
+        "task 'fine': coherence is 'flw'; choose one of 'none', 'previous', 'flow'",
+    ),
+    "endless": (
+        FINE.replace("name =", "is_endless = 'yes'; name ="),
+        "task 'fine': is_endless is 'yes'; set it to True or False",
+    ),
+    "careless __init__": (
+        FINE.replace("def render", "def __init__(self): pass\n    def render"),
+        "task 'fine': the farm calls __init__(params), but it is defined as __init__(self)",
+    ),
     "undocumented": (FINE.replace('"""Keeps the picture."""', ""), "has no docstring"),
     "params": (
         FINE.replace("name = 'fine'", "name = 'fine'; Params = dict"),

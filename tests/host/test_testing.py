@@ -109,8 +109,14 @@ def initial_seed(self: Any, image: Any, context: Any) -> Any:
     return image + torch.initial_seed() % 3
 
 
+def darken(self: Any, image: Any, context: Any) -> Any:
+    self.count = getattr(self, "count", 0) + 1
+    return image / self.count
+
+
 calls = iter(range(1000))
 FAULTS = {
+    "other pixels when the same instance rendered the same frame again": darken,
     r"rendered torch.float32 of shape \[3, 48, 64\]": lambda _self, image, _: image[0],
     "rendered a float, not a tensor": lambda _self, _image, _context: 0.5,
     "NaN or infinity": lambda _self, image, _: image / 0,
@@ -225,3 +231,14 @@ def test_fake_context_reads_the_pictures_it_is_given() -> None:
     with pytest.raises(BadInput, match=r"other.png: no such file; check the name, or give"):
         context.read("other.png")
     assert context.network("starter").name == "starter"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("keeps_strenght", "keeps_strength"), ("is_endles", "is_endless"), ("chek", "check")],
+)
+def test_a_misspelt_name_of_the_contract_is_found(name: str, meant: str) -> None:
+    faulty = type("Faulty", (Base,), {"__doc__": "Faulty.", name: True})
+    with pytest.raises(AssertionError, match=rf"Faulty\.{name} means .* did you mean {meant}\?"):
+        check_effect(faulty)
+    check_effect(type("Fine", (Base,), {"__doc__": "Fine.", f"_{name}": True, "note": ""}))

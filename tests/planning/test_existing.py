@@ -9,11 +9,13 @@ import pytest
 from farm.errors import BadOutput
 from farm.host.registry import Registry
 from farm.ledger import Ledger
-from farm.model.events import Notice, ReadProgress
+from farm.model.events import Notice, ReadProgress, UnitChanged
 from farm.model.job import JobSpec
+from farm.model.messages import Figures
+from farm.model.unit import UnitState
 from farm.planning.existing import check_free
 from farm.planning.submission import Planner, Submission
-from farm.storage import Entry, add_schemes, open_whole
+from farm.storage import Entry, FileDigests, add_schemes, open_whole
 
 from ..clips import clip  # noqa: TID252 - shared between rooms
 from ..fake_storage import SCHEME, FolderStorage  # noqa: TID252 - shared between rooms
@@ -66,6 +68,56 @@ def test_either_flag_plans_it_all_the_same(
     target.touch()
     (restored,) = plan(pictures / "a.png", target, **{choice: True}).units
     assert restored.unit.target == str(target)
+
+
+GREY = """
+from farm import Effect, hookimpl
+
+class Grey(Effect):
+    \"\"\"Grey.\"\"\"
+    name = "grey"
+    def render(self, image, context):
+        return image * 0 + {level}
+
+@hookimpl
+def farm_tasks():
+    return [Grey]
+"""
+
+
+def finish_first(ledger: Ledger, submission: Submission) -> None:
+    """Write the file of a job's first unit, and record it as done."""
+    unit = submission.units[0].unit
+    Path(unit.target).write_bytes(b"done")
+    digests = FileDigests()
+    figures = Figures(
+        source_sha256=digests.sha256(unit.source), target_sha256=digests.sha256(unit.target)
+    )
+    ledger.record([UnitChanged(unit, UnitState.SUCCEEDED, 1, figures=figures)], 2.0)
+
+
+def test_resuming_says_that_the_plugin_has_changed(
+    ledger: Ledger, events: list[ReadProgress | Notice], pictures: Path, tmp_path: Path
+) -> None:
+    def plan(level: float) -> None:
+        (tmp_path / "own" / "tones.py").write_text(GREY.format(level=level))
+        planner = Planner(Registry.load(tmp_path / "own"), ledger, events.append)
+        inputs = tuple(str(pictures / name) for name in ("a.png", "b.png"))
+        spec = JobSpec(task="grey", inputs=inputs, output=f"{tmp_path}/out/")
+        submission = planner.plan(spec, 1.0, resume=True)
+        ledger.add(submission.job, submission.units)
+        if submission.units[0].state is UnitState.READY:
+            finish_first(ledger, submission)
+
+    (tmp_path / "own").mkdir()
+    (tmp_path / "out").mkdir()
+    plan(0.25)
+    plan(0.25)
+    assert events == []
+    plan(0.5)
+    (notice,) = events
+    assert isinstance(notice, Notice)
+    assert re.search("kept that plugin tones [0-9a-f]{12} rendered; it is tones", notice.note)
 
 
 def test_a_file_that_no_job_has_written_is_not_resumed(

@@ -575,7 +575,7 @@ def test_a_failed_unit_cancels_the_units_that_depend_on_it_and_is_named_in_the_r
     bench.join("w1")
     bench.fail("w1", failed(is_fatal=True))
     assert bench.last("mux").state is S.CANCELLED
-    assert bench.last("mux").reason == "depends on a, which was quarantined"
+    assert bench.last("mux").reason == "depends on a, which failed"
     assert bench.last("sheet").reason == "depends on mux, which was cancelled"
     bench.succeed("w1")
     assert bench.job() == (JobState.COMPLETED_WITH_FAILURES, "3 of 4 units failed")

@@ -115,8 +115,12 @@ def _video_frames(
         height, width = frame.pixels.shape[:2]
         size = size or (height, width)
         if (height, width) != size:
-            reason = f"it is {width}x{height} pixels, but the film is {size[1]}x{size[0]}"
-            raise BadInput(f"frame at {time}", reason)
+            reason = (
+                f"it is {width}x{height} pixels, but frames before it are {size[1]}x{size[0]}; "
+                "all frames of a film need one size"
+            )
+            seconds = float(time * Fraction(*film_format.time_base))
+            raise BadInput(f"the frame at {seconds:.2f} s", reason)
         yield (
             time,
             duration,
