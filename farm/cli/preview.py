@@ -1,5 +1,6 @@
 """``--preview``: a few frames of each film, and the stills, small, on one sheet."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ from farm.media.film import film_facts
 from farm.model.frame_range import chosen_frames
 from farm.model.job import FilmOptions, JobSpec
 from farm.model.picture_size import sized
-from farm.planning.film_needs import is_endless
+from farm.planning.film_needs import is_endless, least_coherence
 from farm.planning.inputs import Source, list_inputs
 
 __all__ = ["preview"]
@@ -48,11 +49,20 @@ def preview(registry: Registry, spec: JobSpec) -> Exit:
     if len(sources) > _MOST:
         echo(f"only the first {_MOST} of {len(sources)} inputs are previewed", err=True)
         sources = sources[:_MOST]
+    is_chained = least_coherence(task) != "none"
+    if is_chained or spec.film.coherence != "none":
+        echo("each frame is previewed by itself, as if its film began there", err=True)
     with working_folder() as folder:
         still = spec.model_copy(update={"params": at_start(params).model_dump(mode="json")})
         jobs = [
-            _job(spec if is_film(one.url) else still, one, folder / str(number))
+            job
             for number, one in enumerate(sources)
+            for job in _jobs(
+                spec if is_film(one.url) else still,
+                one,
+                folder / str(number),
+                is_chained=is_chained,
+            )
         ]
         pictures = [picture for _, rendered in jobs for picture in rendered]
         render_all(registry, [job for job, _ in jobs])
@@ -67,17 +77,28 @@ def _sheet_of(output: str) -> str:
     return storage.join(folder, f"{stem}-preview.png")
 
 
-def _job(spec: JobSpec, source: Source, folder: Path) -> tuple[JobSpec, list[tuple[str, Path]]]:
-    """Return the job that renders one input into a folder, and its pictures, each with a text."""
+def _jobs(
+    spec: JobSpec, source: Source, folder: Path, *, is_chained: bool
+) -> Iterator[tuple[JobSpec, list[tuple[str, Path]]]]:
+    """Yield the jobs that render one input into a folder, and their pictures, each with a text.
+
+    is_chained: frames that one job renders continue each other.
+    """
     if not is_film(source.url):
         file = folder / "still.png"
         width, height = still_size(source.url)
-        return _small(spec, source, str(file), None, (height, width)), [(source.name, file)]
+        yield _small(spec, source, str(file), None, (height, width)), [(source.name, file)]
+        return
     film = film_facts(source.url)
     numbers = _spread(chosen_frames(spec.frames, film.frames))
+    pictures = {n: (f"{source.name}, frame {n}", folder / f"{n}.png") for n in numbers}
+    shape = film.height, film.width
+    if is_chained:
+        for number, picture in pictures.items():
+            yield _small(spec, source, str(picture[1]), str(number), shape), [picture]
+        return
     frames = f"{numbers[0]}-{numbers[-1]}x{numbers.step}"
-    pictures = [(f"{source.name}, frame {n}", folder / f"{n}.png") for n in numbers]
-    return _small(spec, source, f"{folder}/%d.png", frames, (film.height, film.width)), pictures
+    yield _small(spec, source, f"{folder}/%d.png", frames, shape), [*pictures.values()]
 
 
 def _spread(chosen: range) -> range:

@@ -289,6 +289,17 @@ def test_a_preview_shows_frames_from_all_of_a_film_no_larger_than_they_are(
     assert "sound" not in done.errors  # dream.mp4 will have it
 
 
+def test_a_preview_shows_each_frame_of_a_coherent_film_by_itself(
+    command: Command, clip: MakeClip
+) -> None:
+    clip("clip.mp4", times=range(8))
+    done = command("echoes", "clip.mp4", "-o", "echoes.mp4", "--preview")
+    assert done.code == 0, done.errors
+    assert "each frame is previewed by itself, as if its film began there" in done.errors
+    cells = np.split(read_still("echoes-preview.png").pixels[6:46, 3:-3], 4, axis=1)
+    assert all(cell[:, 6:-6].mean() > 0.1 for cell in cells)
+
+
 def test_a_preview_shows_the_size_and_the_frames_that_were_asked_for(
     command: Command, clip: MakeClip
 ) -> None:
