@@ -290,7 +290,7 @@ def test_a_refusal_names_the_field(served: Served, changes: dict[str, object], f
         (b'{"task": "copy", "inputs": [""], "output": "out/a.png"}', "it is empty"),
         (
             b'{"task": "copy", "inputs": ["a"], "output": "b", "parameters": {}}',
-            "there is no such field; did you mean params, frames?",
+            "there is no such field; did you mean params?",
         ),
         (
             b'{"task": "copy", "inputs": ["a"], "output": "b", "film": {"frames": "1-9"}}',

@@ -19,7 +19,7 @@ from .conftest import WAIT_MILLISECONDS, Browse
 
 pytest.importorskip("playwright.sync_api")
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("chromium")]
 
@@ -599,6 +599,32 @@ def test_a_long_job_is_shown_as_far_as_one_scrolls(
         page.get_by_label("From unit").fill("250")
         page.keyboard.press("Enter")
         expect(page.locator(".tile").first).to_have_attribute("title", re.compile("frame-0250"))
+
+
+def test_units_that_were_asked_for_before_do_not_come_among_others(
+    served: Served, browse: Browse, pictures: Path
+) -> None:
+    for number in range(1, 31):
+        (pictures / f"frame-{number:04}.png").write_bytes((pictures / "a.png").read_bytes())
+    job = served.finished(inputs=["photos/frame-*.png"])["id"]
+    with browse(served, f"/jobs/{job}") as watched:
+        page, held = watched.page, list[Route]()
+
+        def hold(route: Route) -> None:
+            held.append(route)
+
+        expect(page.locator(".tile")).to_have_count(30)
+        page.route("**/units?after=-1&*", hold)
+        with page.expect_request("**/units?after=-1&*"):
+            page.get_by_label("Show").select_option("done")
+        page.get_by_label("From unit").fill("20")
+        page.keyboard.press("Enter")
+        expect(page.locator(".tile").first).to_have_attribute("title", re.compile("frame-0020"))
+        with page.expect_response("**/units?after=-1&*") as late:
+            held[0].continue_()
+        late.value.finished()
+        page.evaluate("new Promise((done) => setTimeout(done))")  # the page has taken the answer
+        expect(page.locator(".tile")).to_have_count(11)
 
 
 def test_the_scripts_of_the_page_are_small_to_load(served: Served) -> None:

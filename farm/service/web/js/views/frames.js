@@ -13,7 +13,7 @@ const STATES = [["", "all units"], ["running", "running"], ["ready", "waiting"],
 /** Show the units of a job. Returns what keeps them up to date. */
 export async function framesTab(body, job) {
   const grid = h("div", { class: "grid", role: "group", "aria-label": "Units" });
-  const view = { job, grid, tiles: new Map(), next: null, state: "", more: h("p", { class: "actions" }), isLoading: false };
+  const view = { job, grid, tiles: new Map(), next: null, state: "", more: h("p", { class: "actions" }), turn: 0, after: -1, loading: -1 };
   grid.addEventListener("keydown", (event) => walk(grid, event));
   fill(body, tools(view), grid, view.more);
   const watch = new IntersectionObserver(([entry]) => entry.isIntersecting && view.next !== null && load(view, view.next).catch(alertOf), { rootMargin: "400px" });
@@ -52,34 +52,41 @@ function redo(view) {
   return h("form", { class: "inline redo", onsubmit: (event) => event.preventDefault() }, frames, doing("Render again", ask));
 }
 
+/** Show the units after a number instead. What was asked for before comes too late. */
 function restart(view, after) {
+  view.turn += 1;
+  view.after = after;
   view.tiles.clear();
   fill(view.grid);
   load(view, after).catch(alertOf);
 }
 
 async function load(view, after) {
-  if (view.isLoading) return;
-  view.isLoading = true;
+  const { turn } = view;
+  if (view.loading === turn) return;
+  view.loading = turn;
   view.next = null;
   try {
     const page = await get(jobPath(view.job.id, `/units?after=${after}&limit=${PAGE}${view.state && `&state=${view.state}`}`));
+    if (turn !== view.turn) return;
     view.next = page.next;
     for (const unit of page.units) add(view, unit);
     const empty = view.job.frames ? "No unit is in this state." : "The job is being planned; its frames appear here.";
     fill(view.more, page.next !== null ? h("button", { type: "button", onclick: () => load(view, page.next).catch(alertOf) }, "More") : !view.tiles.size && h("span", { class: "quiet" }, empty));
   } finally {
-    view.isLoading = false;
+    if (view.loading === turn) view.loading = -1;
   }
 }
 
 /** Load the units anew that are shown, such as after a break. */
 async function refresh(view) {
+  const { turn } = view;
   const last = Math.max(-1, ...[...view.tiles.values()].map((tile) => tile.unit.number));
-  if (last < 0) return load(view, -1);
+  if (last < 0) return load(view, view.after);
   let after = Math.min(...[...view.tiles.values()].map((tile) => tile.unit.number)) - 1;
   while (after !== null && after < last) {
     const page = await get(jobPath(view.job.id, `/units?after=${after}&limit=1000${view.state && `&state=${view.state}`}`));
+    if (turn !== view.turn) return;
     for (const unit of page.units) if (unit.number <= last) add(view, unit);
     after = page.next;
   }
