@@ -136,6 +136,6 @@ def described(job: Job, known: JobCounts, interruption: str) -> dict[str, Any]:
         "done": sum(count for state, count in counts.items() if state.is_done),
         "failed": counts.get(UnitState.QUARANTINED, 0),
         "seen": seen.as_dict() if seen else None,
-        "spec": job.spec.model_dump(mode="json", exclude=set(PLANNED)),
+        "spec": job.spec.model_dump(mode="json", exclude=PLANNED),
         "device": job.device,
     }

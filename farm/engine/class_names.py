@@ -22,7 +22,7 @@ def find_classes(name: str, classes: Sequence[str]) -> list[int]:
         return []
     whole = _holding(rf"(^|, ){word}(,|$)", classes)[:1]
     found = whole or _holding(rf"\b{word}\b", classes) or _holding(rf"\b{word}", classes)
-    return found if found or len(word) < _SHORTEST else _holding(word, classes)
+    return found if found or len(name.strip()) < _SHORTEST else _holding(word, classes)
 
 
 def everyday_words(classes: Sequence[str]) -> list[str]:

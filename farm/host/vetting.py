@@ -108,6 +108,8 @@ def task_fault(task: object) -> str:
     faults = (
         _name_fault,
         _class_fault,
+        _misnamed_fault,
+        _choices_fault,
         _methods_fault,
         over_time_fault,
         _flags_fault,
@@ -136,15 +138,20 @@ def _class_fault(task: type[Task]) -> str:
         return f"task {task.name!r}: Params must be a subclass of TaskParams, not {task.Params!r}"
     if not (task.__doc__ or "").strip():
         return f"task {task.name!r} has no docstring; its first line is the help text"
-    return _choices_fault(task)
+    return ""
 
 
-def _choices_fault(task: type[Task]) -> str:
-    """Return which part of the class itself has a value or a name that the farm does not know."""
+def _misnamed_fault(task: type[Task]) -> str:
+    """Return which class of parameters the farm does not find by its name."""
     for name, value in vars(task).items():
         is_params = isinstance(value, type) and issubclass(value, TaskParams)
         if is_params and task.Params is TaskParams and value is not TaskParams:
             return f"task {task.name!r}: its parameters are in a class {name}; name it Params"
+    return ""
+
+
+def _choices_fault(task: type[Task]) -> str:
+    """Return which choice of an effect the farm does not know."""
     if not issubclass(task, Effect):
         return ""
     if task.coherence not in get_args(Coherence):

@@ -143,7 +143,7 @@ _NOT_IN_KEY: Final = {
     "plugin",
 }
 
-PLANNED: Final = frozenset({"files", "films", "plugin"})
+PLANNED: Final = {"files", "films", "plugin"}
 """What planning adds to a spec, which no request has."""
 
 

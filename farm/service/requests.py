@@ -214,7 +214,7 @@ def _check_network(network: str, registry: Registry, roots: Roots) -> None:
 
 def shown_spec(spec: JobSpec, roots: Roots) -> dict[str, Any]:
     """Return a spec as its request was, with ROOT/path in place of absolute locations."""
-    content = spec.model_dump(mode="json", exclude=set(PLANNED))
+    content = spec.model_dump(mode="json", exclude=PLANNED)
     content["params"] = shown_params(content["params"], roots)
     content["inputs"] = [text if is_blank(text) else roots.shown(text) for text in spec.inputs]
     content["output"] = roots.shown(spec.output)

@@ -24,11 +24,11 @@ __all__ = ["check_effect"]
 SIZES: Final = ((48, 64), (37, 53))
 """Heights and widths of the test pictures; the second has odd sides."""
 
-OF_ONE: Final = {"file", "network", "note"}
-"""Names that an author may well use, though files, networks and notes are the farm's."""
-
 LONG_SIDE: Final = 64
 """Of the test picture that has the shape of a mask."""
+
+OF_ONE: Final = {"file", "network", "note"}
+"""Names that an author may well use, though files, networks and notes are the farm's."""
 
 
 def check_effect(
@@ -41,11 +41,12 @@ def check_effect(
 ) -> None:
     """Assert what the farm relies on.
 
-    The farm accepts the class, and no name in it is nearly one of the contract's. Its parameters have descriptions and a schema, and survive JSON and
-    pickle. check passes. render returns a picture of finite pixels, does not change its input, and
-    gives the frames of a film one size, which need not be the source's. It depends on the picture, the
-    parameters and context.seed, and on no global random generator, nor on what was rendered before. It stops when context.progress
-    raises Cancelled. Raises AssertionError that names what failed.
+    The farm accepts the class, and no name in it is nearly one of the contract's. Its parameters
+    have descriptions and a schema, and survive JSON and pickle. check passes. render returns a
+    picture of finite pixels, does not change its input, and gives the frames of a film one size,
+    which need not be the source's. It depends on the picture, the parameters and context.seed, and on
+    no global random generator, nor on what was rendered before. It stops when context.progress raises
+    Cancelled. Raises AssertionError that names what failed.
 
     params: the defaults, unless given. networks: that are not installed, for an effect that uses
     them. pictures: that parameters name and that are no files, by path: [1, 3, height, width] in 0..1.
